@@ -1,0 +1,94 @@
+"""
+From a provider's refusal to the error that says what it means.
+
+The provider's code decides, and each adapter has the table of its provider's codes. Here is what all of them share: the
+meaning of an HTTP status where the code is missing or unknown, and how an error class becomes a `FailureReason`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TypeAlias
+
+from .adapter import Account
+from .errors import (
+    AuthenticationError,
+    ContentRejectedError,
+    Facts,
+    HappyHorseError,
+    InvalidRequestError,
+    PermissionDeniedError,
+    ProviderError,
+    QuotaExceededError,
+    RateLimitError,
+    TaskNotFoundError,
+)
+from .messages import HttpResponse
+from .task import FailureReason
+from .timing import retry_after
+
+ErrorClass: TypeAlias = type[HappyHorseError]
+
+_BY_STATUS: dict[int, ErrorClass] = {
+    401: AuthenticationError,
+    402: QuotaExceededError,
+    403: PermissionDeniedError,
+    404: TaskNotFoundError,
+    408: ProviderError,
+    425: RateLimitError,
+    429: RateLimitError,
+}
+
+_REASONS: dict[ErrorClass, FailureReason] = {
+    InvalidRequestError: FailureReason.INVALID_REQUEST,
+    ContentRejectedError: FailureReason.CONTENT_REJECTED,
+    QuotaExceededError: FailureReason.QUOTA_EXCEEDED,
+    RateLimitError: FailureReason.RATE_LIMITED,
+    ProviderError: FailureReason.PROVIDER_FAULT,
+}
+
+_TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+
+
+def class_by_status(status: int) -> ErrorClass:
+    """Tell what an HTTP status of 400 or more means where the provider's code is missing or unknown."""
+    return _BY_STATUS.get(status, InvalidRequestError if status < 500 else ProviderError)
+
+
+def failure_reason(cls: ErrorClass | None) -> FailureReason:
+    """Tell why a task failed whose code, on a call, would have been an error of *cls*."""
+    return _REASONS.get(cls, FailureReason.UNKNOWN) if cls else FailureReason.UNKNOWN
+
+
+def plain_text(response: HttpResponse) -> str:
+    """Return the first 200 characters of a body that is not the provider's JSON, without its tags."""
+    text = _TAG.sub(" ", response.body[:4000].decode(errors="replace"))
+    return " ".join(text.split())[:200]
+
+
+def refusal(
+    cls: ErrorClass,
+    message: str | None,
+    *,
+    response: HttpResponse,
+    account: Account,
+    code: str | None = None,
+    request_id: str | None = None,
+    refused: bool = False,
+) -> HappyHorseError:
+    """
+    Make the error of class *cls* for a refusal.
+
+    :param message: the provider's words; without them, the beginning of the body.
+    :param refused: for a `ProviderError`, whether the provider documents that it answers so only before it takes a
+        submit.
+    """
+    sentence = message or plain_text(response) or f"the provider answered {response.status} without a word"
+    facts = Facts(provider=account.provider, status_code=response.status, code=code, request_id=request_id)
+    if cls is RateLimitError:
+        error: HappyHorseError = RateLimitError(sentence, retry_after=retry_after(response), **facts)
+    elif cls is ProviderError:
+        error = ProviderError(sentence, retry_after=retry_after(response), refused=refused, **facts)
+    else:
+        error = cls(sentence, **facts)
+    return error.mask(account.api_key)

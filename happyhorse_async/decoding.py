@@ -1,0 +1,240 @@
+"""
+From the bytes of a reply to typed wire objects, or to one clear error with the path of the field.
+
+Providers write numbers as strings, integers as floats and leave out what they call required. Whatever can be read
+without loss is read. A field that only adorns (a size, a timestamp) is declared `Loose` and becomes `None` when it
+cannot be read, since a video that was paid for is worth more than its metadata. A field that matters is not, and is
+named in an `InvalidResponseError`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import types
+from collections.abc import Mapping
+from datetime import UTC, datetime, timezone
+from typing import Annotated, Any, TypeAlias, TypeVar, get_args, get_origin
+
+from attrs import has
+from cattrs import BaseConverter, BaseValidationError, Converter, transform_error
+from cattrs.cols import is_sequence, list_structure_factory
+from cattrs.dispatch import StructureHook
+from cattrs.gen import make_dict_structure_fn
+
+from .errors import InvalidResponseError
+from .messages import HttpResponse
+from .redaction import redact_text
+
+T = TypeVar("T")
+
+_LOOSE = "loose"
+
+Loose: TypeAlias = Annotated[T | None, _LOOSE]
+"""`Loose[float]` is a float, or `None` where there is none or it cannot be read."""
+
+
+def read_json(response: HttpResponse) -> Any:
+    """
+    Decode the body of *response*.
+
+    :raises InvalidResponseError: it is not JSON in UTF-8, is nested too deep, or holds a number or character that JSON
+        does not know.
+    """
+    try:
+        value = json.loads(response.body.decode(), parse_constant=_refuse, parse_float=_finite)
+        if b"\\ud" in response.body.lower():
+            # Half of a surrogate pair is legal in the escaped text and breaks whoever prints or stores it.
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise InvalidResponseError(
+            f"the answer is not readable JSON: {_excerpt(response)}", status_code=response.status
+        ) from error
+    return value
+
+
+def read_object(response: HttpResponse) -> Mapping[str, Any]:
+    """
+    Decode the body of *response*, which must be a JSON object.
+
+    :raises InvalidResponseError: it is not.
+    """
+    value = read_json(response)
+    if not isinstance(value, dict):
+        raise InvalidResponseError(
+            f"the answer is a JSON {type(value).__name__}, not an object", status_code=response.status
+        )
+    return value  # pyright: ignore[reportUnknownVariableType]
+
+
+def _refuse(word: str) -> float:
+    raise ValueError(f"{word} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large")
+    return number
+
+
+def _excerpt(response: HttpResponse) -> str:
+    text = redact_text(" ".join(response.body[:600].decode(errors="replace").split()))
+    return repr(text[:200]) if text else "it is empty"
+
+
+def structure(value: object, cls: type[T], *, root: str = "") -> T:
+    """
+    Build the wire object *cls* from decoded JSON.
+
+    :param root: the path of *value* in the whole answer, for the error.
+    :raises InvalidResponseError: a field that matters is missing or cannot be read; `path` names it.
+    """
+    try:
+        return _CONVERTER.structure(value, cls)
+    except BaseValidationError as error:
+        problem = transform_error(error, path="$", format_exception=_describe)[0]
+        sentence, _, place = problem.rpartition(" @ ")
+    except (TypeError, ValueError) as error:
+        sentence, place = _describe(error, cls), "$"
+    path = ".".join(part for part in (root, place.removeprefix("$").removeprefix(".")) if part)
+    raise InvalidResponseError(f"the answer cannot be understood: {sentence}", path=path)
+
+
+def _describe(error: BaseException, _: type | None) -> str:
+    if isinstance(error, KeyError):
+        return "required field missing"
+    return str(error)
+
+
+def _to_str(value: object, _: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise TypeError(f"expected text, got {_kind(value)}")
+    return str(value)
+
+
+def _to_int(value: object, _: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise TypeError(f"expected a whole number, got {_kind(value)}")
+    number = float(value)
+    if not number.is_integer():
+        raise ValueError("expected a whole number, got a fraction")
+    return int(value) if not isinstance(value, str) else int(number)
+
+
+def _to_float(value: object, _: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise TypeError(f"expected a number, got {_kind(value)}")
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError("expected a number, got none that is finite")
+    return number
+
+
+def _to_bool(value: object, _: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if value in ("true", "false"):
+        return value == "true"
+    raise TypeError(f"expected true or false, got {_kind(value)}")
+
+
+def _to_mapping(value: object, _: object) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"expected an object, got {_kind(value)}")
+    return value  # pyright: ignore[reportUnknownVariableType]
+
+
+_KINDS: dict[type, str] = {
+    type(None): "nothing",
+    bool: "true or false",
+    dict: "an object",
+    float: "a number",
+    int: "a number",
+    list: "a list",
+    str: "text",
+}
+
+
+def _kind(value: object) -> str:
+    return _KINDS.get(type(value), "something else")
+
+
+def _is_loose(cls: object) -> bool:
+    return get_origin(cls) is Annotated and _LOOSE in get_args(cls)[1:]
+
+
+def _is_mapping(cls: object) -> bool:
+    return get_origin(cls) is Mapping
+
+
+def _strict_list(cls: Any, converter: BaseConverter) -> StructureHook:
+    inner = list_structure_factory(cls, converter)
+
+    def to_list(value: object, cls: Any) -> object:
+        if not isinstance(value, list):
+            raise TypeError(f"expected a list, got {_kind(value)}")
+        return inner(value, cls)
+
+    return to_list
+
+
+def _strict_object(cls: Any, converter: BaseConverter) -> StructureHook:
+    inner = make_dict_structure_fn(cls, converter)
+
+    def to_object(value: object, cls: Any) -> object:
+        return inner(_to_mapping(value, cls), cls)
+
+    return to_object
+
+
+def _wire_converter() -> Converter:
+    converter = Converter(detailed_validation=True)
+
+    def to_loose(value: object, cls: Any) -> object:
+        if value is None:
+            return None
+        union = get_args(cls)[0]
+        inner = next(part for part in get_args(union) if part is not types.NoneType)
+        try:
+            return converter.structure(value, inner)
+        except (BaseValidationError, TypeError, ValueError):
+            return None
+
+    converter.register_structure_hook(str, _to_str)
+    converter.register_structure_hook(int, _to_int)
+    converter.register_structure_hook(float, _to_float)
+    converter.register_structure_hook(bool, _to_bool)
+    converter.register_structure_hook_func(_is_mapping, _to_mapping)
+    converter.register_structure_hook_func(_is_loose, to_loose)
+    converter.register_structure_hook_factory(is_sequence, _strict_list)
+    converter.register_structure_hook_factory(has, _strict_object)
+    return converter
+
+
+_CONVERTER = _wire_converter()
+
+
+def parse_datetime(text: str | None, *, default_zone: timezone = UTC) -> datetime | None:
+    """
+    Read an ISO 8601 or `YYYY-MM-DD HH:mm:ss.SSS` timestamp; `None` where there is none or it cannot be read.
+
+    :param default_zone: the zone of a text that names none.
+    """
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=default_zone)
+
+
+def from_epoch(seconds: float | None) -> datetime | None:
+    """Read Unix seconds; `None` for none, for zero (some providers' word for "not yet") and for what cannot be read."""
+    if not seconds or seconds < 0:
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

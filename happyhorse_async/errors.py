@@ -1,0 +1,285 @@
+"""
+Everything that can go wrong, by what it means to the caller.
+
+    HappyHorseError
+    ├── ConfigurationError
+    ├── UnsupportedFeatureError
+    ├── InvalidRequestError
+    ├── ContentRejectedError
+    ├── AuthenticationError
+    ├── PermissionDeniedError
+    ├── QuotaExceededError
+    ├── RateLimitError
+    ├── TaskNotFoundError
+    ├── ProviderError
+    ├── TransportError
+    ├── InvalidResponseError
+    ├── SubmitOutcomeUnknownError
+    ├── TaskError
+    │   ├── TaskFailedError
+    │   ├── TaskCanceledError
+    │   └── TaskExpiredError
+    ├── WaitTimeoutError (also a TimeoutError)
+    ├── DownloadError
+    └── CallbackRejectedError
+
+Exceptions carry objects; `str()` makes the sentence from them. None carries an API key or a signed URL.
+"""
+
+from __future__ import annotations
+
+from typing import Self, TypedDict, Unpack
+
+from .redaction import redact_text
+from .task import FailureReason, Task, TaskRef
+
+__all__ = [
+    "AuthenticationError",
+    "CallbackRejectedError",
+    "ConfigurationError",
+    "ContentRejectedError",
+    "DownloadError",
+    "HappyHorseError",
+    "InvalidRequestError",
+    "InvalidResponseError",
+    "PermissionDeniedError",
+    "ProviderError",
+    "QuotaExceededError",
+    "RateLimitError",
+    "SubmitOutcomeUnknownError",
+    "TaskCanceledError",
+    "TaskError",
+    "TaskExpiredError",
+    "TaskFailedError",
+    "TaskNotFoundError",
+    "TransportError",
+    "UnsupportedFeatureError",
+    "WaitTimeoutError",
+]
+
+
+class Facts(TypedDict, total=False):
+    """What any error may know beside its sentence; see `HappyHorseError`."""
+
+    provider: str | None
+    ref: TaskRef | None
+    job_id: str | None
+    status_code: int | None
+    code: str | None
+    request_id: str | None
+
+
+class HappyHorseError(Exception):
+    """
+    Anything this library raises on purpose.
+
+    :param message: the sentence, without the facts below, which `str()` adds.
+    :param provider: the configuration section's or adapter's name.
+    :param ref: the task, once it has an id. It resumes the task.
+    :param job_id: our own id of the job, once a submit has begun.
+    :param status_code: the HTTP status.
+    :param code: the provider's own code.
+    :param request_id: the provider's id of the call, for its support desk.
+    """
+
+    def __init__(self, message: str, **facts: Unpack[Facts]) -> None:
+        super().__init__(redact_text(message))
+        self.ref = facts.get("ref")
+        self.provider = facts.get("provider") or (self.ref.provider if self.ref else None)
+        self.job_id = facts.get("job_id")
+        self.status_code = facts.get("status_code")
+        self.code = facts.get("code")
+        self.request_id = facts.get("request_id")
+
+    @property
+    def message(self) -> str:
+        """The sentence without the facts around it."""
+        return str(self.args[0])
+
+    def mask(self, *secrets: str) -> Self:
+        """Take *secrets* out of the message, in case the provider echoed one."""
+        self.args = (redact_text(self.message, *secrets),)
+        return self
+
+    def about(self, *, ref: TaskRef | None = None, job_id: str | None = None) -> Self:
+        """Say which task or job this is about, where that is not yet known."""
+        self.ref = self.ref or ref
+        self.job_id = self.job_id or job_id
+        self.provider = self.provider or (ref.provider if ref else None)
+        return self
+
+    def __str__(self) -> str:
+        facts = {
+            "provider": None if self.ref else self.provider,
+            "HTTP": self.status_code,
+            "code": self.code,
+            "request id": self.request_id,
+            "task": self.ref,
+            "job": self.job_id,
+        }
+        known = ", ".join(f"{name} {redact_text(str(fact))}" for name, fact in facts.items() if fact is not None)
+        return f"{self.message} ({known})" if known else self.message
+
+
+class ConfigurationError(HappyHorseError):
+    """No provider, no key, a bad file or a misspelt option. Names the key and the place."""
+
+
+class UnsupportedFeatureError(HappyHorseError):
+    """
+    The provider cannot express the request. Raised before anything is sent.
+
+    :param feature: what it lacks, in a few words.
+    :param alternatives: the providers that can express it.
+    """
+
+    def __init__(
+        self, message: str, *, feature: str, alternatives: tuple[str, ...] = (), **facts: Unpack[Facts]
+    ) -> None:
+        super().__init__(message, **facts)
+        self.feature = feature
+        self.alternatives = alternatives
+
+    def __str__(self) -> str:
+        sentence = super().__str__()
+        return f"{sentence}; providers that can: {', '.join(self.alternatives)}" if self.alternatives else sentence
+
+
+class InvalidRequestError(HappyHorseError):
+    """A value outside the documented range (found here, nothing sent), or the provider's refusal of the request."""
+
+
+class ContentRejectedError(HappyHorseError):
+    """Moderation refused the prompt or an input."""
+
+
+class AuthenticationError(HappyHorseError):
+    """The API key is missing, wrong, revoked, or of another region."""
+
+
+class PermissionDeniedError(HappyHorseError):
+    """The key is good and may not do this: a model, a workspace, an account that is not activated."""
+
+
+class QuotaExceededError(HappyHorseError):
+    """Money, credits or an allocation has run out. Waiting does not help."""
+
+
+class RateLimitError(HappyHorseError):
+    """
+    Too many requests or tasks at once. Nothing was taken.
+
+    :param retry_after: seconds to wait, where the provider says so.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None, **facts: Unpack[Facts]) -> None:
+        super().__init__(message, **facts)
+        self.retry_after = retry_after
+
+
+class TaskNotFoundError(HappyHorseError):
+    """One look at an id that the provider never knew, or has forgotten."""
+
+
+class ProviderError(HappyHorseError):
+    """
+    The provider's fault: 5xx and its named kin, on a query, or on a submit that was certainly not taken.
+
+    :param retry_after: seconds to wait, where the provider says so.
+    :param refused: whether the provider documents that it answers so only before it takes a submit.
+    """
+
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, refused: bool = False, **facts: Unpack[Facts]
+    ) -> None:
+        super().__init__(message, **facts)
+        self.retry_after = retry_after
+        self.refused = refused
+
+
+class TransportError(HappyHorseError):
+    """
+    No answer: DNS, connection refused, TLS, reset, timeout.
+
+    :param sent: whether any part of the request may have reached the other side.
+    """
+
+    def __init__(self, message: str, *, sent: bool, **facts: Unpack[Facts]) -> None:
+        super().__init__(message, **facts)
+        self.sent = sent
+
+
+class InvalidResponseError(HappyHorseError):
+    """
+    An answer we cannot understand.
+
+    :param path: where in the answer, such as `output.task_id`; empty for the answer as a whole.
+    """
+
+    def __init__(self, message: str, *, path: str = "", **facts: Unpack[Facts]) -> None:
+        super().__init__(f"{message} (at {path})" if path else message, **facts)
+        self.path = path
+
+
+class SubmitOutcomeUnknownError(HappyHorseError):
+    """
+    The paid POST left and no readable answer came. The provider may have taken it. Never resent silently.
+
+    `__cause__` has what went wrong.
+    """
+
+
+class TaskError(HappyHorseError):
+    """
+    The task came to an end without a video.
+
+    :param task: the last observation.
+    """
+
+    def __init__(self, message: str, *, task: Task, job_id: str | None = None) -> None:
+        super().__init__(
+            message,
+            ref=task.ref,
+            job_id=job_id,
+            code=task.error.code if task.error else None,
+            request_id=task.request_id,
+        )
+        self.task = task
+        self.ref: TaskRef = task.ref
+
+
+class TaskFailedError(TaskError):
+    """The provider failed the task, or called it a success and delivered nothing."""
+
+    @property
+    def reason(self) -> FailureReason:
+        """Why, in the words all providers share."""
+        return self.task.error.reason if self.task.error else FailureReason.UNKNOWN
+
+
+class TaskCanceledError(TaskError):
+    """The task was cancelled at the provider."""
+
+
+class TaskExpiredError(TaskError):
+    """The provider no longer knows the task, or its lifetime is over."""
+
+
+class WaitTimeoutError(HappyHorseError, TimeoutError):
+    """
+    The time given for waiting is over. The task goes on, and `ref` resumes it.
+
+    :param task: the last observation, if there was one.
+    """
+
+    def __init__(self, message: str, *, task: Task | None = None, **facts: Unpack[Facts]) -> None:
+        super().__init__(message, **facts)
+        self.task = task
+
+
+class DownloadError(HappyHorseError):
+    """The video could not be brought to disk whole. Nothing stands at the target that was not there before."""
+
+
+class CallbackRejectedError(HappyHorseError):
+    """A callback that failed its verification."""

@@ -1,0 +1,54 @@
+"""HTTP messages as plain data. What an adapter writes and reads, and a transport carries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from attrs import field, frozen
+
+from .redaction import redact_headers, redact_url
+
+
+def _lower_names(headers: Mapping[str, str]) -> Mapping[str, str]:
+    return MappingProxyType({name.lower(): value for name, value in headers.items()})
+
+
+def _freeze(headers: Mapping[str, str]) -> Mapping[str, str]:
+    return MappingProxyType(dict(headers))
+
+
+def _show_headers(headers: Mapping[str, str]) -> str:
+    return repr(redact_headers(headers))
+
+
+def _show_url(url: str) -> str:
+    return repr(redact_url(url))
+
+
+def _show_body(body: bytes | None) -> str:
+    return "None" if body is None else f"<{len(body)} bytes>"
+
+
+@frozen(kw_only=True)
+class HttpRequest:
+    """A request, complete to the last byte. Its repr shows neither credentials nor the body."""
+
+    method: str
+    url: str = field(repr=_show_url)
+    headers: Mapping[str, str] = field(factory=dict[str, str], converter=_freeze, hash=False, repr=_show_headers)
+    body: bytes | None = field(default=None, repr=_show_body)
+
+
+@frozen(kw_only=True)
+class HttpResponse:
+    """A response with its whole body. Header names are lower-case. Its repr shows neither credentials nor the body."""
+
+    status: int
+    headers: Mapping[str, str] = field(factory=dict[str, str], converter=_lower_names, hash=False, repr=_show_headers)
+    body: bytes = field(default=b"", repr=_show_body)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is one of the 2xx."""
+        return 200 <= self.status < 300

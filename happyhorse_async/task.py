@@ -1,0 +1,201 @@
+"""
+What a provider says of a task: the neutral model, inbound.
+
+A `Task` is one observation, complete and immutable. The classes know nothing of JSON; adapters build them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from attrs import field, frozen
+
+from .redaction import redact_url
+
+_PROVIDER_NAME = re.compile(r"[a-z0-9_-]+")
+
+
+class TaskStatus(StrEnum):
+    """Where a task stands, in the same seven words for every provider."""
+
+    PENDING = "PENDING"
+    """Accepted and waiting for its turn."""
+    RUNNING = "RUNNING"
+    """The video is being made, or has been made and is being stored."""
+    SUCCEEDED = "SUCCEEDED"
+    """The video is there."""
+    FAILED = "FAILED"
+    """There will be no video; `Task.error` says why."""
+    CANCELED = "CANCELED"
+    """Somebody cancelled the task before it began."""
+    EXPIRED = "EXPIRED"
+    """The provider no longer knows the task."""
+    UNKNOWN = "UNKNOWN"
+    """The provider used a word we do not know; `Task.raw_status` has it. The task may still be running."""
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the task has come to its end and will not change again."""
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset({TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELED, TaskStatus.EXPIRED})
+
+
+class FailureReason(StrEnum):
+    """Why a task failed, in the same words for every provider. The provider's own are in `TaskFailure`."""
+
+    INVALID_REQUEST = "INVALID_REQUEST"
+    """The request was at fault: a value, or an input that could not be fetched or read."""
+    CONTENT_REJECTED = "CONTENT_REJECTED"
+    """Moderation refused the prompt, an input, or the finished video."""
+    QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
+    """Money, credits or an allocation ran out."""
+    RATE_LIMITED = "RATE_LIMITED"
+    """Too many tasks at once for the account or the model."""
+    TIMEOUT = "TIMEOUT"
+    """The provider gave up after its own time limit."""
+    PROVIDER_FAULT = "PROVIDER_FAULT"
+    """Something broke on the provider's side."""
+    NO_OUTPUT = "NO_OUTPUT"
+    """The provider called it a success and delivered no video."""
+    UNKNOWN = "UNKNOWN"
+    """The provider gave no reason, or one we do not know."""
+
+
+@frozen
+class TaskRef:
+    """
+    The name of a paid task: what to store in order to find it again.
+
+    `str(ref)` is `provider:id`, and `TaskRef.parse` reads it back.
+    """
+
+    provider: str
+    """The configuration section's name, or the adapter's where there is no configuration: `[a-z0-9_-]+`."""
+    id: str
+    """The provider's own id. Opaque."""
+
+    def __attrs_post_init__(self) -> None:
+        if not _PROVIDER_NAME.fullmatch(self.provider):
+            raise ValueError(f"a provider name is made of a-z, 0-9, _ and -, not {self.provider!r}")
+        if not self.id:
+            raise ValueError("a task id cannot be empty")
+
+    def __str__(self) -> str:
+        return f"{self.provider}:{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> TaskRef:
+        """
+        Read a ref from its text form. The id begins after the first colon and may hold further ones.
+
+        :raises ValueError: the text is not `provider:id`.
+        """
+        provider, colon, task_id = text.strip().partition(":")
+        if not colon:
+            raise ValueError(f"a task ref is written provider:id, such as main:0385dc79-5ff8, not {text!r}")
+        return cls(provider, task_id)
+
+
+def _show_url(url: str | None) -> str:
+    return repr(None if url is None else redact_url(url))
+
+
+@frozen(kw_only=True)
+class Video:
+    """One finished video."""
+
+    url: str = field(repr=_show_url)
+    """Where it can be fetched. A credential: the query string is a signature."""
+    expires_at: datetime | None = None
+    """When the URL dies, where the provider says so."""
+    width: int | None = None
+    """In pixels."""
+    height: int | None = None
+    """In pixels."""
+    duration: float | None = None
+    """In seconds."""
+    cover_url: str | None = field(default=None, repr=_show_url)
+    """A still picture of it."""
+
+
+@frozen(kw_only=True)
+class Usage:
+    """What the provider says it has billed. Absent figures are `None`, never zero."""
+
+    duration: float | None = None
+    """Billed seconds."""
+    input_duration: float | None = None
+    """Seconds of the source video."""
+    output_duration: float | None = None
+    """Seconds of the finished video."""
+    resolution: str | None = None
+    """The billed tier, written `"720P"`."""
+    ratio: str | None = None
+    """Aspect ratio, such as `"16:9"`."""
+    count: int | None = None
+    """How many videos."""
+
+
+@frozen(kw_only=True)
+class TaskFailure:
+    """Why a task failed."""
+
+    code: str | None = None
+    """The provider's code, as it wrote it."""
+    message: str = ""
+    """The provider's words."""
+    reason: FailureReason = FailureReason.UNKNOWN
+    """The same in our words."""
+
+
+@frozen(kw_only=True)
+class Task:
+    """One observation of a task at its provider."""
+
+    ref: TaskRef
+    """Its name here and at the provider."""
+    status: TaskStatus
+    """Where it stands."""
+    raw_status: str | None = None
+    """The provider's own word; `None` where a reply carries none."""
+    progress: float | None = None
+    """0 to 100, or `None` where the provider does not say."""
+    videos: tuple[Video, ...] = ()
+    """The results, once it has succeeded."""
+    error: TaskFailure | None = None
+    """The reason, once it has failed."""
+    usage: Usage | None = None
+    """What was billed, where the provider says so."""
+    model: str | None = None
+    """The provider's model id."""
+    created_at: datetime | None = None
+    """When the provider took it."""
+    started_at: datetime | None = None
+    """When the provider began to work on it."""
+    finished_at: datetime | None = None
+    """When it came to its end."""
+    request_id: str | None = None
+    """The provider's id of the call that made this observation, for its support desk."""
+    raw: Mapping[str, Any] = field(factory=dict[str, Any], eq=False, repr=False)
+    """The provider's object, untouched."""
+
+    @property
+    def id(self) -> str:
+        """The provider's id of the task."""
+        return self.ref.id
+
+    @property
+    def provider(self) -> str:
+        """The name of the provider's configuration section, or of its adapter."""
+        return self.ref.provider
+
+    @property
+    def video_url(self) -> str | None:
+        """The URL of the first video, or `None`."""
+        return self.videos[0].url if self.videos else None

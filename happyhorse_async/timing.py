@@ -1,0 +1,181 @@
+"""
+When to look, when to try again, how much at once: numbers and arithmetic.
+
+Nothing here reads a clock or sleeps. All times are seconds as `float`; `None` means "not set", never "at once".
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from attrs import Attribute, evolve, field, frozen
+
+from .errors import ConfigurationError
+from .messages import HttpResponse
+
+LONGEST_RETRY_AFTER = 300.0
+"""Beyond five minutes a provider's wish is taken for a mistake."""
+
+_GROWTH = 1.5
+_FAULT_CAP = 60.0
+_MISS_CAP = 120.0
+
+
+def _positive(_: object, attribute: Attribute[Any], value: Any) -> None:
+    _not_negative(_, attribute, value)
+    if value == 0:
+        raise ConfigurationError(f"{attribute.name} must be more than 0")
+
+
+def _not_negative(_: object, attribute: Attribute[Any], value: Any) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ConfigurationError(f"{attribute.name} must be a number of at least 0, not {value!r}")
+
+
+@frozen(kw_only=True)
+class PollSchedule:
+    """
+    How often a waiting task is looked at. Every figure is in seconds; what is not set is the adapter's advice.
+
+    :raises ConfigurationError: a figure is negative or no number.
+    """
+
+    interval: float | None = field(default=None, validator=_positive)
+    """Between two looks at one task."""
+    first_after: float | None = field(default=None, validator=_not_negative)
+    """From the submit to the first look. By default `interval`."""
+    max_interval: float | None = field(default=None, validator=_positive)
+    """While nothing changes, the interval grows by half from look to look up to this. By default it does not grow."""
+    jitter: float | None = field(default=None, validator=_not_negative)
+    """Each look is moved by up to this much, either way. By default a tenth of the interval."""
+    reconcile: float = field(default=60, validator=_positive)
+    """The interval while callbacks are on."""
+    misses: int = field(default=5, validator=_positive)
+    """How often in a row the provider must not know a task before it counts as expired."""
+
+    def advised_by(self, advice: PollSchedule) -> PollSchedule:
+        """Fill what is not set from *advice*. A caller who sets an interval gets it unchanged, without growth."""
+        own = self.interval is not None
+        interval = self.interval or advice.interval or 15.0
+        first_after = self.first_after if own else _first(self.first_after, advice.first_after)
+        max_interval = self.max_interval if own else _first(self.max_interval, advice.max_interval)
+        return evolve(
+            self,
+            interval=interval,
+            first_after=_first(first_after, interval),
+            max_interval=max(interval, _first(max_interval, interval)),
+            jitter=_first(self.jitter, interval / 10),
+        )
+
+    def after_look(self, unchanged: int) -> float:
+        """Seconds until the next look, after *unchanged* looks in a row that saw nothing new."""
+        interval = self.interval or 15.0
+        grown = interval * _GROWTH ** min(unchanged, 30)
+        return self._jittered(min(grown, self.max_interval or interval))
+
+    def after_submit(self) -> float:
+        """Seconds until the first look."""
+        return self._jittered(_first(self.first_after, self.interval, 15.0))
+
+    def after_fault(self, faults: int) -> float:
+        """Seconds until the next look, after *faults* looks in a row that failed."""
+        interval = self.interval or 15.0
+        return self._jittered(min(interval * 2.0 ** min(faults, 30), max(_FAULT_CAP, interval)))
+
+    def after_miss(self, misses: int) -> float:
+        """Seconds until the next look, after *misses* looks in a row at a task the provider did not know."""
+        interval = self.interval or 15.0
+        return self._jittered(min(interval * 2.0 ** min(misses - 1, 30), max(_MISS_CAP, interval)))
+
+    def _jittered(self, delay: float) -> float:
+        spread = min(_first(self.jitter, delay / 10), delay)
+        return delay + random.uniform(-spread, spread)
+
+
+def _first(*values: float | None) -> float:
+    return next((value for value in values if value is not None), 0.0)
+
+
+@frozen(kw_only=True, eq=False)
+class Limits:
+    """
+    How much may be asked of a provider. What is not set is the adapter's default, taken from the provider's pages.
+
+    Clients that are given the same object share one budget.
+
+    :raises ConfigurationError: a figure is negative or no number.
+    """
+
+    queries_per_second: float | None = field(default=None, validator=_positive)
+    """Queries, lists and cancels together, for the account."""
+    submits_per_second: float | None = field(default=None, validator=_positive)
+    """Submits, for the account."""
+    requests_at_once: int | None = field(default=None, validator=_positive)
+    """API requests on the way at the same time."""
+    downloads_at_once: int | None = field(default=None, validator=_positive)
+    """Downloads at the same time."""
+
+    shared: dict[str, object] = field(factory=dict[str, object], init=False, repr=False)
+    """Where the clients that share this object keep their common budget."""
+
+    def filled_from(self, defaults: Limits) -> Limits:
+        """Return limits with what is not set taken from *defaults*."""
+        return Limits(
+            queries_per_second=self.queries_per_second or defaults.queries_per_second,
+            submits_per_second=self.submits_per_second or defaults.submits_per_second,
+            requests_at_once=self.requests_at_once or defaults.requests_at_once or 32,
+            downloads_at_once=self.downloads_at_once or defaults.downloads_at_once or 4,
+        )
+
+
+@frozen(kw_only=True)
+class Backoff:
+    """How a request that was certainly not taken is tried again: exponential, with full jitter."""
+
+    retries: int
+    """How many further tries; 0 means none."""
+    base: float = 0.5
+    cap: float = 8.0
+
+    def delay(self, attempt: int, retry_after: float | None = None) -> float:
+        """Seconds to wait after failed attempt number *attempt*, counted from 0."""
+        if retry_after is not None:
+            return retry_after + random.uniform(0, self.base)
+        return random.uniform(self.base / 2, min(self.cap, self.base * 2.0**attempt))
+
+
+def retry_after(response: HttpResponse) -> float | None:
+    """
+    Read `Retry-After` as seconds, from 0 to five minutes; `None` where there is none or it cannot be read.
+
+    A date is read against the server's own `Date`, since a client's clock may be wrong by hours.
+    Both forms: https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3
+    """
+    text = response.headers.get("retry-after", "").strip()
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        until = _http_date(text)
+        if until is None:
+            return None
+        now = _http_date(response.headers.get("date", "")) or datetime.now(UTC)
+        seconds = max(0.0, (until - now).total_seconds())
+    if math.isnan(seconds) or seconds < 0:
+        return None
+    return min(seconds, LONGEST_RETRY_AFTER)
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
