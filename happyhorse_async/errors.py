@@ -108,6 +108,10 @@ class HappyHorseError(Exception):
         self.provider = self.provider or (ref.provider if ref else None)
         return self
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # An exception is pickled and copied by calling its class with `args`, which lacks the keyword arguments.
+        return _revive, (type(self), self.args, self.__dict__)
+
     def __str__(self) -> str:
         facts = {
             "provider": None if self.ref else self.provider,
@@ -119,6 +123,13 @@ class HappyHorseError(Exception):
         }
         known = ", ".join(f"{name} {redact_text(str(fact))}" for name, fact in facts.items() if fact is not None)
         return f"{self.message} ({known})" if known else self.message
+
+
+def _revive(cls: type[HappyHorseError], args: tuple[object, ...], state: dict[str, object]) -> HappyHorseError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class ConfigurationError(HappyHorseError):
@@ -202,11 +213,13 @@ class TransportError(HappyHorseError):
     No answer: DNS, connection refused, TLS, reset, timeout.
 
     :param sent: whether any part of the request may have reached the other side.
+    :param retryable: whether another try may fare better. A certificate that is wrong stays wrong.
     """
 
-    def __init__(self, message: str, *, sent: bool, **facts: Unpack[Facts]) -> None:
+    def __init__(self, message: str, *, sent: bool, retryable: bool = True, **facts: Unpack[Facts]) -> None:
         super().__init__(message, **facts)
         self.sent = sent
+        self.retryable = retryable
 
 
 class InvalidResponseError(HappyHorseError):
@@ -267,7 +280,7 @@ class TaskExpiredError(TaskError):
 
 class WaitTimeoutError(HappyHorseError, TimeoutError):
     """
-    The time given for waiting is over. The task goes on, and `ref` resumes it.
+    The time given for waiting is over, or the client was closed. The task goes on, and `ref` resumes it.
 
     :param task: the last observation, if there was one.
     """

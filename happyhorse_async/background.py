@@ -1,0 +1,43 @@
+"""The tasks of the event loop that a client owns. None of them outlives it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Background:
+    """
+    Owns tasks that no single caller waits for, until it is closed.
+
+    A task group would tie a client to the task that opened it, while web frameworks open and close their resources from
+    different ones.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._tasks)
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run *work* on its own. It must see to its own errors unless the caller awaits the task."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def settle(self, grace: float) -> None:
+        """Wait until everything that runs now has ended by itself, for *grace* seconds at most."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace)
+
+    async def aclose(self) -> None:
+        """Cancel whatever still runs and wait until it has stopped."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

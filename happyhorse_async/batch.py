@@ -1,0 +1,154 @@
+"""Many generations at once, in the order in which they finish."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from attrs import frozen
+
+from .request import VideoRequest
+from .task import Task, TaskRef
+
+if TYPE_CHECKING:
+    from .client import Client
+
+
+@frozen(kw_only=True)
+class Outcome:
+    """How one of many generations ended. Exactly one of `task` and `error` is set."""
+
+    index: int
+    """The request's place, counted from 0."""
+    request: VideoRequest
+    ref: TaskRef | None = None
+    """The task, if it was accepted."""
+    task: Task | None = None
+    """The succeeded task."""
+    error: Exception | None = None
+    """Why there is no video."""
+
+
+class Batch:
+    """
+    The outcomes of many generations, as they finish.
+
+    Iterate over it with `async for`. At most *limit* generations are in flight or finished and not yet taken, so that a
+    slow consumer does not go on paying. Leaving the loop stops submitting; what was submitted goes on, watched by the
+    client, and can be resumed by its ref.
+    """
+
+    def __init__(
+        self, client: Client, requests: Iterable[VideoRequest] | AsyncIterable[VideoRequest], limit: int
+    ) -> None:
+        self._run = _Run(client, limit)
+        self._requests = requests
+        # An `async for` that is left early drops its iterator without a word to it.
+        weakref.finalize(self, self._run.stop)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        self._run.begin(self._requests)
+        outcome = await self._run.next()
+        if outcome is None:
+            raise StopAsyncIteration
+        return outcome
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop submitting. What was submitted goes on."""
+        self._run.stop()
+
+
+class _Run:
+    """The part of a batch that works. It must not hold the batch, whose end is its signal to stop."""
+
+    def __init__(self, client: Client, limit: int) -> None:
+        self._client = client
+        self._places = asyncio.Semaphore(limit)
+        self._outcomes: asyncio.Queue[Outcome | None] = asyncio.Queue()
+        self._source_error: Exception | None = None
+        self._begun = False
+        self._fed = False
+        self._stopped = False
+        self._open = 0
+
+    def begin(self, requests: Iterable[VideoRequest] | AsyncIterable[VideoRequest]) -> None:
+        if not self._begun:
+            self._begun = True
+            self._client.spawn(self._feed(requests))
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._places.release()
+
+    async def next(self) -> Outcome | None:
+        if not self._stopped and not self._finished:
+            outcome = await self._outcomes.get()
+            if outcome is not None:
+                self._places.release()
+                self._open -= 1
+                return outcome
+        source_error, self._source_error = self._source_error, None
+        if source_error is not None:
+            raise source_error
+        return None
+
+    @property
+    def _finished(self) -> bool:
+        return self._fed and not self._open
+
+    async def _feed(self, requests: Iterable[VideoRequest] | AsyncIterable[VideoRequest]) -> None:
+        index = 0
+        try:
+            await self._places.acquire()
+            async for request in _as_async(requests):
+                if self._stopped:
+                    return
+                self._open += 1
+                self._client.spawn(self._generate(index, request))
+                index += 1
+                await self._places.acquire()
+        except Exception as error:  # noqa: BLE001 - the caller's own iterator failed, and the caller is told
+            self._source_error = error
+        finally:
+            self._fed = True
+            if self._finished:
+                self._outcomes.put_nowait(None)
+
+    async def _generate(self, index: int, request: VideoRequest) -> None:
+        ref = None
+        try:
+            handle = await self._client.submit(request)
+            ref = handle.ref
+            outcome = Outcome(index=index, request=request, ref=ref, task=await handle)
+        except asyncio.CancelledError:
+            # The client is being closed under its batch.
+            self.stop()
+            self._outcomes.put_nowait(None)
+            raise
+        except Exception as error:  # noqa: BLE001 - one bad request must not take the others along
+            ref = ref or getattr(error, "ref", None)
+            outcome = Outcome(index=index, request=request, ref=ref, error=error)
+        self._outcomes.put_nowait(outcome)
+
+
+async def _as_async(requests: Iterable[VideoRequest] | AsyncIterable[VideoRequest]) -> AsyncIterator[VideoRequest]:
+    if isinstance(requests, AsyncIterable):
+        async for request in requests:
+            yield request
+    else:
+        for request in requests:
+            yield request

@@ -1,0 +1,137 @@
+"""
+The one place where an adapter and a transport meet: encode, wait for the budget, send once, decode.
+
+Nothing is sent twice here. Who may try again, and when, is decided by the poller for queries and by the submitter for
+the paid request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from attrs import evolve
+
+from .adapter import Account, Adapter, PageRequest, TaskPage
+from .errors import HappyHorseError, InvalidResponseError, RateLimitError
+from .messages import HttpRequest, HttpResponse
+from .pacing import Budget, Pacer
+from .task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus
+from .transports import Transport
+
+T = TypeVar("T")
+
+_QUERY_TIMEOUT = 30.0
+# A provider may download and inspect the input before it answers a submit, and an answer that is not waited for leaves
+# a paid task in the dark.
+_SUBMIT_TIMEOUT = 120.0
+
+
+class Exchange:
+    """Talks to one account of one provider."""
+
+    def __init__(self, adapter: Adapter, account: Account, transport: Transport, budget: Budget) -> None:
+        self.adapter = adapter
+        self.account = account
+        self.transport = transport
+        self.budget = budget
+
+    @asynccontextmanager
+    async def submit_turn(self) -> AsyncGenerator[None]:
+        """Hold a turn to submit. Waiting for it can be cancelled without a trace: nothing has been sent."""
+        async with self.budget.request(self.budget.submits):
+            yield
+
+    @asynccontextmanager
+    async def query_turn(self) -> AsyncGenerator[None]:
+        """Hold a turn to query, list or cancel."""
+        async with self.budget.request(self.budget.queries):
+            yield
+
+    async def submit(self, message: HttpRequest) -> Task:
+        """
+        Send the paid request, once. The caller holds a turn.
+
+        :raises HappyHorseError: see `Adapter.decode_submit` and `Transport.send`.
+        """
+        return await self._send(
+            message,
+            lambda response: self.adapter.decode_submit(response, self.account),
+            pacer=self.budget.submits,
+            timeout=_SUBMIT_TIMEOUT,
+        )
+
+    async def fetch(self, ref: TaskRef) -> Task:
+        """
+        Look at a task, once. The caller holds a turn.
+
+        :raises TaskNotFoundError: the provider does not know it.
+        :raises InvalidResponseError: the answer cannot be understood, or is about another task.
+        """
+        task = await self._query(
+            self.adapter.encode_fetch(ref.id, self.account),
+            lambda response: self.adapter.decode_fetch(response, ref.id, self.account),
+        )
+        if task.ref != ref:
+            raise InvalidResponseError("the answer is about another task", path="id", ref=ref)
+        return _with_output(task)
+
+    async def list_page(self, page: PageRequest) -> TaskPage:
+        """List a part of the account's tasks. The caller holds a turn."""
+        return await self._query(
+            self.adapter.encode_list(page, self.account),
+            lambda response: self.adapter.decode_list(response, page, self.account),
+        )
+
+    async def cancel(self, ref: TaskRef) -> bool:
+        """Ask for a cancellation; `False` means that it came too late. The caller holds a turn."""
+        return await self._query(
+            self.adapter.encode_cancel(ref.id, self.account),
+            lambda response: self.adapter.decode_cancel(response, self.account),
+        )
+
+    async def _query(self, message: HttpRequest, decode: Callable[[HttpResponse], T]) -> T:
+        return await self._send(message, decode, pacer=self.budget.queries, timeout=_QUERY_TIMEOUT)
+
+    async def _send(
+        self,
+        message: HttpRequest,
+        decode: Callable[[HttpResponse], T],
+        *,
+        pacer: Pacer,
+        timeout: float,
+    ) -> T:
+        try:
+            response = await self.transport.send(message, timeout=timeout)
+            _refuse_redirect(response)
+            decoded = decode(response)
+        except RateLimitError as error:
+            pacer.refused(error.retry_after)
+            raise
+        except HappyHorseError as error:
+            error.provider = error.provider or self.account.provider
+            error.mask(self.account.api_key)
+            raise
+        pacer.accepted()
+        return decoded
+
+
+def _refuse_redirect(response: HttpResponse) -> None:
+    # Following one would send the key, or pay again, at a place nobody chose.
+    if 300 <= response.status < 400:
+        host = urlsplit(response.headers.get("location", "")).hostname or "nowhere"
+        raise InvalidResponseError(
+            f"the provider redirects to {host}, which is not followed; check the base URL", status_code=response.status
+        )
+
+
+def _with_output(task: Task) -> Task:
+    """Call a success that delivered no video a failure, which it is."""
+    if task.status is not TaskStatus.SUCCEEDED or task.videos:
+        return task
+    failure = TaskFailure(
+        message="the provider reports a success and delivers no video", reason=FailureReason.NO_OUTPUT
+    )
+    return evolve(task, status=TaskStatus.FAILED, error=failure)

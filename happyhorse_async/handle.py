@@ -1,0 +1,128 @@
+"""The caller's live end of a task."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .download import Progress
+from .errors import TaskCanceledError, TaskExpiredError, TaskFailedError, WaitTimeoutError
+from .task import Task, TaskRef, TaskStatus
+from .watch import Watch
+
+if TYPE_CHECKING:
+    from .client import Client
+
+
+class TaskHandle:
+    """
+    A task that goes on at its provider, whether or not anybody waits for it.
+
+    Awaiting the handle returns the succeeded `Task` or raises. Cancelling whoever waits ends the waiting alone.
+    """
+
+    def __init__(self, client: Client, watch: Watch) -> None:
+        self._client = client
+        self._watch = watch
+
+    @property
+    def job_id(self) -> str:
+        """Our own id of the job. It existed before the submit."""
+        return self._watch.job_id
+
+    @property
+    def ref(self) -> TaskRef:
+        """The task's name: store `str(handle.ref)` and give it to `Client.resume`."""
+        return self._watch.ref
+
+    @property
+    def id(self) -> str:
+        """The provider's id of the task."""
+        return self._watch.ref.id
+
+    @property
+    def task(self) -> Task | None:
+        """The last observation; `None` for a resumed task that nobody has looked at yet."""
+        return self._watch.task
+
+    def __await__(self) -> Generator[object, None, Task]:
+        return self.wait().__await__()
+
+    async def wait(self, timeout: float | None = None) -> Task:
+        """
+        Wait for the video.
+
+        :param timeout: seconds to wait. When they are over the task goes on and the handle stays good.
+        :raises TaskFailedError: the provider failed it.
+        :raises TaskCanceledError: it was cancelled.
+        :raises TaskExpiredError: the provider no longer knows it.
+        :raises WaitTimeoutError: *timeout* is over, or the client was closed. Its `ref` resumes the task.
+        :raises AuthenticationError: and its like: looking has become impossible. The task stays as it is.
+        :raises RuntimeError: the handle belongs to another event loop, or its client is closed.
+        """
+        self._client.watch(self._watch)
+        try:
+            async with asyncio.timeout(timeout):
+                await self._watch.stopped()
+        except WaitTimeoutError:
+            raise
+        except TimeoutError:
+            raise self._out_of_time(timeout) from None
+        return self._result()
+
+    async def updates(self) -> AsyncGenerator[Task]:
+        """
+        Yield the last observation and then every change, once each, until the task has ended.
+
+        The terminal snapshot is the last one; a failed task is yielded, not raised.
+
+        :raises AuthenticationError: and its like: looking has become impossible. The task stays as it is.
+        """
+        self._client.watch(self._watch)
+        async for task in self._watch.changes():
+            yield task
+
+    async def cancel(self) -> Task:
+        """
+        Ask the provider to cancel the task, and return how it stands afterwards: cancelled, or too far gone for it.
+
+        :raises UnsupportedFeatureError: the provider cannot cancel.
+        """
+        return await self._client.cancel(self.ref)
+
+    async def download(self, path: str | PathLike[str], *, progress: Progress | None = None) -> Path:
+        """
+        Wait for the video and bring it to disk; see `Client.download`.
+
+        :raises TaskError: there will be no video.
+        """
+        return await self._client.download(await self.wait(), path, progress=progress)
+
+    def _result(self) -> Task:
+        task = self._watch.task
+        assert task is not None
+        why = f": {task.error.message}" if task.error and task.error.message else ""
+        match task.status:
+            case TaskStatus.SUCCEEDED:
+                return task
+            case TaskStatus.FAILED:
+                raise TaskFailedError(f"the task failed{why}", task=task, job_id=self.job_id)
+            case TaskStatus.CANCELED:
+                raise TaskCanceledError(f"the task was cancelled{why}", task=task, job_id=self.job_id)
+            case _:
+                raise TaskExpiredError("the provider no longer knows the task", task=task, job_id=self.job_id)
+
+    def _out_of_time(self, timeout: float | None) -> WaitTimeoutError:
+        return WaitTimeoutError(
+            f"the task has not ended within {timeout:g} s; it goes on, resume it by its ref",
+            task=self.task,
+            ref=self.ref,
+            job_id=self.job_id,
+        )
+
+    def __repr__(self) -> str:
+        status = self.task.status if self.task else "not looked at yet"
+        return f"<TaskHandle {self.ref} {status}>"

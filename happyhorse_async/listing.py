@@ -1,0 +1,45 @@
+"""The tasks of an account, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Generator
+from typing import Protocol
+
+from .adapter import PageRequest, TaskPage
+from .task import Task
+
+
+class FetchPage(Protocol):
+    """Whatever brings a page."""
+
+    async def __call__(self, page: PageRequest) -> TaskPage:
+        """Bring *page*."""
+        ...
+
+
+class TaskList:
+    """
+    The tasks of an account, newest first.
+
+    Iterate over it with `async for` and pages are asked for as they are needed; or await it for all of them as a list.
+    """
+
+    def __init__(self, fetch_page: FetchPage, *, limit: int | None) -> None:
+        self._fetch_page = fetch_page
+        self._limit = limit
+
+    async def __aiter__(self) -> AsyncIterator[Task]:
+        left = self._limit
+        page: PageRequest | None = PageRequest()
+        while page is not None and left != 0:
+            answer = await self._fetch_page(page)
+            for task in answer.tasks[:left]:
+                yield task
+            left = left if left is None else max(0, left - len(answer.tasks))
+            page = answer.next
+
+    def __await__(self) -> Generator[object, None, list[Task]]:
+        return self._all().__await__()
+
+    async def _all(self) -> list[Task]:
+        return [task async for task in self]

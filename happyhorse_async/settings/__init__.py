@@ -1,0 +1,16 @@
+"""
+Which provider, in whose name, how often, how much: from arguments, the environment and a file.
+
+The file is the one that is named, by argument or by `HAPPYHORSE_CONFIG`; else `happyhorse.toml` in the current
+directory; else `pyproject.toml` there, where it has a table `[tool.happyhorse]`. The provider is the one that is named,
+by argument or by `HAPPYHORSE_PROVIDER`; else the file's `default`; else its only section.
+
+Whatever is wrong is a `ConfigurationError` that names the file, the key and the known choices, and shows no secret.
+"""
+
+from __future__ import annotations
+
+from .keys import KeySource, check_api_key, check_url
+from .model import ProviderSettings, Settings, load
+
+__all__ = ["KeySource", "ProviderSettings", "Settings", "check_api_key", "check_url", "load"]

@@ -1,0 +1,62 @@
+"""
+What carries messages: sends one, returns one; streams a file. Knows no provider.
+
+`Transport` is the contract. The one that comes with the library is in `happyhorse_async.transports.aiohttp` and is
+loaded when a client is opened, since importing aiohttp takes longer than all the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from ..messages import HttpRequest, HttpResponse
+
+
+class Download(Protocol):
+    """A response whose body has not been read yet."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, with lower-case names."""
+        ...
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """
+        Read the body piece by piece, as it was sent.
+
+        :raises TransportError: the connection broke, or the body ended before its announced length.
+        """
+        ...
+
+
+class Transport(Protocol):
+    """Carries messages for a client. Follows no redirect, adds no credential, and never sends a message twice."""
+
+    async def send(self, request: HttpRequest, *, timeout: float) -> HttpResponse:
+        """
+        Send *request* and return the whole response.
+
+        :param timeout: seconds for everything together.
+        :raises TransportError: no answer; `sent` says whether any of the request may have arrived.
+        :raises InvalidResponseError: an answer that is too large, or compressed although nobody asked for it.
+        """
+        ...
+
+    def stream(self, url: str, headers: Mapping[str, str]) -> AbstractAsyncContextManager[Download]:
+        """
+        Begin to fetch *url*, exactly as it is written: it may be signed.
+
+        :raises TransportError: no answer.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        ...

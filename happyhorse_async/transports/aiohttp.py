@@ -1,0 +1,146 @@
+"""
+The transport over aiohttp, with its traps closed.
+
+Facts about aiohttp 3.14 that shape this file: its timeouts are plain `TimeoutError`; an answer that is not HTTP raises
+`ClientResponseError` with a status of 400 that no server sent; redirects repeat a POST at another host, custom headers
+included; a compressed body of 300 kB may become 300 MB; the repr of its exceptions holds the request's headers, and so
+the key. None of its exceptions leaves this module, not even as a cause.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+import aiohttp
+from yarl import URL
+
+from ..errors import InvalidResponseError, TransportError
+from ..messages import HttpRequest, HttpResponse
+from ..redaction import redact_text, redact_url
+
+LARGEST_BODY = 1024 * 1024
+"""Bytes of an API answer. The largest documented one, a list of 100 tasks, has a tenth of it."""
+
+_CONNECT_TIMEOUT = 10.0
+_READ_TIMEOUT = 60.0
+_CHUNK = 256 * 1024
+# A server may close an idle connection just as a paid request is written to it, and then nobody knows whether it was
+# read. Short idle times make that rare.
+_KEEPALIVE = 12.0
+
+_NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
+
+
+class AiohttpTransport:
+    """One session of aiohttp. Must be created inside the event loop that uses it."""
+
+    def __init__(self, *, connector: aiohttp.BaseConnector | None = None, proxy: str | None = None) -> None:
+        self._session = aiohttp.ClientSession(
+            connector=connector or aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE),
+            connector_owner=connector is None,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": f"happyhorse-async/{version('happyhorse-async')}", "Accept-Encoding": "identity"},
+            proxy=proxy,
+        )
+
+    async def send(self, request: HttpRequest, *, timeout: float) -> HttpResponse:
+        """Send *request* and return the whole response."""
+        limits = aiohttp.ClientTimeout(total=timeout, connect=_CONNECT_TIMEOUT)
+        try:
+            async with self._session.request(
+                request.method,
+                URL(request.url, encoded=True),
+                headers=request.headers,
+                data=request.body,
+                allow_redirects=False,
+                timeout=limits,
+            ) as response:
+                body = await _bounded_body(response)
+                return HttpResponse(status=response.status, headers=dict(response.headers), body=body)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise _transport_error(error, request.method, request.url) from None
+
+    @asynccontextmanager
+    async def stream(self, url: str, headers: Mapping[str, str]) -> AsyncGenerator[_Download]:
+        """Begin to fetch *url*, exactly as it is written."""
+        limits = aiohttp.ClientTimeout(total=None, connect=_CONNECT_TIMEOUT, sock_read=_READ_TIMEOUT)
+        try:
+            response = await self._session.get(
+                URL(url, encoded=True), headers=headers, allow_redirects=False, timeout=limits
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise _transport_error(error, "GET", url) from None
+        async with response:
+            yield _Download(response, url)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._session.close()
+
+
+class _Download:
+    def __init__(self, response: aiohttp.ClientResponse, url: str) -> None:
+        self._response = response
+        self._url = url
+        self.status = response.status
+        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._response.content.iter_chunked(_CHUNK):
+                yield chunk
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _transport_error(error, "GET", self._url) from None
+
+
+async def _bounded_body(response: aiohttp.ClientResponse) -> bytes:
+    encoding = response.headers.get("Content-Encoding", "identity").lower()
+    if encoding not in ("", "identity"):
+        raise InvalidResponseError(
+            f"the answer is compressed ({redact_text(encoding)[:20]}), which nobody asked for",
+            status_code=response.status,
+        )
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > LARGEST_BODY:
+            raise InvalidResponseError(f"the answer is larger than {LARGEST_BODY} bytes", status_code=response.status)
+    return bytes(body)
+
+
+def _transport_error(error: Exception, method: str, url: str) -> TransportError:
+    sent = not isinstance(error, (*_NEVER_SENT, aiohttp.InvalidURL))
+    tls = isinstance(error, aiohttp.ClientSSLError | ssl.SSLError)
+    return TransportError(f"{method} {redact_url(url)}: {_describe(error)}", sent=sent and not tls, retryable=not tls)
+
+
+def _describe(error: Exception) -> str:
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return "the host name cannot be resolved"
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError() | ssl.SSLError():
+            return "no secure connection: the certificate or the protocol is not acceptable"
+        case aiohttp.ClientConnectorError():
+            return f"cannot connect: {error.os_error.strerror or type(error.os_error).__name__}"
+        case aiohttp.ConnectionTimeoutError():
+            return f"no connection within {_CONNECT_TIMEOUT:g} s"
+        case aiohttp.ClientHttpProxyError():
+            return f"the proxy refused with status {error.status}"
+        case TimeoutError():
+            return "no whole answer in time"
+        case aiohttp.ServerDisconnectedError():
+            return "the server closed the connection without an answer"
+        case aiohttp.ClientPayloadError():
+            return "the answer broke off before its end"
+        case aiohttp.ClientResponseError():
+            return "the answer is not HTTP"
+        case aiohttp.InvalidURL():
+            return "not a URL that can be asked"
+        case OSError():
+            return f"the connection broke: {error.strerror or type(error).__name__}"
+        case _:
+            return f"the connection broke: {type(error).__name__}"

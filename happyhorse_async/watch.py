@@ -1,0 +1,125 @@
+"""What a client knows of one task, and who waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+from copy import copy
+
+from .errors import HappyHorseError
+from .task import Task, TaskRef
+
+_INBOX_SIZE = 100
+
+
+class Watch:
+    """What a client knows of one task. All handles on the task share it; the poller keeps its figures here."""
+
+    __slots__ = (
+        "__weakref__", "_inboxes", "_waiters", "deadline", "empty_successes", "entry", "faults", "gone", "job_id",
+        "misses", "ref", "refusals", "task", "unchanged",
+    )  # fmt: skip
+
+    def __init__(self, ref: TaskRef, *, job_id: str) -> None:
+        self.ref = ref
+        self.job_id = job_id
+        self.task: Task | None = None
+        """The last observation."""
+        self.gone: HappyHorseError | None = None
+        """Why nobody looks any more although the task has not ended. Whoever waits next begins anew."""
+        self.entry = 0
+        """The number of the valid entry in the poller's heap; 0 while nobody looks."""
+        self.deadline = 0.0
+        """When the task's lifetime is over, by the event loop's clock."""
+        self.unchanged = 0
+        """How many looks in a row saw nothing new."""
+        self.faults = 0
+        """How many looks in a row failed."""
+        self.misses = 0
+        """How many looks in a row found the task unknown."""
+        self.refusals = 0
+        """How many looks in a row the provider refused."""
+        self.empty_successes = 0
+        """How many looks saw a success without a video."""
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._inboxes: set[_Inbox] | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the task has come to its end."""
+        return self.task is not None and self.task.status.is_terminal
+
+    def record(self, task: Task) -> bool:
+        """Make *task* the last observation, and return whether it says anything new."""
+        last, self.task = self.task, task
+        new = last is None or _news(last) != _news(task)
+        if new:
+            for inbox in self._inboxes or ():
+                inbox.put(task)
+        return new
+
+    def wake(self) -> None:
+        """Wake everybody who waits: the task has ended, or nobody looks any more."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        for inbox in self._inboxes or ():
+            inbox.news.set()
+
+    async def stopped(self) -> None:
+        """
+        Wait until the task has ended.
+
+        :raises HappyHorseError: nobody looks any more. Each waiter gets an exception of its own.
+        """
+        while not self.ended:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.add(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiters.discard(waiter)
+            if not self.ended and self.gone is not None:
+                raise copy(self.gone)
+
+    async def changes(self) -> AsyncGenerator[Task]:
+        """
+        Yield the last observation and then every one that says something new, the end included.
+
+        A consumer that falls far behind misses the oldest; it never holds up anybody.
+
+        :raises HappyHorseError: nobody looks any more.
+        """
+        inbox = _Inbox()
+        if self.task is not None:
+            inbox.put(self.task)
+        self._inboxes = self._inboxes or set()
+        self._inboxes.add(inbox)
+        try:
+            while True:
+                while inbox.tasks:
+                    task = inbox.tasks.popleft()
+                    yield task
+                    if task.status.is_terminal:
+                        return
+                if self.gone is not None:
+                    raise copy(self.gone)
+                inbox.news.clear()
+                await inbox.news.wait()
+        finally:
+            self._inboxes.discard(inbox)
+
+
+class _Inbox:
+    def __init__(self) -> None:
+        self.tasks: deque[Task] = deque(maxlen=_INBOX_SIZE)
+        self.news = asyncio.Event()
+
+    def put(self, task: Task) -> None:
+        self.tasks.append(task)
+        self.news.set()
+
+
+def _news(task: Task) -> tuple[object, ...]:
+    return task.status, task.raw_status, task.progress, task.videos, task.error
