@@ -150,7 +150,7 @@ class Adapter(ABC):
         """
         return self.capabilities.check(request, provider=provider, callback_url=callback_url)
 
-    def warnings(self, submission: Submission) -> tuple[str, ...]:
+    def warnings(self, submission: Submission, account: Account) -> tuple[str, ...]:
         """Say what may surprise the caller of *submission*: a costly default, a prompt that will be cut."""
         return ()
 

@@ -27,6 +27,8 @@ SEEDS = range(0, 2_147_483_648)
 DURATIONS = range(3, 16)
 
 _DATA_URI = re.compile(r"data:(?P<type>[\w.+-]+/[\w.+-]+);base64,(?P<payload>[A-Za-z0-9+/=_-]+)")
+# What no URL holds, and what a parser drops without a word.
+_NO_URL = re.compile(r"[\s\x00-\x1f\x7f\ud800-\udfff]")
 _MODE_NAMES = {
     Mode.T2V: "text-to-video",
     Mode.I2V: "image-to-video",
@@ -39,7 +41,9 @@ class MediaForm(StrEnum):
     """How an input image or video may be handed to a provider."""
 
     URL = "http(s) URL"
+    """Fetched by the provider."""
     DATA_URI = "data: URI"
+    """The bytes themselves, in base64."""
     OSS = "oss:// URL"
     """A file in the provider's own temporary storage."""
 
@@ -137,14 +141,27 @@ def _widest(offers: list[Offer], model: str) -> Offer:
     def union(values: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(value for group in values for value in group))
 
+    limits = [offer.prompt_limit for offer in offers if offer.prompt_limit is not None]
     return evolve(
         offers[0],
         model=model,
         resolutions=union(offer.resolutions for offer in offers),
         ratios=union(offer.ratios for offer in offers),
+        durations=_hull(offer.durations for offer in offers),
         seed=any(offer.seed for offer in offers),
         watermark=any(offer.watermark for offer in offers),
+        audio=union(offer.audio for offer in offers),
+        prompt_required=all(offer.prompt_required for offer in offers),
+        prompt_limit=max(limits) if len(limits) == len(offers) else None,
+        images=_hull(offer.images for offer in offers),
+        image_forms=frozenset[MediaForm]().union(*(offer.image_forms for offer in offers)),
+        video_forms=frozenset[MediaForm]().union(*(offer.video_forms for offer in offers)),
     )
+
+
+def _hull(ranges: Iterable[range]) -> range:
+    filled = [values for values in ranges if values]
+    return range(min(values.start for values in filled), max(values.stop for values in filled)) if filled else range(0)
 
 
 def _listed(values: Iterable[object]) -> str:
@@ -161,7 +178,12 @@ def media_form(media: Media) -> MediaForm | None:
         return None
     if _DATA_URI.fullmatch(media):
         return MediaForm.DATA_URI
-    parts = urlsplit(media)
+    if _NO_URL.search(media):
+        return None
+    try:
+        parts = urlsplit(media)
+    except ValueError:
+        return None
     if parts.scheme.lower() in ("http", "https") and parts.hostname:
         return MediaForm.URL
     return MediaForm.OSS if parts.scheme.lower() == "oss" and parts.netloc else None
@@ -218,8 +240,11 @@ class _Check:
         if isinstance(request, ImageToVideo):
             self._medium("image", request.image, self.offer.image_forms)
         if isinstance(request, ReferenceToVideo | VideoEdit):
-            if len(request.images) not in self.offer.images:
-                raise self.invalid("images", f"{_span(self.offer.images)} in number", len(request.images))
+            allowed = self.offer.images or range(1)
+            if request.images and allowed == range(1):
+                raise self.unsupported("images")
+            if len(request.images) not in allowed:
+                raise self.invalid("images", f"{_span(allowed)} in number", len(request.images))
             for image in request.images:
                 self._medium("images", image, self.offer.image_forms)
         if isinstance(request, VideoEdit):
@@ -252,6 +277,6 @@ class _Check:
                 provider=self.provider,
             )
         if form is None:
-            raise self.invalid(name, f"an {_listed(sorted(allowed))}", media)
+            raise self.invalid(name, f"one of {_listed(sorted(allowed))}", media)
         if form not in allowed:
             raise self.unsupported(f"{form.value} as {name}")

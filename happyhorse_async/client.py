@@ -207,7 +207,7 @@ class Client:
             provider=self.provider,
             model=submission.offer.model,
             messages=(self._adapter.encode_submit(submission, self._account),),
-            warnings=self._adapter.warnings(submission),
+            warnings=self._adapter.warnings(submission, self._account),
         )
 
     async def fetch(self, ref: TaskRef | str) -> Task:

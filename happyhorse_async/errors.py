@@ -21,6 +21,7 @@ Everything that can go wrong, by what it means to the caller.
     │   └── TaskExpiredError
     ├── WaitTimeoutError (also a TimeoutError)
     ├── DownloadError
+    ├── StoreError
     └── CallbackRejectedError
 
 Exceptions carry objects; `str()` makes the sentence from them. None carries an API key or a signed URL.
@@ -46,6 +47,7 @@ __all__ = [
     "ProviderError",
     "QuotaExceededError",
     "RateLimitError",
+    "StoreError",
     "SubmitOutcomeUnknownError",
     "TaskCanceledError",
     "TaskError",
@@ -97,8 +99,10 @@ class HappyHorseError(Exception):
         return str(self.args[0])
 
     def mask(self, *secrets: str) -> Self:
-        """Take *secrets* out of the message, in case the provider echoed one."""
+        """Take *secrets* out of all that the provider wrote, in case it echoed one."""
         self.args = (redact_text(self.message, *secrets),)
+        self.code = self.code and redact_text(self.code, *secrets)
+        self.request_id = self.request_id and redact_text(self.request_id, *secrets)
         return self
 
     def about(self, *, ref: TaskRef | None = None, job_id: str | None = None) -> Self:
@@ -292,6 +296,10 @@ class WaitTimeoutError(HappyHorseError, TimeoutError):
 
 class DownloadError(HappyHorseError):
     """The video could not be brought to disk whole. Nothing stands at the target that was not there before."""
+
+
+class StoreError(HappyHorseError):
+    """The journal cannot be read or written. Names the file; a paid task's ref is on it where one is at stake."""
 
 
 class CallbackRejectedError(HappyHorseError):

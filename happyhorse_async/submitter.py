@@ -93,8 +93,11 @@ class Submitter:
         match failure:
             case TransportError():
                 return failure.retryable
-            case RateLimitError() | ProviderError():
+            case RateLimitError():
                 return True
+            case ProviderError():
+                # Below 500 stand faults that another try does not mend, such as a gateway's own bad credential.
+                return (failure.status_code or 500) >= 500 or _is_ambiguous(failure)
             case _:
                 return _is_ambiguous(failure)
 

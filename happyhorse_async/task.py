@@ -14,7 +14,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from .redaction import redact_url
+from .redaction import redact_text, redact_url
 
 _PROVIDER_NAME = re.compile(r"[a-z0-9_-]+")
 
@@ -83,8 +83,9 @@ class TaskRef:
     def __attrs_post_init__(self) -> None:
         if not _PROVIDER_NAME.fullmatch(self.provider):
             raise ValueError(f"a provider name is made of a-z, 0-9, _ and -, not {self.provider!r}")
-        if not self.id:
-            raise ValueError("a task id cannot be empty")
+        if self.id in ("", ".", ".."):
+            # The last two would change the path of the URL they stand in.
+            raise ValueError(f"{self.id!r} is no task id")
 
     def __str__(self) -> str:
         return f"{self.provider}:{self.id}"
@@ -96,10 +97,14 @@ class TaskRef:
 
         :raises ValueError: the text is not `provider:id`.
         """
-        provider, colon, task_id = text.strip().partition(":")
+        provider, colon, task_id = text.partition(":")
         if not colon:
             raise ValueError(f"a task ref is written provider:id, such as main:0385dc79-5ff8, not {text!r}")
         return cls(provider, task_id)
+
+
+def _show_text(text: str) -> str:
+    return repr(redact_text(text))
 
 
 def _show_url(url: str | None) -> str:
@@ -148,7 +153,7 @@ class TaskFailure:
 
     code: str | None = None
     """The provider's code, as it wrote it."""
-    message: str = ""
+    message: str = field(default="", repr=_show_text)
     """The provider's words."""
     reason: FailureReason = FailureReason.UNKNOWN
     """The same in our words."""

@@ -1,0 +1,96 @@
+"""
+Where DashScope is reached: the shared hosts, and the hosts that belong to one workspace.
+
+https://help.aliyun.com/zh/model-studio/regions/ and the HappyHorse pages, mid 2026. The sources disagree on Virginia:
+some give it the shared host, others hosts of workspaces. Both are offered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from happyhorse_async.adapter import Account
+from happyhorse_async.errors import ConfigurationError
+
+_IDS = {
+    "singapore": "ap-southeast-1",
+    "beijing": "cn-beijing",
+    "virginia": "us-east-1",
+    "frankfurt": "eu-central-1",
+    "tokyo": "ap-northeast-1",
+}
+_NAMES = {region_id: name for name, region_id in _IDS.items()}
+
+# Frankfurt and Tokyo have none.
+_SHARED = {
+    "singapore": "https://dashscope-intl.aliyuncs.com/api/v1",
+    "beijing": "https://dashscope.aliyuncs.com/api/v1",
+    "virginia": "https://dashscope-us.aliyuncs.com/api/v1",
+}
+
+REGIONS: Mapping[str, str] = {
+    name: _SHARED.get(name, f"https://{{workspace}}.{region_id}.maas.aliyuncs.com/api/v1")
+    for name, region_id in _IDS.items()
+}
+DEFAULT_REGION = "singapore"
+
+_HOST_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+# `trial` and `token-plan` look like workspaces and serve them all.
+_DEDICATED_HOST = re.compile(
+    r"https?://(?!trial\.|token-plan\.)[a-z0-9-]+\.[a-z0-9-]+\.maas\.aliyuncs\.com(?=[:/]|$)", re.IGNORECASE
+)
+
+
+def check_workspace(options: Mapping[str, Any], *, provider: str) -> None:
+    """
+    Make sure that the workspace, which becomes a part of a host name or a header, can be one.
+
+    :raises ConfigurationError: it cannot.
+    """
+    workspace = options.get("workspace")
+    if workspace is not None and not (isinstance(workspace, str) and _HOST_LABEL.fullmatch(workspace)):
+        raise ConfigurationError(
+            f"the option workspace is an id such as llm-abc123 or ws-abc123, not {workspace!r}", provider=provider
+        )
+
+
+def find_base_url(region: str | None, options: Mapping[str, Any], *, provider: str) -> str:
+    """
+    Find the root of the API in *region*, a name or an id, for the workspace of *options* if there is one.
+
+    :raises ConfigurationError: no such region, or one that is reached by workspace only and there is none.
+    """
+    name = DEFAULT_REGION if region is None else _NAMES.get(region, region)
+    if name not in _IDS:
+        known = ", ".join(f"{name} ({region_id})" for name, region_id in _IDS.items())
+        raise ConfigurationError(f"dashscope has no region {region!r}; known: {known}", provider=provider)
+    workspace = options.get("workspace")
+    if workspace is not None:
+        return f"https://{workspace}.{_IDS[name]}.maas.aliyuncs.com/api/v1"
+    if name not in _SHARED:
+        raise ConfigurationError(
+            f"the region {region} is reached by the host of a workspace only: set the option workspace, "
+            "or the base URL that the console shows as API Host",
+            provider=provider,
+        )
+    return _SHARED[name]
+
+
+def workspace_headers(account: Account) -> dict[str, str]:
+    """
+    Name the workspace where the host does not.
+
+    Documented for shared hosts, on pages older than HappyHorse; a sub-account's key needs it:
+    https://help.aliyun.com/zh/model-studio/text-to-image-api-reference
+    """
+    workspace = account.options.get("workspace")
+    if workspace is None or _DEDICATED_HOST.match(account.base_url):
+        return {}
+    return {"X-DashScope-WorkSpace": workspace}
+
+
+def is_tokyo(account: Account) -> bool:
+    """Tell whether the account is reached in Tokyo, where not every model is sold."""
+    return _IDS["tokyo"] in account.base_url

@@ -1,0 +1,5 @@
+"""HiAPI, a gateway to HappyHorse with one task interface for all its models."""
+
+from .adapter import HiAPIAdapter
+
+__all__ = ["HiAPIAdapter"]

@@ -1,0 +1,99 @@
+"""Every check of the project. `nox` runs them all; `nox -s tests` runs the tests on every Python that is installed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.error_on_external_run = True
+nox.options.reuse_existing_virtualenvs = True
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+PACKAGES = ("happyhorse_async", "adapters/happyhorse_adapters")
+# The interpreter that one of anything is checked with: the oldest supported.
+PYTHON = "3.11"
+
+
+def _installed(version: str) -> bool:
+    # A version manager's shim may be there for an interpreter that is not.
+    program = shutil.which(f"python{version}")
+    return program is not None and subprocess.run([program, "--version"], capture_output=True, check=False).returncode == 0
+
+
+PYTHONS = [version for version in nox.project.python_versions(PROJECT) if _installed(version)]
+
+
+def _group(name: str) -> list[str]:
+    return nox.project.dependency_groups(PROJECT, name)
+
+
+def _extras(*names: str) -> str:
+    return f".[{','.join(names)}]"
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests on the installed wheel, and note what they cover."""
+    session.install(_extras("cli", "emulator"), *_group("tests"))
+    # Without this the checkout would be imported in place of what is installed.
+    session.run("coverage", "run", "-m", "pytest", *session.posargs, env={"PYTHONSAFEPATH": "1"})
+    session.notify("coverage")
+
+
+@nox.session(python=PYTHON)
+def coverage(session: nox.Session) -> None:
+    """Put together what the tests of all Pythons cover."""
+    session.install("coverage[toml]>=7.6")
+    session.run("coverage", "combine")
+    session.run("coverage", "report")
+
+
+@nox.session(python=PYTHON)
+def types(session: nox.Session) -> None:
+    """Check the types with mypy and pyright, both strict, in the bare checkout: the project itself is not installed."""
+    session.install(
+        *PROJECT["project"]["dependencies"],
+        *(need for extra in PROJECT["project"]["optional-dependencies"].values() for need in extra),
+        *_group("tests"),
+        *_group("typing"),
+        "nox",
+    )
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session(python=PYTHON)
+def lint(session: nox.Session) -> None:
+    """Check style, format, and who imports whom."""
+    session.install("-e", ".", *_group("lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("lint-imports")
+
+
+@nox.session(python=PYTHON)
+def docs(session: nox.Session) -> None:
+    """Build the documentation; a warning is an error."""
+    session.install(_extras("cli", "emulator"), *_group("docs"))
+    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", *session.posargs)
+
+
+@nox.session(python=PYTHON)
+def package(session: nox.Session) -> None:
+    """Build sdist and wheel, check them, and use the wheel in an environment that has nothing else."""
+    session.install(*_group("package"))
+    dist = Path(session.create_tmp()) / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(dist))
+    wheel = next(dist.glob("*.whl"))
+    session.run("twine", "check", "--strict", *(str(file) for file in dist.iterdir()))
+    session.run("check-wheel-contents", str(wheel))
+    session.run("python", "-m", "venv", "--clear", str(dist / "empty"))
+    python = str(dist / "empty" / "bin" / "python")
+    session.run(python, "-m", "pip", "install", "--quiet", f"{wheel}[cli]", external=True)
+    session.run(python, "-m", "happyhorse_async", "providers", external=True)
