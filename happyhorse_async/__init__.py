@@ -15,7 +15,7 @@ from .batch import Batch, Outcome
 from .capabilities import Capabilities, MediaForm, Offer
 from .client import Client, Plan
 
-# from .emulator import Emulator
+from .emulator import Course, Emulator, Scenario
 from .errors import (
     AuthenticationError,
     CallbackRejectedError,
@@ -29,6 +29,7 @@ from .errors import (
     ProviderError,
     QuotaExceededError,
     RateLimitError,
+    StoreError,
     SubmitOutcomeUnknownError,
     TaskCanceledError,
     TaskError,
@@ -56,8 +57,9 @@ __all__ = [
     "Client",
     "ConfigurationError",
     "ContentRejectedError",
+    "Course",
     "DownloadError",
-    # "Emulator",
+    "Emulator",
     "FailureReason",
     "HappyHorseError",
     "HttpRequest",
@@ -79,6 +81,8 @@ __all__ = [
     "QuotaExceededError",
     "RateLimitError",
     "ReferenceToVideo",
+    "Scenario",
+    "StoreError",
     "Submission",
     "SubmitOutcomeUnknownError",
     "Task",

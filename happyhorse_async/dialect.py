@@ -6,9 +6,7 @@ an adapter reads. **It never performs I/O**, reads no clock, draws no random num
 emulator's business.
 
 A dialect must not import the adapter of its provider nor share a class with it, or a misspelt field would cancel itself
-out. Both are written from the provider's documentation, each on its own.
-
-To add one, write a class that inherits `Dialect` and register it under the entry-point group
+out. To add one, write a class that inherits `Dialect` and register it under the entry-point group
 `happyhorse_async.dialects`.
 """
 
@@ -28,9 +26,6 @@ from attrs import field, frozen
 from .messages import HttpRequest, HttpResponse
 from .request import VideoRequest
 from .task import Task, TaskStatus
-
-DAY = 24 * 3600.0
-"""Seconds in a day."""
 
 
 @frozen(kw_only=True)
@@ -173,9 +168,9 @@ class Dialect(ABC):
     """The registered name, the same as the adapter's."""
     root: ClassVar[str] = ""
     """The path of the provider's documented base URL, such as `"/api/v1"`."""
-    lifetime: ClassVar[float] = DAY
+    lifetime: ClassVar[float] = 24 * 3600.0
     """Seconds from the submit for which a task is known."""
-    url_lifetime: ClassVar[float] = DAY
+    url_lifetime: ClassVar[float] = 24 * 3600.0
     """Seconds from the end of a task for which its video can be fetched."""
     quotas: ClassVar[Quotas] = Quotas()
     """The provider's published limits."""
@@ -269,7 +264,6 @@ class Fields:
     A JSON object of a request, read field by field. Whatever is wrong is refused with the path of the field.
 
     :param refuse: makes the provider's error from a sentence.
-    :param path: where *value* stands in the body.
     :param nulls: whether null counts as left out. Otherwise it is refused like any value of a wrong type.
     :raises RefusalError: *value* is no object.
     """
@@ -294,9 +288,8 @@ class Fields:
         nulls: bool = True,
     ) -> Fields:
         """
-        Decode a request's body.
+        Decode a request's body. For one that is no JSON, *unreadable* makes the error; by default *refuse*.
 
-        :param unreadable: makes the provider's error for a body that is no JSON; by default *refuse*.
         :raises RefusalError: it is no JSON object.
         """
         try:

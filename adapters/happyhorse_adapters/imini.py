@@ -36,6 +36,7 @@ from happyhorse_async.errors import (
     TaskNotFoundError,
 )
 from happyhorse_async.messages import HttpRequest, HttpResponse
+from happyhorse_async.redaction import redact_text
 from happyhorse_async.request import ImageToVideo, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from happyhorse_async.task import Task, TaskFailure, TaskStatus, Video
 from happyhorse_async.timing import Limits, PollSchedule
@@ -170,7 +171,7 @@ class IminiAdapter(Adapter):
     # The guide's advice for videos: 5 s, growing by half to 30 s.
     poll = PollSchedule(interval=5, max_interval=30)
     # An "account's rate quota" is documented, its figures are not.
-    limits = Limits(queries_per_second=5, submits_per_second=5)
+    limits = Limits(queries_per_second=10, submits_per_second=5)
     # Task ids expire; the documentation does not say when. Upstream, DashScope's live for 24 hours.
     lifetime = 24 * 3600.0
 
@@ -215,7 +216,7 @@ class IminiAdapter(Adapter):
             status=status,
             raw_status=wire.status,
             videos=tuple(_video(video.url, video) for video in wire.videos or () if video.url),
-            error=_failure(wire.error or _WireError()) if status is TaskStatus.FAILED else None,
+            error=_failure(wire.error or _WireError(), account) if status is TaskStatus.FAILED else None,
             model=wire.model,
             created_at=parse_datetime(wire.created_at),
             finished_at=parse_datetime(wire.completed_at),
@@ -298,10 +299,10 @@ def _video(url: str, wire: _WireVideo) -> Video:
     )
 
 
-def _failure(wire: _WireError) -> TaskFailure:
+def _failure(wire: _WireError, account: Account) -> TaskFailure:
     known = wire.code in _ERRORS or (wire.status or 0) >= 400
     return TaskFailure(
         code=wire.code,
-        message=wire.message or "",
+        message=redact_text(wire.message or "", account.api_key),
         reason=failure_reason(_error_class(wire.code, wire.status or 0) if known else None),
     )

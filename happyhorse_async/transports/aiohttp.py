@@ -9,6 +9,8 @@ the key. None of its exceptions leaves this module, not even as a cause.
 
 from __future__ import annotations
 
+import io
+import os
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -31,7 +33,15 @@ _CHUNK = 256 * 1024
 # read. Short idle times make that rare.
 _KEEPALIVE = 12.0
 
-_NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
+_NEVER_SENT = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ClientHttpProxyError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.InvalidURL,
+)
+_NEVER_BETTER = (aiohttp.ClientSSLError, aiohttp.InvalidURL, ssl.SSLError)
+# Ours are raised once theirs has been dealt with: `raise … from None` would keep it as the context.
+_FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
 
 
 class AiohttpTransport:
@@ -53,29 +63,32 @@ class AiohttpTransport:
         try:
             async with self._session.request(
                 request.method,
-                URL(request.url, encoded=True),
+                _address(request.url),
                 headers=request.headers,
-                data=request.body,
+                # A body of bytes beyond 1 MiB, an image inlined, makes aiohttp warn; a file does not.
+                data=None if request.body is None else io.BytesIO(request.body),
                 allow_redirects=False,
                 timeout=limits,
             ) as response:
                 body = await _bounded_body(response)
                 return HttpResponse(status=response.status, headers=dict(response.headers), body=body)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise _transport_error(error, request.method, request.url) from None
+        except _FAILURES as error:
+            failure = _transport_error(error, request.method, request.url)
+        raise failure
 
     @asynccontextmanager
     async def stream(self, url: str, headers: Mapping[str, str]) -> AsyncGenerator[_Download]:
         """Begin to fetch *url*, exactly as it is written."""
         limits = aiohttp.ClientTimeout(total=None, connect=_CONNECT_TIMEOUT, sock_read=_READ_TIMEOUT)
         try:
-            response = await self._session.get(
-                URL(url, encoded=True), headers=headers, allow_redirects=False, timeout=limits
-            )
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise _transport_error(error, "GET", url) from None
-        async with response:
-            yield _Download(response, url)
+            response = await self._session.get(_address(url), headers=headers, allow_redirects=False, timeout=limits)
+        except _FAILURES as error:
+            failure = _transport_error(error, "GET", url)
+        else:
+            async with response:
+                yield _Download(response, url)
+            return
+        raise failure
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -93,8 +106,18 @@ class _Download:
         try:
             async for chunk in self._response.content.iter_chunked(_CHUNK):
                 yield chunk
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _transport_error(error, "GET", self._url) from None
+        except _FAILURES as error:
+            failure = _transport_error(error, "GET", self._url)
+        else:
+            return
+        raise failure
+
+
+def _address(url: str) -> URL:
+    try:
+        return URL(url, encoded=True)
+    except ValueError:
+        raise aiohttp.InvalidURL(url) from None
 
 
 async def _bounded_body(response: aiohttp.ClientResponse) -> bytes:
@@ -113,9 +136,11 @@ async def _bounded_body(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _transport_error(error: Exception, method: str, url: str) -> TransportError:
-    sent = not isinstance(error, (*_NEVER_SENT, aiohttp.InvalidURL))
-    tls = isinstance(error, aiohttp.ClientSSLError | ssl.SSLError)
-    return TransportError(f"{method} {redact_url(url)}: {_describe(error)}", sent=sent and not tls, retryable=not tls)
+    return TransportError(
+        f"{method} {redact_url(url)}: {_describe(error)}",
+        sent=not isinstance(error, _NEVER_SENT),
+        retryable=not isinstance(error, _NEVER_BETTER),
+    )
 
 
 def _describe(error: Exception) -> str:
@@ -125,7 +150,7 @@ def _describe(error: Exception) -> str:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError() | ssl.SSLError():
             return "no secure connection: the certificate or the protocol is not acceptable"
         case aiohttp.ClientConnectorError():
-            return f"cannot connect: {error.os_error.strerror or type(error.os_error).__name__}"
+            return f"cannot connect: {_reason(error.os_error)}"
         case aiohttp.ConnectionTimeoutError():
             return f"no connection within {_CONNECT_TIMEOUT:g} s"
         case aiohttp.ClientHttpProxyError():
@@ -141,6 +166,11 @@ def _describe(error: Exception) -> str:
         case aiohttp.InvalidURL():
             return "not a URL that can be asked"
         case OSError():
-            return f"the connection broke: {error.strerror or type(error).__name__}"
+            return f"the connection broke: {_reason(error)}"
         case _:
             return f"the connection broke: {type(error).__name__}"
+
+
+def _reason(error: OSError) -> str:
+    # asyncio puts addresses where the system's own words belong.
+    return os.strerror(error.errno) if error.errno else type(error).__name__

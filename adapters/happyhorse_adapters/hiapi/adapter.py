@@ -338,7 +338,7 @@ def _read_task(data: Any, account: Account, *, task_id: str | None = None, root:
         status=status,
         raw_status=wire.status,
         videos=_videos(wire, root) if status is TaskStatus.SUCCEEDED else (),
-        error=failure(wire.error) if status in _FAILURES else None,
+        error=failure(wire.error, account) if status in _FAILURES else None,
         model=wire.model,
         created_at=from_epoch(wire.created),
         # 0 until it has ended.

@@ -27,6 +27,7 @@ from happyhorse_async.errors import (
     RateLimitError,
 )
 from happyhorse_async.messages import HttpResponse
+from happyhorse_async.redaction import redact_text
 from happyhorse_async.task import FailureReason, TaskFailure
 
 # https://github.com/HiAPIAI/hiapi-python has the upper-case codes of the task service; `rate_limit_exceeded` is the
@@ -116,11 +117,12 @@ def failure_code(envelope: Envelope) -> str | None:
     return envelope.error_code or (envelope.error.code if envelope.error else None) or None
 
 
-def failure(error: WireError | None) -> TaskFailure:
+def failure(error: WireError | None, account: Account) -> TaskFailure:
     """Say why a task failed."""
     error = error or WireError()
     reason = _REASONS.get(error.code or "", FailureReason.UNKNOWN)
-    return TaskFailure(code=error.code or None, message=error.message or "", reason=reason)
+    message = redact_text(error.message or "", account.api_key)
+    return TaskFailure(code=error.code or None, message=message, reason=reason)
 
 
 def _refusal(envelope: Envelope, response: HttpResponse, account: Account) -> HappyHorseError:

@@ -265,9 +265,9 @@ def _task(wire: _WireTask, body: Mapping[str, Any], task_id: str, response: Http
         ref=account.ref(task_id),
         status=status,
         raw_status=wire.status,
-        progress=wire.progress,
+        progress=_percentage(wire.progress),
         videos=_videos(wire),
-        error=failure(wire.error) if status is TaskStatus.FAILED else None,
+        error=failure(wire.error, account) if status is TaskStatus.FAILED else None,
         usage=_usage(wire.output.usage) if wire.output and wire.output.usage else None,
         model=wire.model,
         created_at=parse_datetime(wire.created_at),
@@ -275,6 +275,10 @@ def _task(wire: _WireTask, body: Mapping[str, Any], task_id: str, response: Http
         request_id=request_id(response),
         raw=body,
     )
+
+
+def _percentage(progress: float | None) -> float | None:
+    return progress if progress is not None and 0 <= progress <= 100 else None
 
 
 def _videos(wire: _WireTask) -> tuple[Video, ...]:

@@ -29,6 +29,7 @@ from happyhorse_async.errors import (
     TaskNotFoundError,
 )
 from happyhorse_async.messages import HttpResponse
+from happyhorse_async.redaction import redact_text
 from happyhorse_async.task import FailureReason, TaskFailure
 
 # Without the two codes that mean different things: `upstream_error`, which has a function of its own, and
@@ -189,14 +190,15 @@ def _moderated(text: str) -> bool:
     return any(mark in text.lower() for mark in _MODERATED)
 
 
-def failure(error: object) -> TaskFailure:
+def failure(error: object, account: Account) -> TaskFailure:
     """Read the error of a failed task: a text, an object as on calls, or nothing."""
     wire = structure({"error": error}, _WireRefusal).error
     if wire:
         code, message = wire.code, wire.message or ""
     else:
         code, message = _split(error if isinstance(error, str) else "")
-    return TaskFailure(code=code, message=message, reason=_reason(code or "", message))
+    reason = _reason(code or "", message)
+    return TaskFailure(code=code, message=redact_text(message, account.api_key), reason=reason)
 
 
 def _split(text: str) -> tuple[str | None, str]:

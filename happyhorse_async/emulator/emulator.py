@@ -1,0 +1,155 @@
+"""The emulator's front door."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import anyio
+import anyio.to_thread
+
+from ..dialect import Dialect, Quotas
+from ..errors import ConfigurationError
+from ..registry import dialect_names, find_dialect
+from .links import Links
+from .provider import EmulatedProvider
+from .scenario import Scenario
+from .studio import Studio
+
+
+class Emulator:
+    """
+    Plays every provider that has a registered dialect, over real HTTP.
+
+    ```python
+    async with Emulator(speed=60, seed=1) as emulator:
+        Client("hiapi", api_key="any", base_url=emulator.url("hiapi"))
+    ```
+
+    Its videos are real H.264 files with a test picture, and need the extra `happyhorse-async[emulator]`. Nothing is
+    remembered from one `async with` to the next.
+
+    :param speed: every duration is divided by it: a task that would run for two minutes is done after two seconds at
+        60, and its id and its URL die after 24 minutes. Rates of quotas are multiplied by it.
+    :param seed: the same seed gives the n-th task of a provider the same course.
+    :param scenario: how tasks fare; by default they wait some seconds, run one to three minutes, and succeed.
+    :param quotas: `True` holds every account to the limits that its provider publishes; a mapping of provider names
+        sets others.
+    :param api_key: the only key that is accepted. By default any is, and each is an account of its own.
+    :param host: the address to listen on.
+    :param port: the port to listen on; 0 takes any that is free.
+    :raises ConfigurationError: *speed* is no positive number.
+    """
+
+    def __init__(
+        self,
+        *,
+        speed: float = 60.0,
+        seed: int = 0,
+        scenario: Scenario | None = None,
+        quotas: bool | Mapping[str, Quotas] = False,
+        api_key: str | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        if not 0 < speed < math.inf:
+            raise ConfigurationError(f"speed must be a number of more than 0, not {speed!r}")
+        self.speed = speed
+        self.seed = seed
+        self.scenario = scenario or Scenario()
+        self._quotas = quotas
+        self._api_key = api_key
+        self._host = host
+        self._wanted_port = port
+        self._port: int | None = None
+        self._roots: dict[str, str] = {}
+        self._open = AsyncExitStack()
+
+    @property
+    def address(self) -> str:
+        """
+        Where the server listens, such as `"http://127.0.0.1:8000"`.
+
+        :raises RuntimeError: it does not run.
+        """
+        if self._port is None:
+            raise RuntimeError("the emulator does not run; enter it with `async with` first")
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}"
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The names of the providers it plays."""
+        return dialect_names()
+
+    def url(self, provider: str) -> str:
+        """
+        Return the base URL to give to a client of *provider*.
+
+        :raises RuntimeError: the emulator does not run.
+        :raises ConfigurationError: there is no such provider.
+        """
+        address = self.address
+        if provider not in self._roots:
+            raise ConfigurationError(f"the emulator plays no {provider!r}; known: {', '.join(self._roots)}")
+        return f"{address}/{provider}{self._roots[provider]}"
+
+    async def __aenter__(self) -> Self:
+        if self._port is not None:
+            raise RuntimeError("the emulator runs already")
+        dialects = [find_dialect(name) for name in dialect_names()]
+        links = Links(secrets.token_bytes(32))
+        providers = {dialect.name: self._provider(dialect, links) for dialect in dialects}
+        async with AsyncExitStack() as stack:
+            studio = Studio(await self._folder(stack))
+            # aiohttp takes a quarter of a second to import, which an import of this library must not.
+            from .server import Server  # noqa: PLC0415
+
+            server = Server(providers, links=links, studio=studio, clock=_clock())
+            stack.push_async_callback(server.stop)
+            self._port = await server.start(self._host, self._wanted_port)
+            self._roots = {dialect.name: dialect.root for dialect in dialects}
+            self._open = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._port = None
+        with anyio.CancelScope(shield=True):
+            await self._open.aclose()
+
+    def _provider(self, dialect: Dialect, links: Links) -> EmulatedProvider:
+        if isinstance(self._quotas, bool):
+            quotas = dialect.quotas if self._quotas else None
+        else:
+            quotas = self._quotas.get(dialect.name)
+        return EmulatedProvider(
+            dialect,
+            scenario=self.scenario,
+            links=links,
+            seed=self.seed,
+            speed=self.speed,
+            quotas=quotas,
+            api_key=self._api_key,
+        )
+
+    async def _folder(self, stack: AsyncExitStack) -> Path:
+        folder = await anyio.to_thread.run_sync(lambda: tempfile.TemporaryDirectory(prefix="happyhorse-emulator-"))
+        stack.push_async_callback(anyio.to_thread.run_sync, folder.cleanup)
+        return Path(folder.name)
+
+
+def _clock() -> Callable[[], float]:
+    """Make a clock in Unix seconds that runs with the event loop: setting the wall clock moves no task."""
+    loop = asyncio.get_running_loop()
+    offset = time.time() - loop.time()
+    return lambda: loop.time() + offset

@@ -1,0 +1,180 @@
+"""The emulator as something to enter and leave."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from aiohttp import ClientConnectionError, ClientSession
+
+from happyhorse_async.dialect import Quotas, Rate
+from happyhorse_async.emulator import Emulator
+from happyhorse_async.errors import ConfigurationError
+
+ROOTS = {"dashscope": "/dashscope/api/v1", "hiapi": "/hiapi", "imini": "/imini/imini/router", "nexusflow": "/nexusflow"}
+
+
+async def test_every_provider_has_its_root_on_one_port(emulator: Emulator) -> None:
+    """The base URLs end as the providers document them."""
+    assert {name: emulator.address + path for name, path in ROOTS.items()} == {
+        name: emulator.url(name) for name in ROOTS
+    }
+    assert set(ROOTS) <= set(emulator.providers)
+
+
+async def test_it_says_what_it_is(emulator: Emulator, http: ClientSession) -> None:
+    """Its first page and every answer name the emulator."""
+    async with http.get(emulator.address) as page, http.get(emulator.url("hiapi") + "/v1/tasks") as answer:
+        text = await page.text()
+
+        assert {"happyhorse-emulator"} == {page.headers["Server"], answer.headers["Server"]}
+    assert "test picture" in text
+    assert all(emulator.url(name) in text for name in ROOTS)
+
+
+async def test_an_unknown_prefix_is_a_404_that_names_the_known_ones(emulator: Emulator, http: ClientSession) -> None:
+    """Whoever forgets the provider's prefix is shown the base URLs."""
+    async with http.post(emulator.address + "/v1/tasks") as response:
+        text = await response.text()
+
+    assert 404 == response.status
+    assert emulator.url("hiapi") in text
+
+
+async def test_links_lead_to_the_host_that_was_asked(emulator: Emulator, http: ClientSession) -> None:
+    """A client that came by another name gets links by that name."""
+    address = emulator.address.replace("127.0.0.1", "localhost")
+    headers = {"Authorization": "Bearer sk-any", "Host": address.removeprefix("http://")}
+    content = {"model": "happyhorse-1.0-t2v", "prompt": "a kite"}
+    async with http.post(emulator.url("nexusflow") + "/v1/tasks", json=content, headers=headers) as response:
+        task_id = (await response.json())["id"]
+
+    async with http.get(f"{emulator.url('nexusflow')}/v1/tasks/{task_id}", headers=headers) as response:
+        url = (await response.json())["output"]["video_url"]
+
+    assert url.startswith(f"{address}/videos/")
+
+
+async def test_the_port_is_free_again_afterwards(http: ClientSession) -> None:
+    """Once left, nothing listens, and it can be entered again on the same port, remembering nothing."""
+    emulator = Emulator()
+    async with emulator:
+        address, url = emulator.address, emulator.url("hiapi")
+    with pytest.raises(ClientConnectionError):
+        await http.get(address)
+    with pytest.raises(RuntimeError, match="does not run"):
+        emulator.url("hiapi")
+
+    port = int(address.rpartition(":")[2])
+    async with Emulator(port=port) as again:
+        assert url == again.url("hiapi")
+
+
+async def test_it_cannot_be_entered_twice_at_once(emulator: Emulator) -> None:
+    """A second entry is refused and leaves the first alone."""
+    with pytest.raises(RuntimeError, match="runs already"):
+        await emulator.__aenter__()
+
+    assert emulator.address
+
+
+async def test_an_unknown_provider_is_a_configuration_error(emulator: Emulator) -> None:
+    """The error names the providers that there are."""
+    with pytest.raises(ConfigurationError, match="nexusflow"):
+        emulator.url("nobody")
+
+
+@pytest.mark.parametrize("speed", [0, -1, float("inf"), float("nan")])
+def test_an_impossible_speed_is_a_configuration_error(speed: float) -> None:
+    """The speed must be a positive number."""
+    with pytest.raises(ConfigurationError, match="speed"):
+        Emulator(speed=speed)
+
+
+async def test_only_its_key_is_accepted(http: ClientSession) -> None:
+    """With a key of its own the emulator refuses any other."""
+    async with Emulator(api_key="sk-right") as emulator:
+        statuses: list[int] = []
+        for key in ("sk-wrong", "sk-right"):
+            headers = {"Authorization": f"Bearer {key}"}
+            async with http.get(emulator.url("nexusflow") + "/v1/tasks", headers=headers) as response:
+                statuses.append(response.status)
+
+    assert [401, 200] == statuses
+
+
+@pytest.mark.parametrize(
+    ("quotas", "expected"),
+    [
+        (False, [200, 200]),
+        ({}, [200, 200]),
+        ({"hiapi": Quotas(rates=(Rate(count=1, seconds=600),))}, [200, 429]),
+    ],
+)
+async def test_quotas_can_be_set(http: ClientSession, quotas: bool | dict[str, Quotas], expected: list[int]) -> None:
+    """By default there are none; a mapping sets those of single providers."""
+    async with Emulator(speed=1, quotas=quotas) as emulator:
+        statuses: list[int] = []
+        for _ in range(2):
+            headers = {"Authorization": "Bearer sk-any"}
+            async with http.get(emulator.url("hiapi") + "/v1/tasks", headers=headers) as response:
+                statuses.append(response.status)
+
+    assert expected == statuses
+
+
+async def test_published_quotas_can_be_switched_on(http: ClientSession) -> None:
+    """With quotas switched on, DashScope's twenty-first query of a second is refused."""
+    async with Emulator(speed=0.01, quotas=True) as emulator:
+        statuses: list[int] = []
+        for _ in range(21):
+            headers = {"Authorization": "Bearer sk-any"}
+            async with http.get(emulator.url("dashscope") + "/tasks/x", headers=headers) as response:
+                statuses.append(response.status)
+
+    assert [200] * 20 + [429] == statuses
+
+
+def run_python(program: str) -> str:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+    return done.stdout
+
+
+def test_importing_it_loads_neither_aiohttp_nor_the_video_libraries() -> None:
+    """An import stays light, and works where the extra is not installed."""
+    loaded = run_python(
+        "import sys; import happyhorse_async.emulator;"
+        "print([name for name in ('aiohttp', 'av', 'PIL') if name in sys.modules])"
+    )
+
+    assert "[]" == loaded.strip()
+
+
+@pytest.mark.parametrize("missing", ["av", "PIL"])
+def test_without_the_extra_a_video_is_a_clear_error(missing: str) -> None:
+    """Where a library is missing tasks go on as ever, and fetching a video says what to install."""
+    answer = run_python(
+        f"""
+import asyncio, sys
+sys.modules[{missing!r}] = None
+from aiohttp import ClientSession
+from happyhorse_async.emulator import Course, Emulator, Scenario
+
+async def main():
+    scenario = Scenario(choose=lambda request, number: Course(queue=0, run=0))
+    async with Emulator(scenario=scenario) as emulator, ClientSession(headers={{"Authorization": "Bearer x"}}) as http:
+        url = emulator.url("nexusflow") + "/v1/tasks"
+        async with http.post(url, json={{"model": "happyhorse-1.0-t2v", "prompt": "a kite"}}) as response:
+            task = await response.json()
+        async with http.get(url + "/" + task["id"]) as response:
+            task = await response.json()
+        async with http.get(task["output"]["video_url"]) as response:
+            print(response.status, await response.text())
+
+asyncio.run(main())
+"""
+    )
+
+    assert answer.startswith("501 ")
+    assert "pip install 'happyhorse-async[emulator]'" in answer

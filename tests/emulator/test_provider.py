@@ -1,0 +1,355 @@
+"""An emulated provider as time goes by, without network or clock: messages go in with the time."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import pytest
+
+from happyhorse_async.dialect import FetchCall, Quotas, Rate, SubmitCall
+from happyhorse_async.emulator import Course, Scenario
+from happyhorse_async.emulator.links import Links
+from happyhorse_async.emulator.provider import EmulatedProvider
+from happyhorse_async.messages import HttpRequest, HttpResponse
+from happyhorse_async.registry import find_dialect
+
+HOUR = 3600.0
+START = 1_780_000_000.0
+
+SUBMITS: dict[str, tuple[str, dict[str, Any]]] = {
+    "dashscope": (
+        "/api/v1/services/aigc/video-generation/video-synthesis",
+        {"model": "happyhorse-1.1-t2v", "input": {"prompt": "a kite"}},
+    ),
+    "hiapi": ("/v1/tasks", {"model": "happyhorse-1-0", "input": {"prompt": "a kite"}}),
+    "imini": ("/imini/router/v1/videos/generate", {"model": "dashscope/happyhorse-1.0", "prompt": "a kite"}),
+    "nexusflow": ("/v1/tasks", {"model": "happyhorse-1.0-t2v", "prompt": "a kite"}),
+}
+TASKS = {
+    "dashscope": "/api/v1/tasks/",
+    "hiapi": "/v1/tasks/",
+    "imini": "/imini/router/v1/videos/tasks/",
+    "nexusflow": "/v1/tasks/",
+}
+IDS: dict[str, Callable[[Any], str]] = {
+    "dashscope": lambda answer: str(answer["output"]["task_id"]),
+    "hiapi": lambda answer: str(answer["data"]["taskId"]),
+    "imini": lambda answer: str(answer["task_id"]),
+    "nexusflow": lambda answer: str(answer["id"]),
+}
+
+
+class Ask(Protocol):
+    def __call__(self, method: str, path: str, after: float, content: Any = None, **headers: str) -> HttpResponse: ...
+
+
+def provider_asked(name: str, **settings: Any) -> Ask:
+    """Return a function that sends a message to a provider, so many seconds after the start."""
+    scenario = settings.pop("scenario", Scenario(choose=lambda request, number: Course(queue=10, run=100)))
+    provider = EmulatedProvider(find_dialect(name), scenario=scenario, links=Links(b"secret"), **settings)
+
+    def ask(method: str, path: str, after: float, content: Any = None, **headers: str) -> HttpResponse:
+        message = HttpRequest(
+            method=method,
+            url=f"http://host{path}",
+            headers={"authorization": "Bearer sk-any", "x-dashscope-async": "enable", **headers},
+            body=None if content is None else json.dumps(content).encode(),
+        )
+        return provider.handle(message, now=START + after, origin="http://host")
+
+    return ask
+
+
+def submit(ask: Ask, name: str, after: float = 0.0, **headers: str) -> str:
+    path, content = SUBMITS[name]
+    return IDS[name](json.loads(ask("POST", path, after, content, **headers).body))
+
+
+def look(ask: Ask, name: str, task_id: str, after: float) -> Any:
+    return json.loads(ask("GET", TASKS[name] + task_id, after).body)
+
+
+def status_in(answer: Any) -> str:
+    task = answer.get("output") if "task_status" in (answer.get("output") or {}) else answer.get("data", answer)
+    return str(task.get("task_status") or task["status"])
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("dashscope", ["PENDING", "PENDING", "RUNNING", "RUNNING", "RUNNING", "SUCCEEDED"]),
+        ("hiapi", ["queued", "queued", "handling", "handling", "archiving", "success"]),
+        ("imini", ["queued", "queued", "processing", "processing", "processing", "succeeded"]),
+        ("nexusflow", ["pending", "pending", "running", "running", "running", "succeeded"]),
+    ],
+)
+def test_a_task_waits_then_runs_then_succeeds(name: str, words: list[str]) -> None:
+    """A task of 10 + 100 seconds shows each state in its time, HiAPI's archiving at the end of the run."""
+    ask = provider_asked(name)
+    task_id = submit(ask, name)
+
+    seen = [status_in(look(ask, name, task_id, after)) for after in (0, 9.9, 10, 104, 106, 110)]
+
+    assert words == seen
+
+
+@pytest.mark.parametrize("name", SUBMITS)
+def test_speed_divides_every_duration(name: str) -> None:
+    """At 100 times the speed a task of 110 seconds ends after 1.1, and is forgotten after 864."""
+    ask = provider_asked(name, speed=100)
+    task_id = submit(ask, name)
+
+    before, ended, known = (status_in(look(ask, name, task_id, after)) for after in (1.09, 1.1, 863.9))
+    forgotten = ask("GET", TASKS[name] + task_id, 864.0).body.decode()
+
+    assert before.lower() in ("running", "archiving", "processing")
+    assert ended.lower() in ("succeeded", "success")
+    assert ended == known
+    assert ended not in forgotten
+
+
+def test_timestamps_tell_the_course() -> None:
+    """DashScope's times are those of the submit, the begin and the end, in UTC+8."""
+    ask = provider_asked("dashscope")
+    task_id = submit(ask, "dashscope")
+
+    output = look(ask, "dashscope", task_id, 200)["output"]
+
+    assert "2026-05-29 04:26:40.000" == output["submit_time"]
+    assert "2026-05-29 04:26:50.000" == output["scheduled_time"]
+    assert "2026-05-29 04:28:30.000" == output["end_time"]
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "code"),
+    [
+        ("dashscope", 200, "UNKNOWN"),
+        ("hiapi", 404, "404"),
+        ("imini", 404, "NOT_FOUND"),
+        ("nexusflow", 404, "not_found"),
+    ],
+)
+def test_a_task_is_forgotten_after_a_day(name: str, status: int, code: str) -> None:
+    """Until 24 hours after its submit a task is known, from then on it never was, not even if it still runs."""
+    scenario = Scenario(choose=lambda request, number: Course(queue=0, run=0 if number == 1 else math.inf))
+    ask = provider_asked(name, scenario=scenario)
+    ids = [submit(ask, name), submit(ask, name)]
+
+    known = [ask("GET", TASKS[name] + task_id, 24 * HOUR - 1) for task_id in ids]
+    forgotten = [ask("GET", TASKS[name] + task_id, 24 * HOUR) for task_id in ids]
+
+    assert all(task_id in response.body.decode() for task_id, response in zip(ids, known, strict=True))
+    assert [200, 200] == [response.status for response in known]
+    assert [status, status] == [response.status for response in forgotten]
+    assert all(code in response.body.decode() for response in forgotten)
+
+
+@pytest.mark.parametrize("name", ["dashscope", "hiapi", "nexusflow"])
+def test_a_list_forgets_as_well(name: str) -> None:
+    """A task that is a day old is not listed."""
+    ask = provider_asked(name)
+    old, young = submit(ask, name), submit(ask, name, after=HOUR)
+
+    listed = ask("GET", TASKS[name].rstrip("/"), 24 * HOUR).body.decode()
+
+    assert old not in listed
+    assert young in listed
+
+
+def test_an_idempotency_key_is_forgotten_with_its_task() -> None:
+    """A day later the same key makes a new task."""
+    ask = provider_asked("hiapi")
+
+    ids = [submit(ask, "hiapi", after, **{"idempotency-key": "job"}) for after in (0, 23 * HOUR, 24 * HOUR)]
+
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_a_link_dies_a_day_after_the_end_of_its_task() -> None:
+    """The Expires of a video's URL, and HiAPI's expireAt, are 24 hours after the end."""
+    ask = provider_asked("hiapi")
+    task_id = submit(ask, "hiapi")
+
+    outputs = look(ask, "hiapi", task_id, 200)["data"]["output"]
+
+    assert [START + 110 + 24 * HOUR] * 2 == [output["expireAt"] for output in outputs]
+    assert all(f"Expires={START + 110 + 24 * HOUR:.0f}&" in output["url"] for output in outputs)
+
+
+def test_a_video_is_forgotten_when_its_link_is_dead() -> None:
+    """The first submit a day after the end of a task clears its video away."""
+    scenario = Scenario(choose=lambda request, number: Course(queue=0, run=100))
+    provider = EmulatedProvider(find_dialect("nexusflow"), scenario=scenario, links=Links(b"secret"))
+
+    def ask(method: str, path: str, after: float) -> Any:
+        body = json.dumps(SUBMITS["nexusflow"][1]).encode()
+        headers = {"authorization": "Bearer sk-any"}
+        message = HttpRequest(method=method, url=f"http://host{path}", headers=headers, body=body)
+        return json.loads(provider.handle(message, now=START + after, origin="http://host").body)
+
+    task_id = ask("POST", "/v1/tasks", 0)["id"]
+    film = ask("GET", f"/v1/tasks/{task_id}", 100)["output"]["video_url"].partition(".mp4")[0].rpartition("/")[2]
+    ask("POST", "/v1/tasks", 24 * HOUR + 99)
+    kept = provider.footage(film)
+    ask("POST", "/v1/tasks", 24 * HOUR + 100)
+
+    assert kept is not None
+    assert "a kite" == kept.prompt
+    assert provider.footage(film) is None
+
+
+def test_nexusflow_lists_what_the_last_query_saw() -> None:
+    """A task that nobody queried is listed as it was at its submit."""
+    ask = provider_asked("nexusflow")
+    task_id = submit(ask, "nexusflow")
+
+    def listed(after: float) -> str:
+        return str(json.loads(ask("GET", "/v1/tasks", after).body)["data"][0]["status"])
+
+    unseen = listed(200)
+    look(ask, "nexusflow", task_id, 50)
+    seen_running = listed(200)
+    look(ask, "nexusflow", task_id, 200)
+
+    assert ("pending", "running", "succeeded") == (unseen, seen_running, listed(200))
+
+
+def test_only_so_many_tasks_of_a_model_run_at_once() -> None:
+    """With quotas, DashScope's sixth task of a model begins when the first ends."""
+    ask = provider_asked("dashscope", quotas=Quotas(running=5))
+    ids = [submit(ask, "dashscope", after=number) for number in range(6)]
+
+    at_50 = [status_in(look(ask, "dashscope", task_id, 50)) for task_id in ids]
+    at_110 = [status_in(look(ask, "dashscope", task_id, 110)) for task_id in ids]
+
+    assert ["RUNNING"] * 5 + ["PENDING"] == at_50
+    assert ["SUCCEEDED"] + ["RUNNING"] * 5 == at_110
+
+
+def test_a_canceled_task_makes_room_for_the_next() -> None:
+    """Those that wait move up when one before them is canceled."""
+    ask = provider_asked("dashscope", quotas=Quotas(running=1))
+    ids = [submit(ask, "dashscope", after=0) for _ in range(3)]
+
+    canceled = ask("POST", f"/api/v1/tasks/{ids[1]}/cancel", 50)
+
+    assert 200 == canceled.status
+    assert "CANCELED" == status_in(look(ask, "dashscope", ids[1], 111))
+    assert "RUNNING" == status_in(look(ask, "dashscope", ids[2], 111))
+    assert "SUCCEEDED" == status_in(look(ask, "dashscope", ids[2], 210))
+
+
+def test_a_full_queue_takes_no_more() -> None:
+    """A task that would have to wait beyond the quota is refused with a 429."""
+    ask = provider_asked("dashscope", quotas=Quotas(running=1, queued=2))
+    path, content = SUBMITS["dashscope"]
+
+    first = ask("POST", path, 0, content).status
+    later = [ask("POST", path, 20, content) for _ in range(3)]
+
+    assert (200, [200, 200, 429]) == (first, [response.status for response in later])
+    assert "Throttling" == json.loads(later[2].body)["code"]
+
+
+@pytest.mark.parametrize(
+    ("name", "calls", "code", "wait"),
+    [("dashscope", 20, "Throttling.RateQuota", None), ("hiapi", 60, "rate_limit_exceeded", "60")],
+)
+def test_the_published_rates_are_kept(name: str, calls: int, code: str, wait: str | None) -> None:
+    """With its own quotas a provider answers so many queries and refuses the next with a 429."""
+    ask = provider_asked(name, quotas=find_dialect(name).quotas)
+
+    answers = [ask("GET", TASKS[name] + "x", 0) for _ in range(calls + 1)]
+
+    assert {429} == {response.status for response in answers[calls:]}
+    assert 429 not in {response.status for response in answers[:calls]}
+    assert code in answers[-1].body.decode()
+    assert wait == answers[-1].headers.get("retry-after")
+
+
+def test_nexusflow_counts_submits_and_polls_apart() -> None:
+    """The twenty-first submit of a minute is refused, and polls go on."""
+    ask = provider_asked("nexusflow", quotas=find_dialect("nexusflow").quotas)
+    path, content = SUBMITS["nexusflow"]
+
+    submits = [ask("POST", path, 0, content) for _ in range(21)]
+    poll = ask("GET", "/v1/tasks", 0)
+
+    assert [202] * 20 + [429] == [response.status for response in submits]
+    assert "rate_limit_exceeded" == json.loads(submits[-1].body)["error"]["code"]
+    assert "60" == submits[-1].headers["retry-after"]
+    assert 200 == poll.status
+
+
+def test_dashscope_counts_the_submits_of_each_model() -> None:
+    """Five submits a second for one model leave five for another."""
+    ask = provider_asked("dashscope", quotas=find_dialect("dashscope").quotas)
+    path, content = SUBMITS["dashscope"]
+
+    new = [ask("POST", path, 0, content).status for _ in range(6)]
+    old = [ask("POST", path, 0, {**content, "model": "happyhorse-1.0-t2v"}).status for _ in range(5)]
+
+    assert [200] * 5 + [429] == new
+    assert [200] * 5 == old
+
+
+@pytest.mark.parametrize(("speed", "after"), [(1.0, 10.0), (4.0, 2.5)])
+def test_a_rate_is_a_sliding_window(speed: float, after: float) -> None:
+    """A refused call does not count; the next is taken as soon as the first leaves the window, sooner at speed."""
+    rate = Rate(count=2, seconds=10, calls=(FetchCall,))
+    ask = provider_asked("dashscope", quotas=Quotas(rates=(rate,)), speed=speed)
+
+    moments = (0.0, 0.1, after - 0.01, after, after + 0.05, after + 0.1)
+    answers = [ask("GET", "/api/v1/tasks/x", moment).status for moment in moments]
+
+    assert [200, 200, 429, 200, 429, 200] == answers
+
+
+def test_a_refused_submit_makes_no_task() -> None:
+    """What the quota refuses is not listed."""
+    ask = provider_asked("dashscope", quotas=Quotas(rates=(Rate(count=1, seconds=10, calls=(SubmitCall,)),)))
+    path, content = SUBMITS["dashscope"]
+
+    statuses = [ask("POST", path, 0, content).status for _ in range(2)]
+
+    assert [200, 429] == statuses
+    assert 1 == json.loads(ask("GET", "/api/v1/tasks", 1).body)["total"]
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("dashscope", "InvalidApiKey"),
+        ("hiapi", "permission_denied"),
+        ("imini", "invalid or revoked"),
+        ("nexusflow", "invalid_api_key"),
+    ],
+)
+def test_a_wrong_key_is_refused(name: str, code: str) -> None:
+    """With a key of its own a provider refuses any other, and takes that one."""
+    ask = provider_asked(name, api_key="sk-right")
+
+    wrong = ask("GET", TASKS[name] + "x", 0)
+    right = ask("GET", TASKS[name] + "x", 0, authorization="Bearer sk-right")
+
+    assert 401 == wrong.status
+    assert code in wrong.body.decode()
+    assert 401 != right.status
+
+
+def test_two_runs_with_one_seed_go_alike_under_other_ids() -> None:
+    """The same seed gives the same course, while an id is never given twice."""
+    scenario = Scenario()
+
+    def run(seed: int) -> tuple[list[str], list[str]]:
+        ask = provider_asked("dashscope", scenario=scenario, seed=seed)
+        ids = [submit(ask, "dashscope") for _ in range(5)]
+        return ids, [look(ask, "dashscope", task_id, 1000)["output"]["end_time"] for task_id in ids]
+
+    (first_ids, first), (again_ids, again), (_, other) = run(1), run(1), run(2)
+
+    assert first == again != other
+    assert not set(first_ids) & set(again_ids)
