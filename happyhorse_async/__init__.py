@@ -10,11 +10,12 @@ An asyncio client for HappyHorse video generation.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from .adapter import Account, Adapter, PageRequest, Submission, TaskPage
 from .batch import Batch, Outcome
 from .capabilities import Capabilities, MediaForm, Offer
 from .client import Client, Plan
-
 from .emulator import Course, Emulator, Scenario
 from .errors import (
     AuthenticationError,
@@ -41,11 +42,16 @@ from .errors import (
     WaitTimeoutError,
 )
 from .handle import TaskHandle
+from .job import Job, JobState, PendingJob, Place
 from .listing import TaskList
 from .messages import HttpRequest, HttpResponse
 from .request import ImageToVideo, Media, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
+from .stores import MemoryStore, TaskStore
 from .task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
 from .timing import Limits, PollSchedule
+
+if TYPE_CHECKING:
+    from .stores import SQLiteStore
 
 __all__ = [
     "Account",
@@ -67,20 +73,26 @@ __all__ = [
     "ImageToVideo",
     "InvalidRequestError",
     "InvalidResponseError",
+    "Job",
+    "JobState",
     "Limits",
     "Media",
     "MediaForm",
+    "MemoryStore",
     "Mode",
     "Offer",
     "Outcome",
     "PageRequest",
+    "PendingJob",
     "PermissionDeniedError",
+    "Place",
     "Plan",
     "PollSchedule",
     "ProviderError",
     "QuotaExceededError",
     "RateLimitError",
     "ReferenceToVideo",
+    "SQLiteStore",
     "Scenario",
     "StoreError",
     "Submission",
@@ -97,6 +109,7 @@ __all__ = [
     "TaskPage",
     "TaskRef",
     "TaskStatus",
+    "TaskStore",
     "TextToVideo",
     "TransportError",
     "UnsupportedFeatureError",
@@ -106,3 +119,12 @@ __all__ = [
     "VideoRequest",
     "WaitTimeoutError",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Only a program with a journal on disk needs SQLite.
+    if name != "SQLiteStore":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .stores import SQLiteStore  # noqa: PLC0415
+
+    return SQLiteStore

@@ -36,6 +36,7 @@ class Account:
     provider: str
     """The name that goes into refs and errors: the configuration section's, or the adapter's."""
     api_key: str = field(repr=False)
+    """The key. It goes into headers and nowhere else."""
     base_url: str
     """The provider's root, without a trailing slash."""
     options: Mapping[str, Any] = field(factory=dict[str, Any], converter=_freeze, hash=False)
@@ -51,11 +52,13 @@ class Submission:
     """A request that has passed the check, and all that is needed to write it down for the provider."""
 
     request: VideoRequest
+    """What the caller wants."""
     offer: Offer
     """The model that was chosen for it."""
     job_id: str
     """Our own id of the job, made before anything is sent. At most 64 characters of `[A-Za-z0-9_-]`."""
     callback_url: str | None = None
+    """Where the provider shall call at the end of the task."""
 
 
 @frozen(kw_only=True)
@@ -65,6 +68,7 @@ class PageRequest:
     number: int = 1
     """Counted from 1."""
     size: int = 50
+    """How many tasks to a page. A provider with a lower limit gives fewer."""
 
 
 @frozen(kw_only=True)
@@ -72,6 +76,7 @@ class TaskPage:
     """A part of the account's tasks, newest first."""
 
     tasks: tuple[Task, ...]
+    """As the provider orders them, which is the newest first wherever it says."""
     next: PageRequest | None = None
     """The page after this one, if there may be one."""
 
@@ -181,11 +186,11 @@ class Adapter(ABC):
 
     def encode_list(self, page: PageRequest, account: Account) -> HttpRequest:
         """Write a query of the account's tasks."""
-        raise self.unsupported("a task list", account)
+        raise self.unsupported("task list", account)
 
     def decode_list(self, response: HttpResponse, page: PageRequest, account: Account) -> TaskPage:
         """Read the answer to a query of the account's tasks."""
-        raise self.unsupported("a task list", account)
+        raise self.unsupported("task list", account)
 
     def encode_cancel(self, task_id: str, account: Account) -> HttpRequest:
         """Write the request to cancel a task."""

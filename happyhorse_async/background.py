@@ -37,7 +37,8 @@ class Background:
 
     async def aclose(self) -> None:
         """Cancel whatever still runs and wait until it has stopped."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # What is cancelled may spawn something more on its way out.
+        while tasks := list(self._tasks):
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from attrs import frozen
 
+from .errors import WaitTimeoutError
 from .request import VideoRequest
 from .task import Task, TaskRef
 
@@ -24,6 +25,7 @@ class Outcome:
     index: int
     """The request's place, counted from 0."""
     request: VideoRequest
+    """What was asked for."""
     ref: TaskRef | None = None
     """The task, if it was accepted."""
     task: Task | None = None
@@ -47,7 +49,7 @@ class Batch:
         self._run = _Run(client, limit)
         self._requests = requests
         # An `async for` that is left early drops its iterator without a word to it.
-        weakref.finalize(self, self._run.stop)
+        weakref.finalize(self, self._run.stop).atexit = False
 
     def __aiter__(self) -> Self:
         return self
@@ -79,7 +81,8 @@ class _Run:
         self._client = client
         self._places = asyncio.Semaphore(limit)
         self._outcomes: asyncio.Queue[Outcome | None] = asyncio.Queue()
-        self._source_error: Exception | None = None
+        self._unsent: dict[int, asyncio.Task[Outcome]] = {}
+        self._error: Exception | None = None
         self._begun = False
         self._fed = False
         self._stopped = False
@@ -87,12 +90,16 @@ class _Run:
 
     def begin(self, requests: Iterable[VideoRequest] | AsyncIterable[VideoRequest]) -> None:
         if not self._begun:
-            self._begun = True
             self._client.spawn(self._feed(requests))
+            self._begun = True
 
     def stop(self) -> None:
         self._stopped = True
         self._places.release()
+        self._outcomes.put_nowait(None)
+        # What still waits for its turn would be paid for and taken by nobody. A request on its way is not cut off.
+        for task in self._unsent.values():
+            task.cancel()
 
     async def next(self) -> Outcome | None:
         if not self._stopped and not self._finished:
@@ -101,9 +108,9 @@ class _Run:
                 self._places.release()
                 self._open -= 1
                 return outcome
-        source_error, self._source_error = self._source_error, None
-        if source_error is not None:
-            raise source_error
+        error, self._error = self._error, None
+        if error is not None and not self._stopped:
+            raise error
         return None
 
     @property
@@ -117,32 +124,52 @@ class _Run:
             async for request in _as_async(requests):
                 if self._stopped:
                     return
+                task = self._unsent[index] = self._client.spawn(self._generate(index, request))
+                task.add_done_callback(self._take_in)
                 self._open += 1
-                self._client.spawn(self._generate(index, request))
                 index += 1
                 await self._places.acquire()
         except Exception as error:  # noqa: BLE001 - the caller's own iterator failed, and the caller is told
-            self._source_error = error
+            self._error = error
+        except asyncio.CancelledError:
+            self._error = _closed()
+            raise
         finally:
             self._fed = True
-            if self._finished:
-                self._outcomes.put_nowait(None)
+            self._tell_if_finished()
 
-    async def _generate(self, index: int, request: VideoRequest) -> None:
+    async def _generate(self, index: int, request: VideoRequest) -> Outcome:
         ref = None
         try:
             handle = await self._client.submit(request)
             ref = handle.ref
-            outcome = Outcome(index=index, request=request, ref=ref, task=await handle)
+            self._unsent.pop(index, None)
+            return Outcome(index=index, request=request, ref=ref, task=await handle)
         except asyncio.CancelledError:
-            # The client is being closed under its batch.
-            self.stop()
+            if ref is None:
+                raise
+            error: Exception = WaitTimeoutError("the client was closed while the task was going on", ref=ref)
+        except Exception as failure:  # noqa: BLE001 - one bad request must not take the others along
+            self._unsent.pop(index, None)
+            ref, error = ref or getattr(failure, "ref", None), failure
+        return Outcome(index=index, request=request, ref=ref, error=error)
+
+    def _take_in(self, task: asyncio.Task[Outcome]) -> None:
+        if not task.cancelled():
+            self._outcomes.put_nowait(task.result())
+            return
+        # The batch was left, and nobody listens; or the client is being closed under it.
+        self._error = self._error or _closed()
+        self._open -= 1
+        self._tell_if_finished()
+
+    def _tell_if_finished(self) -> None:
+        if self._finished:
             self._outcomes.put_nowait(None)
-            raise
-        except Exception as error:  # noqa: BLE001 - one bad request must not take the others along
-            ref = ref or getattr(error, "ref", None)
-            outcome = Outcome(index=index, request=request, ref=ref, error=error)
-        self._outcomes.put_nowait(outcome)
+
+
+def _closed() -> RuntimeError:
+    return RuntimeError("the client was closed before every request had its outcome")
 
 
 async def _as_async(requests: Iterable[VideoRequest] | AsyncIterable[VideoRequest]) -> AsyncIterator[VideoRequest]:

@@ -23,8 +23,11 @@ VERSIONS = ("1.1", "1.0")
 """The HappyHorse versions there are, newest first."""
 
 AUDIO_SETTINGS = ("auto", "origin")
+"""The model decides about the sound, or the source's is kept."""
 SEEDS = range(0, 2_147_483_648)
+"""Every seed there is: 31 bits."""
 DURATIONS = range(3, 16)
+"""The lengths that HappyHorse makes, in whole seconds."""
 
 _DATA_URI = re.compile(r"data:(?P<type>[\w.+-]+/[\w.+-]+);base64,(?P<payload>[A-Za-z0-9+/=_-]+)")
 # What no URL holds, and what a parser drops without a word.
@@ -53,23 +56,33 @@ class Offer:
     """One model of a provider, and what it takes. An option that it lacks is an empty collection or `False`."""
 
     mode: Mode
+    """What it makes a video from."""
     version: str
+    """The HappyHorse version, one of `VERSIONS`."""
     model: str
     """The provider's exact model id."""
     resolutions: tuple[str, ...]
+    """Written `"720P"` whatever the provider's own spelling."""
     ratios: tuple[str, ...] = ()
+    """Aspect ratios, width to height."""
     durations: range = range(0)
     """Whole seconds."""
     seed: bool = False
+    """Whether it takes a seed."""
     watermark: bool = False
+    """Whether the watermark can be switched."""
     audio: tuple[str, ...] = ()
+    """What can become of the source's sound."""
     prompt_required: bool = True
+    """Whether a prompt must be given."""
     prompt_limit: int | None = None
     """Characters beyond which the provider documents a refusal. Where it cuts silently, the adapter warns instead."""
     images: range = range(0, 1)
     """How many input images."""
     image_forms: frozenset[MediaForm] = frozenset({MediaForm.URL})
+    """How an image may be given."""
     video_forms: frozenset[MediaForm] = frozenset({MediaForm.URL})
+    """How a video may be given."""
 
 
 @frozen(kw_only=True)
@@ -112,13 +125,13 @@ class Capabilities:
             return self._named_offer(request, offers, provider)
         if request.version is None:
             return offers[0]
+        for offer in offers:
+            if offer.version == request.version:
+                return offer
         if request.version not in VERSIONS:
             raise InvalidRequestError(
                 f"version must be one of {_listed(VERSIONS)}, not {request.version!r}", provider=provider
             )
-        for offer in offers:
-            if offer.version == request.version:
-                return offer
         feature = f"{_MODE_NAMES[request.mode]} with version {request.version}"
         raise UnsupportedFeatureError(f"{provider} has no {feature}", feature=feature, provider=provider)
 

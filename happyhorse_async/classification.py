@@ -8,6 +8,7 @@ meaning of an HTTP status where the code is missing or unknown, and how an error
 from __future__ import annotations
 
 import re
+from textwrap import shorten
 from typing import TypeAlias
 
 from .adapter import Account
@@ -47,7 +48,7 @@ _REASONS: dict[ErrorClass, FailureReason] = {
     ProviderError: FailureReason.PROVIDER_FAULT,
 }
 
-_TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_TAG = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
 def class_by_status(status: int) -> ErrorClass:
@@ -63,7 +64,8 @@ def failure_reason(cls: ErrorClass | None) -> FailureReason:
 def plain_text(response: HttpResponse) -> str:
     """Return the first 200 characters of a body that is not the provider's JSON, without its tags."""
     text = _TAG.sub(" ", response.body[:4000].decode(errors="replace"))
-    return " ".join(text.split())[:200]
+    # Cut between words: half of a key that the provider echoes would no longer be known for one.
+    return shorten(text, 200, placeholder=" …")
 
 
 def refusal(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -15,20 +16,20 @@ from uuid import uuid4
 from attrs import evolve, frozen
 
 from .adapter import Adapter, PageRequest, Submission, TaskPage
-from .background import Background
 from .batch import Batch
 from .download import Progress, UrlRefusedError, download
+from .engine import Engine
 from .errors import ConfigurationError, DownloadError, HappyHorseError, UnsupportedFeatureError
 from .exchange import Exchange
 from .handle import TaskHandle
+from .job import PendingJob
 from .listing import TaskList
 from .messages import HttpRequest
 from .pacing import Budget
-from .poller import Poller
 from .registry import find_adapter, providers_that_can
 from .request import VideoRequest
 from .settings import KeySource, Settings, check_api_key, check_url
-from .submitter import Submitter
+from .stores import MemoryStore, TaskStore
 from .task import Task, TaskRef, TaskStatus
 from .timing import Limits, PollSchedule
 from .watch import Watch
@@ -67,6 +68,7 @@ class Client:
     :param base_url: the root of the API, instead of the provider's documented one.
     :param region: one of the adapter's regions.
     :param options: the adapter's own options.
+    :param store: where jobs are written down; by default a `MemoryStore`.
     :param poll: how often to look; what is not set is the adapter's advice.
     :param limits: how much may be asked; what is not set is the adapter's default. Clients given the same object share
         one budget.
@@ -83,6 +85,7 @@ class Client:
         base_url: str | None = None,
         region: str | None = None,
         options: Mapping[str, Any] | None = None,
+        store: TaskStore | None = None,
         poll: PollSchedule = PollSchedule(),  # noqa: B008 - immutable
         limits: Limits | None = None,
         connector: aiohttp.BaseConnector | None = None,
@@ -96,20 +99,28 @@ class Client:
             region=region,
             options=options,
         )
+        self._store = store or MemoryStore()
         self._poll = poll
         self._limits = limits
         self._connector = connector
         self._proxy = proxy
         self._callback_url: str | None = None
-        self._open: _Open | None = None
+        self._engine: Engine | None = None
 
     @classmethod
-    def from_config(cls, path: str | PathLike[str] | None = None, *, provider: str | None = None) -> Self:
+    def from_config(
+        cls,
+        path: str | PathLike[str] | None = None,
+        *,
+        provider: str | None = None,
+        store: TaskStore | None = None,
+    ) -> Self:
         """
         Make a client from `happyhorse.toml`, `[tool.happyhorse]` in `pyproject.toml`, and the environment.
 
         :param path: the file; by default `HAPPYHORSE_CONFIG`, or what is found in the current directory.
         :param provider: the section; by default `HAPPYHORSE_PROVIDER`, or the file's `default`.
+        :param store: where jobs are written down; by default the file of `[store]`, or memory.
         :raises ConfigurationError: names the file, the key and what is known.
         """
         settings = Settings.load(path)
@@ -120,6 +131,7 @@ class Client:
             base_url=chosen.base_url,
             region=chosen.region,
             options=chosen.options,
+            store=store or None,
             poll=settings.poll,
             limits=settings.limits,
         )
@@ -135,11 +147,12 @@ class Client:
     async def __aenter__(self) -> Self:
         from .transports.aiohttp import AiohttpTransport  # noqa: PLC0415 - importing aiohttp takes longer than the rest
 
-        if self._open is not None:
+        if self._engine is not None:
             raise RuntimeError("the client is already open")
         transport = AiohttpTransport(connector=self._connector, proxy=self._proxy)
         budget = Budget.of(self._limits, self._adapter.limits, self._adapter.name)
-        self._open = _Open(Exchange(self._adapter, self._account, transport, budget), self._poll)
+        exchange = Exchange(self._adapter, self._account, transport, budget)
+        self._engine = await Engine.start(exchange, self._store, self._poll)
         return self
 
     async def __aexit__(
@@ -153,33 +166,69 @@ class Client:
 
         A paid request on its way gets up to half a minute to be answered.
         """
-        opened, self._open = self._open, None
+        opened, self._engine = self._engine, None
         if opened is not None:
             await opened.aclose()
 
-    async def submit(self, request: VideoRequest, *, callback_url: str | None = None) -> TaskHandle:
+    async def submit(
+        self, request: VideoRequest, *, key: str | None = None, callback_url: str | None = None
+    ) -> TaskHandle:
         """
         Ask for a video, and return as soon as the provider has taken the task.
 
+        Cancelling the call takes the job back as long as it has not been sent. Once it is on its way it goes on, and
+        its task is in the store.
+
+        :param key: your own name for the job. The same key and request give the same task, also from another process
+            or after a restart, as long as the store remembers it.
         :param callback_url: called by the provider at the end, where it can; by default from the configuration.
         :raises UnsupportedFeatureError: the provider cannot express the request. Nothing was sent.
         :raises InvalidRequestError: a value is out of range (nothing was sent), or the provider refused the request.
         :raises SubmitOutcomeUnknownError: the request left and no readable answer came.
         :raises HappyHorseError: any other refusal; the task was certainly not taken.
         """
+        watch = await self._take_in(request, key=key, callback_url=callback_url, durable=False)
+        try:
+            await watch.accepted()
+        except asyncio.CancelledError:
+            if not watch.awaited:
+                self.withdraw(watch)
+            raise
+        return TaskHandle(self, watch)
+
+    async def enqueue(
+        self, request: VideoRequest, *, key: str | None = None, callback_url: str | None = None
+    ) -> TaskHandle:
+        """
+        Write down that a video is wanted, and return at once; it is asked for when the limits allow.
+
+        With a store on disk the job outlives this process: whoever opens the store next sends it. As long as it is
+        certain that the provider did not take it, it is tried again.
+
+        :param key: see `submit`.
+        :raises UnsupportedFeatureError: the provider cannot express the request.
+        :raises InvalidRequestError: a value is out of range, or the key stands for another request.
+        :raises StoreError: it cannot be written down.
+        """
+        return TaskHandle(self, await self._take_in(request, key=key, callback_url=callback_url, durable=True))
+
+    async def _take_in(
+        self, request: VideoRequest, *, key: str | None, callback_url: str | None, durable: bool
+    ) -> Watch:
         opened = self._opened()
         submission = self._submission(request, callback_url)
         message = self._adapter.encode_submit(submission, self._account)
-        return TaskHandle(self, await opened.submitter.submit(message, submission.job_id))
+        return await opened.jobs.take_in(submission, message, key=key, durable=durable)
 
-    async def generate(self, request: VideoRequest, *, timeout: float | None = None) -> Task:
+    async def generate(self, request: VideoRequest, *, timeout: float | None = None, key: str | None = None) -> Task:
         """
         Ask for a video and wait for it.
 
         :param timeout: seconds to wait after the provider has taken the task.
+        :param key: see `submit`.
         :raises HappyHorseError: see `submit` and `TaskHandle.wait`.
         """
-        handle = await self.submit(request)
+        handle = await self.submit(request, key=key)
         return await handle.wait(timeout)
 
     def generate_many(
@@ -269,7 +318,7 @@ class Client:
         """
         opened = self._opened()
         target = Path(path)
-        if await asyncio.to_thread(target.is_dir):
+        if await asyncio.to_thread(os.path.isdir, target):  # Path.is_dir raises where no such file can be
             target = target / f"{_UNSAFE_IN_A_FILE_NAME.sub('_', task.id)[:100]}.mp4"
         async with _about(task.ref), opened.exchange.budget.downloads:
             try:
@@ -279,25 +328,70 @@ class Client:
                 fresh = await self.fetch(task.ref)
                 return await download(opened.exchange.transport, _url(fresh), target, progress=progress)
 
-    def watch(self, watch: Watch) -> None:
+    async def pending(self) -> list[PendingJob]:
+        """List the jobs of this provider that are not at their end, those of other processes included."""
+        return await self._opened().jobs.pending()
+
+    async def candidates(self, job_id: str) -> list[Task]:
+        """
+        Search the provider's list for tasks that may be a job of unknown outcome. They are guesses; see `resolve`.
+
+        :raises InvalidRequestError: there is no such job, or it is settled.
+        :raises UnsupportedFeatureError: the provider has no list.
+        """
+        return await self._opened().jobs.candidates(job_id)
+
+    async def resolve(
+        self, job_id: str, *, adopt: TaskRef | str | None = None, write_off: bool = False
+    ) -> TaskHandle | None:
+        """
+        Settle a job of unknown outcome.
+
+        :param adopt: its task, by ref or by the provider's id.
+        :param write_off: there is no task, or nobody wants it. The job's key is free again.
+        :return: the handle of the adopted task.
+        :raises InvalidRequestError: there is no such job, it is settled, or the task is another job's.
+        :raises TaskNotFoundError: the provider does not know the task to adopt.
+        """
+        jobs = self._opened().jobs
+        if (adopt is None) == (not write_off):
+            raise ValueError("say one of the two: adopt=… or write_off=True")
+        if adopt is None:
+            await jobs.write_off(job_id)
+            return None
+        is_ref = isinstance(adopt, TaskRef) or adopt.startswith(f"{self.provider}:")
+        ref = self._own(adopt) if is_ref else self._account.ref(str(adopt))
+        return TaskHandle(self, await jobs.adopt(job_id, ref))
+
+    async def attend(self, watch: Watch) -> None:
         """
         See to it that the task of *watch* is looked at.
 
+        :raises ConfigurationError: the store knows that the task was submitted elsewhere.
         :raises RuntimeError: the client is closed, or runs in another event loop.
         """
         if not watch.ended:
-            self._opened().poller.ensure(watch)
+            await self._opened().jobs.attend(watch)
+
+    def withdraw(self, watch: Watch) -> bool:
+        """Take back a job that has not been sent, and return whether that was possible."""
+        return self._engine is not None and self._engine.submitter.withdraw(watch.job_id)
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run *work* on its own until the client closes."""
-        return self._opened().background.spawn(work)
+        try:
+            background = self._opened().background
+        except RuntimeError:
+            work.close()
+            raise
+        return background.spawn(work)
 
-    def _opened(self) -> _Open:
-        if self._open is None:
+    def _opened(self) -> Engine:
+        if self._engine is None:
             raise RuntimeError("the client is not open: use it inside 'async with'")
-        if self._open.loop is not asyncio.get_running_loop():
+        if self._engine.loop is not asyncio.get_running_loop():
             raise RuntimeError("the client was opened in another event loop; each loop needs a client of its own")
-        return self._open
+        return self._engine
 
     def _own(self, ref: TaskRef | str) -> TaskRef:
         if not isinstance(ref, TaskRef):
@@ -320,23 +414,6 @@ class Client:
             error.alternatives = providers_that_can(request, callback_url)
             raise
         return Submission(request=request, offer=offer, job_id=_new_job_id(), callback_url=callback_url)
-
-
-class _Open:
-    """All that exists only while a client is open."""
-
-    def __init__(self, exchange: Exchange, schedule: PollSchedule) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.background = Background()
-        self.exchange = exchange
-        self.poller = Poller(exchange, schedule)
-        self.submitter = Submitter(exchange, self.poller)
-
-    async def aclose(self) -> None:
-        await self.submitter.aclose()
-        await self.poller.aclose()
-        await self.background.aclose()
-        await self.exchange.transport.aclose()
 
 
 def _new_job_id() -> str:

@@ -13,7 +13,9 @@ import json
 import math
 import types
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timezone
+from textwrap import shorten
 from typing import Annotated, Any, TypeAlias, TypeVar, get_args, get_origin
 
 from attrs import has
@@ -41,16 +43,14 @@ def read_json(response: HttpResponse) -> Any:
     :raises InvalidResponseError: it is not JSON in UTF-8, is nested too deep, or holds a number or character that JSON
         does not know.
     """
-    try:
+    with suppress(ValueError, RecursionError):
         value = json.loads(response.body.decode(), parse_constant=_refuse, parse_float=_finite)
         if b"\\ud" in response.body.lower():
             # Half of a surrogate pair is legal in the escaped text and breaks whoever prints or stores it.
             json.dumps(value, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise InvalidResponseError(
-            f"the answer is not readable JSON: {_excerpt(response)}", status_code=response.status
-        ) from error
-    return value
+        return value
+    # The decoder's own error is left behind: it holds the whole body, and its repr shows it.
+    raise InvalidResponseError(f"the answer is not readable JSON: {_excerpt(response)}", status_code=response.status)
 
 
 def read_object(response: HttpResponse) -> Mapping[str, Any]:
@@ -79,8 +79,9 @@ def _finite(text: str) -> float:
 
 
 def _excerpt(response: HttpResponse) -> str:
-    text = redact_text(" ".join(response.body[:600].decode(errors="replace").split()))
-    return repr(text[:200]) if text else "it is empty"
+    # Cut between words: half of a key that the provider echoes would no longer be known for one.
+    text = redact_text(shorten(response.body[:600].decode(errors="replace"), 200, placeholder=" …"))
+    return repr(text) if text else "it is empty"
 
 
 def structure(value: object, cls: type[T], *, root: str = "") -> T:
@@ -104,7 +105,7 @@ def structure(value: object, cls: type[T], *, root: str = "") -> T:
 def _describe(error: BaseException, _: type | None) -> str:
     if isinstance(error, KeyError):
         return "required field missing"
-    return str(error)
+    return str(error)[:200]
 
 
 def _to_str(value: object, _: object) -> str:
@@ -116,16 +117,24 @@ def _to_str(value: object, _: object) -> str:
 def _to_int(value: object, _: object) -> int:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise TypeError(f"expected a whole number, got {_kind(value)}")
+    with suppress(ValueError):
+        # By way of a float, a large one would lose its last digits.
+        value = int(value) if isinstance(value, str) else value
+    if isinstance(value, int):
+        return value
     number = float(value)
     if not number.is_integer():
         raise ValueError("expected a whole number, got a fraction")
-    return int(value) if not isinstance(value, str) else int(number)
+    return int(number)
 
 
 def _to_float(value: object, _: object) -> float:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise TypeError(f"expected a number, got {_kind(value)}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number):
         raise ValueError("expected a number, got none that is finite")
     return number
@@ -227,7 +236,7 @@ def parse_datetime(text: str | None, *, default_zone: timezone = UTC) -> datetim
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=default_zone)
+    return _on_the_calendar(moment if moment.tzinfo else moment.replace(tzinfo=default_zone))
 
 
 def from_epoch(seconds: float | None) -> datetime | None:
@@ -235,6 +244,11 @@ def from_epoch(seconds: float | None) -> datetime | None:
     if not seconds or seconds < 0:
         return None
     try:
-        return datetime.fromtimestamp(seconds, UTC)
+        return _on_the_calendar(datetime.fromtimestamp(seconds, UTC))
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def _on_the_calendar(moment: datetime) -> datetime | None:
+    # In the first and the last year, an hour more or less, or another zone, may be no date any more.
+    return moment if 1 < moment.year < 9999 else None

@@ -7,22 +7,25 @@ target is either what stood there before or the whole video.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO, ParamSpec, TypeAlias, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import anyio
-from anyio import to_thread
 
 from .errors import DownloadError, TransportError
 from .redaction import redact_url
 from .transports import Download, Transport
+
+Arguments = ParamSpec("Arguments")
+T = TypeVar("T")
 
 Progress: TypeAlias = Callable[[int, int | None], object]
 """Called with the bytes received and the bytes expected, `None` where the server does not say."""
@@ -34,7 +37,7 @@ _log = logging.getLogger("happyhorse_async")
 
 _MOST_REDIRECTS = 5
 _BUFFER = 1024 * 1024
-_NOT_A_VIDEO = re.compile(rb"\s*(<|\{|\[)")
+_NOT_A_VIDEO = re.compile(rb"(\xef\xbb\xbf)?\s*[<{\[]")
 _TEXT_TYPES = ("text/html", "text/xml", "application/json", "application/xml", "application/xhtml")
 
 
@@ -50,35 +53,81 @@ async def download(transport: Transport, url: str, target: Path, *, progress: Pr
     :raises DownloadError: the body is short, broken, too large or no video; or the disk refuses it.
     :raises TransportError: no answer.
     """
-    part = target.with_name(f".{target.name[:80]}.{secrets.token_hex(4)}.part")
+    part = _Part(target)
     try:
         sure = await _fetch(transport, url, part, progress)
-        await to_thread.run_sync(_publish, part, target, sure)
+        await _to_the_end(part.publish, target, sure)
     except OSError as error:
         raise DownloadError(f"cannot write {target}: {error.strerror or error}") from error
     finally:
-        with anyio.CancelScope(shield=True):
-            await anyio.Path(part).unlink(missing_ok=True)
+        await _to_the_end(part.discard)
     return target
 
 
-def _publish(part: Path, target: Path, sure: bool) -> None:
-    with part.open("rb+") as file:
-        _check_head(file.read(12))
-        if not sure and not _boxes_are_whole(file, part.stat().st_size):
+class _Part:
+    """The temporary file beside the target. Its methods block: they belong into a thread."""
+
+    def __init__(self, target: Path) -> None:
+        # A file system counts the bytes of a name, of which a character may have four.
+        self._path = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}.part")
+        self._file: BinaryIO | None = None
+
+    def write(self, content: bytes) -> None:
+        if self._file is None:
+            self._file = self._path.open("x+b")
+        self._file.write(content)
+
+    def publish(self, target: Path, sure: bool) -> None:
+        file = self._file
+        assert file is not None
+        size = file.tell()
+        file.seek(0)
+        _check_head(file.read(16))
+        if not sure and not _boxes_are_whole(file, size):
             raise DownloadError("the video ends before its last part")
+        file.flush()
         os.fsync(file.fileno())
-    part.replace(target)
+        file.close()
+        self._path.replace(target)
+        _make_durable(target.parent)
+
+    def discard(self) -> None:
+        with suppress(OSError):
+            if self._file is not None:
+                self._file.close()
+            self._path.unlink()
+
+
+def _make_durable(folder: Path) -> None:
+    # A rename is durable only once the folder is.
     if os.name == "posix":
-        # The rename itself is durable only once the folder is.
-        folder = os.open(target.parent, os.O_RDONLY)
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            os.fsync(descriptor)
         finally:
-            os.close(folder)
+            os.close(descriptor)
 
 
-async def _fetch(transport: Transport, url: str, part: Path, progress: Progress | None) -> bool:
+async def _to_the_end(work: Callable[Arguments, T], *args: Arguments.args, **kwargs: Arguments.kwargs) -> T:
+    """
+    Do *work* in a thread, and wait for it even when cancelled.
+
+    A thread cannot be stopped. One that is left alone may open or write the file after it has been cleaned away.
+    """
+    working = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    cancelled: asyncio.CancelledError | None = None
+    with anyio.CancelScope(shield=True):
+        while not working.done():
+            try:
+                await asyncio.wait([working])
+            except asyncio.CancelledError as error:
+                cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return working.result()
+
+
+async def _fetch(transport: Transport, url: str, part: _Part, progress: Progress | None) -> bool:
     """Fetch *url* into *part*, and return whether the server announced the length that came."""
     for _ in range(_MOST_REDIRECTS + 1):
         _check_scheme(url)
@@ -97,13 +146,26 @@ def _opened(transport: Transport, url: str) -> AbstractAsyncContextManager[Downl
 
 
 def _check_scheme(url: str) -> None:
-    if urlsplit(url).scheme not in ("http", "https"):
+    if _scheme(url) not in ("http", "https"):
         raise DownloadError(f"only http(s) URLs are fetched, not {redact_url(url)}")
 
 
+def _scheme(url: str) -> str:
+    try:
+        return urlsplit(url).scheme
+    except ValueError:
+        return ""
+
+
 def _redirected(url: str, headers: Mapping[str, str]) -> str:
-    target = urljoin(url, headers.get("location", ""))
-    if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
+    location = headers.get("location", "")
+    try:
+        target = urljoin(url, location)
+    except ValueError:
+        target = location
+    if not location or _scheme(target) not in ("http", "https"):
+        raise DownloadError(f"{redact_url(url)} redirects to {redact_url(location) or 'nowhere'}")
+    if _scheme(url) == "https" and _scheme(target) != "https":
         raise DownloadError(f"{redact_url(url)} redirects to {redact_url(target)}, which is not secure")
     return target
 
@@ -114,6 +176,9 @@ def _check_answer(answer: Download, url: str) -> None:
         raise UrlRefusedError(f"{place} is no longer available", status_code=answer.status)
     if answer.status != 200:
         raise DownloadError(f"{place} answered {answer.status}", status_code=answer.status)
+    encoding = answer.headers.get("content-encoding", "identity").lower()
+    if encoding not in ("", "identity"):
+        raise DownloadError(f"{place} answered with a compressed body, which nobody asked for")
     kind = answer.headers.get("content-type", "").lower()
     if kind.startswith(_TEXT_TYPES):
         raise DownloadError(f"{place} answered with {kind[:40]} instead of a video", status_code=answer.status)
@@ -124,26 +189,25 @@ def _announced(answer: Download) -> int | None:
     return int(length) if length.isdecimal() else None
 
 
-async def _save(answer: Download, part: Path, progress: Progress | None) -> bool:
+async def _save(answer: Download, part: _Part, progress: Progress | None) -> bool:
     expected = _announced(answer)
     if expected is not None and expected > LARGEST_VIDEO:
         raise DownloadError(f"the video has {expected} bytes, more than the {LARGEST_VIDEO} allowed")
     received = 0
     buffer = bytearray()
-    async with await anyio.open_file(part, "wb") as file:
-        try:
-            async for chunk in answer.chunks():
-                received += len(chunk)
-                if received > LARGEST_VIDEO:
-                    raise DownloadError(f"the video has more than the {LARGEST_VIDEO} bytes allowed")
-                buffer += chunk
-                if len(buffer) >= _BUFFER:
-                    await file.write(bytes(buffer))
-                    buffer.clear()
-                _report(progress, received, expected)
-        except TransportError as error:
-            raise DownloadError(f"the video broke off after {received} bytes: {error.message}") from error
-        await file.write(bytes(buffer))
+    try:
+        async for chunk in answer.chunks():
+            received += len(chunk)
+            if received > LARGEST_VIDEO:
+                raise DownloadError(f"the video has more than the {LARGEST_VIDEO} bytes allowed")
+            buffer += chunk
+            if len(buffer) >= _BUFFER:
+                await _to_the_end(part.write, bytes(buffer))
+                buffer.clear()
+            _report(progress, received, expected)
+    except TransportError as error:
+        raise DownloadError(f"the video broke off after {received} bytes: {error.message}") from error
+    await _to_the_end(part.write, bytes(buffer))
     if not received or (expected is not None and received != expected):
         raise DownloadError(f"the video has {received} bytes where {expected or 'some'} were announced")
     return expected is not None

@@ -7,6 +7,7 @@ the paid request.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -18,10 +19,13 @@ from .adapter import Account, Adapter, PageRequest, TaskPage
 from .errors import HappyHorseError, InvalidResponseError, RateLimitError
 from .messages import HttpRequest, HttpResponse
 from .pacing import Budget, Pacer
+from .redaction import redact_text, redact_url
 from .task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus
 from .transports import Transport
 
 T = TypeVar("T")
+
+_log = logging.getLogger("happyhorse_async")
 
 _QUERY_TIMEOUT = 30.0
 # A provider may download and inspect the input before it answers a submit, and an answer that is not waited for leaves
@@ -56,12 +60,13 @@ class Exchange:
 
         :raises HappyHorseError: see `Adapter.decode_submit` and `Transport.send`.
         """
-        return await self._send(
+        task = await self._send(
             message,
             lambda response: self.adapter.decode_submit(response, self.account),
             pacer=self.budget.submits,
             timeout=_SUBMIT_TIMEOUT,
         )
+        return self._masked(task)
 
     async def fetch(self, ref: TaskRef) -> Task:
         """
@@ -76,7 +81,13 @@ class Exchange:
         )
         if task.ref != ref:
             raise InvalidResponseError("the answer is about another task", path="id", ref=ref)
-        return _with_output(task)
+        return _with_output(self._masked(task))
+
+    def _masked(self, task: Task) -> Task:
+        if task.error is None:
+            return task
+        message = redact_text(task.error.message, self.account.api_key)
+        return evolve(task, error=evolve(task.error, message=message))
 
     async def list_page(self, page: PageRequest) -> TaskPage:
         """List a part of the account's tasks. The caller holds a turn."""
@@ -106,11 +117,10 @@ class Exchange:
         try:
             response = await self.transport.send(message, timeout=timeout)
             _refuse_redirect(response)
-            decoded = decode(response)
-        except RateLimitError as error:
-            pacer.refused(error.retry_after)
-            raise
+            decoded = _read(decode, response, message)
         except HappyHorseError as error:
+            if isinstance(error, RateLimitError):
+                pacer.refused(error.retry_after)
             error.provider = error.provider or self.account.provider
             error.mask(self.account.api_key)
             raise
@@ -118,13 +128,33 @@ class Exchange:
         return decoded
 
 
+def _read(decode: Callable[[HttpResponse], T], response: HttpResponse, message: HttpRequest) -> T:
+    try:
+        return decode(response)
+    except HappyHorseError:
+        raise
+    except Exception as error:
+        # An adapter that stumbles over an answer must not take the task along that the answer is about.
+        _log.exception("the adapter cannot read the answer to %s %s", message.method, redact_url(message.url))
+        raise InvalidResponseError(
+            f"the adapter cannot read the answer: {type(error).__name__}", status_code=response.status
+        ) from error
+
+
 def _refuse_redirect(response: HttpResponse) -> None:
     # Following one would send the key, or pay again, at a place nobody chose.
     if 300 <= response.status < 400:
-        host = urlsplit(response.headers.get("location", "")).hostname or "nowhere"
+        host = _host(response.headers.get("location", ""))
         raise InvalidResponseError(
             f"the provider redirects to {host}, which is not followed; check the base URL", status_code=response.status
         )
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or "itself"
+    except ValueError:
+        return "nowhere"
 
 
 def _with_output(task: Task) -> Task:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 class TaskHandle:
     """
-    A task that goes on at its provider, whether or not anybody waits for it.
+    A job, and the task that comes of it. It goes on at its provider, whether or not anybody waits for it.
 
     Awaiting the handle returns the succeeded `Task` or raises. Cancelling whoever waits ends the waiting alone.
     """
@@ -34,18 +34,22 @@ class TaskHandle:
         return self._watch.job_id
 
     @property
-    def ref(self) -> TaskRef:
-        """The task's name: store `str(handle.ref)` and give it to `Client.resume`."""
+    def ref(self) -> TaskRef | None:
+        """
+        The task's name: store `str(handle.ref)` and give it to `Client.resume`.
+
+        `None` until the provider has taken the job, which it has when `Client.submit` returns.
+        """
         return self._watch.ref
 
     @property
-    def id(self) -> str:
-        """The provider's id of the task."""
-        return self._watch.ref.id
+    def id(self) -> str | None:
+        """The provider's id of the task, once it has taken the job."""
+        return self._watch.ref.id if self._watch.ref else None
 
     @property
     def task(self) -> Task | None:
-        """The last observation; `None` for a resumed task that nobody has looked at yet."""
+        """The last observation; `None` until there is one."""
         return self._watch.task
 
     def __await__(self) -> Generator[object, None, Task]:
@@ -59,13 +63,14 @@ class TaskHandle:
         :raises TaskFailedError: the provider failed it.
         :raises TaskCanceledError: it was cancelled.
         :raises TaskExpiredError: the provider no longer knows it.
+        :raises SubmitOutcomeUnknownError: and whatever else `Client.submit` raises, for a job that was enqueued.
         :raises WaitTimeoutError: *timeout* is over, or the client was closed. Its `ref` resumes the task.
         :raises AuthenticationError: and its like: looking has become impossible. The task stays as it is.
         :raises RuntimeError: the handle belongs to another event loop, or its client is closed.
         """
-        self._client.watch(self._watch)
         try:
             async with asyncio.timeout(timeout):
+                await self._client.attend(self._watch)
                 await self._watch.stopped()
         except WaitTimeoutError:
             raise
@@ -81,17 +86,23 @@ class TaskHandle:
 
         :raises AuthenticationError: and its like: looking has become impossible. The task stays as it is.
         """
-        self._client.watch(self._watch)
+        await self._client.attend(self._watch)
         async for task in self._watch.changes():
             yield task
 
-    async def cancel(self) -> Task:
+    async def cancel(self) -> Task | None:
         """
-        Ask the provider to cancel the task, and return how it stands afterwards: cancelled, or too far gone for it.
+        Cancel the task, and return how it stands afterwards: cancelled, or too far gone for it.
 
-        :raises UnsupportedFeatureError: the provider cannot cancel.
+        A job that has not been sent is taken back without asking anybody, and there is no task to return.
+
+        :raises UnsupportedFeatureError: the provider cannot cancel. The task goes on.
         """
-        return await self._client.cancel(self.ref)
+        if self._client.withdraw(self._watch):
+            return None
+        await self._watch.accepted()
+        assert self._watch.ref is not None
+        return await self._client.cancel(self._watch.ref)
 
     async def download(self, path: str | PathLike[str], *, progress: Progress | None = None) -> Path:
         """
@@ -113,7 +124,9 @@ class TaskHandle:
             case TaskStatus.CANCELED:
                 raise TaskCanceledError(f"the task was cancelled{why}", task=task, job_id=self.job_id)
             case _:
-                raise TaskExpiredError("the provider no longer knows the task", task=task, job_id=self.job_id)
+                raise TaskExpiredError(
+                    "the provider no longer knows the task, or its lifetime is over", task=task, job_id=self.job_id
+                )
 
     def _out_of_time(self, timeout: float | None) -> WaitTimeoutError:
         return WaitTimeoutError(
@@ -125,4 +138,4 @@ class TaskHandle:
 
     def __repr__(self) -> str:
         status = self.task.status if self.task else "not looked at yet"
-        return f"<TaskHandle {self.ref} {status}>"
+        return f"<TaskHandle {self.ref or self.job_id} {status}>"

@@ -25,6 +25,8 @@ class TaskList:
     """
 
     def __init__(self, fetch_page: FetchPage, *, limit: int | None) -> None:
+        if limit is not None and limit < 0:
+            raise ValueError(f"limit must be at least 0, not {limit}")
         self._fetch_page = fetch_page
         self._limit = limit
 

@@ -35,9 +35,13 @@ class HttpRequest:
     """A request, complete to the last byte. Its repr shows neither credentials nor the body."""
 
     method: str
+    """In capitals."""
     url: str = field(repr=_show_url)
+    """With its query, as it is sent."""
     headers: Mapping[str, str] = field(factory=dict[str, str], converter=_freeze, hash=False, repr=_show_headers)
+    """Spelt as they are sent, the credentials among them."""
     body: bytes | None = field(default=None, repr=_show_body)
+    """`None` where there is none."""
 
 
 @frozen(kw_only=True)
@@ -45,8 +49,11 @@ class HttpResponse:
     """A response with its whole body. Header names are lower-case. Its repr shows neither credentials nor the body."""
 
     status: int
+    """The HTTP status."""
     headers: Mapping[str, str] = field(factory=dict[str, str], converter=_lower_names, hash=False, repr=_show_headers)
+    """By lower-case name."""
     body: bytes = field(default=b"", repr=_show_body)
+    """Whole, and not compressed."""
 
     @property
     def ok(self) -> bool:

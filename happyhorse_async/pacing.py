@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from .timing import Limits
 
 _LONGEST_PAUSE = 30.0
+# Timers go off a trifle early, and what is left is less than some clocks can count.
+_SHORTEST_PAUSE = 0.001
 
 
 class Pacer:
@@ -33,7 +35,7 @@ class Pacer:
         loop = asyncio.get_running_loop()
         async with self._order:
             while (delay := self._due() - loop.time()) > 0:  # noqa: ASYNC110 - a refusal may move the due time
-                await asyncio.sleep(delay)
+                await asyncio.sleep(max(delay, _SHORTEST_PAUSE))
             self._granted.append(loop.time())
 
     def _due(self) -> float:
@@ -42,12 +44,15 @@ class Pacer:
 
     def refused(self, retry_after: float | None) -> None:
         """Hold everybody back: the provider said that it was too much, and perhaps until when."""
-        self._refusals += 1
+        now = asyncio.get_running_loop().time()
+        if now >= self._paused_until:
+            # Those that were on their way together are refused together, which says it only once.
+            self._refusals += 1
         pause = retry_after
         if pause is None:
             longest = min(_LONGEST_PAUSE, 0.5 * 2.0 ** min(self._refusals, 10))
             pause = random.uniform(longest / 2, longest)
-        self._paused_until = max(self._paused_until, asyncio.get_running_loop().time() + pause)
+        self._paused_until = max(self._paused_until, now + pause)
 
     def accepted(self) -> None:
         """Note that the provider keeps up."""
@@ -58,6 +63,7 @@ class Budget:
     """What one account may be asked, shared by all that hold it."""
 
     def __init__(self, limits: Limits) -> None:
+        self.loop = asyncio.get_running_loop()
         self.queries = Pacer(limits.queries_per_second)
         self.submits = Pacer(limits.submits_per_second)
         self.downloads = asyncio.Semaphore(limits.downloads_at_once or 1)
@@ -65,11 +71,13 @@ class Budget:
 
     @classmethod
     def of(cls, limits: Limits | None, defaults: Limits, adapter: str) -> Budget:
-        """Return the budget that belongs to *limits*: the same one for every client that was given the same object."""
+        """Return the budget of *limits*: the same for all clients of one event loop that were given the same object."""
         if limits is None:
             return cls(defaults.filled_from(Limits()))
-        budget = limits.shared.setdefault(adapter, cls(limits.filled_from(defaults)))
-        assert isinstance(budget, Budget)
+        budget = limits.shared.get(adapter)
+        # Limits may outlive an event loop; locks cannot serve another.
+        if not isinstance(budget, cls) or budget.loop is not asyncio.get_running_loop():
+            budget = limits.shared[adapter] = cls(limits.filled_from(defaults))
         return budget
 
     @asynccontextmanager

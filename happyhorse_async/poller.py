@@ -2,7 +2,7 @@
 The shared poller: one for each client, however many tasks are in flight.
 
 A waiting task costs an entry in a heap of due times and no coroutine, timer or connection. Whatever is learned of a
-task, by a look or otherwise, enters by one door, `Poller.observe`. A look that fails never fails the task: it is
+task, by a look or otherwise, enters by one door, `Poller._take_in`. A look that fails never fails the task: it is
 repeated later, until the task's lifetime is over. Only what will never heal ends the waiting, and even that leaves the
 task as it is, to be resumed by its ref.
 """
@@ -13,8 +13,8 @@ import asyncio
 import heapq
 import itertools
 import logging
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from copy import copy
 from datetime import UTC, datetime
 from weakref import WeakValueDictionary
 
@@ -50,8 +50,11 @@ _FAULTS = (TransportError, ProviderError, InvalidResponseError)
 class Poller:
     """Looks at the tasks of one client until each has ended."""
 
-    def __init__(self, exchange: Exchange, schedule: PollSchedule) -> None:
+    def __init__(
+        self, exchange: Exchange, schedule: PollSchedule, on_change: Callable[[Watch], object] = lambda _: None
+    ) -> None:
         self._exchange = exchange
+        self._on_change = on_change
         self._schedule = schedule.advised_by(exchange.adapter.poll)
         self._known: WeakValueDictionary[TaskRef, Watch] = WeakValueDictionary()
         self._heap: list[tuple[float, int, Watch]] = []
@@ -60,29 +63,38 @@ class Poller:
         self._lead = asyncio.Lock()
         self._workers = Background()
 
-    def accepted(self, task: Task, job_id: str) -> Watch:
-        """Begin to watch a task that has just been submitted."""
-        watch = self.known(task.ref, job_id)
-        self._watch(watch, self._schedule.after_submit())
-        self.observe(task)
-        return watch
+    def accepted(self, watch: Watch, task: Task) -> None:
+        """Begin to look at the task that has just come of a job."""
+        watch.ref = task.ref
+        self._known[task.ref] = watch
+        self._take_in(watch, task)
+        if not watch.ended:
+            # Its lifetime begins now, whatever the clocks of the provider and of this machine say.
+            self._watch(watch, self._schedule.after_submit())
+        watch.wake()
 
     def known(self, ref: TaskRef, job_id: str) -> Watch:
-        """Return the one watch on *ref*, without beginning to look."""
+        """Return the one watch on *ref*, without beginning to look. One on an expired task gives way to a new one."""
         watch = self._known.get(ref)
-        if watch is None:
+        if watch is None or (watch.task is not None and watch.task.status is TaskStatus.EXPIRED):
             watch = self._known[ref] = Watch(ref, job_id=job_id)
         return watch
 
     def ensure(self, watch: Watch) -> None:
         """See to it that somebody looks at a task that has not ended."""
-        if not watch.entry and not watch.ended:
+        if watch.ref is not None and not watch.entry and not watch.ended:
+            # Its handle may come from an earlier time when the client was open.
+            self._known.setdefault(watch.ref, watch)
             self._watch(watch, 0.0)
 
     def observe(self, task: Task) -> None:
         """Take in one observation, wherever it comes from. The first end of a task stays its end."""
         watch = self._known.get(task.ref)
-        if watch is None or watch.ended:
+        if watch is not None:
+            self._take_in(watch, task)
+
+    def _take_in(self, watch: Watch, task: Task) -> None:
+        if watch.ended:
             return
         watch.faults = watch.misses = watch.refusals = 0
         if _delivers_nothing(task) and watch.empty_successes < _EMPTY_SUCCESSES:
@@ -90,9 +102,15 @@ class Poller:
             watch.empty_successes += 1
             return
         self._age(watch, task)
-        watch.unchanged = 0 if watch.record(task) else watch.unchanged + 1
+        self._record(watch, task)
         if watch.ended:
             self._leave(watch)
+
+    def _record(self, watch: Watch, task: Task) -> None:
+        changed = watch.record(task)
+        watch.unchanged = 0 if changed else watch.unchanged + 1
+        if changed:
+            self._on_change(watch)
 
     def _age(self, watch: Watch, task: Task) -> None:
         if watch.task is None and task.created_at is not None:
@@ -169,10 +187,12 @@ class Poller:
 
     async def _delay_after_look(self, watch: Watch) -> float | None:
         """Look once, and return the seconds until the next look; `None` where there will be none."""
+        ref = watch.ref
+        assert ref is not None
         try:
-            self.observe(await self._exchange.fetch(watch.ref))
+            self._take_in(watch, await self._exchange.fetch(ref))
         except _WILL_NOT_HEAL as error:
-            self._give_up(watch, error)
+            watch.give_up(error)
         except TaskNotFoundError as error:
             return self._missed(watch, error)
         except RateLimitError as error:
@@ -198,16 +218,13 @@ class Poller:
         watch.refusals += 1
         if watch.refusals < self._schedule.misses:
             return self._schedule.after_fault(watch.refusals)
-        self._give_up(watch, error)
+        watch.give_up(error)
         return None
 
     def _expire(self, watch: Watch) -> None:
+        assert watch.ref is not None
         last = watch.task or Task(ref=watch.ref, status=TaskStatus.EXPIRED)
-        watch.record(evolve(last, status=TaskStatus.EXPIRED))
-        self._leave(watch)
-
-    def _give_up(self, watch: Watch, error: HappyHorseError) -> None:
-        watch.gone = copy(error).about(ref=watch.ref, job_id=watch.job_id)
+        self._record(watch, evolve(last, status=TaskStatus.EXPIRED))
         self._leave(watch)
 
     def _leave(self, watch: Watch) -> None:
@@ -220,7 +237,7 @@ class Poller:
         for watch in list(self._known.values()):
             if watch.entry:
                 error = WaitTimeoutError("the client was closed while the task was going on", task=watch.task)
-                self._give_up(watch, error)
+                watch.give_up(error)
         self._heap.clear()
 
 

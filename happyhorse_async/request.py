@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from .redaction import redact_text
 
@@ -73,6 +73,15 @@ class _Options:
     """The provider's exact model id. It wins over `version`."""
     extra: Mapping[str, Any] = field(factory=dict[str, Any], converter=_extra, hash=False, repr=False)
     """Fields this library does not know, merged last into the place where the provider keeps its parameters."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # A request is carried to workers and queues by pickle, which cannot take a mapping proxy.
+        fields = asdict(self, recurse=False)
+        return _rebuild, (type(self), fields | {"extra": dict(self.extra)})
+
+
+def _rebuild(cls: type[_Options], fields: dict[str, Any]) -> _Options:
+    return cls(**fields)
 
 
 @frozen

@@ -1,28 +1,39 @@
 """
-The paid request: sent once, and again only when it was certainly not taken.
+The paid request: written down, sent once, and again only when it was certainly not taken.
 
 Every failure of a submit is one of three. *Not sent*: no connection. *Refused*: the provider turned it away, and may
 take it later. *Ambiguous*: it left, and no readable answer came; the provider may have taken it. Only a provider that
 takes an idempotency key may be sent an ambiguous request again, with the same key and the same bytes.
+
+Jobs are sent in the order in which they were taken in. The turn and the place on the way come first, then the intent is
+written down, then the request leaves at once: between the last two lies all that a crash can leave unknown.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
+from contextlib import AsyncExitStack
+
+from attrs import define
 
 from .background import Background
 from .errors import (
+    Facts,
     HappyHorseError,
     InvalidRequestError,
     InvalidResponseError,
     ProviderError,
     RateLimitError,
+    StoreError,
     SubmitOutcomeUnknownError,
     TaskNotFoundError,
     TransportError,
 )
 from .exchange import Exchange
+from .job import Job, JobState
+from .journal import Journal
 from .messages import HttpRequest
 from .poller import Poller
 from .timing import Backoff
@@ -31,64 +42,135 @@ from .watch import Watch
 _log = logging.getLogger("happyhorse_async")
 
 _BACKOFF = Backoff(retries=4)
+# A job that was enqueued is promised to be sent, however long its provider is away.
+_PATIENT_BACKOFF = Backoff(retries=1_000_000, cap=60.0)
 _CLOSING_GRACE = 30.0
 
 
-class Submitter:
-    """Sends the paid requests of one client, and hands what was accepted to the poller."""
+@define(kw_only=True, eq=False)
+class _Errand:
+    """A job on its way to its provider."""
 
-    def __init__(self, exchange: Exchange, poller: Poller) -> None:
+    job: Job
+    message: HttpRequest
+    watch: Watch
+    attempt: int = 0
+    ambiguous: HappyHorseError | None = None
+    """What once left its outcome unknown. What comes later cannot make that certain again."""
+    leaving: bool = False
+    """Whether it is being written down as sent. From here on it cannot be taken back."""
+    withdrawn: bool = False
+
+    @property
+    def backoff(self) -> Backoff:
+        return _PATIENT_BACKOFF if self.job.durable else _BACKOFF
+
+
+class Submitter:
+    """Sends the jobs of one client, and hands what was accepted to the poller."""
+
+    def __init__(self, exchange: Exchange, poller: Poller, journal: Journal) -> None:
         self._exchange = exchange
         self._poller = poller
+        self._journal = journal
+        self._queue: deque[_Errand] = deque()
+        self._errands: dict[str, _Errand] = {}
+        self._news = asyncio.Event()
+        self._dispatcher = Background()
+        self._pauses = Background()
         self._posts = Background()
 
-    async def submit(self, message: HttpRequest, job_id: str) -> Watch:
-        """
-        Send *message* until it is accepted, refused for good, or its outcome is unknown.
+    def watch_of(self, job_id: str) -> Watch | None:
+        """Return the watch on a job that this client is about to send or is sending."""
+        errand = self._errands.get(job_id)
+        return errand.watch if errand else None
 
-        Cancelling the caller ends the waiting for a turn or for another try. A request that is on its way goes on, and
-        its answer is recorded.
-
-        :raises SubmitOutcomeUnknownError: the provider may have taken it.
-        :raises HappyHorseError: it was certainly not taken.
+    def send(self, job: Job, message: HttpRequest, watch: Watch, *, unsettled: HappyHorseError | None = None) -> None:
         """
-        ambiguous: HappyHorseError | None = None
-        attempt = 0
+        Send *job*, which is written down and belongs to this process, when its turn comes.
+
+        :param unsettled: why it may have been taken already.
+        """
+        errand = _Errand(job=job, message=message, watch=watch, ambiguous=unsettled)
+        self._errands[job.job_id] = errand
+        self._put(errand)
+
+    def withdraw(self, job_id: str) -> bool:
+        """Take back a job that has not been sent, and return whether that was possible."""
+        errand = self._errands.get(job_id)
+        if errand is None or errand.job.state is not JobState.QUEUED or errand.leaving:
+            return False
+        errand.withdrawn = True
+        self._posts.spawn(self._journal.refused(errand.job, None))
+        self._end(errand, InvalidRequestError("the job was withdrawn before it was sent", job_id=job_id))
+        return True
+
+    def _put(self, errand: _Errand, *, first: bool = False) -> None:
+        if first:
+            self._queue.appendleft(errand)
+        else:
+            self._queue.append(errand)
+        self._news.set()
+        if not self._dispatcher:
+            self._dispatcher.spawn(self._dispatch())
+
+    async def _dispatch(self) -> None:
         while True:
-            try:
-                return await self._post(message, job_id)
-            except HappyHorseError as error:
-                failure = error
-            if _is_ambiguous(failure):
-                ambiguous = failure
-            if attempt == _BACKOFF.retries or not self._may_repeat(failure, ambiguous):
-                if ambiguous is not None:
-                    raise _outcome_unknown(ambiguous, job_id) from ambiguous
-                raise _certain(failure).about(job_id=job_id)
-            delay = _BACKOFF.delay(attempt, getattr(failure, "retry_after", None))
-            _log.info("submit of job %s is tried again in %.1f s: %s", job_id, delay, failure)
-            await asyncio.sleep(delay)
-            attempt += 1
+            await self._until_queued()
+            async with AsyncExitStack() as turn:
+                await turn.enter_async_context(self._exchange.submit_turn())
+                errand = self._queue.popleft()
+                if not errand.withdrawn:
+                    errand.leaving = True
+                    self._posts.spawn(self._post(errand, turn.pop_all()))
 
-    async def _post(self, message: HttpRequest, job_id: str) -> Watch:
-        async with self._exchange.submit_turn():
-            outcome = await asyncio.shield(self._posts.spawn(self._post_and_record(message, job_id)))
-        if isinstance(outcome, HappyHorseError):
-            raise outcome
-        return outcome
+    async def _until_queued(self) -> None:
+        while True:
+            while self._queue and self._queue[0].withdrawn:
+                self._queue.popleft()
+            if self._queue:
+                return
+            self._news.clear()
+            await self._news.wait()
 
-    async def _post_and_record(self, message: HttpRequest, job_id: str) -> Watch | HappyHorseError:
-        # The caller may have left by the time the answer comes, so an error is logged and returned, not raised.
+    async def _post(self, errand: _Errand, turn: AsyncExitStack) -> None:
         try:
-            task = await self._exchange.submit(message)
-        except HappyHorseError as error:
-            _log.info("submit of job %s: %s", job_id, error)
-            return error
-        _log.info("job %s was accepted as %s", job_id, task.ref)
-        return self._poller.accepted(task, job_id)
+            async with turn:
+                await self._send(errand)
+        except HappyHorseError as failure:
+            await self._failed(errand, failure)
+        except Exception as error:
+            # Whatever is wrong with one answer, its caller must not wait for ever, and its money is not forgotten.
+            _log.exception("job %s was answered with more than can be handled", errand.job.job_id)
+            await self._failed(errand, _unreadable(error, self._exchange.account.provider))
 
-    def _may_repeat(self, failure: HappyHorseError, ambiguous: HappyHorseError | None) -> bool:
-        if ambiguous is not None and not self._exchange.adapter.capabilities.idempotent:
+    async def _send(self, errand: _Errand) -> None:
+        job = await self._journal.sending(errand.job)
+        if job is None:
+            raise StoreError("another process has taken the job over", job_id=errand.job.job_id)
+        errand.job = job
+        task = await self._exchange.submit(errand.message)
+        errand.watch.job = await self._journal.accepted(job, task)
+        self._poller.accepted(errand.watch, task)
+        self._errands.pop(job.job_id, None)
+        _log.info("job %s was accepted as %s", job.job_id, task.ref)
+
+    async def _failed(self, errand: _Errand, failure: HappyHorseError) -> None:
+        if _is_ambiguous(failure):
+            errand.ambiguous = failure
+        if errand.attempt < errand.backoff.retries and self._may_repeat(errand, failure):
+            await self._repeat(errand, failure)
+        elif errand.ambiguous is not None:
+            unknown = _outcome_unknown(errand.ambiguous, errand.job.job_id)
+            await self._journal.unknown(errand.job, unknown)
+            self._end(errand, unknown)
+        else:
+            refused = _certain(failure).about(job_id=errand.job.job_id)
+            await self._journal.refused(errand.job, refused)
+            self._end(errand, refused)
+
+    def _may_repeat(self, errand: _Errand, failure: HappyHorseError) -> bool:
+        if errand.ambiguous is not None and not self._exchange.adapter.capabilities.idempotent:
             return False
         match failure:
             case TransportError():
@@ -101,10 +183,56 @@ class Submitter:
             case _:
                 return _is_ambiguous(failure)
 
+    async def _repeat(self, errand: _Errand, failure: HappyHorseError) -> None:
+        delay = errand.backoff.delay(errand.attempt, getattr(failure, "retry_after", None))
+        errand.attempt += 1
+        _log.info("job %s is sent again in %.1f s: %s", errand.job.job_id, delay, failure)
+        errand.leaving = False
+        if errand.ambiguous is None:
+            # While it waits it is certain that nobody has it, whatever becomes of this process.
+            errand.job = await self._journal.waiting(errand.job)
+        self._pauses.spawn(self._put_after(delay, errand))
+
+    async def _put_after(self, delay: float, errand: _Errand) -> None:
+        await asyncio.sleep(delay)
+        if not errand.withdrawn:
+            self._put(errand, first=True)
+
+    def _end(self, errand: _Errand, error: HappyHorseError) -> None:
+        self._errands.pop(errand.job.job_id, None)
+        level = logging.WARNING if isinstance(error, SubmitOutcomeUnknownError) else logging.INFO
+        _log.log(level, "job %s came to nothing: %s", errand.job.job_id, error)
+        errand.watch.give_up(error)
+
     async def aclose(self) -> None:
-        """Give the requests on their way a moment to be answered and recorded."""
-        await self._posts.settle(_CLOSING_GRACE)
-        await self._posts.aclose()
+        """
+        Stop sending. Requests on their way get a moment to be answered and recorded.
+
+        What was enqueued and not sent stays in the store for whoever opens it next; what only a caller waited for is
+        taken back.
+        """
+        await self._dispatcher.aclose()
+        await self._pauses.aclose()
+        try:
+            await self._posts.settle(_CLOSING_GRACE)
+        finally:
+            await self._pauses.aclose()
+            await self._posts.aclose()
+            for errand in list(self._errands.values()):
+                await self._leave(errand)
+
+    async def _leave(self, errand: _Errand) -> None:
+        job_id = errand.job.job_id
+        if errand.job.state is not JobState.QUEUED:
+            error: HappyHorseError = _outcome_unknown(errand.ambiguous or _closed(job_id), job_id)
+            await self._journal.unknown(errand.job, error)
+        elif errand.job.durable:
+            error = _closed(job_id)
+            await self._journal.release(errand.job)
+        else:
+            error = _closed(job_id)
+            await self._journal.refused(errand.job, error)
+        self._end(errand, error)
 
 
 def _is_ambiguous(error: HappyHorseError) -> bool:
@@ -120,16 +248,34 @@ def _is_ambiguous(error: HappyHorseError) -> bool:
             return False
 
 
-def _outcome_unknown(cause: HappyHorseError, job_id: str) -> SubmitOutcomeUnknownError:
-    return SubmitOutcomeUnknownError(
-        f"the paid request was sent and its outcome is unknown; it is not sent again, since that may pay twice: "
-        f"{cause.message}",
-        provider=cause.provider,
-        job_id=job_id,
-        status_code=cause.status_code,
-        code=cause.code,
-        request_id=cause.request_id,
+def _facts(error: HappyHorseError) -> Facts:
+    return Facts(
+        provider=error.provider,
+        job_id=error.job_id,
+        status_code=error.status_code,
+        code=error.code,
+        request_id=error.request_id,
     )
+
+
+def _outcome_unknown(cause: HappyHorseError, job_id: str) -> SubmitOutcomeUnknownError:
+    error = SubmitOutcomeUnknownError(
+        "the paid request was sent and its outcome is unknown; it is not sent again, since that may pay twice. "
+        f"Settle it with resolve({job_id!r}). What happened: {cause.message}",
+        **_facts(cause),
+    ).about(job_id=job_id)
+    error.__cause__ = cause
+    return error
+
+
+def _closed(job_id: str) -> HappyHorseError:
+    return TransportError("the client was closed before the job was sent", sent=False, job_id=job_id)
+
+
+def _unreadable(cause: Exception, provider: str) -> InvalidResponseError:
+    error = InvalidResponseError(f"the answer cannot be handled: {type(cause).__name__}", provider=provider)
+    error.__cause__ = cause
+    return error
 
 
 def _certain(error: HappyHorseError) -> HappyHorseError:
@@ -138,8 +284,5 @@ def _certain(error: HappyHorseError) -> HappyHorseError:
     # A submit names no task, so what was not found is the place itself or something the request refers to.
     return InvalidRequestError(
         f"nothing was found to take the request, check the base URL, region and workspace: {error.message}",
-        provider=error.provider,
-        status_code=error.status_code,
-        code=error.code,
-        request_id=error.request_id,
+        **_facts(error),
     )

@@ -1,7 +1,8 @@
 """
 When to look, when to try again, how much at once: numbers and arithmetic.
 
-Nothing here reads a clock or sleeps. All times are seconds as `float`; `None` means "not set", never "at once".
+Nothing here sleeps, and a clock is read only where a server names a date and not its own. All times are seconds as
+`float`; `None` means "not set", never "at once".
 """
 
 from __future__ import annotations
@@ -38,6 +39,11 @@ def _not_negative(_: object, attribute: Attribute[Any], value: Any) -> None:
         raise ConfigurationError(f"{attribute.name} must be a number of at least 0, not {value!r}")
 
 
+def _whole(_: object, attribute: Attribute[Any], value: Any) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ConfigurationError(f"{attribute.name} must be a whole number of at least 1, not {value!r}")
+
+
 @frozen(kw_only=True)
 class PollSchedule:
     """
@@ -56,21 +62,19 @@ class PollSchedule:
     """Each look is moved by up to this much, either way. By default a tenth of the interval."""
     reconcile: float = field(default=60, validator=_positive)
     """The interval while callbacks are on."""
-    misses: int = field(default=5, validator=_positive)
+    misses: int = field(default=5, validator=_whole)
     """How often in a row the provider must not know a task before it counts as expired."""
 
     def advised_by(self, advice: PollSchedule) -> PollSchedule:
         """Fill what is not set from *advice*. A caller who sets an interval gets it unchanged, without growth."""
-        own = self.interval is not None
-        interval = self.interval or advice.interval or 15.0
-        first_after = self.first_after if own else _first(self.first_after, advice.first_after)
-        max_interval = self.max_interval if own else _first(self.max_interval, advice.max_interval)
+        advised = PollSchedule() if self.interval else advice
+        interval = self.interval or min(advice.interval or 15.0, self.max_interval or math.inf)
         return evolve(
             self,
             interval=interval,
-            first_after=_first(first_after, interval),
-            max_interval=max(interval, _first(max_interval, interval)),
-            jitter=_first(self.jitter, interval / 10),
+            first_after=_first(self.first_after, advised.first_after, interval),
+            max_interval=max(interval, _first(self.max_interval, advised.max_interval, interval)),
+            jitter=_first(self.jitter, advised.jitter, interval / 10),
         )
 
     def after_look(self, unchanged: int) -> float:
@@ -99,7 +103,7 @@ class PollSchedule:
 
 
 def _first(*values: float | None) -> float:
-    return next((value for value in values if value is not None), 0.0)
+    return next(value for value in values if value is not None)
 
 
 @frozen(kw_only=True, eq=False)
@@ -116,9 +120,9 @@ class Limits:
     """Queries, lists and cancels together, for the account."""
     submits_per_second: float | None = field(default=None, validator=_positive)
     """Submits, for the account."""
-    requests_at_once: int | None = field(default=None, validator=_positive)
+    requests_at_once: int | None = field(default=None, validator=_whole)
     """API requests on the way at the same time."""
-    downloads_at_once: int | None = field(default=None, validator=_positive)
+    downloads_at_once: int | None = field(default=None, validator=_whole)
     """Downloads at the same time."""
 
     shared: dict[str, object] = field(factory=dict[str, object], init=False, repr=False)
@@ -176,6 +180,6 @@ def retry_after(response: HttpResponse) -> float | None:
 def _http_date(text: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

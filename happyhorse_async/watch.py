@@ -1,4 +1,4 @@
-"""What a client knows of one task, and who waits for it."""
+"""What a client knows of one job and its task, and who waits for them."""
 
 from __future__ import annotations
 
@@ -8,22 +8,26 @@ from collections.abc import AsyncGenerator
 from copy import copy
 
 from .errors import HappyHorseError
+from .job import Job
 from .task import Task, TaskRef
 
 _INBOX_SIZE = 100
 
 
 class Watch:
-    """What a client knows of one task. All handles on the task share it; the poller keeps its figures here."""
+    """What a client knows of one job and its task. All handles share it; the poller keeps its figures here."""
 
     __slots__ = (
-        "__weakref__", "_inboxes", "_waiters", "deadline", "empty_successes", "entry", "faults", "gone", "job_id",
-        "misses", "ref", "refusals", "task", "unchanged",
+        "__weakref__", "_inboxes", "_waiters", "deadline", "empty_successes", "entry", "faults", "gone", "job",
+        "job_id", "misses", "ref", "refusals", "task", "unchanged",
     )  # fmt: skip
 
-    def __init__(self, ref: TaskRef, *, job_id: str) -> None:
+    def __init__(self, ref: TaskRef | None = None, *, job_id: str) -> None:
         self.ref = ref
+        """The task's name; `None` until the provider has taken the job."""
         self.job_id = job_id
+        self.job: Job | None = None
+        """The journal's entry, where there is one."""
         self.task: Task | None = None
         """The last observation."""
         self.gone: HappyHorseError | None = None
@@ -59,13 +63,33 @@ class Watch:
                 inbox.put(task)
         return new
 
+    @property
+    def awaited(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._waiters or self._inboxes)
+
+    def give_up(self, error: HappyHorseError) -> None:
+        """Tell everybody who waits that nothing more will come, and why."""
+        self.gone = error.about(ref=self.ref, job_id=self.job_id)
+        self.entry = 0
+        self.wake()
+
     def wake(self) -> None:
-        """Wake everybody who waits: the task has ended, or nobody looks any more."""
+        """Wake everybody who waits: the job was accepted, the task has ended, or nobody looks any more."""
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
         for inbox in self._inboxes or ():
             inbox.news.set()
+
+    async def accepted(self) -> None:
+        """
+        Wait until the provider has taken the job.
+
+        :raises HappyHorseError: it will not. Each waiter gets an exception of its own.
+        """
+        while self.ref is None:
+            await self._woken()
 
     async def stopped(self) -> None:
         """
@@ -74,14 +98,17 @@ class Watch:
         :raises HappyHorseError: nobody looks any more. Each waiter gets an exception of its own.
         """
         while not self.ended:
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiters.add(waiter)
-            try:
-                await waiter
-            finally:
-                self._waiters.discard(waiter)
-            if not self.ended and self.gone is not None:
-                raise copy(self.gone)
+            await self._woken()
+
+    async def _woken(self) -> None:
+        if self.gone is not None:
+            raise copy(self.gone) from self.gone.__cause__
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.discard(waiter)
 
     async def changes(self) -> AsyncGenerator[Task]:
         """
@@ -104,7 +131,7 @@ class Watch:
                     if task.status.is_terminal:
                         return
                 if self.gone is not None:
-                    raise copy(self.gone)
+                    raise copy(self.gone) from self.gone.__cause__
                 inbox.news.clear()
                 await inbox.news.wait()
         finally:

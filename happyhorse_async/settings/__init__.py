@@ -11,6 +11,6 @@ Whatever is wrong is a `ConfigurationError` that names the file, the key and the
 from __future__ import annotations
 
 from .keys import KeySource, check_api_key, check_url
-from .model import ProviderSettings, Settings, load
+from .model import ProviderSettings, Settings
 
-__all__ = ["KeySource", "ProviderSettings", "Settings", "check_api_key", "check_url", "load"]
+__all__ = ["KeySource", "ProviderSettings", "Settings", "check_api_key", "check_url"]

@@ -81,6 +81,30 @@ class Settings:
     poll: PollSchedule = field(factory=PollSchedule)
     limits: Limits = field(factory=Limits)
 
+    @classmethod
+    def load(cls, path: str | os.PathLike[str] | None = None) -> Settings:
+        """
+        Read the configuration. It is a small file, read at once: do it when the application starts.
+
+        :param path: the file; by default it is searched for, and there may be none.
+        :raises ConfigurationError: it does not exist, cannot be read, or holds something wrong.
+        """
+        file, table = find_table(path)
+        if file is None:
+            return cls()
+        content = structure(_File, table, file)
+        known = tuple(content.providers) or adapter_names()
+        if content.default is not None and content.default not in known:
+            missing = f"there is no [providers.{content.default}]"
+            raise ConfigurationError(f"{file}: default: {missing}; {choices(content.default, known)}")
+        return cls(
+            path=file,
+            default=content.default,
+            providers={name: _provider(name, section, file) for name, section in content.providers.items()},
+            poll=content.poll,
+            limits=content.limits,
+        )
+
     def choose(self, provider: str | None = None) -> ProviderSettings:
         """
         Choose a provider: *provider*, else `HAPPYHORSE_PROVIDER`, else `default`, else the only section.
@@ -164,29 +188,6 @@ class _File:
     providers: Mapping[str, _Section] = field(factory=dict[str, _Section])
     poll: PollSchedule = field(factory=PollSchedule)
     limits: Limits = field(factory=Limits)
-
-
-def load(path: str | os.PathLike[str] | None = None) -> Settings:
-    """
-    Read the configuration. It is a small file, read at once: do it when the application starts.
-
-    :param path: the file; by default it is searched for, and there may be none.
-    :raises ConfigurationError: it does not exist, cannot be read, or holds something wrong.
-    """
-    file, table = find_table(path)
-    if file is None:
-        return Settings()
-    content = structure(_File, table, file)
-    if content.default is not None and content.default not in (content.providers or adapter_names()):
-        known = choices(content.default, content.providers or adapter_names())
-        raise ConfigurationError(f"{file}: default: there is no [providers.{content.default}]; {known}")
-    return Settings(
-        path=file,
-        default=content.default,
-        providers={name: _provider(name, section, file) for name, section in content.providers.items()},
-        poll=content.poll,
-        limits=content.limits,
-    )
 
 
 def _provider(name: str, section: _Section, file: Path) -> ProviderSettings:

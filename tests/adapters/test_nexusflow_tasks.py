@@ -318,7 +318,7 @@ def test_fields_may_be_missing_null_new_or_odd(body: dict[str, Any], expected: T
         ),
         (
             "InternalError.Algo: first\nsecond: third",
-            TaskFailure(code="InternalError.Algo", message="first\nsecond: third", reason=FailureReason.PROVIDER_FAULT),
+            TaskFailure(code="InternalError.Algo", message="first\\nsecond: third", reason=FailureReason.PROVIDER_FAULT),
         ),
         (
             "InternalError.Timeout: no result",

@@ -1,0 +1,277 @@
+"""The commands of `happyhorse`."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+from attrs import frozen
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+
+from ..adapter import Adapter
+from ..client import Client
+from ..errors import ConfigurationError, InvalidRequestError
+from ..registry import adapter_names, find_adapter
+from ..settings import Settings
+from ..task import TaskRef, TaskStatus
+from .exit_codes import EXIT_CODES, ExitCode
+from .jobs import JobRunner
+from .orders import Order, demo_order, make_request
+from .output import Output
+from .playground import run_demo, serve_emulator
+from .views import adapter_object, adapter_table, settings_lines, task_details, task_line, task_object, task_table
+
+
+@Parameter(name="*")
+@frozen(kw_only=True)
+class Common:
+    """What every command takes."""
+
+    config: str | None = None
+    """The configuration file, instead of HAPPYHORSE_CONFIG, happyhorse.toml or pyproject.toml."""
+    json: bool = False
+    """Print one JSON object per line, and no colours."""
+
+
+_COMMON = Common()
+_ORDER = Order()
+
+Seconds = Annotated[float | None, Parameter(validator=Number(gt=0))]
+Target = Annotated[Path | None, Parameter(name=("--output", "-o"))]
+
+
+def make_app(output: Output) -> App:
+    """Make the command line that speaks through *output*."""
+    app = App(
+        name="happyhorse",
+        help="Make HappyHorse videos at any of several providers.",
+        help_epilogue=EXIT_CODES,
+        version=version("happyhorse-async"),
+        default_parameter=Parameter(negative=(), show_default=False),
+        result_action="return_value",
+    )
+    commands = Commands(output)
+    for command in (
+        commands.generate,
+        commands.submit,
+        commands.status,
+        commands.wait,
+        commands.download,
+        commands.cancel,
+        commands.list,
+        commands.providers,
+        commands.config,
+        commands.emulator,
+        commands.demo,
+    ):
+        app.command(command)
+    return app
+
+
+class Commands:
+    """Each public method is a command, and its docstring the command's help."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    async def generate(
+        self,
+        prompt: str | None = None,
+        /,
+        *,
+        order: Order = _ORDER,
+        output: Target = None,
+        timeout: Seconds = None,
+        provider: str | None = None,
+        common: Common = _COMMON,
+    ) -> None:
+        """
+        Ask for a video, wait for it and download it. Prints the path of the file.
+
+        :param prompt: What is to be seen and heard.
+        :param output: The file, or a folder; by default a file in the current folder that is named after the task.
+        :param timeout: Seconds to wait after the submit. The task goes on.
+        :param provider: The section of the configuration, or without a file an adapter.
+        """
+        request = make_request(prompt, order)
+        job = JobRunner(self._output, target=output or Path(), config=common.config)
+        async with Client.from_config(common.config, provider=provider) as client:
+            handle = await job.submit(client, request)
+            await job.save(client, await job.follow(handle, timeout))
+
+    async def submit(
+        self,
+        prompt: str | None = None,
+        /,
+        *,
+        order: Order = _ORDER,
+        provider: str | None = None,
+        common: Common = _COMMON,
+    ) -> None:
+        """
+        Ask for a video and do not wait for it. Prints the ref of the task.
+
+        :param prompt: What is to be seen and heard.
+        :param provider: The section of the configuration, or without a file an adapter.
+        """
+        request = make_request(prompt, order)
+        job = JobRunner(self._output, config=common.config)
+        async with Client.from_config(common.config, provider=provider) as client:
+            handle = await job.submit(client, request)
+            self._output.line(str(handle.ref))
+
+    async def status(self, ref: str, /, *, common: Common = _COMMON) -> None:
+        """
+        Look at a task once. Succeeds if the provider could tell, whatever it told.
+
+        :param ref: The task, as it was printed: provider:id.
+        """
+        async with self._client(ref, common) as client:
+            task = await client.fetch(ref)
+        self._output.object(task_object(task))
+        for line in task_details(task):
+            self._output.line(line)
+
+    async def wait(
+        self,
+        ref: str,
+        /,
+        *,
+        output: Target = None,
+        timeout: Seconds = None,
+        common: Common = _COMMON,
+    ) -> None:
+        """
+        Take up a task: wait for its end, and download the video if --output is given.
+
+        :param ref: The task, as it was printed: provider:id.
+        :param output: The file, or a folder.
+        :param timeout: Seconds to wait. The task goes on.
+        """
+        job = JobRunner(self._output, target=output, config=common.config)
+        async with self._client(ref, common) as client:
+            handle = client.resume(ref)
+            job.about(handle.ref)
+            await job.save(client, await job.follow(handle, timeout))
+
+    async def download(self, ref: str, /, *, output: Target = None, common: Common = _COMMON) -> None:
+        """
+        Download the video of a task that has succeeded. Prints the path of the file.
+
+        :param ref: The task, as it was printed: provider:id.
+        :param output: The file, or a folder; by default a file in the current folder that is named after the task.
+        """
+        job = JobRunner(self._output, target=output or Path(), config=common.config)
+        async with self._client(ref, common) as client:
+            handle = client.resume(ref)
+            job.about(handle.ref)
+            task = await client.fetch(ref)
+            await job.save(client, await handle if task.status.is_terminal else task)
+
+    async def cancel(self, ref: str, /, *, common: Common = _COMMON) -> ExitCode:
+        """
+        Ask the provider to cancel a task. Prints how the task stands afterwards; exit code 3 if it came too late.
+
+        :param ref: The task, as it was printed: provider:id.
+        """
+        async with self._client(ref, common) as client:
+            task = await client.cancel(ref)
+        self._output.object(task_object(task))
+        self._output.line(task_line(task))
+        if task.status is TaskStatus.CANCELED:
+            return ExitCode.OK
+        self._output.note("it was not cancelled")
+        return ExitCode.REFUSED
+
+    async def list(
+        self,
+        *,
+        limit: Annotated[int, Parameter(validator=Number(gt=0), show_default=True)] = 20,
+        provider: str | None = None,
+        common: Common = _COMMON,
+    ) -> None:
+        """
+        List the account's tasks, newest first.
+
+        :param limit: How many at most.
+        :param provider: The section of the configuration, or without a file an adapter.
+        """
+        async with Client.from_config(common.config, provider=provider) as client:
+            tasks = await client.list_tasks(limit=limit)
+        for task in tasks:
+            self._output.object(task_object(task))
+        if tasks:
+            self._output.table(task_table(tasks))
+        else:
+            self._output.note("no tasks")
+
+    def providers(self, *, common: Common = _COMMON) -> None:
+        """Show what the installed providers can do."""
+        adapters = tuple[Adapter, ...]()
+        for name in adapter_names():
+            try:
+                adapters += (find_adapter(name),)
+            except ConfigurationError as error:
+                self._output.warn(str(error))
+        for adapter in adapters:
+            self._output.object(adapter_object(adapter))
+        self._output.table(adapter_table(adapters))
+
+    def config(self, *, provider: str | None = None, common: Common = _COMMON) -> None:
+        """
+        Show the configuration that is in force, and where each secret comes from.
+
+        :param provider: The section of the configuration, or without a file an adapter.
+        """
+        resolved = Settings.load(common.config).resolved(provider)
+        self._output.object(resolved)
+        for line in settings_lines(resolved):
+            self._output.line(line)
+
+    async def emulator(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: Annotated[int, Parameter(validator=Number(gte=0, lte=65535))] = 8080,
+        speed: Annotated[float, Parameter(validator=Number(gt=0))] = 60.0,
+        seed: int = 0,
+        common: Common = _COMMON,
+    ) -> None:
+        """
+        Serve an emulator of all providers until Ctrl-C. Prints a configuration that leads to it.
+
+        :param host: The address to listen on.
+        :param port: The port to listen on; 0 takes any that is free.
+        :param speed: Every duration is divided by it.
+        :param seed: The same seed gives the n-th task of a provider the same course.
+        """
+        await serve_emulator(self._output, host=host, port=port, speed=speed, seed=seed)
+
+    async def demo(
+        self,
+        prompt: str = "A cardboard train at night",
+        /,
+        *,
+        order: Order = _ORDER,
+        output: Annotated[Path, Parameter(name=("--output", "-o"))] = Path("demo.mp4"),
+        provider: str = "dashscope",
+        common: Common = _COMMON,
+    ) -> None:
+        """
+        Make a video with an emulator on this machine: no key, no network, no money. It is a test picture.
+
+        :param prompt: What is drawn into the picture.
+        :param output: The file, or a folder.
+        :param provider: Which one is emulated.
+        """
+        request = make_request(prompt, demo_order(order))
+        await run_demo(self._output, request, provider=provider, target=output)
+
+    def _client(self, ref: str, common: Common) -> Client:
+        try:
+            provider = TaskRef.parse(ref).provider
+        except ValueError as error:
+            raise InvalidRequestError(str(error)) from None
+        return Client.from_config(common.config, provider=provider)

@@ -1,0 +1,89 @@
+"""What the exit code of `happyhorse` says."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from ..errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ContentRejectedError,
+    DownloadError,
+    HappyHorseError,
+    InvalidRequestError,
+    InvalidResponseError,
+    PermissionDeniedError,
+    ProviderError,
+    QuotaExceededError,
+    RateLimitError,
+    SubmitOutcomeUnknownError,
+    TaskError,
+    TaskNotFoundError,
+    TransportError,
+    UnsupportedFeatureError,
+    WaitTimeoutError,
+)
+
+
+class ExitCode(IntEnum):
+    """How a run of `happyhorse` ended."""
+
+    OK = 0
+    """What was asked for is done."""
+    UNEXPECTED = 1
+    """Something nobody foresaw."""
+    BAD_INPUT = 2
+    """Arguments, configuration, or a request that the provider cannot express. Nothing was sent."""
+    REFUSED = 3
+    """The provider said no: key, permission, quota, rate, moderation, request, or a task it does not know."""
+    TASK_ENDED = 4
+    """The task failed, was cancelled or has expired. There will be no video."""
+    TIMEOUT = 5
+    """The time given with --timeout is over. The task goes on."""
+    FAULT = 6
+    """Network, a fault of the provider, a submit of unknown outcome, or a download that failed."""
+    INTERRUPTED = 130
+    """Ctrl-C or SIGTERM. A submitted task goes on, and its ref was printed."""
+
+
+_BY_ERROR: dict[type[HappyHorseError], ExitCode] = {
+    ConfigurationError: ExitCode.BAD_INPUT,
+    UnsupportedFeatureError: ExitCode.BAD_INPUT,
+    InvalidRequestError: ExitCode.BAD_INPUT,
+    ContentRejectedError: ExitCode.REFUSED,
+    AuthenticationError: ExitCode.REFUSED,
+    PermissionDeniedError: ExitCode.REFUSED,
+    QuotaExceededError: ExitCode.REFUSED,
+    RateLimitError: ExitCode.REFUSED,
+    TaskNotFoundError: ExitCode.REFUSED,
+    ProviderError: ExitCode.FAULT,
+    TransportError: ExitCode.FAULT,
+    InvalidResponseError: ExitCode.FAULT,
+    SubmitOutcomeUnknownError: ExitCode.FAULT,
+    TaskError: ExitCode.TASK_ENDED,
+    WaitTimeoutError: ExitCode.TIMEOUT,
+    DownloadError: ExitCode.FAULT,
+}
+
+
+def exit_code(error: HappyHorseError) -> ExitCode:
+    """Tell with which code a run ends that *error* has ended."""
+    if isinstance(error, InvalidRequestError) and error.status_code is not None:
+        return ExitCode.REFUSED
+    return next((_BY_ERROR[cls] for cls in type(error).__mro__ if cls in _BY_ERROR), ExitCode.UNEXPECTED)
+
+
+EXIT_CODES = "Exit codes: " + "; ".join(
+    f"{code.value} {meaning}"
+    for code, meaning in {
+        ExitCode.OK: "done",
+        ExitCode.UNEXPECTED: "unexpected",
+        ExitCode.BAD_INPUT: "bad input or configuration, nothing was sent",
+        ExitCode.REFUSED: "refused by the provider",
+        ExitCode.TASK_ENDED: "the task failed, was cancelled or has expired",
+        ExitCode.TIMEOUT: "out of time, the task goes on",
+        ExitCode.FAULT: "network, fault of the provider, unknown outcome of a submit, or failed download",
+        ExitCode.INTERRUPTED: "interrupted, the ref was printed",
+    }.items()
+)
+"""The same for `--help`."""

@@ -1,0 +1,51 @@
+"""Ctrl-C and SIGTERM, as the cancellation of the one task that works."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def run_interruptibly(work: Coroutine[Any, Any, T]) -> T:
+    """
+    Run *work* in an event loop of its own. Every signal to stop cancels it, the second one also its last words.
+
+    :raises asyncio.CancelledError: a signal has ended it.
+    """
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+
+        async def main() -> T:
+            worker = asyncio.current_task()
+            assert worker is not None
+            with _on_signal(lambda: loop.call_soon_threadsafe(worker.cancel)):
+                return await work
+
+        return runner.run(main())
+
+
+@contextmanager
+def _on_signal(act: Callable[[], object]) -> Generator[None]:
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        act()
+
+    previous: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        # A signal that the parent has told us to ignore, as nohup does, stays ignored.
+        previous = {number: old for number in _SIGNALS if (old := signal.getsignal(number)) is not signal.SIG_IGN}
+    for number in previous:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, old)

@@ -1,0 +1,140 @@
+"""Tasks, providers and settings, as JSON has them and as a reader sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, cast
+
+from attrs import Attribute, asdict
+from rich.table import Table
+from rich.text import Text
+
+from ..adapter import Adapter
+from ..redaction import redact_text
+from ..request import Mode
+from ..task import Task, TaskStatus
+
+
+def plain(text: str) -> str:
+    """Return *text* as one line that is safe to print."""
+    return redact_text(" ".join(text.split()))
+
+
+def _serialize(_instance: Any, _attribute: Any, value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _shown(attribute: Attribute[Any], _value: Any) -> bool:
+    return attribute.name not in ("ref", "raw")
+
+
+def task_object(task: Task) -> dict[str, Any]:
+    """Return *task* for JSON. The video's URL is whole, and whoever has it can fetch the video."""
+    return {"ref": str(task.ref), **asdict(task, filter=_shown, value_serializer=_serialize)}
+
+
+def task_line(task: Task) -> str:
+    """Return *task* as one line."""
+    words = [str(task.ref), str(task.status)]
+    if task.status is TaskStatus.UNKNOWN and task.raw_status:
+        words.append(f"({task.raw_status})")
+    if task.progress is not None and not task.status.is_terminal:
+        words.append(f"{task.progress:.0f} %")
+    if task.error is not None:
+        words.append(": ".join(part for part in (task.error.code, task.error.message) if part))
+    return plain(" ".join(words))
+
+
+def task_details(task: Task) -> Iterator[str]:
+    """Yield what a reader wants to know of *task*, line by line."""
+    yield task_line(task)
+    for name, value in (
+        ("model", task.model),
+        ("created", task.created_at),
+        ("started", task.started_at),
+        ("finished", task.finished_at),
+        ("request id", task.request_id),
+    ):
+        if value is not None:
+            yield f"  {name}: {plain(str(value))}"
+    for video in task.videos:
+        size = f" {video.width}x{video.height}" if video.width and video.height else ""
+        length = f" {video.duration:g} s" if video.duration else ""
+        until = f", until {video.expires_at}" if video.expires_at else ""
+        yield f"  video:{size}{length} ready{until}"
+
+
+def task_table(tasks: Iterable[Task]) -> Table:
+    """Return *tasks* as a table."""
+    table = Table("ref", "status", "model", "created", "finished", box=None)
+    for task in tasks:
+        cells = (task.ref, task.status, task.model, task.created_at, task.finished_at)
+        table.add_row(*(Text("" if cell is None else plain(str(cell))) for cell in cells))
+    return table
+
+
+def adapter_object(adapter: Adapter) -> dict[str, Any]:
+    """Return what *adapter* can do, for JSON."""
+    capabilities = adapter.capabilities
+    return {
+        "provider": adapter.name,
+        "title": adapter.title,
+        "documentation": adapter.documentation,
+        "api_key_env": adapter.api_key_env,
+        "regions": dict(adapter.regions),
+        "options": sorted(adapter.option_names),
+        "lists": capabilities.lists,
+        "cancels": capabilities.cancels,
+        "callbacks": capabilities.callbacks,
+        "idempotent": capabilities.idempotent,
+        "offers": [
+            {
+                "mode": offer.mode,
+                "version": offer.version,
+                "model": offer.model,
+                "resolutions": offer.resolutions,
+                "ratios": offer.ratios,
+                "durations": _ends(offer.durations),
+                "seed": offer.seed,
+                "watermark": offer.watermark,
+                "audio": offer.audio,
+                "images": _ends(offer.images),
+            }
+            for offer in capabilities.offers
+        ],
+    }
+
+
+def _ends(values: range) -> list[int]:
+    return [values[0], values[-1]] if values else []
+
+
+def adapter_table(adapters: Iterable[Adapter]) -> Table:
+    """Return what *adapters* can do, as a table: the versions of each mode, and the other operations."""
+    table = Table("provider", *Mode, "resolutions", "list", "cancel", "callback", "regions", "key from", box=None)
+    for adapter in adapters:
+        capabilities = adapter.capabilities
+        offers = capabilities.offers
+        versions = [sorted({offer.version for offer in offers if offer.mode is mode}) for mode in Mode]
+        resolutions = dict.fromkeys(resolution for offer in offers for resolution in offer.resolutions)
+        has = (capabilities.lists, capabilities.cancels, capabilities.callbacks)
+        table.add_row(
+            adapter.name,
+            *(" ".join(found) or "-" for found in versions),
+            " ".join(resolutions),
+            *("yes" if able else "-" for able in has),
+            " ".join(adapter.regions) or "-",
+            adapter.api_key_env,
+        )
+    return table
+
+
+def settings_lines(resolved: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    """Yield resolved settings line by line, nested by indentation."""
+    for name, value in resolved.items():
+        if value and isinstance(value, dict):
+            yield f"{indent}{name}:"
+            yield from settings_lines(cast("dict[str, Any]", value), indent + "  ")
+        else:
+            yield f"{indent}{name}: {'-' if value is None else plain(str(value))}"

@@ -1,0 +1,102 @@
+"""
+What is written down of a request that costs money: before it is sent, when it is answered, and until its end.
+
+A job exists before anything is sent. Its id is ours; the provider's id of the task is learned when it answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from attrs import field, frozen
+
+from .task import Task, TaskRef
+
+
+class JobState(StrEnum):
+    """How far a job has come."""
+
+    QUEUED = "QUEUED"
+    """Written down, and not sent."""
+    SUBMITTING = "SUBMITTING"
+    """About to be sent, or sent and not answered. If its process dies now, nobody knows whether it was paid."""
+    ACCEPTED = "ACCEPTED"
+    """The provider has taken it: the task's id is known."""
+    OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
+    """It was sent and no readable answer came. It may have been paid."""
+    CLOSED = "CLOSED"
+    """Nothing is left to do: the task has ended, or there never was one and never will be."""
+
+
+@frozen(kw_only=True)
+class Place:
+    """Where a job was sent. A task's id means nothing anywhere else."""
+
+    provider: str
+    """The configuration section's name, or the adapter's: what the refs begin with."""
+    adapter: str
+    """The adapter's registered name."""
+    base_url: str
+    """Holds the region as well."""
+
+
+@frozen(kw_only=True)
+class Job:
+    """The journal's entry of one job. It holds no API key."""
+
+    job_id: str
+    """Our own id, made before anything is sent."""
+    place: Place
+    """Where it was sent."""
+    model: str
+    """The provider's model id."""
+    created_at: datetime
+    """When it was taken in."""
+    state: JobState = JobState.QUEUED
+    """How far it has come."""
+    key: str | None = None
+    """The caller's own name for it. Unique in a store."""
+    fingerprint: str = ""
+    """A digest of the request: the same key with another request is a mistake."""
+    request: Mapping[str, Any] | None = field(default=None, repr=False)
+    """The request as plain data, kept until its outcome is known and as long as prompts may be kept."""
+    body: bytes | None = field(default=None, repr=False)
+    """The exact bytes that are sent, kept until their outcome is known."""
+    callback_url: str | None = field(default=None, repr=False)
+    """Where the provider shall call at the end of the task."""
+    durable: bool = False
+    """Whether it is to be sent even if the process that took it is gone: it was enqueued."""
+    owner: str | None = None
+    """The process that sees to it while it is queued or being submitted."""
+    submitted_at: datetime | None = None
+    """When it was last sent."""
+    task_id: str | None = None
+    """The provider's id of the task."""
+    task: Task | None = None
+    """The last observation."""
+    failure: str | None = None
+    """Why there is no task, or why the outcome is unknown."""
+    saved_to: str | None = None
+    """Where the video stands on disk."""
+
+    @property
+    def ref(self) -> TaskRef | None:
+        """The task's name, once it is known."""
+        return TaskRef(self.place.provider, self.task_id) if self.task_id else None
+
+
+@frozen(kw_only=True)
+class PendingJob:
+    """A job that is not at its end yet."""
+
+    job_id: str
+    """Our own id of it."""
+    ref: TaskRef | None
+    """The task, once it is known."""
+    key: str | None
+    """The caller's own name for it."""
+    state: JobState
+    """How far it has come."""

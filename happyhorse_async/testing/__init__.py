@@ -1,0 +1,16 @@
+"""
+What users and authors of adapters import in their tests. Needs pytest.
+
+`AdapterContract` is the suite that every adapter has to pass. `happyhorse_async.testing.plugin` has a fixture that runs
+the emulator.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in ("answers", "contract", "roundtrip")))
+
+from .contract import AdapterContract as AdapterContract  # noqa: E402 - after its asserts were told to explain themselves
+
+__all__ = ["AdapterContract"]

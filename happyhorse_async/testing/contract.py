@@ -1,0 +1,291 @@
+"""The contract suite for adapters: what every provider's must do, whoever wrote it."""
+
+# ruff: noqa: SIM300 - the expected value stands on the left of ==
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import pytest
+from attrs import evolve
+
+from ..adapter import Account
+from ..capabilities import VERSIONS, Offer
+from ..errors import ConfigurationError, HappyHorseError, InvalidRequestError, UnsupportedFeatureError
+from ..messages import HttpRequest
+from ..registry import find_adapter, find_dialect
+from ..request import Mode, VideoRequest
+from .answers import AnswerContract
+from .corpus import places
+from .roundtrip import RoundTripContract
+from .samples import ANY_OFFERS, CALLBACK_URL, JOB_ID, KEY, PROVIDER, maximal, minimal, missing_versions, right, wrong
+from .subject import PAGE
+
+_NAME = re.compile(r"[a-z0-9_-]+")
+_TIER = re.compile(r"[1-9][0-9]*P")
+_RATIO = re.compile(r"[1-9][0-9]*:[1-9][0-9]*")
+# What would end a path, or begin another part of a URL, if it were not escaped.
+_STRANGE_IDS = ("a/b", "../b", "a?b=c", "a#b", "a b", "a%2Fb", "ä", "a&b", "a:b")
+
+
+class AdapterContract(AnswerContract, RoundTripContract):
+    """
+    The suite. Inherit it in a test module, say which adapter it is about, and run pytest:
+
+    ```python
+    from happyhorse_async.testing import AdapterContract
+
+
+    class TestMine(AdapterContract):
+        adapter = MyAdapter()
+        dialect = MyDialect()
+    ```
+
+    `dialect` is the provider's server side, and may be left out. `registered = False` is for an adapter that is not
+    installed under an entry point, and `options` for one that cannot do without.
+    """
+
+    def test_the_adapter_says_who_it_is(self) -> None:
+        """Name, title, documentation and the variable with the key are there."""
+        adapter = self.adapter
+
+        assert _NAME.fullmatch(adapter.name), adapter.name
+        assert adapter.title.strip()
+        assert adapter.documentation.startswith("https://")
+        assert re.fullmatch(r"[A-Z][A-Z0-9_]*", adapter.api_key_env), adapter.api_key_env
+
+    def test_the_entry_points_lead_to_it(self) -> None:
+        """The registry finds this adapter, and its dialect, under the adapter's name."""
+        if not self.registered:
+            pytest.skip("the adapter is not registered")
+
+        assert type(self.adapter) is type(find_adapter(self.adapter.name))
+        if self.dialect is not None:
+            assert type(self.dialect) is type(find_dialect(self.adapter.name))
+
+    def test_figures_make_sense(self) -> None:
+        """There is advice on polling, and tasks live for a while."""
+        assert self.adapter.poll.interval is not None
+        assert 0 < self.adapter.lifetime
+
+    def test_offers_are_told_apart(self) -> None:
+        """No mode has two offers of the same model, and the newest version of each mode stands first."""
+        offers = self.adapter.capabilities.offers
+        names = [(offer.mode, offer.model) for offer in offers]
+
+        assert offers
+        assert len(names) == len(set(names))
+        for mode in Mode:
+            versions = [offer.version for offer in offers if offer.mode is mode]
+            assert versions == sorted(versions, key=VERSIONS.index)
+
+    def test_an_offer_is_sane(self, offer: Offer) -> None:
+        """An offer has a model and at least one resolution, and all its values are of their kind."""
+        assert offer.model.strip() == offer.model != ""
+        assert offer.resolutions
+        assert all(_TIER.fullmatch(tier) for tier in offer.resolutions), offer.resolutions
+        assert all(_RATIO.fullmatch(ratio) for ratio in offer.ratios), offer.ratios
+        assert not offer.durations or offer.durations[0] >= 1
+        assert offer.prompt_limit is None or offer.prompt_limit > 0
+        assert offer.image_forms
+        assert offer.video_forms
+
+    def test_an_offer_takes_the_media_of_its_mode(self, offer: Offer) -> None:
+        """Text to video takes no image, image to video one, reference to video one or more."""
+        expected = {Mode.T2V: range(1), Mode.I2V: range(1, 2)}.get(offer.mode, offer.images)
+
+        assert expected == offer.images
+        assert len(offer.images) > 0
+        assert offer.images[0] >= (1 if offer.mode is Mode.R2V else 0)
+
+    def test_an_account_refuses_what_it_does_not_know(self) -> None:
+        """An option or region that is not the provider's is a ConfigurationError."""
+        with pytest.raises(ConfigurationError, match="contract_probe"):
+            self._account(options={**self.options, "contract_probe": "x"})
+        with pytest.raises(ConfigurationError, match="atlantis"):
+            self._account(region="atlantis")
+
+    def test_an_account_leads_to_the_documented_root(self) -> None:
+        """Without region it is the documented root, and each region is a root or asks for what it needs."""
+        for region in (None, *self.adapter.regions):
+            try:
+                account = self._account(region=region)
+            except ConfigurationError:
+                assert region is not None
+                continue
+            assert account.base_url.startswith("https://")
+            assert not account.base_url.endswith("/")
+            assert KEY not in repr(account)
+
+    def test_a_base_url_of_ones_own_wins(self) -> None:
+        """A given base URL is taken instead of the documented one, without its trailing slash."""
+        account = self._account(base_url="http://127.0.0.1:8000/there/")
+
+        assert "http://127.0.0.1:8000/there" == account.base_url
+        for message in self._messages(account):
+            assert message.url.startswith("http://127.0.0.1:8000/there/")
+
+    def test_a_request_finds_its_offer(self, offer: Offer) -> None:
+        """An offer is found by its model, by its version, and without either if it is the first of its mode."""
+        request = minimal(offer)
+        siblings = [other for other in self.adapter.capabilities.offers if other.mode is offer.mode]
+        namesakes = [other for other in siblings if other.version == offer.version]
+
+        assert offer == self._checked(request)
+        assert namesakes[0] == self._checked(evolve(request, model=None, version=offer.version))
+        assert siblings[0] == self._checked(evolve(minimal(siblings[0]), model=None))
+
+    def test_what_is_offered_is_taken(self, offer: Offer) -> None:
+        """Every value that an offer lists can be asked for and written down."""
+        for request in right(offer):
+            assert self.encoded(request).method
+
+    def test_what_is_not_offered_is_refused_before_it_is_written(self, offer: Offer) -> None:
+        """A value out of range is an InvalidRequestError, an option there is not an UnsupportedFeatureError."""
+        for case in wrong(offer):
+            error = _error_of(self._checked, case.request)
+            assert isinstance(error, case.error), f"{case.what}: {error!r}"
+            assert PROVIDER == error.provider
+
+    def test_what_the_provider_lacks_is_unsupported(self) -> None:
+        """A mode, a version, a callback, a list or a cancellation that there is not is an UnsupportedFeatureError."""
+        adapter, account = self.adapter, self.account
+        offers = adapter.capabilities.offers
+        for mode in Mode:
+            siblings = [offer for offer in offers if offer.mode is mode]
+            for request in missing_versions(siblings) if siblings else [minimal(ANY_OFFERS[mode])]:
+                error = _error_of(self._checked, evolve(request, model=None))
+                assert isinstance(error, UnsupportedFeatureError), f"{mode} {request.version}: {error!r}"
+        called = _error_of(self.submission, minimal(offers[0]), callback_url=CALLBACK_URL)
+        listed = _error_of(adapter.encode_list, PAGE, account)
+        canceled = _error_of(adapter.encode_cancel, "1", account)
+
+        assert adapter.capabilities.callbacks == (not isinstance(called, UnsupportedFeatureError))
+        assert adapter.capabilities.lists == (not isinstance(listed, UnsupportedFeatureError))
+        assert adapter.capabilities.cancels == (not isinstance(canceled, UnsupportedFeatureError))
+
+    def test_a_request_is_written_the_same_way_each_time(self, offer: Offer) -> None:
+        """The same request makes the same message, to the last byte."""
+        for request in (minimal(offer), maximal(offer)):
+            assert self.encoded(request) == self.encoded(request)
+
+    def test_the_key_stands_in_the_headers_alone(self, offer: Offer) -> None:
+        """Neither URL nor body nor repr of any message shows the API key, and a header carries it."""
+        for message in (self.encoded(maximal(offer)), *self._messages(self.account)):
+            assert any(KEY in value for value in message.headers.values())
+            assert KEY not in message.url
+            assert KEY.encode() not in (message.body or b"")
+            assert KEY not in repr(message)
+
+    def test_messages_go_to_the_provider(self, offer: Offer) -> None:
+        """Every message goes below the account's root, and has headers that can be sent."""
+        for message in (self.encoded(maximal(offer)), *self._messages(self.account)):
+            assert message.url.startswith(f"{self.account.base_url}/")
+            assert message.url.isascii()
+            assert message.method in ("GET", "POST", "PUT", "DELETE")
+            assert all("\n" not in value and value.isascii() for value in message.headers.values())
+
+    def test_what_is_not_asked_for_is_not_sent(self, offer: Offer) -> None:
+        """An option that is not set leaves no trace: no null, and no word for it."""
+        message = self.encoded(minimal(offer))
+        nulls = [path for path, value in places(_body(message)) if value is None]
+
+        assert [] == nulls
+        assert "None" not in f"{message.url} {dict(message.headers)}"
+        assert CALLBACK_URL.encode() not in (message.body or b"")
+
+    def test_extra_is_sent(self, offer: Offer) -> None:
+        """A field that this library does not know goes where the provider keeps its parameters."""
+        message = self.encoded(evolve(minimal(offer), extra={"contract_probe": "x"}))
+
+        assert "x" in [value for path, value in places(_body(message)) if path[-1:] == ("contract_probe",)]
+
+    @pytest.mark.parametrize("value", [object(), float("nan"), "\ud800"], ids=["an object", "NaN", "half a pair"])
+    def test_extra_that_cannot_be_written_is_refused(self, offer: Offer, value: object) -> None:
+        """What is no JSON in an extra field is an InvalidRequestError."""
+        with pytest.raises(InvalidRequestError):
+            self.encoded(evolve(minimal(offer), extra={"contract_probe": value}))
+
+    def test_a_prompt_that_cannot_be_written_is_refused(self, offer: Offer) -> None:
+        """A prompt with half a surrogate pair in it is an InvalidRequestError."""
+        with pytest.raises(InvalidRequestError):
+            self.encoded(evolve(minimal(offer), prompt="a kite \ud800"))
+
+    def test_a_callback_url_is_sent(self) -> None:
+        """Where there are callbacks, the URL is in the message."""
+        if not self.adapter.capabilities.callbacks:
+            pytest.skip("the provider has no callbacks")
+        message = self.encoded(minimal(self.adapter.capabilities.offers[0]), callback_url=CALLBACK_URL)
+
+        assert CALLBACK_URL in [value for _, value in places(_body(message))]
+
+    def test_the_job_is_the_idempotency_key(self) -> None:
+        """Where a repetition is the same task, the message names our job, and no other message names the same."""
+        if not self.adapter.capabilities.idempotent:
+            pytest.skip("the provider takes no idempotency key")
+        request = maximal(self.adapter.capabilities.offers[0])
+        first, second = self.encoded(request), self.encoded(request, job_id=f"{JOB_ID}2")
+
+        assert JOB_ID in _everything(first)
+        assert f"{JOB_ID}2" in _everything(second)
+
+    @pytest.mark.parametrize("task_id", _STRANGE_IDS)
+    def test_a_task_id_stays_in_its_place(self, task_id: str) -> None:
+        """An id is opaque, and whatever it holds it changes no other part of the URL."""
+        account = self.account
+        encoders = [self.adapter.encode_fetch]
+        if self.adapter.capabilities.cancels:
+            encoders.append(self.adapter.encode_cancel)
+
+        for encode in encoders:
+            plain, strange = urlsplit(encode("plain", account).url), urlsplit(encode(task_id, account).url)
+            assert plain.path.count("/") == strange.path.count("/")
+            assert plain.query.count("&") == strange.query.count("&")
+            assert "" == strange.fragment
+
+    def test_warnings_are_sentences(self, offer: Offer) -> None:
+        """What may surprise the caller is said in words, and never with the key in them."""
+        for request in (minimal(offer), maximal(offer)):
+            warnings = self.adapter.warnings(self.submission(request), self.account)
+            assert all(isinstance(warning, str) and warning.strip() for warning in cast("tuple[object]", warnings))
+            assert KEY not in "".join(warnings)
+
+    def _account(self, **choice: Any) -> Account:
+        choices: dict[str, Any] = {"options": self.options, **choice}
+        return self.adapter.account(provider=PROVIDER, api_key=KEY, **choices)
+
+    def _checked(self, request: VideoRequest) -> Offer:
+        return self.adapter.check(request, provider=PROVIDER)
+
+    def _messages(self, account: Account) -> list[HttpRequest]:
+        """Write everything but a submit."""
+        adapter = self.adapter
+        messages = [adapter.encode_fetch("task-0451", account)]
+        if adapter.capabilities.lists:
+            messages.append(adapter.encode_list(PAGE, account))
+        if adapter.capabilities.cancels:
+            messages.append(adapter.encode_cancel("task-0451", account))
+        return messages
+
+
+def _error_of(call: Callable[..., object], *arguments: Any, **options: Any) -> HappyHorseError | None:
+    try:
+        call(*arguments, **options)
+    except HappyHorseError as error:
+        return error
+    return None
+
+
+def _body(message: HttpRequest) -> Mapping[str, Any]:
+    if not message.body:
+        return {}
+    body: Mapping[str, Any] = json.loads(message.body)
+    return body
+
+
+def _everything(message: HttpRequest) -> str:
+    return f"{message.url} {dict(message.headers)} {(message.body or b'').decode(errors='replace')}"

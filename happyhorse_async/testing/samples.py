@@ -1,0 +1,234 @@
+"""Requests to try an adapter with, and a task to try it on, all made from what it says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import cycle, islice
+from typing import Any
+
+from attrs import evolve, fields_dict, frozen
+
+from ..capabilities import SEEDS, VERSIONS, MediaForm, Offer
+from ..errors import HappyHorseError, InvalidRequestError, UnsupportedFeatureError
+from ..request import ImageToVideo, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
+from ..task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
+
+PROVIDER = "contract"
+"""The name of the account, which is none that an adapter has."""
+KEY = "sk-canary-1f0c8e6b52d94a37"
+"""The API key. Whatever shows it outside of a header is at fault."""
+JOB_ID = "hh-0123456789abcdef0123456789abcdef"
+CALLBACK_URL = "https://app.example.org/hooks/happyhorse"
+PROMPT = 'A kite, "风筝" 🪁,\nover dunes & sea'
+
+_VIDEO_URL = "https://media.example.org/in.mp4"
+_CREATED = datetime(2026, 11, 21, 7, 30, 5, 120000, tzinfo=UTC)
+_STARTED = _CREATED + timedelta(seconds=3)
+_FINISHED = _CREATED + timedelta(seconds=95)
+_EXPIRES = _FINISHED.replace(microsecond=0) + timedelta(days=1)
+
+
+def minimal(offer: Offer) -> VideoRequest:
+    """Ask *offer* for no more than it needs."""
+    prompt = PROMPT if offer.prompt_required else None
+    match offer.mode:
+        case Mode.T2V:
+            return TextToVideo(PROMPT, model=offer.model)
+        case Mode.I2V:
+            return ImageToVideo(_images(offer, 1)[0], prompt=prompt, model=offer.model)
+        case Mode.R2V:
+            return ReferenceToVideo(PROMPT, _images(offer, max(1, offer.images.start)), model=offer.model)
+        case Mode.EDIT:
+            return VideoEdit(PROMPT, _VIDEO_URL, images=_images(offer, offer.images.start), model=offer.model)
+
+
+def maximal(offer: Offer) -> VideoRequest:
+    """Ask *offer* for everything it has, as much as it takes."""
+    request = _with(minimal(offer), prompt=PROMPT)
+    has = fields_dict(type(request))
+    chosen = {option.name: option.good[-1] for option in _options(offer) if option.good and option.name in has}
+    if "images" in has:
+        chosen["images"] = _images(offer, offer.images[-1])
+    return _with(request, **chosen)
+
+
+def right(offer: Offer) -> Iterator[VideoRequest]:
+    """Ask *offer* for each value that it says it takes, a single one at a time, and of a range for both its ends."""
+    request = minimal(offer)
+    for option in _options(offer):
+        if option.name in fields_dict(type(request)):
+            ends = (option.good[0], option.good[-1]) if isinstance(option.good, range) and option.good else option.good
+            for value in ends:
+                yield _with(request, **{option.name: value})
+
+
+@frozen
+class Wrong:
+    """A request that must be refused before it is written, and how."""
+
+    what: str
+    request: VideoRequest
+    error: type[HappyHorseError]
+
+
+def wrong(offer: Offer) -> Iterator[Wrong]:
+    """Ask *offer* for what it does not take."""
+    yield from _wrong_options(offer)
+    yield from _wrong_prompts(offer)
+    yield from _wrong_counts(offer)
+    yield from _wrong_media(offer)
+    yield Wrong("version 0.0", _with(minimal(offer), model=None, version="0.0"), InvalidRequestError)
+
+
+@frozen
+class _Option:
+    name: str
+    good: Sequence[Any]
+    bad: Sequence[Any]
+    stranger: Any = None
+    """A value that some other provider takes."""
+
+
+def _options(offer: Offer) -> tuple[_Option, ...]:
+    return (
+        _Option("resolution", offer.resolutions, ("4321P", "", 720)),
+        _Option("ratio", offer.ratios, ("17:3", "", 1.5), stranger="16:9"),
+        _Option("duration", offer.durations, (*_outside(offer.durations), -1, 5.5, "5", True), stranger=5),
+        _Option("seed", SEEDS if offer.seed else (), (*_outside(SEEDS), 1.5, "7", True), stranger=7),
+        _Option("watermark", (True, False) if offer.watermark else (), ("yes", 1), stranger=False),
+        _Option("audio", offer.audio, ("loud", "", True), stranger="auto"),
+    )
+
+
+def _outside(values: range) -> tuple[int, ...]:
+    return (values[0] - 1, values[-1] + 1) if values else ()
+
+
+def _wrong_options(offer: Offer) -> Iterator[Wrong]:
+    request = minimal(offer)
+    for option in _options(offer):
+        if option.name not in fields_dict(type(request)):
+            continue
+        error = InvalidRequestError if option.good else UnsupportedFeatureError
+        for value in option.bad if option.good else (option.stranger,):
+            yield Wrong(f"{option.name} {value!r}", _with(request, **{option.name: value}), error)
+
+
+def _wrong_prompts(offer: Offer) -> Iterator[Wrong]:
+    request = minimal(offer)
+    yield Wrong("a prompt that is no text", _with(request, prompt=7), InvalidRequestError)
+    if offer.prompt_required:
+        yield Wrong("no prompt", _with(request, prompt=""), InvalidRequestError)
+        yield Wrong("a blank prompt", _with(request, prompt=" \n"), InvalidRequestError)
+    if offer.prompt_limit is not None:
+        yield Wrong("a long prompt", _with(request, prompt="x" * (offer.prompt_limit + 1)), InvalidRequestError)
+
+
+def _wrong_counts(offer: Offer) -> Iterator[Wrong]:
+    if offer.mode not in (Mode.R2V, Mode.EDIT):
+        return
+    for count in (offer.images.start - 1, offer.images.stop):
+        if count >= 0:
+            yield Wrong(f"{count} images", _with(minimal(offer), images=_images(offer, count)), InvalidRequestError)
+
+
+def _wrong_media(offer: Offer) -> Iterator[Wrong]:
+    request = minimal(offer)
+    places = {"image": offer.image_forms, "images": offer.image_forms, "video": offer.video_forms}
+    for name, forms in places.items():
+        if name not in fields_dict(type(request)) or (name == "images" and not offer.images[-1]):
+            continue
+        for url in ("", "frame.png", "ftp://media.example.org/a", "https:///a", "data:,", "oss://"):
+            yield Wrong(f"{name} {url!r}", _with(request, **{name: _placed(name, url)}), InvalidRequestError)
+        for form in MediaForm:
+            if form not in forms:
+                value = _placed(name, _medium(form, 0))
+                yield Wrong(f"{form.value} as {name}", _with(request, **{name: value}), UnsupportedFeatureError)
+
+
+def _placed(name: str, url: str) -> str | tuple[str, ...]:
+    return (url,) if name == "images" else url
+
+
+def _images(offer: Offer, count: int) -> tuple[str, ...]:
+    """Name *count* images, in all the forms that *offer* takes in turn."""
+    forms = islice(cycle(form for form in MediaForm if form in offer.image_forms), count)
+    return tuple(_medium(form, number) for number, form in enumerate(forms))
+
+
+def _medium(form: MediaForm, number: int) -> str:
+    match form:
+        case MediaForm.URL:
+            return f"https://media.example.org/{number}.png?signature=a%2Bb"
+        case MediaForm.DATA_URI:
+            return f"data:image/png;base64,AAA{number}"
+        case MediaForm.OSS:
+            return f"oss://bucket/folder/{number}.png"
+
+
+def _with(request: VideoRequest, **changes: Any) -> VideoRequest:
+    # One helper forgets the types, because wrong ones are what some requests are for.
+    loose: Any = request
+    changed: VideoRequest = evolve(loose, **changes)
+    return changed
+
+
+def missing_versions(offers: Sequence[Offer]) -> Iterator[VideoRequest]:
+    """Ask for each version that is not among *offers*, which are all of one mode."""
+    versions = {offer.version for offer in offers}
+    for version in VERSIONS:
+        if version not in versions:
+            yield _with(minimal(offers[0]), model=None, version=version)
+
+
+ANY_OFFERS = {
+    mode: Offer(mode=mode, version=VERSIONS[0], model="any", resolutions=("720P",), images=range(1, 2)) for mode in Mode
+}
+"""For each mode, the offer of a provider that is none."""
+
+
+def observed(task_id: str, request: VideoRequest, status: TaskStatus, reason: FailureReason | None = None) -> Task:
+    """
+    Say how the task for *request* stands on the provider's side.
+
+    :param reason: why it fails. NO_OUTPUT is a success that delivers no video.
+    """
+    delivers = status is TaskStatus.SUCCEEDED and reason is None
+    return Task(
+        ref=TaskRef(PROVIDER, task_id),
+        status=status,
+        progress={TaskStatus.RUNNING: 40.0, TaskStatus.SUCCEEDED: 100.0}.get(status, 0.0),
+        videos=(_video(),) if delivers else (),
+        error=TaskFailure(reason=reason) if status is TaskStatus.FAILED and reason else None,
+        usage=_usage(request) if delivers else None,
+        model=request.model,
+        created_at=_CREATED,
+        started_at=None if status in (TaskStatus.PENDING, TaskStatus.CANCELED) else _STARTED,
+        finished_at=_FINISHED if status.is_terminal else None,
+    )
+
+
+def _video() -> Video:
+    signature = f"Expires={int(_EXPIRES.timestamp())}&Signature=a%2Bb"
+    return Video(
+        url=f"https://media.example.org/out.mp4?{signature}",
+        cover_url=f"https://media.example.org/out.jpg?{signature}",
+        expires_at=_EXPIRES,
+        width=1280,
+        height=720,
+        duration=5.0,
+    )
+
+
+def _usage(request: VideoRequest) -> Usage:
+    source = 6.0 if isinstance(request, VideoEdit) else 0.0
+    ratio = request.ratio if isinstance(request, TextToVideo | ReferenceToVideo) else None
+    return Usage(
+        duration=5.0 + source,
+        input_duration=source,
+        output_duration=5.0,
+        resolution=request.resolution or "1080P",
+        ratio=ratio or "16:9",
+        count=1,
+    )

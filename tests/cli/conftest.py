@@ -1,0 +1,160 @@
+"""What the tests of the command share: the program itself, and an emulator for it to talk to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import os
+import signal
+import sys
+import threading
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from attrs import frozen
+
+from happyhorse_async.cli import main
+from happyhorse_async.emulator import Emulator, Scenario
+
+KEY = "sk-never-to-be-seen"
+PROVIDERS = ("dashscope", "hiapi", "imini", "nexusflow")
+QUICK = Scenario(queue=(1.0, 2.0), run=(6.0, 12.0))
+
+Emulate: TypeAlias = Callable[..., AbstractAsyncContextManager[Emulator]]
+
+
+@frozen
+class Run:
+    """How one run of the command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        """The lines of the standard output as JSON."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def events(self) -> list[str]:
+        """The names of the events in them."""
+        return [event["event"] for event in self.objects]
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error on the standard error as JSON."""
+        error: dict[str, Any] = json.loads(self.err.splitlines()[-1])["error"]
+        return error
+
+
+class Program:
+    """The `happyhorse` command, in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file into the folder."""
+        (self._folder / name).write_text(text)
+
+    def read(self, name: str) -> bytes:
+        """Read a file of the folder."""
+        return (self._folder / name).read_bytes()
+
+    def videos(self) -> list[str]:
+        """Name the videos in the folder."""
+        return sorted(path.name for path in self._folder.glob("*.mp4"))
+
+    async def run(self, *arguments: str) -> Run:
+        """Run it in this process, beside the event loop that serves the emulator."""
+        out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = await _in_a_thread(lambda: main(arguments))
+        return Run(code, *(stream.buffer.getvalue().decode() for stream in (out, err)))
+
+    async def start(self, *arguments: str, stderr: int = PIPE) -> Process:
+        """Start the installed program as a process of its own."""
+        program = Path(sys.executable).with_name("happyhorse")
+        return await asyncio.create_subprocess_exec(
+            program, *arguments, stdin=DEVNULL, stdout=PIPE, stderr=stderr, preexec_fn=_hear_signals
+        )
+
+    async def run_on_a_terminal(self, *arguments: str) -> Run:
+        """Run it as a process whose standard error is a terminal."""
+        terminal, its_end = os.openpty()
+        process = await self.start(*arguments, stderr=its_end)
+        os.close(its_end)
+        shown = asyncio.create_task(asyncio.to_thread(_read_terminal, terminal))
+        run = await self.end(process)
+        return Run(run.code, run.out, (await shown).decode())
+
+    async def end(self, process: Process, seen: bytes = b"") -> Run:
+        """Wait for the end of *process*; *seen* is what was already read of its standard error."""
+        out, err = await process.communicate()
+        assert process.returncode is not None
+        return Run(process.returncode, out.decode(), (seen + (err or b"")).decode())
+
+
+async def _in_a_thread(work: Callable[[], int]) -> int:
+    # A thread of the loop's own pool that never ended would hold up the end of the tests.
+    loop = asyncio.get_running_loop()
+    code: asyncio.Future[int] = loop.create_future()
+    threading.Thread(target=lambda: loop.call_soon_threadsafe(code.set_result, work()), daemon=True).start()
+    async with asyncio.timeout(40):
+        return await code
+
+
+def _read_terminal(terminal: int) -> bytes:
+    shown = b""
+    with os.fdopen(terminal, "rb", buffering=0) as stream, contextlib.suppress(OSError):
+        # Linux ends a terminal that nobody writes to any more with an error.
+        while part := stream.read(4096):
+            shown += part
+    return shown
+
+
+def _hear_signals() -> None:
+    # A shell starts what runs in its background with SIGINT ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
+    """Run the command in an empty folder and a clean environment."""
+    for name in [*os.environ]:
+        if name.startswith("HAPPYHORSE_") or name.endswith("_API_KEY") or name in ("FORCE_COLOR", "PYTHONPATH"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("EMULATOR_KEY", KEY)
+    monkeypatch.chdir(tmp_path)
+    return Program(tmp_path)
+
+
+@pytest.fixture
+def emulate(program: Program) -> Emulate:
+    """Serve an emulator, and configure the command for it."""
+
+    @asynccontextmanager
+    async def emulate(scenario: Scenario = QUICK, **options: Any) -> AsyncIterator[Emulator]:
+        async with Emulator(speed=60, seed=1, scenario=scenario, **options) as emulator:
+            sections = "".join(
+                f'[providers.{name}]\nbase_url = "{emulator.url(name)}"\napi_key_env = "EMULATOR_KEY"\n'
+                for name in PROVIDERS
+            )
+            program.write("happyhorse.toml", f'default = "dashscope"\n{sections}[poll]\ninterval = 0.05\n')
+            yield emulator
+
+    return emulate
+
+
+@pytest.fixture
+async def emulator(emulate: Emulate) -> AsyncGenerator[Emulator]:
+    """Serve an emulator whose tasks succeed within half a second."""
+    async with emulate() as emulator:
+        yield emulator

@@ -1,0 +1,107 @@
+"""What the tests of the stores share: jobs, stores of both kinds, and Python processes that can be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from happyhorse_async.job import Job, Place
+from happyhorse_async.stores import MemoryStore, SQLiteStore, TaskStore
+
+_NUMBERS = itertools.count(1)
+
+# What every script of a process begins with.
+_PRELUDE = """
+import asyncio, os, sys
+from datetime import UTC, datetime
+from happyhorse_async.errors import StoreError
+from happyhorse_async.job import Job, JobState, Place
+from happyhorse_async.stores import SQLiteStore
+
+def new_job(job_id, **fields):
+    place = Place(provider="main", adapter="fifth", base_url="https://fifth.example")
+    return Job(job_id=job_id, place=place, model="fifth-t2v", created_at=datetime.now(UTC), **fields)
+
+"""
+
+
+@pytest.fixture
+def new_job() -> Callable[..., Job]:
+    """Make jobs, each with an id of its own."""
+
+    def new_job(*, provider: str = "main", **fields: Any) -> Job:
+        place = Place(provider=provider, adapter="fifth", base_url="https://fifth.example/api")
+        given = {"job_id": f"job-{next(_NUMBERS)}", "created_at": datetime.now(UTC), "model": "fifth-t2v", **fields}
+        return Job(place=place, **given)
+
+    return new_job
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a store may be."""
+    return tmp_path / "jobs.sqlite"
+
+
+@pytest.fixture
+async def open_file(path: Path) -> AsyncGenerator[Callable[..., Awaitable[SQLiteStore]]]:
+    """Open stores on the same file, and close them at the end."""
+    stores: list[SQLiteStore] = []
+
+    async def open_file(**settings: Any) -> SQLiteStore:
+        store = SQLiteStore(path, **{"busy_timeout": 5.0, **settings})
+        await store.open()
+        stores.append(store)
+        return store
+
+    yield open_file
+    for store in stores:
+        await store.aclose()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def open_store(request: pytest.FixtureRequest, path: Path) -> AsyncGenerator[Callable[..., Awaitable[TaskStore]]]:
+    """Open a store, of each kind in turn."""
+    stores: list[TaskStore] = []
+
+    async def open_store(**settings: Any) -> TaskStore:
+        store = MemoryStore(**settings) if request.param == "memory" else SQLiteStore(path, **settings)
+        await store.open()
+        stores.append(store)
+        return store
+
+    yield open_store
+    for store in stores:
+        await store.aclose()
+
+
+@pytest.fixture
+async def start() -> AsyncGenerator[Callable[..., Awaitable[asyncio.subprocess.Process]]]:
+    """Start Python processes, and kill what is left of them at the end."""
+    processes: list[asyncio.subprocess.Process] = []
+
+    async def start(script: str, *arguments: object, **options: Any) -> asyncio.subprocess.Process:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            _PRELUDE + script,
+            *(str(argument) for argument in arguments),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            **options,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()

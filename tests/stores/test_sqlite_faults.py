@@ -1,0 +1,299 @@
+"""What a store says of a file that it cannot use, and that it leaves it alone."""
+
+from __future__ import annotations
+
+# ruff: noqa: ASYNC240 - the files of a test are small
+
+import asyncio
+import os
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from happyhorse_async.errors import StoreError
+from happyhorse_async.job import Job, JobState
+from happyhorse_async.stores import SQLiteStore
+from happyhorse_async.stores.schema import APPLICATION_ID
+
+NewJob = Callable[..., Job]
+OpenFile = Callable[..., Awaitable[SQLiteStore]]
+
+CANARY = "a prompt that nobody may read"
+
+posix = pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows has other permissions, and keeps open files in place"
+)
+
+
+def write(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def text_file(path: Path) -> None:
+    path.write_text("my shopping list")
+
+
+def long_text_file(path: Path) -> None:
+    path.write_text("my shopping list\n" * 1000)
+
+
+def database_of_another(path: Path) -> None:
+    write(path, "CREATE TABLE jobs (id)", "INSERT INTO jobs VALUES (1)")
+
+
+def empty_database_of_another(path: Path) -> None:
+    write(path, "PRAGMA application_id = 7")
+
+
+def counted_database_of_another(path: Path) -> None:
+    write(path, "PRAGMA user_version = 1")
+
+
+def newer_version(path: Path) -> None:
+    write(path, "CREATE TABLE jobs (id)", f"PRAGMA application_id = {APPLICATION_ID}", "PRAGMA user_version = 99")
+
+
+def no_database(path: Path) -> None:
+    path.mkdir()
+
+
+def log_without_database(path: Path) -> None:
+    path.with_name(f"{path.name}-wal").write_bytes(b"paid tasks")
+
+
+def log_of_an_empty_database(path: Path) -> None:
+    path.touch()
+    log_without_database(path)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {entry.name: entry.read_bytes() for entry in folder.iterdir() if entry.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (text_file, "not a database"),
+        (long_text_file, "not a database"),
+        (database_of_another, "another application"),
+        (empty_database_of_another, "another application"),
+        (counted_database_of_another, "another application"),
+        (newer_version, "newer version .*schema 99; this one knows 1"),
+        (no_database, "cannot be opened"),
+        (log_without_database, "its log jobs.sqlite-wal"),
+        (log_of_an_empty_database, "its log jobs.sqlite-wal"),
+    ],
+)
+async def test_what_is_no_store_is_left_as_it_is(path: Path, make: Callable[[Path], None], words: str) -> None:
+    """A file that is none of ours, or of a later version, is refused by name and not touched."""
+    make(path)
+    before = contents(path.parent)
+    with pytest.raises(StoreError, match=words) as caught:
+        await SQLiteStore(path).open()
+
+    assert str(path) in str(caught.value)
+    assert before == contents(path.parent)
+
+
+async def test_an_empty_file_becomes_a_store(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
+    """A file without anything in it is as good as none."""
+    path.touch()
+    store = await open_file()
+
+    assert await store.add(new_job())
+
+
+async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    """Folders are not created, since the name of one is easily mistyped."""
+    path = tmp_path / "nowhere" / "jobs.sqlite"
+    with pytest.raises(StoreError, match="folder exists") as caught:
+        await SQLiteStore(path).open()
+
+    assert str(path) in str(caught.value)
+    assert not path.parent.exists()
+
+
+def test_a_store_in_memory_is_another(path: Path) -> None:
+    """SQLite's name for a database in memory is no file name here."""
+    with pytest.raises(ValueError, match="MemoryStore"):
+        SQLiteStore(":memory:")
+
+
+async def fill(store: SQLiteStore, new_job: NewJob) -> None:
+    await asyncio.gather(*(store.add(new_job(model="m" * 500)) for _ in range(100)))
+    await store.aclose()
+
+
+@pytest.mark.parametrize("damage", ["overwritten", "cut"])
+async def test_a_damaged_file(path: Path, new_job: NewJob, damage: str) -> None:
+    """A file that was overwritten or cut is refused when it is opened, with the way out, and not touched."""
+    store = SQLiteStore(path)
+    await store.open()
+    await fill(store, new_job)
+    content = path.read_bytes()
+    path.write_bytes(content[:8192] + (b"\x55" * 20000 + content[28192:] if damage == "overwritten" else b""))
+    before = contents(path.parent)
+    with pytest.raises(StoreError, match=r"damaged.*\.recover.*SQLITE_CORRUPT") as caught:
+        await store.open()
+
+    assert str(path) in str(caught.value)
+    assert before == contents(path.parent)
+
+
+async def test_a_locked_file_when_opening(path: Path, open_file: OpenFile) -> None:
+    """A file that another process keeps locked is an error after a while, not a wait for ever."""
+    await (await open_file()).aclose()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match=r"locked.*SQLITE_BUSY") as caught:
+            await SQLiteStore(path, busy_timeout=0.05).open()
+
+    assert str(path) in str(caught.value)
+
+
+async def test_a_locked_file_when_writing(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
+    """A write that has to wait too long is an error with the paid task's ref; reading goes on; nothing is half done."""
+    store = await open_file(busy_timeout=0.05)
+    job = await store.add(new_job())
+    accepted = evolve(job, state=JobState.ACCEPTED, task_id="1")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="locked") as caught:
+            await store.change(accepted)
+        with pytest.raises(StoreError, match="locked"):
+            await store.purge()
+
+        assert str(path) in str(caught.value)
+        assert accepted.ref == caught.value.ref
+        assert job.job_id == caught.value.job_id
+        assert job == await store.get(job.job_id)
+
+    assert await store.change(accepted)
+
+
+async def test_everybody_who_waits_for_a_lock_gets_an_error_of_its_own(
+    path: Path, open_file: OpenFile, new_job: NewJob
+) -> None:
+    """Writes that fail together fail with different exceptions, each about its own job, and after one wait."""
+    store = await open_file(busy_timeout=0.05)
+    jobs = [new_job() for _ in range(50)]
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        async with asyncio.timeout(2):
+            failures = await asyncio.gather(*(store.add(job) for job in jobs), return_exceptions=True)
+
+    assert [job.job_id for job in jobs] == [getattr(failure, "job_id", None) for failure in failures]
+    assert 50 == len({id(failure) for failure in failures})
+
+
+async def test_a_full_disk(open_file: OpenFile, new_job: NewJob) -> None:
+    """What does not fit is an error without the prompt in it; what was asked at the same time and fits is written."""
+    store = await open_file()
+    assert store._session is not None
+    await store._session.writer.write(lambda connection: connection.execute("PRAGMA max_page_count = 30").fetchone())
+    jobs = [new_job(), new_job(request={"prompt": CANARY * 10000}), new_job()]
+    outcomes = await asyncio.gather(*(store.add(job) for job in jobs), return_exceptions=True)
+    failure = outcomes[1]
+
+    assert isinstance(failure, StoreError)
+    assert "disk is full" in str(failure)
+    assert jobs[1].job_id == failure.job_id
+    assert CANARY not in f"{failure!r} {failure.__cause__!r} {failure.__context__!r}"
+    assert [jobs[0], jobs[2]] == await store.unfinished("main")
+
+
+@posix
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_file_that_is_taken_away(path: Path, open_file: OpenFile, new_job: NewJob, replaced: bool) -> None:
+    """Writing to a file that has no name any more would be lost on restart, so it is an error."""
+    store = await open_file()
+    path.rename(path.with_name("elsewhere"))
+    if replaced:
+        path.touch()
+    with pytest.raises(StoreError, match="removed or replaced"):
+        await store.add(new_job())
+
+
+@pytest.fixture
+def unprivileged() -> Generator[Path]:
+    """Make a folder, and see to it that permissions count there, which for root they do not."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if os.geteuid() == 0:
+            os.chown(folder, 65534, 65534)
+            os.seteuid(65534)
+        yield folder
+        os.seteuid(os.getuid())
+        folder.chmod(0o700)
+
+
+@posix
+async def test_a_folder_that_cannot_be_written(unprivileged: Path) -> None:
+    """A new file in a read-only folder is refused by name."""
+    unprivileged.chmod(0o500)
+    with pytest.raises(StoreError, match=r"cannot be opened.*permissions") as caught:
+        await SQLiteStore(unprivileged / "jobs.sqlite").open()
+
+    assert str(unprivileged / "jobs.sqlite") in str(caught.value)
+
+
+@posix
+@pytest.mark.parametrize(("of_file", "of_folder"), [(0o400, 0o700), (0o600, 0o500), (0o400, 0o500), (0, 0o700)])
+async def test_a_file_that_cannot_be_written(unprivileged: Path, of_file: int, of_folder: int) -> None:
+    """An existing store is refused by name where it, or what stands beside it, cannot be written."""
+    path = unprivileged / "jobs.sqlite"
+    store = SQLiteStore(path)
+    await store.open()
+    await store.aclose()
+    path.chmod(of_file)
+    unprivileged.chmod(of_folder)
+    with pytest.raises(StoreError, match="permissions") as caught:
+        await store.open()
+
+    assert str(path) in str(caught.value)
+
+
+@posix
+async def test_the_file_is_private(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
+    """Nobody else on the machine can read a new store, nor its log."""
+    store = await open_file()
+    await store.add(new_job())
+
+    assert [0, 0] == [name.stat().st_mode & 0o077 for name in (path, path.with_name("jobs.sqlite-wal"))]
+
+
+@posix
+async def test_the_permissions_of_a_given_file_stay(path: Path, open_file: OpenFile) -> None:
+    """A file that was made for a group stays the group's."""
+    path.touch()
+    path.chmod(0o660)
+    await open_file()
+
+    assert 0o660 == path.stat().st_mode & 0o777
+
+
+async def test_a_request_that_cannot_be_written(open_file: OpenFile, new_job: NewJob) -> None:
+    """A job that is no plain data fails alone; what was asked at the same time is written."""
+    store = await open_file()
+    jobs = [new_job(), new_job(request={"image": object()}), new_job()]
+    outcomes = await asyncio.gather(*(store.add(job) for job in jobs), return_exceptions=True)
+
+    assert isinstance(outcomes[1], StoreError)
+    assert [jobs[0], jobs[2]] == await store.unfinished("main")
+
+
+async def test_an_entry_that_somebody_has_changed(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
+    """An entry that cannot be read is named, and is not skipped: it may be a paid task."""
+    store = await open_file()
+    job = await store.add(new_job())
+    write(path, "UPDATE jobs SET state = 'GONE'")
+    with pytest.raises(StoreError, match=job.job_id):
+        await store.unfinished("main")

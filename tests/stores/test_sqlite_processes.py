@@ -1,0 +1,242 @@
+"""The file between processes, which are killed without warning."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from happyhorse_async.job import Job
+from happyhorse_async.stores import SQLiteStore
+
+NewJob = Callable[..., Job]
+OpenFile = Callable[..., Awaitable[SQLiteStore]]
+Start = Callable[..., Awaitable[asyncio.subprocess.Process]]
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows does not fork")
+
+# Says the id of each job once it is written, from many writers at once, until it is killed.
+WRITE_FOR_EVER = """
+async def main():
+    store = SQLiteStore(sys.argv[1])
+    await store.open()
+
+    async def write(writer):
+        for number in range(1_000_000):
+            job = await store.add(new_job(f"{writer}-{number}", key=f"key-{writer}-{number}", body=b"{}"))
+            print(job.job_id, flush=True)
+
+    await asyncio.gather(*(write(writer) for writer in range(5)))
+
+asyncio.run(main())
+"""
+
+# Opens the store, says who it is, and waits to be killed, or for its input to end.
+STAY = """
+async def main():
+    store = SQLiteStore(sys.argv[1])
+    await store.open()
+    print(store.owner, flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    await store.aclose()
+
+asyncio.run(main())
+"""
+
+# Leaves a forked child behind, which outlives it and answers a signal.
+STAY_WITH_CHILD = """
+import signal
+
+async def main():
+    store = SQLiteStore(sys.argv[1])
+    await store.open()
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGUSR1, lambda *_: print("alive", flush=True))
+        while True:
+            signal.pause()
+    print(store.owner, child, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+# Tries to use a store that its parent has opened.
+USE_AFTER_FORK = """
+async def main():
+    store = SQLiteStore(sys.argv[1])
+    await store.open()
+    await store.add(new_job("parent"))
+    child = os.fork()
+    if child == 0:
+        for use in (lambda: store.add(new_job("child")), store.open, lambda: store.is_alive("x"), store.aclose):
+            try:
+                await use()
+            except RuntimeError as error:
+                print(error)
+            else:
+                print("no error")
+        sys.stdout.flush()
+        os._exit(0)
+    os.waitpid(child, 0)
+    await store.add(new_job("parent-again"))
+    await store.aclose()
+
+asyncio.run(main())
+"""
+
+# Waits for the word, then adds the same keys as everybody else and says which jobs it got.
+ADD_KEYS = """
+async def main():
+    store = SQLiteStore(sys.argv[1], busy_timeout=30)
+    await store.open()
+    print("ready", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    for number in range(100):
+        job = await store.add(new_job(f"{sys.argv[2]}-{number}", key=f"order-{number}"))
+        print(job.job_id, flush=True)
+    await store.aclose()
+
+asyncio.run(main())
+"""
+
+
+async def line(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    async with asyncio.timeout(30):
+        return (await process.stdout.readline()).decode().strip()
+
+
+async def kill(process: asyncio.subprocess.Process) -> bytes:
+    process.kill()
+    output, _ = await process.communicate()
+    return output
+
+
+@pytest.mark.parametrize("count", [1, 40, 700])
+async def test_what_was_written_survives_a_kill(path: Path, start: Start, open_file: OpenFile, count: int) -> None:
+    """Every job that was reported as written before the process was killed is there after it."""
+    process = await start(WRITE_FOR_EVER, path)
+    told = [await line(process) for _ in range(count)]
+    rest = (await kill(process)).decode().rpartition("\n")[0].split()
+    store = await open_file()
+    found = await store.unfinished("main")
+
+    assert -signal.SIGKILL == process.returncode
+    assert {*told, *rest} <= {job.job_id for job in found}
+    assert all(job.body == b"{}" and job.key == f"key-{job.job_id}" for job in found)
+
+
+async def test_two_processes_add_the_same_keys(path: Path, start: Start, open_file: OpenFile) -> None:
+    """For each key, both processes get the same job, and there is no other."""
+    processes = [await start(ADD_KEYS, path, name) for name in ("first", "second")]
+    for process in processes:
+        assert "ready" == await line(process)
+    outputs = await asyncio.gather(*(process.communicate(b"go\n") for process in processes))
+    first, second = (output.decode().split() for output, _ in outputs)
+    found = await (await open_file()).unfinished("main")
+
+    assert 100 == len(first)
+    assert first == second
+    assert set(first) == {job.job_id for job in found}
+
+
+async def test_a_killed_owner_is_dead(path: Path, start: Start, open_file: OpenFile) -> None:
+    """An owner is alive while its process is, and dead at once when that is killed, whoever looks."""
+    process = await start(STAY, path)
+    owner = await line(process)
+    stores = [await open_file() for _ in range(2)]
+    alive = [await store.is_alive(owner) for store in stores]
+    await kill(process)
+
+    assert [True, True] == alive
+    assert [False, False] == list(await asyncio.gather(*(store.is_alive(owner) for store in stores)))
+    assert [] == list(path.parent.glob(f"*{owner}"))
+
+
+async def test_an_owner_that_has_closed_is_dead(path: Path, start: Start, open_file: OpenFile) -> None:
+    """A process that closes its store is its owner no longer, and leaves nothing but the file."""
+    process = await start(STAY, path)
+    owner = await line(process)
+    await process.communicate(b"")
+    left = [entry.name for entry in path.parent.iterdir()]
+
+    assert 0 == process.returncode
+    assert ["jobs.sqlite"] == left
+    assert not await (await open_file()).is_alive(owner)
+
+
+async def test_what_killed_owners_leave_is_removed(path: Path, start: Start, open_file: OpenFile) -> None:
+    """Opening removes the files of killed owners, not those of living ones, nor what merely looks alike."""
+    living, killed = await start(STAY, path), await start(STAY, path)
+    owner, _ = await line(living), await line(killed)
+    await kill(killed)
+    path.with_name("jobs.sqlite-owner-notes.txt").touch()
+    store = await open_file()
+    left = {entry.name.removeprefix("jobs.sqlite-owner-") for entry in path.parent.glob("*-owner-*")}
+
+    assert {owner, store.owner, "notes.txt"} == left
+
+
+@posix
+async def test_one_file_by_two_names(path: Path, start: Start) -> None:
+    """Processes that reach the file by a link see one another."""
+    link = path.with_name("link.sqlite")
+    link.symlink_to(path)
+    process = await start(STAY, path)
+    owner = await line(process)
+    store = SQLiteStore(link)
+    await store.open()
+
+    assert await store.is_alive(owner)
+
+    await store.aclose()
+
+
+@posix
+async def test_a_forked_child_does_not_keep_its_parent_alive(path: Path, start: Start, open_file: OpenFile) -> None:
+    """An owner is dead when its process is, even where a child that was forked from it lives on."""
+    process = await start(STAY_WITH_CHILD, path)
+    owner, child = (await line(process)).split()
+    store = await open_file()
+    try:
+        assert await store.is_alive(owner)
+
+        process.kill()
+        await process.wait()
+
+        assert not await store.is_alive(owner)
+
+        os.kill(int(child), signal.SIGUSR1)
+
+        assert "alive" == await line(process)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(child), signal.SIGKILL)
+
+
+@posix
+async def test_a_store_is_not_used_across_a_fork(path: Path, start: Start, open_file: OpenFile) -> None:
+    """A child that was forked refuses the store its parent has open, and the parent goes on with it."""
+    process = await start(USE_AFTER_FORK, path)
+    output, _ = await process.communicate()
+    found = await (await open_file()).unfinished("main")
+
+    assert 4 == output.decode().count("opened before this process was forked")
+    assert ["parent", "parent-again"] == [job.job_id for job in found]
+
+
+def test_sqlite_is_loaded_when_it_is_asked_for() -> None:
+    """Who has no file need not load SQLite."""
+    script = "import sys, happyhorse_async.stores as s; print('sqlite3' in sys.modules); s.SQLiteStore"
+    script += "; print('sqlite3' in sys.modules)"
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert "False\nTrue\n" == process.stdout

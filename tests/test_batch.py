@@ -1,0 +1,285 @@
+"""Many generations at once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import happyhorse_async as hh
+
+if TYPE_CHECKING:
+    from conftest import Fifth, Gateway, Seen
+
+
+def requests(count: int) -> list[hh.VideoRequest]:
+    """Make requests whose prompts are their numbers."""
+    return [hh.TextToVideo(str(number)) for number in range(count)]
+
+
+async def take(batch: hh.Batch, outcomes: list[hh.Outcome]) -> None:
+    """Take all outcomes of a batch into a list, which keeps what came before an error."""
+    async for outcome in batch:
+        outcomes.append(outcome)  # noqa: PERF401
+
+
+@pytest.fixture(autouse=True)
+def studio(gateway: Gateway) -> None:
+    """Accept every submit as a task that has the prompt for its id, and finish each at the second look."""
+    looks: dict[str, int] = {}
+
+    def accept(seen: Seen) -> dict[str, Any]:
+        return {"id": "t-" + json.loads(seen.body)["prompt"], "status": "queued"}
+
+    def look(seen: Seen) -> dict[str, Any]:
+        task_id = seen.path.rpartition("/")[2]
+        looks[task_id] = looks.get(task_id, 0) + 1
+        return {"id": task_id, "status": "done" if looks[task_id] > 1 else "running", "urls": [f"u/{task_id}"]}
+
+    gateway.on("POST", "/videos", accept)
+    gateway.on("GET", "/videos/*", look)
+
+
+async def test_every_request_has_its_outcome(gateway: Gateway, fifth: Fifth) -> None:
+    """Each outcome knows its request, its place and its task, whatever the order in which they finish."""
+    wanted = requests(40)
+
+    async with fifth.open() as client:
+        outcomes = [outcome async for outcome in client.generate_many(wanted)]
+
+    assert list(range(40)) == sorted(outcome.index for outcome in outcomes)
+    for outcome in outcomes:
+        assert outcome.request is wanted[outcome.index]
+        assert outcome.task is not None
+        assert f"fifth:t-{outcome.index}" == str(outcome.ref) == str(outcome.task.ref)
+        assert outcome.error is None
+    assert 40 == len(gateway.seen("POST"))
+
+
+async def test_the_first_to_finish_comes_first(gateway: Gateway, fifth: Fifth) -> None:
+    """An outcome is not kept back by an earlier request that takes longer."""
+    gateway.show("t-0", "running", "running", "running", "running", "running", "done")
+
+    async with fifth.open(poll=hh.PollSchedule(interval=0.02)) as client:
+        order = [outcome.index async for outcome in client.generate_many(requests(2))]
+
+    assert [1, 0] == order
+
+
+async def test_no_requests(fifth: Fifth) -> None:
+    """Nothing asked for is nothing done."""
+    async with fifth.open() as client:
+        assert [] == [outcome async for outcome in client.generate_many([])]
+
+
+async def test_an_asynchronous_source(fifth: Fifth) -> None:
+    """The requests may come one by one, from something that has to be awaited."""
+
+    async def source() -> AsyncIterator[hh.VideoRequest]:
+        for request in requests(3):
+            await asyncio.sleep(0)
+            yield request
+
+    async with fifth.open() as client:
+        indexes = {outcome.index async for outcome in client.generate_many(source(), limit=1)}
+
+    assert {0, 1, 2} == indexes
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+async def test_the_limit(gateway: Gateway, fifth: Fifth, limit: int) -> None:
+    """At no moment are more tasks in flight, or finished and not yet taken, than the limit allows."""
+    taken = 0
+    ahead: list[int] = []
+
+    async with fifth.open() as client:
+        async for _ in client.generate_many(requests(9), limit=limit):
+            taken += 1
+            await asyncio.sleep(0.03)
+            ahead.append(len(gateway.seen("POST")) - taken)
+
+    assert limit == max(ahead)
+    assert 9 == taken == len(gateway.seen("POST"))
+
+
+async def test_the_source_is_read_as_it_is_needed(fifth: Fifth) -> None:
+    """No more requests are taken from the source than are sent."""
+    read: list[int] = []
+
+    def source() -> Iterator[hh.VideoRequest]:
+        for number, request in enumerate(requests(100)):
+            read.append(number)
+            yield request
+
+    async with fifth.open() as client:
+        async for _ in client.generate_many(source(), limit=2):
+            break
+        await asyncio.sleep(0.05)
+
+    assert len(read) <= 4
+
+
+async def test_a_bad_request_does_not_take_the_others_along(gateway: Gateway, fifth: Fifth) -> None:
+    """Whatever befalls one request is its own outcome: refused here, refused there, lost, failed."""
+    answers: dict[str, dict[str, Any] | int | bytes] = {"0": {"id": "0"}, "2": 402, "3": b"", "4": {"id": "4"}}
+    gateway.on("POST", "/videos", lambda seen: answers[json.loads(seen.body)["prompt"]])
+    gateway.on("GET", "/videos/0", {"id": "0", "status": "done", "urls": ["u"]})
+    gateway.on("GET", "/videos/4", {"id": "4", "status": "failed"})
+    wanted = requests(5)
+    wanted[1] = hh.ImageToVideo("https://example.org/frame.png")
+
+    async with fifth.open() as client:
+        outcomes = {outcome.index: outcome async for outcome in client.generate_many(wanted)}
+
+    expected = [
+        type(None),
+        hh.UnsupportedFeatureError,
+        hh.QuotaExceededError,
+        hh.SubmitOutcomeUnknownError,
+        hh.TaskFailedError,
+    ]
+    assert expected == [type(outcomes[index].error) for index in range(5)]
+    assert ["fifth:0", "None", "None", "None", "fifth:4"] == [str(outcomes[index].ref) for index in range(5)]
+    assert [False, True, True, True, True] == [outcomes[index].task is None for index in range(5)]
+
+
+async def test_a_source_that_breaks(fifth: Fifth) -> None:
+    """An error of the source is raised after the outcomes of what came before it."""
+
+    def source() -> Iterator[hh.VideoRequest]:
+        yield from requests(2)
+        raise LookupError("no more tapes")
+
+    outcomes: list[hh.Outcome] = []
+    async with fifth.open() as client:
+        with pytest.raises(LookupError, match="no more tapes"):
+            await take(client.generate_many(source()), outcomes)
+
+    assert {0, 1} == {outcome.index for outcome in outcomes}
+
+
+async def test_leaving_the_loop(gateway: Gateway, fifth: Fifth) -> None:
+    """Leaving the loop stops submitting; what was submitted goes on and can be waited for."""
+    async with fifth.open() as client:
+        async for _ in client.generate_many(requests(50), limit=3):
+            break
+        await asyncio.sleep(0.05)
+        sent = gateway.seen("POST")
+        tasks = await asyncio.gather(*(client.resume(f"fifth:t-{number}").wait() for number in range(len(sent))))
+
+    assert len(sent) <= 4
+    assert len(sent) == len(tasks) == len(gateway.seen("POST"))
+
+
+async def test_leaving_the_loop_stops_what_waits_for_its_turn(gateway: Gateway, fifth: Fifth) -> None:
+    """Requests that wait for the account's rate when the loop is left are never sent: nobody would take them."""
+    limits = hh.Limits(submits_per_second=20)
+
+    async with fifth.open(limits=limits) as client:
+        async for _ in client.generate_many(requests(200)):
+            break
+        left = len(gateway.seen("POST"))
+        await asyncio.sleep(1.2)
+
+    assert left <= 21
+    assert len(gateway.seen("POST")) == left
+
+
+async def test_leaving_the_loop_does_not_cut_off_what_is_sent(gateway: Gateway, fifth: Fifth) -> None:
+    """A request that is on its way when the loop is left is answered and looked at."""
+    answer = asyncio.Event()
+    gateway.on(
+        "POST",
+        "/videos",
+        {"id": "t-0", "status": "queued"},
+        gateway.reply({"id": "t-1", "status": "queued"}, after=answer),
+    )
+
+    async with fifth.open() as client:
+        async for _ in client.generate_many(requests(2)):
+            break
+        await gateway.until(2, "POST")
+        answer.set()
+        await gateway.until(1, "GET", "/videos/t-1")
+        task = await client.resume("fifth:t-1")
+
+    assert hh.TaskStatus.SUCCEEDED is task.status
+
+
+async def test_closing_a_batch(gateway: Gateway, fifth: Fifth) -> None:
+    """A batch that is kept in a variable is stopped by closing it, and gives nothing more."""
+    async with fifth.open() as client:
+        async with client.generate_many(requests(50), limit=2) as batch:
+            first = await anext(batch)
+        rest = [outcome async for outcome in batch]
+        await asyncio.sleep(0.05)
+
+    assert 0 <= first.index < 2
+    assert [] == rest
+    assert len(gateway.seen("POST")) <= 3
+
+
+async def test_closing_a_batch_from_elsewhere(gateway: Gateway, fifth: Fifth) -> None:
+    """Whoever waits for the next outcome of a batch that is closed is not left waiting."""
+    limits = hh.Limits(submits_per_second=1)
+
+    async with fifth.open(limits=limits, poll=hh.PollSchedule(interval=3600)) as client:
+        batch = client.generate_many(requests(5))
+        taking = asyncio.create_task(anext(batch, None))
+        await gateway.until(1, "POST")
+        await batch.aclose()
+        outcome = await asyncio.wait_for(taking, 5)
+        again = await anext(batch, None)
+
+    assert (None, None) == (outcome, again)
+    assert 1 == len(gateway.seen("POST"))
+
+
+async def test_a_cancelled_consumer(gateway: Gateway, fifth: Fifth) -> None:
+    """Cancelling the one who takes the outcomes stops submitting."""
+
+    async def consume(client: hh.Client) -> None:
+        async for _ in client.generate_many(requests(50), limit=2):
+            await asyncio.Event().wait()
+
+    async with fifth.open() as client:
+        consuming = asyncio.create_task(consume(client))
+        await gateway.until(2, "POST")
+        consuming.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await consuming
+        del consuming
+        await asyncio.sleep(0.05)
+
+    assert len(gateway.seen("POST")) <= 3
+
+
+async def test_a_client_that_closes_under_a_batch(gateway: Gateway, fifth: Fifth) -> None:
+    """What was paid for is told by name, and the end before the end is an error, not a silence."""
+    gateway.on("GET", "/videos/*", lambda seen: {"id": seen.path.rpartition("/")[2], "status": "running"})
+    outcomes: list[hh.Outcome] = []
+
+    async with fifth.open(limits=hh.Limits(submits_per_second=2)) as client:
+        consuming = asyncio.create_task(take(client.generate_many(requests(50), limit=3), outcomes))
+        await gateway.until(2, "POST")
+        await asyncio.sleep(0.05)
+        await client.aclose()
+        with pytest.raises(RuntimeError, match="client was closed"):
+            await asyncio.wait_for(consuming, 5)
+
+    paid = {outcome.index: str(outcome.ref) for outcome in outcomes if outcome.ref}
+    assert {0: "fifth:t-0", 1: "fifth:t-1"} == paid
+    assert all(isinstance(outcome.error, hh.WaitTimeoutError) for outcome in outcomes if outcome.ref)
+    assert all(
+        outcome.ref == outcome.error.ref for outcome in outcomes if isinstance(outcome.error, hh.WaitTimeoutError)
+    )
+
+
+async def test_a_limit_that_is_none(fifth: Fifth) -> None:
+    """A limit below one is refused."""
+    async with fifth.open() as client:
+        with pytest.raises(ValueError, match="limit must be at least 1"):
+            client.generate_many(requests(1), limit=0)

@@ -1,0 +1,93 @@
+"""What is installed agrees with what the project says of itself."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.metadata import EntryPoint, distribution
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from happyhorse_async.adapter import Adapter
+from happyhorse_async.dialect import Dialect
+
+ROOT = Path(__file__).parent.parent
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+INSTALLED = distribution("happyhorse-async")
+
+PROVIDERS = ("dashscope", "hiapi", "imini", "nexusflow")
+
+
+def entry(group: str, name: str) -> EntryPoint:
+    """Return the one installed entry point of that name."""
+    (found,) = (point for point in INSTALLED.entry_points if point.group == group and point.name == name)
+    return found
+
+
+def test_the_version_agrees() -> None:
+    """The installed version is the project's."""
+
+    assert PROJECT["version"] == INSTALLED.version
+
+
+def test_the_entry_points_agree() -> None:
+    """Every entry point of the project is installed as it is written, and no other."""
+    written = PROJECT["entry-points"] | {"console_scripts": PROJECT["scripts"]}
+
+    assert {(group, name, value) for group, points in written.items() for name, value in points.items()} == {
+        (point.group, point.name, point.value) for point in INSTALLED.entry_points
+    }
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_each_adapter_is_an_adapter(name: str) -> None:
+    """What is registered under a provider's name is an adapter of that name."""
+    adapter = entry("happyhorse_async.adapters", name).load()
+
+    assert issubclass(adapter, Adapter)
+    assert name == adapter.name
+    assert "happyhorse_adapters" == adapter.__module__.partition(".")[0]
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_each_dialect_is_a_dialect(name: str) -> None:
+    """What is registered for the emulator under a provider's name is a dialect, written apart from the adapter."""
+    dialect = entry("happyhorse_async.dialects", name).load()
+
+    assert issubclass(dialect, Dialect)
+    assert dialect.__module__.startswith("happyhorse_adapters.emulated.")
+
+
+def test_every_adapter_has_its_dialect() -> None:
+    """The emulator plays every provider that there is an adapter for."""
+    points = PROJECT["entry-points"]
+
+    assert set(PROVIDERS) == set(points["happyhorse_async.adapters"])
+    assert set(PROVIDERS) == set(points["happyhorse_async.dialects"])
+
+
+@pytest.mark.parametrize("package", ["happyhorse_async", "happyhorse_adapters"])
+def test_the_packages_are_typed(package: str) -> None:
+    """Both packages tell type checkers that they are typed."""
+
+    assert files(package).joinpath("py.typed").is_file()
+
+
+def test_the_folder_of_adapters_is_no_package() -> None:
+    """`adapters` is the import name of another distribution, so the folder of that name must stay a folder."""
+
+    assert (ROOT / "adapters" / "happyhorse_adapters").is_dir()
+    assert not (ROOT / "adapters" / "__init__.py").exists()
+
+
+def test_the_classifiers_agree() -> None:
+    """The oldest Python in the classifiers is the one that is required."""
+    versions = [
+        tuple(map(int, found.split(".")))
+        for classifier in PROJECT["classifiers"]
+        if (found := classifier.removeprefix("Programming Language :: Python :: ")) != classifier
+    ]
+
+    assert PROJECT["requires-python"] == ">=" + ".".join(map(str, min(versions)))

@@ -1,0 +1,379 @@
+"""The paid request: how often it is on the wire, and what the caller is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import happyhorse_async as hh
+
+if TYPE_CHECKING:
+    from conftest import Ending, Fifth, Gateway
+
+    Answer = bytes | int | tuple[bytes, Ending]
+
+pytestmark = pytest.mark.usefixtures("no_chance")
+
+REQUEST = hh.TextToVideo("a train at night")
+
+LOST: dict[str, Any] = {
+    "no answer": b"",
+    "a reset": (b"", "reset"),
+    "half a header": b"HTTP/1.1 200 OK\r\nConte",
+    "a cut body": b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"id": "t-1", "sta',
+    "a cut chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n50\r\n{",
+    "not HTTP": b"SSH-2.0-OpenSSH_9.2\r\n",
+    "408": 408,
+    "500": 500,
+    "502": 502,
+    "503": 503,
+    "504": 504,
+    "HTML with 502": b"HTTP/1.1 502 Bad\r\n\r\n<html><h1>Bad gateway</h1>",
+    "HTML with 200": b"HTTP/1.1 200 OK\r\n\r\n<html>Please log in",
+    "nothing with 200": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "a 204": b"HTTP/1.1 204 No Content\r\n\r\n",
+    "no task id": b'HTTP/1.1 200 OK\r\n\r\n{"status": "queued"}',
+    "a list": b"HTTP/1.1 200 OK\r\n\r\n[]",
+    "deep nesting": b"HTTP/1.1 200 OK\r\n\r\n" + b'{"a":' * 100_000,
+    "a compressed body": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
+    "an unreadable id": b'HTTP/1.1 200 OK\r\n\r\n{"id": {"t": 1}, "status": "queued"}',
+}
+
+
+def script(gateway: Gateway, *answers: Any) -> None:
+    """Answer submits with *answers* in turn."""
+    gateway.on("POST", "/videos", *(gateway.raw(*step) if isinstance(step, tuple) else step for step in answers))
+
+
+def closed_port() -> str:
+    """Find an address where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return "http://127.0.0.1:{}".format(*server.getsockname()[1:])
+
+
+@pytest.mark.parametrize("answer", LOST.values(), ids=LOST)
+async def test_an_unknown_outcome_is_said_openly(gateway: Gateway, fifth: Fifth, answer: Answer) -> None:
+    """Where the provider may have taken the request, it is on the wire once, and the error names the job."""
+    script(gateway, answer)
+
+    async with fifth.open() as client:
+        with pytest.raises(hh.SubmitOutcomeUnknownError) as raised:
+            await client.submit(REQUEST)
+
+    assert 1 == len(gateway.requests)
+    assert (raised.value.job_id or "").startswith("hh-")
+    assert "fifth" == raised.value.provider
+    assert raised.value.ref is None
+    assert isinstance(raised.value.__cause__, hh.HappyHorseError)
+
+
+@pytest.mark.parametrize("case", ["no answer", "a cut body", "502", "HTML with 200", "a 204"])
+async def test_a_key_makes_it_safe_to_send_again(gateway: Gateway, fifth: Fifth, case: str) -> None:
+    """A provider that takes an idempotency key is sent the same bytes with the same key, and the task is found."""
+    script(gateway, LOST[case], {"id": "t-1", "status": "queued"})
+
+    async with fifth.open(fifth.adapter(idempotent=True)) as client:
+        handle = await client.submit(REQUEST)
+
+    first, second = gateway.requests
+    assert first.body == second.body
+    assert first.headers == second.headers
+    assert handle.job_id == first.headers["idempotency-key"]
+    assert "fifth:t-1" == str(handle.ref)
+
+
+async def test_a_key_does_not_help_for_ever(gateway: Gateway, fifth: Fifth) -> None:
+    """When every repetition is lost as well, the outcome is unknown, and each of them carried the same key."""
+    script(gateway, 502)
+
+    async with fifth.open(fifth.adapter(idempotent=True)) as client:
+        with pytest.raises(hh.SubmitOutcomeUnknownError) as raised:
+            await client.submit(REQUEST)
+
+    assert 5 == len(gateway.requests)
+    assert {raised.value.job_id} == {seen.headers["idempotency-key"] for seen in gateway.requests}
+
+
+async def test_a_later_refusal_does_not_settle_an_earlier_loss(gateway: Gateway, fifth: Fifth) -> None:
+    """A repetition that is refused says nothing of the first request, whose outcome stays unknown."""
+    script(gateway, b"", 401)
+
+    async with fifth.open(fifth.adapter(idempotent=True)) as client:
+        with pytest.raises(hh.SubmitOutcomeUnknownError):
+            await client.submit(REQUEST)
+
+    assert 2 == len(gateway.requests)
+
+
+async def test_an_adapter_that_breaks_over_the_answer(gateway: Gateway, fifth: Fifth) -> None:
+    """An adapter's own bug, once the request is out, leaves an unknown outcome and no bare KeyError."""
+
+    def decode_submit(self: object, response: hh.HttpResponse, account: hh.Account) -> hh.Task:
+        raise KeyError("output")
+
+    gateway.accept("t-1")
+
+    async with fifth.open(fifth.adapter(decode_submit=decode_submit)) as client:
+        with pytest.raises(hh.SubmitOutcomeUnknownError, match="KeyError") as raised:
+            await client.submit(REQUEST)
+
+    assert 1 == len(gateway.requests)
+    assert raised.value.job_id
+
+
+async def test_nobody_listens(fifth: Fifth) -> None:
+    """A refused connection is tried again, and then it is said that nothing was sent."""
+    async with fifth.open(base_url=closed_port()) as client:
+        with pytest.raises(hh.TransportError) as raised:
+            await client.submit(REQUEST)
+
+    assert not raised.value.sent
+    assert raised.value.job_id
+    assert "fifth" == raised.value.provider
+
+
+async def test_somebody_listens_later(gateway: Gateway, fifth: Fifth) -> None:
+    """A submit that met a refused connection succeeds once the server is there."""
+    gateway.accept("t-1")
+    await gateway.stop()
+
+    async with fifth.open() as client:
+        submitting = asyncio.create_task(client.submit(REQUEST))
+        await asyncio.sleep(0.05)
+        await gateway.start()
+        handle = await submitting
+
+    assert "t-1" == handle.id
+    assert 1 == len(gateway.requests)
+
+
+async def test_too_many_requests(gateway: Gateway, fifth: Fifth) -> None:
+    """A 429 was not taken: the same request goes out again."""
+    script(gateway, 429, 429, {"id": "t-1", "status": "queued"})
+
+    async with fifth.open() as client:
+        handle = await client.submit(REQUEST)
+
+    assert "t-1" == handle.id
+    assert 3 == len(gateway.requests)
+    assert 1 == len({seen.body for seen in gateway.requests})
+
+
+async def test_too_many_requests_at_once(gateway: Gateway, fifth: Fifth) -> None:
+    """Ten requests that are refused in one breath are one reason to slow down, not ten."""
+    numbers = iter(range(10))
+    script(gateway, *[429] * 10, lambda seen: {"id": f"t-{next(numbers)}", "status": "queued"})
+
+    async with fifth.open(poll=hh.PollSchedule(interval=3600)) as client:
+        async with asyncio.timeout(2):
+            await asyncio.gather(*(client.submit(REQUEST) for _ in range(10)))
+
+    assert 20 == len(gateway.requests)
+
+
+@pytest.mark.parametrize(
+    ("headers", "shortest", "longest"),
+    [
+        ({"Retry-After": "1"}, 1.0, 2.0),
+        ({"Retry-After": formatdate(1_700_000_001, usegmt=True), "Date": formatdate(1_700_000_000, usegmt=True)}, 1, 2),
+        ({"Retry-After": formatdate(1_700_000_000, usegmt=True), "Date": formatdate(1_700_000_001, usegmt=True)}, 0, 1),
+        ({"Retry-After": "0"}, 0.0, 0.45),
+        ({"Retry-After": "soon"}, 0.45, 1.0),
+        ({"Retry-After": "-5"}, 0.45, 1.0),
+    ],
+    ids=["seconds", "date", "past date", "at once", "junk", "negative"],
+)
+async def test_retry_after(
+    gateway: Gateway, fifth: Fifth, headers: dict[str, str], shortest: float, longest: float
+) -> None:
+    """The provider's wish is kept, as seconds or as a date by its own clock; what cannot be read is no wish."""
+    script(gateway, gateway.reply({}, status=429, headers=headers), {"id": "t-1", "status": "queued"})
+
+    async with fifth.open() as client:
+        await client.submit(REQUEST)
+
+    first, second = gateway.requests
+    assert shortest <= second.at - first.at < longest
+
+
+async def test_a_refusal_before_acceptance(gateway: Gateway, fifth: Fifth) -> None:
+    """A 503 that the provider documents as "not taken" is tried again, key or no key."""
+    script(gateway, gateway.reply({"refused": True}, status=503), {"id": "t-1", "status": "queued"})
+
+    async with fifth.open() as client:
+        await client.submit(REQUEST)
+
+    assert 2 == len(gateway.requests)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (400, hh.InvalidRequestError),
+        (401, hh.AuthenticationError),
+        (402, hh.QuotaExceededError),
+        (403, hh.PermissionDeniedError),
+        (409, hh.InvalidRequestError),
+        (422, hh.InvalidRequestError),
+    ],
+)
+async def test_a_refusal(gateway: Gateway, fifth: Fifth, status: int, expected: type[hh.HappyHorseError]) -> None:
+    """What another try cannot better is raised at once, by what it means, with the job it is about."""
+    script(gateway, status)
+
+    async with fifth.open(fifth.adapter(idempotent=True)) as client:
+        with pytest.raises(expected) as raised:
+            await client.submit(REQUEST)
+
+    assert expected is type(raised.value)
+    assert 1 == len(gateway.requests)
+    assert (status, "fifth") == (raised.value.status_code, raised.value.provider)
+    assert raised.value.job_id
+
+
+async def test_a_wrong_address(gateway: Gateway, fifth: Fifth) -> None:
+    """A 404 on a submit is about no task: the error asks to check the base URL."""
+    script(gateway, 404)
+
+    async with fifth.open() as client:
+        with pytest.raises(hh.InvalidRequestError, match="base URL") as raised:
+            await client.submit(REQUEST)
+
+    assert 1 == len(gateway.requests)
+    assert raised.value.job_id
+
+
+@pytest.mark.parametrize("location", ["http://elsewhere.example/videos", "/other", "http://[", ""])
+async def test_a_redirect(gateway: Gateway, fifth: Fifth, location: str) -> None:
+    """A redirect of the paid request is not followed, whatever it points at, and nothing was paid."""
+    script(gateway, gateway.reply(status=307, headers={"Location": location}))
+
+    async with fifth.open(fifth.adapter(idempotent=True)) as client:
+        with pytest.raises(hh.InvalidResponseError, match="redirects to") as raised:
+            await client.submit(REQUEST)
+
+    assert 1 == len(gateway.requests)
+    assert 307 == raised.value.status_code
+    assert raised.value.job_id
+
+
+async def test_a_connection_that_is_not_secure(gateway: Gateway, fifth: Fifth) -> None:
+    """A TLS failure is not tried again, and nothing was sent."""
+    gateway.greeting = b"HTTP/1.1 200 OK\r\n"
+
+    async with fifth.open(base_url=gateway.url.replace("http:", "https:")) as client:
+        with pytest.raises(hh.TransportError) as raised:
+            await client.submit(REQUEST)
+
+    assert not raised.value.sent
+    assert 1 == gateway.connections
+
+
+async def test_a_caller_who_leaves(gateway: Gateway, fifth: Fifth, caplog: pytest.LogCaptureFixture) -> None:
+    """Cancelling the caller while the request is out does not cut it off: its task is recorded and looked at."""
+    answer = asyncio.Event()
+    script(gateway, gateway.reply({"id": "t-1", "status": "queued"}, after=answer))
+    gateway.show("t-1", "done")
+
+    async with fifth.open() as client:
+        submitting = asyncio.create_task(client.submit(REQUEST))
+        await gateway.until(1, "POST")
+        submitting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await submitting
+        answer.set()
+        await gateway.until(1, "GET", "/videos/t-1")
+        task = await client.resume("fifth:t-1")
+
+    assert 1 == len(gateway.seen("POST"))
+    assert "t-1" == task.id
+    assert "was accepted as fifth:t-1" in caplog.text
+
+
+async def test_a_caller_who_leaves_a_failure(gateway: Gateway, fifth: Fifth, caplog: pytest.LogCaptureFixture) -> None:
+    """What a request came to whose caller has left is in the log, under its job."""
+    answer = asyncio.Event()
+    script(gateway, gateway.reply({}, status=502, after=answer))
+
+    async with fifth.open() as client:
+        submitting = asyncio.create_task(client.submit(REQUEST))
+        await gateway.until(1, "POST")
+        submitting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await submitting
+        answer.set()
+
+    assert 1 == len(gateway.requests)
+    assert any("HTTP 502" in record.getMessage() and "hh-" in record.getMessage() for record in caplog.records)
+
+
+async def test_a_caller_who_leaves_between_two_tries(gateway: Gateway, fifth: Fifth) -> None:
+    """Cancelling the caller while the request waits for another try ends it: nothing more is sent."""
+    script(gateway, gateway.reply({}, status=429, headers={"Retry-After": "1"}))
+
+    async with fifth.open() as client:
+        submitting = asyncio.create_task(client.submit(REQUEST))
+        await gateway.until(1, "POST")
+        await asyncio.sleep(0.05)
+        submitting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await submitting
+
+    assert 1 == len(gateway.requests)
+
+
+async def test_a_client_that_closes_waits_for_the_answer(gateway: Gateway, fifth: Fifth) -> None:
+    """A request on its way is answered before the client is closed, and its caller gets the task's name."""
+    answer = asyncio.Event()
+    script(gateway, gateway.reply({"id": "t-1", "status": "queued"}, after=answer))
+
+    async with fifth.open() as client:
+        submitting = asyncio.create_task(client.submit(REQUEST))
+        await gateway.until(1, "POST")
+        closing = asyncio.create_task(client.aclose())
+        await asyncio.sleep(0.02)
+        assert not closing.done()
+        answer.set()
+        await closing
+        handle = await submitting
+
+    assert "fifth:t-1" == str(handle.ref)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"), [(429, hh.TransportError), (502, hh.SubmitOutcomeUnknownError)], ids=["refused", "lost"]
+)
+async def test_a_client_that_closes_between_two_tries(
+    gateway: Gateway, fifth: Fifth, answer: int, expected: type[hh.HappyHorseError]
+) -> None:
+    """A request that waits for another try is not sent any more, and an unknown outcome is not forgotten over it."""
+    script(gateway, gateway.reply({}, status=answer, headers={"Retry-After": "0.1"}))
+
+    async with fifth.open(fifth.adapter(idempotent=True)) as client:
+        submitting = asyncio.create_task(client.submit(REQUEST))
+        await gateway.until(1, "POST")
+        await asyncio.sleep(0.02)
+        await client.aclose()
+        with pytest.raises(expected) as raised:
+            await submitting
+
+    assert 1 == len(gateway.requests)
+    assert raised.value.job_id
+
+
+async def test_one_line_for_each_submit(gateway: Gateway, fifth: Fifth, caplog: pytest.LogCaptureFixture) -> None:
+    """The log says which job became which task, without being asked to say more."""
+    caplog.set_level(logging.INFO)
+    gateway.accept("t-1")
+
+    async with fifth.open() as client:
+        handle = await client.submit(REQUEST)
+
+    assert [f"job {handle.job_id} was accepted as fifth:t-1"] == [
+        record.getMessage() for record in caplog.records if record.name == "happyhorse_async"
+    ]
