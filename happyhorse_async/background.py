@@ -37,8 +37,8 @@ class Background:
 
     async def aclose(self) -> None:
         """Cancel whatever still runs and wait until it has stopped."""
-        # What is cancelled may spawn something more on its way out.
-        while tasks := list(self._tasks):
+        # What is cancelled may spawn something more on its way out. One that is done leaves the set a turn later.
+        while tasks := [task for task in self._tasks if not task.done()]:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

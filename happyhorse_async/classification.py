@@ -48,6 +48,8 @@ _REASONS: dict[ErrorClass, FailureReason] = {
     ProviderError: FailureReason.PROVIDER_FAULT,
 }
 
+_LONGEST_MESSAGE = 1000
+
 _TAG = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
@@ -86,6 +88,8 @@ def refusal(
         submit.
     """
     sentence = message or plain_text(response) or f"the provider answered {response.status} without a word"
+    if len(sentence) > _LONGEST_MESSAGE:
+        sentence = shorten(sentence, _LONGEST_MESSAGE, placeholder=" …")
     facts = Facts(provider=account.provider, status_code=response.status, code=code, request_id=request_id)
     if cls is RateLimitError:
         error: HappyHorseError = RateLimitError(sentence, retry_after=retry_after(response), **facts)

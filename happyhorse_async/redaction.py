@@ -22,8 +22,6 @@ _SHOWN_HEADERS = frozenset(
         "date",
         "location",
         "retry-after",
-        "x-dashscope-async",
-        "x-dashscope-ossresourceresolve",
         "x-request-id",
     }
 )

@@ -13,7 +13,7 @@ PACKAGE = Path(happyhorse_async.__file__).parent
 PROVIDERS = ("dashscope", "hiapi", "imini", "nexusflow")
 
 # Headers that may be shown in a repr, and the provider that the demo plays unless it is told another.
-KNOWN = {("cli/commands.py", "dashscope"), ("redaction.py", "dashscope")}
+KNOWN = {("cli/commands.py", "dashscope")}
 
 # Each takes longer to load than all the rest, or belongs to tests.
 HEAVY = {"aiohttp", "av", "PIL", "pytest", "_pytest", "happyhorse_adapters", "happyhorse_async.testing"}

@@ -110,6 +110,8 @@ class Writer:
                 self._tend()
                 upkeep_at = time.monotonic() + _UPKEEP_INTERVAL
             self._serve(self._next_batch(upkeep_at - time.monotonic()))
+        # The log outlives those who close at the same moment, each in the belief that it is not the last.
+        self._tend()
         self._tell([(self.closed, _outcome(self._resource.close))])
 
     def _next_batch(self, patience: float) -> list[_Operation]:

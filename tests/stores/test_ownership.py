@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,37 @@ def test_a_folder_that_is_not_there(path: Path) -> None:
         OwnerFile(path / "nowhere" / "jobs.sqlite", new_owner()).hold()
 
 
+@pytest.fixture
+def restless() -> Generator[None]:
+    """Have the threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("restless")
+def test_those_who_look_do_not_take_one_another_for_the_owner(path: Path) -> None:
+    """A dead owner is dead to everybody who looks at the same moment."""
+    verdicts: list[bool] = []
+
+    def look(owner: str, together: threading.Barrier) -> None:
+        together.wait(10)
+        verdicts.append(is_alive(path, owner))
+
+    for _ in range(100):
+        owner, together = new_owner(), threading.Barrier(4)
+        path.with_name(f"{path.name}-owner-{owner}").touch()
+        lookers = [threading.Thread(target=look, args=(owner, together)) for _ in range(4)]
+        for looker in lookers:
+            looker.start()
+        for looker in lookers:
+            looker.join()
+
+    assert [False] * 400 == verdicts
+
+
+@pytest.mark.usefixtures("restless")
 def test_nobody_is_taken_for_dead_while_it_begins(path: Path) -> None:
     """Those who clean up at the same moment never remove the file of an owner that is just beginning."""
     over = threading.Event()

@@ -73,7 +73,8 @@ async def test_a_file_of_version_1(path: Path, connection: sqlite3.Connection, n
     """A file that was made by the first version is opened, and its jobs are found."""
     migrate(connection, MIGRATIONS[:1])
     connection.execute(
-        "INSERT INTO jobs (job_id, state, provider, adapter, base_url, model, task_id, durable, fingerprint, created_at)"
+        "INSERT INTO jobs"
+        " (job_id, state, provider, adapter, base_url, model, task_id, durable, fingerprint, created_at)"
         " VALUES ('1', 'ACCEPTED', 'main', 'fifth', 'https://fifth.example/api', 'fifth-t2v', 'abc', 1, 'f00d',"
         " '2026-11-21T12:00:00.000000+00:00')"
     )

@@ -67,6 +67,16 @@ async def test_what_is_needed_is_there(path: Path, open_file: OpenFile, new_job:
     assert [PROMPT, BODY, HOOK] == await on_disk(path, PROMPT, BODY, HOOK)
 
 
+async def test_closing_erases_what_is_past_its_time(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
+    """Who closes leaves no prompts in the log, even where others keep the file open."""
+    store, _ = await open_file(), await open_file()
+    job = await store.add(secret_job(new_job))
+    await store.change(evolve(job, state=JobState.CLOSED))
+    await store.aclose()
+
+    assert [] == await on_disk(path, PROMPT, BODY, HOOK)
+
+
 async def test_what_was_sent_is_erased_when_the_outcome_is_known(
     path: Path, open_file: OpenFile, new_job: NewJob
 ) -> None:

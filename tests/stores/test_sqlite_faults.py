@@ -1,8 +1,8 @@
 """What a store says of a file that it cannot use, and that it leaves it alone."""
 
-from __future__ import annotations
-
 # ruff: noqa: ASYNC240 - the files of a test are small
+
+from __future__ import annotations
 
 import asyncio
 import os
@@ -121,6 +121,15 @@ async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     assert not path.parent.exists()
 
 
+async def test_a_name_that_is_too_long(tmp_path: Path) -> None:
+    """What the system refuses is said with its own reason."""
+    path = tmp_path / ("j" * 300)
+    with pytest.raises(StoreError) as caught:
+        await SQLiteStore(path).open()
+
+    assert str(path) in str(caught.value)
+
+
 def test_a_store_in_memory_is_another(path: Path) -> None:
     """SQLite's name for a database in memory is no file name here."""
     with pytest.raises(ValueError, match="MemoryStore"):
@@ -157,6 +166,14 @@ async def test_a_locked_file_when_opening(path: Path, open_file: OpenFile) -> No
             await SQLiteStore(path, busy_timeout=0.05).open()
 
     assert str(path) in str(caught.value)
+
+
+async def test_a_file_that_another_does_not_finish_making(path: Path) -> None:
+    """Who waits for another process to create the file does not wait for ever."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match=r"locked.*SQLITE_BUSY"):
+            await SQLiteStore(path, busy_timeout=0.05).open()
 
 
 async def test_a_locked_file_when_writing(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
@@ -259,6 +276,25 @@ async def test_a_file_that_cannot_be_written(unprivileged: Path, of_file: int, o
         await store.open()
 
     assert str(path) in str(caught.value)
+
+
+@posix
+async def test_a_folder_without_room_for_an_owner(unprivileged: Path) -> None:
+    """Where the database can be used, but not its folder, it is refused by name, and nothing of it stays open."""
+    path = unprivileged / "jobs.sqlite"
+    store = SQLiteStore(path)
+    await store.open()
+    await store.aclose()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("SELECT * FROM jobs").fetchall()
+        unprivileged.chmod(0o500)
+        with pytest.raises(StoreError, match=r"folder cannot be used \(Permission denied\)") as caught:
+            await store.open()
+        unprivileged.chmod(0o700)
+
+    assert str(path) in str(caught.value)
+    # The last to close a database takes its log away.
+    assert ["jobs.sqlite"] == [entry.name for entry in unprivileged.iterdir()]
 
 
 @posix
