@@ -22,13 +22,15 @@ PYTHON = "3.11"
 def _installed(version: str) -> bool:
     # A version manager's shim may be there for an interpreter that is not.
     program = shutil.which(f"python{version}")
-    return program is not None and subprocess.run([program, "--version"], capture_output=True, check=False).returncode == 0
+    if program is None:
+        return False
+    return subprocess.run([program, "--version"], capture_output=True, check=False).returncode == 0  # noqa: S603
 
 
 PYTHONS = [version for version in nox.project.python_versions(PROJECT) if _installed(version)]
 
 
-def _group(name: str) -> list[str]:
+def _group(name: str) -> tuple[str, ...]:
     return nox.project.dependency_groups(PROJECT, name)
 
 
@@ -81,6 +83,13 @@ def docs(session: nox.Session) -> None:
     """Build the documentation; a warning is an error."""
     session.install(_extras("cli", "emulator"), *_group("docs"))
     session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", *session.posargs)
+
+
+@nox.session(python=PYTHON, default=False)
+def benchmarks(session: nox.Session) -> None:
+    """Measure against a floor in the same run. The figures are printed; nothing is asserted on a noisy machine."""
+    session.install(".")
+    session.run("python", "benchmarks/status_query.py")
 
 
 @nox.session(python=PYTHON)

@@ -1,0 +1,261 @@
+"""The tables in the documentation say what the code says."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+from attrs import fields
+
+import happyhorse_async as hh
+from happyhorse_async import errors
+from happyhorse_async.cli.commands import make_app
+from happyhorse_async.cli.exit_codes import ExitCode
+from happyhorse_async.cli.output import Output
+from happyhorse_async.registry import ADAPTERS, find_adapter, find_dialect
+from happyhorse_async.settings import StoreSettings, model
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+# Others may be installed beside our own.
+_PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+_ADAPTERS = [find_adapter(name) for name in sorted(_PROJECT["entry-points"][ADAPTERS])]
+_NONE = "\N{EN DASH}"
+_MODES = {
+    hh.Mode.T2V: "text to video",
+    hh.Mode.I2V: "image to video",
+    hh.Mode.R2V: "reference to video",
+    hh.Mode.EDIT: "video edit",
+}
+
+
+def _versions(offers: Iterable[hh.Offer]) -> str:
+    return ", ".join(sorted({offer.version for offer in offers})) or _NONE
+
+
+def _of(adapter: hh.Adapter, mode: hh.Mode) -> list[hh.Offer]:
+    return [offer for offer in adapter.capabilities.offers if offer.mode is mode]
+
+
+def _yes(able: bool) -> str:
+    return "yes" if able else _NONE
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _readme_table() -> str:
+    head = ("adapter", *hh.Mode, "list", "cancel", "callback URL", "key from")
+    rows = [
+        (
+            f"[`{adapter.name}`](docs/providers/{adapter.name}.md)",
+            *(_versions(_of(adapter, mode)) for mode in hh.Mode),
+            *(_yes(able) for able in (adapter.capabilities.lists, adapter.capabilities.cancels)),
+            _yes(adapter.capabilities.callbacks),
+            f"`{adapter.api_key_env}`",
+        )
+        for adapter in _ADAPTERS
+    ]
+    return "\n".join(_row(*cells) for cells in (head, ["---"] * len(head), *rows))
+
+
+def _by_version(adapter: hh.Adapter, what: Callable[[hh.Offer], Iterable[str]]) -> str:
+    """List all values, each with the versions that have it unless all versions do."""
+    offers = [offer for offer in adapter.capabilities.offers if tuple(what(offer))]
+    everywhere = {offer.version for offer in offers}
+    values = dict.fromkeys(value for offer in offers for value in what(offer))
+    shown: list[str] = []
+    for value in values:
+        having = {offer.version for offer in offers if value in what(offer)}
+        shown.append(value if having == everywhere else f"{value} ({', '.join(sorted(having))})")
+    return ", ".join(shown) or _NONE
+
+
+def _span(values: range) -> str:
+    return f"{values[0]} to {values[-1]}" if len(values) > 1 else str(values[0])
+
+
+def _images(adapter: hh.Adapter, mode: hh.Mode) -> str:
+    return next((_span(offer.images) for offer in _of(adapter, mode)), _NONE)
+
+
+def _option(adapter: hh.Adapter, has: Callable[[hh.Offer], bool]) -> str:
+    offers = adapter.capabilities.offers
+    having = [offer for offer in offers if has(offer)]
+    versions = _versions(having)
+    return "yes" if versions == _versions(offers) else versions if not having else f"{versions} only"
+
+
+def _forms(adapter: hh.Adapter, forms: Callable[[hh.Offer], Iterable[hh.MediaForm]]) -> str:
+    found = {form for offer in adapter.capabilities.offers if offer.mode is not hh.Mode.T2V for form in forms(offer)}
+    return ", ".join(form.value for form in hh.MediaForm if form in found)
+
+
+def _interval(adapter: hh.Adapter) -> str:
+    first, last = adapter.poll.interval or 0, adapter.poll.max_interval
+    return f"{first:g} s" if last is None else f"{first:g} s, growing to {last:g} s"
+
+
+_FACTS: dict[str, Callable[[hh.Adapter], str]] = {
+    "resolutions": lambda adapter: _by_version(adapter, lambda offer: offer.resolutions),
+    "ratios": lambda adapter: _by_version(adapter, lambda offer: offer.ratios),
+    "seconds": lambda adapter: _span(adapter.capabilities.offers[0].durations),
+    "`seed`": lambda adapter: _option(adapter, lambda offer: offer.seed),
+    "`watermark`": lambda adapter: _option(adapter, lambda offer: offer.watermark),
+    "`audio` of an edit": lambda adapter: _yes(any(offer.audio for offer in adapter.capabilities.offers)),
+    "reference images": lambda adapter: _images(adapter, hh.Mode.R2V),
+    "images beside an edit": lambda adapter: _images(adapter, hh.Mode.EDIT),
+    "an image is given as": lambda adapter: _forms(adapter, lambda offer: offer.image_forms),
+    "list": lambda adapter: _yes(adapter.capabilities.lists),
+    "cancel": lambda adapter: _yes(adapter.capabilities.cancels),
+    "callback URL": lambda adapter: _yes(adapter.capabilities.callbacks),
+    "idempotency key": lambda adapter: _yes(adapter.capabilities.idempotent),
+    "looks every": _interval,
+    "queries per second": lambda adapter: f"{adapter.limits.queries_per_second:g}",
+    "submits per second": lambda adapter: f"{adapter.limits.submits_per_second:g}",
+    "looks for up to": lambda adapter: f"{adapter.lifetime / 3600:g} h",
+    "regions": lambda adapter: ", ".join(adapter.regions) or _NONE,
+    "options": lambda adapter: ", ".join(f"`{name}`" for name in sorted(adapter.option_names)) or _NONE,
+    "key from": lambda adapter: f"`{adapter.api_key_env}`",
+}
+
+
+def _matrix() -> str:
+    head = ("", *(f"[`{adapter.name}`]({adapter.name}.md)" for adapter in _ADAPTERS))
+    modes = [(name, *(_versions(_of(adapter, mode)) for adapter in _ADAPTERS)) for mode, name in _MODES.items()]
+    facts = [(fact, *(find(adapter) for adapter in _ADAPTERS)) for fact, find in _FACTS.items()]
+    return "\n".join(_row(*cells) for cells in (head, ["---"] * len(head), *modes, *facts))
+
+
+def _offer_table(adapter: hh.Adapter) -> str:
+    head = ("mode", "version", "model")
+    rows = [(offer.mode, offer.version, f"`{offer.model}`") for offer in adapter.capabilities.offers]
+    return "\n".join(_row(*cells) for cells in (head, ["---"] * 3, *rows))
+
+
+def test_the_table_of_the_readme_is_true() -> None:
+    """Modes, versions and operations of every adapter stand in the README as its capabilities have them."""
+    table = (ROOT / "README.md").read_text("utf-8").partition("<!-- providers -->\n")[2]
+
+    assert _readme_table() == table[: len(_readme_table())]
+
+
+def test_the_matrix_of_the_providers_is_true() -> None:
+    """What each provider can do stands in the matrix as its adapter has it."""
+    table = (DOCS / "providers" / "index.md").read_text("utf-8").partition("<!-- matrix -->\n")[2]
+
+    assert _matrix() == table[: len(_matrix())]
+
+
+@pytest.mark.parametrize("adapter", _ADAPTERS, ids=lambda adapter: adapter.name)
+def test_the_page_of_a_provider_names_its_models(adapter: hh.Adapter) -> None:
+    """Each provider has a page with its models, its address and its documentation."""
+    page = (DOCS / "providers" / f"{adapter.name}.md").read_text("utf-8")
+
+    assert _offer_table(adapter) in page
+    assert adapter.default_base_url in page
+    assert adapter.documentation in page
+    assert f"`{adapter.api_key_env}`" in page
+    for option in adapter.option_names:
+        assert f"`{option}`" in page
+    for region in adapter.regions:
+        assert f"`{region}`" in page
+
+
+@pytest.mark.parametrize("adapter", _ADAPTERS, ids=lambda adapter: adapter.name)
+def test_the_page_of_a_provider_shows_what_is_sent(adapter: hh.Adapter) -> None:
+    """For each mode, a page has the JSON body that the adapter writes for the request printed before it."""
+    page = (DOCS / "providers" / f"{adapter.name}.md").read_text("utf-8")
+
+    assert len({offer.mode for offer in adapter.capabilities.offers}) == page.count("print_body(client.plan(")
+
+
+def _first_cells(page: str) -> set[str]:
+    rows = re.findall(r"^\| (.*?) \|", (DOCS / page).read_text("utf-8"), re.MULTILINE)
+    return {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+
+
+def test_every_error_is_explained() -> None:
+    """Each class of the tree has a row, or a sentence of its own."""
+    page = (DOCS / "errors.md").read_text("utf-8")
+    explained = _first_cells("errors.md") | {"HappyHorseError", "CallbackRejectedError"}
+
+    assert set(errors.__all__) == explained & set(errors.__all__)
+    assert all(page.count(name) > 1 for name in errors.__all__)
+
+
+def test_the_tree_of_errors_is_that_of_the_code() -> None:
+    """The tree on the page is the one in the module's docstring."""
+    drawn = (errors.__doc__ or "").partition("    HappyHorseError")[2].partition("\n\n")[0]
+    tree = "HappyHorseError" + drawn.replace("\n    ", "\n")
+
+    assert f"```text\n{tree}\n```" in (DOCS / "errors.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [("errors.md", hh.FailureReason), ("api.md", hh.TaskStatus), ("api.md", hh.Mode)],
+    ids=["reasons", "statuses", "modes"],
+)
+def test_every_word_is_explained(page: str, words: type[StrEnum]) -> None:
+    """Each member of a vocabulary has a row with its meaning, or is documented from the code."""
+    text = (DOCS / page).read_text("utf-8")
+
+    assert f"autoclass:: happyhorse_async.{words.__name__}" in text or set(words) <= _first_cells(page)
+
+
+def test_every_key_of_the_file_is_explained() -> None:
+    """The page on configuration has a row for every key that the file may hold."""
+    classes = (model._Section, StoreSettings, hh.PollSchedule, hh.Limits)
+    keys = {attribute.name for cls in classes for attribute in fields(cls) if attribute.init}
+    tables = {f"`{attribute.name}`" if attribute.name == "default" else f"[{attribute.name}"
+              for attribute in fields(model._File)}  # fmt: skip
+    text = (DOCS / "configuration.md").read_text("utf-8")
+
+    assert set() == keys - _first_cells("configuration.md")
+    assert all(table in text for table in tables)
+
+
+def test_every_command_is_explained() -> None:
+    """The page on the command line has a heading for every command."""
+    app = make_app(Output(as_json=False))
+    commands = {name for name in app if not name.startswith("-")}
+    headings = set(re.findall(r"^### (\S+)$", (DOCS / "cli.md").read_text("utf-8"), re.MULTILINE))
+
+    assert commands == headings
+
+
+def test_every_exit_code_is_explained() -> None:
+    """The page on the command line has a row for every exit code."""
+    assert {str(code.value) for code in ExitCode} <= _first_cells("cli.md")
+
+
+def test_the_emulator_is_explained() -> None:
+    """The page on the emulator has a row for every argument and every figure of a scenario."""
+    names = {attribute.name for cls in (hh.Scenario, hh.Course) for attribute in fields(cls)}
+    arguments = set(hh.Emulator.__init__.__annotations__) - {"return"}
+
+    assert set() == (names | arguments) - _first_cells("emulator.md")
+
+
+def test_the_quotas_of_the_emulator_are_those_of_the_providers() -> None:
+    """The page on the emulator names every provider whose published limits the emulator can keep."""
+    page = (DOCS / "emulator.md").read_text("utf-8")
+    names = {adapter.name for adapter in _ADAPTERS}
+    limited = {name for name in names if find_dialect(name).quotas.rates}
+
+    assert limited == {name for name in names if f"| `{name}` | " in page.partition("## Quotas")[2]}
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    """Each name that the package exports is documented from the code."""
+    page = (DOCS / "api.md").read_text("utf-8")
+    documented = set(re.findall(r"auto\w+:: happyhorse_async\.(\w+)$", page, re.MULTILINE))
+
+    assert set(hh.__all__) == documented
