@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .adapter import Account, Adapter, PageRequest, Submission, TaskPage
 from .batch import Batch, Outcome
 from .capabilities import Capabilities, MediaForm, Offer
-from .client import Client, Plan
+from .client import Client
 from .emulator import Course, Emulator, Scenario
 from .errors import (
     AuthenticationError,
@@ -45,6 +45,7 @@ from .handle import TaskHandle
 from .job import Job, JobState, PendingJob, Place
 from .listing import TaskList
 from .messages import HttpRequest, HttpResponse
+from .planning import Plan
 from .request import ImageToVideo, Media, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from .stores import MemoryStore, TaskStore
 from .task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video

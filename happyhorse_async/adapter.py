@@ -25,6 +25,13 @@ from .task import Task, TaskRef
 from .timing import Limits, PollSchedule
 
 
+def _named(_: object, __: object, name: str) -> None:
+    try:
+        TaskRef(name, "id")
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+
+
 def _freeze(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return dict(options or {})
 
@@ -33,7 +40,7 @@ def _freeze(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
 class Account:
     """Where requests go and in whose name: all that differs between two users of one adapter."""
 
-    provider: str
+    provider: str = field(validator=_named)
     """The name that goes into refs and errors: the configuration section's, or the adapter's."""
     api_key: str = field(repr=False)
     """The key. It goes into headers and nowhere else."""
@@ -45,6 +52,22 @@ class Account:
     def ref(self, task_id: str) -> TaskRef:
         """Name a task of this account."""
         return TaskRef(self.provider, task_id)
+
+    def own(self, ref: TaskRef | str) -> TaskRef:
+        """
+        Read the name of a task of this account.
+
+        :raises ConfigurationError: it is no ref, or that of another provider's task.
+        """
+        try:
+            found = ref if isinstance(ref, TaskRef) else TaskRef.parse(ref)
+        except ValueError as error:
+            raise ConfigurationError(str(error), provider=self.provider) from None
+        if found.provider != self.provider:
+            raise ConfigurationError(
+                f"the task {found} belongs to {found.provider!r}, and this client talks to {self.provider!r}", ref=found
+            )
+        return found
 
 
 @frozen(kw_only=True)

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import re
 from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
-from uuid import uuid4
 
-from attrs import evolve, frozen
+from attrs import evolve
 
-from .adapter import Adapter, PageRequest, Submission, TaskPage
+from .adapter import Adapter, PageRequest, TaskPage
 from .batch import Batch
-from .download import Progress, UrlRefusedError, download
+from .download import Downloads, Progress, Saving, Savings
 from .engine import Engine
-from .errors import ConfigurationError, DownloadError, HappyHorseError, UnsupportedFeatureError
+from .errors import HappyHorseError
 from .exchange import Exchange
 from .handle import TaskHandle
 from .job import PendingJob
 from .listing import TaskList
-from .messages import HttpRequest
 from .pacing import Budget
-from .registry import find_adapter, providers_that_can
+from .planning import Plan, Planner, new_job_id
+from .registry import find_adapter
 from .request import VideoRequest
 from .settings import KeySource, Settings, check_api_key, check_url
 from .stores import MemoryStore, TaskStore
-from .task import Task, TaskRef, TaskStatus
+from .task import Task, TaskRef
 from .timing import Limits, PollSchedule
 from .watch import Watch
 
@@ -40,21 +37,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _BATCH_LIMIT = 1000
-_UNSAFE_IN_A_FILE_NAME = re.compile(r"[^A-Za-z0-9._-]+")
-
-
-@frozen(kw_only=True)
-class Plan:
-    """What a submit would do, found out without the network."""
-
-    provider: str
-    """The configuration section's or adapter's name."""
-    model: str
-    """The provider's model id."""
-    messages: tuple[HttpRequest, ...]
-    """What would be sent, in order. Their repr hides credentials; their `headers` do not."""
-    warnings: tuple[str, ...] = ()
-    """What may surprise: a costly default, a prompt that will be cut."""
 
 
 class Client:
@@ -74,6 +56,8 @@ class Client:
         one budget.
     :param connector: an aiohttp connector to use, and to leave open at the end.
     :param proxy: the URL of an HTTP proxy. Those of the environment are not looked at.
+    :param private_downloads: whether a video may be fetched from an address that is not on the public internet. By
+        default only where the API itself is at one, as an emulator is.
     :raises ConfigurationError: no such adapter, region or option; no key, or one that no header can carry.
     """
 
@@ -90,22 +74,25 @@ class Client:
         limits: Limits | None = None,
         connector: aiohttp.BaseConnector | None = None,
         proxy: str | None = None,
+        private_downloads: bool = False,
     ) -> None:
-        self._adapter = adapter = provider if isinstance(provider, Adapter) else find_adapter(provider)
-        self._account = adapter.account(
+        adapter = provider if isinstance(provider, Adapter) else find_adapter(provider)
+        account = adapter.account(
             provider=adapter.name,
             api_key=_api_key(adapter, api_key),
             base_url=None if base_url is None else check_url(base_url, where="base_url"),
             region=region,
             options=options,
         )
+        self._planner = Planner(adapter=adapter, account=account)
         self._store = store or MemoryStore()
         self._poll = poll
         self._limits = limits
         self._connector = connector
         self._proxy = proxy
-        self._callback_url: str | None = None
+        self._private_downloads = private_downloads
         self._engine: Engine | None = None
+        self._savings = Savings()
 
     @classmethod
     def from_config(
@@ -131,18 +118,18 @@ class Client:
             base_url=chosen.base_url,
             region=chosen.region,
             options=chosen.options,
-            store=store or None,
+            store=configured_store(settings) if store is None else store,
             poll=settings.poll,
             limits=settings.limits,
         )
-        client._account = evolve(client._account, provider=chosen.name)
-        client._callback_url = chosen.callback_url
+        account = evolve(client._planner.account, provider=chosen.name)
+        client._planner = evolve(client._planner, account=account, callback_url=chosen.callback_url)
         return client
 
     @property
     def provider(self) -> str:
         """The name that the refs of this client's tasks begin with."""
-        return self._account.provider
+        return self._planner.account.provider
 
     async def __aenter__(self) -> Self:
         from .transports.aiohttp import AiohttpTransport  # noqa: PLC0415 - importing aiohttp takes longer than the rest
@@ -150,8 +137,9 @@ class Client:
         if self._engine is not None:
             raise RuntimeError("the client is already open")
         transport = AiohttpTransport(connector=self._connector, proxy=self._proxy)
-        budget = Budget.of(self._limits, self._adapter.limits, self._adapter.name)
-        exchange = Exchange(self._adapter, self._account, transport, budget)
+        adapter, account = self._planner.adapter, self._planner.account
+        budget = Budget.of(self._limits, adapter.limits, adapter.name)
+        exchange = Exchange(adapter, account, transport, budget)
         self._engine = await Engine.start(exchange, self._store, self._poll)
         return self
 
@@ -164,14 +152,22 @@ class Client:
         """
         Close the client. Tasks go on at the provider; whoever still waits for one is told its ref.
 
-        A paid request on its way gets up to half a minute to be answered.
+        A paid request on its way gets up to half a minute to be answered, and a video that is being saved a minute.
         """
-        opened, self._engine = self._engine, None
-        if opened is not None:
-            await opened.aclose()
+        try:
+            await self._savings.aclose()
+        finally:
+            opened, self._engine = self._engine, None
+            if opened is not None:
+                await opened.aclose()
 
     async def submit(
-        self, request: VideoRequest, *, key: str | None = None, callback_url: str | None = None
+        self,
+        request: VideoRequest,
+        *,
+        key: str | None = None,
+        callback_url: str | None = None,
+        save_to: str | PathLike[str] | None = None,
     ) -> TaskHandle:
         """
         Ask for a video, and return as soon as the provider has taken the task.
@@ -182,6 +178,9 @@ class Client:
         :param key: your own name for the job. The same key and request give the same task, also from another process
             or after a restart, as long as the store remembers it.
         :param callback_url: called by the provider at the end, where it can; by default from the configuration.
+        :param save_to: a file or a folder, where the video is saved in the background as soon as it is there. What goes
+            wrong is logged with the path, and tried again for as long as the video can be fetched. Closing the client
+            gives up what it has not begun to save.
         :raises UnsupportedFeatureError: the provider cannot express the request. Nothing was sent.
         :raises InvalidRequestError: a value is out of range (nothing was sent), or the provider refused the request.
         :raises SubmitOutcomeUnknownError: the request left and no readable answer came.
@@ -191,13 +190,20 @@ class Client:
         try:
             await watch.accepted()
         except asyncio.CancelledError:
-            if not watch.awaited:
-                self.withdraw(watch)
+            # What was enqueued under the same key is promised, whoever else has asked for it.
+            promised = watch.awaited or (watch.job is not None and watch.job.durable)
+            if promised or not self.withdraw(watch):
+                self._save_later(watch, save_to)
             raise
-        return TaskHandle(self, watch)
+        return self._save_later(watch, save_to)
 
     async def enqueue(
-        self, request: VideoRequest, *, key: str | None = None, callback_url: str | None = None
+        self,
+        request: VideoRequest,
+        *,
+        key: str | None = None,
+        callback_url: str | None = None,
+        save_to: str | PathLike[str] | None = None,
     ) -> TaskHandle:
         """
         Write down that a video is wanted, and return at once; it is asked for when the limits allow.
@@ -206,30 +212,48 @@ class Client:
         certain that the provider did not take it, it is tried again.
 
         :param key: see `submit`.
+        :param save_to: see `submit`. It does not outlive this process: give it again, with the same key.
         :raises UnsupportedFeatureError: the provider cannot express the request.
         :raises InvalidRequestError: a value is out of range, or the key stands for another request.
         :raises StoreError: it cannot be written down.
         """
-        return TaskHandle(self, await self._take_in(request, key=key, callback_url=callback_url, durable=True))
+        watch = await self._take_in(request, key=key, callback_url=callback_url, durable=True)
+        return self._save_later(watch, save_to)
 
     async def _take_in(
         self, request: VideoRequest, *, key: str | None, callback_url: str | None, durable: bool
     ) -> Watch:
         opened = self._opened()
-        submission = self._submission(request, callback_url)
-        message = self._adapter.encode_submit(submission, self._account)
-        return await opened.jobs.take_in(submission, message, key=key, durable=durable)
+        submission = self._planner.submission(request, callback_url)
+        return await opened.jobs.take_in(submission, self._planner.message(submission), key=key, durable=durable)
 
-    async def generate(self, request: VideoRequest, *, timeout: float | None = None, key: str | None = None) -> Task:
+    def _save_later(self, watch: Watch, save_to: str | PathLike[str] | None) -> TaskHandle:
+        handle = TaskHandle(self, watch)
+        if save_to is not None and self._engine is not None:
+            path, record = Path(save_to).absolute(), self._engine.jobs.saved
+            self._savings.begin(Saving(watch=watch, path=path, wait=handle.wait, download=self.download, record=record))
+        return handle
+
+    async def generate(
+        self,
+        request: VideoRequest,
+        *,
+        timeout: float | None = None,
+        key: str | None = None,
+        save_to: str | PathLike[str] | None = None,
+    ) -> Task:
         """
         Ask for a video and wait for it.
 
         :param timeout: seconds to wait after the provider has taken the task.
         :param key: see `submit`.
+        :param save_to: see `submit`. The call returns when the video is there, or could not be saved at once.
         :raises HappyHorseError: see `submit` and `TaskHandle.wait`.
         """
-        handle = await self.submit(request, key=key)
-        return await handle.wait(timeout)
+        handle = await self.submit(request, key=key, save_to=save_to)
+        task = await handle.wait(timeout)
+        await self._savings.tried(handle.job_id)
+        return task
 
     def generate_many(
         self, requests: Iterable[VideoRequest] | AsyncIterable[VideoRequest], *, limit: int | None = None
@@ -251,13 +275,7 @@ class Client:
         :raises UnsupportedFeatureError: the provider cannot express the request.
         :raises InvalidRequestError: a value is out of range.
         """
-        submission = self._submission(request, callback_url)
-        return Plan(
-            provider=self.provider,
-            model=submission.offer.model,
-            messages=(self._adapter.encode_submit(submission, self._account),),
-            warnings=self._adapter.warnings(submission, self._account),
-        )
+        return self._planner.plan(request, callback_url)
 
     async def fetch(self, ref: TaskRef | str) -> Task:
         """
@@ -266,7 +284,7 @@ class Client:
         :raises TaskNotFoundError: the provider never knew it, or has forgotten it.
         :raises HappyHorseError: the look failed, which says nothing of the task.
         """
-        opened, ref = self._opened(), self._own(ref)
+        opened, ref = self._opened(), self._planner.account.own(ref)
         async with _about(ref), opened.exchange.query_turn():
             task = await opened.exchange.fetch(ref)
         opened.poller.observe(task)
@@ -278,7 +296,7 @@ class Client:
 
         :raises ConfigurationError: the ref names another provider.
         """
-        return TaskHandle(self, self._opened().poller.known(self._own(ref), _new_job_id()))
+        return TaskHandle(self, self._opened().poller.known(self._planner.account.own(ref), new_job_id()))
 
     async def cancel(self, ref: TaskRef | str) -> Task:
         """
@@ -286,7 +304,7 @@ class Client:
 
         :raises UnsupportedFeatureError: the provider cannot cancel. Nothing was sent.
         """
-        opened, ref = self._opened(), self._own(ref)
+        opened, ref = self._opened(), self._planner.account.own(ref)
         async with _about(ref), opened.exchange.query_turn():
             await opened.exchange.cancel(ref)
         return await self.fetch(ref)
@@ -314,19 +332,12 @@ class Client:
 
         :param path: the file, or a folder, where it is named after the task.
         :param progress: called with the bytes received and the bytes expected (`None` where unknown).
-        :raises DownloadError: no video, a URL that stays refused, a body that is short or no video, a full disk.
+        :raises DownloadError: no video, no answer, a URL that stays refused, a body that is no whole video, or a disk
+            that refuses it. The task stays as it is, and can be downloaded again.
         """
         opened = self._opened()
-        target = Path(path)
-        if await asyncio.to_thread(os.path.isdir, target):  # Path.is_dir raises where no such file can be
-            target = target / f"{_UNSAFE_IN_A_FILE_NAME.sub('_', task.id)[:100]}.mp4"
-        async with _about(task.ref), opened.exchange.budget.downloads:
-            try:
-                return await download(opened.exchange.transport, _url(task), target, progress=progress)
-            except UrlRefusedError:
-                # A signed URL may have outlived its signature while its video has not.
-                fresh = await self.fetch(task.ref)
-                return await download(opened.exchange.transport, _url(fresh), target, progress=progress)
+        downloads = Downloads(exchange=opened.exchange, fetch=self.fetch, private=self._private_downloads)
+        return await downloads.bring(task, Path(path), progress=progress)
 
     async def pending(self) -> list[PendingJob]:
         """List the jobs of this provider that are not at their end, those of other processes included."""
@@ -360,7 +371,7 @@ class Client:
             await jobs.write_off(job_id)
             return None
         is_ref = isinstance(adopt, TaskRef) or adopt.startswith(f"{self.provider}:")
-        ref = self._own(adopt) if is_ref else self._account.ref(str(adopt))
+        ref = self._planner.account.own(adopt) if is_ref else self._planner.account.ref(str(adopt))
         return TaskHandle(self, await jobs.adopt(job_id, ref))
 
     async def attend(self, watch: Watch) -> None:
@@ -393,43 +404,20 @@ class Client:
             raise RuntimeError("the client was opened in another event loop; each loop needs a client of its own")
         return self._engine
 
-    def _own(self, ref: TaskRef | str) -> TaskRef:
-        if not isinstance(ref, TaskRef):
-            try:
-                ref = TaskRef.parse(ref)
-            except ValueError as error:
-                raise ConfigurationError(str(error), provider=self.provider) from None
-        if ref.provider != self.provider:
-            raise ConfigurationError(
-                f"the task {ref} belongs to the provider {ref.provider!r}, and this client talks to {self.provider!r}",
-                ref=ref,
-            )
-        return ref
 
-    def _submission(self, request: VideoRequest, callback_url: str | None) -> Submission:
-        callback_url = callback_url or self._callback_url
-        try:
-            offer = self._adapter.check(request, provider=self.provider, callback_url=callback_url)
-        except UnsupportedFeatureError as error:
-            error.alternatives = providers_that_can(request, callback_url)
-            raise
-        return Submission(request=request, offer=offer, job_id=_new_job_id(), callback_url=callback_url)
+def configured_store(settings: Settings) -> TaskStore | None:
+    """Make the store that *settings* name, if they name one."""
+    if settings.store is None:
+        return None
+    from .stores.sqlite import SQLiteStore  # noqa: PLC0415 - only a program with a journal on disk needs SQLite
 
-
-def _new_job_id() -> str:
-    return f"hh-{uuid4().hex}"
+    return SQLiteStore(settings.store.path, **settings.store.options)
 
 
 def _api_key(adapter: Adapter, api_key: str | None) -> str:
     if api_key is not None:
         return check_api_key(api_key, where="api_key")
     return KeySource(where=adapter.name, variable=adapter.api_key_env).read()
-
-
-def _url(task: Task) -> str:
-    if task.status is not TaskStatus.SUCCEEDED or task.video_url is None:
-        raise DownloadError(f"there is no video to download: the task is {task.status}", ref=task.ref)
-    return task.video_url
 
 
 @asynccontextmanager

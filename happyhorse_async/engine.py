@@ -53,5 +53,5 @@ class Engine:
             closing.push_async_callback(self._journal.aclose)
             closing.push_async_callback(self.background.aclose)
             closing.push_async_callback(self.poller.aclose)
-            closing.push_async_callback(self.jobs.aclose)
             closing.push_async_callback(self.submitter.aclose)
+            closing.push_async_callback(self.jobs.aclose)

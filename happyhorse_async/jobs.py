@@ -9,36 +9,47 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from .adapter import PageRequest, Submission
 from .background import Background
 from .errors import (
     HappyHorseError,
     InvalidRequestError,
+    InvalidResponseError,
     StoreError,
     SubmitOutcomeUnknownError,
+    WaitTimeoutError,
 )
 from .exchange import Exchange
 from .job import Job, JobState, PendingJob
-from .journal import Journal
+from .journal import NOBODY, Journal, Written
 from .messages import HttpRequest
 from .poller import Poller
 from .recording import fingerprint, from_data, to_data
 from .submitter import Submitter
-from .task import Task, TaskRef
+from .task import Task, TaskRef, TaskStatus
 from .watch import Watch
 
 _log = logging.getLogger("happyhorse_async")
 
 _FOLLOW_INTERVAL = 0.25
-# Providers keep idempotency keys for about a day. Close to its end it is safer not to rely on one.
-_KEY_LIFETIME = timedelta(hours=23)
+_CLOSING_GRACE = 5.0
 # A provider's clock and ours may differ, and a request may have waited on the way.
 _BEFORE, _AFTER = timedelta(minutes=2), timedelta(minutes=3)
 _SEARCHED_PAGES = 5
+
+
+@frozen
+class _Wish:
+    """A job that somebody here wants, and that was not written down since its key had another."""
+
+    job: Job
+    message: HttpRequest
 
 
 class Jobs:
@@ -49,7 +60,9 @@ class Jobs:
         self._poller = poller
         self._submitter = submitter
         self._journal = journal
+        self._intakes = Background()
         self._followers = Background()
+        self._closing = False
 
     async def open(self) -> None:
         """
@@ -61,41 +74,80 @@ class Jobs:
         :raises StoreError: the store cannot be used.
         """
         await self._journal.open()
-        for job in await self._journal.store.unfinished(self._journal.place.provider):
-            if job.place == self._journal.place and await self._is_orphan(job):
-                await self._inherit(job)
+        place = self._journal.place
+        jobs = [job for job in await self._journal.store.unfinished(place.provider) if job.place == place]
+        alive = {owner: await self._is_alive(owner) for owner in {job.owner: None for job in jobs if _is_unsent(job)}}
+        orphans = [job for job in jobs if _is_unsent(job) and not alive[job.owner]]
+        # All at once, so that a store may write them with one flush. They are sent in the order in which they are here.
+        outcomes = await asyncio.gather(*(self._inherit(job) for job in orphans), return_exceptions=True)
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
 
     async def attend(self, watch: Watch) -> None:
         """
-        See to it that the task of *watch* is looked at.
+        See to it that the task of *watch* is looked at, unless the store knows its end.
 
         :raises ConfigurationError: the store knows that it was submitted elsewhere.
         """
-        if watch.job is None and watch.ref is not None:
-            watch.job = await self._journal.take_up(watch.ref)
-            watch.job_id = watch.job.job_id if watch.job else watch.job_id
+        await self._journal.take_up(watch)
+        self._check_open(watch)
+        begun = watch.entry
         self._poller.ensure(watch)
+        if watch.job is not None and not begun and watch.entry:
+            self._grow_old(watch, watch.job)
+
+    def _grow_old(self, watch: Watch, job: Job) -> None:
+        """Let the lifetime of a task begin when it was submitted, and not when somebody looked at it again."""
+        age = (datetime.now(UTC) - (job.submitted_at or job.created_at)).total_seconds()
+        # Without an observation, the first one will say how old it is.
+        if watch.task is not None or age > self._exchange.adapter.lifetime:
+            watch.deadline -= age
+
+    def _check_open(self, watch: Watch) -> None:
+        # Whoever has asked the store before the client was closed must not set anything going after it.
+        if self._closing:
+            error = WaitTimeoutError("the client was closed while the job was going on", task=watch.task, ref=watch.ref)
+            raise error.about(job_id=watch.job_id)
 
     async def aclose(self) -> None:
-        """Stop following the jobs of other processes."""
-        await self._followers.aclose()
+        """Finish what is being taken in, and stop following the jobs of other processes."""
+        self._closing = True
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(self._followers.aclose)
+            closing.push_async_callback(self._intakes.aclose)
+            closing.push_async_callback(self._intakes.settle, _CLOSING_GRACE)
 
     async def take_in(self, submission: Submission, message: HttpRequest, *, key: str | None, durable: bool) -> Watch:
         """
         Write down a job and see to it that it is sent; or find the one that has *key* already.
+
+        Who cancels it has not asked for anything: what is being written down is taken back.
 
         :raises InvalidRequestError: *key* was used for another request.
         :raises SubmitOutcomeUnknownError: the outcome of the job with *key* is unknown.
         :raises StoreError: it cannot be written down. Nothing was sent.
         """
         job = self._new_job(submission, message, key=key, durable=durable)
-        found = await self._journal.store.add(job)
+        adding = self._intakes.spawn(self._journal.store.add(job))
+        try:
+            found = await asyncio.shield(adding)
+        except asyncio.CancelledError:
+            self._intakes.spawn(self._take_back(job, adding))
+            raise
         if found.job_id != job.job_id:
-            return await self._again(found, job)
-        watch = Watch(job_id=job.job_id)
-        watch.job = job
+            return await self._again(found, _Wish(job, message))
+        return self._send_new(job, message, Watch(job_id=job.job_id))
+
+    def _send_new(self, job: Job, message: HttpRequest, watch: Watch) -> Watch:
+        watch.job_id, watch.job = job.job_id, job
         self._submitter.send(job, message, watch)
         return watch
+
+    async def _take_back(self, job: Job, adding: asyncio.Task[Job]) -> None:
+        with suppress(StoreError):
+            if (await adding).job_id == job.job_id:
+                self._journal.refused(job, None, only_from=JobState.QUEUED)
 
     def _new_job(self, submission: Submission, message: HttpRequest, *, key: str | None, durable: bool) -> Job:
         request = to_data(submission.request)
@@ -113,17 +165,21 @@ class Jobs:
             owner=self._journal.store.owner,
         )
 
-    async def _again(self, job: Job, wanted: Job) -> Watch:
+    async def _again(self, job: Job, wish: _Wish) -> Watch:
         """Return the watch on the job that has the key already."""
-        if job.fingerprint != wanted.fingerprint or job.place != wanted.place:
-            raise InvalidRequestError(
-                f"the key {job.key!r} already stands for another request, at {job.place.provider}", job_id=job.job_id
-            ).about(ref=job.ref)
-        return await self.watch_job(job)
+        _check_same(job, wish.job)
+        mine = self._submitter.watch_of(job.job_id)
+        if mine is not None:
+            if wish.job.durable:
+                await self._submitter.promise(job.job_id)
+            return mine
+        if wish.job.durable and job.state is JobState.QUEUED:
+            await asyncio.shield(self._journal.promised(job)[1])
+        return await self._watch(job, wish)
 
-    async def watch_job(self, job: Job) -> Watch:
+    async def _watch(self, job: Job, wish: _Wish) -> Watch:
         """
-        Return the one watch on *job*, whoever sends it.
+        Return a watch on *job*, which nobody here sends.
 
         :raises SubmitOutcomeUnknownError: its outcome is unknown.
         """
@@ -131,79 +187,106 @@ class Jobs:
             raise _unknown(job)
         if job.ref is not None:
             watch = self._poller.known(job.ref, job.job_id)
-            watch.job = job
+            watch.job = watch.job or job
             return watch
-        mine = self._submitter.watch_of(job.job_id)
-        if mine is not None:
-            return mine
         watch = Watch(job_id=job.job_id)
         watch.job = job
-        if await self._is_orphan(job):
-            await self._take_over(job, watch)
-            return watch
-        self._followers.spawn(self._follow(watch))
+        if not await self._is_orphan(job) or not await self._take_over(job, watch):
+            self._check_open(watch)
+            self._followers.spawn(self._follow(watch, wish))
         return watch
 
-    async def _follow(self, watch: Watch) -> None:
-        """Wait until another process has settled a job, or has died over it."""
-        while watch.ref is None:
-            await asyncio.sleep(_FOLLOW_INTERVAL)
-            try:
-                job = await self._journal.store.get(watch.job_id)
-                if job is None or (job.state is JobState.CLOSED and job.ref is None):
-                    raise InvalidRequestError((job and job.failure) or "the job was withdrawn", job_id=watch.job_id)
-                if job.ref is not None and job.task is not None:
-                    watch.job = job
-                    self._poller.accepted(watch, job.task)
-                elif job.state is JobState.OUTCOME_UNKNOWN:
-                    raise _unknown(job)
-                elif await self._is_orphan(job):
-                    await self._take_over(job, watch)
+    async def _follow(self, watch: Watch, wish: _Wish) -> None:
+        """Wait until another process has settled a job, or see to it where that one did not."""
+        try:
+            while True:
+                if await self._is_settled(watch, wish):
                     return
-            except HappyHorseError as error:
-                watch.give_up(error)
-                return
+                await asyncio.sleep(_FOLLOW_INTERVAL)
+        except HappyHorseError as error:
+            watch.give_up(error)
+        except asyncio.CancelledError:
+            watch.give_up(WaitTimeoutError("the client was closed while another process saw to the job"))
+            raise
+
+    async def _is_settled(self, watch: Watch, wish: _Wish) -> bool:
+        job = await self._journal.store.get(watch.job_id)
+        if job is None or (job.state is JobState.CLOSED and job.ref is None):
+            if job is not None and job.failure is not None:
+                raise InvalidRequestError(job.failure, job_id=job.job_id)
+            return await self._wish_again(watch, wish)
+        if job.ref is not None:
+            watch.job = job
+            self._poller.accepted(watch, job.task or Task(ref=job.ref, status=TaskStatus.PENDING))
+            return True
+        if job.state is JobState.OUTCOME_UNKNOWN:
+            raise _unknown(job)
+        return await self._is_orphan(job) and await self._take_over(job, watch)
+
+    async def _wish_again(self, watch: Watch, wish: _Wish) -> bool:
+        """Ask anew for what another process took back: here it is still wanted. Return whether it is sent from here."""
+        found = await self._journal.store.add(wish.job)
+        _check_same(found, wish.job)
+        watch.job_id = found.job_id
+        if found.job_id != wish.job.job_id:
+            return False
+        self._send_new(wish.job, wish.message, watch)
+        return True
 
     async def _is_orphan(self, job: Job) -> bool:
-        if job.state not in (JobState.QUEUED, JobState.SUBMITTING):
-            return False
-        return job.owner is None or not await self._journal.store.is_alive(job.owner)
+        return _is_unsent(job) and not await self._is_alive(job.owner)
+
+    async def _is_alive(self, owner: str | None) -> bool:
+        return owner not in (None, NOBODY) and await self._journal.store.is_alive(owner or "")
 
     async def _inherit(self, job: Job) -> None:
         """See to a job whose process has died, and for which nobody waits in this one."""
-        watch = Watch(job_id=job.job_id)
-        watch.job = job
         if job.state is JobState.QUEUED and not job.durable:
             # Its caller was told nothing and is gone. It was not sent, and is not going to be.
-            await self._journal.refused(job, None)
+            await asyncio.shield(self._journal.refused(job, None, only_from=JobState.QUEUED)[1])
             return
         try:
-            await self._take_over(job, watch)
+            await self._take_over(job, Watch(job_id=job.job_id))
+        except StoreError:
+            raise
         except HappyHorseError as error:
             _log.warning("job %s of an earlier process: %s", job.job_id, error)
 
-    async def _take_over(self, job: Job, watch: Watch) -> None:
+    async def _take_over(self, job: Job, watch: Watch) -> bool:
         """
         Send a job whose process has died, if that cannot pay twice.
 
+        :return: whether it is this process that sends it.
         :raises SubmitOutcomeUnknownError: it may have been sent, and no key protects it.
+        :raises HappyHorseError: it cannot be sent any more.
         """
-        sent = job.state is JobState.SUBMITTING
-        if sent and not self._is_protected(job):
-            lost = await self._journal.unknown(job, StoreError("its process died before the answer came"))
-            raise _unknown(lost)
-        mine = evolve(job, owner=self._journal.store.owner)
-        if await self._journal.store.change(mine, only_from=job.state, only_owner=job.owner):
-            watch.job = mine
-            unsettled = StoreError("an earlier process died before the answer came") if sent else None
-            self._submitter.send(mine, self._message(mine), watch, unsettled=unsettled)
-        else:
-            self._followers.spawn(self._follow(watch))
+        if job.state is JobState.SUBMITTING and not self._submitter.is_protected(job):
+            return await self._give_up(job, InvalidResponseError("its process died before the answer came"))
+        try:
+            message = self._message(job)
+        except HappyHorseError as error:
+            return await self._give_up(job, error)
+        # Whoever is cancelled over it: what this process has made its own, it sends.
+        return await asyncio.shield(self._intakes.spawn(self._claim(job, message, watch)))
 
-    def _is_protected(self, job: Job) -> bool:
-        if not self._exchange.adapter.capabilities.idempotent or job.submitted_at is None:
+    async def _claim(self, job: Job, message: HttpRequest, watch: Watch) -> bool:
+        mine = evolve(job, owner=self._journal.store.owner)
+        if not await self._journal.store.change(mine, only_from=job.state, only_owner=job.owner):
             return False
-        return datetime.now(UTC) - job.submitted_at < _KEY_LIFETIME
+        watch.job = mine
+        sent = InvalidResponseError("an earlier process died before the answer came")
+        self._submitter.send(mine, message, watch, unsettled=sent if job.state is JobState.SUBMITTING else None)
+        return True
+
+    async def _give_up(self, job: Job, error: HappyHorseError) -> bool:
+        if job.state is JobState.SUBMITTING:
+            lost, written = self._journal.unknown(job, error)
+            error = _unknown(lost)
+        else:
+            _, written = self._journal.refused(job, error, only_from=job.state)
+        if not await asyncio.shield(written):
+            return False
+        raise error.about(job_id=job.job_id)
 
     def _message(self, job: Job) -> HttpRequest:
         """Write the request of *job* again. The bytes are those of the first time, whatever has changed since."""
@@ -212,6 +295,12 @@ class Jobs:
         offer = adapter.check(request, provider=account.provider, callback_url=job.callback_url)
         submission = Submission(request=request, offer=offer, job_id=job.job_id, callback_url=job.callback_url)
         return evolve(adapter.encode_submit(submission, account), body=job.body)
+
+    async def saved(self, watch: Watch, path: Path) -> None:
+        """Write down where the video of *watch* stands, if its job is in the journal."""
+        if watch.job is not None:
+            watch.job, written = self._journal.saved(watch.job, str(path))
+            await asyncio.shield(written)
 
     async def pending(self) -> list[PendingJob]:
         """List the jobs that are not at their end, the oldest first."""
@@ -231,9 +320,10 @@ class Jobs:
             raise InvalidRequestError(f"the task is that of job {other.job_id}", ref=ref, job_id=job_id)
         async with self._exchange.query_turn():
             task = await self._exchange.fetch(ref)
+        adopted = await _answered(self._journal.accepted(job, task, only_from=JobState.OUTCOME_UNKNOWN))
         watch = self._poller.known(ref, job_id)
-        watch.job_id = job_id
-        watch.job = await self._journal.accepted(job, task)
+        watch.job_id, watch.job = job_id, adopted
+        self._check_open(watch)
         self._poller.accepted(watch, task)
         return watch
 
@@ -243,7 +333,8 @@ class Jobs:
 
         :raises InvalidRequestError: there is no such job, or it is settled.
         """
-        await self._journal.refused(await self._open_question(job_id), None)
+        job = await self._open_question(job_id)
+        await _answered(self._journal.refused(job, None, only_from=JobState.OUTCOME_UNKNOWN))
 
     async def candidates(self, job_id: str) -> list[Task]:
         """
@@ -280,6 +371,25 @@ def _may_be(task: Task, job: Job, sent: datetime) -> bool:
     if task.model is not None and task.model != job.model:
         return False
     return task.created_at is not None and sent - _BEFORE <= task.created_at <= sent + _AFTER
+
+
+def _is_unsent(job: Job) -> bool:
+    """Tell whether a living process has to see to *job*, or else it is an orphan."""
+    return job.state in (JobState.QUEUED, JobState.SUBMITTING)
+
+
+def _check_same(job: Job, wanted: Job) -> None:
+    if job.fingerprint != wanted.fingerprint or job.place != wanted.place:
+        raise InvalidRequestError(
+            f"the key {job.key!r} already stands for another request, at {job.place.provider}", job_id=job.job_id
+        ).about(ref=job.ref)
+
+
+async def _answered(written: Written) -> Job:
+    job, writing = written
+    if not await asyncio.shield(writing):
+        raise InvalidRequestError("there is nothing to settle: somebody has just settled the job", job_id=job.job_id)
+    return job
 
 
 def _unknown(job: Job) -> SubmitOutcomeUnknownError:

@@ -1,28 +1,47 @@
 """
 What a client writes down, and when: the intent before the paid request, the task's id after it, every change, the end.
 
-A store that fails before the request stops the request. One that fails after it cannot take the task back: the id stays
-in memory, is logged so that it can be found, and is written down as soon as the store allows.
+A store that fails before the request stops the request. One that fails after it cannot take the task back: what is to
+be written stays in memory, is logged so that the task can be found, and is written down as soon as the store allows.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
+from typing import TypeAlias
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from .background import Background
 from .errors import ConfigurationError, HappyHorseError, StoreError
 from .job import Job, JobState, Place
 from .stores import TaskStore
-from .task import Task, TaskRef
+from .task import Task, TaskStatus
 from .watch import Watch
 
 _log = logging.getLogger("happyhorse_async")
 
 _RETRY_STORE = 5.0
+_CLOSING_GRACE = 5.0
+
+NOBODY = ""
+"""The owner of a job that waits for whoever opens the store next. `None` could not be asked for as a condition."""
+
+Written: TypeAlias = tuple[Job, "asyncio.Task[bool]"]
+"""
+A job as it is from now on, and the writing of it, which ends at the first attempt: whether the entry was as it should
+be. It goes on whoever is cancelled; await it shielded.
+"""
+
+
+@frozen(eq=False)
+class _Entry:
+    job: Job
+    only_from: JobState | None
+    only_owner: str | None
 
 
 class Journal:
@@ -31,7 +50,11 @@ class Journal:
     def __init__(self, store: TaskStore, place: Place) -> None:
         self.store = store
         self.place = place
+        self._is_open = False
+        self._owed: dict[str, _Entry] = {}
         self._writes = Background()
+        self._retries = Background()
+        self._closing = asyncio.Event()
 
     async def open(self) -> None:
         """
@@ -40,12 +63,17 @@ class Journal:
         :raises StoreError: it cannot be used. Nothing has been sent by then.
         """
         await self.store.open()
+        self._is_open = True
 
     async def aclose(self) -> None:
-        """Finish what is being written."""
-        await self._writes.settle(_RETRY_STORE)
-        await self._writes.aclose()
-        await self.store.aclose()
+        """Finish what is being written, and try what is owed once more."""
+        self._closing.set()
+        async with AsyncExitStack() as closing:
+            if self._is_open:
+                closing.push_async_callback(self.store.aclose)
+            for part in (self._retries, self._writes):
+                closing.push_async_callback(part.aclose)
+                closing.push_async_callback(part.settle, _CLOSING_GRACE)
 
     async def sending(self, job: Job) -> Job | None:
         """
@@ -54,77 +82,139 @@ class Journal:
         :return: `None` where it is no longer this process's to send.
         :raises StoreError: it cannot be written down, so it must not be sent.
         """
-        sent = evolve(job, state=JobState.SUBMITTING, submitted_at=datetime.now(UTC), owner=self.store.owner)
-        owned = await self.store.change(sent, only_from=job.state, only_owner=job.owner)
-        return sent if owned else None
+        # Its key lives from the first time that it may have arrived.
+        first = job.submitted_at if job.state is JobState.SUBMITTING else None
+        sent = evolve(job, state=JobState.SUBMITTING, submitted_at=first or datetime.now(UTC), owner=self.store.owner)
+        owed = self._owed.pop(job.job_id, None)
+        try:
+            changed = await self.store.change(sent, only_from=None if owed else job.state, only_owner=job.owner)
+        except HappyHorseError:
+            raise
+        except Exception as error:
+            raise StoreError(f"the job cannot be written down: {type(error).__name__}: {error}") from error
+        return sent if changed else None
 
-    async def waiting(self, job: Job) -> Job:
+    def waiting(self, job: Job) -> Written:
         """Write down that *job* was certainly not taken and will be sent again."""
-        return await self.settle(evolve(job, state=JobState.QUEUED))
+        return self._settle(evolve(job, state=JobState.QUEUED), only_owner=job.owner)
 
-    async def accepted(self, job: Job, task: Task) -> Job:
+    def promised(self, job: Job) -> Written:
+        """Write down that *job* is to be sent even if its process dies, unless it has been sent."""
+        return self._settle(evolve(job, durable=True), only_from=JobState.QUEUED, only_owner=job.owner)
+
+    def accepted(self, job: Job, task: Task, *, only_from: JobState | None = None) -> Written:
         """Write down the id of the task, and forget the bytes that were sent."""
         state = JobState.CLOSED if task.status.is_terminal else JobState.ACCEPTED
-        return await self.settle(
-            evolve(job, state=state, task_id=task.id, task=task, owner=None, body=None, failure=None)
-        )
+        taken = evolve(job, state=state, task_id=task.id, task=task, owner=None, body=None, failure=None)
+        return self._settle(taken, only_from=only_from)
 
-    async def refused(self, job: Job, error: HappyHorseError | None) -> Job:
-        """Write down that there is no task and never will be. The key is free again."""
+    def refused(self, job: Job, error: HappyHorseError | None, *, only_from: JobState | None = None) -> Written:
+        """
+        Write down that there is no task and never will be, unless another process sees to the job now. The key is free
+        again.
+
+        :param error: why; `None` where nobody refused it, and it was taken back.
+        :param only_from: where more may be known by now, what it must still be.
+        """
         failure = None if error is None else str(error)
-        return await self.settle(evolve(job, state=JobState.CLOSED, key=None, owner=None, body=None, failure=failure))
+        closed = evolve(job, state=JobState.CLOSED, key=None, owner=None, body=None, failure=failure)
+        return self._settle(closed, only_from=only_from, only_owner=job.owner)
 
-    async def release(self, job: Job) -> Job:
-        """Leave a job that waits to be sent to whoever opens the store next."""
-        return await self.settle(evolve(job, owner=None))
+    def released(self, job: Job) -> Written:
+        """Leave a job to whoever opens the store next."""
+        return self._settle(evolve(job, owner=NOBODY), only_owner=job.owner)
 
-    async def unknown(self, job: Job, error: HappyHorseError) -> Job:
-        """Write down that nobody knows whether there is a task, unless its id has been written down already."""
+    def unknown(self, job: Job, error: HappyHorseError) -> Written:
+        """Write down that nobody knows whether there is a task, unless more is known already."""
         lost = evolve(job, state=JobState.OUTCOME_UNKNOWN, owner=None, failure=str(error))
-        return await self.settle(lost, only_from=JobState.SUBMITTING)
+        return self._settle(lost, only_from=JobState.SUBMITTING, only_owner=job.owner)
 
     def observed(self, watch: Watch) -> None:
         """Write down a change of a task, without holding up whoever saw it."""
         job, task = watch.job, watch.task
-        if job is None or task is None or job.state is JobState.CLOSED:
+        if job is None or task is None or task is job.task or _goes_back(job, task):
             return
         state = JobState.CLOSED if task.status.is_terminal else JobState.ACCEPTED
-        watch.job = job = evolve(job, state=state, task=task)
-        self._writes.spawn(self._write(job))
+        watch.job, _ = self._settle(evolve(job, state=state, task=task), only_from=job.state)
 
-    async def settle(self, job: Job, *, only_from: JobState | None = None) -> Job:
+    def saved(self, job: Job, path: str) -> Written:
+        """Write down where the video stands."""
+        return self._settle(evolve(job, saved_to=path))
+
+    def _settle(self, job: Job, *, only_from: JobState | None = None, only_owner: str | None = None) -> Written:
         """Write down *job*, now or as soon as the store allows."""
-        try:
-            await self.store.change(job, only_from=only_from)
-        except StoreError as error:
-            _log.critical("job %s, task %s, is not in the journal: %s", job.job_id, job.ref, error)
-            self._writes.spawn(self._write(job, delay=_RETRY_STORE))
-        return job
+        before = self._owed.get(job.job_id)
+        if before is not None and before.only_from is None:
+            # What is owed was beyond doubt, and is not in the store yet: no condition on the entry could hold.
+            only_from = only_owner = None
+        entry = self._owed[job.job_id] = _Entry(job, only_from, only_owner)
+        return job, self._writes.spawn(self._write(entry))
 
-    async def _write(self, job: Job, *, delay: float = 0.0) -> None:
-        await asyncio.sleep(delay)
+    async def _write(self, entry: _Entry) -> bool:
+        job = entry.job
+        try:
+            changed = await self.store.change(job, only_from=entry.only_from, only_owner=entry.only_owner)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with the store, the task is there
+            at_stake = job.task_id is not None or job.state is not JobState.QUEUED
+            level = logging.CRITICAL if at_stake else logging.WARNING
+            _log.log(level, "job %s, task %s, is not in the journal: %s", job.job_id, job.ref, error)
+            if not isinstance(error, StoreError) and self._owed.get(job.job_id) is entry:
+                self._owed[job.job_id] = evolve(entry, job=_without_details(job))
+            if not self._retries:
+                self._retries.spawn(self._retry())
+            return True
+        if self._owed.get(job.job_id) is entry:
+            del self._owed[job.job_id]
+        return changed
+
+    async def _retry(self) -> None:
         while True:
-            try:
-                await self.store.change(job)
-            except StoreError as error:
-                _log.critical("job %s, task %s, is not in the journal: %s", job.job_id, job.ref, error)
-                await asyncio.sleep(_RETRY_STORE)
-            else:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_RETRY_STORE):
+                    await self._closing.wait()
+            for job_id, entry in list(self._owed.items()):
+                if self._owed.get(job_id) is entry:
+                    await self._write(entry)
+            if self._closing.is_set():
                 return
 
-    async def take_up(self, ref: TaskRef) -> Job | None:
+    async def take_up(self, watch: Watch) -> None:
         """
-        Find the job of *ref*.
+        Tell *watch* what the journal knows of its task, where it knows nothing itself.
 
         :raises ConfigurationError: the task was submitted elsewhere, where its id means something else.
         """
-        job = await self.store.by_ref(ref)
-        if job is not None and job.place != self.place:
-            there, here = job.place, self.place
+        if watch.job is None and watch.ref is not None:
+            job = await self.store.by_ref(watch.ref)
+            if job is None:
+                return
+            self._check_place(job)
+            watch.job, watch.job_id = job, job.job_id
+        task = watch.job.task if watch.job else None
+        # A success whose URLs have died needs another look, and so does a task that had expired: it may be back.
+        if task is None or watch.task is not None or task.status is TaskStatus.EXPIRED:
+            return
+        if task.videos or task.status is not TaskStatus.SUCCEEDED:
+            watch.record(task)
+
+    def _check_place(self, job: Job) -> None:
+        there, here = job.place, self.place
+        if there != here:
             raise ConfigurationError(
                 f"the task was submitted through {there.adapter} at {there.base_url}, and the provider "
                 f"{here.provider!r} is now {here.adapter} at {here.base_url}",
-                ref=ref,
+                ref=job.ref,
                 job_id=job.job_id,
             )
-        return job
+
+
+def _goes_back(job: Job, task: Task) -> bool:
+    """Tell whether *task* would undo the end that the journal knows. What had expired may come back."""
+    known = job.task
+    ended = known is not None and known.status.is_terminal and known.status is not TaskStatus.EXPIRED
+    return ended and not task.status.is_terminal
+
+
+def _without_details(job: Job) -> Job:
+    """Leave out what a provider may have filled with what no store can write."""
+    return job if job.task is None else evolve(job, task=Task(ref=job.task.ref, status=job.task.status))

@@ -50,7 +50,7 @@ class Pacer:
             self._refusals += 1
         pause = retry_after
         if pause is None:
-            longest = min(_LONGEST_PAUSE, 0.5 * 2.0 ** min(self._refusals, 10))
+            longest = min(_LONGEST_PAUSE, 0.5 * 2.0 ** min(self._refusals - 1, 10))
             pause = random.uniform(longest / 2, longest)
         self._paused_until = max(self._paused_until, now + pause)
 

@@ -233,12 +233,14 @@ class Poller:
 
     async def aclose(self) -> None:
         """Stop looking. Whoever still waits is told, and told the ref."""
-        await self._workers.aclose()
-        for watch in list(self._known.values()):
-            if watch.entry:
-                error = WaitTimeoutError("the client was closed while the task was going on", task=watch.task)
-                watch.give_up(error)
-        self._heap.clear()
+        try:
+            await self._workers.aclose()
+        finally:
+            for watch in list(self._known.values()):
+                if watch.entry:
+                    error = WaitTimeoutError("the client was closed while the task was going on", task=watch.task)
+                    watch.give_up(error)
+            self._heap.clear()
 
 
 def _delivers_nothing(task: Task) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
 
 from attrs import NOTHING, fields
 
@@ -30,13 +30,13 @@ def to_data(request: VideoRequest) -> dict[str, Any]:
     for attribute in fields(type(request)):
         value = getattr(request, attribute.name)
         if isinstance(value, tuple):
-            value = list(value)
+            value = [*cast("Iterable[Any]", value)]
         elif isinstance(value, Mapping):
-            value = dict(value)
+            value = dict(cast("Mapping[str, Any]", value))
         if value not in (None, [], {}):
             data[attribute.name] = value
     try:
-        json.dumps(data, allow_nan=False)
+        json.dumps(data, allow_nan=False, sort_keys=True)
     except (TypeError, ValueError) as error:
         raise InvalidRequestError(f"the request cannot be written down: {error}") from None
     return data

@@ -14,9 +14,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
+from datetime import UTC, datetime, timedelta
 
-from attrs import define
+from attrs import define, evolve
 
 from .background import Background
 from .errors import (
@@ -30,10 +31,11 @@ from .errors import (
     SubmitOutcomeUnknownError,
     TaskNotFoundError,
     TransportError,
+    WaitTimeoutError,
 )
 from .exchange import Exchange
 from .job import Job, JobState
-from .journal import Journal
+from .journal import Journal, Written
 from .messages import HttpRequest
 from .poller import Poller
 from .timing import Backoff
@@ -45,6 +47,10 @@ _BACKOFF = Backoff(retries=4)
 # A job that was enqueued is promised to be sent, however long its provider is away.
 _PATIENT_BACKOFF = Backoff(retries=1_000_000, cap=60.0)
 _CLOSING_GRACE = 30.0
+# What is on its way when a process dies is of unknown outcome for ever, where no key protects it.
+_UNPROTECTED_AT_ONCE = 4
+# Providers keep idempotency keys for about a day. Close to its end it is safer not to rely on one.
+_KEY_LIFETIME = timedelta(hours=23)
 
 
 @define(kw_only=True, eq=False)
@@ -57,13 +63,21 @@ class _Errand:
     attempt: int = 0
     ambiguous: HappyHorseError | None = None
     """What once left its outcome unknown. What comes later cannot make that certain again."""
+    inherited: bool = False
+    """Whether an earlier process has sent it, so that nobody is here to decide what becomes of it."""
     leaving: bool = False
     """Whether it is being written down as sent. From here on it cannot be taken back."""
+    unwanted: bool = False
+    """Whether somebody tried to take it back when it was too late for that."""
     withdrawn: bool = False
 
     @property
+    def patient(self) -> bool:
+        return self.job.durable or self.inherited
+
+    @property
     def backoff(self) -> Backoff:
-        return _PATIENT_BACKOFF if self.job.durable else _BACKOFF
+        return _PATIENT_BACKOFF if self.patient else _BACKOFF
 
 
 class Submitter:
@@ -79,33 +93,67 @@ class Submitter:
         self._dispatcher = Background()
         self._pauses = Background()
         self._posts = Background()
+        self._closing = False
+        protected = exchange.adapter.capabilities.idempotent
+        self._unprotected = nullcontext() if protected else asyncio.Semaphore(_UNPROTECTED_AT_ONCE)
 
     def watch_of(self, job_id: str) -> Watch | None:
         """Return the watch on a job that this client is about to send or is sending."""
         errand = self._errands.get(job_id)
         return errand.watch if errand else None
 
+    def is_protected(self, job: Job) -> bool:
+        """Tell whether *job*, which has been sent, can be sent once more and be paid for once."""
+        if not self._exchange.adapter.capabilities.idempotent or job.submitted_at is None:
+            return False
+        return datetime.now(UTC) - job.submitted_at < _KEY_LIFETIME
+
     def send(self, job: Job, message: HttpRequest, watch: Watch, *, unsettled: HappyHorseError | None = None) -> None:
         """
         Send *job*, which is written down and belongs to this process, when its turn comes.
 
-        :param unsettled: why it may have been taken already.
+        :param unsettled: why it may have been taken already, when an earlier process sent it.
         """
-        errand = _Errand(job=job, message=message, watch=watch, ambiguous=unsettled)
+        inherited = unsettled is not None
+        errand = _Errand(job=job, message=message, watch=watch, ambiguous=unsettled, inherited=inherited)
+        if self._closing:
+            self._leave(errand)
+            return
         self._errands[job.job_id] = errand
         self._put(errand)
 
+    async def promise(self, job_id: str) -> None:
+        """Send a job even if nobody waits for it any more, and after this process if need be."""
+        errand = self._errands[job_id]
+        if not errand.job.durable:
+            errand.job, written = self._journal.promised(errand.job)
+            errand.watch.job = errand.job
+            await asyncio.shield(written)
+
     def withdraw(self, job_id: str) -> bool:
-        """Take back a job that has not been sent, and return whether that was possible."""
+        """
+        Take back a job that has not been sent, and return whether that was possible.
+
+        One that is on its way is not sent again, should it be refused and nobody wait for it.
+        """
         errand = self._errands.get(job_id)
-        if errand is None or errand.job.state is not JobState.QUEUED or errand.leaving:
+        if errand is None:
             return False
-        errand.withdrawn = True
-        self._posts.spawn(self._journal.refused(errand.job, None))
-        self._end(errand, InvalidRequestError("the job was withdrawn before it was sent", job_id=job_id))
+        if errand.job.state is not JobState.QUEUED or errand.leaving:
+            errand.unwanted = True
+            return False
+        self._take_back(errand)
         return True
 
+    def _take_back(self, errand: _Errand) -> None:
+        errand.withdrawn = True
+        self._journal.refused(errand.job, None)
+        job_id = errand.job.job_id
+        self._end(errand, InvalidRequestError("the job was withdrawn before it was sent", job_id=job_id))
+
     def _put(self, errand: _Errand, *, first: bool = False) -> None:
+        if self._closing:
+            return
         if first:
             self._queue.appendleft(errand)
         else:
@@ -118,6 +166,7 @@ class Submitter:
         while True:
             await self._until_queued()
             async with AsyncExitStack() as turn:
+                await turn.enter_async_context(self._unprotected)
                 await turn.enter_async_context(self._exchange.submit_turn())
                 errand = self._queue.popleft()
                 if not errand.withdrawn:
@@ -139,40 +188,55 @@ class Submitter:
                 await self._send(errand)
         except HappyHorseError as failure:
             await self._failed(errand, failure)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - see below
             # Whatever is wrong with one answer, its caller must not wait for ever, and its money is not forgotten.
             _log.exception("job %s was answered with more than can be handled", errand.job.job_id)
             await self._failed(errand, _unreadable(error, self._exchange.account.provider))
 
     async def _send(self, errand: _Errand) -> None:
+        if errand.ambiguous is not None and not self.is_protected(errand.job):
+            raise errand.ambiguous
         job = await self._journal.sending(errand.job)
         if job is None:
-            raise StoreError("another process has taken the job over", job_id=errand.job.job_id)
-        errand.job = job
+            self._end(errand, StoreError("another process has taken the job over", job_id=errand.job.job_id))
+            return
+        errand.job = evolve(job, durable=errand.job.durable)
         task = await self._exchange.submit(errand.message)
-        errand.watch.job = await self._journal.accepted(job, task)
-        self._poller.accepted(errand.watch, task)
-        self._errands.pop(job.job_id, None)
+        errand.watch.job, written = self._journal.accepted(errand.job, task)
+        try:
+            await asyncio.shield(written)
+        finally:
+            # Also where nobody has the time to wait for the journal.
+            self._errands.pop(job.job_id, None)
+            self._poller.accepted(errand.watch, task)
         _log.info("job %s was accepted as %s", job.job_id, task.ref)
 
     async def _failed(self, errand: _Errand, failure: HappyHorseError) -> None:
         if _is_ambiguous(failure):
             errand.ambiguous = failure
-        if errand.attempt < errand.backoff.retries and self._may_repeat(errand, failure):
+        if errand.ambiguous is None and errand.unwanted and not errand.watch.awaited and not errand.job.durable:
+            self._take_back(errand)
+        elif errand.attempt < errand.backoff.retries and self._may_repeat(errand, failure):
             await self._repeat(errand, failure)
         elif errand.ambiguous is not None:
             unknown = _outcome_unknown(errand.ambiguous, errand.job.job_id)
-            await self._journal.unknown(errand.job, unknown)
-            self._end(errand, unknown)
+            await self._conclude(errand, unknown, self._journal.unknown(errand.job, unknown))
         else:
             refused = _certain(failure).about(job_id=errand.job.job_id)
-            await self._journal.refused(errand.job, refused)
-            self._end(errand, refused)
+            await self._conclude(errand, refused, self._journal.refused(errand.job, refused))
+
+    async def _conclude(self, errand: _Errand, error: HappyHorseError, written: Written) -> None:
+        try:
+            await asyncio.shield(written[1])
+        finally:
+            self._end(errand, error)
 
     def _may_repeat(self, errand: _Errand, failure: HappyHorseError) -> bool:
-        if errand.ambiguous is not None and not self._exchange.adapter.capabilities.idempotent:
+        if errand.ambiguous is not None and not self.is_protected(errand.job):
             return False
         match failure:
+            case StoreError():
+                return errand.patient
             case TransportError():
                 return failure.retryable
             case RateLimitError():
@@ -190,7 +254,8 @@ class Submitter:
         errand.leaving = False
         if errand.ambiguous is None:
             # While it waits it is certain that nobody has it, whatever becomes of this process.
-            errand.job = await self._journal.waiting(errand.job)
+            errand.job, written = self._journal.waiting(errand.job)
+            await asyncio.shield(written)
         self._pauses.spawn(self._put_after(delay, errand))
 
     async def _put_after(self, delay: float, errand: _Errand) -> None:
@@ -211,27 +276,32 @@ class Submitter:
         What was enqueued and not sent stays in the store for whoever opens it next; what only a caller waited for is
         taken back.
         """
-        await self._dispatcher.aclose()
-        await self._pauses.aclose()
-        try:
-            await self._posts.settle(_CLOSING_GRACE)
-        finally:
-            await self._pauses.aclose()
-            await self._posts.aclose()
-            for errand in list(self._errands.values()):
-                await self._leave(errand)
+        self._closing = True
+        # To the end, even if the one who closes is cancelled.
+        async with AsyncExitStack() as closing:
+            closing.callback(self._leave_all)
+            closing.push_async_callback(self._pauses.aclose)
+            closing.push_async_callback(self._posts.aclose)
+            closing.push_async_callback(self._posts.settle, _CLOSING_GRACE)
+            closing.push_async_callback(self._pauses.aclose)
+            closing.push_async_callback(self._dispatcher.aclose)
 
-    async def _leave(self, errand: _Errand) -> None:
-        job_id = errand.job.job_id
-        if errand.job.state is not JobState.QUEUED:
-            error: HappyHorseError = _outcome_unknown(errand.ambiguous or _closed(job_id), job_id)
-            await self._journal.unknown(errand.job, error)
-        elif errand.job.durable:
-            error = _closed(job_id)
-            await self._journal.release(errand.job)
+    def _leave_all(self) -> None:
+        for errand in list(self._errands.values()):
+            self._leave(errand)
+
+    def _leave(self, errand: _Errand) -> None:
+        job, closed = errand.job, _closed(errand.job.job_id)
+        unsent = job.state is JobState.QUEUED
+        error: HappyHorseError = closed
+        if job.durable if unsent else errand.patient and self.is_protected(job):
+            self._journal.released(job)
+            error = WaitTimeoutError(f"{closed.message}; whoever opens the store next sends it", job_id=job.job_id)
+        elif unsent:
+            self._journal.refused(job, None)
         else:
-            error = _closed(job_id)
-            await self._journal.refused(errand.job, error)
+            error = _outcome_unknown(errand.ambiguous or closed, job.job_id)
+            self._journal.unknown(job, error)
         self._end(errand, error)
 
 
@@ -269,7 +339,7 @@ def _outcome_unknown(cause: HappyHorseError, job_id: str) -> SubmitOutcomeUnknow
 
 
 def _closed(job_id: str) -> HappyHorseError:
-    return TransportError("the client was closed before the job was sent", sent=False, job_id=job_id)
+    return TransportError("the client was closed before the job was accepted", sent=False, job_id=job_id)
 
 
 def _unreadable(cause: Exception, provider: str) -> InvalidResponseError:

@@ -314,6 +314,7 @@ class Fifth:
     """Clients of the fifth provider, whose API is the gateway."""
 
     def __init__(self, gateway: Gateway) -> None:
+        self.poll = hh.PollSchedule(interval=0.01)
         self._gateway = gateway
 
     def adapter(
@@ -332,7 +333,7 @@ class Fifth:
 
     def client(self, adapter: hh.Adapter | None = None, **options: Any) -> hh.Client:
         """Make a client that is not open yet."""
-        settings = {"api_key": KEY, "base_url": self._gateway.url, "poll": hh.PollSchedule(interval=0.01), **options}
+        settings = {"api_key": KEY, "base_url": self._gateway.url, "poll": self.poll, **options}
         return hh.Client(adapter or FifthAdapter(), **settings)
 
     def open(self, adapter: hh.Adapter | None = None, **options: Any) -> AbstractAsyncContextManager[hh.Client]:

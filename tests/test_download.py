@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +15,7 @@ import happyhorse_async as hh
 from happyhorse_async.download import download
 
 if TYPE_CHECKING:
-    from conftest import Ending, Fifth, Gateway
+    from conftest import Fifth, Gateway
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -27,7 +26,6 @@ def box(name: bytes, payload: bytes) -> bytes:
 
 
 VIDEO = box(b"ftyp", b"isom\0\0\0\0") + box(b"mdat", bytes(range(256)) * 4096) + box(b"moov", b"\0" * 100)
-SHOWN = hh.TaskRef("fifth", "t-1")
 
 
 def done(url: str, task_id: str = "t-1") -> hh.Task:
@@ -99,10 +97,20 @@ async def test_from_the_handle(gateway: Gateway, fifth: Fifth, target: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("task_id", "name"),
-    [("t-1", "t-1.mp4"), ("../../etc/passwd", ".._.._etc_passwd.mp4"), ("a\0b c", "a_b_c.mp4"), ("x" * 300, None)],
+    ("task_id", "begin", "end"),
+    [
+        ("t-1", "t-1", ".mp4"),
+        ("../../etc/passwd", "_.._.._etc_passwd-", ".mp4"),
+        ("a\0b c", "a_b_c-", ".mp4"),
+        ("x" * 5000, "x" * 80 + "-", ".mp4"),
+        ("CON", "_CON-", ".mp4"),
+        ("-rf", "_-rf-", ".mp4"),
+        ("\u202egpm.exe", "_gpm.exe-", ".mp4"),
+    ],
 )
-async def test_into_a_folder(gateway: Gateway, fifth: Fifth, tmp_path: Path, task_id: str, name: str | None) -> None:
+async def test_into_a_folder(
+    gateway: Gateway, fifth: Fifth, tmp_path: Path, task_id: str, begin: str, end: str
+) -> None:
     """In a folder the file is named after the task, and stays in the folder whatever the task is called."""
     gateway.on("GET", "/files/v", gateway.reply(VIDEO))
 
@@ -110,7 +118,8 @@ async def test_into_a_folder(gateway: Gateway, fifth: Fifth, tmp_path: Path, tas
         path = await client.download(done(f"{gateway.url}/files/v", task_id), tmp_path)
 
     assert tmp_path == path.parent
-    assert (name or "x" * 100 + ".mp4") == path.name
+    assert path.name.startswith(begin)
+    assert path.name.endswith(end)
     assert [path.name] == names(tmp_path)
 
 
@@ -171,69 +180,6 @@ async def test_a_progress_callback_that_fails(
     assert "ZeroDivisionError" in caplog.text
 
 
-HALF = len(VIDEO) // 2
-BROKEN: dict[str, tuple[bytes, Ending]] = {
-    "short of its length": (OK + b"Content-Length: %d\r\n\r\n" % len(VIDEO) + VIDEO[:HALF], "close"),
-    "reset": (OK + b"Content-Length: %d\r\n\r\n" % len(VIDEO) + VIDEO[:HALF], "reset"),
-    "a cut chunk": (OK + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(VIDEO) + VIDEO[:HALF], "close"),
-    "no last chunk": (OK + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (HALF, VIDEO[:HALF]), "close"),
-    "short, of no length": (OK + b"\r\n" + VIDEO[:HALF], "close"),
-    "short by its last box": (OK + b"\r\n" + VIDEO[:-108], "close"),
-    "nothing": (OK + b"Content-Length: 0\r\n\r\n", "keep"),
-    "nothing, of no length": (OK + b"\r\n", "close"),
-    "HTML": (OK + b"Content-Type: text/html; charset=utf-8\r\n\r\n<html>Please log in", "close"),
-    "HTML called a video": (OK + b"Content-Type: video/mp4\r\n\r\n\r\n<html>Please log in", "close"),
-    "HTML after a mark": (OK + b"Content-Type: video/mp4\r\n\r\n\xef\xbb\xbf<!DOCTYPE html>", "close"),
-    "JSON": (OK + b'Content-Type: application/json\r\n\r\n{"code": "AccessDenied"}', "close"),
-    "JSON called a video": (OK + b'Content-Type: video/mp4\r\n\r\n {"code": "AccessDenied"}', "close"),
-    "XML": (OK + b'Content-Type: application/xml\r\n\r\n<?xml version="1.0"?><Error/>', "close"),
-    "compressed": (
-        OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(gzip.compress(VIDEO)) + gzip.compress(VIDEO),
-        "close",
-    ),
-    "too large": (OK + b"Content-Length: 3000000000\r\n\r\n" + VIDEO[:HALF], "close"),
-    "a part": (b"HTTP/1.1 206 Partial Content\r\nContent-Length: 4\r\n\r\n\0\0\0\x10", "close"),
-    "nothing new": (b"HTTP/1.1 304 Not Modified\r\n\r\n", "close"),
-    "500": (b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n", "close"),
-    "a redirect to nowhere": (b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", "close"),
-    "a redirect to a file": (
-        b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n",
-        "close",
-    ),
-    "a redirect to junk": (b"HTTP/1.1 302 Found\r\nLocation: http://[\r\nContent-Length: 0\r\n\r\n", "close"),
-    "an endless redirect": (b"HTTP/1.1 302 Found\r\nLocation: t-1.mp4\r\nContent-Length: 0\r\n\r\n", "close"),
-}
-
-
-@pytest.mark.parametrize(("data", "ending"), BROKEN.values(), ids=BROKEN)
-async def test_a_body_that_is_no_whole_video(
-    gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path, data: bytes, ending: Ending
-) -> None:
-    """Whatever is no whole video is an error that names the task, and the disk is as it was."""
-    gateway.on("GET", "/files/t-1.mp4", gateway.raw(data, ending))
-
-    async with fifth.open() as client:
-        with pytest.raises(hh.DownloadError) as raised:
-            await client.download(task, target)
-
-    assert task.ref == raised.value.ref
-    assert "s3cr3t" not in str(raised.value)
-    assert b"an older video" == content(target)
-    assert [target.name] == names(target.parent)
-
-
-async def test_no_answer(gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path) -> None:
-    """A server that gives no answer is a transport's error, with the task's name."""
-    gateway.on("GET", "/files/t-1.mp4", b"")
-
-    async with fifth.open() as client:
-        with pytest.raises(hh.TransportError) as raised:
-            await client.download(task, target)
-
-    assert task.ref == raised.value.ref
-    assert [target.name] == names(target.parent)
-
-
 @pytest.mark.parametrize("url", ["ftp://fifth.example/t-1.mp4", "file:///etc/passwd", "t-1.mp4", "", "http://[/v"])
 async def test_a_url_that_is_not_fetched(gateway: Gateway, fifth: Fifth, target: Path, url: str) -> None:
     """Only http and https are fetched."""
@@ -259,17 +205,20 @@ async def test_a_url_that_has_expired(gateway: Gateway, fifth: Fifth, task: hh.T
     assert ["/files/t-1.mp4", "/videos/t-1", "/fresh"] == [seen.path for seen in gateway.requests]
 
 
-async def test_a_video_that_has_expired(gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path) -> None:
-    """A URL that stays refused is an error that says so, after one fresh look."""
+@pytest.mark.parametrize("look", ["done", 404])
+async def test_a_video_that_has_expired(
+    gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path, look: str | int
+) -> None:
+    """A URL that stays refused, or a task that is forgotten, is an error that says so, after one fresh look."""
     gateway.on("GET", "/files/t-1.mp4", 403)
-    gateway.show("t-1", "done")
+    gateway.show("t-1", look)
 
     async with fifth.open() as client:
-        with pytest.raises(hh.DownloadError, match="no longer available") as raised:
+        with pytest.raises(hh.DownloadError, match=r"has expired .* at 20..-..-..T") as raised:
             await client.download(task, target)
 
     assert (403, task.ref) == (raised.value.status_code, raised.value.ref)
-    assert 3 == len(gateway.requests)
+    assert 1 == len(gateway.seen("GET", "/videos/t-1"))
     assert [target.name] == names(target.parent)
 
 
@@ -278,7 +227,7 @@ async def test_a_task_without_a_video(fifth: Fifth, target: Path, status: hh.Tas
     """What has no video is not asked for one."""
     async with fifth.open() as client:
         with pytest.raises(hh.DownloadError, match="no video to download"):
-            await client.download(hh.Task(ref=SHOWN, status=status), target)
+            await client.download(hh.Task(ref=hh.TaskRef("fifth", "t-1"), status=status), target)
 
 
 async def test_a_redirect(gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path) -> None:
@@ -303,7 +252,7 @@ class Insecure:
         self.urls: list[str] = []
 
     @asynccontextmanager
-    async def stream(self, url: str, headers: Any) -> AsyncIterator[Any]:
+    async def stream(self, url: str, headers: Any, *, public_only: bool) -> AsyncIterator[Any]:
         self.urls.append(url)
         yield SimpleNamespace(status=302, headers={"location": "http://files.example/t-1.mp4"})
 
@@ -335,32 +284,6 @@ async def test_downloads_at_once(gateway: Gateway, fifth: Fifth, tmp_path: Path)
 
     assert 2 == at_once
     assert 5 == len(names(tmp_path))
-
-
-def in_a_file(folder: Path) -> Path:
-    """Choose a place below something that is no folder."""
-    (folder / "file").write_bytes(b"")
-    return folder / "file" / "train.mp4"
-
-
-@pytest.mark.parametrize(
-    "place",
-    [lambda folder: folder / "missing" / "train.mp4", in_a_file, lambda folder: folder / ("x" * 300)],
-    ids=["no such folder", "a file for a folder", "a name too long"],
-)
-async def test_a_target_that_cannot_be(
-    gateway: Gateway, fifth: Fifth, task: hh.Task, tmp_path: Path, place: Callable[[Path], Path]
-) -> None:
-    """A place where no file can be is an error of the download, and nothing is left behind."""
-    gateway.on("GET", "/files/t-1.mp4", gateway.reply(VIDEO))
-    target = place(tmp_path)
-    before = names(tmp_path)
-
-    async with fifth.open() as client:
-        with pytest.raises(hh.DownloadError, match="cannot write"):
-            await client.download(task, target)
-
-    assert before == names(tmp_path)
 
 
 async def test_a_cancelled_download(gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path) -> None:

@@ -112,7 +112,7 @@ def test_a_test_need_not_be_asynchronous(happyhorse_emulator: hh.Emulator) -> No
 
 
 async def test_a_video_is_asked_for_and_brought_to_disk(account: Account, tmp_path: Path) -> None:
-    """Three seconds in upright 720P become an H.264 file of 72 frames and that size, which was announced to its last byte."""
+    """Three seconds in upright 720P become an H.264 file of 72 frames and that size, announced to its last byte."""
     received: list[tuple[int, int | None]] = []
     async with account.client() as client:
         task = await client.generate(hh.TextToVideo("a kite", resolution="720P", ratio="9:16", duration=3))

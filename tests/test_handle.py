@@ -184,37 +184,6 @@ async def test_a_slow_consumer_holds_up_nobody(gateway: Gateway, fifth: Fifth) -
     assert [*(number / 2 for number in range(51, 150)), None] == rest
 
 
-async def test_a_client_that_closes(gateway: Gateway, fifth: Fifth) -> None:
-    """Whoever waits when the client closes is told so, and told the task's names."""
-    async with fifth.open(poll=SLOWLY) as client:
-        handle = await client.submit(REQUEST)
-        waiting = asyncio.create_task(handle.wait(3600))
-        watching = asyncio.create_task(collect(handle))
-        await asyncio.sleep(0.02)
-        await client.aclose()
-        outcomes = await asyncio.gather(waiting, watching, return_exceptions=True)
-
-    for error in outcomes:
-        assert isinstance(error, hh.WaitTimeoutError)
-        assert "the client was closed" in str(error)
-        assert (handle.ref, handle.job_id) == (error.ref, error.job_id)
-        assert error.task is handle.task
-
-
-async def test_a_client_that_closes_during_a_look(gateway: Gateway, fifth: Fifth) -> None:
-    """A look that is on its way does not hold up the closing."""
-    gateway.show("t-1", gateway.raw(b"", "hang"))
-
-    async with fifth.open() as client:
-        handle = await client.submit(REQUEST)
-        waiting = asyncio.create_task(handle.wait())
-        await gateway.until(1, "GET")
-        async with asyncio.timeout(2):
-            await client.aclose()
-        with pytest.raises(hh.WaitTimeoutError):
-            await waiting
-
-
 async def collect(handle: hh.TaskHandle) -> list[hh.Task]:
     """Take all updates."""
     return [task async for task in handle.updates()]
@@ -240,16 +209,19 @@ async def test_a_closed_client(gateway: Gateway, fifth: Fifth) -> None:
 async def test_a_client_that_opens_again(gateway: Gateway, fifth: Fifth) -> None:
     """A handle from an earlier time when the client was open is as good as ever."""
     gateway.show("t-1", "running")
-    client = fifth.client()
+    client = fifth.client(poll=SLOWLY)
 
     async with client:
         handle = await client.submit(REQUEST)
-        await gateway.until(1, "GET")
-    gateway.show("t-1", "done")
     async with client:
-        task = await handle.wait(5)
+        waiting = asyncio.create_task(handle.wait(5))
+        await gateway.until(1, "GET")
+        gateway.show("t-1", "done")
+        fetched = await client.fetch("fifth:t-1")
+        task = await waiting
 
     assert hh.TaskStatus.SUCCEEDED is task.status
+    assert fetched is task
 
 
 async def test_another_event_loop(gateway: Gateway, fifth: Fifth) -> None:
@@ -295,6 +267,7 @@ async def test_canceling(gateway: Gateway, fifth: Fifth) -> None:
         waiting = asyncio.create_task(handle.wait())
         await asyncio.sleep(0)
         task = await handle.cancel()
+        assert task is not None
         with pytest.raises(hh.TaskCanceledError):
             await waiting
 
@@ -309,6 +282,7 @@ async def test_canceling_too_late(gateway: Gateway, fifth: Fifth) -> None:
     async with fifth.open(poll=hh.PollSchedule(interval=0.01, first_after=0.1)) as client:
         handle = await client.submit(REQUEST)
         task = await handle.cancel()
+        assert task is not None
         end = await handle
 
     assert hh.TaskStatus.RUNNING is task.status

@@ -184,7 +184,7 @@ async def test_refusals_without_a_time() -> None:
         pacer.refused(None)
         pauses += await granted(pacer, 1)
 
-    assert all(min(0.5 * 2**n, 15) <= pause <= min(2.0**n, 30) for n, pause in enumerate(pauses))
+    assert all(min(0.25 * 2**n, 15) <= pause <= min(0.5 * 2**n, 30) for n, pause in enumerate(pauses))
     assert 12 == len(set(pauses))
 
 
@@ -199,7 +199,7 @@ async def test_acceptance_ends_the_growth() -> None:
     pacer.refused(None)
     (pause,) = await granted(pacer, 1)
 
-    assert 0.5 <= pause <= 1
+    assert 0.25 <= pause <= 0.5
 
 
 @in_virtual_time

@@ -150,7 +150,7 @@ async def test_an_expired_task_can_be_resumed(gateway: Gateway, fifth: Fifth) ->
         handle = await client.submit(REQUEST)
         with pytest.raises(hh.TaskExpiredError):
             await handle
-        task = await client.resume(handle.ref)
+        task = await client.resume("fifth:t-1")
         with pytest.raises(hh.TaskExpiredError):
             await handle
 

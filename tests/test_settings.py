@@ -199,7 +199,6 @@ def test_a_provider_that_has_no_section(monkeypatch: pytest.MonkeyPatch, by_envi
             "unknown key providers.main.regoin; did you mean region?",
         ),
         ("[provider.main]", "unknown key provider; did you mean providers? known: default, limits, poll, providers"),
-        ("[store]\npath = 'x'", "unknown key store; known:"),
         ("[poll]\nintervall = 3", "unknown key poll.intervall; did you mean interval?"),
         ("[limits]\nshared = {}", "unknown key limits.shared; known: downloads_at_once"),
         ("[poll]\ninterval = -1", "poll.interval must be a number of at least 0"),
@@ -394,6 +393,7 @@ def test_resolved_without_a_choice(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert resolved["file"] is None
     assert resolved["provider"] is None
+    assert resolved["store"] is None
     assert {"dashscope", "hiapi", "imini", "nexusflow"} <= set(resolved["providers"])
     assert "environment HIAPI_API_KEY (not set)" == resolved["providers"]["hiapi"]["api_key"]
     assert resolved["poll"]["interval"] is None

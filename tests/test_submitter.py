@@ -41,8 +41,13 @@ LOST: dict[str, Any] = {
     "a list": b"HTTP/1.1 200 OK\r\n\r\n[]",
     "deep nesting": b"HTTP/1.1 200 OK\r\n\r\n" + b'{"a":' * 100_000,
     "a compressed body": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
-    "an unreadable id": b'HTTP/1.1 200 OK\r\n\r\n{"id": {"t": 1}, "status": "queued"}',
 }
+
+
+@pytest.fixture(autouse=True)
+def no_looks(fifth: Fifth) -> None:
+    """Look at nothing within a test's time."""
+    fifth.poll = hh.PollSchedule(interval=3600)
 
 
 def script(gateway: Gateway, *answers: Any) -> None:
@@ -169,7 +174,7 @@ async def test_too_many_requests_at_once(gateway: Gateway, fifth: Fifth) -> None
     numbers = iter(range(10))
     script(gateway, *[429] * 10, lambda seen: {"id": f"t-{next(numbers)}", "status": "queued"})
 
-    async with fifth.open(poll=hh.PollSchedule(interval=3600)) as client:
+    async with fifth.open() as client:
         async with asyncio.timeout(2):
             await asyncio.gather(*(client.submit(REQUEST) for _ in range(10)))
 
@@ -182,9 +187,9 @@ async def test_too_many_requests_at_once(gateway: Gateway, fifth: Fifth) -> None
         ({"Retry-After": "1"}, 1.0, 2.0),
         ({"Retry-After": formatdate(1_700_000_001, usegmt=True), "Date": formatdate(1_700_000_000, usegmt=True)}, 1, 2),
         ({"Retry-After": formatdate(1_700_000_000, usegmt=True), "Date": formatdate(1_700_000_001, usegmt=True)}, 0, 1),
-        ({"Retry-After": "0"}, 0.0, 0.45),
-        ({"Retry-After": "soon"}, 0.45, 1.0),
-        ({"Retry-After": "-5"}, 0.45, 1.0),
+        ({"Retry-After": "0"}, 0.0, 0.24),
+        ({"Retry-After": "soon"}, 0.24, 1.0),
+        ({"Retry-After": "-5"}, 0.24, 1.0),
     ],
     ids=["seconds", "date", "past date", "at once", "junk", "negative"],
 )
@@ -280,7 +285,7 @@ async def test_a_caller_who_leaves(gateway: Gateway, fifth: Fifth, caplog: pytes
     script(gateway, gateway.reply({"id": "t-1", "status": "queued"}, after=answer))
     gateway.show("t-1", "done")
 
-    async with fifth.open() as client:
+    async with fifth.open(poll=hh.PollSchedule(interval=0.01)) as client:
         submitting = asyncio.create_task(client.submit(REQUEST))
         await gateway.until(1, "POST")
         submitting.cancel()
@@ -325,45 +330,6 @@ async def test_a_caller_who_leaves_between_two_tries(gateway: Gateway, fifth: Fi
             await submitting
 
     assert 1 == len(gateway.requests)
-
-
-async def test_a_client_that_closes_waits_for_the_answer(gateway: Gateway, fifth: Fifth) -> None:
-    """A request on its way is answered before the client is closed, and its caller gets the task's name."""
-    answer = asyncio.Event()
-    script(gateway, gateway.reply({"id": "t-1", "status": "queued"}, after=answer))
-
-    async with fifth.open() as client:
-        submitting = asyncio.create_task(client.submit(REQUEST))
-        await gateway.until(1, "POST")
-        closing = asyncio.create_task(client.aclose())
-        await asyncio.sleep(0.02)
-        assert not closing.done()
-        answer.set()
-        await closing
-        handle = await submitting
-
-    assert "fifth:t-1" == str(handle.ref)
-
-
-@pytest.mark.parametrize(
-    ("answer", "expected"), [(429, hh.TransportError), (502, hh.SubmitOutcomeUnknownError)], ids=["refused", "lost"]
-)
-async def test_a_client_that_closes_between_two_tries(
-    gateway: Gateway, fifth: Fifth, answer: int, expected: type[hh.HappyHorseError]
-) -> None:
-    """A request that waits for another try is not sent any more, and an unknown outcome is not forgotten over it."""
-    script(gateway, gateway.reply({}, status=answer, headers={"Retry-After": "0.1"}))
-
-    async with fifth.open(fifth.adapter(idempotent=True)) as client:
-        submitting = asyncio.create_task(client.submit(REQUEST))
-        await gateway.until(1, "POST")
-        await asyncio.sleep(0.02)
-        await client.aclose()
-        with pytest.raises(expected) as raised:
-            await submitting
-
-    assert 1 == len(gateway.requests)
-    assert raised.value.job_id
 
 
 async def test_one_line_for_each_submit(gateway: Gateway, fifth: Fifth, caplog: pytest.LogCaptureFixture) -> None:

@@ -73,7 +73,7 @@ async def test_cookies_are_not_kept(gateway: Gateway, transport: AiohttpTranspor
     gateway.on("POST", "/videos", gateway.reply(headers={"Set-Cookie": "session=1; Path=/"}))
 
     for _ in range(2):
-        await transport.send(post(f"{gateway.url}/videos"), timeout=5)
+        await transport.send(post(f"{gateway.url.replace('127.0.0.1', 'localhost')}/videos"), timeout=5)
 
     assert [None, None] == [seen.headers.get("cookie") for seen in gateway.requests]
 

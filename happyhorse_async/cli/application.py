@@ -33,7 +33,7 @@ def run(arguments: Sequence[str]) -> int:
             return ExitCode.BAD_INPUT
         except HappyHorseError as error:
             output.error(error)
-            return exit_code(error)
+            return exit_code(error, sent=output.sent)
         except (asyncio.CancelledError, KeyboardInterrupt):
             output.failure("Interrupted", "interrupted")
             return ExitCode.INTERRUPTED

@@ -16,12 +16,26 @@ from ..errors import ConfigurationError, InvalidRequestError
 from ..registry import adapter_names, find_adapter
 from ..settings import Settings
 from ..task import TaskRef, TaskStatus
+from .batching import BatchRunner
 from .exit_codes import EXIT_CODES, ExitCode
-from .jobs import JobRunner
+from .jobs import JobRunner, check_folder
 from .orders import Order, demo_order, make_request
 from .output import Output
 from .playground import run_demo, serve_emulator
-from .views import adapter_object, adapter_table, settings_lines, task_details, task_line, task_object, task_table
+from .resuming import Resumption
+from .session import Session
+from .settling import Settlement
+from .views import (
+    adapter_object,
+    adapter_table,
+    job_object,
+    job_table,
+    settings_lines,
+    task_details,
+    task_line,
+    task_object,
+    task_table,
+)
 
 
 @Parameter(name="*")
@@ -38,7 +52,14 @@ class Common:
 _COMMON = Common()
 _ORDER = Order()
 
+
+def _not_empty(_: object, key: str | None) -> None:
+    if key is not None and not key.strip():
+        raise ValueError("it is empty")
+
+
 Seconds = Annotated[float | None, Parameter(validator=Number(gt=0))]
+Key = Annotated[str | None, Parameter(validator=_not_empty)]
 Target = Annotated[Path | None, Parameter(name=("--output", "-o"))]
 
 
@@ -56,9 +77,12 @@ def make_app(output: Output) -> App:
     for command in (
         commands.generate,
         commands.submit,
+        commands.batch,
         commands.status,
         commands.wait,
         commands.download,
+        commands.resume,
+        commands.resolve,
         commands.cancel,
         commands.list,
         commands.providers,
@@ -84,6 +108,7 @@ class Commands:
         order: Order = _ORDER,
         output: Target = None,
         timeout: Seconds = None,
+        key: Key = None,
         provider: str | None = None,
         common: Common = _COMMON,
     ) -> None:
@@ -93,11 +118,13 @@ class Commands:
         :param prompt: What is to be seen and heard.
         :param output: The file, or a folder; by default a file in the current folder that is named after the task.
         :param timeout: Seconds to wait after the submit. The task goes on.
+        :param key: Your own name for the job. With a [store], the same key and request are the same task.
         :param provider: The section of the configuration, or without a file an adapter.
         """
         request = make_request(prompt, order)
-        job = JobRunner(self._output, target=output or Path(), config=common.config)
-        async with Client.from_config(common.config, provider=provider) as client:
+        session = Session(common.config)
+        job = JobRunner(self._output, session, target=output or Path(), key=key)
+        async with job.opened(session.client(provider)) as client:
             handle = await job.submit(client, request)
             await job.save(client, await job.follow(handle, timeout))
 
@@ -107,6 +134,7 @@ class Commands:
         /,
         *,
         order: Order = _ORDER,
+        key: Key = None,
         provider: str | None = None,
         common: Common = _COMMON,
     ) -> None:
@@ -114,13 +142,42 @@ class Commands:
         Ask for a video and do not wait for it. Prints the ref of the task.
 
         :param prompt: What is to be seen and heard.
+        :param key: Your own name for the job. With a [store], the same key and request are the same task.
         :param provider: The section of the configuration, or without a file an adapter.
         """
         request = make_request(prompt, order)
-        job = JobRunner(self._output, config=common.config)
-        async with Client.from_config(common.config, provider=provider) as client:
+        session = Session(common.config)
+        job = JobRunner(self._output, session, key=key)
+        async with job.opened(session.client(provider)) as client:
             handle = await job.submit(client, request)
             self._output.line(str(handle.ref))
+
+    async def batch(
+        self,
+        file: Path,
+        /,
+        *,
+        output: Target = None,
+        limit: Annotated[int, Parameter(validator=Number(gt=0), show_default=True)] = 1000,
+        provider: str | None = None,
+        common: Common = _COMMON,
+    ) -> ExitCode:
+        """
+        Make the videos of a file with a JSON object in each line: the fields of a request, mode, provider, key, output.
+
+        Prints the path of each file. Run again, it submits nothing twice and downloads what is missing; that takes a
+        [store] in the configuration.
+
+        :param file: The file with the lines.
+        :param output: The folder for the videos, by default the current one. Each is named after its task, unless its
+            line has an output.
+        :param limit: How many may be on their way at once.
+        :param provider: For lines that name none: the section of the configuration, or without a file an adapter.
+        """
+        folder = Path() if output is None else output
+        return await BatchRunner(self._output, Session(common.config), file=file, folder=folder, limit=limit).run(
+            provider
+        )
 
     async def status(self, ref: str, /, *, common: Common = _COMMON) -> None:
         """
@@ -128,7 +185,7 @@ class Commands:
 
         :param ref: The task, as it was printed: provider:id.
         """
-        async with self._client(ref, common) as client:
+        async with Client.from_config(common.config, provider=_ref(ref).provider) as client:
             task = await client.fetch(ref)
         self._output.object(task_object(task))
         for line in task_details(task):
@@ -150,10 +207,11 @@ class Commands:
         :param output: The file, or a folder.
         :param timeout: Seconds to wait. The task goes on.
         """
-        job = JobRunner(self._output, target=output, config=common.config)
-        async with self._client(ref, common) as client:
-            handle = client.resume(ref)
-            job.about(handle.ref)
+        session, task_ref = Session(common.config), _ref(ref)
+        job = JobRunner(self._output, session, target=output)
+        async with session.client(task_ref.provider) as client:
+            handle = client.resume(task_ref)
+            job.about(task_ref)
             await job.save(client, await job.follow(handle, timeout))
 
     async def download(self, ref: str, /, *, output: Target = None, common: Common = _COMMON) -> None:
@@ -163,12 +221,57 @@ class Commands:
         :param ref: The task, as it was printed: provider:id.
         :param output: The file, or a folder; by default a file in the current folder that is named after the task.
         """
-        job = JobRunner(self._output, target=output or Path(), config=common.config)
-        async with self._client(ref, common) as client:
-            handle = client.resume(ref)
-            job.about(handle.ref)
-            task = await client.fetch(ref)
+        session, task_ref = Session(common.config), _ref(ref)
+        job = JobRunner(self._output, session, target=output or Path())
+        async with session.client(task_ref.provider) as client:
+            handle = client.resume(task_ref)
+            job.about(task_ref)
+            task = await client.fetch(task_ref)
             await job.save(client, await handle if task.status.is_terminal else task)
+
+    async def resume(
+        self,
+        *tasks: str,
+        output: Target = None,
+        timeout: Seconds = None,
+        provider: str | None = None,
+        common: Common = _COMMON,
+    ) -> ExitCode:
+        """
+        Take up what earlier runs have submitted: wait for each and download it. Submits nothing.
+
+        :param tasks: Refs and job ids. Without any, every pending job in the [store].
+        :param output: The folder for the videos, which are named after their tasks; by default the current one.
+        :param timeout: Seconds to wait. What has not ended goes on.
+        :param provider: Whose pending jobs: the section of the configuration.
+        """
+        folder = Path() if output is None else output
+        check_folder(folder)
+        return await Resumption(self._output, Session(common.config), folder=folder, timeout=timeout).run(
+            tasks, provider
+        )
+
+    async def resolve(
+        self,
+        job: str,
+        /,
+        *,
+        adopt: str | None = None,
+        write_off: bool = False,
+        common: Common = _COMMON,
+    ) -> None:
+        """
+        Settle a job of which nobody knows whether it was paid. Without an option, show it and the tasks it may be.
+
+        :param job: The id of the job, as it was printed: hh-…
+        :param adopt: Its task has this id or ref.
+        :param write_off: There is no task, or nobody wants it. Its key is free again.
+        """
+        if adopt is not None and write_off:
+            raise InvalidRequestError("--adopt and --write-off contradict each other")
+        session = Session(common.config)
+        session.check_memory("resolve")
+        await Settlement(self._output, session, job).run(adopt=adopt, write_off=write_off)
 
     async def cancel(self, ref: str, /, *, common: Common = _COMMON) -> ExitCode:
         """
@@ -176,7 +279,7 @@ class Commands:
 
         :param ref: The task, as it was printed: provider:id.
         """
-        async with self._client(ref, common) as client:
+        async with Client.from_config(common.config, provider=_ref(ref).provider) as client:
             task = await client.cancel(ref)
         self._output.object(task_object(task))
         self._output.line(task_line(task))
@@ -189,6 +292,7 @@ class Commands:
         self,
         *,
         limit: Annotated[int, Parameter(validator=Number(gt=0), show_default=True)] = 20,
+        pending: bool = False,
         provider: str | None = None,
         common: Common = _COMMON,
     ) -> None:
@@ -196,8 +300,12 @@ class Commands:
         List the account's tasks, newest first.
 
         :param limit: How many at most.
+        :param pending: List instead the jobs in the [store] that are not at their end, oldest first. Asks nobody.
         :param provider: The section of the configuration, or without a file an adapter.
         """
+        if pending:
+            await self._list_pending(Session(common.config), provider)
+            return
         async with Client.from_config(common.config, provider=provider) as client:
             tasks = await client.list_tasks(limit=limit)
         for task in tasks:
@@ -206,6 +314,17 @@ class Commands:
             self._output.table(task_table(tasks))
         else:
             self._output.note("no tasks")
+
+    async def _list_pending(self, session: Session, provider: str | None) -> None:
+        session.check_memory("list --pending")
+        async with session.journal() as store:
+            jobs = await store.unfinished(session.settings.choose(provider).name)
+        for job in jobs:
+            self._output.object(job_object(job))
+        if jobs:
+            self._output.table(job_table(jobs))
+        else:
+            self._output.note("nothing is pending")
 
     def providers(self, *, common: Common = _COMMON) -> None:
         """Show what the installed providers can do."""
@@ -269,9 +388,9 @@ class Commands:
         request = make_request(prompt, demo_order(order))
         await run_demo(self._output, request, provider=provider, target=output)
 
-    def _client(self, ref: str, common: Common) -> Client:
-        try:
-            provider = TaskRef.parse(ref).provider
-        except ValueError as error:
-            raise InvalidRequestError(str(error)) from None
-        return Client.from_config(common.config, provider=provider)
+
+def _ref(text: str) -> TaskRef:
+    try:
+        return TaskRef.parse(text)
+    except ValueError as error:
+        raise InvalidRequestError(str(error)) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 
 from ..errors import (
@@ -16,6 +17,7 @@ from ..errors import (
     ProviderError,
     QuotaExceededError,
     RateLimitError,
+    StoreError,
     SubmitOutcomeUnknownError,
     TaskError,
     TaskNotFoundError,
@@ -33,7 +35,7 @@ class ExitCode(IntEnum):
     UNEXPECTED = 1
     """Something nobody foresaw."""
     BAD_INPUT = 2
-    """Arguments, configuration, or a request that the provider cannot express. Nothing was sent."""
+    """Arguments, configuration, a store that cannot be used, or what the provider cannot express. Nothing was sent."""
     REFUSED = 3
     """The provider said no: key, permission, quota, rate, moderation, request, or a task it does not know."""
     TASK_ENDED = 4
@@ -41,9 +43,23 @@ class ExitCode(IntEnum):
     TIMEOUT = 5
     """The time given with --timeout is over. The task goes on."""
     FAULT = 6
-    """Network, a fault of the provider, a submit of unknown outcome, or a download that failed."""
+    """
+    Network, a fault of the provider, a submit of unknown outcome, a download that failed, or a store that failed
+    after something was sent.
+    """
     INTERRUPTED = 130
     """Ctrl-C or SIGTERM. A submitted task goes on, and its ref was printed."""
+
+
+_WORST_FIRST = (
+    ExitCode.UNEXPECTED,
+    ExitCode.FAULT,
+    ExitCode.REFUSED,
+    ExitCode.BAD_INPUT,
+    ExitCode.TASK_ENDED,
+    ExitCode.TIMEOUT,
+    ExitCode.OK,
+)
 
 
 _BY_ERROR: dict[type[HappyHorseError], ExitCode] = {
@@ -66,11 +82,22 @@ _BY_ERROR: dict[type[HappyHorseError], ExitCode] = {
 }
 
 
-def exit_code(error: HappyHorseError) -> ExitCode:
-    """Tell with which code a run ends that *error* has ended."""
+def exit_code(error: HappyHorseError, *, sent: bool = False) -> ExitCode:
+    """
+    Tell with which code a run ends that *error* has ended.
+
+    :param sent: whether anything was submitted before.
+    """
     if isinstance(error, InvalidRequestError) and error.status_code is not None:
         return ExitCode.REFUSED
+    if isinstance(error, StoreError):
+        return ExitCode.FAULT if sent or error.ref is not None else ExitCode.BAD_INPUT
     return next((_BY_ERROR[cls] for cls in type(error).__mro__ if cls in _BY_ERROR), ExitCode.UNEXPECTED)
+
+
+def worst(codes: Iterable[ExitCode]) -> ExitCode:
+    """Choose the code for a run in which several things have ended: one that is not well outweighs all that are."""
+    return min(codes, key=_WORST_FIRST.index, default=ExitCode.OK)
 
 
 EXIT_CODES = "Exit codes: " + "; ".join(
@@ -82,7 +109,7 @@ EXIT_CODES = "Exit codes: " + "; ".join(
         ExitCode.REFUSED: "refused by the provider",
         ExitCode.TASK_ENDED: "the task failed, was cancelled or has expired",
         ExitCode.TIMEOUT: "out of time, the task goes on",
-        ExitCode.FAULT: "network, fault of the provider, unknown outcome of a submit, or failed download",
+        ExitCode.FAULT: "network, fault of the provider or the store, unknown outcome of a submit, or failed download",
         ExitCode.INTERRUPTED: "interrupted, the ref was printed",
     }.items()
 )

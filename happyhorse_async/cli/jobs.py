@@ -1,89 +1,119 @@
-"""The main job, as the command runs it: submit, follow, save. Whatever happens after the submit, the ref is shown."""
+"""
+The main job, as the command runs it: submit, follow, save.
+
+Whatever happens after the submit, the ref is shown. An interruption takes back what has not been sent; what has been is
+given its moment to be answered while the client closes, and the journal then knows what came of it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import aclosing
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
+from uuid import uuid4
 
 from ..client import Client
-from ..errors import ConfigurationError, HappyHorseError, WaitTimeoutError
+from ..errors import ConfigurationError, HappyHorseError, SubmitOutcomeUnknownError, WaitTimeoutError
 from ..handle import TaskHandle
+from ..job import Job, JobState
 from ..request import VideoRequest
 from ..task import Task, TaskRef
-from .output import Output, Unfinished
+from .output import Output, Unfinished, unsettled
+from .session import Session
 from .views import task_line, task_object
 
-# Providers answer a submit within seconds. The client itself waits some more for an answer while it closes.
-_GRACE = 20.0
+_FORGOTTEN = "without a [store] in the configuration nothing remembers the job after this run"
 
 
 class JobRunner:
     """
     One video on its way to a file.
 
+    :param session: what the run works with; without it, no other run can take up the task.
     :param target: the file or folder for the video.
-    :param config: the configuration file that was named, to be named again when the task is taken up.
-    :param resumable: whether another run can take up the task.
+    :param key: the caller's own name for the job.
     """
 
     def __init__(
-        self, output: Output, *, target: Path | None = None, config: str | None = None, resumable: bool = True
+        self, output: Output, session: Session | None = None, *, target: Path | None = None, key: str | None = None
     ) -> None:
         self._output = output
+        self._session = session
         self._target = target
-        self._config = config
-        self._resumable = resumable
+        # By a name of our own the job is found again, however the submit ends.
+        self._key = key or f"cli-{uuid4().hex}"
         if target is not None:
             _check_target(target)
+        if key is not None and session is not None and not session.remembers:
+            output.warn(f"--key {key}: {_FORGOTTEN}")
 
     def about(self, ref: TaskRef) -> None:
         """Note that the task exists, so that the run cannot end without saying how to take it up."""
-        if self._resumable:
+        if self._session is not None:
             target = ("-o", str(self._target)) if self._target else ()
-            config = ("--config", self._config) if self._config else ()
-            self._output.unfinished = Unfinished(ref, ("happyhorse", "wait", str(ref), *target, *config))
+            self._output.unfinished = Unfinished(self._session.command("wait", str(ref), *target), ref=ref)
+
+    @asynccontextmanager
+    async def opened(self, client: Client) -> AsyncGenerator[Client]:
+        """Open *client*, and after an interruption find out what became of the job."""
+        try:
+            async with client:
+                yield client
+        except asyncio.CancelledError:
+            job = await self._journal_entry()
+            if job is not None and self._output.unfinished is None:
+                self._interrupted(job)
+            raise
 
     async def submit(self, client: Client, request: VideoRequest) -> TaskHandle:
-        """
-        Submit *request* and print the ref.
-
-        An interruption does not cut off the paid request: its answer is waited for, and the ref is printed.
-        """
+        """Submit *request* and print the ref."""
         for warning in client.plan(request).warnings:
             self._output.warn(warning)
-        submitting = asyncio.ensure_future(client.submit(request))
         try:
-            handle = await asyncio.shield(submitting)
+            handle = await client.submit(request, key=self._key)
         except asyncio.CancelledError:
-            await self._last_answer(submitting)
+            job = await self._journal_entry()
+            if job is not None and job.state is JobState.SUBMITTING:
+                self._output.note(
+                    "waiting for the answer to the paid request, half a minute at most; interrupt again to leave"
+                )
             raise
-        self._accepted(handle)
+        except SubmitOutcomeUnknownError as error:
+            self._nobody_knows(error.job_id)
+            raise
+        if handle.ref is not None:
+            self._accepted(handle.ref, handle.job_id)
         return handle
 
-    async def _last_answer(self, submitting: asyncio.Future[TaskHandle]) -> None:
-        self._output.show_log()
-        self._output.note("waiting for the answer to the paid request, to print the ref; interrupt again to leave")
-        submitting.add_done_callback(lambda done: done.cancelled() or done.exception())
+    async def _journal_entry(self) -> Job | None:
         try:
-            await asyncio.wait([submitting], timeout=_GRACE)
-            if submitting.done():
-                self._accepted(submitting.result())
+            return None if self._session is None else await self._session.by_key(self._key)
         except HappyHorseError as error:
-            self._output.error(error)
-        finally:
-            if not submitting.done():
-                self._output.warn(
-                    "there may be a task, and its ref is not known yet; if the answer comes while the client closes, "
-                    "it is shown"
-                )
-                submitting.cancel()
+            self._output.warn(str(error))
+            return None
 
-    def _accepted(self, handle: TaskHandle) -> None:
-        self.about(handle.ref)
-        self._output.event("submitted", ref=str(handle.ref), job_id=handle.job_id)
-        self._output.note(f"submitted {handle.ref}")
+    def _interrupted(self, job: Job) -> None:
+        if job.ref is not None:
+            self._accepted(job.ref, job.job_id)
+        elif job.state in (JobState.SUBMITTING, JobState.OUTCOME_UNKNOWN):
+            self._nobody_knows(job.job_id)
+
+    def _accepted(self, ref: TaskRef, job_id: str) -> None:
+        self.about(ref)
+        self._output.sent = True
+        self._output.event("submitted", ref=str(ref), job_id=job_id)
+        self._output.note(f"submitted {ref}")
+
+    def _nobody_knows(self, job_id: str | None) -> None:
+        self._output.sent = True
+        if job_id is None or self._session is None:
+            return
+        if self._session.remembers:
+            self._output.unfinished = unsettled(self._session.command("resolve", job_id), job_id)
+        else:
+            self._output.warn(f"there may be a task for the job {job_id}, and its ref is not known; {_FORGOTTEN}")
 
     async def follow(self, handle: TaskHandle, timeout: float | None) -> Task:
         """
@@ -118,9 +148,17 @@ class JobRunner:
 
 
 def _check_target(target: Path) -> None:
-    # Before anything is paid for.
-    folder = target if target.is_dir() else target.parent
+    check_folder(target if target.is_dir() else target.parent, target)
+
+
+def check_folder(folder: Path, target: Path | None = None) -> None:
+    """
+    Make sure, before anything is paid for, that files can be put into *folder*.
+
+    :param target: what was given as --output, where it is not the folder itself.
+    :raises ConfigurationError: it is not there, or cannot be written to.
+    """
     if not folder.is_dir():
-        raise ConfigurationError(f"--output {target}: the folder {folder} does not exist")
+        raise ConfigurationError(f"--output {target or folder}: the folder {folder} does not exist")
     if not os.access(folder, os.W_OK):
-        raise ConfigurationError(f"--output {target}: the folder {folder} cannot be written to")
+        raise ConfigurationError(f"--output {target or folder}: the folder {folder} cannot be written to")

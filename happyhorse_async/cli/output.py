@@ -13,13 +13,13 @@ import logging
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from ..errors import HappyHorseError, TaskError, TaskNotFoundError
@@ -32,11 +32,19 @@ _LOGGER = logging.getLogger("happyhorse_async")
 
 @frozen
 class Unfinished:
-    """A task that goes on whatever becomes of this run."""
+    """What goes on or stays open whatever becomes of this run."""
 
-    ref: TaskRef
     command: tuple[str, ...]
     """What takes it up again."""
+    meaning: str = field(default="the task is not lost; this takes it up again", kw_only=True)
+    """What the command does, for a reader."""
+    ref: TaskRef | None = field(default=None, kw_only=True)
+    job_id: str | None = field(default=None, kw_only=True)
+
+
+def unsettled(command: tuple[str, ...], job_id: str) -> Unfinished:
+    """Make the way back to a job of which nobody knows whether it was paid; *command* settles it."""
+    return Unfinished(command, meaning="nobody knows whether it was paid; this helps to settle it", job_id=job_id)
 
 
 class Output:
@@ -49,7 +57,9 @@ class Output:
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
         self.unfinished: Unfinished | None = None
-        """The task that is on its way."""
+        """What is on its way."""
+        self.sent = False
+        """Whether anything was submitted that may have to be paid."""
         self._errors = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
         self._live = not as_json and self._errors.is_terminal and not self._errors.is_dumb_terminal
 
@@ -83,6 +93,11 @@ class Output:
         """Warn, on the standard error in either form."""
         self._tell(json.dumps({"warning": plain(text)}) if self.as_json else f"warning: {plain(text)}")
 
+    def suggest(self, meaning: str, *commands: Iterable[str]) -> None:
+        """Show a reader which *commands* come next, and what they do. Says nothing with `--json`."""
+        if not self.as_json:
+            self._tell("\n  ".join((f"{plain(meaning)}:", *(redact_text(shlex.join(command)) for command in commands))))
+
     def error(self, error: HappyHorseError) -> None:
         """Say what went wrong, and how to take up the task if there still is one."""
         if isinstance(error, TaskError | TaskNotFoundError):
@@ -91,16 +106,16 @@ class Output:
 
     def failure(self, kind: str, message: str, *, ref: TaskRef | None = None, job_id: str | None = None) -> None:
         """Say in a line what went wrong, and how to take up the task if there is one."""
-        task = self.unfinished
-        ref = ref or (task.ref if task else None)
-        command = shlex.join(task.command) if task else None
+        way = self.unfinished
+        if way:
+            ref, job_id = ref or way.ref, job_id or way.job_id
         if self.as_json:
             facts = {"class": kind, "message": plain(message), "ref": ref and str(ref), "job_id": job_id}
-            self._tell(json.dumps({"error": {**facts, "resume": command}}))
+            self._tell(json.dumps({"error": {**facts, "resume": shlex.join(way.command) if way else None}}))
             return
         self._tell(f"error: {plain(message)}")
-        if command:
-            self._tell(f"the task is not lost; this takes it up again:\n  {redact_text(command)}")
+        if way:
+            self.suggest(way.meaning, way.command)
 
     def _warned(self, message: Warning | str, *_: Any, **__: Any) -> None:
         self.warn(str(message))
@@ -116,7 +131,6 @@ class Output:
     def listening(self) -> Generator[None]:
         """Pass on what the library warns of and logs."""
         handler = _LogHandler(self)
-        level = _LOGGER.level
         _LOGGER.addHandler(handler)
         with warnings.catch_warnings():
             warnings.simplefilter("always", UserWarning)
@@ -125,11 +139,6 @@ class Output:
                 yield
             finally:
                 _LOGGER.removeHandler(handler)
-                _LOGGER.setLevel(level)
-
-    def show_log(self) -> None:
-        """Pass on from now on what the library does, not only what it warns of."""
-        _LOGGER.setLevel(logging.INFO)
 
     @contextmanager
     def watching(self) -> Generator[Callable[[Task], None]]:
@@ -165,9 +174,30 @@ class Output:
             yield lambda received, total: progress.update(bar, completed=received, total=total)
 
     @contextmanager
+    def counting(self, total: int) -> Generator[Callable[[bool], None]]:
+        """Show on a terminal how many of *total* have ended, each one well or not."""
+        if not self._live:
+            yield lambda _: None
+            return
+        counts = {True: 0, False: 0}
+        with self._progress(MofNCompleteColumn(), TimeElapsedColumn()) as (progress, bar):
+            progress.update(bar, total=total)
+
+            def count(well: bool) -> None:
+                counts[well] += 1
+                failed = f"{counts[False]} failed" if counts[False] else ""
+                progress.update(bar, description=failed, completed=counts[True] + counts[False])
+
+            yield count
+
+    @contextmanager
     def _progress(self, *columns: Any) -> Generator[tuple[Progress, TaskID]]:
         description = TextColumn("{task.description}", markup=False)
-        with Progress(description, BarColumn(), *columns, console=self._errors, transient=True) as progress:
+        # What is printed meanwhile stands above the bar; but into a pipe it goes as it is.
+        above = sys.stdout.isatty()
+        with Progress(
+            description, BarColumn(), *columns, console=self._errors, transient=True, redirect_stdout=above
+        ) as progress:
             yield progress, progress.add_task("", total=None)
 
 

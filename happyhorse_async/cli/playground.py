@@ -46,7 +46,7 @@ async def run_demo(output: Output, request: VideoRequest, *, provider: str, targ
     """Run the main job on an emulator of its own, and say plainly that it was one."""
     if not _can_film():
         raise ConfigurationError(_MISSING_EXTRA)
-    job = JobRunner(output, target=target, resumable=False)
+    job = JobRunner(output, target=target)
     async with _running(Emulator(speed=_DEMO_SPEED)) as emulator:
         output.note(f"an emulator plays {provider} on this machine; the provider itself is not called")
         async with Client(provider, api_key=_ANY_KEY, base_url=emulator.url(provider), poll=_DEMO_POLL) as client:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..adapter import Adapter
+from ..job import Job
 from ..redaction import redact_text
 from ..request import Mode
 from ..task import Task, TaskStatus
@@ -70,6 +71,48 @@ def task_table(tasks: Iterable[Task]) -> Table:
     table = Table("ref", "status", "model", "created", "finished", box=None)
     for task in tasks:
         cells = (task.ref, task.status, task.model, task.created_at, task.finished_at)
+        table.add_row(*(Text("" if cell is None else plain(str(cell))) for cell in cells))
+    return table
+
+
+def job_object(job: Job) -> dict[str, Any]:
+    """Return *job* for JSON, without what was asked for."""
+    return {
+        "job_id": job.job_id,
+        "ref": job.ref and str(job.ref),
+        "key": job.key,
+        "state": job.state,
+        "provider": job.place.provider,
+        "model": job.model,
+        "created_at": job.created_at,
+        "submitted_at": job.submitted_at,
+        "failure": job.failure,
+    }
+
+
+def job_details(job: Job) -> Iterator[str]:
+    """Yield what a reader wants to know of *job*, line by line."""
+    yield plain(f"{job.job_id} {job.state}")
+    prompt = (job.request or {}).get("prompt")
+    for name, value in (
+        ("task", job.ref),
+        ("provider", f"{job.place.provider} at {job.place.base_url}"),
+        ("model", job.model),
+        ("key", job.key),
+        ("prompt", prompt),
+        ("created", job.created_at),
+        ("sent", job.submitted_at),
+        ("what happened", job.failure),
+    ):
+        if value is not None:
+            yield f"  {name}: {plain(str(value))}"
+
+
+def job_table(jobs: Iterable[Job]) -> Table:
+    """Return *jobs* as a table."""
+    table = Table("job", "state", "ref", "key", "created", box=None)
+    for job in jobs:
+        cells = (job.job_id, job.state, job.ref, job.key, job.created_at)
         table.add_row(*(Text("" if cell is None else plain(str(cell))) for cell in cells))
     return table
 

@@ -12,5 +12,6 @@ from __future__ import annotations
 
 from .keys import KeySource, check_api_key, check_url
 from .model import ProviderSettings, Settings
+from .store import StoreSettings
 
-__all__ = ["KeySource", "ProviderSettings", "Settings", "check_api_key", "check_url"]
+__all__ = ["KeySource", "ProviderSettings", "Settings", "StoreSettings", "check_api_key", "check_url"]

@@ -18,6 +18,7 @@ from ..redaction import redact_text, redact_url
 from ..registry import adapter_names, find_adapter
 from ..timing import Limits, PollSchedule
 from .keys import KeySource, check_api_key, check_url
+from .store import StoreSettings
 from .tables import FILE_NAME, choices, find_table, structure
 
 PROVIDER_VARIABLE = "HAPPYHORSE_PROVIDER"
@@ -78,6 +79,8 @@ class Settings:
     """The provider that is used where none is named."""
     providers: Mapping[str, ProviderSettings] = field(factory=dict[str, ProviderSettings])
     """The file's sections, by name. Where it has none, every registered adapter can be chosen by its name."""
+    store: StoreSettings | None = None
+    """Where jobs are written down; `None` for the memory of the process."""
     poll: PollSchedule = field(factory=PollSchedule)
     limits: Limits = field(factory=Limits)
 
@@ -101,6 +104,7 @@ class Settings:
             path=file,
             default=content.default,
             providers={name: _provider(name, section, file) for name, section in content.providers.items()},
+            store=content.store,
             poll=content.poll,
             limits=content.limits,
         )
@@ -122,7 +126,7 @@ class Settings:
 
     def resolved(self, provider: str | None = None) -> dict[str, Any]:
         """
-        Show what is in force, secrets masked: the file, the provider that is chosen, and every provider.
+        Show what is in force, secrets masked: the file, the provider that is chosen, every provider, and the store.
 
         `poll` and `limits` have the chosen provider's own figures where the file has none.
 
@@ -137,6 +141,7 @@ class Settings:
             "file": None if self.path is None else str(self.path.resolve()),
             "provider": None if chosen is None else chosen.name,
             "providers": {name: self._find(name, "provider").resolved() for name in self._names()},
+            "store": None if self.store is None else self.store.resolved(),
             "poll": asdict(poll),
             "limits": asdict(limits, filter=lambda attribute, _: attribute.init),
         }
@@ -186,6 +191,7 @@ class _File:
 
     default: str | None = None
     providers: Mapping[str, _Section] = field(factory=dict[str, _Section])
+    store: StoreSettings | None = None
     poll: PollSchedule = field(factory=PollSchedule)
     limits: Limits = field(factory=Limits)
 

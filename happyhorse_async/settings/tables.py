@@ -10,7 +10,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, cast, get_args, get_origin
 
-from attrs import AttrsInstance, fields, has, resolve_types
+from attrs import NOTHING, AttrsInstance, fields, has, resolve_types
 
 from ..errors import ConfigurationError
 
@@ -70,16 +70,20 @@ def structure(cls: type[T], value: object, file: Path, path: str = "") -> T:
     Build *cls* from a table of *file*.
 
     :param path: the dotted key of the table.
-    :raises ConfigurationError: a key that *cls* does not have, or a value of the wrong type.
+    :raises ConfigurationError: a key that *cls* does not have, one that it must have, or a value of the wrong type.
     """
     where = f"{file}: {path}" if path else str(file)
-    known = {attribute.name: attribute.type for attribute in fields(resolve_types(cls)) if attribute.init}
+    attributes = [attribute for attribute in fields(resolve_types(cls)) if attribute.init]
+    known = {attribute.name: attribute.type for attribute in attributes}
     values: dict[str, Any] = {}
     for key, item in _table(value, where).items():
         place = f"{path}.{key}" if path else key
         if key not in known:
             raise ConfigurationError(f"{file}: unknown key {place}; {choices(key, known)}")
         values[key] = _value(known[key], item, file, place)
+    for attribute in attributes:
+        if attribute.default is NOTHING and attribute.name not in values:
+            raise ConfigurationError(f"{where}.{attribute.name} is missing")
     try:
         return cls(**values)
     except ConfigurationError as error:
@@ -87,19 +91,28 @@ def structure(cls: type[T], value: object, file: Path, path: str = "") -> T:
 
 
 def _value(kind: Any, value: object, file: Path, place: str) -> object:
-    if has(kind):
-        return structure(kind, value, file, place)
     if get_origin(kind) is Mapping:
         inner = get_args(kind)[1]
         items = _table(value, f"{file}: {place}").items()
         return {key: _value(inner, item, file, f"{place}.{key}") for key, item in items}
-    if kind is Any:
-        return value
     scalar = next((part for part in get_args(kind) if part is not NoneType), kind)
+    if has(scalar):
+        return structure(scalar, value, file, place)
+    if scalar is Any:
+        return value
+    if scalar is Path:
+        return _path(str(_value(str, value, file, place)), file, place)
     accepted = (int, float) if scalar is float else scalar
     if not isinstance(value, accepted) or (isinstance(value, bool) and scalar is not bool):
         raise ConfigurationError(f"{file}: {place}: expected {_KINDS[scalar]}, not {kind_of(value)}")
     return value
+
+
+def _path(text: str, file: Path, place: str) -> Path:
+    if not text.strip():
+        raise ConfigurationError(f"{file}: {place} must name a file")
+    # A relative path begins at the file that names it.
+    return file.parent / Path(text).expanduser()
 
 
 def _table(value: object, where: str) -> Mapping[str, object]:

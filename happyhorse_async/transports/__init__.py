@@ -49,11 +49,14 @@ class Transport(Protocol):
         """
         ...
 
-    def stream(self, url: str, headers: Mapping[str, str]) -> AbstractAsyncContextManager[Download]:
+    def stream(
+        self, url: str, headers: Mapping[str, str], *, public_only: bool = False
+    ) -> AbstractAsyncContextManager[Download]:
         """
         Begin to fetch *url*, exactly as it is written: it may be signed.
 
-        :raises TransportError: no answer.
+        :param public_only: refuse a host whose address is not on the public internet.
+        :raises TransportError: no answer, or the host was refused.
         """
         ...
 

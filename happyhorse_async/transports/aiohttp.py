@@ -12,16 +12,23 @@ from __future__ import annotations
 import io
 import os
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
+from socket import AddressFamily
+from typing import TYPE_CHECKING, cast
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from ..errors import InvalidResponseError, TransportError
 from ..messages import HttpRequest, HttpResponse
 from ..redaction import redact_text, redact_url
+from .addresses import is_public, names_private_place
+
+if TYPE_CHECKING:
+    from aiohttp.connector import Connection
 
 LARGEST_BODY = 1024 * 1024
 """Bytes of an API answer. The largest documented one, a list of 100 tasks, has a tenth of it."""
@@ -39,7 +46,17 @@ _NEVER_SENT = (
     aiohttp.ConnectionTimeoutError,
     aiohttp.InvalidURL,
 )
-_NEVER_BETTER = (aiohttp.ClientSSLError, aiohttp.InvalidURL, ssl.SSLError)
+
+
+class _NotPublicError(OSError):
+    """The host is not on the public internet."""
+
+
+class _ClosedError(OSError):
+    """The transport is closed."""
+
+
+_NEVER_BETTER = (aiohttp.ClientSSLError, aiohttp.InvalidURL, ssl.SSLError, _NotPublicError, _ClosedError)
 # Ours are raised once theirs has been dealt with: `raise … from None` would keep it as the context.
 _FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
 
@@ -48,13 +65,24 @@ class AiohttpTransport:
     """One session of aiohttp. Must be created inside the event loop that uses it."""
 
     def __init__(self, *, connector: aiohttp.BaseConnector | None = None, proxy: str | None = None) -> None:
-        self._session = aiohttp.ClientSession(
-            connector=connector or aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE),
+        self._answers: set[aiohttp.ClientResponse] = set()
+        self._proxy = proxy
+        self._connects_itself = connector is None and proxy is None
+        self._session = self._new_session(connector)
+        self._public_session: aiohttp.ClientSession | None = None
+
+    def _new_session(
+        self, connector: aiohttp.BaseConnector | None, *, public_only: bool = False
+    ) -> aiohttp.ClientSession:
+        resolver = _PublicResolver() if public_only else None
+        return aiohttp.ClientSession(
+            connector=connector or aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE, resolver=resolver),
             connector_owner=connector is None,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"happyhorse-async/{version('happyhorse-async')}", "Accept-Encoding": "identity"},
-            proxy=proxy,
+            proxy=self._proxy,
+            response_class=_Response,
         )
 
     async def send(self, request: HttpRequest, *, timeout: float) -> HttpResponse:
@@ -70,29 +98,106 @@ class AiohttpTransport:
                 allow_redirects=False,
                 timeout=limits,
             ) as response:
-                body = await _bounded_body(response)
+                with self._reading(response):
+                    body = await _bounded_body(response)
                 return HttpResponse(status=response.status, headers=dict(response.headers), body=body)
         except _FAILURES as error:
             failure = _transport_error(error, request.method, request.url)
         raise failure
 
     @asynccontextmanager
-    async def stream(self, url: str, headers: Mapping[str, str]) -> AsyncGenerator[_Download]:
+    async def stream(
+        self, url: str, headers: Mapping[str, str], *, public_only: bool = False
+    ) -> AsyncGenerator[_Download]:
         """Begin to fetch *url*, exactly as it is written."""
         limits = aiohttp.ClientTimeout(total=None, connect=_CONNECT_TIMEOUT, sock_read=_READ_TIMEOUT)
         try:
-            response = await self._session.get(_address(url), headers=headers, allow_redirects=False, timeout=limits)
+            session = self._session_for(url, public_only)
+            response = await session.get(_address(url), headers=headers, allow_redirects=False, timeout=limits)
+            if public_only and self._proxy is None:
+                _check_peer(response)
         except _FAILURES as error:
             failure = _transport_error(error, "GET", url)
         else:
             async with response:
-                yield _Download(response, url)
+                with self._reading(response):
+                    yield _Download(response, url)
             return
         raise failure
 
+    def _session_for(self, url: str, public_only: bool) -> aiohttp.ClientSession:
+        if self._session.closed:
+            raise _ClosedError
+        if not public_only:
+            return self._session
+        if names_private_place(_address(url).host or ""):
+            raise _NotPublicError
+        if not self._connects_itself:
+            # A proxy, or a connector that somebody else has made, looks names up in its own way.
+            return self._session
+        if self._public_session is None:
+            self._public_session = self._new_session(None, public_only=True)
+        return self._public_session
+
     async def aclose(self) -> None:
-        """Close every connection."""
-        await self._session.close()
+        """Close every connection. Whoever still reads an answer is told that it broke off."""
+        # Closing a session tells nobody, and stops the clock of whoever reads: he would wait for ever.
+        for response in list(self._answers):
+            response.close()
+        try:
+            await self._session.close()
+        finally:
+            if self._public_session is not None:
+                await self._public_session.close()
+
+    @contextmanager
+    def _reading(self, response: aiohttp.ClientResponse) -> Generator[None]:
+        self._answers.add(response)
+        try:
+            yield
+        finally:
+            self._answers.discard(response)
+
+
+class _PublicResolver(AbstractResolver):
+    """
+    Finds public addresses only.
+
+    The connection is made to an address that was judged here, so a name that changes its address gains nothing.
+    """
+
+    def __init__(self) -> None:
+        self._resolver = aiohttp.DefaultResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: AddressFamily = AddressFamily.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._resolver.resolve(host, port, family)
+        if not all(is_public(place["host"]) for place in found):
+            raise _NotPublicError
+        return found
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+
+class _Response(aiohttp.ClientResponse):
+    """Remembers who has answered: once a short body is there, its connection is gone."""
+
+    peer: object = None
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        if connection.transport is not None:
+            self.peer = connection.transport.get_extra_info("peername")
+        return await super().start(connection)
+
+
+def _check_peer(response: aiohttp.ClientResponse) -> None:
+    # The peer of a Unix socket, which only a connector of the caller's can lead to, is no pair.
+    peer = response.peer if isinstance(response, _Response) else None
+    if isinstance(peer, tuple) and not is_public(str(cast("tuple[object, ...]", peer)[0])):
+        response.close()
+        raise _NotPublicError
 
 
 class _Download:
@@ -136,6 +241,8 @@ async def _bounded_body(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _transport_error(error: Exception, method: str, url: str) -> TransportError:
+    if isinstance(error, aiohttp.ClientConnectorDNSError) and isinstance(error.os_error, _NotPublicError):
+        error = error.os_error
     return TransportError(
         f"{method} {redact_url(url)}: {_describe(error)}",
         sent=not isinstance(error, _NEVER_SENT),
@@ -145,6 +252,10 @@ def _transport_error(error: Exception, method: str, url: str) -> TransportError:
 
 def _describe(error: Exception) -> str:
     match error:
+        case _NotPublicError():
+            return "the host is not on the public internet"
+        case _ClosedError():
+            return "the client is closed"
         case aiohttp.ClientConnectorDNSError():
             return "the host name cannot be resolved"
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError() | ssl.SSLError():

@@ -148,7 +148,8 @@ def test_references_take_nine_ratios_and_nine_images(ratio: str, count: int) -> 
 def test_the_costly_default_is_pointed_out(request_: VideoRequest, count: int) -> None:
     """Without a resolution the provider makes and bills 1080P, which is said before the submit."""
     offer = ADAPTER.check(request_, provider="x")
-    warnings = ADAPTER.warnings(Submission(request=request_, offer=offer, job_id="job-1"), ADAPTER.account(provider="backup", api_key="key"))
+    account = ADAPTER.account(provider="backup", api_key="key")
+    warnings = ADAPTER.warnings(Submission(request=request_, offer=offer, job_id="job-1"), account)
 
     assert count == len(warnings)
     assert all("1080P" in warning for warning in warnings)

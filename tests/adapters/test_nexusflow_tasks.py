@@ -317,8 +317,8 @@ def test_fields_may_be_missing_null_new_or_odd(body: dict[str, Any], expected: T
             TaskFailure(code="Throttling.RateQuota", message="too fast", reason=FailureReason.RATE_LIMITED),
         ),
         (
-            "InternalError.Algo: first\nsecond: third",
-            TaskFailure(code="InternalError.Algo", message="first\\nsecond: third", reason=FailureReason.PROVIDER_FAULT),
+            "InternalError.Algo: one\ntwo: three",
+            TaskFailure(code="InternalError.Algo", message="one\\ntwo: three", reason=FailureReason.PROVIDER_FAULT),
         ),
         (
             "InternalError.Timeout: no result",

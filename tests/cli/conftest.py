@@ -11,13 +11,15 @@ import signal
 import sys
 import threading
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import aiohttp
 import pytest
-from attrs import frozen
+from aiohttp import web
+from attrs import field, frozen
 
 from happyhorse_async.cli import main
 from happyhorse_async.emulator import Emulator, Scenario
@@ -27,6 +29,7 @@ PROVIDERS = ("dashscope", "hiapi", "imini", "nexusflow")
 QUICK = Scenario(queue=(1.0, 2.0), run=(6.0, 12.0))
 
 Emulate: TypeAlias = Callable[..., AbstractAsyncContextManager[Emulator]]
+Gated: TypeAlias = Callable[..., AbstractAsyncContextManager["Gate"]]
 
 
 @frozen
@@ -63,6 +66,22 @@ class Program:
     def write(self, name: str, text: str) -> None:
         """Write a file into the folder."""
         (self._folder / name).write_text(text)
+
+    def remove(self, name: str) -> None:
+        """Remove a file of the folder."""
+        (self._folder / name).unlink()
+
+    def folder(self, name: str) -> None:
+        """Make a folder in the folder."""
+        (self._folder / name).mkdir()
+
+    def configure(self, urls: Mapping[str, str], *, store: bool = False) -> None:
+        """Write a configuration for providers at *urls*, the first of them the default."""
+        sections = "".join(
+            f'[providers.{name}]\nbase_url = "{url}"\napi_key_env = "EMULATOR_KEY"\n' for name, url in urls.items()
+        )
+        kept = '[store]\npath = "jobs.sqlite"\n' if store else ""
+        self.write("happyhorse.toml", f'default = "{next(iter(urls))}"\n{sections}{kept}[poll]\ninterval = 0.05\n')
 
     def read(self, name: str) -> bytes:
         """Read a file of the folder."""
@@ -141,16 +160,71 @@ def emulate(program: Program) -> Emulate:
     """Serve an emulator, and configure the command for it."""
 
     @asynccontextmanager
-    async def emulate(scenario: Scenario = QUICK, **options: Any) -> AsyncIterator[Emulator]:
+    async def emulate(scenario: Scenario = QUICK, *, store: bool = False, **options: Any) -> AsyncGenerator[Emulator]:
         async with Emulator(speed=60, seed=1, scenario=scenario, **options) as emulator:
-            sections = "".join(
-                f'[providers.{name}]\nbase_url = "{emulator.url(name)}"\napi_key_env = "EMULATOR_KEY"\n'
-                for name in PROVIDERS
-            )
-            program.write("happyhorse.toml", f'default = "dashscope"\n{sections}[poll]\ninterval = 0.05\n')
+            program.configure({name: emulator.url(name) for name in PROVIDERS}, store=store)
             yield emulator
 
     return emulate
+
+
+@frozen
+class Gate:
+    """Stands before an emulated provider, where it can hold paid requests back and spoil the answers to them."""
+
+    address: str
+    """Where the emulator is."""
+    spoils: bool = False
+    """Whether what was taken is answered with a gateway's fault."""
+    bodies: list[bytes] = field(factory=list[bytes])
+    """The paid requests."""
+    arrived: asyncio.Event = field(factory=asyncio.Event)
+    """Set by the first of them."""
+    opened: asyncio.Event = field(factory=asyncio.Event)
+    """What they wait for."""
+
+    async def forward(self, request: web.Request) -> web.StreamResponse:
+        """Pass *request* on."""
+        body = await request.read()
+        if request.method == "POST":
+            self.bodies.append(body)
+            self.arrived.set()
+            await self.opened.wait()
+        headers = {name: request.headers[name] for name in request.headers if name not in ("Host", "Content-Length")}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(request.method, self.address + request.path_qs, data=body, headers=headers) as answer,
+        ):
+            if self.spoils and request.method == "POST":
+                return web.Response(status=502)
+            return web.Response(status=answer.status, body=await answer.read(), content_type="application/json")
+
+
+@pytest.fixture
+def gated(program: Program) -> Gated:
+    """Serve a gate before an emulated provider, and configure the command for it."""
+
+    @asynccontextmanager
+    async def gated(
+        emulator: Emulator, provider: str = "hiapi", *, store: bool = False, spoils: bool = False, opened: bool = False
+    ) -> AsyncGenerator[Gate]:
+        gate = Gate(emulator.address, spoils)
+        if opened:
+            gate.opened.set()
+        path = emulator.url(provider).removeprefix(emulator.address)
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", gate.forward)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        program.configure({provider: f"http://127.0.0.1:{runner.addresses[0][1]}{path}"}, store=store)
+        try:
+            yield gate
+        finally:
+            gate.opened.set()
+            await runner.cleanup()
+
+    return gated
 
 
 @pytest.fixture

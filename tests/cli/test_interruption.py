@@ -6,60 +6,16 @@ import asyncio
 import json
 import shlex
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
 from typing import Any
 
-import aiohttp
 import pytest
-from aiohttp import web
-from attrs import field, frozen
 
-from happyhorse_async.emulator import Emulator, Scenario
+from happyhorse_async.emulator import Scenario
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-@frozen
-class Gate:
-    """Holds every paid request back on its way to the emulator, until it is opened."""
-
-    arrived: asyncio.Event = field(factory=asyncio.Event)
-    opened: asyncio.Event = field(factory=asyncio.Event)
-
-
-@asynccontextmanager
-async def gate(program: Any, emulator: Emulator) -> AsyncIterator[Gate]:
-    """Serve a gate before the emulated HiAPI, and configure the command for it."""
-    gate = Gate()
-
-    async def forward(request: web.Request) -> web.StreamResponse:
-        body = await request.read()
-        if request.method == "POST":
-            gate.arrived.set()
-            await gate.opened.wait()
-        headers = {"Authorization": request.headers["Authorization"], "Content-Type": "application/json"}
-        url = emulator.url("hiapi") + request.path_qs
-        async with (
-            aiohttp.ClientSession() as session,
-            session.request(request.method, url, data=body, headers=headers) as answer,
-        ):
-            return web.Response(status=answer.status, body=await answer.read(), content_type="application/json")
-
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", forward)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    program.write(
-        "happyhorse.toml",
-        f'[providers.hiapi]\nbase_url = "http://127.0.0.1:{runner.addresses[0][1]}"\napi_key_env = "EMULATOR_KEY"\n',
-    )
-    try:
-        yield gate
-    finally:
-        gate.opened.set()
-        await runner.cleanup()
+# What comes within the same turn of the other process's loop as its cause may not count as its own event.
+_REACTION = 0.3
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -82,14 +38,14 @@ async def test_while_waiting(program: Any, emulate: Any, number: signal.Signals)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-async def test_while_the_submit_is_unanswered(program: Any, emulate: Any, number: signal.Signals) -> None:
+async def test_while_the_submit_is_unanswered(program: Any, emulate: Any, gated: Any, number: signal.Signals) -> None:
     """The answer to a paid request on its way is waited for, and its ref printed."""
-    async with emulate() as emulator, gate(program, emulator) as held:
+    async with emulate() as emulator, gated(emulator) as gate:
         process = await program.start("submit", "a horse", "--resolution", "720P")
-        await held.arrived.wait()
+        await gate.arrived.wait()
         process.send_signal(number)
         seen = await process.stderr.readline()
-        held.opened.set()
+        gate.opened.set()
         run = await program.end(process, seen)
         ref = run.err.splitlines()[-1].split()[-1]
         status = await program.run("status", ref)
@@ -100,13 +56,14 @@ async def test_while_the_submit_is_unanswered(program: Any, emulate: Any, number
     assert status.code == 0
 
 
-async def test_while_the_submit_is_unanswered_in_json(program: Any, emulate: Any) -> None:
+async def test_while_the_submit_is_unanswered_in_json(program: Any, emulate: Any, gated: Any) -> None:
     """With --json the ref is on the standard output, and in the error beside the way to resume."""
-    async with emulate() as emulator, gate(program, emulator) as held:
+    async with emulate() as emulator, gated(emulator, store=True) as gate:
         process = await program.start("generate", "a horse", "--resolution", "720P", "--json")
-        await held.arrived.wait()
+        await gate.arrived.wait()
         process.send_signal(signal.SIGINT)
-        held.opened.set()
+        await asyncio.sleep(_REACTION)
+        gate.opened.set()
         run = await program.end(process)
     [submitted] = run.objects
 
@@ -115,20 +72,62 @@ async def test_while_the_submit_is_unanswered_in_json(program: Any, emulate: Any
     assert f"happyhorse wait {submitted['ref']} -o ." == run.error["resume"]
 
 
-async def test_a_second_interruption(program: Any, emulate: Any) -> None:
-    """Who interrupts twice still learns of the task from the log, if its answer comes while the client closes."""
-    async with emulate() as emulator, gate(program, emulator) as held:
+async def test_a_second_interruption(program: Any, emulate: Any, gated: Any) -> None:
+    """Who interrupts twice is told the job, which a later run finds open and can settle."""
+    async with emulate() as emulator, gated(emulator, "dashscope", store=True) as gate:
         process = await program.start("submit", "a horse", "--resolution", "720P")
-        await held.arrived.wait()
+        await gate.arrived.wait()
         process.send_signal(signal.SIGINT)
         seen = await process.stderr.readline()
+        await asyncio.sleep(_REACTION)
         process.send_signal(signal.SIGINT)
-        seen += await process.stderr.readline()
-        held.opened.set()
+        run = await program.end(process, seen)
+        command = shlex.split(run.err.splitlines()[-1])
+        pending = await program.run("list", "--pending", "--json")
+        settled = await program.run(*command[1:], "--write-off")
+    [job] = pending.objects
+
+    assert 130 == run.code
+    assert "nobody knows whether it was paid" in run.err
+    assert ["happyhorse", "resolve", job["job_id"]] == command
+    assert ("OUTCOME_UNKNOWN", None) == (job["state"], job["ref"])
+    assert 0 == settled.code
+    assert 1 == len(gate.bodies)
+
+
+async def test_a_second_interruption_without_a_store(program: Any, emulate: Any, gated: Any) -> None:
+    """Without a journal on disk nothing is promised that cannot be kept."""
+    async with emulate() as emulator, gated(emulator) as gate:
+        process = await program.start("submit", "a horse", "--resolution", "720P")
+        await gate.arrived.wait()
+        process.send_signal(signal.SIGINT)
+        seen = await process.stderr.readline()
+        await asyncio.sleep(_REACTION)
+        process.send_signal(signal.SIGINT)
         run = await program.end(process, seen)
 
-    assert run.code == 130
-    assert " was accepted as hiapi:" in run.err
+    assert 130 == run.code
+    assert "without a [store] in the configuration nothing remembers the job" in run.err
+    assert "happyhorse resolve" not in run.err
+
+
+async def test_before_the_submit_is_sent(program: Any) -> None:
+    """What nobody has taken is not tried again after the interruption, and nothing is to be resumed."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        program.configure({"hiapi": f"http://127.0.0.1:{taken.getsockname()[1]}"}, store=True)
+        process = await program.start("submit", "a horse", "--resolution", "720P")
+        job: list[Any] = []
+        while not job:
+            await asyncio.sleep(0.05)
+            job = (await program.run("list", "--pending", "--json")).objects
+        process.send_signal(signal.SIGINT)
+        run = await program.end(process)
+        pending = await program.run("list", "--pending", "--json")
+
+    assert (130, "") == (run.code, run.out)
+    assert "happyhorse" not in run.err
+    assert [] == pending.objects
 
 
 async def test_an_interrupted_wait(program: Any, emulate: Any) -> None:

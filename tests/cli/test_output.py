@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import happyhorse_async as hh
-from happyhorse_async.cli.exit_codes import ExitCode, exit_code
+from happyhorse_async.cli.exit_codes import ExitCode, exit_code, worst
 from happyhorse_async.cli.output import Output, Unfinished
 from happyhorse_async.cli.views import plain, task_line, task_object
 
@@ -37,6 +37,8 @@ TASK = hh.Task(ref=REF, status=hh.TaskStatus.FAILED)
         (hh.InvalidResponseError("x"), ExitCode.FAULT),
         (hh.SubmitOutcomeUnknownError("x"), ExitCode.FAULT),
         (hh.DownloadError("x"), ExitCode.FAULT),
+        (hh.StoreError("x"), ExitCode.BAD_INPUT),
+        (hh.StoreError("x", ref=REF), ExitCode.FAULT),
         (hh.HappyHorseError("x"), ExitCode.UNEXPECTED),
     ],
 )
@@ -44,6 +46,31 @@ def test_every_error_has_its_exit_code(error: hh.HappyHorseError, code: ExitCode
     """The exit code tells a script what to do next."""
 
     assert code is exit_code(error)
+
+
+def test_a_store_that_fails_after_a_submit() -> None:
+    """A store that cannot be used is bad input as long as nothing was sent, and a fault afterwards."""
+
+    assert ExitCode.FAULT is exit_code(hh.StoreError("x"), sent=True)
+
+
+@pytest.mark.parametrize(
+    ("codes", "code"),
+    [
+        ([], ExitCode.OK),
+        ([0, 0], ExitCode.OK),
+        ([0, 5], ExitCode.TIMEOUT),
+        ([5, 4], ExitCode.TASK_ENDED),
+        ([4, 2], ExitCode.BAD_INPUT),
+        ([2, 3], ExitCode.REFUSED),
+        ([3, 6, 4], ExitCode.FAULT),
+        ([6, 1], ExitCode.UNEXPECTED),
+    ],
+)
+def test_the_worst_outcome_decides(codes: list[int], code: ExitCode) -> None:
+    """Of several outcomes the worst makes the exit code, in a fixed order."""
+
+    assert code is worst(map(ExitCode, codes))
 
 
 def test_words_of_a_provider_are_harmless() -> None:
@@ -87,7 +114,7 @@ def test_a_failed_task_cannot_be_resumed(capsys: pytest.CaptureFixture[str]) -> 
     """What is over is not offered for resuming; any other failure names the command."""
     errors: list[Any] = [hh.TransportError("no network", sent=True), hh.TaskFailedError("over", task=TASK)]
     output = Output(as_json=False)
-    output.unfinished = Unfinished(REF, ("happyhorse", "wait", "main:1"))
+    output.unfinished = Unfinished(("happyhorse", "wait", "main:1"), ref=REF)
     shown: list[str] = []
     for error in errors:
         output.error(error)

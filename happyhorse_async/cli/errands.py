@@ -1,0 +1,146 @@
+"""Several videos on their way to files, side by side: each one's outcome as it comes, and the worst one's exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import define
+
+from ..background import Background
+from ..client import Client
+from ..errors import HappyHorseError, SubmitOutcomeUnknownError, TaskError, WaitTimeoutError
+from ..handle import TaskHandle
+from ..task import Task, TaskRef
+from .exit_codes import ExitCode, exit_code, worst
+from .output import Output
+from .session import Session
+from .views import plain
+
+_UNSAFE_IN_A_FILE_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@define(kw_only=True, eq=False)
+class Errand:
+    """One of several videos on their way."""
+
+    index: int
+    """Its place among the others, counted from 0."""
+    name: str
+    """What a reader knows it by."""
+    client: Client
+    begin: Callable[[], Awaitable[TaskHandle]]
+    """Submits it, or takes it up."""
+    target: Path
+    """The file, or a folder, where it is named after the task."""
+    timeout: float | None = None
+    ref: TaskRef | None = None
+    job_id: str | None = None
+    task: Task | None = None
+    """The last observation."""
+    path: Path | None = None
+    """The file that is there."""
+    error: Exception | None = None
+    """Why there is none."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether its outcome is known."""
+        return self.path is not None or self.error is not None
+
+    @property
+    def code(self) -> ExitCode:
+        """The exit code of a run that had this errand alone."""
+        if self.error is None:
+            return ExitCode.OK
+        if isinstance(self.error, HappyHorseError):
+            return exit_code(self.error, sent=self.ref is not None)
+        return ExitCode.UNEXPECTED
+
+    async def run(self) -> None:
+        """Do it, unless it is done already."""
+        if self.ended:
+            return
+        try:
+            handle = await self._handle()
+            self.ref, self.job_id = handle.ref, handle.job_id
+            self.task = await handle.wait(self.timeout)
+            self.path = await self.client.download(self.task, video_file(self.target, self.task.ref))
+        except HappyHorseError as error:
+            self.error = error
+            self.ref, self.job_id = self.ref or error.ref, self.job_id or error.job_id
+            if isinstance(error, TaskError | WaitTimeoutError):
+                self.task = error.task or self.task
+        except Exception as error:  # noqa: BLE001 - one that fails must not take the others along
+            self.error = error
+
+    async def _handle(self) -> TaskHandle:
+        try:
+            async with asyncio.timeout(self.timeout):
+                return await self.begin()
+        except TimeoutError:
+            raise WaitTimeoutError(f"nobody has submitted it within {self.timeout:g} s", job_id=self.job_id) from None
+
+    def result(self) -> dict[str, Any]:
+        """Return how it ended, for JSON."""
+        return {
+            "index": self.index,
+            "ref": self.ref and str(self.ref),
+            "job_id": self.job_id,
+            "status": self.task and self.task.status,
+            "path": self.path and str(self.path),
+            "error": self.error and {"class": type(self.error).__name__, "message": plain(str(self.error))},
+        }
+
+
+def video_file(target: Path, ref: TaskRef) -> Path:
+    """Return *target*, or where it is a folder, the file in it that is named after the task."""
+    return target / f"{_UNSAFE_IN_A_FILE_NAME.sub('_', ref.id)[:100]}.mp4" if target.is_dir() else target
+
+
+async def run_errands(output: Output, errands: Sequence[Errand], *, limit: int) -> ExitCode:
+    """
+    Do all *errands*, *limit* of them at once, and print each one's outcome as it comes.
+
+    Cancelling it detaches from what is on its way, and takes back what has not been sent.
+    """
+    ended: asyncio.Queue[Errand] = asyncio.Queue()
+    waiting = iter(errands)
+
+    async def work() -> None:
+        for errand in waiting:
+            await errand.run()
+            ended.put_nowait(errand)
+
+    workers = Background()
+    with output.counting(len(errands)) as count:
+        for _ in range(min(limit, len(errands))):
+            workers.spawn(work())
+        try:
+            for _ in errands:
+                errand = await ended.get()
+                count(errand.error is None)
+                show_outcome(output, errand)
+        finally:
+            await workers.aclose()
+    return worst(errand.code for errand in errands)
+
+
+def show_outcome(output: Output, errand: Errand) -> None:
+    """Print how *errand* has ended."""
+    output.object(errand.result())
+    if errand.error is None:
+        output.line(str(errand.path))
+    else:
+        output.note(f"error: {errand.name}: {errand.error or type(errand.error).__name__}")
+
+
+def suggest_settling(output: Output, session: Session, errands: Iterable[Errand]) -> None:
+    """Say how to settle those of *errands* of which nobody knows whether they were paid."""
+    unsettled = [errand.job_id for errand in errands if isinstance(errand.error, SubmitOutcomeUnknownError)]
+    commands = [session.command("resolve", job_id) for job_id in unsettled if job_id]
+    if commands and session.remembers:
+        output.suggest("nobody knows whether these were paid; this helps to settle them", *commands)

@@ -1,0 +1,15 @@
+"""
+Bringing a finished video to disk, whole or not at all.
+
+The video is streamed to a temporary file beside its target, checked, made durable and renamed. What stands at the
+target is either what stood there before or the whole video.
+"""
+
+from __future__ import annotations
+
+from .downloads import Downloads as Downloads
+from .fetching import Progress as Progress
+from .fetching import download as download
+from .policy import DownloadPolicy as DownloadPolicy
+from .saving import Saving as Saving
+from .saving import Savings as Savings

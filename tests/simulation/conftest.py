@@ -1,0 +1,417 @@
+"""
+A world in one thread: processes that die at any await, a disk that survives them, a provider with bad manners.
+
+Time is virtual and passes only while nobody has anything to do. All chance comes from one seed, so that a world can be
+lived through again, step by step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import random
+import selectors
+from collections import Counter
+from collections.abc import Coroutine, Generator, Mapping
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+import pytest
+from attrs import define
+
+import happyhorse_async as hh
+from happyhorse_async.job import Job, JobState
+from happyhorse_async.stores import MemoryStore
+
+T = TypeVar("T")
+
+_NUMBERS = itertools.count()
+
+
+class Clock(selectors.SelectSelector):
+    """Skips the time that others would wait."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        assert timeout is not None, "everybody waits, and nothing will ever happen"
+        self.now += timeout
+        return []
+
+
+class _Numbered:
+    # Sets of futures would be ordered by addresses otherwise, which differ from run to run.
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._number = next(_NUMBERS)
+        super().__init__(*arguments, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class NumberedFuture(_Numbered, asyncio.Future[Any]):
+    """A future with a place in every set."""
+
+
+class NumberedTask(_Numbered, asyncio.Task[Any]):
+    """A task with a place in every set."""
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """An event loop on virtual time, which knows the process that each of its tasks belongs to."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        super().__init__(self.clock)
+        self.set_task_factory(self._make)
+
+    def time(self) -> float:
+        return self.clock.now
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return NumberedFuture(loop=self)
+
+    def _make(self, loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:
+        process = _PROCESS.get()
+        task = NumberedTask(_Steps(work, process) if process else work, loop=loop, **options)
+        if process:
+            process.tasks.append(task)
+        return task
+
+
+class _Steps(Coroutine[Any, Any, Any]):
+    """Counts the steps of its process. After the last one nothing goes on but its clearing away."""
+
+    def __init__(self, work: Coroutine[Any, Any, Any], process: Process) -> None:
+        self.work = work
+        self._process = process
+
+    def send(self, value: Any) -> Any:
+        self._process.step()
+        if self._process.dead:
+            return self.work.throw(asyncio.CancelledError())
+        return self.work.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        return self.work.throw(asyncio.CancelledError() if self._process.dead else error[0])
+
+    def close(self) -> None:
+        self.work.close()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        raise NotImplementedError
+
+
+_PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
+
+
+class Process:
+    """One life of one process. Whatever is started inside `run` belongs to it and dies with it."""
+
+    def __init__(self, world: World, name: str, dies_at: int | None) -> None:
+        self.name = name
+        self.dead = False
+        self.tasks: list[asyncio.Task[Any]] = []
+        self._world = world
+        self._steps = 0
+        self._dies_at = dies_at
+
+    async def run(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Do *work* until it ends, or the process does."""
+        token = _PROCESS.set(self)
+        self._world.alive.add(self.name)
+        try:
+            task = asyncio.get_running_loop().create_task(work)
+        finally:
+            _PROCESS.reset(token)
+        await asyncio.wait([task])
+        self._world.alive.discard(self.name)
+        if not self.dead:
+            task.result()
+            assert [] == [left for left in self.tasks if not left.done()], "a process has left work behind"
+        while left := [task for task in self.tasks if not task.done()]:
+            await asyncio.wait(left)
+
+    def step(self) -> None:
+        self._steps += 1
+        if self._steps == self._dies_at:
+            self.die()
+
+    def die(self) -> None:
+        self.dead = True
+        self._world.alive.discard(self.name)
+        self._world.cut_off(self)
+        self._world.crashes += 1
+        for task in self.tasks:
+            if not task.done():
+                self._world.crash_points.update(_awaited_in(task.get_coro()))
+                task.cancel()
+
+
+def _awaited_in(steps: Any) -> list[str]:
+    """Name the line of the library at which a task waits."""
+    work, found = steps.work, []
+    while work is not None and hasattr(work, "cr_frame"):
+        if work.cr_frame is not None and "happyhorse_async" in work.cr_code.co_filename:
+            found = [f"{work.cr_code.co_qualname}:{work.cr_frame.f_lineno}"]
+        work = work.cr_await
+    return found
+
+
+class Store:
+    """The store of one process: a queue of operations on the common disk. What is left of it dies with the process."""
+
+    def __init__(self, world: World, process: Process) -> None:
+        self.owner = process.name
+        self._world = world
+        self._process = process
+        self._busy_until = 0.0
+        self._numbers = itertools.count()
+
+    async def open(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+    async def add(self, job: Job) -> Job:
+        return await self._do(self._world.disk.add(job), writes=True)
+
+    async def change(self, job: Job, *, only_from: JobState | None = None, only_owner: str | None = None) -> bool:
+        work = self._world.disk.change(job, only_from=only_from, only_owner=only_owner)
+        return await self._do(work, writes=True)
+
+    async def get(self, job_id: str) -> Job | None:
+        return await self._do(self._world.disk.get(job_id))
+
+    async def by_key(self, key: str) -> Job | None:
+        return await self._do(self._world.disk.by_key(key))
+
+    async def by_ref(self, ref: hh.TaskRef) -> Job | None:
+        return await self._do(self._world.disk.by_ref(ref))
+
+    async def unfinished(self, provider: str) -> list[Job]:
+        return await self._do(self._world.disk.unfinished(provider))
+
+    async def is_alive(self, owner: str) -> bool:
+        await asyncio.sleep(0.001)
+        return owner in self._world.alive
+
+    async def _do(self, work: Coroutine[Any, Any, T], *, writes: bool = False) -> T:
+        chance = self._world.chance("store", self.owner, next(self._numbers))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        fails = writes and not self._world.calm and chance.random() < 0.02
+        self._busy_until = max(self._busy_until, loop.time()) + chance.uniform(0.0, 0.02)
+        loop.call_at(self._busy_until, self._finish, work, future, fails)
+        return await future
+
+    def _finish(self, work: Coroutine[Any, Any, Any], future: asyncio.Future[Any], fails: bool) -> None:
+        if self._process.dead or fails:
+            work.close()
+            result: Any = hh.StoreError("the disk is full")
+        else:
+            try:
+                result = at_once(work)
+            except hh.StoreError as error:
+                result = error
+        # What is on the disk is not known yet to the one who asked for it.
+        future.get_loop().call_later(0.002, _settle, future, result)
+
+
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """Do what never waits."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise AssertionError("it waits")
+
+
+def _settle(future: asyncio.Future[Any], result: Any) -> None:
+    if future.done():
+        return
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
+
+
+@define(eq=False)
+class Billed:
+    """A task at the provider."""
+
+    task_id: str
+    job_id: str
+    intent: str
+    body: bytes
+    created: float
+    end: str
+    ends_at: float
+    looks: int = 0
+    blips: int = 0
+
+
+@define(eq=False)
+class _Flight:
+    process: Process
+    request: hh.HttpRequest
+    answer: asyncio.Future[hh.HttpResponse]
+    fault: str
+    back: float
+    cut: bool = False
+
+
+# What may happen to a request, and how often. "refused" is a documented 503, "unsent" a refused connection; "lost" gets
+# there and its answer does not get back; "late" gets there when nobody waits for it any more.
+_FAULTS = {
+    "POST": {"ok": 70, "unsent": 4, "vanished": 3, "lost": 5, "late": 2, "500": 3, "500 taken": 3, "503": 2,
+             "refused": 3, "429": 4, "junk": 3, "redirect": 1},
+    "GET": {"ok": 70, "unsent": 3, "vanished": 3, "lost": 3, "500": 4, "429": 4, "junk": 3, "404": 3, "word": 4,
+            "back": 3, "no url": 2},
+}  # fmt: skip
+
+
+class Transport:
+    """The network of one process."""
+
+    def __init__(self, world: World, process: Process) -> None:
+        self._world = world
+        self._process = process
+
+    async def send(self, request: hh.HttpRequest, *, timeout: float) -> hh.HttpResponse:
+        world, loop = self._world, asyncio.get_running_loop()
+        # Not the whole body: a job's id is another in every run.
+        what = json.loads(request.body)["prompt"] if request.body else request.url
+        world.wires[what] += 1
+        chance = world.chance("wire", what, world.wires[what])
+        faults = {"ok": 1} if world.calm else _FAULTS[request.method]
+        [fault] = chance.choices(list(faults), list(faults.values()))
+        await asyncio.sleep(chance.uniform(0, 0.01))
+        if fault == "unsent":
+            raise hh.TransportError("nobody listens", sent=False)
+        flight = _Flight(self._process, request, loop.create_future(), fault, chance.uniform(0.01, 0.5))
+        world.flights.append(flight)
+        there = timeout + 5 if fault == "late" else chance.uniform(0.01, 0.5)
+        loop.call_later(there, world.arrive, flight)
+        try:
+            async with asyncio.timeout(timeout):
+                return await flight.answer
+        except TimeoutError:
+            raise hh.TransportError("no answer in time", sent=True) from None
+
+    def stream(self, url: str, headers: Mapping[str, str], *, public_only: bool = False) -> Any:
+        raise NotImplementedError
+
+    async def aclose(self) -> None: ...
+
+
+class World:
+    """All that is outside the processes."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.calm = False
+        self.disk = MemoryStore(keep_prompts=None)
+        self.alive: set[str] = set()
+        self.flights: list[_Flight] = []
+        self.wires: Counter[str] = Counter()
+        self.billed: dict[str, Billed] = {}
+        self.posts: list[tuple[str, str, bytes, str]] = []
+        self.wrongs: list[str] = []
+        self.crashes = 0
+        self.crash_points: set[str] = set()
+        self.idempotent = self.chance("idempotent").random() < 0.5
+
+    def chance(self, *what: object) -> random.Random:
+        """Return the chance that *what* depends on, and nothing else does."""
+        return random.Random(f"{self.seed} {what}")
+
+    def cut_off(self, process: Process) -> None:
+        """Decide what of the requests on the way of a dying process arrives all the same."""
+        for number, flight in enumerate(self.flights):
+            if flight.process is process:
+                flight.cut = self.chance("cut", process.name, number).random() < 0.5
+
+    def arrive(self, flight: _Flight) -> None:
+        """Let the provider answer a request."""
+        self.flights.remove(flight)
+        if flight.cut or flight.fault == "vanished":
+            answer: Any = hh.TransportError("the connection was reset", sent=True)
+        else:
+            is_post = flight.request.method == "POST"
+            answer = self._take(flight) if is_post else self._show(flight.request.url, flight.fault)
+            if flight.fault == "lost":
+                answer = hh.TransportError("the connection was reset", sent=True)
+        if not flight.answer.get_loop().is_closed():
+            flight.answer.get_loop().call_later(flight.back, _settle, flight.answer, answer)
+
+    def _take(self, flight: _Flight) -> hh.HttpResponse:
+        body = flight.request.body or b""
+        order = json.loads(body)
+        job_id, intent = order["job_id"], order["prompt"]
+        self.posts.append((job_id, flight.request.headers.get("Idempotency-Key", ""), body, flight.fault))
+        if flight.fault in ("429", "500", "503"):
+            return _answer({"error": "no"}, int(flight.fault))
+        if flight.fault == "refused":
+            return _answer({"error": "later", "refused": True}, 503)
+        if flight.fault == "redirect":
+            return _answer({}, 307)
+        if intent.startswith("forbidden"):
+            return _answer({"error": "no such thing"}, 400)
+        task = self._bill(job_id, intent, body)
+        if flight.fault in ("500 taken", "junk"):
+            return _answer({"junk": 1}, 500 if flight.fault == "500 taken" else 200)
+        return _answer({"id": task.task_id, "status": "queued"})
+
+    def _bill(self, job_id: str, intent: str, body: bytes) -> Billed:
+        if self.idempotent:
+            for task in self.billed.values():
+                if task.job_id == job_id:
+                    if task.body != body:
+                        self.wrongs.append(f"{job_id}: the same key with other bytes")
+                    return task
+        job = at_once(self.disk.get(job_id))
+        if job is None or job.state not in (JobState.SUBMITTING, JobState.OUTCOME_UNKNOWN):
+            self.wrongs.append(f"{job_id} ({intent}) is billed while the journal says {job and job.state}")
+        chance, now = self.chance("task", intent), asyncio.get_running_loop().time()
+        [end] = chance.choices(["done", "failed", "canceled"], [8, 1, 1])
+        task = Billed(f"t-{len(self.billed)}", job_id, intent, body, now, end, now + chance.uniform(5, 200))
+        self.billed[task.task_id] = task
+        return task
+
+    def _show(self, url: str, fault: str) -> hh.HttpResponse:
+        task = self.billed[url.rpartition("/")[2]]
+        task.looks += 1
+        task.blips = task.blips + 1 if fault == "404" and task.blips < 3 else 0
+        if task.blips:
+            return _answer({"error": "unknown"}, 404)
+        if fault in ("500", "429"):
+            return _answer({"error": "no"}, int(fault))
+        if fault == "junk":
+            return hh.HttpResponse(status=200, body=b"<html>")
+        if asyncio.get_running_loop().time() < task.ends_at:
+            word = {"word": "pondering", "back": "queued"}.get(fault, "running")
+            return _answer({"id": task.task_id, "status": word})
+        urls = [] if task.end != "done" or fault == "no url" else [f"https://files.example/{task.task_id}.mp4"]
+        return _answer({"id": task.task_id, "status": task.end, "urls": urls})
+
+
+def _answer(document: Mapping[str, Any], status: int = 200) -> hh.HttpResponse:
+    return hh.HttpResponse(status=status, body=json.dumps(document).encode())
+
+
+@pytest.fixture
+def simulation() -> type[Simulation]:
+    """Make worlds."""
+    return Simulation
+
+
+class Simulation:
+    """What a test needs of all this."""
+
+    World = World
+    Process = Process
+    Store = Store
+    Transport = Transport
+    Loop = Loop

@@ -1,0 +1,310 @@
+"""
+Thousands of worlds, each another by its seed, in which processes submit, wait, are killed and come back.
+
+There are 1,000 by default. `HAPPYHORSE_SEEDS=50000` asks for more, `HAPPYHORSE_SEED=1234` for a single one again:
+
+    HAPPYHORSE_SEED=1234 pytest tests/simulation
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+from collections import Counter
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import pytest
+
+import happyhorse_async as hh
+from happyhorse_async.classification import class_by_status, refusal
+from happyhorse_async.decoding import read_object
+from happyhorse_async.engine import Engine
+from happyhorse_async.exchange import Exchange
+from happyhorse_async.job import Job, JobState
+from happyhorse_async.pacing import Budget
+
+if TYPE_CHECKING:
+    from conftest import Process, Simulation, World
+
+_BATCHES = 20
+_ONE = os.environ.get("HAPPYHORSE_SEED")
+_COUNT = int(os.environ.get("HAPPYHORSE_SEEDS", "1000"))
+_SEEDS = [range(int(_ONE), int(_ONE) + 1)] if _ONE else [range(_COUNT)[batch::_BATCHES] for batch in range(_BATCHES)]
+
+# A request of these was certainly not taken.
+_REFUSALS = {"429", "refused", "redirect"}
+
+
+_STATUSES = {
+    "queued": hh.TaskStatus.PENDING,
+    "running": hh.TaskStatus.RUNNING,
+    "done": hh.TaskStatus.SUCCEEDED,
+    "failed": hh.TaskStatus.FAILED,
+    "canceled": hh.TaskStatus.CANCELED,
+}
+
+
+class Adapter(hh.Adapter):
+    """Speaks to the provider of the world."""
+
+    name = "simulated"
+    title = "Simulated"
+    documentation = "https://simulated.example/docs"
+    api_key_env = "SIMULATED_API_KEY"
+    capabilities = hh.Capabilities(
+        offers=(hh.Offer(mode=hh.Mode.T2V, version="1.0", model="t2v", resolutions=("720P",)),),
+    )
+    default_base_url = "https://simulated.example"
+
+    def encode_submit(self, submission: hh.Submission, account: hh.Account) -> hh.HttpRequest:
+        body = json.dumps({"prompt": submission.request.prompt, "job_id": submission.job_id}).encode()
+        headers = {"Idempotency-Key": submission.job_id} if self.capabilities.idempotent else {}
+        return hh.HttpRequest(method="POST", url=f"{account.base_url}/videos", headers=headers, body=body)
+
+    def decode_submit(self, response: hh.HttpResponse, account: hh.Account) -> hh.Task:
+        return self.decode_fetch(response, "", account)
+
+    def encode_fetch(self, task_id: str, account: hh.Account) -> hh.HttpRequest:
+        return hh.HttpRequest(method="GET", url=f"{account.base_url}/videos/{task_id}")
+
+    def decode_fetch(self, response: hh.HttpResponse, task_id: str, account: hh.Account) -> hh.Task:
+        answer = read_object(response)
+        if not response.ok:
+            refused, cls = bool(answer.get("refused")), class_by_status(response.status)
+            raise refusal(cls, answer.get("error"), response=response, account=account, refused=refused)
+        if "id" not in answer:
+            raise hh.InvalidResponseError("the answer has no task id", path="id")
+        return hh.Task(
+            ref=account.ref(answer["id"]),
+            status=_STATUSES.get(answer["status"], hh.TaskStatus.UNKNOWN),
+            raw_status=answer["status"],
+            videos=tuple(hh.Video(url=url) for url in answer.get("urls", ())),
+        )
+
+
+class IdempotentAdapter(Adapter):
+    """The same with keys."""
+
+    capabilities: ClassVar[hh.Capabilities] = hh.Capabilities(offers=Adapter.capabilities.offers, idempotent=True)
+
+
+class Client(hh.Client):
+    """A client whose network and disk are those of the world."""
+
+    def __init__(self, simulation: type[Simulation], world: World, process: Process) -> None:
+        self._speaks = IdempotentAdapter() if world.idempotent else Adapter()
+        super().__init__(self._speaks, api_key="sk-simulated")
+        # Where the pace is slow, what was enqueued is still there when its process ends.
+        self._pace = world.chance("pace").choice([None, 0.1, 1.0])
+        self._carries = simulation.Transport(world, process)
+        self._remembers = simulation.Store(world, process)
+
+    async def __aenter__(self) -> Self:
+        account = self._speaks.account(provider="simulated", api_key="sk-simulated")
+        budget = Budget.of(None, hh.Limits(submits_per_second=self._pace), "simulated")
+        exchange = Exchange(self._speaks, account, self._carries, budget)
+        self._engine = await Engine.start(exchange, self._remembers, hh.PollSchedule())
+        return self
+
+
+class Life:
+    """What one process does while it lives, and what it hears."""
+
+    def __init__(self, world: World, process: Process, number: int, calls: list[Call]) -> None:
+        self.world = world
+        self.process = process
+        self.calls = calls
+        self.chance = world.chance("life", process.name, number)
+
+    async def live(self, client: Client, ending: str) -> None:
+        """Open a client, ask for everything, wait, and end in the given way."""
+        try:
+            await client.__aenter__()
+        except hh.StoreError:
+            return
+        waiting = [asyncio.create_task(self._call(client, call)) for call in self.calls]
+        waiting += [asyncio.create_task(self._resume(client, job)) for job in await self._pending(client)]
+        patience = None if ending == "finish" else self.chance.uniform(0, 60)
+        if waiting:
+            await asyncio.wait(waiting, timeout=patience)
+        closing = asyncio.create_task(client.aclose())
+        if ending == "cancel":
+            await asyncio.sleep(self.chance.uniform(0, 5))
+            closing.cancel()
+        await asyncio.wait([closing])
+        if waiting:
+            _, forgotten = await asyncio.wait(waiting, timeout=25)
+            for task in forgotten:
+                self.world.wrongs.append(f"{task.get_name()} waits although its client is closed")
+                task.cancel()
+            for outcome in await asyncio.gather(*waiting, return_exceptions=True):
+                if isinstance(outcome, Exception):
+                    raise outcome
+
+    async def _pending(self, client: Client) -> list[hh.PendingJob]:
+        return [job for job in await client.pending() if job.ref is not None]
+
+    async def _resume(self, client: Client, job: hh.PendingJob) -> None:
+        assert job.ref is not None
+        await self._wait(client.resume(job.ref))
+
+    async def _call(self, client: Client, call: Call) -> None:
+        asyncio.current_task().set_name(f"{self.process.name} {call}")  # type: ignore[union-attr]
+        chance = self.world.chance(self.process.name, call)
+        how = chance.choice(["submit", "enqueue"])
+        asking = client.enqueue if how == "enqueue" else client.submit
+        await asyncio.sleep(chance.uniform(0, 20))
+        try:
+            async with asyncio.timeout(chance.uniform(0, 15) if chance.random() < 0.3 else None):
+                handle = await asking(hh.TextToVideo(call.intent), key=call.key)
+        except TimeoutError:
+            return
+        except hh.HappyHorseError as error:
+            call.failed(error)
+            return
+        except RuntimeError:
+            return
+        if how == "enqueue":
+            call.promised = True
+        if chance.random() < 0.1:
+            await asyncio.sleep(chance.uniform(0, 1))
+            if client.withdraw(handle._watch):
+                call.promised = False
+        await self._wait(handle)
+
+    async def _wait(self, handle: hh.TaskHandle) -> None:
+        try:
+            task = await handle
+        except hh.TaskError as error:
+            task = error.task
+        except hh.HappyHorseError:
+            return
+        except RuntimeError:
+            return
+        truth = self.world.billed[task.id].end
+        if task.raw_status != truth:
+            self.world.wrongs.append(f"{task.ref} is said to be {task.status}, and is {truth}")
+
+
+class Call:
+    """One thing that a program asks for, perhaps in several lives."""
+
+    def __init__(self, world: World, number: int) -> None:
+        chance = world.chance("call", number)
+        self.intent = f"{'forbidden ' if chance.random() < 0.1 else ''}video {number}"
+        self.key = f"order-{number}" if chance.random() < 0.6 else None
+        self.promised = False
+        self.refused: list[hh.HappyHorseError] = []
+
+    def failed(self, error: hh.HappyHorseError) -> None:
+        """Remember a failure that says that nothing was paid."""
+        if not isinstance(error, hh.SubmitOutcomeUnknownError | hh.WaitTimeoutError):
+            self.refused.append(error)
+
+    def __repr__(self) -> str:
+        return f"{self.intent} key={self.key}"
+
+
+async def live_through(simulation: type[Simulation], world: World) -> list[Call]:
+    """Let up to two programs run, each for some lives at the same time, and then one in a world without faults."""
+    chance = world.chance("history")
+    calls = [Call(world, number) for number in range(chance.randint(1, 6))]
+    loop, in_step = asyncio.get_running_loop(), chance.random() < 0.4
+
+    async def run(name: str, lives: int, own: list[Call]) -> None:
+        for number in range(lives):
+            ending = chance.choice(["crash", "crash", "crash", "close", "cancel", "finish"])
+            dies_at = int(2 ** chance.uniform(0, 11)) if ending == "crash" else None
+            process = simulation.Process(world, f"{name}-{number}", dies_at)
+            asked = own if not number else [call for call in own if call.key]
+            life = Life(world, process, number, asked)
+            await process.run(life.live(Client(simulation, world, process), ending))
+            pause = chance.choice([0.0, 1.0, 200.0])
+            # Two that are restarted at the same moment, as a supervisor would.
+            await asyncio.sleep(60 - loop.time() % 60 if in_step else pause)
+
+    programs: list[Coroutine[Any, Any, None]] = [run("a", chance.randint(1, 3), calls)]
+    if chance.random() < 0.5:
+        programs.append(run("b", chance.randint(1, 3), [call for call in calls if call.key]))
+    await asyncio.gather(*programs)
+    await asyncio.sleep(300)
+    world.calm = True
+    last = simulation.Process(world, "last", None)
+    await last.run(settle(Life(world, last, 0, []), Client(simulation, world, last)))
+    return calls
+
+
+async def settle(life: Life, client: Client) -> None:
+    """Open a client once more, and wait until nothing is left that it can do something about."""
+    async with client:
+        while open_jobs := [job for job in await client.pending() if job.state is not JobState.OUTCOME_UNKNOWN]:
+            refs = [job for job in open_jobs if job.ref is not None]
+            await asyncio.gather(*(life._resume(client, job) for job in refs))
+            await asyncio.sleep(5)
+            assert asyncio.get_running_loop().time() < 100_000, f"these never end: {open_jobs}"
+
+
+def judge(world: World, calls: list[Call], jobs: dict[str, Job]) -> list[str]:
+    """Say what has gone wrong."""
+    wrongs = list(world.wrongs)
+    paid = Counter(task.intent for task in world.billed.values())
+    wrongs += [f"{intent} is paid {times} times" for intent, times in paid.items() if times > 1]
+    for job_id, job in jobs.items():
+        posts = [post for post in world.posts if post[0] == job_id and post[3] not in _REFUSALS]
+        if len(posts) > 1 and (not world.idempotent or len({post[1:3] for post in posts}) > 1):
+            wrongs.append(f"{job_id} is on the wire {len(posts)} times: {posts}")
+        if job.state is JobState.OUTCOME_UNKNOWN and world.idempotent and job.durable and not _is_refused(world, job):
+            wrongs.append(f"{job_id} is unknown in spite of its key")
+    for task in world.billed.values():
+        known = jobs.get(task.job_id)
+        if known is None or (known.state is not JobState.OUTCOME_UNKNOWN and known.task_id != task.task_id):
+            wrongs.append(f"{task.task_id} is paid, and the journal says {known}")
+        elif known.task_id is not None and (known.task is None or known.task.raw_status != task.end):
+            wrongs.append(f"{task.task_id} is {task.end}, and the journal says {known.task}")
+    settled = {job.request["prompt"] for job in jobs.values() if job.request and (job.task_id or job.failure)}
+    for call in calls:
+        if call.promised and call.intent not in settled:
+            wrongs.append(f"{call} was promised, and nothing came of it")
+        wrongs += [f"{call} is paid although {error!r}" for error in call.refused if _is_paid(world, error)]
+    return wrongs
+
+
+def _is_refused(world: World, job: Job) -> bool:
+    """Tell whether the provider refused a job for good, which says nothing of the time before."""
+    return b"forbidden" in (job.body or b"") or any(
+        post[0] == job.job_id and post[3] == "redirect" for post in world.posts
+    )
+
+
+def _is_paid(world: World, error: hh.HappyHorseError) -> bool:
+    return any(task.job_id == error.job_id for task in world.billed.values())
+
+
+def simulate(simulation: type[Simulation], seed: int) -> tuple[World, list[str]]:
+    """Live through the world of *seed*, and say what has gone wrong in it."""
+    world = simulation.World(seed)
+    before = random.getstate()
+    random.seed(seed)
+    loop = simulation.Loop()
+    try:
+        calls = loop.run_until_complete(live_through(simulation, world))
+    finally:
+        loop.close()
+        random.setstate(before)
+    return world, judge(world, calls, {job_id: entry.job for job_id, entry in world.disk._entries.items()})
+
+
+@pytest.mark.parametrize("seeds", _SEEDS, ids=lambda seeds: f"from {seeds[0]}")
+def test_no_world_loses_a_paid_task(simulation: type[Simulation], seeds: range) -> None:
+    """Whatever fails and wherever a process dies, nothing is paid twice, lost, or waited for in vain."""
+    for seed in seeds:
+        try:
+            _, wrongs = simulate(simulation, seed)
+        except BaseException as error:
+            error.add_note(f"HAPPYHORSE_SEED={seed} pytest tests/simulation")
+            raise
+
+        assert [] == wrongs, f"HAPPYHORSE_SEED={seed} pytest tests/simulation"

@@ -1,0 +1,200 @@
+"""The disk under a download: what it refuses, what stands at the target, and who else writes there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncGenerator, Callable, Generator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import happyhorse_async as hh
+
+if TYPE_CHECKING:
+    from conftest import Fifth, Gateway
+
+
+def box(name: bytes, payload: bytes) -> bytes:
+    """Make one box of an MP4."""
+    return (len(payload) + 8).to_bytes(4) + name + payload
+
+
+VIDEO = box(b"ftyp", b"isom\0\0\0\0") + box(b"mdat", bytes(range(256)) * 12288) + box(b"moov", b"\0" * 100)
+
+
+def names(folder: Path) -> list[str]:
+    """List a folder, hidden files included."""
+    return sorted(file.name for file in folder.iterdir())
+
+
+def content(file: Path) -> bytes:
+    """Read a whole file."""
+    return file.read_bytes()
+
+
+@pytest.fixture
+def task(gateway: Gateway) -> hh.Task:
+    """Make a succeeded task whose video the gateway has."""
+    gateway.on("GET", "/t-1.mp4", gateway.reply(VIDEO))
+    ref = hh.TaskRef("fifth", "t-1")
+    return hh.Task(ref=ref, status=hh.TaskStatus.SUCCEEDED, videos=(hh.Video(url=f"{gateway.url}/t-1.mp4"),))
+
+
+@pytest.fixture
+async def client(fifth: Fifth) -> AsyncGenerator[hh.Client]:
+    """Open a client."""
+    async with fifth.open() as client:
+        yield client
+
+
+def in_a_file(folder: Path) -> Path:
+    """Choose a place below something that is no folder."""
+    (folder / "file").write_bytes(b"")
+    return folder / "file" / "train.mp4"
+
+
+PLACES: dict[str, Callable[[Path], Path]] = {
+    "no such folder": lambda folder: folder / "missing" / "train.mp4",
+    "a file for a folder": in_a_file,
+    "a NUL": lambda folder: folder / "a\0b.mp4",
+    "half a character": lambda folder: folder / "\ud800.mp4",
+}
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+async def test_a_target_that_cannot_be(
+    gateway: Gateway, client: hh.Client, task: hh.Task, tmp_path: Path, place: Callable[[Path], Path]
+) -> None:
+    """A place where no file can be is found out before anything is fetched, and named along with the task."""
+    target = place(tmp_path)
+    before = names(tmp_path)
+
+    with pytest.raises(hh.DownloadError, match=r"cannot write .*mp4: ") as raised:
+        await client.download(task, target)
+
+    assert task.ref == raised.value.ref
+    assert before == names(tmp_path)
+    assert [] == gateway.requests
+
+
+async def test_a_name_that_is_too_long(client: hh.Client, task: hh.Task, tmp_path: Path) -> None:
+    """A name that the file system does not take is the caller's to mend, and nothing is left behind."""
+    with pytest.raises(hh.DownloadError, match=r"cannot write .*x: File name too long"):
+        await client.download(task, tmp_path / ("x" * 300))
+
+    assert [] == names(tmp_path)
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Generator[Path]:
+    """Make a folder that may not be written to."""
+    tmp_path.chmod(0o500)
+    yield tmp_path
+    tmp_path.chmod(0o700)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+async def test_a_folder_that_may_only_be_read(client: hh.Client, task: hh.Task, read_only: Path) -> None:
+    """A folder that may not be written to is an error with the path and the task."""
+    with pytest.raises(hh.DownloadError, match=r"train\.mp4: Permission denied") as raised:
+        await client.download(task, read_only / "train.mp4")
+
+    assert task.ref == raised.value.ref
+
+
+@pytest.fixture
+def limit_files() -> Generator[Callable[[int], None]]:
+    """Set how many bytes a file may have, as a disk does that is nearly full; -1 means any number."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def test_a_disk_that_is_full(
+    client: hh.Client, task: hh.Task, tmp_path: Path, limit_files: Callable[[int], None]
+) -> None:
+    """A disk that takes no more is an error with the path and the task; nothing is left, and the next try succeeds."""
+    target = tmp_path / "train.mp4"
+    target.write_bytes(b"an older video")
+
+    limit_files(len(VIDEO) // 2)
+    with pytest.raises(hh.DownloadError, match=r"cannot write .*train\.mp4: File too large") as raised:
+        await client.download(task, target)
+    left = names(tmp_path), content(target)
+    limit_files(-1)
+    await client.download(task, target)
+
+    assert task.ref == raised.value.ref
+    assert (["train.mp4"], b"an older video") == left
+    assert VIDEO == content(target)
+
+
+@pytest.mark.parametrize("exists", [True, False])
+async def test_a_symbolic_link_at_the_target(client: hh.Client, task: hh.Task, tmp_path: Path, exists: bool) -> None:
+    """A link at the target is replaced by the video, and what it points to is left alone."""
+    folder, outside = tmp_path / "videos", tmp_path / "precious"
+    folder.mkdir()
+    if exists:
+        outside.write_bytes(b"precious")
+    (folder / "t-1.mp4").symlink_to(outside)
+
+    path = await client.download(task, folder)
+
+    assert folder / "t-1.mp4" == path
+    assert not path.is_symlink()
+    assert VIDEO == content(path)
+    assert exists == outside.exists()
+    assert not exists or content(outside) == b"precious"
+
+
+async def test_several_downloads_of_one_video(client: hh.Client, task: hh.Task, tmp_path: Path) -> None:
+    """Several downloads to one target do not disturb each other."""
+    target = tmp_path / "train.mp4"
+
+    await asyncio.gather(*(client.download(task, target) for _ in range(4)))
+
+    assert VIDEO == content(target)
+    assert ["train.mp4"] == names(tmp_path)
+
+
+PROGRAM = """
+import asyncio, sys
+import happyhorse_async as hh
+from happyhorse_async.download import download
+from happyhorse_async.transports.aiohttp import AiohttpTransport
+from pathlib import Path
+
+async def main(url, target):
+    transport = AiohttpTransport()
+    for _ in range(5):
+        await download(transport, url, Path(target))
+    await transport.aclose()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_several_processes(gateway: Gateway, task: hh.Task, tmp_path: Path) -> None:
+    """Several processes that fetch one video to one target leave one whole video, at any moment that one looks."""
+    target = tmp_path / "train.mp4"
+    arguments = (sys.executable, "-c", PROGRAM, task.video_url or "", str(target))
+    seen = set()
+
+    async def watch() -> None:
+        while True:
+            if target.exists():
+                seen.add(content(target))
+            await asyncio.sleep(0.002)
+
+    watching = asyncio.create_task(watch())
+    processes = [await asyncio.create_subprocess_exec(*arguments) for _ in range(3)]
+    codes = [await process.wait() for process in processes]
+    watching.cancel()
+
+    assert [0, 0, 0] == codes
+    assert {VIDEO} == seen
+    assert ["train.mp4"] == names(tmp_path)

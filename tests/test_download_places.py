@@ -1,0 +1,186 @@
+"""From where videos are fetched: from the public internet, unless the provider itself is elsewhere."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+import happyhorse_async as hh
+from happyhorse_async.transports.addresses import is_at_public_place, is_public, names_private_place
+from happyhorse_async.transports.aiohttp import AiohttpTransport
+
+if TYPE_CHECKING:
+    from conftest import Fifth, Gateway
+
+PUBLIC = "https://203-0-113-9.fifth.example"
+"""A provider with a name that cannot be looked up, and so is not known to be private."""
+
+
+def names(folder: Path) -> list[str]:
+    """List a folder, hidden files included."""
+    return sorted(file.name for file in folder.iterdir())
+
+
+def box(name: bytes, payload: bytes) -> bytes:
+    """Make one box of an MP4."""
+    return (len(payload) + 8).to_bytes(4) + name + payload
+
+
+VIDEO = box(b"ftyp", b"isom\0\0\0\0") + box(b"mdat", b"\1" * 999) + box(b"moov", b"\0" * 100)
+
+
+def done(url: str) -> hh.Task:
+    """Make a succeeded task."""
+    ref = hh.TaskRef("fifth", "t-1")
+    return hh.Task(ref=ref, status=hh.TaskStatus.SUCCEEDED, videos=(hh.Video(url=url),))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "10.0.0.1", "172.16.3.4", "192.168.1.1", "127.0.0.1", "127.255.0.9", "169.254.169.254", "100.64.0.1",
+        "100.100.100.200", "192.0.0.192", "168.63.129.16", "198.18.0.1", "0.0.0.0", "255.255.255.255", "224.0.0.1",
+        "239.1.2.3", "240.0.0.1", "::", "::1", "fe80::1", "fe80::1%eth0", "fc00::1", "fd00:ec2::254", "fec0::1",
+        "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::",
+        "2001:db8::1", "", "example.org", "127.1", "0x7f000001", "127.0.0.01",
+    ],
+)  # fmt: skip
+def test_an_address_that_is_not_public(address: str) -> None:
+    """Whatever a stranger has no business with is not public, however it is written."""
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "47.88.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::"]
+)
+def test_an_address_that_is_public(address: str) -> None:
+    """Addresses of the internet are public, those written as IPv6 included."""
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    ("host", "private"),
+    [
+        ("127.0.0.1", True), ("127.1", True), ("2130706433", True), ("::1", True), ("localhost", True),
+        ("LOCALHOST.", True), ("files.localhost", True), ("8.8.8.8", False), ("2606:4700::1111", False),
+        ("files.example.org", False), ("8.8.8.8.example.org", False), ("", False),
+    ],
+)  # fmt: skip
+def test_a_host_by_its_name(host: str, private: bool) -> None:
+    """A host that is written as a number, or is this machine, is judged without being looked up."""
+    assert private is names_private_place(host)
+
+
+@pytest.mark.parametrize(
+    ("url", "public"),
+    [
+        ("http://127.0.0.1:8000/api", False), ("http://localhost/api", False), ("http://[::1]/", False),
+        ("http://10.1.2.3", False), ("https://8.8.8.8/", True), ("https://no-such-host.invalid/", True),
+        ("http://[", True),
+    ],
+)  # fmt: skip
+async def test_the_place_of_a_url(url: str, public: bool) -> None:
+    """A URL is at a public place if its host has no other address; one that cannot be found counts as public."""
+    assert public is await is_at_public_place(url)
+
+
+HOSTS = ["127.0.0.1", "localhost", "LocalHost.", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0", "[::1]"]
+
+
+@pytest.mark.parametrize("host", [*HOSTS, "[::ffff:127.0.0.1]", "169.254.169.254", "[fe80::1%25lo]", "10.0.0.1"])
+async def test_a_private_url(gateway: Gateway, fifth: Fifth, tmp_path: Path, host: str) -> None:
+    """A provider on the internet that names a place behind the door is refused, and nothing is sent there."""
+    port = gateway.url.rpartition(":")[2]
+
+    async with fifth.open(base_url=PUBLIC) as client:
+        with pytest.raises(hh.DownloadError) as raised:
+            await client.download(done(f"http://{host}:{port}/latest/meta-data"), tmp_path)
+
+    assert "fifth:t-1" == str(raised.value.ref)
+    assert [] == gateway.requests
+    assert 0 == gateway.connections
+    assert [] == names(tmp_path)
+
+
+async def test_a_private_url_says_why(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
+    """The refusal says that it is the place that is wrong."""
+    async with fifth.open(base_url=PUBLIC) as client:
+        with pytest.raises(hh.DownloadError, match="not on the public internet"):
+            await client.download(done(f"{gateway.url}/v.mp4"), tmp_path)
+
+
+async def test_private_downloads(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
+    """A caller who wants it may fetch from anywhere."""
+    gateway.on("GET", "/v.mp4", gateway.reply(VIDEO))
+
+    async with fifth.open(base_url=PUBLIC, private_downloads=True) as client:
+        path = await client.download(done(f"{gateway.url}/v.mp4"), tmp_path)
+
+    assert VIDEO == path.read_bytes()
+
+
+class Rebinding(AbstractResolver):
+    """Finds the loopback address for every name, as a name server may that has found a public one a moment ago."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return [ResolveResult(hostname=host, host="127.0.0.1", port=port, family=socket.AF_INET, proto=0, flags=0)]
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize("answer", [VIDEO, b"\1"])
+async def test_a_name_that_changes_its_address(gateway: Gateway, fifth: Fifth, tmp_path: Path, answer: bytes) -> None:
+    """What counts is the address that was connected to, also where a connector of the caller's has found it."""
+    gateway.on("GET", "/v.mp4", gateway.reply(answer))
+    port = gateway.url.rpartition(":")[2]
+
+    async with (
+        aiohttp.TCPConnector(resolver=Rebinding()) as connector,
+        fifth.open(base_url=PUBLIC, connector=connector) as client,
+    ):
+        with pytest.raises(hh.DownloadError, match="not on the public internet"):
+            await client.download(done(f"http://files.example:{port}/v.mp4"), tmp_path)
+
+    assert [] == names(tmp_path)
+
+
+@pytest.mark.parametrize("location", ["http://169.254.169.254/latest", "http://localhost/", "http://[::1]/"])
+async def test_a_redirect_to_a_private_place(gateway: Gateway, fifth: Fifth, tmp_path: Path, location: str) -> None:
+    """A redirect is judged like the URL itself. The proxy stands for a public server, and is asked once."""
+    gateway.on("GET", "/v.mp4", gateway.reply(status=302, headers={"Location": location}))
+
+    async with fifth.open(base_url=PUBLIC, proxy=gateway.url) as client:
+        with pytest.raises(hh.DownloadError, match="not on the public internet"):
+            await client.download(done("http://files.example/v.mp4"), tmp_path)
+
+    assert ["http://files.example/v.mp4"] == [seen.target for seen in gateway.requests]
+
+
+async def test_a_proxy(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
+    """A proxy at a private address carries videos of the internet: where it is says nothing of them."""
+    gateway.on("GET", "/v.mp4", gateway.reply(VIDEO))
+
+    async with fifth.open(base_url=PUBLIC, proxy=gateway.url) as client:
+        path = await client.download(done("http://files.example/v.mp4"), tmp_path)
+
+    assert VIDEO == path.read_bytes()
+
+
+async def test_a_name_that_is_not_found() -> None:
+    """A name that cannot be looked up is not taken for a private place: it may be found at the next try."""
+    transport = AiohttpTransport()
+
+    with pytest.raises(hh.TransportError, match="cannot be resolved") as raised:
+        async with transport.stream("http://no-such-host.invalid/v.mp4", {}, public_only=True):
+            pass
+    await transport.aclose()
+
+    assert raised.value.retryable

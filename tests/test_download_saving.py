@@ -1,0 +1,282 @@
+"""`save_to`: a video is on disk before its URL dies, whether or not anybody waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import happyhorse_async as hh
+from happyhorse_async.download import Saving, Savings
+from happyhorse_async.job import Job, Place
+from happyhorse_async.timing import Backoff
+from happyhorse_async.watch import Watch
+
+if TYPE_CHECKING:
+    from conftest import Fifth, Gateway
+
+REQUEST = hh.TextToVideo("a train at night")
+REF = hh.TaskRef("fifth", "t-1")
+DONE = hh.Task(ref=REF, status=hh.TaskStatus.SUCCEEDED, videos=(hh.Video(url="https://files.example/v"),))
+
+
+def box(name: bytes, payload: bytes) -> bytes:
+    """Make one box of an MP4."""
+    return (len(payload) + 8).to_bytes(4) + name + payload
+
+
+VIDEO = box(b"ftyp", b"isom\0\0\0\0") + box(b"mdat", b"\1" * 9999) + box(b"moov", b"\0" * 100)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something has come true."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - a file tells nobody
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def store() -> hh.MemoryStore:
+    """Make a store."""
+    return hh.MemoryStore()
+
+
+async def saved_to(store: hh.MemoryStore, job_id: str) -> str | None:
+    """Look up where the journal has the video of a job."""
+    job = await store.get(job_id)
+    assert job is not None
+    return job.saved_to
+
+
+@pytest.fixture
+def film(gateway: Gateway) -> None:
+    """Let the provider make a video, and keep it."""
+    gateway.accept("t-1")
+    gateway.show("t-1", "running", "done")
+    gateway.on("GET", "/files/t-1.mp4", gateway.reply(VIDEO))
+
+
+@pytest.mark.usefixtures("film")
+@pytest.mark.parametrize("name", ["train.mp4", ""])
+@pytest.mark.parametrize("method", ["submit", "enqueue"])
+async def test_a_video_is_saved(
+    gateway: Gateway, fifth: Fifth, store: hh.MemoryStore, tmp_path: Path, method: str, name: str
+) -> None:
+    """Without anybody who waits the video comes to the file, or into the folder, and the journal knows where it is."""
+    async with fifth.open(store=store) as client:
+        handle = await getattr(client, method)(REQUEST, save_to=str(tmp_path / name))
+        await gateway.until(1, "GET", "/files/*")
+
+    path = tmp_path / (name or "t-1.mp4")
+    assert VIDEO == path.read_bytes()
+    assert str(path) == await saved_to(store, handle.job_id)
+
+
+@pytest.mark.usefixtures("film")
+async def test_a_video_is_there_when_generate_returns(fifth: Fifth, store: hh.MemoryStore, tmp_path: Path) -> None:
+    """Whoever asks for a video and waits finds it at its place."""
+    async with fifth.open(store=store) as client:
+        task = await client.generate(REQUEST, save_to=tmp_path / "train.mp4")
+        content = (tmp_path / "train.mp4").read_bytes()
+
+    assert hh.TaskStatus.SUCCEEDED is task.status
+    assert VIDEO == content
+
+
+async def test_a_video_that_cannot_be_saved(
+    gateway: Gateway, fifth: Fifth, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A place that cannot be written to is logged with the task and the path, and the task is as good as before."""
+    gateway.accept("t-1")
+    gateway.show("t-1", "done")
+    target = tmp_path / "missing" / "train.mp4"
+
+    async with fifth.open() as client:
+        task = await client.generate(REQUEST, save_to=target)
+
+    assert hh.TaskStatus.SUCCEEDED is task.status
+    (error,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert str(target) in error.getMessage()
+    assert "fifth:t-1" in error.getMessage()
+
+
+async def test_a_video_that_has_expired(
+    gateway: Gateway, fifth: Fifth, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A URL that stays refused is given up, and that is logged."""
+    gateway.accept("t-1")
+    gateway.show("t-1", "done")
+    gateway.on("GET", "/files/t-1.mp4", 403)
+
+    async with fifth.open() as client:
+        await client.generate(REQUEST, save_to=tmp_path)
+        await asyncio.sleep(0.02)
+
+    assert 2 == len(gateway.seen("GET", "/files/*"))
+    assert "the video is not saved" in caplog.text
+    assert "fifth:t-1" in caplog.text
+    assert not (tmp_path / "t-1.mp4").exists()
+
+
+@pytest.mark.parametrize("word", ["failed", "canceled"])
+async def test_a_task_without_a_video(
+    gateway: Gateway, fifth: Fifth, tmp_path: Path, caplog: pytest.LogCaptureFixture, word: str
+) -> None:
+    """Where there is no video, nothing is saved, and that is no error of the saving."""
+    gateway.accept("t-1")
+    gateway.show("t-1", word)
+
+    async with fifth.open() as client:
+        with pytest.raises(hh.TaskError):
+            await client.generate(REQUEST, save_to=tmp_path)
+        await until(lambda: "nothing to save" in caplog.text)
+
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.usefixtures("film")
+async def test_a_caller_who_goes_away(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
+    """A submit that is cancelled when it is too late to take it back is saved all the same."""
+    answer = asyncio.Event()
+    gateway.on("POST", "/videos", gateway.reply({"id": "t-1", "status": "queued"}, after=answer))
+
+    async with fifth.open() as client:
+        submitting = asyncio.create_task(client.submit(REQUEST, save_to=tmp_path))
+        await gateway.until(1, "POST")
+        submitting.cancel()
+        await asyncio.wait([submitting])
+        answer.set()
+        await until((tmp_path / "t-1.mp4").exists)
+
+    assert submitting.cancelled()
+
+
+async def test_a_client_that_closes_meanwhile(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
+    """A video that is being saved is whole before the client is closed."""
+    answer = asyncio.Event()
+    gateway.accept("t-1")
+    gateway.show("t-1", "done")
+    gateway.on("GET", "/files/t-1.mp4", gateway.reply(VIDEO, after=answer))
+
+    async with fifth.open() as client:
+        await client.submit(REQUEST, save_to=tmp_path)
+        await gateway.until(1, "GET", "/files/*")
+        asyncio.get_running_loop().call_later(0.05, answer.set)
+
+    assert VIDEO == (tmp_path / "t-1.mp4").read_bytes()
+
+
+async def test_a_client_that_closes_before(
+    gateway: Gateway, fifth: Fifth, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A task that still runs does not hold up the closing, and the log says what will be missing."""
+    gateway.accept("t-1")
+    gateway.show("t-1", "running")
+
+    async with asyncio.timeout(2), fifth.open() as client:
+        await client.submit(REQUEST, save_to=tmp_path)
+        await gateway.until(1, "GET")
+
+    assert "the client closes before the video of fifth:t-1 is saved" in caplog.text
+
+
+@pytest.mark.usefixtures("film")
+async def test_a_video_is_saved_once(gateway: Gateway, fifth: Fifth, store: hh.MemoryStore, tmp_path: Path) -> None:
+    """The same key and path save the same video once, also in a client that is opened later."""
+    for _ in range(2):
+        async with fifth.open(store=store) as client:
+            await asyncio.gather(*(client.generate(REQUEST, key="k", save_to=tmp_path) for _ in range(3)))
+
+    assert 1 == len(gateway.seen("GET", "/files/*"))
+    assert 1 == len(gateway.seen("POST"))
+
+
+@pytest.mark.usefixtures("film")
+async def test_a_video_that_was_removed_is_saved_again(
+    gateway: Gateway, fifth: Fifth, store: hh.MemoryStore, tmp_path: Path
+) -> None:
+    """What the journal says of a file that is not there is not believed."""
+    for _ in range(2):
+        async with fifth.open(store=store) as client:
+            await client.generate(REQUEST, key="k", save_to=tmp_path)
+        (tmp_path / "t-1.mp4").unlink()
+
+    assert 2 == len(gateway.seen("GET", "/files/*"))
+
+
+class Line:
+    """Downloads that fail a number of times."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.failures = list(failures)
+        self.tries = 0
+        self.recorded: list[Path] = []
+
+    def saving(self, path: Path, *, retries: int = 2, base: float = 0.0) -> Saving:
+        """Make a saving that goes through here."""
+        watch = Watch(REF, job_id="hh-1")
+        place = Place(provider="fifth", adapter="fifth", base_url="https://fifth.example")
+        watch.job = Job(job_id="hh-1", place=place, model="m", created_at=datetime.now(UTC))
+        watch.task = DONE
+        backoff = Backoff(retries=retries, base=base)
+        return Saving(
+            watch=watch, path=path, wait=self.wait, download=self.download, record=self.record, backoff=backoff
+        )
+
+    async def wait(self) -> hh.Task:
+        """Have the task at once."""
+        return DONE
+
+    async def download(self, task: hh.Task, path: Path) -> Path:
+        """Fail, or do not."""
+        self.tries += 1
+        if self.failures:
+            raise self.failures.pop(0)
+        return path
+
+    async def record(self, watch: Watch, path: Path) -> None:
+        """Remember what is written down."""
+        self.recorded.append(path)
+
+
+@pytest.mark.parametrize("failure", [hh.DownloadError("full"), hh.TransportError("away", sent=False)])
+async def test_what_fails_is_tried_again(tmp_path: Path, failure: Exception) -> None:
+    """What may pass is tried again, and where the video stands is written down once it stands there."""
+    line = Line(failure, failure)
+
+    await line.saving(tmp_path).run()
+
+    assert 3 == line.tries
+    assert [tmp_path / "t-1.mp4"] == line.recorded
+
+
+@pytest.mark.parametrize(("failure", "tries"), [(hh.DownloadError("full"), 3), (ZeroDivisionError(), 1)])
+async def test_what_fails_for_ever_is_given_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, failure: Exception, tries: int
+) -> None:
+    """After the last try, or for a mistake in the program, it is logged that there is no file."""
+    line = Line(*[failure] * 9)
+
+    await line.saving(tmp_path).run()
+
+    assert tries == line.tries
+    assert [] == line.recorded
+    assert f"is not saved at {tmp_path}" in caplog.text
+    assert "fifth:t-1" in caplog.text
+
+
+async def test_a_pause_does_not_hold_up_the_closing(tmp_path: Path) -> None:
+    """A video that waits for its next try is given up when the client closes; nobody who asked for it waits longer."""
+    line, savings = Line(*[hh.DownloadError("full")] * 9), Savings()
+
+    async with asyncio.timeout(2):
+        savings.begin(line.saving(tmp_path, base=3600.0))
+        await savings.tried("hh-1")
+        await savings.aclose()
+
+    assert 1 == line.tries
