@@ -36,7 +36,7 @@ VIDEO = box(b"ftyp", b"isom\0\0\0\0") + box(b"mdat", b"\1" * 9999) + box(b"moov"
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until something has come true."""
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - a file tells nobody
+        while not condition():
             await asyncio.sleep(0.005)
 
 

@@ -31,7 +31,7 @@ async def tasks(program: Any, provider: str = "dashscope") -> set[str]:
 
 async def until_tasks(program: Any, count: int, provider: str = "dashscope") -> set[str]:
     """Wait until the provider has *count* tasks, and return their refs."""
-    while len(refs := await tasks(program, provider)) < count:  # noqa: ASYNC110 - another process makes them
+    while len(refs := await tasks(program, provider)) < count:
         await asyncio.sleep(0.05)
     return refs
 

@@ -216,7 +216,7 @@ async def live_through(simulation: type[Simulation], world: World) -> list[Call]
 
     async def run(name: str, lives: int, own: list[Call]) -> None:
         for number in range(lives):
-            ending = chance.choice(["crash", "crash", "crash", "close", "cancel", "finish"])
+            ending = chance.choice(["crash", "crash", "close"] + (["crash", "cancel", "finish"] if not in_step else []))
             dies_at = int(2 ** chance.uniform(0, 11)) if ending == "crash" else None
             process = simulation.Process(world, f"{name}-{number}", dies_at)
             asked = own if not number else [call for call in own if call.key]
