@@ -51,6 +51,9 @@ class _Wish:
     job: Job
     message: HttpRequest
 
+    def shared(self, job: Job) -> Job:
+        return evolve(job, durable=job.durable or self.job.durable)
+
 
 class Jobs:
     """All jobs of one client."""
@@ -191,7 +194,7 @@ class Jobs:
             return watch
         watch = Watch(job_id=job.job_id)
         watch.job = job
-        if not await self._is_orphan(job) or not await self._take_over(job, watch):
+        if not await self._is_orphan(job) or not await self._take_over(wish.shared(job), watch):
             self._check_open(watch)
             self._followers.spawn(self._follow(watch, wish))
         return watch
@@ -221,7 +224,7 @@ class Jobs:
             return True
         if job.state is JobState.OUTCOME_UNKNOWN:
             raise _unknown(job)
-        return await self._is_orphan(job) and await self._take_over(job, watch)
+        return await self._is_orphan(job) and await self._take_over(wish.shared(job), watch)
 
     async def _wish_again(self, watch: Watch, wish: _Wish) -> bool:
         """Ask anew for what another process took back: here it is still wanted. Return whether it is sent from here."""
@@ -368,13 +371,11 @@ class Jobs:
 
 
 def _may_be(task: Task, job: Job, sent: datetime) -> bool:
-    if task.model is not None and task.model != job.model:
-        return False
-    return task.created_at is not None and sent - _BEFORE <= task.created_at <= sent + _AFTER
+    created = task.created_at
+    return task.model in (None, job.model) and created is not None and sent - _BEFORE <= created <= sent + _AFTER
 
 
 def _is_unsent(job: Job) -> bool:
-    """Tell whether a living process has to see to *job*, or else it is an orphan."""
     return job.state in (JobState.QUEUED, JobState.SUBMITTING)
 
 

@@ -34,7 +34,7 @@ from .refusals import WireError, failure, read, request_id
 
 _LARGEST_PAGE = 100
 
-# https://docs.hiapi.ai/async-api/detail/ has the first five. The vendor's guide for agents advises to take the rest,
+# https://docs.hiapi.ai/async-api/detail/ has the first five. The vendor's integration guide advises to take the rest,
 # which nobody has seen, for an end as well: https://github.com/HiAPIAI/hiapi-skills
 _STATUSES = {
     "queued": TaskStatus.PENDING,
