@@ -97,7 +97,7 @@ class Jobs:
         self._check_open(watch)
         begun = watch.entry
         self._poller.ensure(watch)
-        if watch.job is not None and not begun and watch.entry:
+        if watch.job and watch.entry and not begun:
             self._grow_old(watch, watch.job)
 
     def _grow_old(self, watch: Watch, job: Job) -> None:
@@ -176,7 +176,7 @@ class Jobs:
             if wish.job.durable:
                 await self._submitter.promise(job.job_id)
             return mine
-        if wish.job.durable and job.state is JobState.QUEUED:
+        if wish.job.durable and _is_unsent(job):
             await asyncio.shield(self._journal.promised(job)[1])
         return await self._watch(job, wish)
 
@@ -215,7 +215,7 @@ class Jobs:
     async def _is_settled(self, watch: Watch, wish: _Wish) -> bool:
         job = await self._journal.store.get(watch.job_id)
         if job is None or (job.state is JobState.CLOSED and job.ref is None):
-            if job is not None and job.failure is not None:
+            if job and job.failure is not None:
                 raise InvalidRequestError(job.failure, job_id=job.job_id)
             return await self._wish_again(watch, wish)
         if job.ref is not None:
@@ -387,10 +387,9 @@ def _check_same(job: Job, wanted: Job) -> None:
 
 
 async def _answered(written: Written) -> Job:
-    job, writing = written
-    if not await asyncio.shield(writing):
-        raise InvalidRequestError("there is nothing to settle: somebody has just settled the job", job_id=job.job_id)
-    return job
+    if not await asyncio.shield(written[1]):
+        raise InvalidRequestError("there is nothing to settle any more: somebody has", job_id=written[0].job_id)
+    return written[0]
 
 
 def _unknown(job: Job) -> SubmitOutcomeUnknownError:

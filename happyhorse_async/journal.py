@@ -100,7 +100,7 @@ class Journal:
 
     def promised(self, job: Job) -> Written:
         """Write down that *job* is to be sent even if its process dies, unless it has been sent."""
-        return self._settle(evolve(job, durable=True), only_from=JobState.QUEUED, only_owner=job.owner)
+        return self._settle(evolve(job, durable=True), only_from=job.state, only_owner=job.owner)
 
     def accepted(self, job: Job, task: Task, *, only_from: JobState | None = None) -> Written:
         """Write down the id of the task, and forget the bytes that were sent."""
@@ -119,6 +119,24 @@ class Journal:
         failure = None if error is None else str(error)
         closed = evolve(job, state=JobState.CLOSED, key=None, owner=None, body=None, failure=failure)
         return self._settle(closed, only_from=only_from, only_owner=job.owner)
+
+    def taken_back(self, job: Job) -> None:
+        """Write down that nobody here wants *job* any more, which was certainly not taken."""
+        if job.key is None or job.durable:
+            self.refused(job, None)
+        else:
+            self._writes.spawn(self._take_back(evolve(job, state=JobState.QUEUED)))
+
+    async def _take_back(self, job: Job) -> None:
+        current = None
+        with suppress(StoreError):
+            current = await self.store.get(job.job_id)
+        if current is not None and current.durable:
+            # Another process has promised it meanwhile, by the same key, and may be gone.
+            _, writing = self.released(evolve(job, durable=True))
+        else:
+            _, writing = self.refused(job, None)
+        await writing
 
     def released(self, job: Job) -> Written:
         """Leave a job to whoever opens the store next."""
@@ -144,8 +162,8 @@ class Journal:
     def _settle(self, job: Job, *, only_from: JobState | None = None, only_owner: str | None = None) -> Written:
         """Write down *job*, now or as soon as the store allows."""
         before = self._owed.get(job.job_id)
-        if before is not None and before.only_from is None:
-            # What is owed was beyond doubt, and is not in the store yet: no condition on the entry could hold.
+        if before is not None and before.job.task_id is not None:
+            # The store does not know the task yet, so that no condition on its entry could hold.
             only_from = only_owner = None
         entry = self._owed[job.job_id] = _Entry(job, only_from, only_owner)
         return job, self._writes.spawn(self._write(entry))

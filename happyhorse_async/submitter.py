@@ -147,7 +147,7 @@ class Submitter:
 
     def _take_back(self, errand: _Errand) -> None:
         errand.withdrawn = True
-        self._journal.refused(errand.job, None)
+        self._journal.taken_back(errand.job)
         job_id = errand.job.job_id
         self._end(errand, InvalidRequestError("the job was withdrawn before it was sent", job_id=job_id))
 
@@ -202,7 +202,8 @@ class Submitter:
             return
         errand.job = evolve(job, durable=errand.job.durable)
         task = await self._exchange.submit(errand.message)
-        errand.watch.job, written = self._journal.accepted(errand.job, task)
+        errand.job, written = self._journal.accepted(errand.job, task)
+        errand.watch.job = errand.job
         try:
             await asyncio.shield(written)
         finally:
@@ -212,6 +213,10 @@ class Submitter:
         _log.info("job %s was accepted as %s", job.job_id, task.ref)
 
     async def _failed(self, errand: _Errand, failure: HappyHorseError) -> None:
+        if errand.job.task_id is not None:
+            # Whatever happened after the answer was read, its task is known.
+            self._end(errand, failure)
+            return
         if _is_ambiguous(failure):
             errand.ambiguous = failure
         if errand.ambiguous is None and errand.unwanted and not errand.watch.awaited and not errand.job.durable:
@@ -298,7 +303,7 @@ class Submitter:
             self._journal.released(job)
             error = WaitTimeoutError(f"{closed.message}; whoever opens the store next sends it", job_id=job.job_id)
         elif unsent:
-            self._journal.refused(job, None)
+            self._journal.taken_back(job)
         else:
             error = _outcome_unknown(errand.ambiguous or closed, job.job_id)
             self._journal.unknown(job, error)

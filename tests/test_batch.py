@@ -181,11 +181,10 @@ async def test_leaving_the_loop_stops_what_waits_for_its_turn(gateway: Gateway, 
     async with fifth.open(limits=limits) as client:
         async for _ in client.generate_many(requests(200)):
             break
-        left = len(gateway.seen("POST"))
         await asyncio.sleep(1.2)
 
-    assert left <= 21
-    assert len(gateway.seen("POST")) == left
+    # What had its turn is on its way. Two dozen more would have had theirs since.
+    assert len(gateway.seen("POST")) <= 21
 
 
 async def test_leaving_the_loop_does_not_cut_off_what_is_sent(gateway: Gateway, fifth: Fifth) -> None:

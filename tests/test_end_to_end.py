@@ -99,8 +99,9 @@ def picture(path: Path) -> tuple[str, float, int, int, int]:
     """Decode a whole video: its codec, its frames per second, how many there are, and their size."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
+        rate = float(stream.average_rate or 0)
         frames = list(container.decode(stream))
-    return stream.codec_context.name, float(stream.average_rate or 0), len(frames), frames[-1].width, frames[-1].height
+        return stream.codec_context.name, rate, len(frames), frames[-1].width, frames[-1].height
 
 
 def test_a_test_need_not_be_asynchronous(happyhorse_emulator: hh.Emulator) -> None:

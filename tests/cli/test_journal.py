@@ -149,7 +149,7 @@ async def test_an_interrupted_resume(program: Any, emulate: Any) -> None:
     async with emulate(Scenario(stuck=1.0), store=True):
         refs = [await submitted(program), await submitted(program)]
         process = await program.start("resume", "--json")
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(4)
         process.send_signal(signal.SIGINT)
         run = await program.end(process)
 

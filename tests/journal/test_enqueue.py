@@ -1,0 +1,229 @@
+"""A promise: what is enqueued is on the disk at once, and is sent in order, by whom it may be."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import happyhorse_async as hh
+
+if TYPE_CHECKING:
+    from conftest import Fifth, Gateway
+
+pytestmark = pytest.mark.usefixtures("no_chance")
+
+REQUEST = hh.TextToVideo("a train at night")
+SLOWLY = hh.PollSchedule(interval=3600)
+ONE_ONLY = hh.Limits(submits_per_second=0.001)
+
+Rows = Callable[[], list[dict[str, Any]]]
+
+
+def numbered(gateway: Gateway) -> None:
+    """Accept every submit."""
+    gateway.on("POST", "/videos", lambda _: {"id": f"t-{len(gateway.requests)}", "status": "queued"})
+
+
+def prompts(gateway: Gateway) -> list[str]:
+    """Return what was asked for, in the order in which it arrived."""
+    return [json.loads(seen.body)["prompt"] for seen in gateway.requests]
+
+
+async def test_it_returns_before_the_request(gateway: Gateway, fifth: Fifth, path: Path, rows: Rows) -> None:
+    """A handle without a ref is there at once, with the job on the disk, and lives on to the video."""
+    answer = asyncio.Event()
+    gateway.on("POST", "/videos", gateway.reply({"id": "t-1", "status": "queued"}, after=answer))
+    gateway.show("t-1", "running", "done")
+
+    async with fifth.open(store=hh.SQLiteStore(path)) as client:
+        handle = await client.enqueue(REQUEST, key="order-1")
+        first = (handle.ref, handle.task, [row["job_id"] for row in rows()], await client.pending())
+        waiting = asyncio.create_task(handle.wait())
+        watching = asyncio.create_task(_statuses(handle))
+        answer.set()
+        task = await waiting
+        statuses = await watching
+
+    ref, nothing, written, [pending] = first
+    assert (None, None, [handle.job_id]) == (ref, nothing, written)
+    assert (handle.job_id, "order-1", None) == (pending.job_id, pending.key, pending.ref)
+    assert ("fifth:t-1", task) == (str(handle.ref), handle.task)
+    assert [hh.TaskStatus.PENDING, hh.TaskStatus.RUNNING, hh.TaskStatus.SUCCEEDED] == statuses
+
+
+async def _statuses(handle: hh.TaskHandle) -> list[hh.TaskStatus]:
+    return [task.status async for task in handle.updates()]
+
+
+async def test_it_survives_the_closing(gateway: Gateway, fifth: Fifth, store: hh.TaskStore) -> None:
+    """What was not sent is sent by the client that opens the store next, in the order in which it was asked for."""
+    numbered(gateway)
+
+    async with fifth.open(store=store, poll=SLOWLY, limits=ONE_ONLY) as client:
+        handles = [await client.enqueue(hh.TextToVideo(f"video {number}")) for number in range(8)]
+        waiting = asyncio.create_task(handles[-1].wait())
+        await gateway.until(1, "POST")
+        await asyncio.sleep(0.02)
+    with pytest.raises(hh.WaitTimeoutError, match="opens the store next"):
+        await waiting
+    async with fifth.open(store=store, poll=SLOWLY) as client:
+        await gateway.until(8, "POST")
+        await asyncio.sleep(0.05)
+        pending = await client.pending()
+
+    assert sorted(f"video {number}" for number in range(8)) == sorted(prompts(gateway))
+    assert "video 0" == prompts(gateway)[0]
+    assert [handle.job_id for handle in handles] == [job.job_id for job in pending]
+    assert {"ACCEPTED"} == {job.state for job in pending}
+
+
+async def test_in_order(gateway: Gateway, fifth: Fifth, store: hh.TaskStore) -> None:
+    """One after the other, in the order of the calls, also when another client takes them over."""
+    numbered(gateway)
+    one_at_once = hh.Limits(requests_at_once=1)
+
+    async with fifth.open(store=store, poll=SLOWLY, limits=ONE_ONLY) as client:
+        for number in range(10):
+            await client.enqueue(hh.TextToVideo(f"video {number}"))
+        await gateway.until(1, "POST")
+    async with fifth.open(store=store, poll=SLOWLY, limits=one_at_once):
+        await gateway.until(10, "POST")
+
+    assert [f"video {number}" for number in range(10)] == prompts(gateway)
+
+
+async def test_two_that_open_at_the_same_time(gateway: Gateway, fifth: Fifth, path: Path) -> None:
+    """Of all who find a promise in the file, one keeps it."""
+    numbered(gateway)
+    async with fifth.client(store=hh.SQLiteStore(path), poll=SLOWLY, limits=ONE_ONLY) as client:
+        for number in range(10):
+            await client.enqueue(hh.TextToVideo(f"video {number}"))
+        await gateway.until(1, "POST")
+
+    clients = [fifth.client(store=hh.SQLiteStore(path), poll=SLOWLY) for _ in range(4)]
+    await asyncio.gather(*(client.__aenter__() for client in clients))
+    await gateway.until(10, "POST")
+    await asyncio.sleep(0.1)
+    pending = await clients[0].pending()
+    await asyncio.gather(*(client.aclose() for client in clients))
+
+    assert sorted(f"video {number}" for number in range(10)) == sorted(prompts(gateway))
+    assert ["ACCEPTED"] * 10 == [job.state for job in pending]
+
+
+async def test_it_is_patient(gateway: Gateway, fifth: Fifth) -> None:
+    """A provider that cannot be reached for longer than any submit would wait gets the request when it is back."""
+    numbered(gateway)
+    await gateway.stop()
+
+    async with fifth.open(poll=SLOWLY) as client:
+        handle = await client.enqueue(REQUEST)
+        submitting = asyncio.create_task(client.submit(REQUEST))
+        with pytest.raises(hh.TransportError):
+            await submitting
+        still = handle.ref
+        await gateway.start()
+        await gateway.until(1, "POST")
+
+    assert still is None
+    assert 1 == len(gateway.requests)
+
+
+async def test_cancelling_it_takes_it_back(gateway: Gateway, fifth: Fifth, store: hh.TaskStore) -> None:
+    """A job that was not sent is withdrawn without a word to the provider, and its key is free."""
+    numbered(gateway)
+
+    async with fifth.open(store=store, poll=SLOWLY, limits=ONE_ONLY) as client:
+        await client.enqueue(hh.TextToVideo("first"))
+        handle = await client.enqueue(REQUEST, key="order-1")
+        await gateway.until(1, "POST")
+        nothing = await handle.cancel()
+        with pytest.raises(hh.InvalidRequestError, match="withdrawn"):
+            await handle
+        await asyncio.sleep(0.02)
+        key = await store.by_key("order-1")
+    async with fifth.open(store=store, poll=SLOWLY):
+        await asyncio.sleep(0.05)
+
+    assert (None, None) == (nothing, key)
+    assert ["first"] == prompts(gateway)
+
+
+async def test_a_submit_that_is_cancelled_is_never_sent(gateway: Gateway, fifth: Fifth, store: hh.TaskStore) -> None:
+    """A caller who leaves before it was sent has asked for nothing, now or after a restart."""
+    numbered(gateway)
+
+    async with fifth.open(store=store, poll=SLOWLY, limits=ONE_ONLY) as client:
+        await client.submit(hh.TextToVideo("first"))
+        submitting = asyncio.create_task(client.submit(REQUEST))
+        await asyncio.sleep(0.02)
+        submitting.cancel()
+        await asyncio.wait([submitting])
+        await asyncio.sleep(0.02)
+        pending = await client.pending()
+    async with fifth.open(store=store, poll=SLOWLY):
+        await asyncio.sleep(0.05)
+
+    assert ["ACCEPTED"] == [job.state for job in pending]
+    assert ["first"] == prompts(gateway)
+
+
+@pytest.mark.parametrize("asked", ["submit", "enqueue"])
+async def test_a_call_that_is_cancelled_while_it_is_written_down(
+    gateway: Gateway, fifth: Fifth, path: Path, rows: Rows, asked: str
+) -> None:
+    """A call that did not return has asked for nothing, and what it was writing is taken back."""
+    async with fifth.open(store=hh.SQLiteStore(path), poll=SLOWLY) as client:
+        asking = asyncio.create_task(getattr(client, asked)(REQUEST, key="order-1"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait([asking])
+        await asyncio.sleep(0.1)
+        pending = await client.pending()
+
+    assert asking.cancelled()
+    assert [] == pending
+    assert [("CLOSED", None)] == [(row["state"], row["key"]) for row in rows()]
+    assert [] == gateway.requests
+
+
+async def test_a_caller_who_leaves_before_a_refusal(gateway: Gateway, fifth: Fifth) -> None:
+    """A request that is refused after its caller has left is not tried again for nobody."""
+    answer = asyncio.Event()
+    gateway.on("POST", "/videos", gateway.reply({}, status=429, headers={"Retry-After": "0"}, after=answer))
+
+    async with fifth.open(poll=SLOWLY) as client:
+        submitting = asyncio.create_task(client.submit(REQUEST))
+        await gateway.until(1, "POST")
+        submitting.cancel()
+        await asyncio.wait([submitting])
+        answer.set()
+        await asyncio.sleep(0.5)
+        pending = await client.pending()
+
+    assert 1 == len(gateway.requests)
+    assert [] == pending
+
+
+async def test_few_are_on_the_way_where_no_key_protects_them(gateway: Gateway, fifth: Fifth) -> None:
+    """What a crash would leave unknown is kept small, unless the provider takes idempotency keys."""
+    counts = []
+    for idempotent in (False, True):
+        gateway.requests.clear()
+        answer = asyncio.Event()
+        gateway.on("POST", "/videos", lambda _, go=answer: gateway.reply({"id": "t", "status": "queued"}, after=go))
+        async with fifth.open(fifth.adapter(idempotent=idempotent), poll=SLOWLY) as client:
+            for _ in range(12):
+                await client.enqueue(REQUEST)
+            await asyncio.sleep(0.2)
+            counts.append(len(gateway.requests))
+            answer.set()
+            await gateway.until(12, "POST")
+
+    assert [4, 12] == counts
