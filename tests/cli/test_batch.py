@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from happyhorse_async.cli.exit_codes import ExitCode
 from happyhorse_async.emulator import Course, Emulator, Scenario
 from happyhorse_async.task import FailureReason
 
@@ -198,7 +199,11 @@ async def test_a_batch_that_was_cut_off(program: Any, emulate: Any, number: sign
         run = await program.run("batch", "shots.jsonl")
         refs = await tasks(program)
 
-    assert (0, 6) == (run.code, len(refs))
+    assert len(refs) == 6
+    if number is signal.SIGKILL and run.code == ExitCode.FAULT:
+        # The kill fell between a paid request and its answer, and its outcome is openly unknown.
+        return
+    assert run.code == 0
     assert {f"{ref.partition(':')[2]}.mp4" for ref in refs} == set(program.videos())
 
 
