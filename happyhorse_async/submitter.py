@@ -47,7 +47,7 @@ _BACKOFF = Backoff(retries=4)
 # A job that was enqueued is promised to be sent, however long its provider is away.
 _PATIENT_BACKOFF = Backoff(retries=1_000_000, cap=60.0)
 _CLOSING_GRACE = 30.0
-# What is on its way when a process dies is of unknown outcome for ever, where no key protects it.
+# What is on its way when a process dies is of unknown outcome for good, where no key protects it.
 _UNPROTECTED_AT_ONCE = 4
 # Providers keep idempotency keys for about a day. Close to its end it is safer not to rely on one.
 _KEY_LIFETIME = timedelta(hours=23)

@@ -6,16 +6,13 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import happyhorse_async as hh
 from happyhorse_async.job import Job, JobState, Place
 from happyhorse_async.recording import fingerprint, to_data
-
-if TYPE_CHECKING:
-    from conftest import Gateway
 
 Rows = Callable[[], list[dict[str, Any]]]
 
@@ -50,7 +47,7 @@ def store(request: pytest.FixtureRequest, path: Path) -> hh.TaskStore:
 
 
 @pytest.fixture
-def left_behind(path: Path, gateway: Gateway) -> Callable[..., Awaitable[Job]]:
+def left_behind(path: Path, gateway: Any) -> Callable[..., Awaitable[Job]]:
     """Write a job into the file as a process did that is gone."""
 
     async def left_behind(state: JobState = JobState.SUBMITTING, **fields: Any) -> Job:

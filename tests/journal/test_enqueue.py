@@ -6,14 +6,11 @@ import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import happyhorse_async as hh
-
-if TYPE_CHECKING:
-    from conftest import Fifth, Gateway
 
 pytestmark = pytest.mark.usefixtures("no_chance")
 
@@ -24,17 +21,17 @@ ONE_ONLY = hh.Limits(submits_per_second=0.001)
 Rows = Callable[[], list[dict[str, Any]]]
 
 
-def numbered(gateway: Gateway) -> None:
+def numbered(gateway: Any) -> None:
     """Accept every submit."""
     gateway.on("POST", "/videos", lambda _: {"id": f"t-{len(gateway.requests)}", "status": "queued"})
 
 
-def prompts(gateway: Gateway) -> list[str]:
+def prompts(gateway: Any) -> list[str]:
     """Return what was asked for, in the order in which it arrived."""
     return [json.loads(seen.body)["prompt"] for seen in gateway.requests]
 
 
-async def test_it_returns_before_the_request(gateway: Gateway, fifth: Fifth, path: Path, rows: Rows) -> None:
+async def test_it_returns_before_the_request(gateway: Any, fifth: Any, path: Path, rows: Rows) -> None:
     """A handle without a ref is there at once, with the job on the disk, and lives on to the video."""
     answer = asyncio.Event()
     gateway.on("POST", "/videos", gateway.reply({"id": "t-1", "status": "queued"}, after=answer))
@@ -60,7 +57,7 @@ async def _statuses(handle: hh.TaskHandle) -> list[hh.TaskStatus]:
     return [task.status async for task in handle.updates()]
 
 
-async def test_it_survives_the_closing(gateway: Gateway, fifth: Fifth, store: hh.TaskStore) -> None:
+async def test_it_survives_the_closing(gateway: Any, fifth: Any, store: hh.TaskStore) -> None:
     """What was not sent is sent by the client that opens the store next, in the order in which it was asked for."""
     numbered(gateway)
 
@@ -82,7 +79,7 @@ async def test_it_survives_the_closing(gateway: Gateway, fifth: Fifth, store: hh
     assert {"ACCEPTED"} == {job.state for job in pending}
 
 
-async def test_in_order(gateway: Gateway, fifth: Fifth, store: hh.TaskStore) -> None:
+async def test_in_order(gateway: Any, fifth: Any, store: hh.TaskStore) -> None:
     """One after the other, in the order of the calls, also when another client takes them over."""
     numbered(gateway)
     one_at_once = hh.Limits(requests_at_once=1)
@@ -97,7 +94,7 @@ async def test_in_order(gateway: Gateway, fifth: Fifth, store: hh.TaskStore) -> 
     assert [f"video {number}" for number in range(10)] == prompts(gateway)
 
 
-async def test_two_that_open_at_the_same_time(gateway: Gateway, fifth: Fifth, path: Path) -> None:
+async def test_two_that_open_at_the_same_time(gateway: Any, fifth: Any, path: Path) -> None:
     """Of all who find a promise in the file, one keeps it."""
     numbered(gateway)
     async with fifth.client(store=hh.SQLiteStore(path), poll=SLOWLY, limits=ONE_ONLY) as client:
@@ -116,7 +113,7 @@ async def test_two_that_open_at_the_same_time(gateway: Gateway, fifth: Fifth, pa
     assert ["ACCEPTED"] * 10 == [job.state for job in pending]
 
 
-async def test_it_is_patient(gateway: Gateway, fifth: Fifth) -> None:
+async def test_it_is_patient(gateway: Any, fifth: Any) -> None:
     """A provider that cannot be reached for longer than any submit would wait gets the request when it is back."""
     numbered(gateway)
     await gateway.stop()
@@ -134,7 +131,7 @@ async def test_it_is_patient(gateway: Gateway, fifth: Fifth) -> None:
     assert 1 == len(gateway.requests)
 
 
-async def test_cancelling_it_takes_it_back(gateway: Gateway, fifth: Fifth, store: hh.TaskStore) -> None:
+async def test_cancelling_it_takes_it_back(gateway: Any, fifth: Any, store: hh.TaskStore) -> None:
     """A job that was not sent is withdrawn without a word to the provider, and its key is free."""
     numbered(gateway)
 
@@ -154,7 +151,7 @@ async def test_cancelling_it_takes_it_back(gateway: Gateway, fifth: Fifth, store
     assert ["first"] == prompts(gateway)
 
 
-async def test_a_submit_that_is_cancelled_is_never_sent(gateway: Gateway, fifth: Fifth, store: hh.TaskStore) -> None:
+async def test_a_submit_that_is_cancelled_is_never_sent(gateway: Any, fifth: Any, store: hh.TaskStore) -> None:
     """A caller who leaves before it was sent has asked for nothing, now or after a restart."""
     numbered(gateway)
 
@@ -175,7 +172,7 @@ async def test_a_submit_that_is_cancelled_is_never_sent(gateway: Gateway, fifth:
 
 @pytest.mark.parametrize("asked", ["submit", "enqueue"])
 async def test_a_call_that_is_cancelled_while_it_is_written_down(
-    gateway: Gateway, fifth: Fifth, path: Path, rows: Rows, asked: str
+    gateway: Any, fifth: Any, path: Path, rows: Rows, asked: str
 ) -> None:
     """A call that did not return has asked for nothing, and what it was writing is taken back."""
     async with fifth.open(store=hh.SQLiteStore(path), poll=SLOWLY) as client:
@@ -193,7 +190,7 @@ async def test_a_call_that_is_cancelled_while_it_is_written_down(
     assert [] == gateway.requests
 
 
-async def test_a_caller_who_leaves_before_a_refusal(gateway: Gateway, fifth: Fifth) -> None:
+async def test_a_caller_who_leaves_before_a_refusal(gateway: Any, fifth: Any) -> None:
     """A request that is refused after its caller has left is not tried again for nobody."""
     answer = asyncio.Event()
     gateway.on("POST", "/videos", gateway.reply({}, status=429, headers={"Retry-After": "0"}, after=answer))
@@ -211,7 +208,7 @@ async def test_a_caller_who_leaves_before_a_refusal(gateway: Gateway, fifth: Fif
     assert [] == pending
 
 
-async def test_few_are_on_the_way_where_no_key_protects_them(gateway: Gateway, fifth: Fifth) -> None:
+async def test_few_are_on_the_way_where_no_key_protects_them(gateway: Any, fifth: Any) -> None:
     """What a crash would leave unknown is kept small, unless the provider takes idempotency keys."""
     counts = []
     for idempotent in (False, True):

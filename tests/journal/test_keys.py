@@ -7,15 +7,12 @@ import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import happyhorse_async as hh
 from happyhorse_async.job import Job, JobState
-
-if TYPE_CHECKING:
-    from conftest import Fifth, Gateway
 
 pytestmark = pytest.mark.usefixtures("no_chance")
 
@@ -24,7 +21,7 @@ ANOTHER = hh.TextToVideo("a train at noon")
 SLOWLY = hh.PollSchedule(interval=3600)
 
 
-async def test_at_the_same_time(gateway: Gateway, fifth: Fifth, store: hh.TaskStore) -> None:
+async def test_at_the_same_time(gateway: Any, fifth: Any, store: hh.TaskStore) -> None:
     """However many ask at once, by whatever call, one request is sent and all get its task."""
     gateway.accept("t-1")
 
@@ -37,7 +34,7 @@ async def test_at_the_same_time(gateway: Gateway, fifth: Fifth, store: hh.TaskSt
     assert 1 == len({handle.job_id for handle in [*handles, enqueued]})
 
 
-async def test_two_clients(gateway: Gateway, fifth: Fifth, store: hh.TaskStore) -> None:
+async def test_two_clients(gateway: Any, fifth: Any, store: hh.TaskStore) -> None:
     """Two clients of one process that share a store share its keys."""
     answer = asyncio.Event()
     gateway.on("POST", "/videos", gateway.reply({"id": "t-1", "status": "queued"}, after=answer))
@@ -53,7 +50,7 @@ async def test_two_clients(gateway: Gateway, fifth: Fifth, store: hh.TaskStore) 
     assert ["fifth:t-1"] * 2 == [str(handle.ref) for handle in handles]
 
 
-async def test_two_processes(gateway: Gateway, path: Path) -> None:
+async def test_two_processes(gateway: Any, path: Path) -> None:
     """Two processes that ask for the same keys at the same time have each video made once."""
     numbers = iter(range(100))
     gateway.on("POST", "/videos", lambda _: {"id": f"t-{next(numbers)}", "status": "queued"})
@@ -69,7 +66,7 @@ async def test_two_processes(gateway: Gateway, path: Path) -> None:
     assert {1: 15} == Counter(Counter(seen.body for seen in gateway.requests).values())
 
 
-async def test_after_a_restart(gateway: Gateway, fifth: Fifth, path: Path) -> None:
+async def test_after_a_restart(gateway: Any, fifth: Any, path: Path) -> None:
     """Another client on the same file gets the task of the first, and its end without asking the provider again."""
     gateway.accept("t-1")
     gateway.show("t-1", "done")
@@ -86,7 +83,7 @@ async def test_after_a_restart(gateway: Gateway, fifth: Fifth, path: Path) -> No
     assert ["POST", "GET"] == [seen.method for seen in gateway.requests]
 
 
-async def test_another_request(gateway: Gateway, fifth: Fifth, store: hh.TaskStore) -> None:
+async def test_another_request(gateway: Any, fifth: Any, store: hh.TaskStore) -> None:
     """A key that stands for another request is a mistake, and nothing is sent for it."""
     gateway.accept("t-1")
 
@@ -100,7 +97,7 @@ async def test_another_request(gateway: Gateway, fifth: Fifth, store: hh.TaskSto
     assert 1 == len(gateway.requests)
 
 
-async def test_a_key_is_free_after_a_refusal(gateway: Gateway, fifth: Fifth, store: hh.TaskStore) -> None:
+async def test_a_key_is_free_after_a_refusal(gateway: Any, fifth: Any, store: hh.TaskStore) -> None:
     """What the provider refused may be asked for again by the same key, as it is or mended."""
     gateway.on("POST", "/videos", 400, 400, {"id": "t-1", "status": "queued"})
 
@@ -113,7 +110,7 @@ async def test_a_key_is_free_after_a_refusal(gateway: Gateway, fifth: Fifth, sto
     assert "t-1" == handle.id
 
 
-async def test_a_key_of_unknown_outcome(gateway: Gateway, fifth: Fifth, store: hh.TaskStore) -> None:
+async def test_a_key_of_unknown_outcome(gateway: Any, fifth: Any, store: hh.TaskStore) -> None:
     """A key whose outcome is unknown is not sent again until somebody has settled it."""
     gateway.on("POST", "/videos", gateway.raw(b""), {"id": "t-2", "status": "queued"})
 
@@ -134,9 +131,7 @@ async def test_a_key_of_unknown_outcome(gateway: Gateway, fifth: Fifth, store: h
     assert "t-2" == handle.id
 
 
-async def test_what_its_process_takes_back_is_still_wanted_here(
-    gateway: Gateway, fifth: Fifth, store: hh.TaskStore
-) -> None:
+async def test_what_its_process_takes_back_is_still_wanted_here(gateway: Any, fifth: Any, store: hh.TaskStore) -> None:
     """Who asked for the same key elsewhere does not lose it because the first one left before it was sent."""
     gateway.accept("t-1")
     slow = hh.Limits(submits_per_second=0.001)
@@ -155,7 +150,7 @@ async def test_what_its_process_takes_back_is_still_wanted_here(
     assert 2 == len(gateway.requests)
 
 
-async def test_a_promise_outlasts_the_one_who_asked_first(gateway: Gateway, fifth: Fifth, path: Path) -> None:
+async def test_a_promise_outlasts_the_one_who_asked_first(gateway: Any, fifth: Any, path: Path) -> None:
     """What one caller submits and another enqueues by the same key is sent, even if the first gives up."""
     gateway.accept("t-1", "t-2")
     slow = hh.Limits(submits_per_second=0.001)
@@ -174,7 +169,7 @@ async def test_a_promise_outlasts_the_one_who_asked_first(gateway: Gateway, fift
 
 
 async def test_a_waiter_for_another_process_is_told_of_the_closing(
-    gateway: Gateway, fifth: Fifth, store: hh.TaskStore
+    gateway: Any, fifth: Any, store: hh.TaskStore
 ) -> None:
     """Who waits for what another client sends does not wait on when his own is closed."""
     answer = asyncio.Event()
@@ -193,7 +188,7 @@ async def test_a_waiter_for_another_process_is_told_of_the_closing(
 
 
 async def test_a_job_of_a_dead_process_by_its_key(
-    gateway: Gateway, fifth: Fifth, path: Path, left_behind: Callable[..., Awaitable[Job]]
+    gateway: Any, fifth: Any, path: Path, left_behind: Callable[..., Awaitable[Job]]
 ) -> None:
     """The key of a job whose process died while sending it is of unknown outcome, and is not sent again."""
     async with fifth.open(store=hh.SQLiteStore(path), poll=SLOWLY) as client:
@@ -205,7 +200,7 @@ async def test_a_job_of_a_dead_process_by_its_key(
 
 
 @pytest.mark.parametrize("extra", [{1: "a", "b": 2}, {"a": object()}, {"a": float("nan")}], ids=repr)
-async def test_a_request_that_cannot_be_written_down(gateway: Gateway, fifth: Fifth, extra: dict[Any, Any]) -> None:
+async def test_a_request_that_cannot_be_written_down(gateway: Any, fifth: Any, extra: dict[Any, Any]) -> None:
     """What is no plain data is refused by name before anything is sent."""
     async with fifth.open() as client:
         with pytest.raises(hh.InvalidRequestError, match="cannot be written down"):

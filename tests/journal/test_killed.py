@@ -13,15 +13,12 @@ import random
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import happyhorse_async as hh
 from happyhorse_async.job import Job, JobState
-
-if TYPE_CHECKING:
-    from conftest import Fifth, Gateway
 
 KILLS = int(os.environ.get("HAPPYHORSE_KILLS", "3"))
 JOBS = int(os.environ.get("HAPPYHORSE_JOBS", "60"))
@@ -31,7 +28,7 @@ SCRIPT = Path(__file__).with_name("submit_many.py")
 class Provider:
     """Bills every request that arrives, and takes its time to answer."""
 
-    def __init__(self, gateway: Gateway, *, idempotent: bool) -> None:
+    def __init__(self, gateway: Any, *, idempotent: bool) -> None:
         self.bills: Counter[str] = Counter()
         self.keys: dict[str, set[tuple[str, bytes]]] = {}
         self._gateway = gateway
@@ -50,7 +47,7 @@ class Provider:
         return self._gateway.reply({"id": task_id, "status": "queued"}, after=answered)
 
 
-async def run(gateway: Gateway, path: Path, *, idempotent: bool, count: int, lives: float | None) -> int:
+async def run(gateway: Any, path: Path, *, idempotent: bool, count: int, lives: float | None) -> int:
     """Let the script run, for *lives* seconds from its first request or to its end."""
     before = len(gateway.requests)
     arguments = (str(path), gateway.url, str(idempotent), str(count))
@@ -75,7 +72,7 @@ async def jobs_in(path: Path) -> dict[str, Job]:
 
 @pytest.mark.timeout(60 + 20 * KILLS)
 @pytest.mark.parametrize("idempotent", [False, True], ids=["without a key", "with a key"])
-async def test_a_process_that_is_killed(gateway: Gateway, fifth: Fifth, tmp_path: Path, idempotent: bool) -> None:
+async def test_a_process_that_is_killed(gateway: Any, fifth: Any, tmp_path: Path, idempotent: bool) -> None:
     """After any number of kills, every bill is a known task or an openly unknown outcome, and no job has two."""
     provider, path = Provider(gateway, idempotent=idempotent), tmp_path / "jobs.sqlite"
 

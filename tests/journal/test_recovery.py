@@ -6,15 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import happyhorse_async as hh
 from happyhorse_async.job import Job, JobState, Place
-
-if TYPE_CHECKING:
-    from conftest import Fifth, Gateway
 
 pytestmark = pytest.mark.usefixtures("no_chance")
 
@@ -31,7 +28,7 @@ def ago(hours: float) -> datetime:
 
 
 async def test_a_job_on_its_way_is_openly_unknown(
-    gateway: Gateway, fifth: Fifth, path: Path, left_behind: LeftBehind
+    gateway: Any, fifth: Any, path: Path, left_behind: LeftBehind
 ) -> None:
     """What a dead process may have sent is not sent again; it is listed, until somebody settles it."""
     await left_behind(key="order-1")
@@ -45,7 +42,7 @@ async def test_a_job_on_its_way_is_openly_unknown(
 
 
 async def test_a_job_on_its_way_is_sent_again_with_its_key(
-    gateway: Gateway, fifth: Fifth, path: Path, rows: Rows, left_behind: LeftBehind
+    gateway: Any, fifth: Any, path: Path, rows: Rows, left_behind: LeftBehind
 ) -> None:
     """Where a key protects it, the very bytes go out again with the very key, and its task is found."""
     gateway.accept("t-1")
@@ -60,7 +57,7 @@ async def test_a_job_on_its_way_is_sent_again_with_its_key(
     assert ("ACCEPTED", "t-1") == (row["state"], row["task_id"])
 
 
-async def test_a_key_that_is_too_old(gateway: Gateway, fifth: Fifth, path: Path, left_behind: LeftBehind) -> None:
+async def test_a_key_that_is_too_old(gateway: Any, fifth: Any, path: Path, left_behind: LeftBehind) -> None:
     """Close to the end of the key's life nothing relies on it any more."""
     await left_behind(submitted_at=ago(23.5))
 
@@ -72,7 +69,7 @@ async def test_a_key_that_is_too_old(gateway: Gateway, fifth: Fifth, path: Path,
 
 
 async def test_a_key_ages_from_the_first_time(
-    gateway: Gateway, fifth: Fifth, path: Path, rows: Rows, left_behind: LeftBehind
+    gateway: Any, fifth: Any, path: Path, rows: Rows, left_behind: LeftBehind
 ) -> None:
     """Sending a request again does not make its key younger."""
     left = await left_behind(submitted_at=ago(10))
@@ -92,7 +89,7 @@ async def test_a_key_ages_from_the_first_time(
 
 @pytest.mark.parametrize("durable", [True, False], ids=["enqueued", "submitted"])
 async def test_a_job_that_was_not_sent(
-    gateway: Gateway, fifth: Fifth, path: Path, rows: Rows, left_behind: LeftBehind, durable: bool
+    gateway: Any, fifth: Any, path: Path, rows: Rows, left_behind: LeftBehind, durable: bool
 ) -> None:
     """What was enqueued is sent; what only its dead caller waited for is not, and its key is free."""
     gateway.accept("t-1")
@@ -106,7 +103,7 @@ async def test_a_job_that_was_not_sent(
     assert (("ACCEPTED", "order-1") if durable else ("CLOSED", None)) == (row["state"], row["key"])
 
 
-async def test_the_jobs_of_a_living_process(gateway: Gateway, fifth: Fifth, path: Path) -> None:
+async def test_the_jobs_of_a_living_process(gateway: Any, fifth: Any, path: Path) -> None:
     """What another process is sending, or is going to send, is its own affair."""
     gateway.on("POST", "/videos", gateway.raw(b"", "hang"))
     limits = hh.Limits(submits_per_second=0.001)
@@ -127,7 +124,7 @@ async def test_the_jobs_of_a_living_process(gateway: Gateway, fifth: Fifth, path
     assert 1 == len(gateway.requests)
 
 
-async def test_a_job_of_another_place(gateway: Gateway, fifth: Fifth, path: Path, left_behind: LeftBehind) -> None:
+async def test_a_job_of_another_place(gateway: Any, fifth: Any, path: Path, left_behind: LeftBehind) -> None:
     """What was enqueued for another base URL is left to a client of that one."""
     elsewhere = Place(provider="fifth", adapter="fifth", base_url="https://elsewhere.example")
     await left_behind(JobState.QUEUED, durable=True, place=elsewhere)
@@ -141,7 +138,7 @@ async def test_a_job_of_another_place(gateway: Gateway, fifth: Fifth, path: Path
 
 
 async def test_a_promise_that_cannot_be_kept(
-    gateway: Gateway, fifth: Fifth, path: Path, rows: Rows, left_behind: LeftBehind
+    gateway: Any, fifth: Any, path: Path, rows: Rows, left_behind: LeftBehind
 ) -> None:
     """A job that the adapter takes no longer is closed with the reason, and does not keep the client from opening."""
     await left_behind(JobState.QUEUED, durable=True, request={"mode": "t2v", "prompt": "a train", "resolution": "9P"})
@@ -154,7 +151,7 @@ async def test_a_promise_that_cannot_be_kept(
     assert "9P" in row["failure"]
 
 
-async def test_resuming_elsewhere(gateway: Gateway, fifth: Fifth, path: Path, left_behind: LeftBehind) -> None:
+async def test_resuming_elsewhere(gateway: Any, fifth: Any, path: Path, left_behind: LeftBehind) -> None:
     """A ref that was submitted to another place is a mistake in the configuration, and not a task that is gone."""
     elsewhere = Place(provider="fifth", adapter="fifth", base_url="https://elsewhere.example")
     await left_behind(JobState.ACCEPTED, task_id="t-1", place=elsewhere)
@@ -167,7 +164,7 @@ async def test_resuming_elsewhere(gateway: Gateway, fifth: Fifth, path: Path, le
     assert [] == gateway.requests
 
 
-async def test_resuming_what_is_pending(gateway: Gateway, fifth: Fifth, path: Path, left_behind: LeftBehind) -> None:
+async def test_resuming_what_is_pending(gateway: Any, fifth: Any, path: Path, left_behind: LeftBehind) -> None:
     """A task that was accepted before the restart is looked at, and not submitted."""
     gateway.show("t-1", "running", "done")
     await left_behind(JobState.ACCEPTED, task_id="t-1")
@@ -183,7 +180,7 @@ async def test_resuming_what_is_pending(gateway: Gateway, fifth: Fifth, path: Pa
     assert {"GET"} == {seen.method for seen in gateway.requests}
 
 
-async def test_an_end_that_the_journal_knows(gateway: Gateway, fifth: Fifth, path: Path) -> None:
+async def test_an_end_that_the_journal_knows(gateway: Any, fifth: Any, path: Path) -> None:
     """A failure that was observed before the restart is told without asking anybody."""
     gateway.accept("t-1")
     gateway.show("t-1", "failed")
@@ -196,7 +193,7 @@ async def test_an_end_that_the_journal_knows(gateway: Gateway, fifth: Fifth, pat
     assert ["POST", "GET"] == [seen.method for seen in gateway.requests]
 
 
-async def test_a_task_past_its_life(gateway: Gateway, fifth: Fifth, path: Path, left_behind: LeftBehind) -> None:
+async def test_a_task_past_its_life(gateway: Any, fifth: Any, path: Path, left_behind: LeftBehind) -> None:
     """One look is enough for a task that is older than its provider remembers, and it is pending no more."""
     gateway.show("t-1", 404)
     await left_behind(JobState.ACCEPTED, task_id="t-1", submitted_at=ago(25), created_at=ago(25))
@@ -212,7 +209,7 @@ async def test_a_task_past_its_life(gateway: Gateway, fifth: Fifth, path: Path, 
     assert [] == pending
 
 
-async def test_adopting(gateway: Gateway, fifth: Fifth, path: Path, rows: Rows, left_behind: LeftBehind) -> None:
+async def test_adopting(gateway: Any, fifth: Any, path: Path, rows: Rows, left_behind: LeftBehind) -> None:
     """The task that a person names becomes the job's, once the provider knows it and no other job has it."""
     await left_behind(key="order-1")
     await left_behind(JobState.ACCEPTED, job_id="hh-other", task_id="t-2")
@@ -241,7 +238,7 @@ async def test_adopting(gateway: Gateway, fifth: Fifth, path: Path, rows: Rows, 
 
 
 async def test_two_people_settle_one_job(
-    gateway: Gateway, fifth: Fifth, path: Path, rows: Rows, left_behind: LeftBehind
+    gateway: Any, fifth: Any, path: Path, rows: Rows, left_behind: LeftBehind
 ) -> None:
     """Who comes second is told so, and does not undo the first."""
     await left_behind()
@@ -260,7 +257,7 @@ async def test_two_people_settle_one_job(
     assert ("CLOSED", None) == (row["state"], row["task_id"])
 
 
-async def test_candidates(gateway: Gateway, fifth: Fifth, path: Path, left_behind: LeftBehind) -> None:
+async def test_candidates(gateway: Any, fifth: Any, path: Path, left_behind: LeftBehind) -> None:
     """The provider's tasks of about the time of the submit that are no other job's are guesses, and stay guesses."""
     sent = ago(1)
     await left_behind(submitted_at=sent)
@@ -285,7 +282,7 @@ async def test_candidates(gateway: Gateway, fifth: Fifth, path: Path, left_behin
     assert "OUTCOME_UNKNOWN" == pending[0].state
 
 
-async def test_a_list_that_fails(gateway: Gateway, fifth: Fifth, path: Path, left_behind: LeftBehind) -> None:
+async def test_a_list_that_fails(gateway: Any, fifth: Any, path: Path, left_behind: LeftBehind) -> None:
     """A search that fails leaves the question open, to be asked again."""
     await left_behind()
     gateway.on("GET", "/videos", 500, {"tasks": []})

@@ -6,15 +6,12 @@ import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import happyhorse_async as hh
 from happyhorse_async.job import JobState
-
-if TYPE_CHECKING:
-    from conftest import Fifth, Gateway
 
 pytestmark = pytest.mark.usefixtures("no_chance")
 
@@ -26,7 +23,7 @@ Rows = Callable[[], list[dict[str, Any]]]
 
 @pytest.mark.parametrize("asked", ["submit", "enqueue"])
 async def test_the_intent_is_on_the_disk_before_the_request(
-    gateway: Gateway, fifth: Fifth, path: Path, rows: Rows, asked: str
+    gateway: Any, fifth: Any, path: Path, rows: Rows, asked: str
 ) -> None:
     """When the provider reads the request, any process can read in the file that it was about to be sent."""
     seen: list[dict[str, Any]] = []
@@ -46,9 +43,7 @@ async def test_the_intent_is_on_the_disk_before_the_request(
     assert gateway.url == row["base_url"]
 
 
-async def test_the_id_is_on_the_disk_before_the_caller_has_it(
-    gateway: Gateway, fifth: Fifth, path: Path, rows: Rows
-) -> None:
+async def test_the_id_is_on_the_disk_before_the_caller_has_it(gateway: Any, fifth: Any, path: Path, rows: Rows) -> None:
     """When `submit` returns, the task's id is in the file, and the bytes that were sent are not."""
     gateway.accept("t-1")
 
@@ -60,7 +55,7 @@ async def test_the_id_is_on_the_disk_before_the_caller_has_it(
     assert (None, None, None) == (row["body"], row["request"], row["owner"])
 
 
-async def test_every_change_and_the_end(gateway: Gateway, fifth: Fifth, store: hh.TaskStore) -> None:
+async def test_every_change_and_the_end(gateway: Any, fifth: Any, store: hh.TaskStore) -> None:
     """What is observed of a task is in the journal a moment later, and its end closes the job."""
     gateway.accept("t-1")
     gateway.show("t-1", "running", "done")
@@ -84,7 +79,7 @@ async def test_every_change_and_the_end(gateway: Gateway, fifth: Fifth, store: h
     assert [] == pending
 
 
-async def test_no_secret_is_in_the_file(gateway: Gateway, fifth: Fifth, path: Path) -> None:
+async def test_no_secret_is_in_the_file(gateway: Any, fifth: Any, path: Path) -> None:
     """The API key is not in the file, and the prompt is gone from it when it is purged after the answer."""
     gateway.accept("t-1")
     store = hh.SQLiteStore(path)
@@ -102,7 +97,7 @@ async def test_no_secret_is_in_the_file(gateway: Gateway, fifth: Fifth, path: Pa
 
 @pytest.mark.parametrize("state", [JobState.QUEUED, JobState.SUBMITTING])
 async def test_nothing_is_sent_that_cannot_be_written_down(
-    gateway: Gateway, fifth: Fifth, failing_store: Callable[..., hh.TaskStore], state: JobState
+    gateway: Any, fifth: Any, failing_store: Callable[..., hh.TaskStore], state: JobState
 ) -> None:
     """Where the intent cannot be stored, the request stays here, and the caller is told why."""
     async with fifth.open(store=failing_store(state), poll=SLOWLY) as client:
@@ -114,7 +109,7 @@ async def test_nothing_is_sent_that_cannot_be_written_down(
 
 
 async def test_what_was_enqueued_waits_for_the_store(
-    gateway: Gateway, fifth: Fifth, failing_store: Callable[..., Any]
+    gateway: Any, fifth: Any, failing_store: Callable[..., Any]
 ) -> None:
     """A promise outlasts a disk that is full for a while."""
     gateway.accept("t-1")
@@ -131,7 +126,7 @@ async def test_what_was_enqueued_waits_for_the_store(
 
 
 async def test_a_store_that_fails_after_the_acceptance(
-    gateway: Gateway, fifth: Fifth, failing_store: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    gateway: Any, fifth: Any, failing_store: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     """A task that was taken is handed over, cried out with its ref, and written down when the store allows."""
     gateway.accept("t-1")
@@ -151,7 +146,7 @@ async def test_a_store_that_fails_after_the_acceptance(
 
 
 async def test_the_latest_is_written_after_a_failure(
-    gateway: Gateway, fifth: Fifth, failing_store: Callable[..., Any]
+    gateway: Any, fifth: Any, failing_store: Callable[..., Any]
 ) -> None:
     """What could not be written is not written over what has come since."""
     gateway.accept("t-1")
@@ -167,7 +162,7 @@ async def test_the_latest_is_written_after_a_failure(
     assert (JobState.CLOSED, hh.TaskStatus.SUCCEEDED) == (job.state, job.task.status)
 
 
-async def test_a_snapshot_that_no_store_can_write(gateway: Gateway, fifth: Fifth, path: Path, rows: Rows) -> None:
+async def test_a_snapshot_that_no_store_can_write(gateway: Any, fifth: Any, path: Path, rows: Rows) -> None:
     """An adapter that fills a task with the impossible does not take the task's id along."""
     gateway.accept("t-1")
 

@@ -12,6 +12,7 @@ import itertools
 import json
 import random
 import selectors
+import sys
 from collections import Counter
 from collections.abc import Coroutine, Generator, Mapping
 from contextvars import ContextVar
@@ -50,12 +51,10 @@ class _Numbered:
         return self._number
 
 
-class NumberedFuture(_Numbered, asyncio.Future[Any]):
-    """A future with a place in every set."""
+class NumberedFuture(_Numbered, asyncio.Future[Any]): ...
 
 
-class NumberedTask(_Numbered, asyncio.Task[Any]):
-    """A task with a place in every set."""
+class NumberedTask(_Numbered, asyncio.Task[Any]): ...
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -119,12 +118,10 @@ class Process:
 
     async def run(self, work: Coroutine[Any, Any, Any]) -> None:
         """Do *work* until it ends, or the process does."""
-        token = _PROCESS.set(self)
         self._world.alive.add(self.name)
-        try:
-            task = asyncio.get_running_loop().create_task(work)
-        finally:
-            _PROCESS.reset(token)
+        token = _PROCESS.set(self)
+        task = asyncio.get_running_loop().create_task(work)
+        _PROCESS.reset(token)
         await asyncio.wait([task])
         self._world.alive.discard(self.name)
         if not self.dead:
@@ -245,7 +242,6 @@ class Billed:
     job_id: str
     intent: str
     body: bytes
-    created: float
     end: str
     ends_at: float
     looks: int = 0
@@ -299,9 +295,6 @@ class Transport:
                 return await flight.answer
         except TimeoutError:
             raise hh.TransportError("no answer in time", sent=True) from None
-
-    def stream(self, url: str, headers: Mapping[str, str], *, public_only: bool = False) -> Any:
-        raise NotImplementedError
 
     async def aclose(self) -> None: ...
 
@@ -376,9 +369,9 @@ class World:
             self.wrongs.append(f"{job_id} ({intent}) is billed while the journal says {job and job.state}")
         chance, now = self.chance("task", intent), asyncio.get_running_loop().time()
         [end] = chance.choices(["done", "failed", "canceled"], [8, 1, 1])
-        task = Billed(f"t-{len(self.billed)}", job_id, intent, body, now, end, now + chance.uniform(5, 200))
-        self.billed[task.task_id] = task
-        return task
+        name = f"t-{len(self.billed)}"
+        self.billed[name] = Billed(name, job_id, intent, body, end, now + chance.uniform(5, 200))
+        return self.billed[name]
 
     def _show(self, url: str, fault: str) -> hh.HttpResponse:
         task = self.billed[url.rpartition("/")[2]]
@@ -402,16 +395,6 @@ def _answer(document: Mapping[str, Any], status: int = 200) -> hh.HttpResponse:
 
 
 @pytest.fixture
-def simulation() -> type[Simulation]:
-    """Make worlds."""
-    return Simulation
-
-
-class Simulation:
-    """What a test needs of all this."""
-
-    World = World
-    Process = Process
-    Store = Store
-    Transport = Transport
-    Loop = Loop
+def simulation() -> Any:
+    """Make worlds of the parts above."""
+    return sys.modules[__name__]
