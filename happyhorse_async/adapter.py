@@ -102,6 +102,8 @@ class TaskPage:
     """As the provider orders them, which is the newest first wherever it says."""
     next: PageRequest | None = None
     """The page after this one, if there may be one."""
+    size: int | None = None
+    """How many tasks the provider says it puts on a page, which may be fewer than were asked for."""
 
 
 class Adapter(ABC):

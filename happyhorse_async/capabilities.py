@@ -93,6 +93,10 @@ class Capabilities:
     """Every model, the newest of each mode first."""
     lists: bool = False
     """Whether it lists the account's tasks."""
+    live_list: bool = False
+    """Whether the list shows how tasks stand now, newest first, so that one request can look at many of them."""
+    whole_list: bool = False
+    """Whether the list's rows are all that a query would tell, the videos included."""
     cancels: bool = False
     """Whether it can cancel a task, at least before it begins."""
     callbacks: bool = False

@@ -10,7 +10,7 @@ from .exchange import Exchange
 from .job import Place
 from .jobs import Jobs
 from .journal import Journal
-from .poller import Poller
+from .polling import Poller
 from .stores import TaskStore
 from .submitter import Submitter
 from .timing import PollSchedule

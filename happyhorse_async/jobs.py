@@ -29,7 +29,7 @@ from .exchange import Exchange
 from .job import Job, JobState, PendingJob
 from .journal import NOBODY, Journal, Written
 from .messages import HttpRequest
-from .poller import Poller
+from .polling import Poller
 from .recording import fingerprint, from_data, to_data
 from .submitter import Submitter
 from .task import Task, TaskRef, TaskStatus

@@ -37,7 +37,7 @@ from .exchange import Exchange
 from .job import Job, JobState
 from .journal import Journal, Written
 from .messages import HttpRequest
-from .poller import Poller
+from .polling import Poller
 from .timing import Backoff
 from .watch import Watch
 

@@ -47,19 +47,24 @@ def _whole(_: object, attribute: Attribute[Any], value: Any) -> None:
 @frozen(kw_only=True)
 class PollSchedule:
     """
-    How often a waiting task is looked at. Every figure is in seconds; what is not set is the adapter's advice.
+    How often a waiting task is looked at. Every figure is in seconds.
+
+    As it is, the times are learned: a task is looked at when one of its kind is likely to have ended, by the tasks that
+    were seen to end before, and until enough of them were, at the interval that the adapter advises.
 
     :raises ConfigurationError: a figure is negative or no number.
     """
 
     interval: float | None = field(default=None, validator=_positive)
-    """Between two looks at one task."""
+    """Look at each task this often, whatever was learned. Where one request to the provider's list shows many tasks,
+    they may be looked at sooner."""
     first_after: float | None = field(default=None, validator=_not_negative)
-    """From the submit to the first look. By default `interval`."""
+    """From the submit to the first look. By default `interval`, if that is set."""
     max_interval: float | None = field(default=None, validator=_positive)
-    """While nothing changes, the interval grows by half from look to look up to this. By default it does not grow."""
+    """The longest time between two looks. With an `interval` of your own, that grows by half up to this while nothing
+    changes; by default it does not grow."""
     jitter: float | None = field(default=None, validator=_not_negative)
-    """Each look is moved by up to this much, either way. By default a tenth of the interval."""
+    """Each look is moved by up to this much, either way. By default by a twentieth to a tenth of the time."""
     reconcile: float = field(default=60, validator=_positive)
     """The interval while callbacks are on."""
     misses: int = field(default=5, validator=_whole)

@@ -6,10 +6,14 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
 from copy import copy
+from typing import TYPE_CHECKING
 
 from .errors import HappyHorseError
 from .job import Job
 from .task import Task, TaskRef
+
+if TYPE_CHECKING:
+    from .polling.durations import Kind
 
 _INBOX_SIZE = 100
 
@@ -18,8 +22,30 @@ class Watch:
     """What a client knows of one job and its task. All handles share it; the poller keeps its figures here."""
 
     __slots__ = (
-        "__weakref__", "_inboxes", "_waiters", "deadline", "empty_successes", "entry", "faults", "gone", "job",
-        "job_id", "misses", "ref", "refusals", "task", "unchanged",
+        "__weakref__",
+        "_inboxes",
+        "_waiters",
+        "alive",
+        "called_back",
+        "deadline",
+        "due",
+        "empty_successes",
+        "entry",
+        "faults",
+        "gone",
+        "is_disputed",
+        "job",
+        "job_id",
+        "kind",
+        "listed",
+        "misses",
+        "number",
+        "queued",
+        "ref",
+        "refusals",
+        "strays",
+        "task",
+        "unchanged",
     )  # fmt: skip
 
     def __init__(self, ref: TaskRef | None = None, *, job_id: str) -> None:
@@ -36,6 +62,24 @@ class Watch:
         """The number of the valid entry in the poller's heap; 0 while nobody looks."""
         self.deadline = 0.0
         """When the task's lifetime is over, by the event loop's clock."""
+        self.called_back = False
+        """Whether the provider will call when the task ends."""
+        self.kind: Kind | None = None
+        """What is known of tasks of its kind."""
+        self.due = 0.0
+        """When it is looked at next, by the event loop's clock."""
+        self.alive = 0.0
+        """When it was last seen to go on, by the event loop's clock; 0 where it has not been."""
+        self.queued = 0.0
+        """Seconds after its submit at which it was not running yet."""
+        self.number = 0
+        """Its place in the order in which tasks were taken."""
+        self.listed = 0
+        """How many looks in a row were made by the provider's list."""
+        self.is_disputed = False
+        """Whether the list tells of its end, which a query is to confirm."""
+        self.strays = 0
+        """How many pages in a row did not show it where it should have been."""
         self.unchanged = 0
         """How many looks in a row saw nothing new."""
         self.faults = 0

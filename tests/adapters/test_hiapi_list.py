@@ -88,7 +88,7 @@ def test_a_page_follows_while_there_is_more(
 @pytest.mark.parametrize("rows", [[], None])
 def test_an_empty_page_is_the_last(rows: object) -> None:
     """An empty page ends the list, whatever total it claims."""
-    assert TaskPage(tasks=()) == decode(PageRequest(size=2), tasks=rows)
+    assert TaskPage(tasks=(), size=2) == decode(PageRequest(size=2), tasks=rows)
 
 
 def test_rows_that_cannot_be_read_are_skipped() -> None:

@@ -100,6 +100,7 @@ class DashScopeAdapter(Adapter):
             _EDIT,
         ),
         lists=True,
+        live_list=True,
         cancels=True,
     )
     regions = REGIONS

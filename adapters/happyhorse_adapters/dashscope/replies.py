@@ -172,7 +172,7 @@ def listed_tasks(answer: Mapping[str, Any], complaint: Complaint, page: PageRequ
     # The largest page is not documented. A smaller one than was asked for would say so here.
     size = found.page_size if found.page_size and found.page_size > 0 else page.size
     more = len(rows) >= size if found.total is None else page.number * size < found.total
-    return TaskPage(tasks=tasks, next=evolve(page, number=page.number + 1) if rows and more else None)
+    return TaskPage(tasks=tasks, next=evolve(page, number=page.number + 1) if rows and more else None, size=size)
 
 
 def _listed_task(row: Any, complaint: Complaint, account: Account) -> Task | None:

@@ -147,6 +147,8 @@ class HiAPIAdapter(Adapter):
             ),
         ),
         lists=True,
+        live_list=True,
+        whole_list=True,
         callbacks=True,
         idempotent=True,
     )
@@ -265,6 +267,7 @@ class HiAPIAdapter(Adapter):
         return TaskPage(
             tasks=tuple(_readable_tasks(rows, account)),
             next=evolve(page, number=page.number + 1) if rows and more else None,
+            size=size,
         )
 
 

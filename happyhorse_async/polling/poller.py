@@ -2,17 +2,16 @@
 The shared poller: one for each client, however many tasks are in flight.
 
 A waiting task costs an entry in a heap of due times and no coroutine, timer or connection. Whatever is learned of a
-task, by a look or otherwise, enters by one door, `Poller._take_in`. A look that fails never fails the task: it is
-repeated later, until the task's lifetime is over. Only what will never heal ends the waiting, and even that leaves the
-task as it is, to be resumed by its ref.
+task, by a query, by the provider's list or otherwise, enters by one door, `Poller._take_in`. A look that fails never
+fails the task: it is repeated later, until the task's lifetime is over. Only what will never heal ends the waiting, and
+even that leaves the task as it is, to be resumed by its ref.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import logging
+import math
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -20,8 +19,9 @@ from weakref import WeakValueDictionary
 
 from attrs import evolve
 
-from .background import Background
-from .errors import (
+from ..adapter import PageRequest
+from ..background import Background
+from ..errors import (
     AuthenticationError,
     HappyHorseError,
     InvalidResponseError,
@@ -33,10 +33,13 @@ from .errors import (
     TransportError,
     WaitTimeoutError,
 )
-from .exchange import Exchange
-from .task import FailureReason, Task, TaskRef, TaskStatus
-from .timing import PollSchedule
-from .watch import Watch
+from ..exchange import Exchange
+from ..task import FailureReason, Task, TaskRef, TaskStatus
+from ..timing import PollSchedule
+from ..watch import Watch
+from .agenda import Agenda
+from .cadence import Cadence
+from .pages import Pages
 
 _log = logging.getLogger("happyhorse_async")
 
@@ -53,13 +56,15 @@ class Poller:
     def __init__(
         self, exchange: Exchange, schedule: PollSchedule, on_change: Callable[[Watch], object] = lambda _: None
     ) -> None:
+        adapter = exchange.adapter
+        self.cadence = Cadence(schedule, adapter.poll, adapter.lifetime)
         self._exchange = exchange
         self._on_change = on_change
-        self._schedule = schedule.advised_by(exchange.adapter.poll)
+        self._schedule = self.cadence.schedule
+        self._has_whole_list = adapter.capabilities.whole_list
+        self._pages = Pages(is_usable=adapter.capabilities.live_list)
         self._known: WeakValueDictionary[TaskRef, Watch] = WeakValueDictionary()
-        self._heap: list[tuple[float, int, Watch]] = []
-        self._numbers = itertools.count(1)
-        self._news = asyncio.Event()
+        self._agenda = Agenda()
         self._lead = asyncio.Lock()
         self._workers = Background()
 
@@ -70,7 +75,8 @@ class Poller:
         self._take_in(watch, task)
         if not watch.ended:
             # Its lifetime begins now, whatever the clocks of the provider and of this machine say.
-            self._watch(watch, self._schedule.after_submit())
+            watch.alive = self._begin(watch)
+            self._schedule_look(watch, self.cadence.after_submit(watch))
         watch.wake()
 
     def known(self, ref: TaskRef, job_id: str) -> Watch:
@@ -85,7 +91,8 @@ class Poller:
         if watch.ref is not None and not watch.entry and not watch.ended:
             # Its handle may come from an earlier time when the client was open.
             self._known.setdefault(watch.ref, watch)
-            self._watch(watch, 0.0)
+            self._begin(watch)
+            self._schedule_look(watch, 0.0)
 
     def observe(self, task: Task) -> None:
         """Take in one observation, wherever it comes from. The first end of a task stays its end."""
@@ -102,6 +109,10 @@ class Poller:
             watch.empty_successes += 1
             return
         self._age(watch, task)
+        if watch.entry:
+            now = asyncio.get_running_loop().time()
+            learn = self.cadence.ended if task.status.is_terminal else self.cadence.goes_on
+            learn(watch, task, now)
         self._record(watch, task)
         if watch.ended:
             self._leave(watch)
@@ -117,71 +128,61 @@ class Poller:
             age = (datetime.now(UTC) - task.created_at).total_seconds()
             watch.deadline -= max(0.0, age)
 
-    def _watch(self, watch: Watch, delay: float) -> None:
+    def _begin(self, watch: Watch) -> float:
+        """Make ready to look at a task, and return the time."""
+        now = asyncio.get_running_loop().time()
         watch.gone = None
-        watch.deadline = asyncio.get_running_loop().time() + self._exchange.adapter.lifetime
-        self._schedule_look(watch, delay)
+        watch.deadline = now + self._exchange.adapter.lifetime
+        watch.kind = self.cadence.kind(watch.job)
+        self._pages.enter(watch)
         if not self._workers:
             for _ in range(_WORKERS):
                 self._workers.spawn(self._work())
+        return now
 
-    def _schedule_look(self, watch: Watch, delay: float) -> None:
+    def _schedule_look(self, watch: Watch, delay: float, *, before_others: bool = False) -> None:
         now = asyncio.get_running_loop().time()
         if watch.deadline <= now:
             self._expire(watch)
-            return
-        watch.entry = next(self._numbers)
-        due = min(now + delay, watch.deadline)
-        if not self._heap or due < self._heap[0][0]:
-            self._news.set()
-        heapq.heappush(self._heap, (due, watch.entry, watch))
+        else:
+            self._agenda.put(watch, min(now + delay, watch.deadline), before_others=before_others)
 
     async def _work(self) -> None:
         # One worker at a time waits for the next task to be due, while the others look or queue up behind it.
+        loop = asyncio.get_running_loop()
         while True:
             async with AsyncExitStack() as turn:
                 async with self._lead:
-                    await self._until_due()
+                    await self._agenda.until_due()
                     await turn.enter_async_context(self._exchange.query_turn())
-                    watch = self._take()
+                    watch = self._agenda.next(loop.time())
                 if watch is not None:
-                    await self._look(watch)
+                    await self._look(watch, loop.time())
 
-    async def _until_due(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            due = self._next_due()
-            if due is not None and due <= loop.time():
+    async def _look(self, watch: Watch, now: float) -> None:
+        self.cadence.taken(watch, now)
+        page = self._pages.page_with(watch, now)
+        if page is not None:
+            watches = [each for each in self._pages.on(page) if self.cadence.is_nearly_due(each, now)]
+            if self._pages.is_worth(watches):
+                await self._look_at_page(page, watches)
                 return
-            self._news.clear()
-            try:
-                async with asyncio.timeout_at(due):
-                    await self._news.wait()
-            except TimeoutError:
-                return
+        await self._look_at_one(watch)
 
-    def _next_due(self) -> float | None:
-        while self._heap:
-            due, entry, watch = self._heap[0]
-            if watch.entry == entry:
-                return due
-            heapq.heappop(self._heap)
-        return None
-
-    def _take(self) -> Watch | None:
-        due = self._next_due()
-        if due is None or due > asyncio.get_running_loop().time():
-            return None
-        return heapq.heappop(self._heap)[2]
-
-    async def _look(self, watch: Watch) -> None:
-        entry = watch.entry
+    async def _look_at_one(self, watch: Watch) -> None:
+        asked_at = asyncio.get_running_loop().time()
+        entry = self._agenda.hold(watch)
+        is_disputed, watch.is_disputed, watch.listed = watch.is_disputed, False, 0
+        if not is_disputed:
+            self.cadence.looked(1)
         try:
             delay = await self._delay_after_look(watch)
         except Exception:  # noqa: BLE001 - whatever is wrong with one look, the task goes on
             _log.exception("a look at %s failed for a reason that is no fault of the provider", watch.ref)
             watch.faults += 1
             delay = self._schedule.after_fault(watch.faults)
+        if is_disputed and not watch.ended and watch.alive >= asked_at:
+            self._pages.contradicted(asked_at)
         if delay is not None and watch.entry == entry:
             self._schedule_look(watch, delay)
 
@@ -204,7 +205,8 @@ class Poller:
             return self._schedule.after_fault(watch.faults)
         except HappyHorseError as error:
             return self._refused(watch, error)
-        return None if watch.ended or watch.gone else self._schedule.after_look(watch.unchanged)
+        now = asyncio.get_running_loop().time()
+        return None if watch.ended or watch.gone else self.cadence.after_look(watch, now)
 
     def _missed(self, watch: Watch, error: TaskNotFoundError) -> float | None:
         watch.misses += 1
@@ -221,6 +223,40 @@ class Poller:
         watch.give_up(error)
         return None
 
+    async def _look_at_page(self, page: PageRequest, watches: list[Watch]) -> None:
+        asked_at = asyncio.get_running_loop().time()
+        # Nobody else takes them while the page is on its way.
+        held = {self._agenda.hold(watch): watch for watch in watches}
+        try:
+            answer = await self._exchange.list_page(page)
+        except HappyHorseError as error:
+            self._pages.failed(error, asked_at)
+        except Exception:  # noqa: BLE001 - whatever is wrong with the list, the tasks go on
+            _log.exception("a look at the task list failed for a reason that is no fault of the provider")
+            self._pages.distrust("it cannot be read", asked_at)
+        else:
+            self._take_in_page(self._pages.read(page, answer, self._known, asked_at))
+            for entry, watch in held.items():
+                if watch.entry == entry:
+                    self._pages.missed(watch)
+        for entry, watch in held.items():
+            if watch.entry == entry:
+                self._schedule_look(watch, 0.0)
+
+    def _take_in_page(self, found: list[tuple[Watch, Task]]) -> None:
+        now = asyncio.get_running_loop().time()
+        due = [pair for pair in found if pair[0].due == math.inf or self.cadence.is_nearly_due(pair[0], now)]
+        self.cadence.looked(len(due))
+        for watch, row in due:
+            if row.status.is_terminal and not (self._has_whole_list and row.videos):
+                # The list tells that it has ended, and a query how.
+                watch.is_disputed = True
+                self._schedule_look(watch, 0.0, before_others=True)
+                continue
+            self._take_in(watch, row if self._has_whole_list else _updated(watch.task, row))
+            if not watch.ended:
+                self._schedule_look(watch, self.cadence.after_look(watch, now))
+
     def _expire(self, watch: Watch) -> None:
         assert watch.ref is not None
         last = watch.task or Task(ref=watch.ref, status=TaskStatus.EXPIRED)
@@ -229,6 +265,7 @@ class Poller:
 
     def _leave(self, watch: Watch) -> None:
         watch.entry = 0
+        self._pages.leave(watch, asyncio.get_running_loop().time())
         watch.wake()
 
     async def aclose(self) -> None:
@@ -240,8 +277,20 @@ class Poller:
                 if watch.entry:
                     error = WaitTimeoutError("the client was closed while the task was going on", task=watch.task)
                     watch.give_up(error)
-            self._heap.clear()
+            self._agenda.clear()
 
 
 def _delivers_nothing(task: Task) -> bool:
     return task.error is not None and task.error.reason is FailureReason.NO_OUTPUT
+
+
+def _updated(task: Task | None, row: Task) -> Task:
+    """Add to what is known of a task what a list tells of one that goes on, which is little."""
+    if task is None:
+        return row
+    is_news = row.status is TaskStatus.RUNNING and (task.status is not row.status or not task.started_at)
+    if not is_news:
+        # A list may lag behind.
+        return task
+    created_at, started_at = row.created_at or task.created_at, row.started_at or task.started_at
+    return evolve(task, status=row.status, raw_status=row.raw_status, created_at=created_at, started_at=started_at)

@@ -1,0 +1,131 @@
+"""
+When to look at a task next: what its schedule says, what earlier tasks have taught, and how crowded the account is.
+
+A look has a price, counted in seconds for which an end goes unnoticed. It is what the adapter's advised interval comes
+to for a task of ordinary length. Where one request looks at many tasks it falls, and where more looks are due than the
+account allows it rises, so that those are left out first that would most likely see nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+
+from ..job import Job
+from ..task import Task, TaskStatus
+from ..timing import PollSchedule
+from ..watch import Watch
+from .durations import Durations, Kind
+
+# An interval is meant for tasks of at least so many intervals. Shorter ones are looked at more often.
+_INTERVALS = 8
+# However cheap a look is, so many in an interval are enough.
+_MOST_LOOKS = 8
+_JITTER = 0.05
+# Where a request is made anyway, tasks that are close to their next look are looked at along.
+_CLOSE = 0.5
+_CLOSE_OF_AGE = 0.1
+# A look that comes after so many times the delay that was wanted tells of a crowd.
+_LATEST = 10.0
+_CROWD_INERTIA = 0.05
+_TASKS_INERTIA = 0.2
+
+
+class Cadence:
+    """
+    Says when each task is looked at next. Times are the event loop's, delays are in seconds.
+
+    :param schedule: what the caller has set.
+    :param advice: what the adapter advises.
+    :param lifetime: seconds for which a task can be looked at.
+    """
+
+    def __init__(self, schedule: PollSchedule, advice: PollSchedule, lifetime: float) -> None:
+        self.schedule = schedule.advised_by(advice)
+        self.durations = Durations()
+        self._lifetime = lifetime
+        self._own = schedule
+        self._tasks_per_look = 1.0
+        self._lateness = 0.0
+
+    def kind(self, job: Job | None) -> Kind:
+        """Return what is known of the kind of task that *job* asks for."""
+        return self.durations.kind(job.request if job else None)
+
+    def after_submit(self, watch: Watch) -> float:
+        """Seconds from the submit to the first look."""
+        if self._own.first_after is not None or self._own.interval is not None:
+            return self.schedule.after_submit()
+        return self.after_look(watch, self._submitted(watch))
+
+    def after_look(self, watch: Watch, now: float) -> float:
+        """Seconds until the next look at a task that goes on *now*."""
+        if watch.called_back:
+            return self._jittered(self.schedule.reconcile)
+        steady = self.schedule.after_look(watch.unchanged)
+        is_fixed = self._own.interval is not None
+        if is_fixed and self._tasks_per_look < 2:
+            return steady
+        kind = watch.kind or self.kind(watch.job)
+        learned = self._learned(kind, now - self._submitted(watch) - watch.queued)
+        # Before anything is known, and where the caller has set an interval, no look is later than it says.
+        return learned if kind.is_familiar and not is_fixed else min(steady, learned)
+
+    def _learned(self, kind: Kind, age: float) -> float:
+        interval = self.schedule.interval or 15.0
+        if kind.is_familiar:
+            interval = min(interval, kind.median / _INTERVALS)
+        # In a time of that length an end, if it is equally likely at any moment, goes unnoticed for so long.
+        price = interval * interval / (2 * kind.median)
+        delay = max(kind.patience(max(age, 0.0), price * self._scarcity()), interval / _MOST_LOOKS)
+        return min(self._jittered(delay), self._own.max_interval or math.inf)
+
+    def _scarcity(self) -> float:
+        # A page is shared by all tasks that it shows; but each that has ended costs a query more.
+        return math.exp(2 * self._lateness) / max(1.0, self._tasks_per_look / 2)
+
+    def _jittered(self, delay: float) -> float:
+        spread = delay * _JITTER if self._own.jitter is None else min(self._own.jitter, delay)
+        return delay + random.uniform(-spread, spread)
+
+    def looked(self, tasks: int) -> None:
+        """Note at how many tasks one request has looked."""
+        self._tasks_per_look += _TASKS_INERTIA * (max(1, tasks) - self._tasks_per_look)
+
+    def taken(self, watch: Watch, now: float) -> None:
+        """Note that it is only *now* the turn of a watch that was due."""
+        wanted, waited = watch.due - watch.alive, now - watch.alive
+        late = math.log(min(waited / wanted, _LATEST)) if wanted > 0 else 0.0
+        self._lateness += _CROWD_INERTIA * (late - self._lateness)
+
+    def is_nearly_due(self, watch: Watch, now: float) -> bool:
+        """Tell whether a look at a task is worth something now."""
+        early = min(_CLOSE * (watch.due - watch.alive), _CLOSE_OF_AGE * (now - self._submitted(watch)))
+        return watch.due - now <= early
+
+    def goes_on(self, watch: Watch, task: Task, now: float) -> None:
+        """Learn from an observation of a task that has not ended."""
+        watch.alive = now
+        age = now - self._submitted(watch)
+        if task.status is TaskStatus.PENDING:
+            # It has not begun, so it may yet take as long as any.
+            watch.queued = age
+        elif task.started_at and task.created_at:
+            queued = (task.started_at - task.created_at).total_seconds()
+            watch.queued = min(max(watch.queued, queued), age)
+
+    def ended(self, watch: Watch, task: Task, now: float) -> None:
+        """Learn how long a task took that has ended."""
+        if task.status not in (TaskStatus.SUCCEEDED, TaskStatus.FAILED) or not watch.alive:
+            return
+        begun = self._submitted(watch) + watch.queued
+        shortest, longest = max(watch.alive - begun, 0.0), now - begun
+        seconds = (shortest + longest) / 2
+        stamp = task.started_at or task.created_at
+        if task.finished_at and stamp:
+            # The provider's own stamps are exact, unless its clock is not.
+            seconds = (task.finished_at - stamp).total_seconds()
+        self.durations.add(watch.kind or self.kind(watch.job), min(max(seconds, shortest), longest))
+
+    def _submitted(self, watch: Watch) -> float:
+        return watch.deadline - self._lifetime
