@@ -323,11 +323,11 @@ class Fifth:
         idempotent: bool = False,
         lists: bool = True,
         lifetime: float = 24 * 3600.0,
-        **methods: Callable[..., Any],
+        **members: Any,
     ) -> hh.Adapter:
-        """Make a variant of the adapter, with *methods* in place of its own."""
+        """Make a variant of the adapter, with *members* in place of its own."""
         capabilities = evolve(FifthAdapter.capabilities, idempotent=idempotent, lists=lists)
-        variant = type("Variant", (FifthAdapter,), {"capabilities": capabilities, "lifetime": lifetime, **methods})
+        variant = type("Variant", (FifthAdapter,), {"capabilities": capabilities, "lifetime": lifetime, **members})
         adapter: hh.Adapter = variant()
         return adapter
 

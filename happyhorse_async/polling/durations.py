@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, cast
 
 _SHORTEST = 0.05
 _GROWTH = 1.08
@@ -169,15 +169,19 @@ class Durations:
             if known.total
         }
 
-    def take_over(self, data: Mapping[str, Mapping[str, float]]) -> None:
-        """Begin with what was learned at another time. What cannot be read is left out."""
-        for name, counts in data.items():
+    def take_over(self, data: object) -> None:
+        """Begin with what `to_data` wrote down at another time. What cannot be read is left out."""
+        for name, counts in _items(data):
             known = self._histograms.setdefault(name, _Histogram())
-            for number, count in counts.items():
-                if number.isdecimal() and int(number) < _BINS and 0 < count < _HEAVIEST:
+            for number, count in _items(counts):
+                if number.isdecimal() and int(number) < _BINS and type(count) in (int, float) and 0 < count < _HEAVIEST:
                     known.counts[int(number)] += count
                     known.total += count
         self._kinds.clear()
+
+
+def _items(data: object) -> Iterable[tuple[str, Any]]:
+    return cast("dict[str, Any]", data).items() if isinstance(data, dict) else ()
 
 
 # What the time depends on: https://help.aliyun.com/zh/model-studio/happyhorse-text-to-video-api-reference

@@ -56,6 +56,7 @@ class Pages:
 
     def enter(self, watch: Watch) -> None:
         """Count a task that is newer than all others."""
+        self._watches.pop(watch.number, None)
         self._newest += 1
         watch.number = self._newest
         self._watches[watch.number] = watch
@@ -148,6 +149,9 @@ class Pages:
 
     def distrust(self, reason: str, now: float) -> None:
         """Leave the list alone for a while, and for longer from time to time."""
+        if now < self._banned_until:
+            # Pages that were on their way together are at fault together.
+            return
         _log.info("the task list is not used for %.0f s: %s", self._ban, reason)
         self._banned_until = now + self._ban
         self._ban = min(2 * self._ban, _LONGEST_BAN)

@@ -193,7 +193,7 @@ class Poller:
         try:
             self._take_in(watch, await self._exchange.fetch(ref))
         except _WILL_NOT_HEAL as error:
-            watch.give_up(error)
+            return self._give_up(watch, error)
         except TaskNotFoundError as error:
             return self._missed(watch, error)
         except RateLimitError as error:
@@ -220,8 +220,11 @@ class Poller:
         watch.refusals += 1
         if watch.refusals < self._schedule.misses:
             return self._schedule.after_fault(watch.refusals)
+        return self._give_up(watch, error)
+
+    def _give_up(self, watch: Watch, error: HappyHorseError) -> None:
+        self._pages.leave(watch, asyncio.get_running_loop().time())
         watch.give_up(error)
-        return None
 
     async def _look_at_page(self, page: PageRequest, watches: list[Watch]) -> None:
         asked_at = asyncio.get_running_loop().time()

@@ -1,0 +1,312 @@
+"""Many tasks are looked at by one request, where the provider has a list that can be relied on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from attrs import evolve
+
+import happyhorse_async as hh
+
+pytestmark = pytest.mark.usefixtures("no_chance")
+
+REQUEST = hh.TextToVideo("a train at night")
+POLL = hh.PollSchedule(interval=0.05, first_after=0.1)
+
+
+class Videos:
+    """The tasks of an account at the fifth provider, its own and those of others."""
+
+    def __init__(self, gateway: Any, *, largest_page: int = 50) -> None:
+        self.words: dict[str, str] = {}
+        self.lists: list[list[str]] = []
+        self.listed: Callable[[str, str], str | None] = lambda _, word: word
+        self._gateway = gateway
+        self._largest_page = largest_page
+        gateway.on("POST", "/videos", self._take)
+        gateway.on("GET", "/videos/*", lambda seen: self._video(seen.path.rpartition("/")[2]))
+        gateway.on("GET", "/videos", self._list)
+
+    def _take(self, _: Any) -> Any:
+        return self._video(self.add())
+
+    def add(self) -> str:
+        name = f"t-{len(self.words)}"
+        self.words[name] = "queued"
+        return name
+
+    def end(self) -> None:
+        """Let all tasks end."""
+        self.words = dict.fromkeys(self.words, "done")
+
+    @property
+    def queries(self) -> int:
+        """How many tasks were queried."""
+        return len(self._gateway.seen("GET", "/videos/*"))
+
+    def _video(self, name: str, word: str | None = None) -> dict[str, Any]:
+        word = word or self.words[name]
+        urls = [f"{self._gateway.url}/files/{name}.mp4"] if word == "done" else []
+        return {"id": name, "status": word, "urls": urls}
+
+    def _list(self, seen: Any) -> Any:
+        query = {name: int(values[0]) for name, values in parse_qs(urlsplit(seen.target).query).items()}
+        size = min(query["size"], self._largest_page)
+        newest_first = [*reversed(self.words)][(query["page"] - 1) * size :][:size]
+        rows = [(name, self.listed(name, self.words[name])) for name in newest_first]
+        self.lists.append(newest_first)
+        return {"tasks": [self._video(name, word) for name, word in rows if word], "size": size, "more": True}
+
+
+def adapter(fifth: Any, *, whole: bool = False, **methods: Any) -> hh.Adapter:
+    """Make the adapter of a provider whose list is live."""
+
+    def decode_list(self: Any, response: hh.HttpResponse, page: hh.PageRequest, account: hh.Account) -> hh.TaskPage:
+        answer = self._object(response, account)
+        tasks = [self._task(row, account) for row in answer["tasks"]]
+        return hh.TaskPage(
+            tasks=tuple(task if whole else evolve(task, videos=()) for task in tasks), size=answer["size"]
+        )
+
+    plain = fifth.adapter()
+    capabilities = evolve(plain.capabilities, live_list=True, whole_list=whole)
+    made: hh.Adapter = fifth.adapter(capabilities=capabilities, **{"decode_list": decode_list, **methods})
+    return made
+
+
+async def submit(client: hh.Client, number: int) -> list[hh.TaskHandle]:
+    """Submit *number* tasks, one after the other."""
+    return [await client.submit(REQUEST) for _ in range(number)]
+
+
+async def wait_for(handles: list[hh.TaskHandle]) -> list[hh.Task]:
+    """Wait for all videos."""
+    return await asyncio.gather(*(handle.wait(10) for handle in handles))
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until *condition* holds."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_one_request_looks_at_many(gateway: Any, fifth: Any) -> None:
+    """Of twenty tasks that go on hardly any is queried; each that has ended is queried once."""
+    videos = Videos(gateway)
+
+    async with fifth.open(adapter(fifth), poll=POLL) as client:
+        handles = await submit(client, 20)
+        await until(lambda: len(videos.lists) >= 5)
+        before = videos.queries
+        videos.end()
+        tasks = await wait_for(handles)
+
+    # The first were due before the others were close to it.
+    assert before <= 8
+    assert videos.queries <= before + 20
+    assert [handle.id for handle in handles] == [task.id for task in tasks]
+    assert all(task.video_url for task in tasks)
+
+
+async def test_a_list_that_has_the_videos(gateway: Any, fifth: Any) -> None:
+    """Where the rows are whole tasks hardly anything is queried at all."""
+    videos = Videos(gateway)
+
+    async with fifth.open(adapter(fifth, whole=True), poll=POLL) as client:
+        handles = await submit(client, 20)
+        await until(lambda: videos.lists)
+        videos.end()
+        tasks = await wait_for(handles)
+
+    assert videos.queries <= 8
+    assert all(task.video_url for task in tasks)
+
+
+async def test_a_few_are_queried(gateway: Any, fifth: Any) -> None:
+    """A page is not worth it for two tasks."""
+    videos = Videos(gateway)
+
+    async with fifth.open(adapter(fifth), poll=POLL) as client:
+        handles = await submit(client, 2)
+        await until(lambda: videos.queries > 5)
+        videos.end()
+        await wait_for(handles)
+
+    assert [] == videos.lists
+
+
+async def test_a_list_that_is_no_good_is_not_asked_for(gateway: Any, fifth: Any) -> None:
+    """A provider whose list does not show how tasks stand is asked for each."""
+    videos = Videos(gateway)
+
+    async with fifth.open(poll=POLL) as client:
+        handles = await submit(client, 10)
+        await until(lambda: videos.queries > 20)
+        videos.end()
+        await wait_for(handles)
+
+    assert [] == videos.lists
+
+
+@pytest.mark.parametrize("foreign", [30, 120])
+async def test_tasks_of_others(gateway: Any, fifth: Any, foreign: int) -> None:
+    """Tasks that others have put before ours, on the same page or on pages of their own, do no harm."""
+    videos = Videos(gateway)
+
+    async with fifth.open(adapter(fifth), poll=POLL) as client:
+        handles = await submit(client, 20)
+        for _ in range(foreign):
+            videos.add()
+        await until(lambda: len(videos.lists) >= 20)
+        before = videos.queries
+        videos.end()
+        await wait_for(handles)
+
+    assert before <= 20
+    assert videos.queries <= before + 20
+
+
+async def test_small_pages(gateway: Any, fifth: Any) -> None:
+    """Where pages are smaller than was asked for, the right ones are found all the same."""
+    videos = Videos(gateway, largest_page=10)
+
+    async with fifth.open(adapter(fifth), poll=POLL) as client:
+        handles = await submit(client, 60)
+        await until(lambda: {name for page in videos.lists for name in page} >= {handle.id for handle in handles})
+        before = videos.queries
+        videos.end()
+        await wait_for(handles)
+
+    assert before <= 30
+    assert all(len(page) <= 10 for page in videos.lists)
+
+
+async def test_rows_that_are_missing(gateway: Any, fifth: Any) -> None:
+    """A task that the list leaves out is queried, and finds its end."""
+    videos = Videos(gateway)
+    videos.listed = lambda name, word: None if name in ("t-3", "t-4") else word
+
+    async with fifth.open(adapter(fifth), poll=POLL) as client:
+        handles = await submit(client, 20)
+        await until(lambda: gateway.seen("GET", "/videos/t-3") and gateway.seen("GET", "/videos/t-4"))
+        videos.end()
+        await wait_for(handles)
+
+
+async def test_a_list_that_lags_behind(gateway: Any, fifth: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A list that never shows an end is found out, and every task ends by a query."""
+    videos = Videos(gateway)
+    videos.listed = lambda _, __: "running"
+
+    async with fifth.open(adapter(fifth), poll=hh.PollSchedule(interval=0.01)) as client:
+        while "not up to date" not in caplog.text:
+            handles = await submit(client, 20)
+            videos.end()
+            await wait_for(handles)
+
+
+async def test_a_list_that_tells_of_an_end_too_early(gateway: Any, fifth: Any) -> None:
+    """A row that says that a task has ended ends nothing: a query does, and a list that is wrong is left alone."""
+    videos = Videos(gateway)
+    videos.listed = lambda _, __: "done"
+
+    async with fifth.open(adapter(fifth), poll=POLL) as client:
+        handles = await submit(client, 20)
+        await until(lambda: videos.queries >= 60)
+        lists = len(videos.lists)
+        undone = [handle for handle in handles if handle.task and handle.task.status.is_terminal]
+        videos.end()
+        await wait_for(handles)
+
+    assert [] == undone
+    assert lists == len(videos.lists) < 10
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 500])
+async def test_a_list_that_fails(gateway: Any, fifth: Any, status: int) -> None:
+    """A list that is refused costs a few requests and no task; then each is queried."""
+    videos = Videos(gateway)
+    gateway.on("GET", "/videos", status)
+
+    async with fifth.open(adapter(fifth), poll=POLL) as client:
+        handles = await submit(client, 20)
+        await until(lambda: videos.queries >= 20)
+        videos.end()
+        await wait_for(handles)
+
+    assert 1 <= len(gateway.seen("GET", "/videos")) <= 20
+
+
+async def test_a_list_that_cannot_be_read(gateway: Any, fifth: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """An adapter that stumbles over a list takes no task along."""
+    videos = Videos(gateway)
+
+    def decode_list(*_: object) -> hh.TaskPage:
+        raise RuntimeError("a bug")
+
+    async with fifth.open(adapter(fifth, decode_list=decode_list), poll=POLL) as client:
+        handles = await submit(client, 20)
+        await until(lambda: videos.queries >= 20)
+        videos.end()
+        await wait_for(handles)
+
+    assert "cannot read" in caplog.text
+
+
+async def test_a_change_that_only_the_list_shows(gateway: Any, fifth: Any) -> None:
+    """Whoever follows a task sees that it runs, also where only the list has told so, and never that it goes back."""
+    videos = Videos(gateway)
+
+    async with fifth.open(adapter(fifth), poll=POLL) as client:
+        handles = await submit(client, 10)
+        changes = handles[3].updates()
+        seen = [(await anext(changes)).status]
+        videos.words = dict.fromkeys(videos.words, "running")
+        seen.append((await anext(changes)).status)
+        videos.words = dict.fromkeys(videos.words, "queued")
+        lists = len(videos.lists)
+        await until(lambda: len(videos.lists) > lists + 3)
+        videos.end()
+        seen += [task.status async for task in changes]
+
+    assert [hh.TaskStatus.PENDING, hh.TaskStatus.RUNNING, hh.TaskStatus.SUCCEEDED] == seen
+
+
+async def test_a_task_that_has_failed(gateway: Any, fifth: Any) -> None:
+    """What went wrong is told by a query, since a list does not tell all."""
+    videos = Videos(gateway)
+
+    async with fifth.open(adapter(fifth, whole=True), poll=POLL) as client:
+        handles = await submit(client, 10)
+        await until(lambda: videos.lists)
+        before = videos.queries
+        videos.words = dict.fromkeys(videos.words, "failed")
+        for handle in handles:
+            with pytest.raises(hh.TaskFailedError):
+                await handle.wait(10)
+
+    assert 10 == videos.queries - before
+
+
+async def test_nobody_waits_for_a_task_that_was_given_up(gateway: Any, fifth: Any) -> None:
+    """A key that was refused ends the waiting for that task alone, and the list goes on for the others."""
+    videos = Videos(gateway)
+
+    async with fifth.open(adapter(fifth), poll=POLL) as client:
+        handles = await submit(client, 12)
+        await until(lambda: videos.lists)
+        gateway.on("GET", "/videos/t-5", 401)
+        videos.words["t-5"] = "done"
+        with pytest.raises(hh.AuthenticationError):
+            await handles[5].wait(10)
+        lists = len(videos.lists)
+        await until(lambda: len(videos.lists) > lists)
+        videos.end()
+        await wait_for([handle for handle in handles if handle.id != "t-5"])
+
+    assert 1 == len(gateway.seen("GET", "/videos/t-5"))
