@@ -166,6 +166,8 @@ class AdapterContract(AnswerContract, RoundTripContract):
 
         assert adapter.capabilities.callbacks == (not isinstance(called, UnsupportedFeatureError))
         assert adapter.capabilities.lists == (not isinstance(listed, UnsupportedFeatureError))
+        assert adapter.capabilities.lists or not adapter.capabilities.live_list
+        assert adapter.capabilities.live_list or not adapter.capabilities.whole_list
         assert adapter.capabilities.cancels == (not isinstance(canceled, UnsupportedFeatureError))
 
     def test_a_request_is_written_the_same_way_each_time(self, offer: Offer) -> None:
