@@ -193,7 +193,8 @@ class Poller:
         try:
             self._take_in(watch, await self._exchange.fetch(ref))
         except _WILL_NOT_HEAL as error:
-            return self._give_up(watch, error)
+            self._give_up(watch, error)
+            return None
         except TaskNotFoundError as error:
             return self._missed(watch, error)
         except RateLimitError as error:
@@ -220,7 +221,8 @@ class Poller:
         watch.refusals += 1
         if watch.refusals < self._schedule.misses:
             return self._schedule.after_fault(watch.refusals)
-        return self._give_up(watch, error)
+        self._give_up(watch, error)
+        return None
 
     def _give_up(self, watch: Watch, error: HappyHorseError) -> None:
         self._pages.leave(watch, asyncio.get_running_loop().time())
