@@ -4,6 +4,7 @@ Alibaba Cloud Model Studio (DashScope) as the emulator plays it: the native vide
 Written from the provider's pages:
 https://www.alibabacloud.com/help/en/model-studio/happyhorse-text-to-video-api-reference and its three siblings,
 https://www.alibabacloud.com/help/en/model-studio/manage-asynchronous-tasks (list and cancel),
+https://help.aliyun.com/en/model-studio/async-task-api (events),
 https://www.alibabacloud.com/help/en/model-studio/error-code
 """
 
@@ -18,6 +19,7 @@ from attrs import frozen
 
 from happyhorse_async.dialect import (
     Call,
+    CallbackNotice,
     CancelCall,
     Dialect,
     FetchCall,
@@ -39,11 +41,14 @@ from happyhorse_async.messages import HttpRequest, HttpResponse
 from happyhorse_async.request import ImageToVideo, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from happyhorse_async.task import FailureReason, TaskFailure, TaskStatus, Usage
 
+from .eventbridge import PUSH_RULES, push
+
 _SYNTHESIS = ("api", "v1", "services", "aigc", "video-generation", "video-synthesis")
 _TASKS = ("api", "v1", "tasks")
 
 # Times carry no offset and are those of Beijing, also on the Singapore page.
 _BEIJING = timezone(timedelta(hours=8))
+_REGION = "ap-southeast-1"
 
 
 @frozen
@@ -117,6 +122,8 @@ class DashScopeDialect(Dialect):
         running=5,
         queued=500,
     )
+    # There is no URL in a submit: the end of a task is an event, which EventBridge forwards as it was set up to.
+    callback_rules = PUSH_RULES
     refusals: ClassVar[Mapping[Problem, Refusal]] = {
         Problem.NO_KEY: Refusal(status=401, code="InvalidApiKey", message="No API-key provided."),
         Problem.WRONG_KEY: Refusal(status=401, code="InvalidApiKey", message="Invalid API-key provided."),
@@ -177,6 +184,10 @@ class DashScopeDialect(Dialect):
         if not canceled:
             return self.answer_refusal(_NOT_PENDING, request_id=request_id)
         return json_answer(200, {"request_id": request_id})
+
+    def write_callback(self, notice: CallbackNotice) -> HttpRequest:
+        kind = "dashscope:System:AsyncTaskFinish"
+        return push(notice, source="acs.dashscope", kind=kind, region=_REGION, data=_finish(notice.job))
 
     def answer_refusal(self, refusal: Refusal, *, request_id: str) -> HttpResponse:
         return json_answer(refusal.status, {"code": refusal.code, "message": refusal.message, "request_id": request_id})
@@ -342,17 +353,37 @@ def _row(job: Job) -> dict[str, Any]:
         "status": _STATUSES[task.status],
         "model_name": task.model,
         **{name: _milliseconds(moment) for name, moment in moments.items() if moment is not None},
-        "region": "ap-southeast-1",
-        "request_id": job.submit_id,
-        "api_key_id": "100",
         "caller_uid": "200",
         "caller_parent_id": "200",
-        "user_api_unique_key": f"apikey:v1:aigc:video-generation:video-synthesis:{task.model}",
+        **_origin(job),
     }
 
 
-def _beijing_time(moment: datetime) -> str:
-    return moment.astimezone(_BEIJING).replace(tzinfo=None).isoformat(" ", "milliseconds")
+def _finish(job: Job) -> dict[str, Any]:
+    # No example has the result in it, so that one query must follow. The times have no milliseconds here.
+    task = job.task
+    moments = {"start_time": task.started_at, "end_time": task.finished_at}
+    return {
+        "task_id": task.id,
+        "task_status": _STATUSES[task.status],
+        **{name: _beijing_time(moment, "seconds") for name, moment in moments.items() if moment is not None},
+        "contain_result": False,
+        **_origin(job),
+    }
+
+
+def _origin(job: Job) -> dict[str, Any]:
+    """Say whose task it is, and of what kind."""
+    return {
+        "region": _REGION,
+        "request_id": job.submit_id,
+        "api_key_id": "100",
+        "user_api_unique_key": f"apikey:v1:aigc:video-generation:video-synthesis:{job.task.model}",
+    }
+
+
+def _beijing_time(moment: datetime, precision: str = "milliseconds") -> str:
+    return moment.astimezone(_BEIJING).replace(tzinfo=None).isoformat(" ", precision)
 
 
 def _milliseconds(moment: datetime) -> int:

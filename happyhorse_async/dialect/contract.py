@@ -1,31 +1,26 @@
-"""
-The contract between the emulator and a provider's server side.
-
-A *dialect* is the mirror image of an adapter: it reads the requests that an adapter writes, and writes the answers that
-an adapter reads. **It never performs I/O**, reads no clock, draws no random number and keeps no state: all that is the
-emulator's business.
-
-A dialect must not import the adapter of its provider nor share a class with it, or a misspelt field would cancel itself
-out. To add one, write a class that inherits `Dialect` and register it under the entry-point group
-`happyhorse_async.dialects`.
-"""
+"""What a dialect is given, and what it has to say."""
 
 from __future__ import annotations
 
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum, auto
-from typing import Any, ClassVar, TypeAlias, cast
+from typing import ClassVar, TypeAlias
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from attrs import field, frozen
 
-from .messages import HttpRequest, HttpResponse
-from .request import VideoRequest
-from .task import Task, TaskStatus
+from ..messages import HttpRequest, HttpResponse
+from ..redaction import redact_url
+from ..request import VideoRequest
+from ..task import Task, TaskStatus
+
+
+def _show_url(url: str | None) -> str:
+    return repr(url and redact_url(url))
 
 
 @frozen(kw_only=True)
@@ -38,6 +33,8 @@ class SubmitCall:
     """A repetition with the same key is the same task, where the provider promises that."""
     body: bytes = field(default=b"", repr=False)
     """The bytes as they came: what makes a repetition the same."""
+    callback_url: str | None = field(default=None, repr=_show_url)
+    """Where the end of the task shall be told, if the request says so."""
 
 
 @frozen
@@ -157,6 +154,36 @@ class Quotas:
     """Tasks of one model that wait. Further ones are refused."""
 
 
+@frozen(kw_only=True)
+class CallbackRules:
+    """How a provider tells of the end of a task by itself. It does so when a task has succeeded or failed."""
+
+    set_up_outside: bool = False
+    """Whether the URL is set up outside the API, once for the account. Otherwise each submit brings its own."""
+    pauses: tuple[tuple[float, float], ...] = ()
+    """
+    The shortest and the longest pause, in seconds, before each further try while the receiver answers no 2xx. After the
+    last one the provider gives up.
+    """
+    timeout: float = 10.0
+    """Seconds that the receiver has to answer. It lives in real time, so that no speed divides them."""
+
+
+@frozen(kw_only=True)
+class CallbackNotice:
+    """One try to tell of the end of a task."""
+
+    job: Job
+    url: str = field(repr=_show_url)
+    """Where it goes."""
+    event_id: str
+    """A UUID that names the event, the same at every try."""
+    sent_at: datetime
+    """When this try is made."""
+    secret: str | None = field(default=None, repr=False)
+    """What it is signed with; `None` where the account has set none."""
+
+
 class Dialect(ABC):
     """
     A provider's server side.
@@ -176,6 +203,8 @@ class Dialect(ABC):
     """The provider's published limits."""
     refusals: ClassVar[Mapping[Problem, Refusal]]
     """The provider's answer to each problem that can come up with it."""
+    callback_rules: ClassVar[CallbackRules | None] = None
+    """How the provider sends callbacks; `None` where it sends none."""
 
     @abstractmethod
     def task_id(self, number: int) -> str:
@@ -218,6 +247,10 @@ class Dialect(ABC):
         """Write the answer to a cancellation, for a provider that has one. It is taken only before a task begins."""
         raise NotImplementedError(f"{self.name} reads no cancellations")
 
+    def write_callback(self, notice: CallbackNotice) -> HttpRequest:
+        """Write a callback, signed, for a provider that has `callback_rules`."""
+        raise NotImplementedError(f"{self.name} sends no callbacks")
+
     def api_key(self, request: HttpRequest) -> str | None:
         """Find the API key in *request*; by default the bearer token."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -257,143 +290,3 @@ def media_kind(url: str) -> str:
         return ""
     scheme = parts.scheme.lower().replace("https", "http")
     return scheme if scheme in ("http", "oss") and parts.netloc else ""
-
-
-class Fields:
-    """
-    A JSON object of a request, read field by field. Whatever is wrong is refused with the path of the field.
-
-    :param refuse: makes the provider's error from a sentence.
-    :param nulls: whether null counts as left out. Otherwise it is refused like any value of a wrong type.
-    :raises RefusalError: *value* is no object.
-    """
-
-    def __init__(
-        self, value: object, refuse: Callable[[str], RefusalError], *, path: str = "", nulls: bool = True
-    ) -> None:
-        self._refuse = refuse
-        self._path = path
-        self._nulls = nulls
-        if not isinstance(value, dict):
-            raise refuse(f"{path or 'the request body'} must be a JSON object")
-        self._values = cast("dict[str, Any]", value)
-
-    @classmethod
-    def parse(
-        cls,
-        body: bytes | None,
-        refuse: Callable[[str], RefusalError],
-        *,
-        unreadable: Callable[[str], RefusalError] | None = None,
-        nulls: bool = True,
-    ) -> Fields:
-        """
-        Decode a request's body. For one that is no JSON, *unreadable* makes the error; by default *refuse*.
-
-        :raises RefusalError: it is no JSON object.
-        """
-        try:
-            value = json.loads(body or b"")
-        except (ValueError, RecursionError):
-            raise (unreadable or refuse)("the request body is not valid JSON") from None
-        return cls(value, refuse, nulls=nulls)
-
-    def only(self, names: Iterable[str]) -> None:
-        """Refuse every field but *names*."""
-        for name in self._values.keys() - set(names):
-            raise self._refuse(f"unexpected property '{self._name(name)}'")
-
-    def text(self, name: str, *, required: bool = False, longest: int | None = None) -> str | None:
-        """Read a text of at most *longest* characters. A required one must hold more than blanks."""
-        value = self._get(name)
-        if value is None and not required:
-            return None
-        if not isinstance(value, str) or (required and not value.strip()):
-            raise self.wrong(name, "must be a string" if value is not None else "is required")
-        if longest is not None and len(value) > longest:
-            raise self.wrong(name, f"must have at most {longest} characters")
-        return value
-
-    def choice(self, name: str, allowed: Iterable[str], *, default: str | None = None) -> str | None:
-        """Read one of a few words."""
-        value = self._get(name)
-        if value is None:
-            return default
-        if value not in (words := tuple(allowed)):
-            raise self.wrong(name, f"must be one of {', '.join(words)}")
-        return cast("str", value)
-
-    def number(self, name: str, allowed: range, *, default: int | None = None) -> int | None:
-        """Read a whole number. One that is written as a text or with a fraction is wrong."""
-        value = self._get(name)
-        if value is None:
-            return default
-        if not isinstance(value, int) or isinstance(value, bool) or value not in allowed:
-            raise self.wrong(name, f"must be an integer from {allowed[0]} to {allowed[-1]}")
-        return value
-
-    def flag(self, name: str, *, default: bool | None = None) -> bool | None:
-        """Read true or false."""
-        value = self._get(name)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
-            raise self.wrong(name, "must be a boolean")
-        return value
-
-    def child(self, name: str) -> Fields | None:
-        """Read an object; `None` where there is none."""
-        value = self._get(name)
-        if value is None:
-            return None
-        return Fields(value, self._refuse, path=self._name(name), nulls=self._nulls)
-
-    def children(self, name: str, count: range) -> list[Fields]:
-        """Read a list of objects."""
-        return [
-            Fields(value, self._refuse, path=f"{self._name(name)}[{index}]", nulls=self._nulls)
-            for index, value in enumerate(self._list(name, count))
-        ]
-
-    def media(self, name: str, kinds: Iterable[str]) -> str:
-        """Read the URL of an image or a video, of one of *kinds*; see `media_kind`."""
-        return self._medium(name, self._get(name), kinds)
-
-    def medias(self, name: str, count: range, kinds: Iterable[str]) -> tuple[str, ...]:
-        """Read a list of URLs of images, each of one of *kinds*; see `media_kind`."""
-        return tuple(
-            self._medium(f"{name}[{index}]", value, kinds) for index, value in enumerate(self._list(name, count))
-        )
-
-    def wrong(self, name: str, sentence: str) -> RefusalError:
-        """Make the error that says what is wrong with the field *name*."""
-        return self._refuse(f"{self._name(name)} {sentence}")
-
-    def __contains__(self, name: str) -> bool:
-        return self._get(name) is not None
-
-    def _medium(self, name: str, value: object, kinds: Iterable[str]) -> str:
-        if value is None:
-            raise self.wrong(name, "is required")
-        if not isinstance(value, str) or media_kind(value) not in set(kinds):
-            raise self.wrong(name, "must be a valid URL of a supported kind")
-        return value
-
-    def _list(self, name: str, count: range) -> list[Any]:
-        value = self._get(name)
-        values: Any = [] if value is None else value
-        if not isinstance(values, list):
-            raise self.wrong(name, "must be an array")
-        if len(values) not in count:  # pyright: ignore[reportUnknownArgumentType]
-            span = f"{count[0]} to {count[-1]}" if len(count) > 1 else f"exactly {count[0]}"
-            raise self.wrong(name, f"must have {span} items")
-        return values  # pyright: ignore[reportUnknownVariableType]
-
-    def _get(self, name: str) -> Any:
-        value = self._values.get(name)
-        if value is None and name in self._values and not self._nulls:
-            raise self.wrong(name, "must not be null")
-        return value
-
-    def _name(self, name: str) -> str:
-        return f"{self._path}.{name}" if self._path else name
