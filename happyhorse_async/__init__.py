@@ -16,7 +16,7 @@ from .adapter import Account, Adapter, PageRequest, Submission, TaskPage
 from .batch import Batch, Outcome
 from .capabilities import Capabilities, MediaForm, Offer
 from .client import Client
-from .emulator import Course, Emulator, Scenario
+from .emulator import CallbackScenario, Course, Delivery, DeliveryLog, Emulator, Scenario
 from .errors import (
     AuthenticationError,
     CallbackRejectedError,
@@ -60,11 +60,14 @@ __all__ = [
     "AuthenticationError",
     "Batch",
     "CallbackRejectedError",
+    "CallbackScenario",
     "Capabilities",
     "Client",
     "ConfigurationError",
     "ContentRejectedError",
     "Course",
+    "Delivery",
+    "DeliveryLog",
     "DownloadError",
     "Emulator",
     "FailureReason",

@@ -8,8 +8,11 @@ Nothing is generated: a video is a test picture that shows what was asked for.
 
 from __future__ import annotations
 
+from .callbacks import CallbackScenario as CallbackScenario
+from .deliveries import Delivery as Delivery
+from .deliveries import DeliveryLog as DeliveryLog
 from .emulator import Emulator as Emulator
 from .scenario import Course as Course
 from .scenario import Scenario as Scenario
 
-__all__ = ["Course", "Emulator", "Scenario"]
+__all__ = ["CallbackScenario", "Course", "Delivery", "DeliveryLog", "Emulator", "Scenario"]

@@ -16,6 +16,7 @@ from attrs import define, frozen
 from ..dialect import Call, ListCall, Quotas, Rate, SubmitCall
 from ..request import VideoRequest
 from ..task import FailureReason, Task, TaskStatus
+from .callbacks import Posting
 
 
 @define(kw_only=True, eq=False)
@@ -35,6 +36,8 @@ class Entry:
     canceled: float | None = None
     seen: Task | None = None
     """What the client was last told."""
+    posting: Posting | None = None
+    """Where its end is told."""
 
     @property
     def ends(self) -> float:

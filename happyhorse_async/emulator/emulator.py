@@ -7,7 +7,7 @@ import math
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +19,8 @@ import anyio.to_thread
 from ..dialect import Dialect, Quotas
 from ..errors import ConfigurationError
 from ..registry import dialect_names, find_dialect
+from .callbacks import CallbackScenario
+from .deliveries import DeliveryLog
 from .links import Links
 from .provider import EmulatedProvider
 from .scenario import Scenario
@@ -44,9 +46,13 @@ class Emulator:
     :param quotas: `True` holds every account to the limits that its provider publishes; a mapping of provider names
         sets others.
     :param api_key: the only key that is accepted. By default any is, and each is an account of its own.
+    :param callbacks: how callbacks fare; by default each is sent once its task has ended, and again until it is taken.
+    :param callback_secret: what they are signed with, as the provider signs them. By default they are not.
+    :param events_urls: by the name of a provider that sends events to where the account has set it up, outside the API:
+        the URL. Other providers call the URL of the submit. Callbacks are sent to private addresses only.
     :param host: the address to listen on.
     :param port: the port to listen on; 0 takes any that is free.
-    :raises ConfigurationError: *speed* is no positive number.
+    :raises ConfigurationError: *speed* is no positive number. Entering it: *events_urls* names another provider.
     """
 
     def __init__(
@@ -57,6 +63,9 @@ class Emulator:
         scenario: Scenario | None = None,
         quotas: bool | Mapping[str, Quotas] = False,
         api_key: str | None = None,
+        callbacks: CallbackScenario | None = None,
+        callback_secret: str | None = None,
+        events_urls: Mapping[str, str] | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
@@ -65,8 +74,13 @@ class Emulator:
         self.speed = speed
         self.seed = seed
         self.scenario = scenario or Scenario()
+        self.callbacks = callbacks or CallbackScenario()
+        self.deliveries = DeliveryLog()
+        """What came of the callbacks, since the emulator was last entered."""
         self._quotas = quotas
         self._api_key = api_key
+        self._callback_secret = callback_secret
+        self._events_urls = dict(events_urls or {})
         self._host = host
         self._wanted_port = port
         self._port: int | None = None
@@ -106,15 +120,21 @@ class Emulator:
         if self._port is not None:
             raise RuntimeError("the emulator runs already")
         dialects = [find_dialect(name) for name in dialect_names()]
+        self._check_events_urls(dialects)
         links = Links(secrets.token_bytes(32))
         providers = {dialect.name: self._provider(dialect, links) for dialect in dialects}
         async with AsyncExitStack() as stack:
             studio = Studio(await self._folder(stack))
             # aiohttp takes a quarter of a second to import, which an import of this library must not.
+            from .courier import Courier  # noqa: PLC0415
             from .server import Server  # noqa: PLC0415
 
-            server = Server(providers, links=links, studio=studio, clock=_clock())
+            clock = _clock()
+            self.deliveries = DeliveryLog()
+            courier = Courier(providers.values(), log=self.deliveries, speed=self.speed, clock=clock)
+            server = Server(providers, links=links, studio=studio, courier=courier, clock=clock)
             stack.push_async_callback(server.stop)
+            await stack.enter_async_context(courier)
             self._port = await server.start(self._host, self._wanted_port)
             self._roots = {dialect.name: dialect.root for dialect in dialects}
             self._open = stack.pop_all()
@@ -140,7 +160,17 @@ class Emulator:
             speed=self.speed,
             quotas=quotas,
             api_key=self._api_key,
+            callbacks=self.callbacks,
+            callback_secret=self._callback_secret,
+            events_url=self._events_urls.get(dialect.name),
         )
+
+    def _check_events_urls(self, dialects: Iterable[Dialect]) -> None:
+        rules = {dialect.name: dialect.callback_rules for dialect in dialects}
+        able = [name for name, rule in rules.items() if rule is not None and rule.set_up_outside]
+        for name in self._events_urls:
+            if name not in able:
+                raise ConfigurationError(f"{name!r} sends no events to a URL that is set up; known: {', '.join(able)}")
 
     async def _folder(self, stack: AsyncExitStack) -> Path:
         folder = await anyio.to_thread.run_sync(lambda: tempfile.TemporaryDirectory(prefix="happyhorse-emulator-"))

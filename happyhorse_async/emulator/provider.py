@@ -15,6 +15,7 @@ from attrs import evolve, frozen
 
 from ..dialect import (
     Call,
+    CallbackNotice,
     CancelCall,
     Dialect,
     Job,
@@ -26,10 +27,12 @@ from ..dialect import (
     SubmitCall,
 )
 from ..messages import HttpRequest, HttpResponse
-from ..task import Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
+from ..task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
 from .account import Account, Entry, KeyReusedError, QueueFullError
+from .callbacks import CallbackScenario, Posting
 from .footage import Footage, ratio_of, resolution_of, seconds_of, source_seconds_of
 from .links import Links
+from .outbox import Outbox
 from .scenario import Scenario
 
 
@@ -51,6 +54,9 @@ class EmulatedProvider:
     :param speed: every duration is divided by it.
     :param quotas: `None`: the account may do all it likes.
     :param api_key: the only key that is accepted; `None`: any is.
+    :param callbacks: how callbacks fare.
+    :param callback_secret: what they are signed with.
+    :param events_url: where they go if the provider has that set up outside its API.
     """
 
     def __init__(
@@ -63,6 +69,9 @@ class EmulatedProvider:
         speed: float = 1.0,
         quotas: Quotas | None = None,
         api_key: str | None = None,
+        callbacks: CallbackScenario | None = None,
+        callback_secret: str | None = None,
+        events_url: str | None = None,
     ) -> None:
         self.dialect = dialect
         self._scenario = scenario
@@ -74,6 +83,14 @@ class EmulatedProvider:
         self._accounts: dict[str, Account] = {}
         self._films: dict[str, Entry] = {}
         self._submits = 0
+        self._callback_secret = callback_secret
+        self.outbox = Outbox(
+            dialect.callback_rules,
+            callbacks or CallbackScenario(),
+            events_url=events_url,
+            seed=self._seed,
+            lifetime=dialect.lifetime / speed,
+        )
 
     def handle(self, request: HttpRequest, *, now: float, origin: str) -> HttpResponse:
         """
@@ -97,6 +114,20 @@ class EmulatedProvider:
         """Say what the video called *film* shows; `None` where there is no such video."""
         entry = self._films.get(film)
         return None if entry is None else Footage.of(entry.request, provider=self.dialect.name)
+
+    def callback(self, entry: Entry, posting: Posting, *, now: float, forged: bool = False) -> HttpRequest:
+        """
+        Write the message that tells of the end of a task.
+
+        :param forged: as one who does not know the secret, and who tells the contrary.
+        """
+        job = self._job(entry, _Moment(now, posting.origin, posting.event_id))
+        secret = self._callback_secret
+        if forged:
+            job = evolve(job, task=_contrary(job.task))
+            secret = secret and secrets.token_hex(16)
+        notice = CallbackNotice(job=job, url=posting.url, event_id=posting.event_id, sent_at=_at(now), secret=secret)
+        return self.dialect.write_callback(notice)
 
     def _account(self, request: HttpRequest) -> Account:
         key = self.dialect.api_key(request)
@@ -131,6 +162,7 @@ class EmulatedProvider:
                 entry = self._entry(call, moment)
                 account.add(entry, call, now=moment.now)
                 self._keep_film(entry, now=moment.now)
+                self.outbox.add(entry)
         except KeyReusedError:
             raise self.dialect.refuse(Problem.KEY_REUSED) from None
         except QueueFullError:
@@ -153,11 +185,16 @@ class EmulatedProvider:
 
     def _cancel(self, entry: Entry, account: Account, moment: _Moment) -> HttpResponse:
         canceled = account.cancel(entry, now=moment.now)
+        if canceled:
+            self.outbox.rearrange()
         return self.dialect.answer_cancel(self._job(entry, moment), canceled=canceled, request_id=moment.request_id)
 
     def _entry(self, call: SubmitCall, moment: _Moment) -> Entry:
         self._submits += 1
         course = self._scenario.course(call.request, self._submits, seed=self._seed)
+        posting = self._posting(call, moment)
+        if posting is not None and posting.passage.early:
+            course = evolve(course, queue=0.0, run=0.0)
         return Entry(
             # Not seeded: two runs must never give two tasks the same id.
             id=self.dialect.task_id(secrets.randbits(128)),
@@ -168,7 +205,15 @@ class EmulatedProvider:
             queue=course.queue / self._speed,
             run=course.run / self._speed,
             failure=course.failure,
+            posting=posting,
         )
+
+    def _posting(self, call: SubmitCall, moment: _Moment) -> Posting | None:
+        url = self.outbox.destination(call)
+        if url is None:
+            return None
+        passage = self.outbox.passage(self._submits)
+        return Posting(url=url, origin=moment.origin, event_id=str(uuid4()), passage=passage)
 
     def _job(self, entry: Entry, moment: _Moment) -> Job:
         task = self._task(entry, moment)
@@ -215,6 +260,15 @@ def _finished_at(entry: Entry, status: TaskStatus) -> datetime | None:
     if entry.canceled is not None:
         return _at(entry.canceled)
     return _at(entry.ends) if status.is_terminal else None
+
+
+def _contrary(task: Task) -> Task:
+    """Tell of the end of *task* what is not true."""
+    if task.status is TaskStatus.FAILED:
+        video = Video(url="https://forged.invalid/video.mp4")
+        return evolve(task, status=TaskStatus.SUCCEEDED, error=None, videos=(video,))
+    failure = TaskFailure(reason=FailureReason.CONTENT_REJECTED)
+    return evolve(task, status=TaskStatus.FAILED, error=failure, videos=(), usage=None)
 
 
 def _usage(entry: Entry) -> Usage:

@@ -9,6 +9,7 @@ from uuid import uuid4
 from aiohttp import web
 
 from ..messages import HttpRequest
+from .courier import Courier
 from .footage import Footage
 from .links import LinkError, Links, refusal_page
 from .provider import EmulatedProvider
@@ -39,11 +40,13 @@ class Server:
         *,
         links: Links,
         studio: Studio,
+        courier: Courier,
         clock: Callable[[], float],
     ) -> None:
         self._providers = providers
         self._links = links
         self._studio = studio
+        self._courier = courier
         self._clock = clock
         self._runner: web.AppRunner | None = None
 
@@ -83,6 +86,7 @@ class Server:
             body=await request.read(),
         )
         answer = provider.handle(message, now=self._clock(), origin=_origin(request))
+        await self._courier.after_call(provider)
         return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
 
     async def _film(self, request: web.Request) -> web.StreamResponse:

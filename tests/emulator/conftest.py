@@ -1,19 +1,33 @@
-"""An emulator whose tasks do what their prompt says, and a way to send it hand-written requests."""
+"""
+An emulator whose tasks do what their prompt says, a way to send it hand-written requests, and an endpoint for its
+callbacks.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
-from aiohttp import ClientResponse, ClientSession
+from aiohttp import ClientResponse, ClientSession, web
+from attrs import frozen
 
 from happyhorse_async.emulator import Course, Emulator, Scenario
 from happyhorse_async.request import VideoRequest
 from happyhorse_async.task import FailureReason
 
 Send = Callable[..., Awaitable[ClientResponse]]
+Emulate = Callable[..., AbstractAsyncContextManager[Emulator]]
+Submit = Callable[..., Awaitable[str]]
+
+SECRET = "0123456789abcdef"
+# 10 minutes are 3 hundredths of a second.
+SPEED = 20_000.0
 
 
 def course_by_prompt(request: VideoRequest, number: int) -> Course:
@@ -53,3 +67,106 @@ def send(emulator: Emulator, http: ClientSession) -> Send:
             return response
 
     return send_to
+
+
+@frozen
+class Arrival:
+    """A callback as it came in."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def content(self) -> Any:
+        return json.loads(self.body)
+
+
+class Receiver:
+    """Answers with the statuses it was given, in turn, and with 204 once they are used up."""
+
+    def __init__(self) -> None:
+        self.arrivals: list[Arrival] = []
+        self.statuses: deque[int] = deque()
+        self.always: int = 204
+        self.gate = asyncio.Event()
+        """While it is not set, nothing is answered."""
+        self.gate.set()
+        self._arrived = asyncio.Condition()
+        self._runner: web.AppRunner | None = None
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}/hooks/video?job=hh-1%2F2&secret=x"
+
+    async def start(self) -> None:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._receive)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self._port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        assert self._runner is not None
+        await self._runner.cleanup()
+
+    async def until(self, count: int) -> list[Arrival]:
+        """Wait until *count* callbacks have come in."""
+        async with asyncio.timeout(10), self._arrived:
+            await self._arrived.wait_for(lambda: len(self.arrivals) >= count)
+        return self.arrivals
+
+    async def _receive(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        async with self._arrived:
+            self.arrivals.append(Arrival(request.method, request.raw_path, request.headers.copy(), body))
+            self._arrived.notify_all()
+        status = self.statuses.popleft() if self.statuses else self.always
+        await self.gate.wait()
+        return web.Response(status=status, headers={"Location": "/elsewhere"})
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    endpoint = Receiver()
+    await endpoint.start()
+    yield endpoint
+    await endpoint.stop()
+
+
+@pytest.fixture
+def emulate(receiver: Receiver) -> Emulate:
+    """Run an emulator whose events go to the receiver, and that is left quickly."""
+
+    @asynccontextmanager
+    async def run(**options: Any) -> AsyncIterator[Emulator]:
+        settings = {"speed": SPEED, "scenario": Scenario(choose=course_by_prompt), "callback_secret": SECRET} | options
+        async with Emulator(events_urls={"dashscope": receiver.url}, **settings) as emulator:
+            yield emulator
+
+    return run
+
+
+@pytest.fixture
+def submit(http: ClientSession, receiver: Receiver) -> Submit:
+    """Submit a task whose end is told to the receiver, and return its id."""
+
+    async def submit_to(
+        emulator: Emulator, provider: str = "hiapi", prompt: str = "a kite", *, url: str | None = None, key: str = ""
+    ) -> str:
+        content: dict[str, Any] = {"model": "happyhorse-1.1-t2v", "input": {"prompt": prompt}}
+        path = "/services/aigc/video-generation/video-synthesis"
+        headers = {"Authorization": "Bearer sk-any", "X-DashScope-Async": "enable"}
+        if provider == "hiapi":
+            callback = {"url": url or receiver.url, "when": "final"}
+            content = {"model": "happyhorse-1.1/text-to-video", "input": {"prompt": prompt}, "callback": callback}
+            path = "/v1/tasks"
+            headers |= {"Idempotency-Key": key} if key else {}
+        async with http.post(emulator.url(provider) + path, json=content, headers=headers) as response:
+            answer = await response.json()
+        return str(answer["data"]["taskId"] if provider == "hiapi" else answer["output"]["task_id"])
+
+    return submit_to

@@ -13,6 +13,8 @@ from aiohttp import ClientResponse, ClientSession
 from attrs import frozen
 from PIL import Image, ImageChops
 
+from happyhorse_async.emulator.courier import Courier
+from happyhorse_async.emulator.deliveries import DeliveryLog
 from happyhorse_async.emulator.footage import Footage
 from happyhorse_async.emulator.links import Links
 from happyhorse_async.emulator.picture import Picture
@@ -135,12 +137,13 @@ async def test_an_expired_url_is_refused_as_by_an_object_store(
 ) -> None:
     """A URL whose time is over is a 403; one that still holds, of a video that is gone, a 404."""
     links = Links(b"secret")
-    server = Server({}, links=links, studio=Studio(tmp_path), clock=lambda: 1000.0)
-    port = await server.start("127.0.0.1", 0)
-    try:
-        response = await fetch(http, links.make(f"http://127.0.0.1:{port}", "/videos/a.mp4", expires=expires))
-    finally:
-        await server.stop()
+    async with Courier((), log=DeliveryLog(), speed=1.0, clock=lambda: 1000.0) as courier:
+        server = Server({}, links=links, studio=Studio(tmp_path), courier=courier, clock=lambda: 1000.0)
+        port = await server.start("127.0.0.1", 0)
+        try:
+            response = await fetch(http, links.make(f"http://127.0.0.1:{port}", "/videos/a.mp4", expires=expires))
+        finally:
+            await server.stop()
 
     assert (status, "application/xml") == (response.status, response.headers["Content-Type"])
     assert f"<Code>{code}</Code>" in response.body.decode()
