@@ -17,6 +17,7 @@ from ..registry import adapter_names, find_adapter
 from ..settings import Settings
 from ..task import TaskRef, TaskStatus
 from .batching import BatchRunner
+from .callbacks import CallbackOptions
 from .exit_codes import EXIT_CODES, ExitCode
 from .jobs import JobRunner, check_folder
 from .orders import Order, demo_order, make_request
@@ -51,6 +52,7 @@ class Common:
 
 _COMMON = Common()
 _ORDER = Order()
+_CALLBACKS = CallbackOptions()
 
 
 def _not_empty(_: object, key: str | None) -> None:
@@ -356,6 +358,7 @@ class Commands:
         port: Annotated[int, Parameter(validator=Number(gte=0, lte=65535))] = 8080,
         speed: Annotated[float, Parameter(validator=Number(gt=0))] = 60.0,
         seed: int = 0,
+        callbacks: CallbackOptions = _CALLBACKS,
         common: Common = _COMMON,
     ) -> None:
         """
@@ -366,7 +369,7 @@ class Commands:
         :param speed: Every duration is divided by it.
         :param seed: The same seed gives the n-th task of a provider the same course.
         """
-        await serve_emulator(self._output, host=host, port=port, speed=speed, seed=seed)
+        await serve_emulator(self._output, host=host, port=port, speed=speed, seed=seed, callbacks=callbacks)
 
     async def demo(
         self,

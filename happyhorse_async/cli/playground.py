@@ -8,11 +8,14 @@ from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+from attrs import asdict
+
 from ..client import Client
 from ..emulator import Emulator
 from ..errors import ConfigurationError
 from ..request import VideoRequest
 from ..timing import PollSchedule
+from .callbacks import CallbackOptions, delivery_line
 from .jobs import JobRunner
 from .output import Output
 
@@ -24,11 +27,13 @@ _ANY_KEY = "emulator"
 _MISSING_EXTRA = "the emulator needs two more packages to make videos: pip install 'happyhorse-async[emulator]'"
 
 
-async def serve_emulator(output: Output, *, host: str, port: int, speed: float, seed: int) -> None:
+async def serve_emulator(
+    output: Output, *, host: str, port: int, speed: float, seed: int, callbacks: CallbackOptions
+) -> None:
     """Serve the emulator until the run is interrupted, which is its proper end."""
     if not _can_film():
         output.warn(_MISSING_EXTRA)
-    async with _running(Emulator(host=host, port=port, speed=speed, seed=seed)) as emulator:
+    async with _running(Emulator(host=host, port=port, speed=speed, seed=seed, **callbacks.settings())) as emulator:
         urls = {name: emulator.url(name) for name in emulator.providers}
         output.event("listening", urls=urls)
         output.line(f"# The emulator runs at {emulator.address}, {speed:g} times faster than life. Ctrl-C ends it.")
@@ -37,7 +42,9 @@ async def serve_emulator(output: Output, *, host: str, port: int, speed: float, 
             for line in ("", f"[providers.{name}]", f'base_url = "{url}"', f'api_key = "{_ANY_KEY}"  # any will do'):
                 output.line(line)
         try:
-            await asyncio.Event().wait()
+            async for delivery in emulator.deliveries:
+                output.event("delivery", **asdict(delivery))
+                output.note(delivery_line(delivery))
         except asyncio.CancelledError:
             output.note("the emulator has ended")
 

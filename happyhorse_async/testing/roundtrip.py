@@ -93,6 +93,17 @@ class RoundTripContract(Subject):
                 assert JOB_ID == call.idempotency_key
                 assert message.body == call.body
 
+    def test_the_provider_knows_where_to_call_back(self) -> None:
+        """Where each submit brings a callback URL, it arrives as it was given."""
+        rules = self._dialect().callback_rules
+        if not self.adapter.capabilities.callbacks or rules is None or rules.set_up_outside:
+            pytest.skip("no callback URL goes with a submit")
+        url = "https://app.example/hooks?job=hh-1%2F2"
+        call = self._read(self.encoded(minimal(self.adapter.capabilities.offers[0]), callback_url=url))
+
+        assert isinstance(call, SubmitCall)
+        assert url == call.callback_url
+
     def test_an_accepted_task_has_its_id(self, offer: Offer) -> None:
         """The answer to a submit is a task that goes on, with the id that the provider gave it."""
         server = self._server(offer)

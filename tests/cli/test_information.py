@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 
 import av
 import pytest
+from aiohttp import ClientSession
 
 from happyhorse_async.emulator import Emulator
 
@@ -119,6 +121,45 @@ async def test_emulator_in_json(program: Any) -> None:
     assert 0 == served.code
     assert b'"event": "listening"' in line
     assert b'"hiapi": "http://127.0.0.1:' in line
+
+
+async def test_emulator_tells_of_callbacks(program: Any) -> None:
+    """What comes of each callback is said, with --json as an event."""
+    options = ("--callback-secret", "0123456789abcdef", "--callback-delay", "0", "1", "--speed", "100000")
+    process = await program.start("emulator", "--port", "0", "--json", *options)
+    url = json.loads(await process.stdout.readline())["urls"]["hiapi"]
+    content = {"model": "happyhorse-1-0", "input": {"prompt": "a kite"}, "callback": {"url": url + "/nowhere?s=x"}}
+    async with (
+        ClientSession(headers={"Authorization": "Bearer sk-any"}) as http,
+        http.post(url + "/v1/tasks", json=content) as response,
+    ):
+        task_id = (await response.json())["data"]["taskId"]
+    event = json.loads(await process.stdout.readline())
+    process.send_signal(signal.SIGTERM)
+    served = await program.end(process)
+
+    assert 0 == served.code
+    assert ("delivery", "hiapi", task_id, 1, 401) == tuple(
+        event[name] for name in ("event", "provider", "task_id", "attempt", "status")
+    )
+    assert url + "/nowhere?***" == event["url"]
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (("--events-url", "dashscope"), "--events-url takes PROVIDER=URL"),
+        (("--events-url", "hiapi=http://127.0.0.1/"), "'hiapi' sends no events"),
+        (("--callback-loss", "1.5"), "Invalid value"),
+        (("--callback-delay", "2", "1"), "must be in order"),
+    ],
+)
+async def test_callbacks_that_cannot_be(program: Any, options: tuple[str, ...], error: str) -> None:
+    """What cannot be said of callbacks is bad input."""
+    run = await program.run("emulator", "--port", "0", *options)
+
+    assert 2 == run.code
+    assert error in run.err
 
 
 async def test_a_port_that_is_taken(program: Any, emulator: Emulator) -> None:
