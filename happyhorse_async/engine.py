@@ -10,10 +10,11 @@ from .exchange import Exchange
 from .job import Place
 from .jobs import Jobs
 from .journal import Journal
-from .polling import Poller
+from .polling import Experience, Poller
 from .stores import TaskStore
 from .submitter import Submitter
 from .timing import PollSchedule
+from .watch import Watch
 
 
 class Engine:
@@ -26,7 +27,8 @@ class Engine:
         self.background = Background()
         self.exchange = exchange
         self._journal = Journal(store, place)
-        self.poller = Poller(exchange, schedule, self._journal.observed)
+        self.poller = Poller(exchange, schedule, self._changed)
+        self._experience = Experience(store, self.poller.durations, exchange.adapter.name)
         self.submitter = Submitter(exchange, self.poller, self._journal)
         self.jobs = Jobs(exchange, self.poller, self.submitter, self._journal)
 
@@ -40,10 +42,15 @@ class Engine:
         engine = cls(exchange, store, schedule)
         try:
             await engine.jobs.open()
+            await engine._experience.load()
         except BaseException:
             await engine.aclose()
             raise
         return engine
+
+    def _changed(self, watch: Watch) -> None:
+        self._journal.observed(watch)
+        self._experience.grown()
 
     async def aclose(self) -> None:
         """Stop everything, the requests that cost money first and with time to be answered."""
@@ -51,6 +58,7 @@ class Engine:
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self.exchange.transport.aclose)
             closing.push_async_callback(self._journal.aclose)
+            closing.push_async_callback(self._experience.aclose)
             closing.push_async_callback(self.background.aclose)
             closing.push_async_callback(self.poller.aclose)
             closing.push_async_callback(self.submitter.aclose)

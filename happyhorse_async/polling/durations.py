@@ -18,6 +18,7 @@ _SHORTEST = 0.05
 _GROWTH = 1.08
 _BINS = 180
 _EDGES = [0.0, *(_SHORTEST * _GROWTH**number for number in range(_BINS))]
+_LONGEST = _EDGES[-2]
 # Few tasks stand for many: each is spread over its neighbourhood.
 _KERNEL = (1 / 9, 2 / 9, 3 / 9, 2 / 9, 1 / 9)
 # After so many further tasks, one counts for about a third.
@@ -119,6 +120,7 @@ class Kind:
         A look costs as much as *price* seconds for which an end goes unnoticed: it pays as soon as that many are to be
         expected.
         """
+        age = min(age, _LONGEST)
         number = _bin(age)
         share = self._shares[number]
         begins, ends = _EDGES[number], _EDGES[number + 1]

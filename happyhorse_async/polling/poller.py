@@ -57,10 +57,12 @@ class Poller:
         self, exchange: Exchange, schedule: PollSchedule, on_change: Callable[[Watch], object] = lambda _: None
     ) -> None:
         adapter = exchange.adapter
-        self.cadence = Cadence(schedule, adapter.poll, adapter.lifetime)
+        self._cadence = Cadence(schedule, adapter.poll, adapter.lifetime)
+        self.durations = self._cadence.durations
+        """What was learned of how long tasks take."""
         self._exchange = exchange
         self._on_change = on_change
-        self._schedule = self.cadence.schedule
+        self._schedule = self._cadence.schedule
         self._has_whole_list = adapter.capabilities.whole_list
         self._pages = Pages(is_usable=adapter.capabilities.live_list)
         self._known: WeakValueDictionary[TaskRef, Watch] = WeakValueDictionary()
@@ -76,7 +78,7 @@ class Poller:
         if not watch.ended:
             # Its lifetime begins now, whatever the clocks of the provider and of this machine say.
             watch.alive = self._begin(watch)
-            self._schedule_look(watch, self.cadence.after_submit(watch))
+            self._schedule_look(watch, self._cadence.after_submit(watch))
         watch.wake()
 
     def known(self, ref: TaskRef, job_id: str) -> Watch:
@@ -111,7 +113,7 @@ class Poller:
         self._age(watch, task)
         if watch.entry:
             now = asyncio.get_running_loop().time()
-            learn = self.cadence.ended if task.status.is_terminal else self.cadence.goes_on
+            learn = self._cadence.ended if task.status.is_terminal else self._cadence.goes_on
             learn(watch, task, now)
         self._record(watch, task)
         if watch.ended:
@@ -133,7 +135,7 @@ class Poller:
         now = asyncio.get_running_loop().time()
         watch.gone = None
         watch.deadline = now + self._exchange.adapter.lifetime
-        watch.kind = self.cadence.kind(watch.job)
+        watch.kind = self._cadence.kind(watch.job)
         self._pages.enter(watch)
         if not self._workers:
             for _ in range(_WORKERS):
@@ -160,10 +162,10 @@ class Poller:
                     await self._look(watch, loop.time())
 
     async def _look(self, watch: Watch, now: float) -> None:
-        self.cadence.taken(watch, now)
+        self._cadence.taken(watch, now)
         page = self._pages.page_with(watch, now)
         if page is not None:
-            watches = [each for each in self._pages.on(page) if self.cadence.is_nearly_due(each, now)]
+            watches = [each for each in self._pages.on(page) if self._cadence.is_nearly_due(each, now)]
             if self._pages.is_worth(watches):
                 await self._look_at_page(page, watches)
                 return
@@ -174,7 +176,7 @@ class Poller:
         entry = self._agenda.hold(watch)
         is_disputed, watch.is_disputed, watch.listed = watch.is_disputed, False, 0
         if not is_disputed:
-            self.cadence.looked(1)
+            self._cadence.looked(1)
         try:
             delay = await self._delay_after_look(watch)
         except Exception:  # noqa: BLE001 - whatever is wrong with one look, the task goes on
@@ -207,7 +209,7 @@ class Poller:
         except HappyHorseError as error:
             return self._refused(watch, error)
         now = asyncio.get_running_loop().time()
-        return None if watch.ended or watch.gone else self.cadence.after_look(watch, now)
+        return None if watch.ended or watch.gone else self._cadence.after_look(watch, now)
 
     def _missed(self, watch: Watch, error: TaskNotFoundError) -> float | None:
         watch.misses += 1
@@ -250,8 +252,8 @@ class Poller:
 
     def _take_in_page(self, found: list[tuple[Watch, Task]]) -> None:
         now = asyncio.get_running_loop().time()
-        due = [pair for pair in found if pair[0].due == math.inf or self.cadence.is_nearly_due(pair[0], now)]
-        self.cadence.looked(len(due))
+        due = [pair for pair in found if pair[0].due == math.inf or self._cadence.is_nearly_due(pair[0], now)]
+        self._cadence.looked(len(due))
         for watch, row in due:
             if row.status.is_terminal and not (self._has_whole_list and row.videos):
                 # The list tells that it has ended, and a query how.
@@ -260,7 +262,7 @@ class Poller:
                 continue
             self._take_in(watch, row if self._has_whole_list else _updated(watch.task, row))
             if not watch.ended:
-                self._schedule_look(watch, self.cadence.after_look(watch, now))
+                self._schedule_look(watch, self._cadence.after_look(watch, now))
 
     def _expire(self, watch: Watch) -> None:
         assert watch.ref is not None

@@ -91,6 +91,18 @@ class TaskStore(Protocol):
         """Return the jobs of *provider* that are not closed, in the order they were added."""
         ...
 
+    async def recall(self, name: str) -> str | None:
+        """Return what was last kept under *name*; `None` where nothing was."""
+        ...
+
+    async def keep(self, name: str, text: str) -> None:
+        """
+        Keep *text* under *name*, in place of what was there: a few kilobytes that are useful and can be done without.
+
+        :raises StoreError: it could not be written.
+        """
+        ...
+
     async def is_alive(self, owner: str) -> bool:
         """Tell whether the process *owner*, as named by `owner`, still has the store open."""
         ...

@@ -38,6 +38,7 @@ class MemoryStore:
         self._keys: dict[str, str] = {}
         self._refs: dict[TaskRef, str] = {}
         self._closed: dict[str, None] = {}
+        self._kept: dict[str, str] = {}
 
     @property
     def owner(self) -> str:
@@ -93,6 +94,14 @@ class MemoryStore:
             for job_id, entry in self._entries.items()
             if entry.job.place.provider == provider and entry.job.state is not JobState.CLOSED
         ]
+
+    async def recall(self, name: str) -> str | None:
+        """Return what was last kept under *name*."""
+        return self._kept.get(name)
+
+    async def keep(self, name: str, text: str) -> None:
+        """Keep *text* under *name*."""
+        self._kept[name] = text
 
     async def is_alive(self, owner: str) -> bool:
         """Tell whether *owner* is this store: there is no other process."""

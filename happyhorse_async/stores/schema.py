@@ -1,5 +1,5 @@
 """
-The tables of the journal, and how a file of an older version becomes one of today's.
+The tables of the store, and how a file of an older version becomes one of today's.
 
 `application_id` marks the file as ours, `user_version` counts the migrations it has been through.
 """
@@ -59,6 +59,7 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         "CREATE INDEX jobs_with_videos ON jobs (videos_until) WHERE videos IS NOT NULL",
         "CREATE INDEX jobs_with_prompts ON jobs (settled_at) WHERE settled_at IS NOT NULL AND request IS NOT NULL",
     ),
+    ("CREATE TABLE notes (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID",),
 )
 """
 What makes version 1 of an empty file, version 2 of version 1, and so on.

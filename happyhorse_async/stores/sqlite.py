@@ -19,7 +19,7 @@ from .database import Database, Work
 from .failures import os_error
 from .ownership import OwnerFile, is_alive, new_owner, remove_stale
 from .retention import Retention
-from .statements import Jobs
+from .statements import Jobs, keep, recall
 from .writer import Writer
 
 T = TypeVar("T")
@@ -138,6 +138,14 @@ class SQLiteStore:
     async def unfinished(self, provider: str) -> list[Job]:
         """Return the jobs of *provider* that are not closed, in the order they were added."""
         return await self._read(lambda connection: self._jobs.unfinished(connection, provider))
+
+    async def recall(self, name: str) -> str | None:
+        """Return what was last kept under *name*."""
+        return await self._read(lambda connection: recall(connection, name))
+
+    async def keep(self, name: str, text: str) -> None:
+        """Keep *text* under *name*; see `TaskStore.keep`."""
+        await self._open_session().writer.write(lambda connection: keep(connection, name, text))
 
     async def is_alive(self, owner: str) -> bool:
         """Tell whether *owner* still has the file open, in this process or another. Killed processes have not."""

@@ -1,4 +1,4 @@
-"""What is asked of the table of jobs. Every function here is called within a transaction."""
+"""What is asked of the tables of jobs and of notes. Every function here is called within a transaction."""
 
 from __future__ import annotations
 
@@ -99,3 +99,14 @@ class Jobs:
         now = datetime.now(UTC)
         rows = connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE {condition}", values)  # noqa: S608
         return [self.retention.kept(to_job(row), to_dates(row), now) for row in rows]
+
+
+def recall(connection: sqlite3.Connection, name: str) -> str | None:
+    """Find a note by its name."""
+    row = connection.execute("SELECT text FROM notes WHERE name = ?", (name,)).fetchone()
+    return None if row is None else str(row["text"])
+
+
+def keep(connection: sqlite3.Connection, name: str, text: str) -> None:
+    """Write a note, over the one of that name."""
+    connection.execute("INSERT OR REPLACE INTO notes (name, text) VALUES (?, ?)", (name, text))

@@ -189,6 +189,12 @@ class Store:
     async def unfinished(self, provider: str) -> list[Job]:
         return await self._do(self._world.disk.unfinished(provider))
 
+    async def recall(self, name: str) -> str | None:
+        return await self._do(self._world.disk.recall(name))
+
+    async def keep(self, name: str, text: str) -> None:
+        await self._do(self._world.disk.keep(name, text), writes=True)
+
     async def is_alive(self, owner: str) -> bool:
         await asyncio.sleep(0.001)
         return owner in self._world.alive

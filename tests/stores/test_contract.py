@@ -365,3 +365,14 @@ async def test_a_store_that_is_opened_again(open_store: OpenStore, new_job: NewJ
 
     assert job == await store.get(job.job_id)
     assert await store.is_alive(store.owner)
+
+
+async def test_what_is_kept_under_a_name(open_store: OpenStore) -> None:
+    """What was kept last is there for whoever opens the store next, and nothing where nothing was kept."""
+    store = await open_store()
+    await store.keep("durations", "old")
+    await store.keep("durations", "new")
+    await store.keep("other", "text")
+
+    assert "new" == await store.recall("durations")
+    assert await store.recall("nothing") is None

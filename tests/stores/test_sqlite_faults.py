@@ -86,7 +86,7 @@ def contents(folder: Path) -> dict[str, bytes]:
         (database_of_another, "another application"),
         (empty_database_of_another, "another application"),
         (counted_database_of_another, "another application"),
-        (newer_version, "newer version .*schema 99; this one knows 1"),
+        (newer_version, r"newer version .*schema 99; this one knows \d"),
         (no_database, "cannot be opened"),
         (log_without_database, "its log jobs.sqlite-wal"),
         (log_of_an_empty_database, "its log jobs.sqlite-wal"),
