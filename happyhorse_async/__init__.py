@@ -49,7 +49,7 @@ from .planning import Plan
 from .request import ImageToVideo, Media, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from .stores import MemoryStore, TaskStore
 from .task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
-from .timing import Limits, PollSchedule
+from .timing import Limits, PollSchedule, Quota
 
 if TYPE_CHECKING:
     from .stores import SQLiteStore
@@ -93,6 +93,7 @@ __all__ = [
     "Plan",
     "PollSchedule",
     "ProviderError",
+    "Quota",
     "QuotaExceededError",
     "RateLimitError",
     "ReferenceToVideo",

@@ -22,7 +22,7 @@ from .errors import ConfigurationError, UnsupportedFeatureError
 from .messages import HttpRequest, HttpResponse
 from .request import VideoRequest
 from .task import Task, TaskRef
-from .timing import Limits, PollSchedule
+from .timing import Limits, PollSchedule, Quota
 
 
 def _named(_: object, __: object, name: str) -> None:
@@ -134,6 +134,10 @@ class Adapter(ABC):
     """The provider's advice on polling."""
     limits: ClassVar[Limits] = Limits()
     """The provider's published limits, with some head-room."""
+    counts_by_model: ClassVar[bool] = False
+    """Whether running and waiting tasks are counted for each model by itself, and not for the account."""
+    gives_up_after: ClassVar[float | None] = None
+    """Seconds from the submit after which the provider gives up a task that it has not ended, as far as it says so."""
     lifetime: ClassVar[float] = 24 * 3600.0
     """Seconds for which a task can be looked at. A task that has not ended by then never will."""
 
@@ -208,6 +212,14 @@ class Adapter(ABC):
 
         :raises TaskNotFoundError: the provider does not know the task.
         """
+
+    def quota(self, response: HttpResponse) -> Quota | None:
+        """
+        Read what the provider says is left of its limits, in the headers of any answer, refusals included.
+
+        By default `None`: its pages name no such headers. `happyhorse_async.timing.quota` reads the usual ones.
+        """
+        return None
 
     def encode_list(self, page: PageRequest, account: Account) -> HttpRequest:
         """Write a query of the account's tasks."""

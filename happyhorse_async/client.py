@@ -275,7 +275,10 @@ class Client:
         :raises UnsupportedFeatureError: the provider cannot express the request.
         :raises InvalidRequestError: a value is out of range.
         """
-        return self._planner.plan(request, callback_url)
+        plan = self._planner.plan(request, callback_url)
+        if self._engine is None:
+            return plan
+        return evolve(plan, warnings=(*plan.warnings, *self._engine.submitter.warnings(plan.model)))
 
     async def fetch(self, ref: TaskRef | str) -> Task:
         """

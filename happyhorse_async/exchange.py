@@ -8,8 +8,7 @@ the paid request.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -42,17 +41,13 @@ class Exchange:
         self.transport = transport
         self.budget = budget
 
-    @asynccontextmanager
-    async def submit_turn(self) -> AsyncGenerator[None]:
-        """Hold a turn to submit. Waiting for it can be cancelled without a trace: nothing has been sent."""
-        async with self.budget.request(self.budget.submits):
-            yield
+    def submit_turn(self) -> Pacer:
+        """Return what holds a turn to submit. Waiting for it can be cancelled without a trace: nothing is sent."""
+        return self.budget.submits
 
-    @asynccontextmanager
-    async def query_turn(self) -> AsyncGenerator[None]:
-        """Hold a turn to query, list or cancel."""
-        async with self.budget.request(self.budget.queries):
-            yield
+    def query_turn(self) -> Pacer:
+        """Return what holds a turn to query, list or cancel: `async with`, or its `turn` and `leave`."""
+        return self.budget.queries
 
     async def submit(self, message: HttpRequest) -> Task:
         """
@@ -116,7 +111,9 @@ class Exchange:
     ) -> T:
         try:
             response = await self.transport.send(message, timeout=timeout)
-            _refuse_redirect(response)
+            self._note_quota(response, pacer)
+            if 300 <= response.status < 400:
+                raise _redirected(response)
             decoded = _read(decode, response, message)
         except HappyHorseError as error:
             if isinstance(error, RateLimitError):
@@ -126,6 +123,15 @@ class Exchange:
             raise
         pacer.accepted()
         return decoded
+
+    def _note_quota(self, response: HttpResponse, pacer: Pacer) -> None:
+        try:
+            quota = self.adapter.quota(response)
+        except Exception:  # noqa: BLE001 - of what was answered, this matters least
+            _log.exception("the adapter cannot read the quota of an answer")
+            return
+        if quota is not None:
+            self.budget.observed(quota, pacer)
 
 
 def _read(decode: Callable[[HttpResponse], T], response: HttpResponse, message: HttpRequest) -> T:
@@ -141,13 +147,12 @@ def _read(decode: Callable[[HttpResponse], T], response: HttpResponse, message: 
         ) from error
 
 
-def _refuse_redirect(response: HttpResponse) -> None:
+def _redirected(response: HttpResponse) -> InvalidResponseError:
     # Following one would send the key, or pay again, at a place nobody chose.
-    if 300 <= response.status < 400:
-        host = _host(response.headers.get("location", ""))
-        raise InvalidResponseError(
-            f"the provider redirects to {host}, which is not followed; check the base URL", status_code=response.status
-        )
+    host = _host(response.headers.get("location", ""))
+    return InvalidResponseError(
+        f"the provider redirects to {host}, which is not followed; check the base URL", status_code=response.status
+    )
 
 
 def _host(url: str) -> str:

@@ -82,8 +82,7 @@ class Jobs:
         alive = {owner: await self._is_alive(owner) for owner in {job.owner: None for job in jobs if _is_unsent(job)}}
         orphans = [job for job in jobs if _is_unsent(job) and not alive[job.owner]]
         # All at once, so that a store may write them with one flush. They are sent in the order in which they are here.
-        outcomes = await asyncio.gather(*(self._inherit(job) for job in orphans), return_exceptions=True)
-        for outcome in outcomes:
+        for outcome in await asyncio.gather(*(self._inherit(job) for job in orphans), return_exceptions=True):
             if outcome is not None:
                 raise outcome
 
@@ -97,6 +96,7 @@ class Jobs:
         self._check_open(watch)
         begun = watch.entry
         self._poller.ensure(watch)
+        self._submitter.count(watch)
         if watch.job and watch.entry and not begun:
             self._grow_old(watch, watch.job)
 

@@ -24,7 +24,7 @@ class Plan:
     messages: tuple[HttpRequest, ...]
     """What would be sent, in order. Their repr hides credentials; their `headers` do not."""
     warnings: tuple[str, ...] = ()
-    """What may surprise: a costly default, a prompt that will be cut."""
+    """What may surprise: a costly default, a prompt that will be cut; from an open client, a wait of hours."""
 
 
 @frozen(kw_only=True)

@@ -5,15 +5,15 @@ Every failure of a submit is one of three. *Not sent*: no connection. *Refused*:
 take it later. *Ambiguous*: it left, and no readable answer came; the provider may have taken it. Only a provider that
 takes an idempotency key may be sent an ambiguous request again, with the same key and the same bytes.
 
-Jobs are sent in the order in which they were taken in. The turn and the place on the way come first, then the intent is
-written down, then the request leaves at once: between the last two lies all that a crash can leave unknown.
+Jobs are sent in the order in which they were taken in, those of another model apart where the provider counts tasks by
+model. The place among its tasks and the turn come first, then the intent is written down, then the request leaves at
+once: between the last two lies all that a crash can leave unknown.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from contextlib import AsyncExitStack, nullcontext
 from datetime import UTC, datetime, timedelta
 
@@ -36,6 +36,7 @@ from .errors import (
 from .exchange import Exchange
 from .job import Job, JobState
 from .journal import Journal, Written
+from .lines import Lines, deep_queue, long_wait
 from .messages import HttpRequest
 from .polling import Poller
 from .timing import Backoff
@@ -87,7 +88,8 @@ class Submitter:
         self._exchange = exchange
         self._poller = poller
         self._journal = journal
-        self._queue: deque[_Errand] = deque()
+        self._running = exchange.budget.running
+        self._lines: Lines[_Errand] = Lines(self._running)
         self._errands: dict[str, _Errand] = {}
         self._news = asyncio.Event()
         self._dispatcher = Background()
@@ -96,6 +98,11 @@ class Submitter:
         self._closing = False
         protected = exchange.adapter.capabilities.idempotent
         self._unprotected = nullcontext() if protected else asyncio.Semaphore(_UNPROTECTED_AT_ONCE)
+        self._running.listeners.add(self._news.set)
+        self._deep = deep_queue(exchange.budget.limits, exchange.adapter.gives_up_after)
+        self._long = False
+        if self._deep:
+            _log.warning("%s: %s", exchange.account.provider, self._deep)
 
     def watch_of(self, job_id: str) -> Watch | None:
         """Return the watch on a job that this client is about to send or is sending."""
@@ -120,7 +127,30 @@ class Submitter:
             self._leave(errand)
             return
         self._errands[job.job_id] = errand
+        self._say_how_long(job)
         self._put(errand)
+
+    def warnings(self, model: str) -> tuple[str, ...]:
+        """Say what may surprise whoever wants a task of *model* now: that it waits for hours, or longer than it may."""
+        return tuple(warning for warning in (self._deep, self._long_wait(model)) if warning)
+
+    def _long_wait(self, model: str) -> str | None:
+        exchange = self._exchange
+        return long_wait(self._lines.ahead(self._line(model)), exchange.budget.limits, exchange.adapter.gives_up_after)
+
+    def _say_how_long(self, job: Job) -> None:
+        warning = self._long_wait(job.model)
+        if warning and not self._long:
+            _log.warning("job %s, and all of %s that follow: %s", job.job_id, job.model, warning)
+        self._long = warning is not None
+
+    def _line(self, model: str) -> str:
+        return model if self._exchange.adapter.counts_by_model else ""
+
+    def count(self, watch: Watch) -> None:
+        """Count the task of *watch* among those that the provider has, from now until nobody looks at it any more."""
+        if watch.job is not None and watch.ref is not None and not watch.ended and watch.stay is None:
+            watch.stay = self._running.begin(self._line(watch.job.model))
 
     async def promise(self, job_id: str) -> None:
         """Send a job even if nobody waits for it any more, and after this process if need be."""
@@ -147,6 +177,7 @@ class Submitter:
 
     def _take_back(self, errand: _Errand) -> None:
         errand.withdrawn = True
+        self._lines.remove(self._line(errand.job.model), errand.job.job_id)
         self._journal.taken_back(errand.job)
         job_id = errand.job.job_id
         self._end(errand, InvalidRequestError("the job was withdrawn before it was sent", job_id=job_id))
@@ -154,10 +185,7 @@ class Submitter:
     def _put(self, errand: _Errand, *, first: bool = False) -> None:
         if self._closing:
             return
-        if first:
-            self._queue.appendleft(errand)
-        else:
-            self._queue.append(errand)
+        self._lines.put(self._line(errand.job.model), errand.job.job_id, errand, first=first)
         self._news.set()
         if not self._dispatcher:
             self._dispatcher.spawn(self._dispatch())
@@ -168,17 +196,14 @@ class Submitter:
             async with AsyncExitStack() as turn:
                 await turn.enter_async_context(self._unprotected)
                 await turn.enter_async_context(self._exchange.submit_turn())
-                errand = self._queue.popleft()
-                if not errand.withdrawn:
+                errand = self._lines.take()
+                if errand is not None:
                     errand.leaving = True
+                    errand.watch.stay = self._running.begin(self._line(errand.job.model))
                     self._posts.spawn(self._post(errand, turn.pop_all()))
 
     async def _until_queued(self) -> None:
-        while True:
-            while self._queue and self._queue[0].withdrawn:
-                self._queue.popleft()
-            if self._queue:
-                return
+        while self._lines.next_line() is None:
             self._news.clear()
             await self._news.wait()
 
@@ -257,6 +282,7 @@ class Submitter:
         errand.attempt += 1
         _log.info("job %s is sent again in %.1f s: %s", errand.job.job_id, delay, failure)
         errand.leaving = False
+        errand.watch.vacate()
         if errand.ambiguous is None:
             # While it waits it is certain that nobody has it, whatever becomes of this process.
             errand.job, written = self._journal.waiting(errand.job)
@@ -284,6 +310,7 @@ class Submitter:
         self._closing = True
         # To the end, even if the one who closes is cancelled.
         async with AsyncExitStack() as closing:
+            closing.callback(self._running.listeners.discard, self._news.set)
             closing.callback(self._leave_all)
             closing.push_async_callback(self._pauses.aclose)
             closing.push_async_callback(self._posts.aclose)

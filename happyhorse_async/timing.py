@@ -44,6 +44,11 @@ def _whole(_: object, attribute: Attribute[Any], value: Any) -> None:
         raise ConfigurationError(f"{attribute.name} must be a whole number of at least 1, not {value!r}")
 
 
+def _count(_: object, attribute: Attribute[Any], value: Any) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise ConfigurationError(f"{attribute.name} must be a whole number of at least 0, not {value!r}")
+
+
 @frozen(kw_only=True)
 class PollSchedule:
     """
@@ -125,22 +130,53 @@ class Limits:
     """Queries, lists and cancels together, for the account."""
     submits_per_second: float | None = field(default=None, validator=_positive)
     """Submits, for the account."""
-    requests_at_once: int | None = field(default=None, validator=_whole)
-    """API requests on the way at the same time."""
+    queries_at_once: int | None = field(default=None, validator=_whole)
+    """Queries, lists and cancels on the way at the same time. By default 32."""
+    submits_at_once: int | None = field(default=None, validator=_whole)
+    """Submits on the way at the same time. By default 32."""
+    running_at_once: int | None = field(default=None, validator=_whole)
+    """
+    Tasks that the provider runs at the same time, for each model where it counts so. Without it, tasks are sent as
+    fast as submits may be.
+    """
+    queued_at_once: int | None = field(default=None, validator=_count)
+    """Tasks to leave waiting at the provider beside those that run. The rest waits here, unsent. By default none."""
     downloads_at_once: int | None = field(default=None, validator=_whole)
-    """Downloads at the same time."""
+    """Downloads at the same time. By default 4."""
 
     shared: dict[str, object] = field(factory=dict[str, object], init=False, repr=False)
     """Where the clients that share this object keep their common budget."""
+
+    @property
+    def tasks_at_once(self) -> int | None:
+        """How many tasks the provider may have that have not ended."""
+        return None if self.running_at_once is None else self.running_at_once + (self.queued_at_once or 0)
 
     def filled_from(self, defaults: Limits) -> Limits:
         """Return limits with what is not set taken from *defaults*."""
         return Limits(
             queries_per_second=self.queries_per_second or defaults.queries_per_second,
             submits_per_second=self.submits_per_second or defaults.submits_per_second,
-            requests_at_once=self.requests_at_once or defaults.requests_at_once or 32,
+            queries_at_once=self.queries_at_once or defaults.queries_at_once or 32,
+            submits_at_once=self.submits_at_once or defaults.submits_at_once or 32,
+            running_at_once=self.running_at_once or defaults.running_at_once,
+            queued_at_once=defaults.queued_at_once if self.queued_at_once is None else self.queued_at_once,
             downloads_at_once=self.downloads_at_once or defaults.downloads_at_once or 4,
         )
+
+
+@frozen(kw_only=True)
+class Quota:
+    """What a provider says, in the headers of an answer, is left of what it allows."""
+
+    limit: int
+    """Requests in one of its windows."""
+    remaining: int
+    """How many of them are left."""
+    reset_after: float
+    """Seconds until the next window begins, at most five minutes."""
+    shared: bool = False
+    """Whether submits and queries are counted together. Otherwise it speaks of the kind that was answered."""
 
 
 @frozen(kw_only=True)
@@ -180,6 +216,33 @@ def retry_after(response: HttpResponse) -> float | None:
     if math.isnan(seconds) or seconds < 0:
         return None
     return min(seconds, LONGEST_RETRY_AFTER)
+
+
+def quota(response: HttpResponse, *, shared: bool = False) -> Quota | None:
+    """
+    Read `X-RateLimit-Limit`, `-Remaining` and `-Reset`, where a provider documents them and the last is a Unix time.
+
+    The time is read against the server's own `Date`, as that of `Retry-After` is. `None` where one of the last two is
+    missing or cannot be read.
+
+    :param shared: see `Quota.shared`.
+    """
+    remaining = _digits(response, "x-ratelimit-remaining")
+    reset = _digits(response, "x-ratelimit-reset")
+    if remaining is None or reset is None:
+        return None
+    now = (_http_date(response.headers.get("date", "")) or datetime.now(UTC)).timestamp()
+    return Quota(
+        limit=_digits(response, "x-ratelimit-limit") or remaining,
+        remaining=remaining,
+        reset_after=min(max(0.0, reset - now), LONGEST_RETRY_AFTER),
+        shared=shared,
+    )
+
+
+def _digits(response: HttpResponse, name: str) -> int | None:
+    text = response.headers.get(name, "").strip()
+    return int(text) if len(text) < 12 and text.isascii() and text.isdigit() else None
 
 
 def _http_date(text: str) -> datetime | None:

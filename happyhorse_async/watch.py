@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from copy import copy
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,7 @@ class Watch:
         "queued",
         "ref",
         "refusals",
+        "stay",
         "strays",
         "task",
         "unchanged",
@@ -90,6 +91,8 @@ class Watch:
         """How many looks in a row the provider refused."""
         self.empty_successes = 0
         """How many looks saw a success without a video."""
+        self.stay: Callable[[], None] | None = None
+        """Ends the task's being counted among those that the provider has, where it is counted."""
         self._waiters: set[asyncio.Future[None]] = set()
         self._inboxes: set[_Inbox] | None = None
 
@@ -120,11 +123,19 @@ class Watch:
 
     def wake(self) -> None:
         """Wake everybody who waits: the job was accepted, the task has ended, or nobody looks any more."""
+        if self.ended or self.gone is not None:
+            self.vacate()
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
         for inbox in self._inboxes or ():
             inbox.news.set()
+
+    def vacate(self) -> None:
+        """Leave the place among the provider's tasks to another: this one has ended, or nobody looks when it does."""
+        stay, self.stay = self.stay, None
+        if stay is not None:
+            stay()
 
     async def accepted(self) -> None:
         """

@@ -254,8 +254,8 @@ async def test_one_budget_for_two_clients(gateway: Gateway, fifth: Fifth) -> Non
     assert all(later - earlier > 0.95 for earlier, later in zip(times, times[5:], strict=False))
 
 
-async def test_requests_at_once(gateway: Gateway, fifth: Fifth) -> None:
-    """No more requests are on the way at the same time than the limits allow."""
+async def test_submits_at_once(gateway: Gateway, fifth: Fifth) -> None:
+    """No more submits are on the way at the same time than the limits allow."""
     numbers = iter(range(9))
     answer = asyncio.Event()
     gateway.on(
@@ -264,7 +264,7 @@ async def test_requests_at_once(gateway: Gateway, fifth: Fifth) -> None:
         lambda seen: gateway.reply({"id": f"t-{next(numbers)}", "status": "queued"}, after=answer),
     )
 
-    async with fifth.open(limits=hh.Limits(requests_at_once=3), poll=hh.PollSchedule(interval=3600)) as client:
+    async with fifth.open(limits=hh.Limits(submits_at_once=3), poll=hh.PollSchedule(interval=3600)) as client:
         submitting = asyncio.gather(*(client.submit(REQUEST) for _ in range(9)))
         await gateway.until(3, "POST")
         await asyncio.sleep(0.02)

@@ -384,7 +384,7 @@ def test_resolved_shows_everything_but_secrets(monkeypatch: pytest.MonkeyPatch, 
     assert "written in the configuration file" == providers["literal"]["api_key"]
     assert 3 == resolved["poll"]["misses"]
     assert resolved["poll"]["interval"] > 0
-    assert resolved["limits"]["requests_at_once"] > 0
+    assert resolved["limits"]["queries_at_once"] > 0
 
 
 def test_resolved_without_a_choice(monkeypatch: pytest.MonkeyPatch) -> None:

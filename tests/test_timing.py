@@ -148,19 +148,33 @@ def test_jitter_never_makes_a_pause_negative() -> None:
 
 
 @pytest.mark.parametrize("value", [0, -1, math.inf, math.nan, "5", True])
-@pytest.mark.parametrize("name", ["queries_per_second", "submits_per_second", "requests_at_once", "downloads_at_once"])
+@pytest.mark.parametrize(
+    "name", ["queries_per_second", "submits_per_second", "queries_at_once", "running_at_once", "downloads_at_once"]
+)
 def test_limits_refuse_what_is_no_limit(name: str, value: Any) -> None:
     """A limit is a number above zero; no limit at all is None."""
     with pytest.raises(ConfigurationError, match=f"{name} must be "):
         Limits(**{name: value})
 
 
-@pytest.mark.parametrize("name", ["requests_at_once", "downloads_at_once"])
+@pytest.mark.parametrize("name", ["queries_at_once", "submits_at_once", "running_at_once", "queued_at_once"])
 def test_what_is_counted_is_whole(name: str) -> None:
     """Half a request cannot be on its way: a fraction would never count down to nothing, and so limit nothing."""
     half: Any = 2.5
     with pytest.raises(ConfigurationError, match=f"{name} must be a whole number"):
         Limits(**{name: half})
+
+
+def test_no_queue_at_all() -> None:
+    """Nothing may be left waiting at the provider, and that is not the same as leaving it to the adapter."""
+    defaults = Limits(running_at_once=5, queued_at_once=50)
+
+    assert 5 == Limits(queued_at_once=0).filled_from(defaults).tasks_at_once
+    assert 55 == Limits().filled_from(defaults).tasks_at_once
+    assert Limits().filled_from(Limits()).tasks_at_once is None
+    for wrong in (-1, True, 0.0, "5"):
+        with pytest.raises(ConfigurationError, match="queued_at_once must be a whole number of at least 0"):
+            Limits(queued_at_once=wrong)  # type: ignore[arg-type]
 
 
 def test_rates_may_be_fractions() -> None:
@@ -176,11 +190,11 @@ def test_limits_are_filled() -> None:
     assert (2, 5, 32, 4) == (
         filled.queries_per_second,
         filled.submits_per_second,
-        filled.requests_at_once,
+        filled.queries_at_once,
         filled.downloads_at_once,
     )
     assert (1, 1) == (
-        Limits(requests_at_once=1).filled_from(Limits(requests_at_once=9)).requests_at_once,
+        Limits(queries_at_once=1).filled_from(Limits(queries_at_once=9)).queries_at_once,
         Limits(downloads_at_once=1).filled_from(Limits(downloads_at_once=9)).downloads_at_once,
     )
 

@@ -170,8 +170,9 @@ class IminiAdapter(Adapter):
     )
     # The guide's advice for videos: 5 s, growing by half to 30 s.
     poll = PollSchedule(interval=5, max_interval=30)
-    # An "account's rate quota" is documented, its figures are not.
-    limits = Limits(queries_per_second=10, submits_per_second=5)
+    # An "account's rate quota" is documented, its figures are not, and nothing in an answer tells before a 429 does. At
+    # its own pace of looks this is enough for 150 tasks in flight.
+    limits = Limits(queries_per_second=5, submits_per_second=2)
     # Task ids expire; the documentation does not say when. Upstream, DashScope's live for 24 hours.
     lifetime = 24 * 3600.0
 

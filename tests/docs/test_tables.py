@@ -97,6 +97,14 @@ def _forms(adapter: hh.Adapter, forms: Callable[[hh.Offer], Iterable[hh.MediaFor
     return ", ".join(form.value for form in hh.MediaForm if form in found)
 
 
+def _tasks_at_once(adapter: hh.Adapter) -> str:
+    limits = adapter.limits
+    if limits.running_at_once is None:
+        return _NONE
+    apart = ", per model" if adapter.counts_by_model else ""
+    return f"{limits.running_at_once}, and {limits.queued_at_once or 0} that wait{apart}"
+
+
 def _interval(adapter: hh.Adapter) -> str:
     first, last = adapter.poll.interval or 0, adapter.poll.max_interval
     return f"{first:g} s" if last is None else f"{first:g} s, growing to {last:g} s"
@@ -119,6 +127,7 @@ _FACTS: dict[str, Callable[[hh.Adapter], str]] = {
     "looks every": _interval,
     "queries per second": lambda adapter: f"{adapter.limits.queries_per_second:g}",
     "submits per second": lambda adapter: f"{adapter.limits.submits_per_second:g}",
+    "tasks at once": _tasks_at_once,
     "looks for up to": lambda adapter: f"{adapter.lifetime / 3600:g} h",
     "regions": lambda adapter: ", ".join(adapter.regions) or _NONE,
     "options": lambda adapter: ", ".join(f"`{name}`" for name in sorted(adapter.option_names)) or _NONE,

@@ -28,7 +28,7 @@ from happyhorse_async.errors import ConfigurationError, InvalidRequestError, Inv
 from happyhorse_async.messages import HttpRequest, HttpResponse
 from happyhorse_async.request import ImageToVideo, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from happyhorse_async.task import Task, TaskStatus, Video
-from happyhorse_async.timing import Limits, PollSchedule
+from happyhorse_async.timing import Limits, PollSchedule, Quota, quota
 
 from .refusals import WireError, failure, read, request_id
 
@@ -158,8 +158,9 @@ class HiAPIAdapter(Adapter):
     poll = PollSchedule(interval=5)
     # https://docs.hiapi.ai/api-reference/rate-limits, older than the task interface, has 60 requests a minute and 10 at
     # once, and says that both vary by model and tier. One request a second would stall an account of a higher tier for
-    # good, while a 429 slows down one of a lower tier at once. So only the concurrency is taken over.
-    limits = Limits(queries_per_second=10, submits_per_second=10, requests_at_once=10)
+    # good; one of a lower tier is told by the headers of every answer how much is left, and slows down before it is
+    # refused. So only the concurrency is taken over, in two parts.
+    limits = Limits(queries_per_second=10, submits_per_second=10, queries_at_once=6, submits_at_once=4)
     # How long a task is remembered is not documented, but its output stays for up to 7 days. To give up earlier could
     # lose a video that was paid for.
     lifetime = 7 * 24 * 3600.0
@@ -250,6 +251,10 @@ class HiAPIAdapter(Adapter):
         envelope = read(response, account)
         task = _read_task(envelope.data, account, task_id=task_id, root="data")
         return evolve(task, request_id=request_id(envelope, response))
+
+    def quota(self, response: HttpResponse) -> Quota | None:
+        """Read the headers of https://docs.hiapi.ai/api-reference/rate-limits. Looks count like submits."""
+        return quota(response, shared=True)
 
     def encode_list(self, page: PageRequest, account: Account) -> HttpRequest:
         """Write a query of the account's tasks. The size is always sent, since the sources differ on its default."""

@@ -29,7 +29,7 @@ from happyhorse_async.errors import InvalidResponseError
 from happyhorse_async.messages import HttpRequest, HttpResponse
 from happyhorse_async.request import ImageToVideo, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from happyhorse_async.task import Task, TaskStatus, Usage, Video
-from happyhorse_async.timing import Limits, PollSchedule
+from happyhorse_async.timing import Limits, PollSchedule, Quota, quota
 
 from .refusals import failure, read, request_id
 
@@ -43,6 +43,10 @@ _DEFAULT_RESOLUTION = "720P"
 _PROMPT_WIDTH = 5000
 
 _LONGEST_LIST = 100
+
+# What `X-RateLimit-Scope` may say where the headers speak of the account and not of one task. The pages have no such
+# header.
+_ACCOUNT_SCOPES = ("", "api_key", "account_model_qpm")
 
 _URL_LIFETIME = timedelta(hours=24)
 _FIRST_VIDEOS = datetime(2026, 1, 1, tzinfo=UTC)
@@ -159,7 +163,8 @@ class NexusFlowAdapter(Adapter):
     # "Polling recommended interval 10-15 seconds."
     poll = PollSchedule(interval=10)
     # The published tiers begin at 20 requests a minute, and the operator may set the budget for queries (60 a minute
-    # for a key in the public source) as it likes. What an account really has is learned from 429 and Retry-After.
+    # for a key in the public source) as it likes. What an account really has is learned from the headers of its
+    # answers, from 429 and from Retry-After.
     limits = Limits(queries_per_second=10, submits_per_second=5)
     lifetime = 24 * 3600.0
 
@@ -209,6 +214,15 @@ class NexusFlowAdapter(Adapter):
         body = read(response, account)
         wire = structure(body, _WireTask)
         return _task(wire, body, wire.id or task_id, response, account)
+
+    def quota(self, response: HttpResponse) -> Quota | None:
+        """
+        Read what is left, where it is the account's: one task may be looked at too often by itself.
+
+        The limits' page promises `X-RateLimit-Remaining`; the public source sends the limit and the reset with it.
+        """
+        ours = response.headers.get("x-ratelimit-scope", "").strip() in _ACCOUNT_SCOPES
+        return quota(response) if ours else None
 
     def encode_list(self, page: PageRequest, account: Account) -> HttpRequest:
         if page.number > 1:

@@ -1,12 +1,9 @@
-"""How fast one account is asked, in virtual time."""
+"""The turns of one account, one after the other."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
-import selectors
-from collections.abc import Callable, Coroutine
-from typing import Any, ParamSpec
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -14,43 +11,6 @@ from hypothesis import strategies as st
 
 from happyhorse_async.pacing import Budget, Pacer
 from happyhorse_async.timing import Limits
-
-P = ParamSpec("P")
-
-
-class _Clock(selectors.DefaultSelector):
-    """Waits for nothing: where a selector would sleep, its time goes on."""
-
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready:
-            assert timeout is not None, "everybody waits, and nothing will ever happen"
-            self.now += timeout
-        return ready
-
-
-class _VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop in which sleeping takes no time and is exact."""
-
-    def __init__(self) -> None:
-        self._clock = _Clock()
-        super().__init__(self._clock)
-
-    def time(self) -> float:
-        return self._clock.now
-
-
-def in_virtual_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Run a test in a loop of its own in which sleeping takes no time."""
-
-    @functools.wraps(test)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        with asyncio.Runner(loop_factory=_VirtualLoop) as runner:
-            runner.run(test(*args, **kwargs))
-
-    return run
 
 
 def now() -> float:
@@ -72,22 +32,20 @@ async def granted(pacer: Pacer, count: int) -> list[float]:
 @pytest.mark.parametrize(
     ("per_second", "times"),
     [
-        (2, [0, 0, 1, 1, 2, 2, 3]),
+        (2, [0, 0, 1, 1.5, 2, 2.5, 3]),
         (1, [0, 1, 2, 3, 4, 5, 6]),
         (0.5, [0, 2, 4, 6, 8, 10, 12]),
-        (2.5, [0, 0, 0.8, 0.8, 1.6, 1.6, 2.4]),
+        (2.5, [0, 0, 0.8, 1.2, 1.6, 2.0, 2.4]),
         (None, [0, 0, 0, 0, 0, 0, 0]),
     ],
 )
-@in_virtual_time
 async def test_the_rate(per_second: float | None, times: list[float]) -> None:
-    """A burst of what one window holds goes at once, and the rest at the rate; without a rate all go at once."""
+    """A burst of what one window holds goes at once, and the rest evenly; without a rate all go at once."""
 
     assert times == pytest.approx(await granted(Pacer(per_second), 7), abs=0.002)
 
 
 @given(per_second=st.floats(0.3, 30), pauses=st.lists(st.floats(0, 3), min_size=1, max_size=30))
-@in_virtual_time
 async def test_no_window_holds_more_than_the_rate(per_second: float, pauses: list[float]) -> None:
     """However the callers come, no window of the rate's length sees more turns than the rate allows."""
     pacer = Pacer(per_second)
@@ -103,17 +61,15 @@ async def test_no_window_holds_more_than_the_rate(per_second: float, pauses: lis
     )
 
 
-@in_virtual_time
 async def test_what_is_not_used_is_lost() -> None:
     """A quiet time saves nothing up: the burst after it is no larger than one window."""
     pacer = Pacer(2)
     await granted(pacer, 2)
     await asyncio.sleep(60)
 
-    assert [0, 0, 1, 1] == pytest.approx(await granted(pacer, 4))
+    assert [0, 0, 1, 1.5] == pytest.approx(await granted(pacer, 4))
 
 
-@in_virtual_time
 async def test_first_come_first_served() -> None:
     """Turns are given in the order in which they were asked for."""
     pacer = Pacer(1)
@@ -128,7 +84,6 @@ async def test_first_come_first_served() -> None:
     assert list(range(10)) == served
 
 
-@in_virtual_time
 async def test_who_gives_up_costs_no_turn() -> None:
     """A caller that is cancelled while it waits takes no turn from those behind it."""
     pacer = Pacer(1)
@@ -144,65 +99,6 @@ async def test_who_gives_up_costs_no_turn() -> None:
     assert waiting[0].cancelled()
 
 
-@in_virtual_time
-async def test_a_refusal_holds_everybody_back() -> None:
-    """After a refusal with a time, nobody gets a turn before it, those included who already wait."""
-    pacer = Pacer(1)
-    await pacer.turn()
-    waiting = asyncio.create_task(granted(pacer, 2))
-    await asyncio.sleep(0.5)
-    pacer.refused(10)
-
-    assert [10.5, 11.5] == pytest.approx(await waiting)
-
-
-@in_virtual_time
-async def test_a_refusal_counts_without_a_rate() -> None:
-    """A pacer without a rate holds back as well once it is told to."""
-    pacer = Pacer(None)
-    pacer.refused(10)
-
-    assert [10, 10] == pytest.approx(await granted(pacer, 2))
-
-
-@in_virtual_time
-async def test_the_longest_pause_holds() -> None:
-    """A shorter wish does not take back a longer one."""
-    pacer = Pacer(None)
-    pacer.refused(10)
-    pacer.refused(1)
-
-    assert [10] == pytest.approx(await granted(pacer, 1))
-
-
-@in_virtual_time
-async def test_refusals_without_a_time() -> None:
-    """Without a time the pauses grow from refusal to refusal up to half a minute, never twice the same."""
-    pauses: list[float] = []
-    pacer = Pacer(None)
-    for _ in range(12):
-        pacer.refused(None)
-        pauses += await granted(pacer, 1)
-
-    assert all(min(0.25 * 2**n, 15) <= pause <= min(0.5 * 2**n, 30) for n, pause in enumerate(pauses))
-    assert 12 == len(set(pauses))
-
-
-@in_virtual_time
-async def test_acceptance_ends_the_growth() -> None:
-    """Once the provider keeps up again, the next refusal begins with a short pause."""
-    pacer = Pacer(None)
-    for _ in range(8):
-        pacer.refused(None)
-    await pacer.turn()
-    pacer.accepted()
-    pacer.refused(None)
-    (pause,) = await granted(pacer, 1)
-
-    assert 0.25 <= pause <= 0.5
-
-
-@in_virtual_time
 async def test_a_budget_has_the_given_limits() -> None:
     """Queries and submits have rates of their own, and neither uses up the other's."""
     budget = Budget(Limits(queries_per_second=2, submits_per_second=1))
@@ -211,56 +107,99 @@ async def test_a_budget_has_the_given_limits() -> None:
     assert [0, 1] == pytest.approx(await granted(budget.submits, 2))
 
 
-@in_virtual_time
 async def test_the_places_on_the_way() -> None:
-    """No more requests are on the way at once than the limits say, of all kinds together."""
-    budget = Budget(Limits(requests_at_once=3))
+    """No more turns are held at once than there are places, and who waits for one is served as soon as one is left."""
+    pacer = Pacer(None, at_once=3)
     on_the_way = most = 0
 
-    async def one(pacer: Pacer) -> None:
+    async def one() -> None:
         nonlocal on_the_way, most
-        async with budget.request(pacer):
+        async with pacer:
             on_the_way += 1
             most = max(most, on_the_way)
             await asyncio.sleep(1)
             on_the_way -= 1
 
     start = now()
-    await asyncio.gather(*(one(pacer) for pacer in (budget.queries, budget.submits) * 5))
+    await asyncio.gather(*(one() for _ in range(10)))
 
     assert 3 == most
     assert 4 == pytest.approx(now() - start)
 
 
-@in_virtual_time
 async def test_a_place_is_given_back() -> None:
     """A request that fails or is cancelled leaves its place to the next."""
-    budget = Budget(Limits(requests_at_once=1))
+    pacer = Pacer(None, at_once=1)
     with pytest.raises(KeyError):
-        async with budget.request(budget.queries):
+        async with pacer:
             raise KeyError
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(1), budget.request(budget.queries):
+        async with asyncio.timeout(1), pacer:
             await asyncio.sleep(2)
 
-    async with asyncio.timeout(1), budget.request(budget.queries):
+    async with asyncio.timeout(1), pacer:
         pass
 
 
-@in_virtual_time
-async def test_who_waits_for_a_turn_takes_no_place() -> None:
-    """While submits are held back, queries still find a place on the way."""
-    budget = Budget(Limits(requests_at_once=1))
-    budget.submits.refused(100)
-    held_back = asyncio.create_task(budget.request(budget.submits).__aenter__())
+async def test_a_turn_that_came_too_late() -> None:
+    """A caller that is cancelled in the very moment in which its turn comes leaves the place to the next."""
+    pacer = Pacer(None, at_once=1)
+    await pacer.turn()
+    late, next_one = asyncio.create_task(pacer.turn()), asyncio.create_task(pacer.turn())
+    await asyncio.sleep(0)
+    pacer.leave()
+    late.cancel()
+
+    await asyncio.wait_for(next_one, 1)
+    assert late.cancelled()
+
+
+async def test_submits_that_hang_do_not_keep_anybody_from_looking() -> None:
+    """Submits and queries have places of their own: with every submit unanswered, queries go on."""
+    budget = Budget(Limits(submits_at_once=2, queries_at_once=1))
+    for _ in range(2):
+        await budget.submits.turn()
+
+    assert not budget.submits.free()
+    async with asyncio.timeout(1), budget.queries:
+        pass
+
+
+async def test_what_can_be_seen_of_a_budget() -> None:
+    """Whether a turn is free, the rate, and how many wait for one."""
+    pacer = Pacer(2)
+
+    assert (True, 2, 0) == (pacer.free(), pacer.rate, pacer.waiting)
+    crowd = [asyncio.create_task(pacer.turn()) for _ in range(5)]
+    await asyncio.sleep(0.1)
+    assert (False, 2, 3) == (pacer.free(), pacer.rate, pacer.waiting)
+    crowd[3].cancel()
+    await asyncio.wait(crowd)
+    assert (False, 0) == (pacer.free(), pacer.waiting)
     await asyncio.sleep(1)
+    assert pacer.free()
+    assert Pacer(None).rate is None
 
-    async with asyncio.timeout(1), budget.request(budget.queries):
+
+async def test_a_free_turn_needs_no_switch() -> None:
+    """Whoever finds a turn free goes on at once: nobody else runs in between."""
+    pacer = Pacer(2)
+    ran: list[str] = []
+    asyncio.get_running_loop().call_soon(ran.append, "somebody else")
+    async with pacer:
         pass
-    held_back.cancel()
+
+    assert [] == ran
 
 
-@in_virtual_time
+async def test_a_steady_load_is_even() -> None:
+    """Where turns are always wanted, they come one by one and not in a burst for each window."""
+    pacer = Pacer(10)
+    times = await granted(pacer, 60)
+
+    assert all(0.1 == pytest.approx(later - earlier, abs=0.002) for earlier, later in pairwise(times[10:]))
+
+
 async def test_one_object_is_one_budget() -> None:
     """Clients that are given the same limits share one budget for an adapter; others do not."""
     limits, defaults = Limits(queries_per_second=2), Limits(queries_per_second=9, submits_per_second=1)
@@ -271,7 +210,6 @@ async def test_one_object_is_one_budget() -> None:
     assert Budget.of(None, defaults, "a") is not Budget.of(None, defaults, "a")
 
 
-@in_virtual_time
 async def test_a_budget_without_limits() -> None:
     """Without limits of the caller's own the adapter's hold, and what the caller leaves open is the adapter's."""
     defaults = Limits(queries_per_second=1, submits_per_second=2)
@@ -284,13 +222,13 @@ async def test_a_budget_without_limits() -> None:
 
 def test_limits_may_outlive_a_loop() -> None:
     """The same limits serve one event loop after another, also where several callers wait at once."""
-    limits = Limits(queries_per_second=1000, requests_at_once=1)
+    limits = Limits(queries_per_second=1000, queries_at_once=1)
 
     async def crowd() -> int:
         budget = Budget.of(limits, Limits(), "a")
 
         async def one() -> int:
-            async with budget.request(budget.queries):
+            async with budget.queries:
                 await asyncio.sleep(0)
                 return 1
 

@@ -1,0 +1,177 @@
+"""What a pacer makes of a refusal: everybody pauses, and the rate shrinks until it has been quiet for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from happyhorse_async.pacing import Pacer
+
+
+def now() -> float:
+    """Return the time of the event loop."""
+    return asyncio.get_running_loop().time()
+
+
+async def granted(pacer: Pacer, count: int) -> list[float]:
+    """Ask for *count* turns at once, and return how long each took to come."""
+    start = now()
+
+    async def one() -> float:
+        await pacer.turn()
+        return now() - start
+
+    return list(await asyncio.gather(*(one() for _ in range(count))))
+
+
+@pytest.mark.usefixtures("no_chance")
+async def test_a_refusal_holds_everybody_back() -> None:
+    """After a refusal with a time, nobody gets a turn before it, those included who already wait."""
+    pacer = Pacer(1)
+    await pacer.turn()
+    waiting = asyncio.create_task(granted(pacer, 2))
+    await asyncio.sleep(0.5)
+    pacer.refused(10)
+
+    assert [10.5, 10.5 + 1 / 0.7] == pytest.approx(await waiting)
+
+
+@pytest.mark.usefixtures("no_chance")
+async def test_a_refusal_counts_without_a_rate() -> None:
+    """A pacer without a rate holds back as well once it is told to."""
+    pacer = Pacer(None)
+    pacer.refused(10)
+
+    assert [10, 10] == pytest.approx(await granted(pacer, 2))
+
+
+@pytest.mark.usefixtures("no_chance")
+async def test_the_longest_pause_holds() -> None:
+    """A shorter wish does not take back a longer one."""
+    pacer = Pacer(None)
+    pacer.refused(10)
+    pacer.refused(1)
+
+    assert [10] == pytest.approx(await granted(pacer, 1))
+
+
+async def test_refusals_without_a_time() -> None:
+    """Without a time the pauses grow from refusal to refusal up to half a minute, never twice the same."""
+    pauses: list[float] = []
+    pacer = Pacer(None)
+    for _ in range(12):
+        pacer.refused(None)
+        pauses += await granted(pacer, 1)
+
+    assert all(min(0.25 * 2**n, 15) <= pause <= min(0.5 * 2**n, 30) for n, pause in enumerate(pauses))
+    assert 12 == len(set(pauses))
+
+
+async def test_acceptance_ends_the_growth() -> None:
+    """Once the provider keeps up again, the next refusal begins with a short pause."""
+    pacer = Pacer(None)
+    for _ in range(8):
+        pacer.refused(None)
+    await pacer.turn()
+    pacer.accepted()
+    pacer.refused(None)
+    (pause,) = await granted(pacer, 1)
+
+    assert 0.25 <= pause <= 0.5
+
+
+@pytest.mark.fault(31)
+@pytest.mark.usefixtures("no_chance")
+async def test_a_refusal_shrinks_the_rate(caplog: pytest.LogCaptureFixture) -> None:
+    """A refusal without a time takes the rate down by three tenths, and says so; those sent together count once."""
+    caplog.set_level(logging.INFO, "happyhorse_async")
+    pacer = Pacer(10, name="queries")
+    for _ in range(5):
+        pacer.refused(None)
+
+    assert 7 == pytest.approx(pacer.rate)
+    [line] = caplog.messages
+    assert "refuses queries as too many" in line
+    assert "7 a second instead of 10" in line
+
+
+@pytest.mark.usefixtures("no_chance")
+async def test_the_shrunk_rate_is_kept() -> None:
+    """After the pause turns come at the smaller rate."""
+    pacer = Pacer(10)
+    await granted(pacer, 1)
+    pacer.refused(None)
+    times = await granted(pacer, 36)
+
+    assert 7.0 == pytest.approx(35 / (times[-1] - times[0]), rel=0.3)
+    assert 0.12 < times[-1] - times[-2] < 1 / 7
+
+
+@pytest.mark.usefixtures("no_chance")
+async def test_quiet_grows_it_back() -> None:
+    """While nothing is refused the rate grows by the same amount every second, until it is what it was."""
+    pacer = Pacer(10)
+    pacer.refused(None)
+    rates: list[float] = []
+    for _ in range(7):
+        await asyncio.sleep(15)
+        rates.append(pacer.rate or 0.0)
+    steps = [later - earlier for earlier, later in pairwise(rates) if later < 10]
+
+    assert 10 == rates[-1]
+    assert [0.5] * len(steps) == pytest.approx(steps)
+    assert len(steps) > 2
+
+
+@pytest.mark.usefixtures("no_chance")
+async def test_there_is_a_floor() -> None:
+    """However often it is refused, and at once, a hundredth of the rate is tried."""
+    pacer = Pacer(10)
+    for _ in range(100):
+        pacer.refused(None)
+        await pacer.turn()
+
+    assert 0.1 == pytest.approx(pacer.rate, rel=0.01)
+
+
+@given(refusals=st.lists(st.floats(0, 40), max_size=8), pauses=st.lists(st.floats(0, 3), min_size=20, max_size=60))
+async def test_the_full_rate_holds_while_the_rate_changes(refusals: list[float], pauses: list[float]) -> None:
+    """Shrinking and growing, no window ever sees more turns than the full rate allows."""
+    pacer = Pacer(5)
+    loop, times = asyncio.get_running_loop(), list[float]()
+    for at in refusals:
+        loop.call_later(at, pacer.refused, None)
+    for pause in pauses:
+        await asyncio.sleep(pause)
+        start = now()
+        times += [start + wait for wait in await granted(pacer, 2)]
+    times.sort()
+
+    assert all(later - earlier >= 1 - 1e-6 for earlier, later in zip(times, times[5:], strict=False))
+
+
+@pytest.mark.fault(32)
+async def test_a_time_is_kept_and_a_little_more() -> None:
+    """Nobody gets a turn before the provider's time is over, and not everybody in the same moment after it."""
+    waits: list[float] = []
+    for _ in range(5):
+        pacer = Pacer(None)
+        pacer.refused(10)
+        waits += await granted(pacer, 1)
+
+    assert all(10 <= wait <= 10.5 for wait in waits)
+    assert len(set(waits)) > 1
+
+
+@pytest.mark.fault(33)
+async def test_a_time_in_the_past() -> None:
+    """A time that is over holds nobody up."""
+    pacer = Pacer(None)
+    pacer.refused(0)
+
+    assert [0] == await granted(pacer, 1)
