@@ -20,6 +20,12 @@ _LONGEST_PAUSE = 30.0
 # Timers go off a trifle early, and what is left is less than some clocks can count.
 _SHORTEST_PAUSE = 0.001
 _JITTER = 0.5
+_BURST = 10
+# Timers are not exact enough to hand out single turns faster than the one, nor bursts faster than the other.
+_SHORTEST_STEP = 0.002
+_TICK = 0.01
+# What a longer window would cost in memory, nobody would notice in the rate.
+_LARGEST_WINDOW = 1000
 
 # A refusal takes the rate down by this factor, to no less than this part of the full one. Without another it grows back
 # by the same amount every second, from nothing to the full rate in this time.
@@ -52,8 +58,8 @@ class Pacer:
     Hands out turns, first come first served: no more than the rate in any window of its length, and no more than a
     number of places on the way at once.
 
-    A burst is let through up to what a window holds, for that is how providers count. Under load the turns are spread
-    evenly: two bursts at the edges of a window are driven together by the network, and counted together.
+    A small burst is let through, for that is how providers count. Under load the turns are spread evenly: two bursts at
+    the edges of a window are driven together by the network, and counted together.
 
     A refusal makes everybody pause and the rate shrink; it grows back while there is none. Used as `async with`, it
     holds a turn; `turn` and `leave` are the same by hand. A turn that is free costs no switch to another task.
@@ -66,8 +72,9 @@ class Pacer:
         self._loop = asyncio.get_running_loop()
         self._begun = self._loop.time()
         self._full = per_second
-        self._most = max(1, int(per_second)) if per_second else 0
+        self._most = min(max(1, int(per_second)), _LARGEST_WINDOW) if per_second else 0
         self._window = self._most / per_second if per_second else 0.0
+        self._burst = max(_BURST, int((per_second or 0.0) * _TICK))
         self._granted: deque[float] = deque(maxlen=self._most or 1)
         self._at_once = at_once or math.inf
         self._busy = 0
@@ -87,7 +94,7 @@ class Pacer:
         rate, allowance = self._rate(now), self._allowance
         if allowance is None or allowance.ends <= now:
             return rate
-        return min(rate or math.inf, allowance.left / (allowance.ends - now))
+        return min(rate or math.inf, max(0, allowance.left) / (allowance.ends - now))
 
     @property
     def busy(self) -> int:
@@ -171,11 +178,9 @@ class Pacer:
         last = granted[-1] if granted else self._begun
         if self._full is not None:
             most, window = (self._most, self._window) if self._shrunk_to is None else self._shrunk(self._full, now)
+            due = max(due, _after_burst(granted, min(most, self._burst), window / most))
             if len(granted) >= most:
-                oldest = granted[-most]
-                due = max(due, oldest + window)
-                if last - oldest < 2 * window:
-                    due = max(due, last + window / most)
+                due = max(due, granted[-most] + window)
         if self._allowance is not None:
             if self._allowance.ends <= now:
                 self._allowance = None
@@ -240,6 +245,16 @@ class Pacer:
         """
         ends = self._loop.time() + quota.reset_after
         self._allowance = _Allowance(limit=quota.limit, left=quota.remaining - on_the_way, ends=ends)
+
+
+def _after_burst(granted: deque[float], burst: int, step: float) -> float:
+    """Tell when the next turn is due, after as many as may go at once, each of them worth *step* seconds."""
+    if len(granted) < burst:
+        return 0.0
+    first, last = granted[-burst], granted[-1]
+    if last - first < 2 * burst * step and step > _SHORTEST_STEP:
+        return max(first + burst * step, last + step)
+    return first + burst * step
 
 
 class Running:

@@ -200,6 +200,23 @@ async def test_a_steady_load_is_even() -> None:
     assert all(0.1 == pytest.approx(later - earlier, abs=0.002) for earlier, later in pairwise(times[10:]))
 
 
+async def test_a_burst_is_small() -> None:
+    """However high the rate, ten go at once, and those after them one by one."""
+    times = await granted(Pacer(50), 40)
+
+    assert [0.0] * 10 == times[:10]
+    assert all(0.02 == pytest.approx(later - earlier, abs=0.002) for earlier, later in pairwise(times[10:]))
+    assert 0.2 == pytest.approx(times[10])
+
+
+async def test_a_rate_without_end() -> None:
+    """A rate that nobody can reach costs no memory and no time."""
+    pacer = Pacer(1e6)
+    times = await granted(pacer, 5000)
+
+    assert max(times) < 1
+
+
 async def test_one_object_is_one_budget() -> None:
     """Clients that are given the same limits share one budget for an adapter; others do not."""
     limits, defaults = Limits(queries_per_second=2), Limits(queries_per_second=9, submits_per_second=1)
