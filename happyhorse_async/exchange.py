@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -61,7 +62,7 @@ class Exchange:
             pacer=self.budget.submits,
             timeout=_SUBMIT_TIMEOUT,
         )
-        return self._masked(task)
+        return self._observed(task)
 
     async def fetch(self, ref: TaskRef) -> Task:
         """
@@ -76,20 +77,19 @@ class Exchange:
         )
         if task.ref != ref:
             raise InvalidResponseError("the answer is about another task", path="id", ref=ref)
-        return _with_output(self._masked(task))
+        return self._observed(_with_output(task))
 
-    def _masked(self, task: Task) -> Task:
-        if task.error is None:
-            return task
-        message = redact_text(task.error.message, self.account.api_key)
-        return evolve(task, error=evolve(task.error, message=message))
+    def _observed(self, task: Task) -> Task:
+        error = task.error and evolve(task.error, message=redact_text(task.error.message, self.account.api_key))
+        return evolve(task, error=error, observed_at=datetime.now(UTC))
 
     async def list_page(self, page: PageRequest) -> TaskPage:
         """List a part of the account's tasks. The caller holds a turn."""
-        return await self._query(
+        found = await self._query(
             self.adapter.encode_list(page, self.account),
             lambda response: self.adapter.decode_list(response, page, self.account),
         )
+        return evolve(found, tasks=tuple(self._observed(task) for task in found.tasks))
 
     async def cancel(self, ref: TaskRef) -> bool:
         """Ask for a cancellation; `False` means that it came too late. The caller holds a turn."""

@@ -185,6 +185,8 @@ class Task:
     """When the provider began to work on it."""
     finished_at: datetime | None = None
     """When it came to its end."""
+    observed_at: datetime | None = field(default=None, eq=False)
+    """When it was seen to stand so, by the clock of this machine."""
     request_id: str | None = None
     """The provider's id of the call that made this observation, for its support desk."""
     raw: Mapping[str, Any] = field(factory=dict[str, Any], eq=False, repr=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -139,6 +140,20 @@ async def test_updates(gateway: Gateway, fifth: Fifth) -> None:
 
     assert [("queued", None), ("running", None), ("running", 50), ("done", None)] == seen
     assert 6 == len(gateway.seen("GET"))
+
+
+async def test_each_change_has_its_time(gateway: Gateway, fifth: Fifth) -> None:
+    """Every change says when it was observed, one after the other."""
+    gateway.show("t-1", "running", "done")
+
+    begun = datetime.now(UTC)
+    async with fifth.open() as client:
+        handle = await client.submit(REQUEST)
+        times = [task.observed_at async for task in handle.updates() if task.observed_at]
+
+    assert 3 == len(times)
+    moments = [begun, *times, datetime.now(UTC)]
+    assert sorted(moments) == moments
 
 
 async def test_updates_of_a_failed_task(gateway: Gateway, fifth: Fifth) -> None:

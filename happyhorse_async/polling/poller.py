@@ -13,7 +13,6 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from weakref import WeakValueDictionary
 
@@ -151,15 +150,17 @@ class Poller:
 
     async def _work(self) -> None:
         # One worker at a time waits for the next task to be due, while the others look or queue up behind it.
-        loop = asyncio.get_running_loop()
+        loop, turns = asyncio.get_running_loop(), self._exchange.query_turn()
         while True:
-            async with AsyncExitStack() as turn:
-                async with self._lead:
-                    await self._agenda.until_due()
-                    await turn.enter_async_context(self._exchange.query_turn())
-                    watch = self._agenda.next(loop.time())
+            async with self._lead:
+                await self._agenda.until_due()
+                await turns.turn()
+                watch = self._agenda.next(loop.time())
+            try:
                 if watch is not None:
                     await self._look(watch, loop.time())
+            finally:
+                turns.leave()
 
     async def _look(self, watch: Watch, now: float) -> None:
         self._cadence.taken(watch, now)
@@ -267,7 +268,7 @@ class Poller:
     def _expire(self, watch: Watch) -> None:
         assert watch.ref is not None
         last = watch.task or Task(ref=watch.ref, status=TaskStatus.EXPIRED)
-        self._record(watch, evolve(last, status=TaskStatus.EXPIRED))
+        self._record(watch, evolve(last, status=TaskStatus.EXPIRED, observed_at=datetime.now(UTC)))
         self._leave(watch)
 
     def _leave(self, watch: Watch) -> None:
@@ -299,5 +300,11 @@ def _updated(task: Task | None, row: Task) -> Task:
     if not is_news:
         # A list may lag behind.
         return task
-    created_at, started_at = row.created_at or task.created_at, row.started_at or task.started_at
-    return evolve(task, status=row.status, raw_status=row.raw_status, created_at=created_at, started_at=started_at)
+    return evolve(
+        task,
+        status=row.status,
+        raw_status=row.raw_status,
+        created_at=row.created_at or task.created_at,
+        started_at=row.started_at or task.started_at,
+        observed_at=row.observed_at,
+    )
