@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterable, Coroutine, Generator, Iterable, Mapping
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -288,8 +288,9 @@ class Client:
         :raises HappyHorseError: the look failed, which says nothing of the task.
         """
         opened, ref = self._opened(), self._planner.account.own(ref)
-        async with _about(ref), opened.exchange.query_turn():
-            task = await opened.exchange.fetch(ref)
+        with _about(ref):
+            async with opened.exchange.query_turn():
+                task = await opened.exchange.fetch(ref)
         opened.poller.observe(task)
         return task
 
@@ -308,8 +309,9 @@ class Client:
         :raises UnsupportedFeatureError: the provider cannot cancel. Nothing was sent.
         """
         opened, ref = self._opened(), self._planner.account.own(ref)
-        async with _about(ref), opened.exchange.query_turn():
-            await opened.exchange.cancel(ref)
+        with _about(ref):
+            async with opened.exchange.query_turn():
+                await opened.exchange.cancel(ref)
         return await self.fetch(ref)
 
     def list_tasks(self, *, limit: int | None = None) -> TaskList:
@@ -423,8 +425,8 @@ def _api_key(adapter: Adapter, api_key: str | None) -> str:
     return KeySource(where=adapter.name, variable=adapter.api_key_env).read()
 
 
-@asynccontextmanager
-async def _about(ref: TaskRef) -> AsyncGenerator[None]:
+@contextmanager
+def _about(ref: TaskRef) -> Generator[None]:
     """Put *ref* on any error raised inside."""
     try:
         yield

@@ -44,7 +44,7 @@ def read_json(response: HttpResponse) -> Any:
         does not know.
     """
     with suppress(ValueError, RecursionError):
-        value = json.loads(response.body.decode(), parse_constant=_refuse, parse_float=_finite)
+        value = _JSON.decode(response.body.decode())
         if b"\\ud" in response.body.lower():
             # Half of a surrogate pair is legal in the escaped text and breaks whoever prints or stores it.
             json.dumps(value, ensure_ascii=False).encode()
@@ -78,6 +78,9 @@ def _finite(text: str) -> float:
     return number
 
 
+_JSON = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
+
+
 def _excerpt(response: HttpResponse) -> str:
     # Cut between words: half of a key that the provider echoes would no longer be known for one.
     text = redact_text(shorten(response.body[:600].decode(errors="replace"), 200, placeholder=" …"))
@@ -92,12 +95,14 @@ def structure(value: object, cls: type[T], *, root: str = "") -> T:
     :raises InvalidResponseError: a field that matters is missing or cannot be read; `path` names it.
     """
     try:
-        return _CONVERTER.structure(value, cls)
+        structured: T = _CONVERTER.get_structure_hook(cls)(value, cls)
     except BaseValidationError as error:
         problem = transform_error(error, path="$", format_exception=_describe)[0]
         sentence, _, place = problem.rpartition(" @ ")
     except (TypeError, ValueError) as error:
         sentence, place = _describe(error, cls), "$"
+    else:
+        return structured
     path = ".".join(part for part in (root, place.removeprefix("$").removeprefix(".")) if part)
     raise InvalidResponseError(f"the answer cannot be understood: {sentence}", path=path)
 
@@ -197,25 +202,30 @@ def _strict_object(cls: Any, converter: BaseConverter) -> StructureHook:
     return to_object
 
 
-def _wire_converter() -> Converter:
-    converter = Converter(detailed_validation=True)
+def _loose(cls: Any, converter: BaseConverter) -> StructureHook:
+    union = get_args(cls)[0]
+    wanted = next(part for part in get_args(union) if part is not types.NoneType)
+    inner = converter.get_structure_hook(wanted)
 
-    def to_loose(value: object, cls: Any) -> object:
+    def to_loose(value: object, _: object) -> object:
         if value is None:
             return None
-        union = get_args(cls)[0]
-        inner = next(part for part in get_args(union) if part is not types.NoneType)
         try:
-            return converter.structure(value, inner)
+            return inner(value, wanted)
         except (BaseValidationError, TypeError, ValueError):
             return None
 
+    return to_loose
+
+
+def _wire_converter() -> Converter:
+    converter = Converter(detailed_validation=True)
     converter.register_structure_hook(str, _to_str)
     converter.register_structure_hook(int, _to_int)
     converter.register_structure_hook(float, _to_float)
     converter.register_structure_hook(bool, _to_bool)
     converter.register_structure_hook_func(_is_mapping, _to_mapping)
-    converter.register_structure_hook_func(_is_loose, to_loose)
+    converter.register_structure_hook_factory(_is_loose, _loose)
     converter.register_structure_hook_factory(is_sequence, _strict_list)
     converter.register_structure_hook_factory(has, _strict_object)
     return converter

@@ -255,7 +255,7 @@ def _read(response: HttpResponse, account: Account) -> Mapping[str, Any]:
         raise _refusal(_error_body(response), response, account)
     body = read_object(response)
     # A failed task has an error object as well, beside its id and its status.
-    if structure(body, _WireRefusal).error and "task_id" not in body and "status" not in body:
+    if "task_id" not in body and "status" not in body and structure(body, _WireRefusal).error:
         raise _refusal(body, response, account)
     return body
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 import io
 import os
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import cache
 from importlib.metadata import version
 from socket import AddressFamily
 from typing import TYPE_CHECKING, cast
@@ -87,7 +88,6 @@ class AiohttpTransport:
 
     async def send(self, request: HttpRequest, *, timeout: float) -> HttpResponse:
         """Send *request* and return the whole response."""
-        limits = aiohttp.ClientTimeout(total=timeout, connect=_CONNECT_TIMEOUT)
         try:
             async with self._session.request(
                 request.method,
@@ -96,11 +96,14 @@ class AiohttpTransport:
                 # A body of bytes beyond 1 MiB, an image inlined, makes aiohttp warn; a file does not.
                 data=None if request.body is None else io.BytesIO(request.body),
                 allow_redirects=False,
-                timeout=limits,
+                timeout=_within(timeout),
             ) as response:
-                with self._reading(response):
+                self._answers.add(response)
+                try:
                     body = await _bounded_body(response)
-                return HttpResponse(status=response.status, headers=dict(response.headers), body=body)
+                finally:
+                    self._answers.discard(response)
+                return HttpResponse(status=response.status, headers=response.headers, body=body)
         except _FAILURES as error:
             failure = _transport_error(error, request.method, request.url)
         raise failure
@@ -120,8 +123,11 @@ class AiohttpTransport:
             failure = _transport_error(error, "GET", url)
         else:
             async with response:
-                with self._reading(response):
+                self._answers.add(response)
+                try:
                     yield _Download(response, url)
+                finally:
+                    self._answers.discard(response)
             return
         raise failure
 
@@ -149,14 +155,6 @@ class AiohttpTransport:
         finally:
             if self._public_session is not None:
                 await self._public_session.close()
-
-    @contextmanager
-    def _reading(self, response: aiohttp.ClientResponse) -> Generator[None]:
-        self._answers.add(response)
-        try:
-            yield
-        finally:
-            self._answers.discard(response)
 
 
 class _PublicResolver(AbstractResolver):
@@ -218,6 +216,11 @@ class _Download:
         raise failure
 
 
+@cache
+def _within(seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=seconds, connect=_CONNECT_TIMEOUT)
+
+
 def _address(url: str) -> URL:
     try:
         return URL(url, encoded=True)
@@ -233,7 +236,7 @@ async def _bounded_body(response: aiohttp.ClientResponse) -> bytes:
             status_code=response.status,
         )
     body = bytearray()
-    async for chunk in response.content.iter_any():
+    while chunk := await response.content.readany():
         body += chunk
         if len(body) > LARGEST_BODY:
             raise InvalidResponseError(f"the answer is larger than {LARGEST_BODY} bytes", status_code=response.status)

@@ -144,13 +144,12 @@ def observed_task(answer: Mapping[str, Any], complaint: Complaint, task_id: str,
     status = _status_of(output.task_status)
     finished_at = parse_datetime(output.end_time, default_zone=_ZONE)
     url = _result_url(output) if status is TaskStatus.SUCCEEDED else None
-    own = evolve(complaint, code=output.code or complaint.code, message=output.message or complaint.message)
     return Task(
         ref=account.ref(output.task_id or task_id),
         status=status,
         raw_status=output.task_status,
         videos=(_video(url, finished_at, usage),) if url else (),
-        error=_failure(own, account) if status is TaskStatus.FAILED else None,
+        error=_failure(_own(output, complaint), account) if status is TaskStatus.FAILED else None,
         usage=_neutral_usage(usage),
         created_at=parse_datetime(output.submit_time, default_zone=_ZONE),
         started_at=parse_datetime(output.scheduled_time, default_zone=_ZONE),
@@ -220,6 +219,11 @@ def _url_expiry(url: str) -> datetime | None:
     if not re.fullmatch(r"[0-9]{1,10}", expires) or int(expires) not in _PLAUSIBLE_EXPIRY:
         return None
     return from_epoch(int(expires))
+
+
+def _own(output: _Output, complaint: Complaint) -> Complaint:
+    """Put what a task says of its own failure before what the reply says around it."""
+    return evolve(complaint, code=output.code or complaint.code, message=output.message or complaint.message)
 
 
 def _failure(complaint: Complaint, account: Account) -> TaskFailure:

@@ -249,8 +249,8 @@ class HiAPIAdapter(Adapter):
         :raises TaskNotFoundError: there is no such task, or it is another account's.
         """
         envelope = read(response, account)
-        task = _read_task(envelope.data, account, task_id=task_id, root="data")
-        return evolve(task, request_id=request_id(envelope, response))
+        call_id = request_id(envelope, response)
+        return _read_task(envelope.data, account, task_id=task_id, call_id=call_id, root="data")
 
     def quota(self, response: HttpResponse) -> Quota | None:
         """Read the headers of https://docs.hiapi.ai/api-reference/rate-limits. Looks count like submits."""
@@ -329,11 +329,14 @@ def _readable_tasks(rows: Iterable[Any], account: Account) -> Iterator[Task]:
             yield _read_task(row, account)
 
 
-def _read_task(data: Any, account: Account, *, task_id: str | None = None, root: str = "") -> Task:
+def _read_task(
+    data: Any, account: Account, *, task_id: str | None = None, call_id: str | None = None, root: str = ""
+) -> Task:
     """
     Read a task object, as it stands in answers and as the whole body of a callback.
 
     :param task_id: its id, where the object does not say.
+    :param call_id: the provider's id of the call that brought it.
     """
     wire = structure(data, _TaskObject, root=root)
     found = wire.taskId or task_id
@@ -351,6 +354,7 @@ def _read_task(data: Any, account: Account, *, task_id: str | None = None, root:
         created_at=from_epoch(wire.created),
         # 0 until it has ended.
         finished_at=from_epoch(wire.completed),
+        request_id=call_id,
         raw=data,
     )
 
