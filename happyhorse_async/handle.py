@@ -24,6 +24,8 @@ class TaskHandle:
     Awaiting the handle returns the succeeded `Task` or raises. Cancelling whoever waits ends the waiting alone.
     """
 
+    __slots__ = ("__weakref__", "_client", "_watch")
+
     def __init__(self, client: Client, watch: Watch) -> None:
         self._client = client
         self._watch = watch
@@ -68,15 +70,20 @@ class TaskHandle:
         :raises AuthenticationError: and its like: looking has become impossible. The task stays as it is.
         :raises RuntimeError: the handle belongs to another event loop, or its client is closed.
         """
+        if timeout is not None:
+            return await self._wait_within(timeout)
+        await self._client.attend(self._watch)
+        await self._watch.stopped()
+        return self._result()
+
+    async def _wait_within(self, timeout: float) -> Task:
         try:
             async with asyncio.timeout(timeout):
-                await self._client.attend(self._watch)
-                await self._watch.stopped()
+                return await self.wait()
         except WaitTimeoutError:
             raise
         except TimeoutError:
             raise self._out_of_time(timeout) from None
-        return self._result()
 
     async def updates(self) -> AsyncGenerator[Task]:
         """
@@ -128,7 +135,7 @@ class TaskHandle:
                     "the provider no longer knows the task, or its lifetime is over", task=task, job_id=self.job_id
                 )
 
-    def _out_of_time(self, timeout: float | None) -> WaitTimeoutError:
+    def _out_of_time(self, timeout: float) -> WaitTimeoutError:
         return WaitTimeoutError(
             f"the task has not ended within {timeout:g} s; it goes on, resume it by its ref",
             task=self.task,

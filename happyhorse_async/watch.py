@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from copy import copy
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 from .errors import HappyHorseError
 from .job import Job
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from .polling.durations import Kind
 
 _INBOX_SIZE = 100
+_HAS_REF = attrgetter("ref")
+_HAS_ENDED = attrgetter("ended")
 
 
 class Watch:
@@ -93,7 +96,8 @@ class Watch:
         """How many looks saw a success without a video."""
         self.stay: Callable[[], None] | None = None
         """Ends the task's being counted among those that the provider has, where it is counted."""
-        self._waiters: set[asyncio.Future[None]] = set()
+        # Nearly every task has one waiter, for whom a set would take twice the room.
+        self._waiters: list[asyncio.Future[None]] = []
         self._inboxes: set[_Inbox] | None = None
 
     @property
@@ -137,33 +141,32 @@ class Watch:
         if stay is not None:
             stay()
 
-    async def accepted(self) -> None:
+    def accepted(self) -> Coroutine[Any, Any, None]:
         """
         Wait until the provider has taken the job.
 
         :raises HappyHorseError: it will not. Each waiter gets an exception of its own.
         """
-        while self.ref is None:
-            await self._woken()
+        return self._until(_HAS_REF)
 
-    async def stopped(self) -> None:
+    def stopped(self) -> Coroutine[Any, Any, None]:
         """
         Wait until the task has ended.
 
         :raises HappyHorseError: nobody looks any more. Each waiter gets an exception of its own.
         """
-        while not self.ended:
-            await self._woken()
+        return self._until(_HAS_ENDED)
 
-    async def _woken(self) -> None:
-        if self.gone is not None:
-            raise copy(self.gone) from self.gone.__cause__
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
-        try:
-            await waiter
-        finally:
-            self._waiters.discard(waiter)
+    async def _until(self, reached: Callable[[Watch], object]) -> None:
+        while not reached(self):
+            if self.gone is not None:
+                raise copy(self.gone) from self.gone.__cause__
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiters.remove(waiter)
 
     async def changes(self) -> AsyncGenerator[Task]:
         """
