@@ -10,13 +10,11 @@ An asyncio client for HappyHorse video generation.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from .adapter import Account, Adapter, PageRequest, Submission, TaskPage
-from .batch import Batch, Outcome
 from .capabilities import Capabilities, MediaForm, Offer
-from .client import Client
-from .emulator import CallbackScenario, Course, Delivery, DeliveryLog, Emulator, Scenario
 from .errors import (
     AuthenticationError,
     CallbackRejectedError,
@@ -41,18 +39,20 @@ from .errors import (
     UnsupportedFeatureError,
     WaitTimeoutError,
 )
-from .handle import TaskHandle
 from .job import Job, JobState, PendingJob, Place
-from .listing import TaskList
 from .messages import HttpRequest, HttpResponse
-from .planning import Plan
 from .request import ImageToVideo, Media, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
-from .stores import MemoryStore, TaskStore
 from .task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
 from .timing import Limits, PollSchedule, Quota
 
 if TYPE_CHECKING:
-    from .stores import SQLiteStore
+    from .batch import Batch, Outcome
+    from .client import Client
+    from .emulator import CallbackScenario, Course, Delivery, DeliveryLog, Emulator, Scenario
+    from .handle import TaskHandle
+    from .listing import TaskList
+    from .planning import Plan
+    from .stores import MemoryStore, SQLiteStore, TaskStore
 
 __all__ = [
     "Account",
@@ -126,10 +126,33 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # Only a program with a journal on disk needs SQLite.
-    if name != "SQLiteStore":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .stores import SQLiteStore  # noqa: PLC0415
+# What does something, as opposed to what is only said: loaded when it is first asked for, since a module that writes
+# requests or catches errors needs none of it.
+_LOADED_LATER = {
+    "Batch": ".batch",
+    "CallbackScenario": ".emulator",
+    "Client": ".client",
+    "Course": ".emulator",
+    "Delivery": ".emulator",
+    "DeliveryLog": ".emulator",
+    "Emulator": ".emulator",
+    "MemoryStore": ".stores",
+    "Outcome": ".batch",
+    "Plan": ".planning",
+    "SQLiteStore": ".stores",
+    "Scenario": ".emulator",
+    "TaskHandle": ".handle",
+    "TaskList": ".listing",
+    "TaskStore": ".stores",
+}
 
-    return SQLiteStore
+
+def __getattr__(name: str) -> Any:
+    if name not in _LOADED_LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(importlib.import_module(_LOADED_LATER[name], __name__), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

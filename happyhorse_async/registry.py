@@ -8,7 +8,6 @@ distributions claim is an error, never a silent choice: an adapter is handed the
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from .adapter import Adapter
@@ -16,6 +15,8 @@ from .errors import ConfigurationError, HappyHorseError
 from .request import VideoRequest
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint, EntryPoints
+
     from .dialect import Dialect
 
 ADAPTERS = "happyhorse_async.adapters"
@@ -69,8 +70,15 @@ def _can(name: str, request: VideoRequest, callback_url: str | None) -> bool:
     return True
 
 
+def _entries(group: str) -> EntryPoints:
+    # Takes longer to import than what it finds.
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
+    return entry_points(group=group)
+
+
 def _names(group: str) -> tuple[str, ...]:
-    return tuple(sorted(entry_points(group=group).names))
+    return tuple(sorted(_entries(group).names))
 
 
 def _load(group: str, name: str) -> Any:
@@ -93,7 +101,7 @@ def _load(group: str, name: str) -> Any:
 
 
 def _entry(group: str, kind: str, name: str) -> EntryPoint:
-    found = sorted(entry_points(group=group, name=name), key=_distribution)
+    found = sorted(_entries(group).select(name=name), key=_distribution)
     if not found:
         known = ", ".join(_names(group)) or "none"
         raise ConfigurationError(f"there is no {kind} {name!r}; known: {known}. Is the package that has it installed?")

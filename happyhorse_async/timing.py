@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import random
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from attrs import Attribute, evolve, field, frozen
@@ -246,6 +245,8 @@ def _digits(response: HttpResponse, name: str) -> int | None:
 
 
 def _http_date(text: str) -> datetime | None:
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - hardly any answer has a date to be read
+
     try:
         moment = parsedate_to_datetime(text)
     except (TypeError, ValueError, OverflowError):

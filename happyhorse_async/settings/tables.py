@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, cast, get_args, get_origin
@@ -52,6 +50,8 @@ def find_table(path: str | os.PathLike[str] | None) -> tuple[Path | None, Mappin
 
 
 def _read_file(file: Path) -> Mapping[str, Any] | None:
+    import tomllib  # noqa: PLC0415 - a program that configures itself reads no file
+
     try:
         document = tomllib.loads(file.read_text("utf-8-sig"))
     except OSError as error:
@@ -128,6 +128,8 @@ def kind_of(value: object) -> str:
 
 def choices(name: str, known: Iterable[str]) -> str:
     """List *known*, after the one of them that *name* was perhaps meant to be."""
+    from difflib import get_close_matches  # noqa: PLC0415 - for a mistake only
+
     names = sorted(known)
     close = get_close_matches(name, names, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
