@@ -105,7 +105,7 @@ class Journal:
     def accepted(self, job: Job, task: Task, *, only_from: JobState | None = None) -> Written:
         """Write down the id of the task, and forget the bytes that were sent."""
         state = JobState.CLOSED if task.status.is_terminal else JobState.ACCEPTED
-        taken = evolve(job, state=state, task_id=task.id, task=task, owner=None, body=None, failure=None)
+        taken = evolve(job, state=state, task_id=task.id, task=_lasting(task), owner=None, body=None, failure=None)
         return self._settle(taken, only_from=only_from)
 
     def refused(self, job: Job, error: HappyHorseError | None, *, only_from: JobState | None = None) -> Written:
@@ -150,10 +150,10 @@ class Journal:
     def observed(self, watch: Watch) -> None:
         """Write down a change of a task, without holding up whoever saw it."""
         job, task = watch.job, watch.task
-        if job is None or task is None or task is job.task or _goes_back(job, task):
+        if job is None or task is None or task == job.task or _goes_back(job, task):
             return
         state = JobState.CLOSED if task.status.is_terminal else JobState.ACCEPTED
-        watch.job, _ = self._settle(evolve(job, state=state, task=task), only_from=job.state)
+        watch.job, _ = self._settle(evolve(job, state=state, task=_lasting(task)), only_from=job.state)
 
     def saved(self, job: Job, path: str) -> Written:
         """Write down where the video stands."""
@@ -224,6 +224,11 @@ class Journal:
                 ref=job.ref,
                 job_id=job.job_id,
             )
+
+
+def _lasting(task: Task) -> Task:
+    # No store keeps the provider's object, and what is the same here and there is held once.
+    return evolve(task, raw={}) if task.raw else task
 
 
 def _goes_back(job: Job, task: Task) -> bool:

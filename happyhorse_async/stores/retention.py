@@ -72,7 +72,8 @@ class Retention:
             left["task"] = _kept_task(job.task, dates, now)
         if job.failure is not None:
             left["failure"] = redact_text(job.failure)
-        return evolve(job, **left) if left else job
+        changed = any(value is not getattr(job, name) for name, value in left.items())
+        return evolve(job, **left) if changed else job
 
 
 def dates(job: Job, now: datetime, before: Dates | None = None) -> Dates:
@@ -99,6 +100,8 @@ def _kept_task(task: Task, dates: Dates, now: datetime) -> Task:
     # `raw` may hold anything, signed URLs included, and what matters of it stands in the other fields. A provider's
     # words about a failure may quote the URL it could not fetch.
     dead = dates.urls_until is not None and dates.urls_until <= now
+    if not (task.raw or task.error or (dead and task.videos)):
+        return task
     return evolve(
         task,
         raw={},
