@@ -21,17 +21,17 @@ from .contract import FetchCall as FetchCall
 from .contract import Job as Job
 from .contract import JobPage as JobPage
 from .contract import ListCall as ListCall
-from .contract import Problem as Problem
 from .contract import Quotas as Quotas
 from .contract import Rate as Rate
-from .contract import Refusal as Refusal
-from .contract import RefusalError as RefusalError
 from .contract import SubmitCall as SubmitCall
 from .contract import json_answer as json_answer
 from .contract import media_kind as media_kind
 from .contract import path_of as path_of
 from .contract import query_of as query_of
 from .fields import Fields as Fields
+from .problems import Problem as Problem
+from .problems import Refusal as Refusal
+from .problems import RefusalError as RefusalError
 
 __all__ = [
     "Call",

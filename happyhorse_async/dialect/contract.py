@@ -7,7 +7,6 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import datetime
-from enum import Enum, auto
 from typing import ClassVar, TypeAlias
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -17,6 +16,7 @@ from ..messages import HttpRequest, HttpResponse
 from ..redaction import redact_url
 from ..request import VideoRequest
 from ..task import Task, TaskStatus
+from .problems import BARE_REFUSALS, Problem, Refusal, RefusalError
 
 
 def _show_url(url: str | None) -> str:
@@ -75,7 +75,10 @@ class Job:
 
     request: VideoRequest
     task: Task
-    """Where it stands now. A failure carries a `reason` only: the provider's words for it are the dialect's."""
+    """
+    Where it stands now. A failure carries a `reason` only: the provider's words for it are the dialect's. So is the
+    word for the status, unless there is a `raw_status`, which is shown as it is.
+    """
     seen: Task
     """Where it stood when a submit or a query last told the client."""
     submit_id: str
@@ -89,46 +92,6 @@ class JobPage:
     jobs: tuple[Job, ...]
     total: int
     """How many tasks there are on all pages."""
-
-
-class Problem(Enum):
-    """What the emulator finds wrong with a call on its own, whichever the provider."""
-
-    NO_KEY = auto()
-    """There is no API key."""
-    WRONG_KEY = auto()
-    """The API key is not the one."""
-    NO_SUCH_PATH = auto()
-    """The provider has no such path or method."""
-    UNKNOWN_TASK = auto()
-    """The account has no such task, or it is too old."""
-    TOO_FAST = auto()
-    """More calls than the provider's quota."""
-    QUEUE_FULL = auto()
-    """More waiting tasks than the provider's quota."""
-    KEY_REUSED = auto()
-    """The idempotency key was used before, with another body."""
-
-
-@frozen(kw_only=True)
-class Refusal:
-    """An error answer in the provider's own terms, without the envelope around them."""
-
-    status: int
-    """The HTTP status."""
-    message: str
-    code: str | None = None
-    """The provider's code; `None` where its pages name none."""
-    retry_after: float | None = None
-    """Seconds after which the call would be taken."""
-
-
-class RefusalError(Exception):
-    """Raised while a call is read or carried out: the provider would refuse it."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.message)
-        self.refusal = refusal
 
 
 @frozen(kw_only=True)
@@ -202,7 +165,7 @@ class Dialect(ABC):
     quotas: ClassVar[Quotas] = Quotas()
     """The provider's published limits."""
     refusals: ClassVar[Mapping[Problem, Refusal]]
-    """The provider's answer to each problem that can come up with it."""
+    """The provider's answer to each problem that can come up with it. Where its pages name none, there is none here."""
     callback_rules: ClassVar[CallbackRules | None] = None
     """How the provider sends callbacks; `None` where it sends none."""
 
@@ -237,7 +200,7 @@ class Dialect(ABC):
 
     def answer_missing(self, call: FetchCall | CancelCall, *, request_id: str) -> HttpResponse:
         """Write the answer to a call about a task that is not known, or no longer."""
-        return self.answer_refusal(self.refusals[Problem.UNKNOWN_TASK], request_id=request_id)
+        return self.answer_refusal(self.refusal(Problem.UNKNOWN_TASK), request_id=request_id)
 
     def answer_list(self, call: ListCall, page: JobPage, *, request_id: str) -> HttpResponse:
         """Write the answer to a query of the account's tasks, for a provider that has one."""
@@ -258,7 +221,11 @@ class Dialect(ABC):
 
     def refuse(self, problem: Problem) -> RefusalError:
         """Make the error for *problem*."""
-        return RefusalError(self.refusals[problem])
+        return RefusalError(self.refusal(problem))
+
+    def refusal(self, problem: Problem) -> Refusal:
+        """Say how the provider refuses for *problem*; by the bare HTTP status where its pages say nothing of it."""
+        return self.refusals.get(problem) or BARE_REFUSALS[problem]
 
 
 def path_of(request: HttpRequest) -> tuple[str, ...]:

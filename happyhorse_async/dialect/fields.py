@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
-from .contract import RefusalError, media_kind
+from .contract import media_kind
+from .problems import RefusalError
 
 
 class Fields:

@@ -12,7 +12,8 @@ from .callbacks import CallbackScenario as CallbackScenario
 from .deliveries import Delivery as Delivery
 from .deliveries import DeliveryLog as DeliveryLog
 from .emulator import Emulator as Emulator
+from .faults import Injection as Injection
 from .scenario import Course as Course
 from .scenario import Scenario as Scenario
 
-__all__ = ["CallbackScenario", "Course", "Delivery", "DeliveryLog", "Emulator", "Scenario"]
+__all__ = ["CallbackScenario", "Course", "Delivery", "DeliveryLog", "Emulator", "Injection", "Scenario"]

@@ -21,6 +21,7 @@ from ..errors import ConfigurationError
 from ..registry import dialect_names, find_dialect
 from .callbacks import CallbackScenario
 from .deliveries import DeliveryLog
+from .faults import Fault, Faults, Injection, Operation, find_fault
 from .links import Links
 from .provider import EmulatedProvider
 from .scenario import Scenario
@@ -85,6 +86,8 @@ class Emulator:
         self._wanted_port = port
         self._port: int | None = None
         self._roots: dict[str, str] = {}
+        self._faults = Faults(seed=seed)
+        self._providers: dict[str, EmulatedProvider] = {}
         self._open = AsyncExitStack()
 
     @property
@@ -116,6 +119,52 @@ class Emulator:
             raise ConfigurationError(f"the emulator plays no {provider!r}; known: {', '.join(self._roots)}")
         return f"{address}/{provider}{self._roots[provider]}"
 
+    def inject(
+        self,
+        fault: Fault | str,
+        *,
+        on: Operation | str | Iterable[str] | None = None,
+        provider: str | None = None,
+        times: int | None = 1,
+        after: int = 0,
+    ) -> Injection:
+        """
+        Switch a fault on.
+
+        ```python
+        emulator.inject("reset-before-answer", on="submit", provider="hiapi")
+        ```
+
+        Faults that fit the same call are played in the order in which they were switched on, each until it is over.
+
+        :param fault: one by its name, or an object from `happyhorse_async.emulator.faults`.
+        :param on: what it is played on, of `"submit"`, `"query"`, `"list"`, `"cancel"` and `"download"`; by default
+            whatever it can be.
+        :param provider: whose calls it is played on; by default everybody's.
+        :param times: on how many calls it is played; `None`: on every one.
+        :param after: how many calls that fit are let pass before.
+        :return: a handle on it, by which what hangs is released and the fault is switched off.
+        :raises ConfigurationError: there is no such fault, operation or provider.
+        """
+        if provider is not None and provider not in self.providers:
+            raise ConfigurationError(f"the emulator plays no {provider!r}; known: {', '.join(self.providers)}")
+        found = find_fault(fault) if isinstance(fault, str) else fault
+        return self._faults.add(found, on=on, provider=provider, times=times, after=after)
+
+    def calls(self, on: Operation | str, *, provider: str | None = None) -> int:
+        """
+        Count the calls that have come, faults or not.
+
+        :param on: of which operation; see `inject`.
+        :param provider: to whom; by default to all together.
+        """
+        counts = self._faults.calls.items()
+        return sum(count for (name, operation), count in counts if operation == on and provider in (None, name))
+
+    def billed(self, provider: str | None = None) -> int:
+        """Count the tasks that were taken, each of which a real provider would have billed. By default of all."""
+        return sum(played.billed for name, played in self._providers.items() if provider in (None, name))
+
     async def __aenter__(self) -> Self:
         if self._port is not None:
             raise RuntimeError("the emulator runs already")
@@ -132,11 +181,14 @@ class Emulator:
             clock = _clock()
             self.deliveries = DeliveryLog()
             courier = Courier(providers.values(), log=self.deliveries, speed=self.speed, clock=clock)
-            server = Server(providers, links=links, studio=studio, courier=courier, clock=clock)
+            server = Server(providers, links=links, studio=studio, courier=courier, clock=clock, faults=self._faults)
             stack.push_async_callback(server.stop)
             await stack.enter_async_context(courier)
+            stack.callback(self._faults.clear)
             self._port = await server.start(self._host, self._wanted_port)
             self._roots = {dialect.name: dialect.root for dialect in dialects}
+            self._providers = providers
+            self._faults.calls.clear()
             self._open = stack.pop_all()
         return self
 
@@ -163,6 +215,7 @@ class Emulator:
             callbacks=self.callbacks,
             callback_secret=self._callback_secret,
             events_url=self._events_urls.get(dialect.name),
+            faults=self._faults,
         )
 
     def _check_events_urls(self, dialects: Iterable[Dialect]) -> None:

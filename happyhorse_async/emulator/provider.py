@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import secrets
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from attrs import evolve, frozen
@@ -18,6 +19,7 @@ from ..dialect import (
     CallbackNotice,
     CancelCall,
     Dialect,
+    FetchCall,
     Job,
     JobPage,
     ListCall,
@@ -30,10 +32,21 @@ from ..messages import HttpRequest, HttpResponse
 from ..task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
 from .account import Account, Entry, KeyReusedError, QueueFullError
 from .callbacks import CallbackScenario, Posting
+from .faults.fault import Operation, Scene
 from .footage import Footage, ratio_of, resolution_of, seconds_of, source_seconds_of
 from .links import Links
 from .outbox import Outbox
 from .scenario import Scenario
+
+if TYPE_CHECKING:
+    from .faults.injection import Broken, Faults, Injection
+
+_OPERATIONS: dict[type[Call], Operation] = {
+    SubmitCall: Operation.SUBMIT,
+    FetchCall: Operation.QUERY,
+    ListCall: Operation.LIST,
+    CancelCall: Operation.CANCEL,
+}
 
 
 @frozen
@@ -43,6 +56,19 @@ class _Moment:
     now: float
     origin: str
     request_id: str
+    play: _Play | None = None
+    """The fault that is played on it."""
+
+
+@frozen
+class _Play:
+    injection: Injection
+    scene: Scene
+
+    def shown(self, job: Job) -> Job | None:
+        """Change what is said of *job*; `None`: it is not known."""
+        task = self.injection.fault.seen(job.task, self.scene)
+        return None if task is None else evolve(job, task=task, seen=task)
 
 
 class EmulatedProvider:
@@ -57,6 +83,7 @@ class EmulatedProvider:
     :param callbacks: how callbacks fare.
     :param callback_secret: what they are signed with.
     :param events_url: where they go if the provider has that set up outside its API.
+    :param faults: what goes wrong; `None`: nothing does.
     """
 
     def __init__(
@@ -72,14 +99,18 @@ class EmulatedProvider:
         callbacks: CallbackScenario | None = None,
         callback_secret: str | None = None,
         events_url: str | None = None,
+        faults: Faults | None = None,
     ) -> None:
         self.dialect = dialect
+        self.billed = 0
+        """How many tasks were taken, and would have been paid for."""
         self._scenario = scenario
         self._links = links
         self._seed = f"{seed}/{dialect.name}"
         self._speed = speed
         self._quotas = quotas or Quotas()
         self._api_key = api_key
+        self._faults = faults
         self._accounts: dict[str, Account] = {}
         self._films: dict[str, Entry] = {}
         self._submits = 0
@@ -92,7 +123,7 @@ class EmulatedProvider:
             lifetime=dialect.lifetime / speed,
         )
 
-    def handle(self, request: HttpRequest, *, now: float, origin: str) -> HttpResponse:
+    def handle(self, request: HttpRequest, *, now: float, origin: str) -> HttpResponse | Broken:
         """
         Answer *request*.
 
@@ -103,12 +134,26 @@ class EmulatedProvider:
         try:
             account = self._account(request)
             call = self.dialect.read(request)
+            moment = evolve(moment, play=self._play(call, moment))
             wait = account.wait_for(call, now=now)
             if wait:
-                raise RefusalError(evolve(self.dialect.refusals[Problem.TOO_FAST], retry_after=wait))
-            return self._answer(call, account, moment)
+                raise RefusalError(evolve(self.dialect.refusal(Problem.TOO_FAST), retry_after=wait))
+            answer = self._answer(call, account, moment)
         except RefusalError as error:
-            return self.dialect.answer_refusal(error.refusal, request_id=moment.request_id)
+            answer = self.dialect.answer_refusal(error.refusal, request_id=moment.request_id)
+        return answer if moment.play is None else moment.play.injection.play(answer, moment.play.scene)
+
+    def _play(self, call: Call, moment: _Moment) -> _Play | None:
+        operation = _OPERATIONS[type(call)]
+        injection = self._faults.next(operation, self.dialect.name) if self._faults is not None else None
+        if injection is None:
+            return None
+
+        def refuse(problem: Problem) -> HttpResponse:
+            return self.dialect.answer_refusal(self.dialect.refusal(problem), request_id=moment.request_id)
+
+        scene = Scene(operation=operation, now=moment.now, chance=injection.chance, refuse=refuse)
+        return _Play(injection, scene)
 
     def footage(self, film: str) -> Footage | None:
         """Say what the video called *film* shows; `None` where there is no such video."""
@@ -141,18 +186,21 @@ class EmulatedProvider:
         return self._accounts[key]
 
     def _answer(self, call: Call, account: Account, moment: _Moment) -> HttpResponse:
+        if moment.play is not None and not moment.play.injection.fault.taken:
+            raise self.dialect.refuse(Problem.UNAVAILABLE)
         if isinstance(call, SubmitCall):
             return self._submit(call, account, moment)
         if isinstance(call, ListCall):
             entries, total = account.page(call, now=moment.now)
-            page = JobPage(jobs=tuple(self._job(entry, moment) for entry in entries), total=total)
+            jobs = (self._shown(entry, moment) for entry in entries)
+            page = JobPage(jobs=tuple(job for job in jobs if job is not None), total=total)
             return self.dialect.answer_list(call, page, request_id=moment.request_id)
         entry = account.find(call.task_id, now=moment.now)
         if entry is None:
             return self.dialect.answer_missing(call, request_id=moment.request_id)
         if isinstance(call, CancelCall):
             return self._cancel(entry, account, moment)
-        return self._fetch(entry, moment)
+        return self._fetch(call, entry, moment)
 
     def _submit(self, call: SubmitCall, account: Account, moment: _Moment) -> HttpResponse:
         try:
@@ -161,6 +209,7 @@ class EmulatedProvider:
             if entry is None:
                 entry = self._entry(call, moment)
                 account.add(entry, call, now=moment.now)
+                self.billed += 1
                 self._keep_film(entry, now=moment.now)
                 self.outbox.add(entry)
         except KeyReusedError:
@@ -179,9 +228,16 @@ class EmulatedProvider:
         ends = min(entry.ends, entry.created + self.dialect.lifetime / self._speed)
         return ends + self.dialect.url_lifetime / self._speed
 
-    def _fetch(self, entry: Entry, moment: _Moment) -> HttpResponse:
+    def _fetch(self, call: FetchCall, entry: Entry, moment: _Moment) -> HttpResponse:
         entry.seen = self._task(entry, moment)
-        return self.dialect.answer_fetch(self._job(entry, moment), request_id=moment.request_id)
+        job = self._shown(entry, moment)
+        if job is None:
+            return self.dialect.answer_missing(call, request_id=moment.request_id)
+        return self.dialect.answer_fetch(job, request_id=moment.request_id)
+
+    def _shown(self, entry: Entry, moment: _Moment) -> Job | None:
+        job = self._job(entry, moment)
+        return job if moment.play is None else moment.play.shown(job)
 
     def _cancel(self, entry: Entry, account: Account, moment: _Moment) -> HttpResponse:
         canceled = account.cancel(entry, now=moment.now)

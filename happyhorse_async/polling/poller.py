@@ -33,6 +33,7 @@ from ..errors import (
     WaitTimeoutError,
 )
 from ..exchange import Exchange
+from ..redaction import redact_text
 from ..task import FailureReason, Task, TaskRef, TaskStatus
 from ..timing import PollSchedule
 from ..watch import Watch
@@ -44,6 +45,8 @@ _log = logging.getLogger("happyhorse_async")
 
 _WORKERS = 16
 _EMPTY_SUCCESSES = 3
+_LONGEST_WORD = 80
+_MOST_WORDS = 20
 
 _WILL_NOT_HEAL = (AuthenticationError, PermissionDeniedError, QuotaExceededError)
 _FAULTS = (TransportError, ProviderError, InvalidResponseError)
@@ -68,6 +71,7 @@ class Poller:
         self._agenda = Agenda()
         self._lead = asyncio.Lock()
         self._workers = Background()
+        self._strange_words: set[str] = set()
 
     def accepted(self, watch: Watch, task: Task) -> None:
         """Begin to look at the task that has just come of a job."""
@@ -119,10 +123,18 @@ class Poller:
             self._leave(watch)
 
     def _record(self, watch: Watch, task: Task) -> None:
+        if task.status is TaskStatus.UNKNOWN:
+            self._mention(task)
         changed = watch.record(task)
         watch.unchanged = 0 if changed else watch.unchanged + 1
         if changed:
             self._on_change(watch)
+
+    def _mention(self, task: Task) -> None:
+        word = redact_text(task.raw_status or "", self._exchange.account.api_key)[:_LONGEST_WORD]
+        if word not in self._strange_words and len(self._strange_words) < _MOST_WORDS:
+            self._strange_words.add(word)
+            _log.warning("%s: the provider calls its status %r, which is no word we know", task.ref, word)
 
     def _age(self, watch: Watch, task: Task) -> None:
         if watch.task is None and task.created_at is not None:

@@ -19,7 +19,11 @@ from ..classification import ErrorClass
 from ..dialect import CancelCall, Dialect, FetchCall, Job, JobPage, ListCall, Problem, SubmitCall
 from ..errors import (
     AuthenticationError,
+    ContentRejectedError,
     InvalidRequestError,
+    PermissionDeniedError,
+    ProviderError,
+    QuotaExceededError,
     RateLimitError,
     TaskNotFoundError,
 )
@@ -46,6 +50,18 @@ _PROBLEMS: dict[Problem, tuple[ErrorClass, ...]] = {
     Problem.TOO_FAST: (RateLimitError,),
     Problem.QUEUE_FULL: (RateLimitError,),
     Problem.KEY_REUSED: (InvalidRequestError,),
+    Problem.KEY_IN_WORK: (ProviderError,),
+    Problem.BAD_REQUEST: (InvalidRequestError,),
+    Problem.REJECTED_CONTENT: (ContentRejectedError,),
+    Problem.FORBIDDEN: (PermissionDeniedError,),
+    Problem.NO_MONEY: (QuotaExceededError,),
+    Problem.TIMED_OUT: (ProviderError,),
+    Problem.CONFLICT: (InvalidRequestError,),
+    Problem.TOO_EARLY: (RateLimitError,),
+    Problem.BROKEN: (ProviderError,),
+    Problem.BAD_GATEWAY: (ProviderError,),
+    Problem.UNAVAILABLE: (ProviderError,),
+    Problem.GATEWAY_TIMEOUT: (ProviderError,),
 }
 
 

@@ -130,6 +130,15 @@ class DashScopeDialect(Dialect):
         Problem.NO_SUCH_PATH: Refusal(status=404, code="NotFound", message="There is no such resource."),
         Problem.TOO_FAST: Refusal(status=429, code="Throttling.RateQuota", message="Requests rate limit exceeded."),
         Problem.QUEUE_FULL: Refusal(status=429, code="Throttling", message="Too many tasks are waiting already."),
+        Problem.BAD_REQUEST: Refusal(status=400, code="InvalidParameter", message="A parameter is not valid."),
+        Problem.REJECTED_CONTENT: Refusal(
+            status=400, code="DataInspectionFailed", message="Input data may contain inappropriate content."
+        ),
+        Problem.FORBIDDEN: Refusal(status=403, code="AccessDenied", message="Access denied."),
+        # An unpaid bill comes with the status of a rate limit, and only the code tells them apart.
+        Problem.NO_MONEY: Refusal(status=429, code="PrepaidBillOverdue", message="The prepaid bill is overdue."),
+        Problem.BROKEN: Refusal(status=500, code="InternalError", message="An internal error has occurred."),
+        Problem.UNAVAILABLE: Refusal(status=503, code="ModelUnavailable", message="The model is not available."),
     }
 
     def task_id(self, number: int) -> str:
@@ -311,7 +320,7 @@ def _moment(query: Mapping[str, str], name: str) -> datetime | None:
 
 def _output(job: Job) -> dict[str, Any]:
     task = job.task
-    output: dict[str, Any] = {"task_id": task.id, "task_status": _STATUSES[task.status]}
+    output: dict[str, Any] = {"task_id": task.id, "task_status": task.raw_status or _STATUSES[task.status]}
     moments = {"submit_time": task.created_at, "scheduled_time": task.started_at, "end_time": task.finished_at}
     output |= {name: _beijing_time(moment) for name, moment in moments.items() if moment is not None}
     if task.error is not None:
@@ -350,7 +359,7 @@ def _row(job: Job) -> dict[str, Any]:
     moments = {"gmt_create": task.created_at, "start_time": task.started_at, "end_time": task.finished_at}
     return {
         "task_id": task.id,
-        "status": _STATUSES[task.status],
+        "status": task.raw_status or _STATUSES[task.status],
         "model_name": task.model,
         **{name: _milliseconds(moment) for name, moment in moments.items() if moment is not None},
         "caller_uid": "200",

@@ -116,6 +116,13 @@ class HiAPIDialect(Dialect):
             code="IDEMPOTENCY_KEY_MISMATCH",
             message="This Idempotency-Key was used with another request body.",
         ),
+        Problem.KEY_IN_WORK: Refusal(
+            status=409,
+            code="IDEMPOTENCY_KEY_PROCESSING",
+            message="The first request with this Idempotency-Key is still processed.",
+            retry_after=1.0,
+        ),
+        Problem.BAD_REQUEST: Refusal(status=400, code="INVALID_REQUEST", message="A value is not valid."),
     }
 
     def task_id(self, number: int) -> str:
@@ -256,7 +263,7 @@ def _task(job: Job) -> dict[str, Any]:
 
 def _status(task: Task) -> str:
     archiving = task.status is TaskStatus.RUNNING and (task.progress or 0) >= _ARCHIVING_FROM
-    return "archiving" if archiving else _STATUSES[task.status]
+    return task.raw_status or ("archiving" if archiving else _STATUSES[task.status])
 
 
 def _outputs(url: str, still_url: str | None, expires_at: datetime | None) -> list[dict[str, Any]]:

@@ -74,6 +74,13 @@ class IminiDialect(Dialect):
         ),
         Problem.TOO_FAST: Refusal(status=429, code="RATE_LIMITED", message="The account's rate quota is exceeded."),
         Problem.QUEUE_FULL: Refusal(status=429, code="RATE_LIMITED", message="The account's rate quota is exceeded."),
+        Problem.BAD_REQUEST: Refusal(status=400, code="INVALID_PARAMETER", message="A parameter is invalid."),
+        Problem.REJECTED_CONTENT: Refusal(
+            status=400, code="INVALID_PROMPT", message="The prompt was flagged by content safety."
+        ),
+        Problem.NO_MONEY: Refusal(
+            status=402, code="INSUFFICIENT_CREDITS", message="The credits do not cover this call."
+        ),
     }
 
     def task_id(self, number: int) -> str:
@@ -105,7 +112,7 @@ class IminiDialect(Dialect):
             200,
             {
                 "task_id": task.id,
-                "status": _STATUSES[task.status],
+                "status": task.raw_status or _STATUSES[task.status],
                 "model": _MODEL,
                 "created_at": _timestamp(task.created_at),
                 "completed_at": _timestamp(task.finished_at),

@@ -100,6 +100,14 @@ class NexusFlowDialect(Dialect):
         Problem.UNKNOWN_TASK: Refusal(status=404, code="task_not_found", message="The task was not found."),
         Problem.TOO_FAST: Refusal(status=429, code="rate_limit_exceeded", message="Too many requests."),
         Problem.QUEUE_FULL: Refusal(status=429, code="rate_limit_exceeded", message="Too many tasks at once."),
+        Problem.BAD_REQUEST: Refusal(status=400, code="invalid_request", message="A value is not valid."),
+        Problem.REJECTED_CONTENT: Refusal(status=400, code="content_filter", message="The content is not allowed."),
+        Problem.FORBIDDEN: Refusal(status=403, code="model_not_allowed", message="The key may not use the model."),
+        Problem.NO_MONEY: Refusal(status=402, code="insufficient_balance", message="The balance is too low."),
+        Problem.BROKEN: Refusal(status=500, code="internal_error", message="An internal error has occurred."),
+        Problem.UNAVAILABLE: Refusal(
+            status=503, code="provider_unavailable", message="The provider is not available.", retry_after=5.0
+        ),
     }
 
     def task_id(self, number: int) -> str:
@@ -199,14 +207,14 @@ def _request(model: str, mode: Mode, body: Fields) -> VideoRequest:
 
 
 def _row(task: Task) -> dict[str, Any]:
-    status = _STATUSES[task.status]
+    status = task.raw_status or _STATUSES[task.status]
     row: dict[str, Any] = {
         "id": task.id,
         "object": "task",
         "status": status,
         "model": task.model,
         "type": "video",
-        "progress": _PROGRESS[status],
+        "progress": _PROGRESS.get(status, 0),
         "created_at": _timestamp(task.created_at),
     }
     if task.finished_at is not None:

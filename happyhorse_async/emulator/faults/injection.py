@@ -1,0 +1,145 @@
+"""Which fault is played on which call."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Iterable
+
+from attrs import frozen
+
+from ...errors import ConfigurationError
+from ...messages import HttpResponse
+from .fault import Breakage, Fault, Operation, Scene
+
+
+@frozen
+class Broken:
+    """An answer that has to be written byte by byte, and the injection that may hold it back."""
+
+    breakage: Breakage
+    injection: Injection
+
+
+class Injection:
+    """
+    A fault that is switched on.
+
+    :param times: on how many calls it is played; `None`: on every one.
+    :param after: how many calls that fit are let pass before.
+    """
+
+    def __init__(
+        self, fault: Fault, *, on: frozenset[Operation], provider: str | None, times: int | None, after: int, seed: str
+    ) -> None:
+        self.fault = fault
+        self.on = on
+        self.provider = provider
+        self.played = 0
+        """On how many calls it was played so far."""
+        self.chance = random.Random(seed)
+        self._left = times
+        self._passing = after
+        self._news = asyncio.Event()
+        self._released = asyncio.Event()
+
+    @property
+    def over(self) -> bool:
+        """Whether it is played no more."""
+        return self._left == 0
+
+    def remove(self) -> None:
+        """Switch it off. What hangs goes on."""
+        self._left = 0
+        self.release()
+
+    def release(self) -> None:
+        """Let go what hangs, now and from now on."""
+        self._released.set()
+
+    async def until(self, count: int = 1) -> None:
+        """Wait until it was played on *count* calls."""
+        while self.played < count:
+            self._news.clear()
+            await self._news.wait()
+
+    async def released(self) -> None:
+        """Wait until what hangs may go on."""
+        await self._released.wait()
+
+    def play(self, answer: HttpResponse, scene: Scene) -> HttpResponse | Broken:
+        """Give what the fault makes of *answer*."""
+        changed = self.fault.answer(answer, scene)
+        return Broken(changed, self) if isinstance(changed, Breakage) else changed
+
+    def takes(self, operation: Operation, provider: str) -> bool:
+        """Tell whether it is played on the call at hand, and count it."""
+        if self.over or operation not in self.on or self.provider not in (None, provider):
+            return False
+        if self._passing:
+            self._passing -= 1
+            return False
+        if self._left is not None:
+            self._left -= 1
+        self.played += 1
+        self._news.set()
+        return True
+
+
+class Faults:
+    """The faults that are switched on, in the order in which they are, and the calls that came."""
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self.calls: Counter[tuple[str, Operation]] = Counter()
+        """How many calls came, by provider and operation."""
+        self._seed = seed
+        self._count = 0
+        self._injections: list[Injection] = []
+
+    def add(
+        self,
+        fault: Fault,
+        *,
+        on: Operation | str | Iterable[str] | None = None,
+        provider: str | None = None,
+        times: int | None = 1,
+        after: int = 0,
+    ) -> Injection:
+        """
+        Switch *fault* on.
+
+        :raises ConfigurationError: it cannot be played on one of these operations, or a count is negative.
+        """
+        operations = fault.operations if on is None else _operations(on)
+        if not operations <= fault.operations:
+            wrong = ", ".join(sorted(operations - fault.operations))
+            raise ConfigurationError(f"{type(fault).__name__} cannot be played on {wrong}")
+        if after < 0 or (times is not None and times < 0):
+            raise ConfigurationError("a number of calls must be at least 0")
+        self._count += 1
+        seed = f"{self._seed}/{self._count}"
+        injection = Injection(fault, on=operations, provider=provider, times=times, after=after, seed=seed)
+        self._injections.append(injection)
+        return injection
+
+    def next(self, operation: Operation, provider: str) -> Injection | None:
+        """Count a call, and find the fault that is played on it: of several the one that was switched on first."""
+        self.calls[provider, operation] += 1
+        self._injections = [injection for injection in self._injections if not injection.over]
+        return next((injection for injection in self._injections if injection.takes(operation, provider)), None)
+
+    def clear(self) -> None:
+        """Switch everything off."""
+        for injection in self._injections:
+            injection.remove()
+        self._injections.clear()
+
+
+def _operations(on: Operation | str | Iterable[str]) -> frozenset[Operation]:
+    words = [on] if isinstance(on, str) else list(on)
+    try:
+        return frozenset(Operation(word) for word in words)
+    except ValueError:
+        known = ", ".join(Operation)
+        raise ConfigurationError(f"a fault is played on {known}, not on {', '.join(map(repr, words))}") from None

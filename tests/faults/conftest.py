@@ -1,0 +1,67 @@
+"""All four providers with faults, over real HTTP, on a clock that does not wait."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+
+import happyhorse_async as hh
+
+Open = Callable[..., AbstractAsyncContextManager[hh.Client]]
+
+# Both ends are on this loop, so that what was written is there at the next look; threads need a moment.
+_GRACE = 0.002
+
+
+class _Clock(selectors.DefaultSelector):
+    """Gives the network a moment, and skips the rest of the time until the next timer."""
+
+    skipped = 0.0
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        if timeout is None or timeout <= _GRACE:
+            return super().select(timeout)
+        events = super().select(_GRACE)
+        if not events:
+            self.skipped += timeout - _GRACE
+        return events
+
+
+class ImpatientLoop(asyncio.SelectorEventLoop):
+    """An event loop on which two minutes without a word are over at once, while the network is as real as ever."""
+
+    def __init__(self) -> None:
+        self._clock = _Clock()
+        super().__init__(self._clock)
+
+    def time(self) -> float:
+        return super().time() + self._clock.skipped
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], Any]]:
+    """Run every test of this folder on such a loop."""
+    return {"impatient": ImpatientLoop}
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[hh.Emulator]:
+    """Serve all providers. Every task has succeeded by the first look."""
+    scenario = hh.Scenario(choose=lambda request, number: hh.Course(queue=0, run=0))
+    async with hh.Emulator(speed=1, scenario=scenario) as running:
+        yield running
+
+
+@pytest.fixture
+def opened(emulator: hh.Emulator) -> Open:
+    """Make clients of the emulated providers."""
+
+    def opened(provider: str, **options: Any) -> AbstractAsyncContextManager[hh.Client]:
+        settings = {"api_key": "sk-of-the-emulator", "base_url": emulator.url(provider), **options}
+        return hh.Client(provider, **settings)
+
+    return opened
