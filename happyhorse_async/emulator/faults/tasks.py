@@ -132,12 +132,12 @@ def _rewritten(
 ) -> HttpResponse:
     """Change every value of a type by the function for it, and give every object the members *more*."""
 
-    def walk(value: Any) -> object:
+    def walk(value: object) -> object:
         if isinstance(value, dict):
-            members = cast("dict[str, Any]", value)
+            members = cast("dict[str, object]", value)
             return {**{name: walk(member) for name, member in members.items()}, **(more or {})}
         if isinstance(value, list):
-            return [walk(member) for member in cast("list[Any]", value)]
+            return [walk(member) for member in cast("list[object]", value)]
         change = (changes or {}).get(type(value))
         return change(value) if change else value
 

@@ -1,0 +1,207 @@
+"""Faults of the place where the videos are: what is on the disk afterwards is the video, or nothing."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+
+import happyhorse_async as hh
+from happyhorse_async.download import DownloadPolicy, download
+from happyhorse_async.emulator import faults
+from happyhorse_async.timing import Backoff
+from happyhorse_async.transports.aiohttp import AiohttpTransport
+
+REQUEST = hh.TextToVideo("a train at night", resolution="480P", duration=3)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no time pass between two tries."""
+    monkeypatch.setattr(random, "uniform", lambda shortest, longest: 0.0)
+
+
+@pytest.fixture
+async def client(emulator: hh.Emulator) -> AsyncIterator[hh.Client]:
+    """Open a client of one of the providers."""
+    async with hh.Client("dashscope", api_key="any", base_url=emulator.url("dashscope")) as client:
+        yield client
+
+
+@pytest.fixture
+async def task(client: hh.Client) -> hh.Task:
+    """Have a video made."""
+    handle = await client.submit(REQUEST)
+    assert handle.ref is not None
+    return await client.fetch(handle.ref)
+
+
+@pytest.fixture
+async def video(task: hh.Task, http: ClientSession) -> bytes:
+    """Fetch it as a whole, before anything goes wrong."""
+    async with http.get(str(task.video_url)) as response:
+        return await response.read()
+
+
+BROKEN = [
+    pytest.param("reset-before-answer", marks=pytest.mark.fault(66)),
+    pytest.param("reset-in-head", marks=pytest.mark.fault(66)),
+    pytest.param("reset-in-body", marks=pytest.mark.fault(66)),
+    pytest.param("cut-chunk", marks=pytest.mark.fault(66)),
+    pytest.param("not-http", marks=pytest.mark.fault(66)),
+    pytest.param("html-502", marks=pytest.mark.fault(66)),
+    pytest.param("html-503", marks=pytest.mark.fault(66)),
+    pytest.param("cut-after-object", marks=pytest.mark.fault(66)),
+    pytest.param("no-length", marks=pytest.mark.fault(67)),
+    pytest.param("no-length-cut", marks=pytest.mark.fault(67)),
+    pytest.param("length-too-long", marks=pytest.mark.fault(67)),
+    pytest.param("dead-url", marks=pytest.mark.fault(64)),
+    pytest.param("gone-url", marks=pytest.mark.fault(64)),
+]
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+async def test_a_download_that_breaks_once(
+    emulator: hh.Emulator, client: hh.Client, task: hh.Task, video: bytes, tmp_path: Path, fault: str
+) -> None:
+    """What goes wrong once with a download leaves the whole video on the disk, and nothing beside it."""
+    injection = emulator.inject(fault, on="download")
+
+    await client.download(task, tmp_path / "train.mp4")
+
+    assert 1 == injection.played
+    assert [("train.mp4", video)] == [(file.name, file.read_bytes()) for file in tmp_path.iterdir()]
+
+
+REFUSED = [
+    pytest.param("dead-url", marks=pytest.mark.fault(64)),
+    pytest.param("gone-url", marks=pytest.mark.fault(64)),
+    pytest.param("no-length-cut", marks=pytest.mark.fault(67)),
+    pytest.param("length-too-short", marks=pytest.mark.fault(67)),
+    pytest.param("html-200", marks=pytest.mark.fault(68)),
+    pytest.param("json-download", marks=pytest.mark.fault(68)),
+    pytest.param("empty-200", marks=pytest.mark.fault(68)),
+    pytest.param("gzip-bomb", marks=pytest.mark.fault(68)),
+]
+
+
+@pytest.mark.parametrize("fault", REFUSED)
+async def test_a_download_that_never_succeeds(
+    emulator: hh.Emulator, client: hh.Client, task: hh.Task, tmp_path: Path, fault: str
+) -> None:
+    """What is no whole video is an error with the task's ref, and leaves nothing on the disk; the task stays as it is."""
+    injection = emulator.inject(fault, on="download", times=None)
+
+    with pytest.raises(hh.DownloadError) as caught:
+        await client.download(task, tmp_path / "train.mp4")
+    injection.remove()
+
+    assert task.ref == caught.value.ref
+    assert "Signature=" not in str(caught.value)
+    assert [] == list(tmp_path.iterdir())
+    assert hh.TaskStatus.SUCCEEDED is (await client.fetch(task.ref)).status
+
+
+@pytest.mark.fault(64)
+async def test_a_fresh_url_is_asked_for_once(
+    emulator: hh.Emulator, client: hh.Client, task: hh.Task, tmp_path: Path
+) -> None:
+    """A URL that is refused is asked for once more, and then it has expired."""
+    emulator.inject("dead-url", on="download", times=None)
+    looks = emulator.calls("query")
+
+    with pytest.raises(hh.DownloadError, match="expired"):
+        await client.download(task, tmp_path / "train.mp4")
+
+    assert 1 == emulator.calls("query") - looks
+
+
+@pytest.mark.fault(66, 69)
+@pytest.mark.parametrize("second", ["range-ignored", "changed-object"])
+async def test_a_part_that_is_no_part(
+    emulator: hh.Emulator, client: hh.Client, task: hh.Task, video: bytes, tmp_path: Path, second: str
+) -> None:
+    """Where the rest cannot be had by itself, or is another video's, the whole is fetched anew."""
+    emulator.inject("reset-in-body", on="download")
+    injection = emulator.inject(second, on="download")
+
+    await client.download(task, tmp_path / "train.mp4")
+
+    assert 1 == injection.played
+    assert video == (tmp_path / "train.mp4").read_bytes()
+
+
+@pytest.mark.fault(66)
+async def test_the_rest_of_a_video(
+    emulator: hh.Emulator, client: hh.Client, task: hh.Task, video: bytes, tmp_path: Path
+) -> None:
+    """A video that breaks off twice is taken up where it ended."""
+    progress: list[int] = []
+    emulator.inject("reset-in-body", on="download", times=2)
+
+    await client.download(task, tmp_path / "train.mp4", progress=lambda received, total: progress.append(received))
+
+    assert sorted(progress) == progress
+    assert len(video) == progress[-1]
+    assert video == (tmp_path / "train.mp4").read_bytes()
+
+
+@pytest.mark.fault(43)
+async def test_a_redirect_to_another_host(
+    emulator: hh.Emulator, client: hh.Client, task: hh.Task, video: bytes, tmp_path: Path
+) -> None:
+    """A redirect of a download is followed to another host."""
+    place = str(task.video_url).replace("127.0.0.1", "localhost")
+    emulator.inject(faults.Redirected(status=302, location=place), on="download")
+
+    await client.download(task, tmp_path / "train.mp4")
+
+    assert video == (tmp_path / "train.mp4").read_bytes()
+
+
+@pytest.mark.fault(43)
+async def test_redirects_without_end(emulator: hh.Emulator, client: hh.Client, task: hh.Task, tmp_path: Path) -> None:
+    """After five redirects a download is given up."""
+    around = emulator.inject(faults.Redirected(location=str(task.video_url)), on="download", times=None)
+
+    with pytest.raises(hh.DownloadError):
+        await client.download(task, tmp_path / "train.mp4")
+
+    assert 6 == around.played
+
+
+@pytest.mark.fault(44)
+@pytest.mark.parametrize("place", ["file:///etc/hostname", "ftp://files.example/v.mp4", "data:video/mp4;base64,AAAA"])
+async def test_a_redirect_to_no_place_of_the_web(
+    emulator: hh.Emulator, client: hh.Client, task: hh.Task, tmp_path: Path, place: str
+) -> None:
+    """A redirect to anything but http and https is refused."""
+    emulator.inject(faults.Redirected(location=place), on="download", times=None)
+
+    with pytest.raises(hh.DownloadError):
+        await client.download(task, tmp_path / "train.mp4")
+
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.fault(70)
+@pytest.mark.parametrize(("fault", "sentence"), [("endless-download", "allowed"), ("trickle", "slowly")])
+async def test_a_download_without_end(
+    emulator: hh.Emulator, task: hh.Task, video: bytes, tmp_path: Path, fault: str, sentence: str
+) -> None:
+    """No more bytes are taken than are allowed, and no more time than a video may take."""
+    played = faults.Trickle(pause=0.005) if fault == "trickle" else fault
+    emulator.inject(played, on="download", times=None)
+    policy = DownloadPolicy(backoff=Backoff(retries=0), largest=4 * 1024**2, patience=0.1)
+    transport = AiohttpTransport()
+
+    try:
+        with pytest.raises(hh.DownloadError, match=sentence):
+            await download(transport, str(task.video_url), tmp_path / "train.mp4", policy=policy)
+    finally:
+        await transport.aclose()
+
+    assert [] == list(tmp_path.iterdir())

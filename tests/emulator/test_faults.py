@@ -1,0 +1,227 @@
+"""Faults as something to switch on and off, and what they look like on the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import zlib
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+
+import pytest
+from aiohttp import ClientSession
+
+import happyhorse_async as hh
+from happyhorse_async.emulator import faults
+from happyhorse_async.emulator.faults import SWITCHES, Operation, Problem
+
+Raw = Callable[..., Awaitable[bytes]]
+SUBMIT = json.dumps({"model": "happyhorse-1.0-t2v", "prompt": "a kite"}).encode()
+
+
+@pytest.fixture
+async def raw(emulator: hh.Emulator) -> Raw:
+    """Submit to a provider over a bare socket, and return all that comes until the connection ends."""
+
+    async def raw(*, until_reset: bool = False) -> bytes:
+        port = int(emulator.address.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**22)
+        head = "POST /nexusflow/v1/tasks HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer k\r\n"
+        writer.write(f"{head}Content-Length: {len(SUBMIT)}\r\n\r\n".encode() + SUBMIT)
+        came = bytearray()
+        try:
+            while chunk := await reader.read(65536):
+                came += chunk
+            assert not until_reset
+        except ConnectionResetError:
+            assert until_reset
+        finally:
+            writer.close()
+        return bytes(came)
+
+    return raw
+
+
+async def test_the_parts_of_a_cut_answer(emulator: hh.Emulator, raw: Raw) -> None:
+    """An answer is cut where the fault says, by a reset or a mere end, and its task is in the books all the same."""
+    came: dict[str, bytes] = {}
+    for name in ("reset-before-answer", "reset-in-head", "reset-in-body"):
+        emulator.inject(name)
+        came[name] = await raw(until_reset=True)
+    for name in ("close-before-answer", "cut-after-object"):
+        emulator.inject(name)
+        came[name] = await raw()
+    head, _, body = came["cut-after-object"].partition(b"\r\n\r\n")
+
+    assert b"" == came["reset-before-answer"] == came["close-before-answer"]
+    assert came["reset-in-head"].startswith(b"HTTP/1.1 202 ")
+    assert b"\r\n\r\n" not in came["reset-in-head"]
+    assert b'"id": "task_' in came["reset-in-body"].partition(b"\r\n\r\n")[2]
+    assert json.loads(body)["id"]
+    assert f"Content-Length: {len(body) + 1}".encode() in head
+    assert 5 == emulator.billed("nexusflow")
+
+
+async def test_a_stale_connection_bills_nothing(emulator: hh.Emulator, raw: Raw) -> None:
+    """What is not taken is in no books."""
+    emulator.inject("stale-connection")
+
+    assert b"" == await raw()
+    assert (1, 0) == (emulator.calls("submit"), emulator.billed())
+
+
+async def test_bytes_that_are_no_http(emulator: hh.Emulator, raw: Raw) -> None:
+    """Strange protocols, long headers, two lengths and cut chunks are on the wire as they are called."""
+    came: dict[str, bytes] = {}
+    for name in ("not-http", "long-header", "two-lengths", "cut-chunk"):
+        emulator.inject(name)
+        came[name] = await raw()
+    announced = int(came["cut-chunk"].partition(b"\r\n\r\n")[2].partition(b"\r\n")[0], 16)
+
+    assert came["not-http"].startswith(b"220 ")
+    assert b"x" * 200_000 in came["long-header"]
+    assert b"Content-Length: " in came["two-lengths"]
+    assert b"Transfer-Encoding: chunked" in came["two-lengths"]
+    assert len(came["cut-chunk"].partition(b"\r\n\r\n")[2].partition(b"\r\n")[2]) < announced
+
+
+async def test_bodies_that_cannot_be_read(emulator: hh.Emulator, raw: Raw) -> None:
+    """Each broken body is a whole HTTP answer, whose length is true."""
+    for name in faults.SWITCHES:
+        if not isinstance(SWITCHES[name].fault, faults.Inserted | faults.Recoded | faults.Bomb | faults.HalfJSON):
+            continue
+        emulator.inject(name)
+        head, _, body = (await raw()).partition(b"\r\n\r\n")
+
+        assert head.startswith(b"HTTP/1.1 202 "), name
+        assert f"Content-Length: {len(body)}".encode() in head, name
+        if name == "gzip-bomb":
+            body = zlib.decompress(body, wbits=31)
+            assert len(body) > 2**25
+        elif name != "huge-json":
+            with pytest.raises((ValueError, RecursionError)):
+                json.dumps(json.loads(body.decode()), allow_nan=False, ensure_ascii=False).encode()
+
+
+async def test_what_hangs_is_released(emulator: hh.Emulator, raw: Raw) -> None:
+    """A call that hangs says nothing until its injection is released, and then is answered."""
+    injection = emulator.inject("hang", on="submit")
+
+    call = asyncio.ensure_future(raw())
+    await injection.until()
+    assert not call.done()
+    injection.release()
+
+    assert b'"id": "task_' in await call
+
+
+async def test_a_trickle(emulator: hh.Emulator, raw: Raw) -> None:
+    """A body that trickles arrives as a whole in the end."""
+    emulator.inject(faults.Trickle(pause=0.0))
+
+    assert b'"id": "task_' in await raw()
+
+
+async def test_faults_come_in_order(emulator: hh.Emulator, http: ClientSession) -> None:
+    """Faults are played in the order in which they were switched on, each as often as it was told, then no more."""
+    emulator.inject("broken-500", on="query", times=2)
+    emulator.inject("html-502", on="query")
+    emulator.inject("forbidden", on="list", times=None)
+
+    statuses = [await query(emulator, http, "nexusflow") for _ in range(5)]
+
+    assert [500, 500, 502, 404, 404] == statuses
+    assert 5 == emulator.calls("query", provider="nexusflow") == emulator.calls("query")
+    assert 0 == emulator.calls("list")
+
+
+async def test_a_fault_lets_some_calls_pass(emulator: hh.Emulator, http: ClientSession) -> None:
+    """A fault may wait for the n-th call of one provider, and others do not see it."""
+    injection = emulator.inject("broken-500", on=("query", "list"), provider="hiapi", times=None, after=1)
+
+    others = [await query(emulator, http, "imini") for _ in range(3)]
+    own = [await query(emulator, http, "hiapi") for _ in range(3)]
+    injection.remove()
+
+    assert [404, 404, 404] == others
+    assert [404, 500, 500] == own
+    assert 404 == await query(emulator, http, "hiapi")
+    assert 2 == injection.played
+    assert injection.over
+
+
+async def query(emulator: hh.Emulator, http: ClientSession, provider: str) -> int:
+    """Look at a task that there is not."""
+    path = "/v1/videos/tasks/task_1" if provider == "imini" else "/v1/tasks/task_1"
+    async with http.get(emulator.url(provider) + path, headers={"Authorization": "Bearer k"}) as response:
+        return response.status
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("no-such-fault", {}),
+        ("broken-500", {"on": "upload"}),
+        ("broken-500", {"on": "download"}),
+        ("dead-url", {"on": ("download", "query")}),
+        ("broken-500", {"provider": "nobody"}),
+        ("broken-500", {"times": -1}),
+        ("broken-500", {"after": -1}),
+    ],
+)
+async def test_a_fault_that_cannot_be(emulator: hh.Emulator, name: str, options: dict[str, object]) -> None:
+    """A name, an operation, a provider or a count that means nothing is an error."""
+    with pytest.raises(hh.ConfigurationError):
+        emulator.inject(name, **options)  # type: ignore[arg-type]
+
+
+async def test_nothing_is_remembered(http: ClientSession) -> None:
+    """Faults and counts end with the emulator, and nothing that hangs holds it up."""
+    emulator = hh.Emulator()
+    early = emulator.inject("broken-500", on="query")
+    async with emulator:
+        assert 500 == await query(emulator, http, "hiapi")
+        hanging = emulator.inject("hang", on="query")
+        call = asyncio.ensure_future(query(emulator, http, "hiapi"))
+        await hanging.until()
+    await asyncio.wait_for(asyncio.gather(call, return_exceptions=True), 10)
+
+    async with emulator:
+        assert 404 == await query(emulator, http, "hiapi")
+        assert 1 == emulator.calls("query")
+    assert early.over
+
+
+async def test_the_dates_of_a_refusal(emulator: hh.Emulator, http: ClientSession) -> None:
+    """A date in `Retry-After` is by the clock that the answer's own `Date` shows."""
+    emulator.inject(faults.RefusedUntil(problem=Problem.TOO_FAST, seconds=7, hours_off=-3), on="query")
+    path = f"{emulator.url('imini')}/v1/videos/tasks/task_1"
+
+    async with http.get(path, headers={"Authorization": "Bearer k"}) as response:
+        named, own = (parsedate_to_datetime(response.headers[name]) for name in ("Retry-After", "Date"))
+
+    assert 429 == response.status
+    assert timedelta(seconds=7) == named - own
+
+
+async def test_a_fault_of_ones_own(emulator: hh.Emulator, http: ClientSession) -> None:
+    """A class that inherits `Fault` is switched on like any other."""
+
+    class Teapot(faults.Fault):
+        def answer(self, answer: hh.HttpResponse, scene: faults.Scene) -> faults.Answer:
+            return hh.HttpResponse(status=418, body=scene.operation.encode())
+
+    emulator.inject(Teapot())
+
+    assert 418 == await query(emulator, http, "hiapi")
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_every_switch_fits_somewhere(name: str) -> None:
+    """Each named fault has an operation to be played on, and a sentence that says what it does."""
+    switch = SWITCHES[name]
+
+    assert frozenset() < switch.fault.operations <= frozenset(Operation)
+    assert switch.meaning
+    assert name == name.lower()
