@@ -233,6 +233,7 @@ async def test_a_client_opens_once_at_a_time(fifth: Fifth) -> None:
         pass
 
 
+@pytest.mark.fault(79)
 async def test_another_event_loop(fifth: Fifth) -> None:
     """A client that is open on one event loop cannot be used on another."""
     async with fifth.open() as client:
@@ -281,6 +282,7 @@ async def test_the_name_of_a_configuration_section(gateway: Gateway, fifth: Fift
     assert "fifth" == fifth.client().provider
 
 
+@pytest.mark.fault(87)
 @pytest.mark.parametrize("key", ["", "  ", "sk-1\r\nX-Evil: 1", "sk-ключ"])
 def test_a_key_that_is_none(fifth: Fifth, key: str) -> None:
     """A key that no header can carry is refused at once, and not shown."""

@@ -79,6 +79,7 @@ def test_any_bytes_are_json_or_one_error(body: bytes) -> None:
     assert value == json.loads(json.dumps(value, ensure_ascii=False, allow_nan=False).encode())
 
 
+@pytest.mark.fault(13, 16, 21, 22)
 @pytest.mark.parametrize(
     "body",
     [
@@ -157,6 +158,7 @@ def test_what_is_no_object(body: bytes, kind: str) -> None:
         read_object(answer(body))
 
 
+@pytest.mark.fault(57)
 @pytest.mark.parametrize(
     ("field", "given_", "read"),
     [
@@ -194,6 +196,7 @@ def test_what_is_read_without_loss(field: str, given_: object, read: object) -> 
     assert type(read) is type(found)
 
 
+@pytest.mark.fault(57)
 @pytest.mark.parametrize(
     ("field", "given_", "sentence"),
     [
@@ -232,6 +235,7 @@ def test_what_cannot_be_read(field: str, given_: object, sentence: str) -> None:
     assert field == raised.value.path
 
 
+@pytest.mark.fault(56, 57)
 @pytest.mark.parametrize(
     ("field", "given_", "read"),
     [
@@ -259,6 +263,7 @@ def test_what_only_adorns_breaks_nothing(field: str, given_: object, read: Any) 
     assert evolve(Wire(text="a"), **{field: read}) == structure({"text": "a", field: given_}, Wire)
 
 
+@pytest.mark.fault(57)
 @given(_JSON)
 def test_loose_fields_take_anything(value: Any) -> None:
     """No value in a loose field is ever an error."""

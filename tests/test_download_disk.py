@@ -80,6 +80,7 @@ async def test_a_target_that_cannot_be(
     assert [] == gateway.requests
 
 
+@pytest.mark.fault(84)
 async def test_a_name_that_is_too_long(client: hh.Client, task: hh.Task, tmp_path: Path) -> None:
     """A name that the file system does not take is the caller's to mend, and nothing is left behind."""
     with pytest.raises(hh.DownloadError, match=r"cannot write .*x: File name too long"):
@@ -114,6 +115,7 @@ def limit_files() -> Generator[Callable[[int], None]]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.fault(72)
 async def test_a_disk_that_is_full(
     client: hh.Client, task: hh.Task, tmp_path: Path, limit_files: Callable[[int], None]
 ) -> None:
@@ -133,6 +135,7 @@ async def test_a_disk_that_is_full(
     assert VIDEO == content(target)
 
 
+@pytest.mark.fault(84)
 @pytest.mark.parametrize("exists", [True, False])
 async def test_a_symbolic_link_at_the_target(client: hh.Client, task: hh.Task, tmp_path: Path, exists: bool) -> None:
     """A link at the target is replaced by the video, and what it points to is left alone."""
@@ -178,6 +181,7 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
+@pytest.mark.fault(74)
 async def test_several_processes(gateway: Gateway, task: hh.Task, tmp_path: Path) -> None:
     """Several processes that fetch one video to one target leave one whole video, at any moment that one looks."""
     target = tmp_path / "train.mp4"

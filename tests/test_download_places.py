@@ -92,6 +92,7 @@ async def test_the_place_of_a_url(url: str, public: bool) -> None:
 HOSTS = ["127.0.0.1", "localhost", "LocalHost.", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0", "[::1]"]
 
 
+@pytest.mark.fault(44)
 @pytest.mark.parametrize("host", [*HOSTS, "[::ffff:127.0.0.1]", "169.254.169.254", "[fe80::1%25lo]", "10.0.0.1"])
 async def test_a_private_url(gateway: Gateway, fifth: Fifth, tmp_path: Path, host: str) -> None:
     """A provider on the internet that names a place behind the door is refused, and nothing is sent there."""
@@ -114,6 +115,7 @@ async def test_a_private_url_says_why(gateway: Gateway, fifth: Fifth, tmp_path: 
             await client.download(done(f"{gateway.url}/v.mp4"), tmp_path)
 
 
+@pytest.mark.fault(44)
 async def test_private_downloads(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
     """A caller who wants it may fetch from anywhere."""
     gateway.on("GET", "/v.mp4", gateway.reply(VIDEO))
@@ -136,6 +138,7 @@ class Rebinding(AbstractResolver):
         """Nothing is open."""
 
 
+@pytest.mark.fault(44)
 @pytest.mark.parametrize("answer", [VIDEO, b"\1"])
 async def test_a_name_that_changes_its_address(gateway: Gateway, fifth: Fifth, tmp_path: Path, answer: bytes) -> None:
     """What counts is the address that was connected to, also where a connector of the caller's has found it."""
@@ -152,6 +155,7 @@ async def test_a_name_that_changes_its_address(gateway: Gateway, fifth: Fifth, t
     assert [] == names(tmp_path)
 
 
+@pytest.mark.fault(43, 44)
 @pytest.mark.parametrize("location", ["http://169.254.169.254/latest", "http://localhost/", "http://[::1]/"])
 async def test_a_redirect_to_a_private_place(gateway: Gateway, fifth: Fifth, tmp_path: Path, location: str) -> None:
     """A redirect is judged like the URL itself. The proxy stands for a public server, and is asked once."""

@@ -50,6 +50,7 @@ async def test_a_handle_can_be_awaited_again(gateway: Gateway, fifth: Fifth) -> 
     assert 1 == len(gateway.seen("GET"))
 
 
+@pytest.mark.fault(60)
 async def test_a_timeout_leaves_the_task(gateway: Gateway, fifth: Fifth) -> None:
     """Waiting that takes too long is a TimeoutError with the task's names, and the task goes on."""
     finish = asyncio.Event()
@@ -169,6 +170,7 @@ async def test_updates_of_a_failed_task(gateway: Gateway, fifth: Fifth) -> None:
     assert [hh.TaskStatus.FAILED] == again
 
 
+@pytest.mark.fault(81)
 async def test_updates_can_be_left(gateway: Gateway, fifth: Fifth) -> None:
     """Leaving the updates early disturbs neither the task nor who else waits."""
     gateway.show("t-1", "running", "running", "done")
@@ -183,6 +185,7 @@ async def test_updates_can_be_left(gateway: Gateway, fifth: Fifth) -> None:
     assert hh.TaskStatus.SUCCEEDED is task.status
 
 
+@pytest.mark.fault(81)
 async def test_a_slow_consumer_holds_up_nobody(gateway: Gateway, fifth: Fifth) -> None:
     """A consumer that falls far behind misses the oldest updates and still gets the end."""
     looks = [{"id": "t-1", "status": "running", "progress": number / 2} for number in range(150)]
@@ -221,6 +224,7 @@ async def test_a_closed_client(gateway: Gateway, fifth: Fifth) -> None:
         await anext(going_on.updates())
 
 
+@pytest.mark.fault(79)
 async def test_a_client_that_opens_again(gateway: Gateway, fifth: Fifth) -> None:
     """A handle from an earlier time when the client was open is as good as ever."""
     gateway.show("t-1", "running")
@@ -239,6 +243,7 @@ async def test_a_client_that_opens_again(gateway: Gateway, fifth: Fifth) -> None
     assert fetched is task
 
 
+@pytest.mark.fault(79)
 async def test_another_event_loop(gateway: Gateway, fifth: Fifth) -> None:
     """A handle that is used on another event loop says so, and does not hang."""
     async with fifth.open(poll=SLOWLY) as client:

@@ -48,6 +48,7 @@ def script(gateway: Gateway, *looks: Any) -> None:
     gateway.show("t-1", *(gateway.raw(*look) if isinstance(look, tuple) else look for look in looks))
 
 
+@pytest.mark.fault(6, 8, 10, 13, 14, 15, 16, 17, 20, 22, 27, 35, 36, 37, 42, 57, 63)
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 async def test_a_fault_does_not_fail_the_task(
     gateway: Gateway, fifth: Fifth, fault: bytes | int | tuple[bytes, Ending] | dict[str, Any]
@@ -91,6 +92,7 @@ async def test_a_bug_in_an_adapter_is_reported(
     assert "/t-1" in record.getMessage()
 
 
+@pytest.mark.fault(32)
 async def test_too_many_queries(gateway: Gateway, fifth: Fifth) -> None:
     """A 429 with a wish holds back the looks at every task of the account for that long."""
     gateway.accept("t-1", "t-2")
@@ -108,6 +110,7 @@ async def test_too_many_queries(gateway: Gateway, fifth: Fifth) -> None:
     assert all(seen.at - refused.at >= 0.5 for seen in others)
 
 
+@pytest.mark.fault(31)
 async def test_too_many_queries_without_a_wish(gateway: Gateway, fifth: Fifth) -> None:
     """A 429 without a wish slows down, and does not count against the task."""
     script(gateway, 429, "done")
@@ -119,6 +122,7 @@ async def test_too_many_queries_without_a_wish(gateway: Gateway, fifth: Fifth) -
     assert other.at - refused.at >= 0.25
 
 
+@pytest.mark.fault(55)
 async def test_a_status_of_unknown_name(gateway: Gateway, fifth: Fifth) -> None:
     """A word we do not know is passed on as it is and ends nothing."""
     script(gateway, "dreaming", {"id": "t-1"}, "done")
@@ -132,6 +136,7 @@ async def test_a_status_of_unknown_name(gateway: Gateway, fifth: Fifth) -> None:
     assert hh.TaskStatus.SUCCEEDED == seen[-1][0]
 
 
+@pytest.mark.fault(59)
 async def test_a_status_that_goes_backwards(gateway: Gateway, fifth: Fifth) -> None:
     """A task that was running and is queued again is passed on as it is."""
     script(gateway, "running", "queued", "running", "done")
@@ -143,6 +148,7 @@ async def test_a_status_that_goes_backwards(gateway: Gateway, fifth: Fifth) -> N
     assert ["queued", "running", "queued", "running", "done"] == seen
 
 
+@pytest.mark.fault(59)
 async def test_the_first_end_stays(gateway: Gateway, fifth: Fifth) -> None:
     """A task that has ended does not change any more, whatever the provider says later."""
     script(gateway, "done", "failed")

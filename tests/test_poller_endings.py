@@ -25,6 +25,7 @@ def accepting(gateway: Gateway) -> None:
     gateway.accept("t-1")
 
 
+@pytest.mark.fault(62)
 async def test_a_failed_task(gateway: Gateway, fifth: Fifth) -> None:
     """A task that failed raises with its last observation, its code and its names."""
     gateway.show("t-1", "running", {"id": "t-1", "status": "failed", "error": "the prompt is too dull"})
@@ -51,6 +52,7 @@ async def test_a_canceled_task(gateway: Gateway, fifth: Fifth) -> None:
     assert "fifth:t-1" == str(raised.value.ref)
 
 
+@pytest.mark.fault(24, 25, 94)
 @pytest.mark.parametrize(
     ("status", "expected"),
     [(401, hh.AuthenticationError), (402, hh.QuotaExceededError), (403, hh.PermissionDeniedError)],
@@ -107,6 +109,7 @@ async def test_a_refused_look(gateway: Gateway, fifth: Fifth) -> None:
     assert "fifth:t-1" == str(raised.value.ref)
 
 
+@pytest.mark.fault(58)
 async def test_a_task_that_is_gone(gateway: Gateway, fifth: Fifth) -> None:
     """A task is expired when the provider did not know it five times in a row."""
     gateway.show("t-1", "running", 404)
@@ -131,6 +134,7 @@ async def test_a_task_that_was_never_there(gateway: Gateway, fifth: Fifth) -> No
     assert hh.Task(ref=hh.TaskRef("fifth", "t-0"), status=hh.TaskStatus.EXPIRED) == raised.value.task
 
 
+@pytest.mark.fault(58)
 async def test_a_task_that_reappears(gateway: Gateway, fifth: Fifth) -> None:
     """Misses count only in a row: a task that is seen again starts anew."""
     gateway.show("t-1", *[404] * 4, "running", *[404] * 4, "done")
@@ -142,6 +146,7 @@ async def test_a_task_that_reappears(gateway: Gateway, fifth: Fifth) -> None:
     assert 10 == len(gateway.seen("GET"))
 
 
+@pytest.mark.fault(58)
 async def test_an_expired_task_can_be_resumed(gateway: Gateway, fifth: Fifth) -> None:
     """That a task is gone is our conclusion, not the provider's: resuming it looks again."""
     gateway.show("t-1", *[404] * 5, "done")
@@ -157,6 +162,7 @@ async def test_an_expired_task_can_be_resumed(gateway: Gateway, fifth: Fifth) ->
     assert hh.TaskStatus.SUCCEEDED is task.status
 
 
+@pytest.mark.fault(61)
 async def test_a_success_without_a_video(gateway: Gateway, fifth: Fifth) -> None:
     """A success that delivers nothing is looked at three times more, and then it is a failure."""
     gateway.show("t-1", EMPTY)
@@ -170,6 +176,7 @@ async def test_a_success_without_a_video(gateway: Gateway, fifth: Fifth) -> None
     assert EMPTY == raised.value.task.raw
 
 
+@pytest.mark.fault(61)
 async def test_a_video_that_comes_late(gateway: Gateway, fifth: Fifth) -> None:
     """A success whose video is there at the next look is a success, and nobody saw it fail."""
     gateway.show("t-1", EMPTY, EMPTY, "done")
@@ -181,6 +188,7 @@ async def test_a_video_that_comes_late(gateway: Gateway, fifth: Fifth) -> None:
     assert [hh.TaskStatus.PENDING, hh.TaskStatus.SUCCEEDED] == seen
 
 
+@pytest.mark.fault(60)
 async def test_a_lifetime_that_is_over(gateway: Gateway, fifth: Fifth) -> None:
     """A task that has not ended within its lifetime never will."""
     gateway.show("t-1", "running")
@@ -214,6 +222,7 @@ async def test_an_old_task_has_less_time_left(gateway: Gateway, fifth: Fifth) ->
             await client.resume("fifth:t-1").wait(5)
 
 
+@pytest.mark.fault(54)
 @pytest.mark.parametrize("hours", [-48, 48])
 async def test_a_clock_that_is_wrong(gateway: Gateway, fifth: Fifth, hours: int) -> None:
     """A task that was accepted a moment ago is no older than that, whatever the two clocks say."""

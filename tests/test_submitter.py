@@ -61,6 +61,7 @@ def closed_port() -> str:
         return "http://127.0.0.1:{}".format(*server.getsockname()[1:])
 
 
+@pytest.mark.fault(6, 7, 8, 10, 13, 14, 15, 16, 17, 18, 20, 21, 27, 35, 36, 37)
 @pytest.mark.parametrize("answer", LOST.values(), ids=LOST)
 async def test_an_unknown_outcome_is_said_openly(gateway: Gateway, fifth: Fifth, answer: Answer) -> None:
     """Where the provider may have taken the request, it is on the wire once, and the error names the job."""
@@ -77,6 +78,7 @@ async def test_an_unknown_outcome_is_said_openly(gateway: Gateway, fifth: Fifth,
     assert isinstance(raised.value.__cause__, hh.HappyHorseError)
 
 
+@pytest.mark.fault(39)
 @pytest.mark.parametrize("case", ["no answer", "a cut body", "502", "HTML with 200", "a 204"])
 async def test_a_key_makes_it_safe_to_send_again(gateway: Gateway, fifth: Fifth, case: str) -> None:
     """A provider that takes an idempotency key is sent the same bytes with the same key, and the task is found."""
@@ -92,6 +94,7 @@ async def test_a_key_makes_it_safe_to_send_again(gateway: Gateway, fifth: Fifth,
     assert "fifth:t-1" == str(handle.ref)
 
 
+@pytest.mark.fault(39)
 async def test_a_key_does_not_help_for_ever(gateway: Gateway, fifth: Fifth) -> None:
     """When every repetition is lost as well, the outcome is unknown, and each of them carried the same key."""
     script(gateway, 502)
@@ -104,6 +107,7 @@ async def test_a_key_does_not_help_for_ever(gateway: Gateway, fifth: Fifth) -> N
     assert {raised.value.job_id} == {seen.headers["idempotency-key"] for seen in gateway.requests}
 
 
+@pytest.mark.fault(39)
 async def test_a_later_refusal_does_not_settle_an_earlier_loss(gateway: Gateway, fifth: Fifth) -> None:
     """A repetition that is refused says nothing of the first request, whose outcome stays unknown."""
     script(gateway, b"", 401)
@@ -131,6 +135,7 @@ async def test_an_adapter_that_breaks_over_the_answer(gateway: Gateway, fifth: F
     assert raised.value.job_id
 
 
+@pytest.mark.fault(2)
 async def test_nobody_listens(fifth: Fifth) -> None:
     """A refused connection is tried again, and then it is said that nothing was sent."""
     async with fifth.open(base_url=closed_port()) as client:
@@ -142,6 +147,7 @@ async def test_nobody_listens(fifth: Fifth) -> None:
     assert "fifth" == raised.value.provider
 
 
+@pytest.mark.fault(2)
 async def test_somebody_listens_later(gateway: Gateway, fifth: Fifth) -> None:
     """A submit that met a refused connection succeeds once the server is there."""
     gateway.accept("t-1")
@@ -157,6 +163,7 @@ async def test_somebody_listens_later(gateway: Gateway, fifth: Fifth) -> None:
     assert 1 == len(gateway.requests)
 
 
+@pytest.mark.fault(31)
 async def test_too_many_requests(gateway: Gateway, fifth: Fifth) -> None:
     """A 429 was not taken: the same request goes out again."""
     script(gateway, 429, 429, {"id": "t-1", "status": "queued"})
@@ -169,6 +176,7 @@ async def test_too_many_requests(gateway: Gateway, fifth: Fifth) -> None:
     assert 1 == len({seen.body for seen in gateway.requests})
 
 
+@pytest.mark.fault(31)
 async def test_too_many_requests_at_once(gateway: Gateway, fifth: Fifth) -> None:
     """Ten requests that are refused in one breath are one reason to slow down, not ten."""
     numbers = iter(range(10))
@@ -181,6 +189,7 @@ async def test_too_many_requests_at_once(gateway: Gateway, fifth: Fifth) -> None
     assert 20 == len(gateway.requests)
 
 
+@pytest.mark.fault(32, 33)
 @pytest.mark.parametrize(
     ("headers", "shortest", "longest"),
     [
@@ -206,6 +215,7 @@ async def test_retry_after(
     assert shortest <= second.at - first.at < longest
 
 
+@pytest.mark.fault(37)
 async def test_a_refusal_before_acceptance(gateway: Gateway, fifth: Fifth) -> None:
     """A 503 that the provider documents as "not taken" is tried again, key or no key."""
     script(gateway, gateway.reply({"refused": True}, status=503), {"id": "t-1", "status": "queued"})
@@ -216,6 +226,7 @@ async def test_a_refusal_before_acceptance(gateway: Gateway, fifth: Fifth) -> No
     assert 2 == len(gateway.requests)
 
 
+@pytest.mark.fault(23, 24, 25, 29)
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
@@ -241,6 +252,7 @@ async def test_a_refusal(gateway: Gateway, fifth: Fifth, status: int, expected: 
     assert raised.value.job_id
 
 
+@pytest.mark.fault(26)
 async def test_a_wrong_address(gateway: Gateway, fifth: Fifth) -> None:
     """A 404 on a submit is about no task: the error asks to check the base URL."""
     script(gateway, 404)
@@ -253,6 +265,7 @@ async def test_a_wrong_address(gateway: Gateway, fifth: Fifth) -> None:
     assert raised.value.job_id
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize("location", ["http://elsewhere.example/videos", "/other", "http://[", ""])
 async def test_a_redirect(gateway: Gateway, fifth: Fifth, location: str) -> None:
     """A redirect of the paid request is not followed, whatever it points at, and nothing was paid."""
@@ -267,6 +280,7 @@ async def test_a_redirect(gateway: Gateway, fifth: Fifth, location: str) -> None
     assert raised.value.job_id
 
 
+@pytest.mark.fault(4)
 async def test_a_connection_that_is_not_secure(gateway: Gateway, fifth: Fifth) -> None:
     """A TLS failure is not tried again, and nothing was sent."""
     gateway.greeting = b"HTTP/1.1 200 OK\r\n"
@@ -279,6 +293,7 @@ async def test_a_connection_that_is_not_secure(gateway: Gateway, fifth: Fifth) -
     assert 1 == gateway.connections
 
 
+@pytest.mark.fault(77)
 async def test_a_caller_who_leaves(gateway: Gateway, fifth: Fifth, caplog: pytest.LogCaptureFixture) -> None:
     """Cancelling the caller while the request is out does not cut it off: its task is recorded and looked at."""
     answer = asyncio.Event()
@@ -317,6 +332,7 @@ async def test_a_caller_who_leaves_a_failure(gateway: Gateway, fifth: Fifth, cap
     assert any("HTTP 502" in record.getMessage() and "hh-" in record.getMessage() for record in caplog.records)
 
 
+@pytest.mark.fault(77)
 async def test_a_caller_who_leaves_between_two_tries(gateway: Gateway, fifth: Fifth) -> None:
     """Cancelling the caller while the request waits for another try ends it: nothing more is sent."""
     script(gateway, gateway.reply({}, status=429, headers={"Retry-After": "1"}))

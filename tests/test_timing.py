@@ -223,6 +223,7 @@ def test_backoff_waits_as_long_as_it_is_told() -> None:
     assert all(0 <= Backoff(retries=3, base=0.5).delay(7, 0.0) <= 0.5 for _ in range(100))
 
 
+@pytest.mark.fault(32, 33)
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [
@@ -256,6 +257,7 @@ def test_no_retry_after() -> None:
     assert None is retry_after(HttpResponse(status=429))
 
 
+@pytest.mark.fault(33)
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [

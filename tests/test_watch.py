@@ -201,6 +201,7 @@ async def test_what_was_seen_before_a_farewell(watch: Watch) -> None:
         await anext(changes)
 
 
+@pytest.mark.fault(81)
 async def test_a_slow_reader(watch: Watch) -> None:
     """A reader that falls far behind misses the oldest changes, never the end, and memory stays bounded."""
     changes = watch.changes()

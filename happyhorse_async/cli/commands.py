@@ -24,6 +24,7 @@ from .orders import Order, demo_order, make_request
 from .output import Output
 from .playground import run_demo, serve_emulator
 from .resuming import Resumption
+from .serving import ServeOptions
 from .session import Session
 from .settling import Settlement
 from .views import (
@@ -53,6 +54,7 @@ class Common:
 _COMMON = Common()
 _ORDER = Order()
 _CALLBACKS = CallbackOptions()
+_SERVING = ServeOptions()
 
 
 def _not_empty(_: object, key: str | None) -> None:
@@ -354,22 +356,12 @@ class Commands:
     async def emulator(
         self,
         *,
-        host: str = "127.0.0.1",
-        port: Annotated[int, Parameter(validator=Number(gte=0, lte=65535))] = 8080,
-        speed: Annotated[float, Parameter(validator=Number(gt=0))] = 60.0,
-        seed: int = 0,
+        serving: ServeOptions = _SERVING,
         callbacks: CallbackOptions = _CALLBACKS,
         common: Common = _COMMON,
     ) -> None:
-        """
-        Serve an emulator of all providers until Ctrl-C. Prints a configuration that leads to it.
-
-        :param host: The address to listen on.
-        :param port: The port to listen on; 0 takes any that is free.
-        :param speed: Every duration is divided by it.
-        :param seed: The same seed gives the n-th task of a provider the same course.
-        """
-        await serve_emulator(self._output, host=host, port=port, speed=speed, seed=seed, callbacks=callbacks)
+        """Serve an emulator of all providers until Ctrl-C. Prints a configuration that leads to it."""
+        await serve_emulator(self._output, serving, callbacks)
 
     async def demo(
         self,

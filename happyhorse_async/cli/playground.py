@@ -18,6 +18,7 @@ from ..timing import PollSchedule
 from .callbacks import CallbackOptions, delivery_line
 from .jobs import JobRunner
 from .output import Output
+from .serving import ServeOptions
 
 # A minute or three of emulated work in a few seconds.
 _DEMO_SPEED = 60.0
@@ -27,16 +28,16 @@ _ANY_KEY = "emulator"
 _MISSING_EXTRA = "the emulator needs two more packages to make videos: pip install 'happyhorse-async[emulator]'"
 
 
-async def serve_emulator(
-    output: Output, *, host: str, port: int, speed: float, seed: int, callbacks: CallbackOptions
-) -> None:
+async def serve_emulator(output: Output, serving: ServeOptions, callbacks: CallbackOptions) -> None:
     """Serve the emulator until the run is interrupted, which is its proper end."""
     if not _can_film():
         output.warn(_MISSING_EXTRA)
-    async with _running(Emulator(host=host, port=port, speed=speed, seed=seed, **callbacks.settings())) as emulator:
+    async with _running(serving.emulator(callbacks)) as emulator:
         urls = {name: emulator.url(name) for name in emulator.providers}
         output.event("listening", urls=urls)
-        output.line(f"# The emulator runs at {emulator.address}, {speed:g} times faster than life. Ctrl-C ends it.")
+        output.line(
+            f"# The emulator runs at {emulator.address}, {serving.speed:g} times faster than life. Ctrl-C ends it."
+        )
         output.line("# Its videos are test pictures; no provider is called. As a happyhorse.toml:")
         for name, url in urls.items():
             for line in ("", f"[providers.{name}]", f'base_url = "{url}"', f'api_key = "{_ANY_KEY}"  # any will do'):

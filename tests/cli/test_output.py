@@ -48,6 +48,7 @@ def test_every_error_has_its_exit_code(error: hh.HappyHorseError, code: ExitCode
     assert code is exit_code(error)
 
 
+@pytest.mark.fault(71)
 def test_a_store_that_fails_after_a_submit() -> None:
     """A store that cannot be used is bad input as long as nothing was sent, and a fault afterwards."""
 
@@ -73,6 +74,7 @@ def test_the_worst_outcome_decides(codes: list[int], code: ExitCode) -> None:
     assert code is worst(map(ExitCode, codes))
 
 
+@pytest.mark.fault(85)
 def test_words_of_a_provider_are_harmless() -> None:
     """Control characters are escaped, lines joined, and signatures cut."""
 

@@ -94,6 +94,7 @@ async def test_in_order(gateway: Any, fifth: Any, store: hh.TaskStore) -> None:
     assert [f"video {number}" for number in range(10)] == prompts(gateway)
 
 
+@pytest.mark.fault(74)
 async def test_two_that_open_at_the_same_time(gateway: Any, fifth: Any, path: Path) -> None:
     """Of all who find a promise in the file, one keeps it."""
     numbered(gateway)
@@ -151,6 +152,7 @@ async def test_cancelling_it_takes_it_back(gateway: Any, fifth: Any, store: hh.T
     assert ["first"] == prompts(gateway)
 
 
+@pytest.mark.fault(77)
 async def test_a_submit_that_is_cancelled_is_never_sent(gateway: Any, fifth: Any, store: hh.TaskStore) -> None:
     """A caller who leaves before it was sent has asked for nothing, now or after a restart."""
     numbered(gateway)
@@ -170,6 +172,7 @@ async def test_a_submit_that_is_cancelled_is_never_sent(gateway: Any, fifth: Any
     assert ["first"] == prompts(gateway)
 
 
+@pytest.mark.fault(77)
 @pytest.mark.parametrize("asked", ["submit", "enqueue"])
 async def test_a_call_that_is_cancelled_while_it_is_written_down(
     gateway: Any, fifth: Any, path: Path, rows: Rows, asked: str

@@ -78,6 +78,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {entry.name: entry.read_bytes() for entry in folder.iterdir() if entry.is_file()}
 
 
+@pytest.mark.fault(73)
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -141,6 +142,7 @@ async def fill(store: SQLiteStore, new_job: NewJob) -> None:
     await store.aclose()
 
 
+@pytest.mark.fault(73)
 @pytest.mark.parametrize("damage", ["overwritten", "cut"])
 async def test_a_damaged_file(path: Path, new_job: NewJob, damage: str) -> None:
     """A file that was overwritten or cut is refused when it is opened, with the way out, and not touched."""
@@ -157,6 +159,7 @@ async def test_a_damaged_file(path: Path, new_job: NewJob, damage: str) -> None:
     assert before == contents(path.parent)
 
 
+@pytest.mark.fault(73)
 async def test_a_locked_file_when_opening(path: Path, open_file: OpenFile) -> None:
     """A file that another process keeps locked is an error after a while, not a wait for ever."""
     await (await open_file()).aclose()
@@ -176,6 +179,7 @@ async def test_a_file_that_another_does_not_finish_making(path: Path) -> None:
             await SQLiteStore(path, busy_timeout=0.05).open()
 
 
+@pytest.mark.fault(71, 73)
 async def test_a_locked_file_when_writing(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
     """A write that has to wait too long is an error with the paid task's ref; reading goes on; nothing is half done."""
     store = await open_file(busy_timeout=0.05)
@@ -211,6 +215,7 @@ async def test_everybody_who_waits_for_a_lock_gets_an_error_of_its_own(
     assert 50 == len({id(failure) for failure in failures})
 
 
+@pytest.mark.fault(71)
 async def test_a_full_disk(open_file: OpenFile, new_job: NewJob) -> None:
     """What does not fit is an error without the prompt in it; what was asked at the same time and fits is written."""
     store = await open_file()
@@ -252,6 +257,7 @@ def unprivileged() -> Generator[Path]:
         folder.chmod(0o700)
 
 
+@pytest.mark.fault(73)
 @posix
 async def test_a_folder_that_cannot_be_written(unprivileged: Path) -> None:
     """A new file in a read-only folder is refused by name."""
@@ -262,6 +268,7 @@ async def test_a_folder_that_cannot_be_written(unprivileged: Path) -> None:
     assert str(unprivileged / "jobs.sqlite") in str(caught.value)
 
 
+@pytest.mark.fault(73)
 @posix
 @pytest.mark.parametrize(("of_file", "of_folder"), [(0o400, 0o700), (0o600, 0o500), (0o400, 0o500), (0, 0o700)])
 async def test_a_file_that_cannot_be_written(unprivileged: Path, of_file: int, of_folder: int) -> None:
@@ -278,6 +285,7 @@ async def test_a_file_that_cannot_be_written(unprivileged: Path, of_file: int, o
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.fault(73)
 @posix
 async def test_a_folder_without_room_for_an_owner(unprivileged: Path) -> None:
     """Where the database can be used, but not its folder, it is refused by name, and nothing of it stays open."""

@@ -125,6 +125,7 @@ async def test_a_store_that_is_not_open(path: Path, new_job: NewJob) -> None:
         await store.get("x")
 
 
+@pytest.mark.fault(79)
 async def test_a_store_on_another_event_loop(open_file: OpenFile) -> None:
     """A store that is open on one event loop refuses another."""
     store = await open_file()
@@ -142,6 +143,7 @@ async def test_a_store_on_another_event_loop(open_file: OpenFile) -> None:
     assert await store.get("x") is None
 
 
+@pytest.mark.fault(79)
 def test_one_event_loop_after_the_other(path: Path, new_job: NewJob) -> None:
     """A store that was closed may be opened on another event loop."""
     store = SQLiteStore(path)
@@ -240,6 +242,7 @@ async def test_stores_of_one_process_share_a_file(open_file: OpenFile, new_job: 
     assert await first.is_alive(second.owner)
 
 
+@pytest.mark.fault(80)
 @pytest.mark.filterwarnings("default::ResourceWarning")
 async def test_a_store_that_was_never_closed(path: Path) -> None:
     """A store that is dropped while it is open warns, and its thread ends."""

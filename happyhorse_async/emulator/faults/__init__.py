@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ...errors import ConfigurationError
 from ...dialect import Problem as Problem
+from ...errors import ConfigurationError
 from .bodies import BODIES, Bomb, Empty, HalfJSON, Inserted, Page, Recoded
 from .downloads import DOWNLOADED, ChangedObject, DeadURL, Endless, IgnoredRange, NoLength, OtherContent, WrongLength
 from .fault import Answer, Breakage, Fault, Operation, Scene, Switch
@@ -38,11 +38,11 @@ __all__ = [
     "Answer",
     "Bare",
     "Bomb",
+    "Breakage",
     "ChangedObject",
     "Cut",
     "CutChunk",
     "DeadURL",
-    "Breakage",
     "Empty",
     "EmptyURL",
     "Endless",

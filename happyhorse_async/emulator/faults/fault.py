@@ -15,8 +15,8 @@ from typing import ClassVar, TypeAlias
 
 from attrs import frozen
 
-from ...messages import HttpResponse
 from ...dialect import Problem
+from ...messages import HttpResponse
 from ...task import Task
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from attrs import evolve, frozen
 
-from ...messages import HttpResponse
 from ...dialect import Problem
+from ...messages import HttpResponse
 from .fault import API, Answer, Fault, Scene, Switch
 from .wire import http_date
 

@@ -1,0 +1,53 @@
+"""The options of `happyhorse emulator` that make the emulator."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from attrs import frozen
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from ..emulator import Emulator
+from ..errors import ConfigurationError
+from .callbacks import CallbackOptions
+
+_ALWAYS = "always"
+
+
+@Parameter(name="*")
+@frozen(kw_only=True)
+class ServeOptions:
+    """Where and how the emulator runs, and what goes wrong there."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+    port: Annotated[int, Parameter(validator=Number(gte=0, lte=65535))] = 8080
+    """The port to listen on; 0 takes any that is free."""
+    speed: Annotated[float, Parameter(validator=Number(gt=0))] = 60.0
+    """Every duration is divided by it."""
+    seed: int = 0
+    """The same seed gives the n-th task of a provider the same course."""
+    fault: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    """
+    NAME[:OPERATION[:TIMES]]: what goes wrong, on which of submit, query, list, cancel and download (by default on any
+    that it fits), and how often (by default once, "always" for every time). Repeat it for several.
+    """
+
+    def emulator(self, callbacks: CallbackOptions) -> Emulator:
+        """
+        Make the emulator.
+
+        :raises ConfigurationError: something cannot be.
+        """
+        emulator = Emulator(host=self.host, port=self.port, speed=self.speed, seed=self.seed, **callbacks.settings())
+        for text in self.fault:
+            _inject(emulator, text)
+        return emulator
+
+
+def _inject(emulator: Emulator, text: str) -> None:
+    name, operation, times = [*text.split(":"), "", ""][:3]
+    if text.count(":") > 2 or not (times in ("", _ALWAYS) or (times.isascii() and times.isdigit())):
+        raise ConfigurationError(f"a fault is written NAME[:OPERATION[:TIMES]], not {text!r}")
+    emulator.inject(name, on=operation or None, times=None if times == _ALWAYS else int(times or 1))
