@@ -111,6 +111,30 @@ async def test_emulator(program: Any) -> None:
     assert "the emulator has ended" in served.err
 
 
+@pytest.mark.fault(23)
+async def test_an_emulator_with_faults(program: Any) -> None:
+    """What is to go wrong is told on the command line, with the operation and how often."""
+    process = await program.start(
+        "emulator", "--port", "0", "--fault", "bad-request:submit:2", "--fault", "html-502:list"
+    )
+    lines = [await process.stdout.readline() for _ in range(18)]
+    program.write("happyhorse.toml", b"".join(lines).decode())
+    runs = [await program.run("submit", "a horse", "--provider", "imini", "--resolution", "720P") for _ in range(3)]
+    process.send_signal(signal.SIGINT)
+    served = await program.end(process)
+
+    assert [3, 3, 0] == [run.code for run in runs]
+    assert 0 == served.code
+
+
+@pytest.mark.parametrize("fault", ["nothing", "hang:upload", "hang:submit:often", "hang:submit:-1", "hang:submit:1:2"])
+async def test_a_fault_that_is_none(program: Any, fault: str) -> None:
+    """A fault, an operation or a number that means nothing is bad input."""
+    run = await program.run("emulator", "--port", "0", "--fault", fault)
+
+    assert 2 == run.code
+
+
 async def test_emulator_in_json(program: Any) -> None:
     """With --json the emulator prints its addresses as one object."""
     process = await program.start("emulator", "--port", "0", "--json")

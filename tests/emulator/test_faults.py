@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 from aiohttp import ClientSession
+from anyio.from_thread import start_blocking_portal
 
 import happyhorse_async as hh
 from happyhorse_async.emulator import faults
@@ -114,6 +115,22 @@ async def test_what_hangs_is_released(emulator: hh.Emulator, raw: Raw) -> None:
     injection.release()
 
     assert b'"id": "task_' in await call
+
+
+def test_what_hangs_is_released_in_another_thread() -> None:
+    """An emulator may run in a thread of its own: its faults are waited for and released from here."""
+    emulator = hh.Emulator()
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(emulator):
+        injection = emulator.inject("hang", on="query")
+
+        async def main() -> int:
+            async with ClientSession() as http:
+                call = asyncio.ensure_future(query(emulator, http, "hiapi"))
+                await injection.until()
+                injection.release()
+                return await call
+
+        assert 404 == asyncio.run(main())
 
 
 async def test_a_trickle(emulator: hh.Emulator, raw: Raw) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from attrs import frozen
 
@@ -24,7 +25,7 @@ class Broken:
 
 class Injection:
     """
-    A fault that is switched on.
+    A fault that is switched on. Its methods may be called in any thread, and from any event loop.
 
     :param times: on how many calls it is played; `None`: on every one.
     :param after: how many calls that fit are let pass before.
@@ -41,8 +42,8 @@ class Injection:
         self.chance = random.Random(seed)
         self._left = times
         self._passing = after
-        self._news = asyncio.Event()
-        self._released = asyncio.Event()
+        self._released = False
+        self._waiters: set[asyncio.Future[None]] = set()
 
     @property
     def over(self) -> bool:
@@ -56,17 +57,33 @@ class Injection:
 
     def release(self) -> None:
         """Let go what hangs, now and from now on."""
-        self._released.set()
+        self._released = True
+        self._wake()
 
     async def until(self, count: int = 1) -> None:
         """Wait until it was played on *count* calls."""
-        while self.played < count:
-            self._news.clear()
-            await self._news.wait()
+        await self._wait(lambda: self.played >= count)
 
     async def released(self) -> None:
         """Wait until what hangs may go on."""
-        await self._released.wait()
+        await self._wait(lambda: self._released)
+
+    async def _wait(self, is_so: Callable[[], bool]) -> None:
+        # The one who waits and the one who says so may be on two event loops, in two threads.
+        while not is_so():
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.add(waiter)
+            try:
+                if not is_so():
+                    await waiter
+            finally:
+                self._waiters.discard(waiter)
+
+    def _wake(self) -> None:
+        for waiter in tuple(self._waiters):
+            # A loop that is closed has nobody left who waits.
+            with suppress(RuntimeError):
+                waiter.get_loop().call_soon_threadsafe(_settle, waiter)
 
     def play(self, answer: HttpResponse, scene: Scene) -> HttpResponse | Broken:
         """Give what the fault makes of *answer*."""
@@ -83,8 +100,13 @@ class Injection:
         if self._left is not None:
             self._left -= 1
         self.played += 1
-        self._news.set()
+        self._wake()
         return True
+
+
+def _settle(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 class Faults:
