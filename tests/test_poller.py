@@ -64,6 +64,24 @@ async def test_a_fault_does_not_fail_the_task(
     assert 1 == len(gateway.seen("POST"))
 
 
+@pytest.mark.fault(2)
+async def test_a_server_that_is_away(gateway: Gateway, fifth: Fifth) -> None:
+    """While nobody listens the waiting goes on, and once somebody does again the video is delivered."""
+    script(gateway, "running", "done")
+
+    async with fifth.open() as client:
+        handle = await client.submit(REQUEST)
+        await gateway.until(1, "GET")
+        await gateway.stop()
+        with pytest.raises(hh.TransportError) as caught:
+            await client.fetch(str(handle.ref))
+        await gateway.start()
+        task = await handle
+
+    assert not caught.value.sent
+    assert hh.TaskStatus.SUCCEEDED is task.status
+
+
 async def test_faults_slow_the_looks_down(gateway: Gateway, fifth: Fifth) -> None:
     """From fault to fault the next look is later, and after a good one the pace is back."""
     script(gateway, 502, 502, 502, 502, "running", "done")

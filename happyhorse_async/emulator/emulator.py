@@ -86,7 +86,7 @@ class Emulator:
         self._wanted_port = port
         self._port: int | None = None
         self._roots: dict[str, str] = {}
-        self._faults = Faults(seed=seed)
+        self._faults = Faults()
         self._providers: dict[str, EmulatedProvider] = {}
         self._open = AsyncExitStack()
 

@@ -152,7 +152,7 @@ class EmulatedProvider:
         def refuse(problem: Problem) -> HttpResponse:
             return self.dialect.answer_refusal(self.dialect.refusal(problem), request_id=moment.request_id)
 
-        scene = Scene(operation=operation, now=moment.now, chance=injection.chance, refuse=refuse)
+        scene = Scene(operation=operation, now=moment.now, refuse=refuse)
         return _Play(injection, scene)
 
     def footage(self, film: str) -> Footage | None:

@@ -128,7 +128,6 @@ class Server:
         scene = Scene(
             operation=Operation.DOWNLOAD,
             now=self._clock(),
-            chance=injection.chance,
             refuse=_refuse_download,
             whole=whole,
         )

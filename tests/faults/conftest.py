@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import selectors
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
 
 import happyhorse_async as hh
+
+KEY = "sk-canary-of-the-emulator"
 
 Open = Callable[..., AbstractAsyncContextManager[hh.Client]]
 
@@ -48,6 +51,16 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
     return {"impatient": ImpatientLoop}
 
 
+@pytest.fixture(autouse=True)
+def no_secret_in_the_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Whatever goes wrong, the log shows neither the key nor a signature."""
+    caplog.set_level(logging.DEBUG)
+    yield
+    shown = "".join(record.getMessage() for when in ("setup", "call") for record in caplog.get_records(when))
+    assert KEY not in shown
+    assert "Signature=" not in shown
+
+
 @pytest.fixture
 async def emulator() -> AsyncIterator[hh.Emulator]:
     """Serve all providers. Every task has succeeded by the first look."""
@@ -61,7 +74,7 @@ def opened(emulator: hh.Emulator) -> Open:
     """Make clients of the emulated providers."""
 
     def opened(provider: str, **options: Any) -> AbstractAsyncContextManager[hh.Client]:
-        settings = {"api_key": "sk-of-the-emulator", "base_url": emulator.url(provider), **options}
+        settings = {"api_key": KEY, "base_url": emulator.url(provider), **options}
         return hh.Client(provider, **settings)
 
     return opened

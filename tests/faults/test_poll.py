@@ -86,6 +86,41 @@ async def test_a_look_that_says_nothing(emulator: hh.Emulator, opened: Open, fau
     await asyncio.gather(*map(look, PROVIDERS))
 
 
+LISTS = [
+    pytest.param("reset-in-body", marks=pytest.mark.fault(8)),
+    pytest.param("hang", marks=pytest.mark.fault(11)),
+    pytest.param("half-json", marks=pytest.mark.fault(13)),
+    pytest.param("html-200", marks=pytest.mark.fault(16)),
+    pytest.param("huge-json", marks=pytest.mark.fault(19)),
+    pytest.param("forbidden", marks=pytest.mark.fault(24)),
+    pytest.param("broken-500", marks=pytest.mark.fault(35)),
+    pytest.param("redirect", marks=pytest.mark.fault(42)),
+    pytest.param("unknown-status", marks=pytest.mark.fault(55)),
+    pytest.param("bare-task", marks=pytest.mark.fault(56)),
+    pytest.param("text-numbers", marks=pytest.mark.fault(57)),
+    pytest.param("vanished", marks=pytest.mark.fault(58)),
+    pytest.param("back-to-pending", marks=pytest.mark.fault(59)),
+    pytest.param("never-ending", marks=pytest.mark.fault(60)),
+    pytest.param("empty-url", marks=pytest.mark.fault(61)),
+    pytest.param("other-task", marks=pytest.mark.fault(63)),
+]
+
+
+@pytest.mark.parametrize("provider", ["dashscope", "hiapi"])
+@pytest.mark.parametrize("fault", LISTS)
+async def test_a_list_that_says_nothing(emulator: hh.Emulator, opened: Open, provider: str, fault: str) -> None:
+    """Where a list stands for many looks and is always wrong, every video comes all the same."""
+    injection = emulator.inject(fault, on="list", times=None)
+
+    async with opened(provider) as client:
+        handles = [await client.submit(REQUEST) for _ in range(20)]
+        tasks = [await handle for handle in handles]
+
+    assert injection.played
+    assert all(task.video_url for task in tasks)
+    assert 20 == len({task.id for task in tasks}) == emulator.billed()
+
+
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize(
     ("fault", "expected"),

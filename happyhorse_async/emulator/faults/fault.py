@@ -7,7 +7,6 @@ broken way an answer is written to the connection; the emulator does the writing
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from enum import StrEnum
 from http import HTTPStatus
@@ -70,8 +69,6 @@ class Scene:
     operation: Operation
     now: float
     """Unix seconds."""
-    chance: random.Random
-    """Seeded by the emulator's seed and the number of the fault."""
     refuse: Callable[[Problem], HttpResponse]
     """Writes a refusal in the form of the one who is asked: the provider, or the store of the videos."""
     whole: HttpResponse | None = None

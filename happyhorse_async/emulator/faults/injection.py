@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -32,14 +31,13 @@ class Injection:
     """
 
     def __init__(
-        self, fault: Fault, *, on: frozenset[Operation], provider: str | None, times: int | None, after: int, seed: str
+        self, fault: Fault, *, on: frozenset[Operation], provider: str | None, times: int | None, after: int
     ) -> None:
         self.fault = fault
         self.on = on
         self.provider = provider
         self.played = 0
         """On how many calls it was played so far."""
-        self.chance = random.Random(seed)
         self._left = times
         self._passing = after
         self._released = False
@@ -112,11 +110,9 @@ def _settle(waiter: asyncio.Future[None]) -> None:
 class Faults:
     """The faults that are switched on, in the order in which they are, and the calls that came."""
 
-    def __init__(self, *, seed: int = 0) -> None:
+    def __init__(self) -> None:
         self.calls: Counter[tuple[str, Operation]] = Counter()
         """How many calls came, by provider and operation."""
-        self._seed = seed
-        self._count = 0
         self._injections: list[Injection] = []
 
     def add(
@@ -139,9 +135,7 @@ class Faults:
             raise ConfigurationError(f"{type(fault).__name__} cannot be played on {wrong}")
         if after < 0 or (times is not None and times < 0):
             raise ConfigurationError("a number of calls must be at least 0")
-        self._count += 1
-        seed = f"{self._seed}/{self._count}"
-        injection = Injection(fault, on=operations, provider=provider, times=times, after=after, seed=seed)
+        injection = Injection(fault, on=operations, provider=provider, times=times, after=after)
         self._injections.append(injection)
         return injection
 
