@@ -288,6 +288,25 @@ async def test_an_acceptance_in_other_words(emulator: hh.Emulator, opened: Open,
     assert 1 == emulator.calls("submit") == emulator.billed()
 
 
+@pytest.mark.fault(5)
+async def test_a_way_that_is_full(emulator: hh.Emulator, opened: Open) -> None:
+    """A job that waits for a place on the way is not written down as sent, and goes once there is one."""
+    hanging = emulator.inject("hang", on="submit")
+
+    async with opened("hiapi", limits=hh.Limits(submits_at_once=1)) as client:
+        first = asyncio.create_task(client.submit(REQUEST))
+        await hanging.until()
+        second = asyncio.create_task(client.submit(REQUEST))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        states = [job.state for job in await client.pending()]
+        hanging.release()
+        await asyncio.gather(first, second)
+
+    assert [hh.JobState.SUBMITTING, hh.JobState.QUEUED] == states
+    assert 2 == emulator.calls("submit") == emulator.billed()
+
+
 @pytest.mark.fault(39)
 async def test_many_answers_that_are_lost(emulator: hh.Emulator, opened: Open) -> None:
     """Of a hundred requests of which every third loses its answer, none is paid twice and none is forgotten."""

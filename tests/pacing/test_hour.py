@@ -64,6 +64,7 @@ class Client(hh.Client):
 
 
 @pytest.mark.fault(34)
+@pytest.mark.fault(34)
 async def test_an_hour_of_refusals() -> None:
     """The looks become as few as one in some seconds, no task fails, and afterwards every video is there soon."""
     provider = Refusing()

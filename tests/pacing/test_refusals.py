@@ -29,6 +29,7 @@ async def granted(pacer: Pacer, count: int) -> list[float]:
     return list(await asyncio.gather(*(one() for _ in range(count))))
 
 
+@pytest.mark.fault(32)
 @pytest.mark.usefixtures("no_chance")
 async def test_a_refusal_holds_everybody_back() -> None:
     """After a refusal with a time, nobody gets a turn before it, those included who already wait."""
@@ -60,6 +61,7 @@ async def test_the_longest_pause_holds() -> None:
     assert [10] == pytest.approx(await granted(pacer, 1))
 
 
+@pytest.mark.fault(31, 34)
 async def test_refusals_without_a_time() -> None:
     """Without a time the pauses grow from refusal to refusal up to half a minute, never twice the same."""
     pauses: list[float] = []
@@ -85,6 +87,7 @@ async def test_acceptance_ends_the_growth() -> None:
     assert 0.25 <= pause <= 0.5
 
 
+@pytest.mark.fault(31)
 @pytest.mark.fault(31)
 @pytest.mark.usefixtures("no_chance")
 async def test_a_refusal_shrinks_the_rate(caplog: pytest.LogCaptureFixture) -> None:
@@ -112,6 +115,7 @@ async def test_the_shrunk_rate_is_kept() -> None:
     assert 0.12 < times[-1] - times[-2] < 1 / 7
 
 
+@pytest.mark.fault(31)
 @pytest.mark.usefixtures("no_chance")
 async def test_quiet_grows_it_back() -> None:
     """While nothing is refused the rate grows by the same amount every second, until it is what it was."""
@@ -156,6 +160,7 @@ async def test_the_full_rate_holds_while_the_rate_changes(refusals: list[float],
 
 
 @pytest.mark.fault(32)
+@pytest.mark.fault(32)
 async def test_a_time_is_kept_and_a_little_more() -> None:
     """Nobody gets a turn before the provider's time is over, and not everybody in the same moment after it."""
     waits: list[float] = []
@@ -168,6 +173,7 @@ async def test_a_time_is_kept_and_a_little_more() -> None:
     assert len(set(waits)) > 1
 
 
+@pytest.mark.fault(33)
 @pytest.mark.fault(33)
 async def test_a_time_in_the_past() -> None:
     """A time that is over holds nobody up."""
