@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -286,6 +289,33 @@ async def test_an_acceptance_in_other_words(emulator: hh.Emulator, opened: Open,
         await client.generate(REQUEST)
 
     assert 1 == emulator.calls("submit") == emulator.billed()
+
+
+@pytest.fixture
+def silent_host() -> Iterator[str]:
+    """Listen and accept nobody: once the queue is full, packets that ask for a connection are lost."""
+    with ExitStack() as stack:
+        server = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            caller = stack.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(server.getsockname())
+        yield "http://127.0.0.1:{}".format(*server.getsockname()[1:])
+
+
+@pytest.mark.fault(3)
+async def test_a_host_that_does_not_answer(opened: Open, silent_host: str) -> None:
+    """Where no connection comes about, each try is given up after ten seconds, and nothing was sent."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+
+    async with opened("imini", base_url=silent_host) as client:
+        with pytest.raises(hh.TransportError, match="no connection within 10 s") as caught:
+            await client.submit(REQUEST)
+
+        assert [] == await client.pending()
+    assert not caught.value.sent
+    assert 20 <= loop.time() - began <= 120
 
 
 @pytest.mark.fault(5)
