@@ -176,9 +176,20 @@ class Jobs:
             if wish.job.durable:
                 await self._submitter.promise(job.job_id)
             return mine
-        if wish.job.durable and _is_unsent(job):
-            await asyncio.shield(self._journal.promised(job)[1])
-        return await self._watch(job, wish)
+        return await self._watch(await self._promised(job) if wish.job.durable else job, wish)
+
+    async def _promised(self, job: Job) -> Job:
+        """
+        Write down that *job*, which another process sees to, is to be sent even if that one gives it up or dies.
+
+        :raises StoreError: it cannot be written down.
+        """
+        while _is_unsent(job) and not job.durable:
+            promised = evolve(job, durable=True)
+            if await self._journal.store.change(promised, only_from=job.state, only_owner=job.owner):
+                return promised
+            job = await self._journal.store.get(job.job_id) or evolve(job, state=JobState.CLOSED)
+        return job
 
     async def _watch(self, job: Job, wish: _Wish) -> Watch:
         """

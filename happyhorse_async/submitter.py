@@ -244,6 +244,8 @@ class Submitter:
             return
         if _is_ambiguous(failure):
             errand.ambiguous = failure
+        if errand.attempt >= errand.backoff.retries:
+            await self._learn_of_promise(errand)
         if errand.ambiguous is None and errand.unwanted and not errand.watch.awaited and not errand.job.durable:
             self._take_back(errand)
         elif errand.attempt < errand.backoff.retries and self._may_repeat(errand, failure):
@@ -254,6 +256,10 @@ class Submitter:
         else:
             refused = _certain(failure).about(job_id=errand.job.job_id)
             await self._conclude(errand, refused, self._journal.refused(errand.job, refused))
+
+    async def _learn_of_promise(self, errand: _Errand) -> None:
+        if await self._journal.is_promised(errand.job):
+            errand.watch.job = errand.job = evolve(errand.job, durable=True)
 
     async def _conclude(self, errand: _Errand, error: HappyHorseError, written: Written) -> None:
         try:
@@ -312,11 +318,16 @@ class Submitter:
         async with AsyncExitStack() as closing:
             closing.callback(self._running.listeners.discard, self._news.set)
             closing.callback(self._leave_all)
+            closing.push_async_callback(self._learn_of_promises)
             closing.push_async_callback(self._pauses.aclose)
             closing.push_async_callback(self._posts.aclose)
             closing.push_async_callback(self._posts.settle, _CLOSING_GRACE)
             closing.push_async_callback(self._pauses.aclose)
             closing.push_async_callback(self._dispatcher.aclose)
+
+    async def _learn_of_promises(self) -> None:
+        for errand in list(self._errands.values()):
+            await self._learn_of_promise(errand)
 
     def _leave_all(self) -> None:
         for errand in list(self._errands.values()):

@@ -157,7 +157,6 @@ class Life:
         chance = self.world.chance(self.process.name, call)
         how = chance.choice(["submit", "enqueue"])
         asking = client.enqueue if how == "enqueue" else client.submit
-        call.submitted = call.submitted or how == "submit"
         await asyncio.sleep(chance.uniform(0, 20))
         try:
             async with asyncio.timeout(chance.uniform(0, 15) if chance.random() < 0.3 else None):
@@ -199,7 +198,6 @@ class Call:
         self.intent = f"{'forbidden ' if chance.random() < 0.1 else ''}video {number}"
         self.key = f"order-{number}" if chance.random() < 0.6 else None
         self.promised = False
-        self.submitted = False
         self.refused: list[hh.HappyHorseError] = []
 
     def failed(self, error: hh.HappyHorseError) -> None:
@@ -269,8 +267,7 @@ def judge(world: World, calls: list[Call], jobs: dict[str, Job]) -> list[str]:
             wrongs.append(f"{task.task_id} is {task.end}, and the journal says {known.task}")
     settled = {job.request["prompt"] for job in jobs.values() if job.request and (job.task_id or job.failure)}
     for call in calls:
-        # A store whose `durable` another process may write over cannot keep a promise made on that process's job.
-        if call.promised and call.intent not in settled and not (call.key and call.submitted):
+        if call.promised and call.intent not in settled:
             wrongs.append(f"{call} was promised, and nothing came of it")
         # What one process could not do by its key, another may have promised by the same.
         refused = [] if call.promised and call.key else call.refused
