@@ -47,6 +47,7 @@ from .listing import TaskList
 from .messages import HttpRequest, HttpResponse
 from .planning import Plan
 from .request import ImageToVideo, Media, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
+from .retries import Retries, RetryPolicy
 from .stores import MemoryStore, TaskStore
 from .task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
 from .timing import Limits, PollSchedule, Quota
@@ -97,6 +98,8 @@ __all__ = [
     "QuotaExceededError",
     "RateLimitError",
     "ReferenceToVideo",
+    "Retries",
+    "RetryPolicy",
     "SQLiteStore",
     "Scenario",
     "StoreError",

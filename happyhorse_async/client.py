@@ -14,7 +14,7 @@ from attrs import evolve
 
 from .adapter import Adapter, PageRequest, TaskPage
 from .batch import Batch
-from .download import Downloads, Progress, Saving, Savings
+from .download import DownloadPolicy, Downloads, Progress, Saving, Savings
 from .engine import Engine
 from .errors import HappyHorseError
 from .exchange import Exchange
@@ -25,6 +25,7 @@ from .pacing import Budget
 from .planning import Plan, Planner, new_job_id
 from .registry import find_adapter
 from .request import VideoRequest
+from .retries import Retries
 from .settings import KeySource, Settings, check_api_key, check_url
 from .stores import MemoryStore, TaskStore
 from .task import Task, TaskRef
@@ -54,6 +55,7 @@ class Client:
     :param poll: how often to look; what is not set is the adapter's advice.
     :param limits: how much may be asked; what is not set is the adapter's default. Clients given the same object share
         one budget.
+    :param retries: how often what fails is tried again, phase by phase.
     :param connector: an aiohttp connector to use, and to leave open at the end.
     :param proxy: the URL of an HTTP proxy. Those of the environment are not looked at.
     :param private_downloads: whether a video may be fetched from an address that is not on the public internet. By
@@ -72,6 +74,7 @@ class Client:
         store: TaskStore | None = None,
         poll: PollSchedule = PollSchedule(),  # noqa: B008 - immutable
         limits: Limits | None = None,
+        retries: Retries = Retries(),  # noqa: B008 - immutable
         connector: aiohttp.BaseConnector | None = None,
         proxy: str | None = None,
         private_downloads: bool = False,
@@ -88,6 +91,7 @@ class Client:
         self._store = store or MemoryStore()
         self._poll = poll
         self._limits = limits
+        self._retries = retries
         self._connector = connector
         self._proxy = proxy
         self._private_downloads = private_downloads
@@ -121,6 +125,7 @@ class Client:
             store=configured_store(settings) if store is None else store,
             poll=settings.poll,
             limits=settings.limits,
+            retries=settings.retries,
         )
         account = evolve(client._planner.account, provider=chosen.name)
         client._planner = evolve(client._planner, account=account, callback_url=chosen.callback_url)
@@ -140,7 +145,7 @@ class Client:
         adapter, account = self._planner.adapter, self._planner.account
         budget = Budget.of(self._limits, adapter.limits, adapter.name)
         exchange = Exchange(adapter, account, transport, budget)
-        self._engine = await Engine.start(exchange, self._store, self._poll)
+        self._engine = await Engine.start(exchange, self._store, self._poll, self._retries)
         return self
 
     async def __aexit__(
@@ -231,7 +236,15 @@ class Client:
         handle = TaskHandle(self, watch)
         if save_to is not None and self._engine is not None:
             path, record = Path(save_to).absolute(), self._engine.jobs.saved
-            self._savings.begin(Saving(watch=watch, path=path, wait=handle.wait, download=self.download, record=record))
+            saving = Saving(
+                watch=watch,
+                path=path,
+                wait=handle.wait,
+                download=self.download,
+                record=record,
+                retry=self._retries.save,
+            )
+            self._savings.begin(saving)
         return handle
 
     async def generate(
@@ -339,7 +352,12 @@ class Client:
             that refuses it. The task stays as it is, and can be downloaded again.
         """
         opened = self._opened()
-        downloads = Downloads(exchange=opened.exchange, fetch=self.fetch, private=self._private_downloads)
+        downloads = Downloads(
+            exchange=opened.exchange,
+            fetch=self.fetch,
+            private=self._private_downloads,
+            policy=DownloadPolicy(retry=self._retries.download),
+        )
         return await downloads.bring(task, Path(path), progress=progress)
 
     async def pending(self) -> list[PendingJob]:

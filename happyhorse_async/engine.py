@@ -11,6 +11,7 @@ from .job import Place
 from .jobs import Jobs
 from .journal import Journal
 from .polling import Experience, Poller
+from .retries import Retries
 from .stores import TaskStore
 from .submitter import Submitter
 from .timing import PollSchedule
@@ -20,26 +21,32 @@ from .watch import Watch
 class Engine:
     """The parts of one open client. Start it with `start`."""
 
-    def __init__(self, exchange: Exchange, store: TaskStore, schedule: PollSchedule) -> None:
+    def __init__(self, exchange: Exchange, store: TaskStore, schedule: PollSchedule, retries: Retries) -> None:
         account = exchange.account
         place = Place(provider=account.provider, adapter=exchange.adapter.name, base_url=account.base_url)
         self.loop = asyncio.get_running_loop()
         self.background = Background()
         self.exchange = exchange
         self._journal = Journal(store, place)
-        self.poller = Poller(exchange, schedule, self._changed)
+        self.poller = Poller(exchange, schedule, self._changed, retries.poll)
         self._experience = Experience(store, self.poller.durations, exchange.adapter.name)
-        self.submitter = Submitter(exchange, self.poller, self._journal)
+        self.submitter = Submitter(exchange, self.poller, self._journal, retries)
         self.jobs = Jobs(exchange, self.poller, self.submitter, self._journal)
 
     @classmethod
-    async def start(cls, exchange: Exchange, store: TaskStore, schedule: PollSchedule) -> Engine:
+    async def start(
+        cls,
+        exchange: Exchange,
+        store: TaskStore,
+        schedule: PollSchedule,
+        retries: Retries = Retries(),  # noqa: B008 - immutable
+    ) -> Engine:
         """
         Start everything.
 
         :raises StoreError: the store cannot be used.
         """
-        engine = cls(exchange, store, schedule)
+        engine = cls(exchange, store, schedule, retries)
         try:
             await engine.jobs.open()
             await engine._experience.load()

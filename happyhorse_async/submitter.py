@@ -39,14 +39,11 @@ from .journal import Journal, Written
 from .lines import Lines, deep_queue, long_wait
 from .messages import HttpRequest
 from .polling import Poller
-from .timing import Backoff
+from .retries import Retries, RetryPolicy
 from .watch import Watch
 
 _log = logging.getLogger("happyhorse_async")
 
-_BACKOFF = Backoff(retries=4)
-# A job that was enqueued is promised to be sent, however long its provider is away.
-_PATIENT_BACKOFF = Backoff(retries=1_000_000, cap=60.0)
 _CLOSING_GRACE = 30.0
 # What is on its way when a process dies is of unknown outcome for good, where no key protects it.
 _UNPROTECTED_AT_ONCE = 4
@@ -61,6 +58,7 @@ class _Errand:
     job: Job
     message: HttpRequest
     watch: Watch
+    retries: Retries
     attempt: int = 0
     ambiguous: HappyHorseError | None = None
     """What once left its outcome unknown. What comes later cannot make that certain again."""
@@ -77,17 +75,18 @@ class _Errand:
         return self.job.durable or self.inherited
 
     @property
-    def backoff(self) -> Backoff:
-        return _PATIENT_BACKOFF if self.patient else _BACKOFF
+    def policy(self) -> RetryPolicy:
+        return self.retries.enqueue if self.patient else self.retries.submit
 
 
 class Submitter:
     """Sends the jobs of one client, and hands what was accepted to the poller."""
 
-    def __init__(self, exchange: Exchange, poller: Poller, journal: Journal) -> None:
+    def __init__(self, exchange: Exchange, poller: Poller, journal: Journal, retries: Retries) -> None:
         self._exchange = exchange
         self._poller = poller
         self._journal = journal
+        self._retries = retries
         self._running = exchange.budget.running
         self._lines: Lines[_Errand] = Lines(self._running)
         self._errands: dict[str, _Errand] = {}
@@ -122,7 +121,14 @@ class Submitter:
         :param unsettled: why it may have been taken already, when an earlier process sent it.
         """
         inherited = unsettled is not None
-        errand = _Errand(job=job, message=message, watch=watch, ambiguous=unsettled, inherited=inherited)
+        errand = _Errand(
+            job=job,
+            message=message,
+            watch=watch,
+            retries=self._retries,
+            ambiguous=unsettled,
+            inherited=inherited,
+        )
         if self._closing:
             self._leave(errand)
             return
@@ -244,11 +250,11 @@ class Submitter:
             return
         if _is_ambiguous(failure):
             errand.ambiguous = failure
-        if errand.attempt >= errand.backoff.retries:
+        if errand.attempt >= errand.policy.retries:
             await self._learn_of_promise(errand)
         if errand.ambiguous is None and errand.unwanted and not errand.watch.awaited and not errand.job.durable:
             self._take_back(errand)
-        elif errand.attempt < errand.backoff.retries and self._may_repeat(errand, failure):
+        elif errand.attempt < errand.policy.retries and self._may_repeat(errand, failure):
             await self._repeat(errand, failure)
         elif errand.ambiguous is not None:
             unknown = _outcome_unknown(errand.ambiguous, errand.job.job_id)
@@ -284,7 +290,7 @@ class Submitter:
                 return _is_ambiguous(failure)
 
     async def _repeat(self, errand: _Errand, failure: HappyHorseError) -> None:
-        delay = errand.backoff.delay(errand.attempt, getattr(failure, "retry_after", None))
+        delay = errand.policy.delay(errand.attempt, getattr(failure, "retry_after", None))
         errand.attempt += 1
         _log.info("job %s is sent again in %.1f s: %s", errand.job.job_id, delay, failure)
         errand.leaving = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import warnings
@@ -16,6 +17,7 @@ from ..adapter import Adapter
 from ..errors import ConfigurationError
 from ..redaction import redact_text, redact_url
 from ..registry import adapter_names, find_adapter
+from ..retries import Retries
 from ..timing import Limits, PollSchedule
 from .keys import KeySource, check_api_key, check_url
 from .store import StoreSettings
@@ -83,6 +85,7 @@ class Settings:
     """Where jobs are written down; `None` for the memory of the process."""
     poll: PollSchedule = field(factory=PollSchedule)
     limits: Limits = field(factory=Limits)
+    retries: Retries = field(factory=Retries)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None) -> Settings:
@@ -107,6 +110,7 @@ class Settings:
             store=content.store,
             poll=content.poll,
             limits=content.limits,
+            retries=content.retries,
         )
 
     def choose(self, provider: str | None = None) -> ProviderSettings:
@@ -144,6 +148,7 @@ class Settings:
             "store": None if self.store is None else self.store.resolved(),
             "poll": asdict(poll),
             "limits": asdict(limits, filter=lambda attribute, _: attribute.init),
+            "retries": asdict(self.retries, value_serializer=_told),
         }
 
     def _choice(self, provider: str | None) -> ProviderSettings | None:
@@ -171,6 +176,11 @@ class Settings:
         return FILE_NAME if self.path is None else str(self.path)
 
 
+def _told(_: object, __: object, value: Any) -> Any:
+    # JSON has no word for infinity.
+    return "for ever" if value == math.inf else value
+
+
 @frozen(kw_only=True)
 class _Section:
     """The table `[providers.<name>]`."""
@@ -194,6 +204,7 @@ class _File:
     store: StoreSettings | None = None
     poll: PollSchedule = field(factory=PollSchedule)
     limits: Limits = field(factory=Limits)
+    retries: Retries = field(factory=Retries)
 
 
 def _provider(name: str, section: _Section, file: Path) -> ProviderSettings:
