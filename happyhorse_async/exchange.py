@@ -8,14 +8,16 @@ the paid request.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 from attrs import evolve
 
 from .adapter import Account, Adapter, PageRequest, TaskPage
-from .errors import HappyHorseError, InvalidResponseError, RateLimitError
+from .decoding import read_object
+from .errors import HappyHorseError, InvalidResponseError, RateLimitError, TransportError
 from .messages import HttpRequest, HttpResponse
 from .pacing import Budget, Pacer
 from .redaction import redact_text, redact_url
@@ -41,13 +43,17 @@ class Exchange:
         self.transport = transport
         self.budget = budget
 
-    def submit_turn(self) -> Pacer:
-        """Return what holds a turn to submit. Waiting for it can be cancelled without a trace: nothing is sent."""
-        return self.budget.submits
+    @asynccontextmanager
+    async def submit_turn(self) -> AsyncGenerator[None]:
+        """Hold a turn to submit. Waiting for it can be cancelled without a trace: nothing is sent."""
+        async with self.budget.submits, self.transport.place():
+            yield
 
-    def query_turn(self) -> Pacer:
-        """Return what holds a turn to query, list or cancel: `async with`, or its `turn` and `leave`."""
-        return self.budget.queries
+    @asynccontextmanager
+    async def query_turn(self) -> AsyncGenerator[None]:
+        """Hold a turn to query, list or cancel."""
+        async with self.budget.queries, self.transport.place():
+            yield
 
     async def submit(self, message: HttpRequest) -> Task:
         """
@@ -101,6 +107,16 @@ class Exchange:
     async def _query(self, message: HttpRequest, decode: Callable[[HttpResponse], T]) -> T:
         return await self._send(message, decode, pacer=self.budget.queries, timeout=_QUERY_TIMEOUT)
 
+    async def _carry(self, message: HttpRequest, *, timeout: float) -> HttpResponse:
+        try:
+            return await self.transport.send(message, timeout=timeout)
+        except TransportError as error:
+            # An answer may break off after all that matters of it: whoever reads a whole object reads the task's id.
+            received, error.received = error.received, None
+            if received is None or not _is_whole(received):
+                raise
+            return received
+
     async def _send(
         self,
         message: HttpRequest,
@@ -110,7 +126,7 @@ class Exchange:
         timeout: float,
     ) -> T:
         try:
-            response = await self.transport.send(message, timeout=timeout)
+            response = await self._carry(message, timeout=timeout)
             self._note_quota(response, pacer)
             if 300 <= response.status < 400:
                 raise _redirected(response)
@@ -132,6 +148,14 @@ class Exchange:
             return
         if quota is not None:
             self.budget.observed(quota, pacer)
+
+
+def _is_whole(response: HttpResponse) -> bool:
+    try:
+        read_object(response)
+    except InvalidResponseError:
+        return False
+    return response.ok
 
 
 def _read(decode: Callable[[HttpResponse], T], response: HttpResponse, message: HttpRequest) -> T:

@@ -60,6 +60,8 @@ class _Errand:
     watch: Watch
     retries: Retries
     attempt: int = 0
+    waits: int = 0
+    """How often in a row the provider has said that it is still busy with the same key."""
     ambiguous: HappyHorseError | None = None
     """What once left its outcome unknown. What comes later cannot make that certain again."""
     inherited: bool = False
@@ -254,7 +256,7 @@ class Submitter:
             await self._learn_of_promise(errand)
         if errand.ambiguous is None and errand.unwanted and not errand.watch.awaited and not errand.job.durable:
             self._take_back(errand)
-        elif errand.attempt < errand.policy.retries and self._may_repeat(errand, failure):
+        elif self._may_repeat(errand, failure):
             await self._repeat(errand, failure)
         elif errand.ambiguous is not None:
             unknown = _outcome_unknown(errand.ambiguous, errand.job.job_id)
@@ -276,13 +278,16 @@ class Submitter:
     def _may_repeat(self, errand: _Errand, failure: HappyHorseError) -> bool:
         if errand.ambiguous is not None and not self.is_protected(errand.job):
             return False
+        if errand.attempt >= errand.policy.retries:
+            return bool(errand.attempt) and _is_busy(failure)
         match failure:
             case StoreError():
                 return errand.patient
             case TransportError():
                 return failure.retryable
             case RateLimitError():
-                return True
+                # What may be a replay (425, https://www.rfc-editor.org/rfc/rfc8470) is none the second time.
+                return failure.status_code != 425 or not errand.attempt
             case ProviderError():
                 # Below 500 stand faults that another try does not mend, such as a gateway's own bad credential.
                 return (failure.status_code or 500) >= 500 or _is_ambiguous(failure)
@@ -290,8 +295,10 @@ class Submitter:
                 return _is_ambiguous(failure)
 
     async def _repeat(self, errand: _Errand, failure: HappyHorseError) -> None:
-        delay = errand.policy.delay(errand.attempt, getattr(failure, "retry_after", None))
-        errand.attempt += 1
+        busy = _is_busy(failure)
+        delay = errand.policy.delay(errand.waits if busy else errand.attempt, getattr(failure, "retry_after", None))
+        # The answer that it is being seen to is no failure, and comes until it has been seen to.
+        errand.waits, errand.attempt = (errand.waits + 1, errand.attempt) if busy else (0, errand.attempt + 1)
         _log.info("job %s is sent again in %.1f s: %s", errand.job.job_id, delay, failure)
         errand.leaving = False
         errand.watch.vacate()
@@ -365,6 +372,11 @@ def _is_ambiguous(error: HappyHorseError) -> bool:
             return not 300 <= (error.status_code or 0) < 400
         case _:
             return False
+
+
+def _is_busy(error: HappyHorseError) -> bool:
+    """Tell whether the provider is at work on the same idempotency key."""
+    return isinstance(error, ProviderError) and error.status_code == 409 and _is_ambiguous(error)
 
 
 def _facts(error: HappyHorseError) -> Facts:

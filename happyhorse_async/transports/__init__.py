@@ -44,7 +44,8 @@ class Transport(Protocol):
         Send *request* and return the whole response.
 
         :param timeout: seconds for everything together.
-        :raises TransportError: no answer; `sent` says whether any of the request may have arrived.
+        :raises TransportError: no answer; `sent` says whether any of the request may have arrived, and `received` has
+            what came of an answer that broke off.
         :raises InvalidResponseError: an answer that is too large, or compressed although nobody asked for it.
         """
         ...
@@ -58,6 +59,10 @@ class Transport(Protocol):
         :param public_only: refuse a host whose address is not on the public internet.
         :raises TransportError: no answer, or the host was refused.
         """
+        ...
+
+    def place(self) -> AbstractAsyncContextManager[None]:
+        """Hold the place of one connection, so that one `send` need not wait for others to end."""
         ...
 
     async def aclose(self) -> None:

@@ -9,14 +9,15 @@ the key. None of its exceptions leaves this module, not even as a cause.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from importlib.metadata import version
 from socket import AddressFamily
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -30,12 +31,16 @@ from .addresses import is_public, names_private_place
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
 
+T = TypeVar("T")
+
 LARGEST_BODY = 1024 * 1024
 """Bytes of an API answer. The largest documented one, a list of 100 tasks, has a tenth of it."""
 
 _CONNECT_TIMEOUT = 10.0
 _READ_TIMEOUT = 60.0
 _CHUNK = 256 * 1024
+# Of the event loop. An answer of the largest size is read in a few of them.
+_MISSED_TURNS = 50
 # A server may close an idle connection just as a paid request is written to it, and then nobody knows whether it was
 # read. Short idle times make that rare.
 _KEEPALIVE = 12.0
@@ -66,6 +71,7 @@ class AiohttpTransport:
 
     def __init__(self, *, connector: aiohttp.BaseConnector | None = None, proxy: str | None = None) -> None:
         self._answers: set[aiohttp.ClientResponse] = set()
+        self._places = _places_of(connector)
         self._proxy = proxy
         self._connects_itself = connector is None and proxy is None
         self._session = self._new_session(connector)
@@ -87,23 +93,30 @@ class AiohttpTransport:
 
     async def send(self, request: HttpRequest, *, timeout: float) -> HttpResponse:
         """Send *request* and return the whole response."""
-        limits = aiohttp.ClientTimeout(total=timeout, connect=_CONNECT_TIMEOUT)
+        arriving = _Arriving()
         try:
-            async with self._session.request(
-                request.method,
-                _address(request.url),
-                headers=request.headers,
-                # A body of bytes beyond 1 MiB, an image inlined, makes aiohttp warn; a file does not.
-                data=None if request.body is None else io.BytesIO(request.body),
-                allow_redirects=False,
-                timeout=limits,
-            ) as response:
-                with self._reading(response):
-                    body = await _bounded_body(response)
-                return HttpResponse(status=response.status, headers=dict(response.headers), body=body)
+            return await _in_time(self._send(request, arriving), timeout)
         except _FAILURES as error:
             failure = _transport_error(error, request.method, request.url)
+            failure.received = arriving.so_far()
         raise failure
+
+    async def _send(self, request: HttpRequest, arriving: _Arriving) -> HttpResponse:
+        async with self._session.request(
+            request.method,
+            _address(request.url),
+            headers=request.headers,
+            # A body of bytes beyond 1 MiB, an image inlined, makes aiohttp warn; a file does not.
+            data=None if request.body is None else io.BytesIO(request.body),
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_TIMEOUT),
+        ) as response:
+            with self._reading(response):
+                return await arriving.read(response)
+
+    def place(self) -> AbstractAsyncContextManager[None]:
+        """Hold the place of one connection, where the caller's connector has only so many."""
+        return self._places or nullcontext()
 
     @asynccontextmanager
     async def stream(
@@ -111,19 +124,20 @@ class AiohttpTransport:
     ) -> AsyncGenerator[_Download]:
         """Begin to fetch *url*, exactly as it is written."""
         limits = aiohttp.ClientTimeout(total=None, connect=_CONNECT_TIMEOUT, sock_read=_READ_TIMEOUT)
-        try:
-            session = self._session_for(url, public_only)
-            response = await session.get(_address(url), headers=headers, allow_redirects=False, timeout=limits)
-            if public_only and self._proxy is None:
-                _check_peer(response)
-        except _FAILURES as error:
-            failure = _transport_error(error, "GET", url)
-        else:
-            async with response:
-                with self._reading(response):
-                    yield _Download(response, url)
-            return
-        raise failure
+        async with self.place():
+            try:
+                session = self._session_for(url, public_only)
+                response = await session.get(_address(url), headers=headers, allow_redirects=False, timeout=limits)
+                if public_only and self._proxy is None:
+                    _check_peer(response)
+            except _FAILURES as error:
+                failure = _transport_error(error, "GET", url)
+            else:
+                async with response:
+                    with self._reading(response):
+                        yield _Download(response, url)
+                return
+            raise failure
 
     def _session_for(self, url: str, public_only: bool) -> aiohttp.ClientSession:
         if self._session.closed:
@@ -225,19 +239,65 @@ def _address(url: str) -> URL:
         raise aiohttp.InvalidURL(url) from None
 
 
-async def _bounded_body(response: aiohttp.ClientResponse) -> bytes:
-    encoding = response.headers.get("Content-Encoding", "identity").lower()
-    if encoding not in ("", "identity"):
-        raise InvalidResponseError(
-            f"the answer is compressed ({redact_text(encoding)[:20]}), which nobody asked for",
-            status_code=response.status,
-        )
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > LARGEST_BODY:
-            raise InvalidResponseError(f"the answer is larger than {LARGEST_BODY} bytes", status_code=response.status)
-    return bytes(body)
+class _Arriving:
+    """An answer, as far as it has come."""
+
+    def __init__(self) -> None:
+        self._response: aiohttp.ClientResponse | None = None
+        self._body = bytearray()
+
+    async def read(self, response: aiohttp.ClientResponse) -> HttpResponse:
+        encoding = response.headers.get("Content-Encoding", "identity").lower()
+        if encoding not in ("", "identity"):
+            raise InvalidResponseError(
+                f"the answer is compressed ({redact_text(encoding)[:20]}), which nobody asked for",
+                status_code=response.status,
+            )
+        self._response = response
+        async for chunk in response.content.iter_any():
+            self._body += chunk
+            if len(self._body) > LARGEST_BODY:
+                raise InvalidResponseError(
+                    f"the answer is larger than {LARGEST_BODY} bytes", status_code=response.status
+                )
+        return _message(response, bytes(self._body))
+
+    def so_far(self) -> HttpResponse | None:
+        if self._response is None:
+            return None
+        # aiohttp gives out nothing more of a body that broke off, not even what it had received before.
+        rest: Iterable[bytes] = getattr(self._response.content, "_buffer", ())
+        return _message(self._response, b"".join((self._body, *rest))[:LARGEST_BODY])
+
+
+def _message(response: aiohttp.ClientResponse, body: bytes) -> HttpResponse:
+    return HttpResponse(status=response.status, headers=dict(response.headers), body=body)
+
+
+async def _in_time(work: Coroutine[None, None, T], seconds: float) -> T:
+    """
+    Do *work* for *seconds* at most.
+
+    :raises TimeoutError: it has not ended by then. If the event loop stood still meanwhile, it gets the turns that it
+        missed: what arrived in time is not late because nobody has read it.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait([task], timeout=seconds)
+        for _ in range(_MISSED_TURNS):
+            if task.done():
+                return task.result()
+            await asyncio.sleep(0)
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+    raise TimeoutError
+
+
+def _places_of(connector: aiohttp.BaseConnector | None) -> asyncio.Semaphore | None:
+    limits = [] if connector is None else [limit for limit in (connector.limit, connector.limit_per_host) if limit]
+    return asyncio.Semaphore(min(limits)) if limits else None
 
 
 def _transport_error(error: Exception, method: str, url: str) -> TransportError:

@@ -15,6 +15,7 @@ import selectors
 import sys
 from collections import Counter
 from collections.abc import Coroutine, Generator, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -301,6 +302,9 @@ class Transport:
                 return await flight.answer
         except TimeoutError:
             raise hh.TransportError("no answer in time", sent=True) from None
+
+    def place(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
     async def aclose(self) -> None: ...
 
