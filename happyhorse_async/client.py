@@ -60,6 +60,8 @@ class Client:
     :param proxy: the URL of an HTTP proxy. Those of the environment are not looked at.
     :param private_downloads: whether a video may be fetched from an address that is not on the public internet. By
         default only where the API itself is at one, as an emulator is.
+    :param inherit: whether opening the client sends what processes that have died were to send: what was enqueued, and
+        what an idempotency key protects.
     :raises ConfigurationError: no such adapter, region or option; no key, or one that no header can carry.
     """
 
@@ -78,6 +80,7 @@ class Client:
         connector: aiohttp.BaseConnector | None = None,
         proxy: str | None = None,
         private_downloads: bool = False,
+        inherit: bool = True,
     ) -> None:
         adapter = provider if isinstance(provider, Adapter) else find_adapter(provider)
         account = adapter.account(
@@ -95,6 +98,7 @@ class Client:
         self._connector = connector
         self._proxy = proxy
         self._private_downloads = private_downloads
+        self._inherit = inherit
         self._engine: Engine | None = None
         self._savings = Savings()
 
@@ -105,6 +109,7 @@ class Client:
         *,
         provider: str | None = None,
         store: TaskStore | None = None,
+        inherit: bool = True,
     ) -> Self:
         """
         Make a client from `happyhorse.toml`, `[tool.happyhorse]` in `pyproject.toml`, and the environment.
@@ -112,6 +117,7 @@ class Client:
         :param path: the file; by default `HAPPYHORSE_CONFIG`, or what is found in the current directory.
         :param provider: the section; by default `HAPPYHORSE_PROVIDER`, or the file's `default`.
         :param store: where jobs are written down; by default the file of `[store]`, or memory.
+        :param inherit: see `Client`.
         :raises ConfigurationError: names the file, the key and what is known.
         """
         settings = Settings.load(path)
@@ -126,6 +132,7 @@ class Client:
             poll=settings.poll,
             limits=settings.limits,
             retries=settings.retries,
+            inherit=inherit,
         )
         account = evolve(client._planner.account, provider=chosen.name)
         client._planner = evolve(client._planner, account=account, callback_url=chosen.callback_url)
@@ -145,7 +152,7 @@ class Client:
         adapter, account = self._planner.adapter, self._planner.account
         budget = Budget.of(self._limits, adapter.limits, adapter.name)
         exchange = Exchange(adapter, account, transport, budget)
-        self._engine = await Engine.start(exchange, self._store, self._poll, self._retries)
+        self._engine = await Engine.start(exchange, self._store, self._poll, self._retries, inherit=self._inherit)
         return self
 
     async def __aexit__(
@@ -197,7 +204,7 @@ class Client:
         except asyncio.CancelledError:
             # What was enqueued under the same key is promised, whoever else has asked for it.
             promised = watch.awaited or (watch.job is not None and watch.job.durable)
-            if promised or not self.withdraw(watch):
+            if promised or self._engine is None or self._engine.submitter.withdraw(watch.job_id) is None:
                 self._save_later(watch, save_to)
             raise
         return self._save_later(watch, save_to)
@@ -405,9 +412,13 @@ class Client:
         if not watch.ended:
             await self._opened().jobs.attend(watch)
 
-    def withdraw(self, watch: Watch) -> bool:
-        """Take back a job that has not been sent, and return whether that was possible."""
-        return self._engine is not None and self._engine.submitter.withdraw(watch.job_id)
+    async def withdraw(self, watch: Watch) -> bool:
+        """
+        Take back a job that has not been sent, and return whether that was possible.
+
+        :raises StoreError: that cannot be written down.
+        """
+        return self._engine is not None and await self._engine.jobs.withdraw(watch.job_id)
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run *work* on its own until the client closes."""

@@ -40,15 +40,18 @@ class Engine:
         store: TaskStore,
         schedule: PollSchedule,
         retries: Retries = Retries(),  # noqa: B008 - immutable
+        *,
+        inherit: bool = True,
     ) -> Engine:
         """
         Start everything.
 
+        :param inherit: whether to send what dead processes have left to be sent.
         :raises StoreError: the store cannot be used.
         """
         engine = cls(exchange, store, schedule, retries)
         try:
-            await engine.jobs.open()
+            await engine.jobs.open(inherit=inherit)
             await engine._experience.load()
         except BaseException:
             await engine.aclose()

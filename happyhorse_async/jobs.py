@@ -67,13 +67,14 @@ class Jobs:
         self._followers = Background()
         self._closing = False
 
-    async def open(self) -> None:
+    async def open(self, *, inherit: bool) -> None:
         """
         Take up what earlier processes have left behind.
 
         What was enqueued is sent, in order. What was on its way is sent again where an idempotency key protects it, and
         is openly unknown otherwise. Nothing else is sent.
 
+        :param inherit: whether to send anything. What is openly unknown is so in any case.
         :raises StoreError: the store cannot be used.
         """
         await self._journal.open()
@@ -81,6 +82,8 @@ class Jobs:
         jobs = [job for job in await self._journal.store.unfinished(place.provider) if job.place == place]
         alive = {owner: await self._is_alive(owner) for owner in {job.owner: None for job in jobs if _is_unsent(job)}}
         orphans = [job for job in jobs if _is_unsent(job) and not alive[job.owner]]
+        if not inherit:
+            orphans = [job for job in orphans if self._is_lost(job)]
         # All at once, so that a store may write them with one flush. They are sent in the order in which they are here.
         for outcome in await asyncio.gather(*(self._inherit(job) for job in orphans), return_exceptions=True):
             if outcome is not None:
@@ -253,6 +256,10 @@ class Jobs:
     async def _is_alive(self, owner: str | None) -> bool:
         return owner not in (None, NOBODY) and await self._journal.store.is_alive(owner or "")
 
+    def _is_lost(self, job: Job) -> bool:
+        """Tell whether nobody can find out any more, by sending it, what became of a job whose process has died."""
+        return job.state is JobState.SUBMITTING and not self._submitter.is_protected(job)
+
     async def _inherit(self, job: Job) -> None:
         """See to a job whose process has died, and for which nobody waits in this one."""
         if job.state is JobState.QUEUED and not job.durable:
@@ -274,7 +281,7 @@ class Jobs:
         :raises SubmitOutcomeUnknownError: it may have been sent, and no key protects it.
         :raises HappyHorseError: it cannot be sent any more.
         """
-        if job.state is JobState.SUBMITTING and not self._submitter.is_protected(job):
+        if self._is_lost(job):
             return await self._give_up(job, InvalidResponseError("its process died before the answer came"))
         try:
             message = self._message(job)
@@ -309,6 +316,19 @@ class Jobs:
         offer = adapter.check(request, provider=account.provider, callback_url=job.callback_url)
         submission = Submission(request=request, offer=offer, job_id=job.job_id, callback_url=job.callback_url)
         return evolve(adapter.encode_submit(submission, account), body=job.body)
+
+    async def withdraw(self, job_id: str) -> bool:
+        """
+        Take back a job that has not been sent, and return whether that was possible.
+
+        :raises StoreError: that cannot be written down yet. It is tried again, and this process does not send the job.
+        """
+        writing = self._submitter.withdraw(job_id)
+        if writing is None:
+            return False
+        await asyncio.shield(writing)
+        self._journal.check_written(job_id)
+        return True
 
     async def saved(self, watch: Watch, path: Path) -> None:
         """Write down where the video of *watch* stands, if its job is in the journal."""

@@ -141,6 +141,15 @@ class Journal:
         _, writing = self.released(evolve(job, durable=True)) if promised else self.refused(job, None)
         return await writing
 
+    def check_written(self, job_id: str) -> None:
+        """
+        Make sure that the store has all that there is to say of a job.
+
+        :raises StoreError: it has not yet.
+        """
+        if job_id in self._owed:
+            raise StoreError("the job store does not take the last change of the job; it is tried again", job_id=job_id)
+
     def released(self, job: Job) -> Written:
         """Leave a job to whoever opens the store next."""
         return self._settle(evolve(job, owner=NOBODY), only_owner=job.owner)

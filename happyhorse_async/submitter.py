@@ -168,27 +168,27 @@ class Submitter:
             errand.watch.job = errand.job
             await asyncio.shield(written)
 
-    def withdraw(self, job_id: str) -> bool:
+    def withdraw(self, job_id: str) -> asyncio.Task[bool] | None:
         """
-        Take back a job that has not been sent, and return whether that was possible.
+        Take back a job that has not been sent, and return the writing of it; `None` where that is not possible.
 
         One that is on its way is not sent again, should it be refused and nobody wait for it.
         """
         errand = self._errands.get(job_id)
         if errand is None:
-            return False
+            return None
         if errand.job.state is not JobState.QUEUED or errand.leaving:
             errand.unwanted = True
-            return False
-        self._take_back(errand)
-        return True
+            return None
+        return self._take_back(errand)
 
-    def _take_back(self, errand: _Errand) -> None:
+    def _take_back(self, errand: _Errand) -> asyncio.Task[bool]:
         errand.withdrawn = True
         self._lines.remove(self._line(errand.job.model), errand.job.job_id)
-        self._journal.taken_back(errand.job)
         job_id = errand.job.job_id
+        writing = self._journal.taken_back(errand.job)
         self._end(errand, InvalidRequestError("the job was withdrawn before it was sent", job_id=job_id))
+        return writing
 
     def _put(self, errand: _Errand, *, first: bool = False) -> None:
         if self._closing:

@@ -172,9 +172,17 @@ class Life:
             call.promised = True
         if chance.random() < 0.1:
             await asyncio.sleep(chance.uniform(0, 1))
-            if client.withdraw(handle._watch):
-                call.promised = False
+            await self._withdraw(client, handle, call)
         await self._wait(handle)
+
+    async def _withdraw(self, client: Client, handle: hh.TaskHandle, call: Call) -> None:
+        # Whoever dies over it, or whose disk is full, cannot know what came of it.
+        promised, call.promised = call.promised, False
+        try:
+            call.withdrawn = await client.withdraw(handle._watch)
+        except hh.StoreError:
+            return
+        call.promised = promised and not call.withdrawn
 
     async def _wait(self, handle: hh.TaskHandle) -> None:
         try:
@@ -198,6 +206,7 @@ class Call:
         self.intent = f"{'forbidden ' if chance.random() < 0.1 else ''}video {number}"
         self.key = f"order-{number}" if chance.random() < 0.6 else None
         self.promised = False
+        self.withdrawn = False
         self.refused: list[hh.HappyHorseError] = []
 
     def failed(self, error: hh.HappyHorseError) -> None:
@@ -269,6 +278,8 @@ def judge(world: World, calls: list[Call], jobs: dict[str, Job]) -> list[str]:
     for call in calls:
         if call.promised and call.intent not in settled:
             wrongs.append(f"{call} was promised, and nothing came of it")
+        if call.withdrawn and call.key is None and call.intent in paid:
+            wrongs.append(f"{call} was withdrawn, and is paid")
         # What one process could not do by its key, another may have promised by the same.
         refused = [] if call.promised and call.key else call.refused
         wrongs += [f"{call} is paid although {error!r}" for error in refused if _is_paid(world, error)]
