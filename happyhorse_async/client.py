@@ -62,6 +62,8 @@ class Client:
         default only where the API itself is at one, as an emulator is.
     :param inherit: whether opening the client sends what processes that have died were to send: what was enqueued, and
         what an idempotency key protects.
+    :param adopt_unique: whether a submit whose answer was lost adopts the only task in the provider's list that it can
+        be, where the list shows all tasks. That task may be somebody else's if other programs use the account.
     :raises ConfigurationError: no such adapter, region or option; no key, or one that no header can carry.
     """
 
@@ -81,6 +83,7 @@ class Client:
         proxy: str | None = None,
         private_downloads: bool = False,
         inherit: bool = True,
+        adopt_unique: bool = False,
     ) -> None:
         adapter = provider if isinstance(provider, Adapter) else find_adapter(provider)
         account = adapter.account(
@@ -99,6 +102,7 @@ class Client:
         self._proxy = proxy
         self._private_downloads = private_downloads
         self._inherit = inherit
+        self._adopt_unique = adopt_unique
         self._engine: Engine | None = None
         self._savings = Savings()
 
@@ -133,6 +137,7 @@ class Client:
             limits=settings.limits,
             retries=settings.retries,
             inherit=inherit,
+            adopt_unique=chosen.adopt_unique,
         )
         account = evolve(client._planner.account, provider=chosen.name)
         client._planner = evolve(client._planner, account=account, callback_url=chosen.callback_url)
@@ -152,7 +157,14 @@ class Client:
         adapter, account = self._planner.adapter, self._planner.account
         budget = Budget.of(self._limits, adapter.limits, adapter.name)
         exchange = Exchange(adapter, account, transport, budget)
-        self._engine = await Engine.start(exchange, self._store, self._poll, self._retries, inherit=self._inherit)
+        self._engine = await Engine.start(
+            exchange,
+            self._store,
+            self._poll,
+            self._retries,
+            inherit=self._inherit,
+            adopt_unique=self._adopt_unique,
+        )
         return self
 
     async def __aexit__(
@@ -378,7 +390,7 @@ class Client:
         :raises InvalidRequestError: there is no such job, or it is settled.
         :raises UnsupportedFeatureError: the provider has no list.
         """
-        return await self._opened().jobs.candidates(job_id)
+        return await self._opened().questions.candidates(job_id)
 
     async def resolve(
         self, job_id: str, *, adopt: TaskRef | str | None = None, write_off: bool = False
@@ -392,15 +404,15 @@ class Client:
         :raises InvalidRequestError: there is no such job, it is settled, or the task is another job's.
         :raises TaskNotFoundError: the provider does not know the task to adopt.
         """
-        jobs = self._opened().jobs
+        questions = self._opened().questions
         if (adopt is None) == (not write_off):
             raise ValueError("say one of the two: adopt=… or write_off=True")
         if adopt is None:
-            await jobs.write_off(job_id)
+            await questions.write_off(job_id)
             return None
         is_ref = isinstance(adopt, TaskRef) or adopt.startswith(f"{self.provider}:")
         ref = self._planner.account.own(adopt) if is_ref else self._planner.account.ref(str(adopt))
-        return TaskHandle(self, await jobs.adopt(job_id, ref))
+        return TaskHandle(self, await questions.adopt(job_id, ref))
 
     async def attend(self, watch: Watch) -> None:
         """

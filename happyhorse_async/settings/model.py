@@ -46,6 +46,8 @@ class ProviderSettings:
     """The adapter's own options."""
     callback_url: str | None = None
     """Where the provider shall call at the end of every task."""
+    adopt_unique: bool = False
+    """Whether a submit whose answer was lost adopts the only task that it can be."""
 
     @property
     def api_key(self) -> str:
@@ -67,6 +69,7 @@ class ProviderSettings:
             "base_url": redact_url(account.base_url),
             "options": {name: redact_text(str(value)) for name, value in self.options.items()},
             "callback_url": None if self.callback_url is None else redact_url(self.callback_url),
+            "adopt_unique": self.adopt_unique,
             "api_key": self.key_source.describe(),
         }
 
@@ -190,6 +193,7 @@ class _Section:
     base_url: str | None = None
     options: Mapping[str, Any] = field(factory=dict[str, Any])
     callback_url: str | None = None
+    adopt_unique: bool = False
     api_key_env: str | None = None
     api_key_file: str | None = None
     api_key: str | None = field(default=None, repr=False)
@@ -230,6 +234,7 @@ def _provider(name: str, section: _Section, file: Path) -> ProviderSettings:
         base_url=section.base_url,
         options=dict(section.options),
         callback_url=section.callback_url,
+        adopt_unique=section.adopt_unique,
     )
     _check_region(settings, adapter, where)
     return settings
