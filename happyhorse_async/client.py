@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterable, Coroutine, Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -16,17 +15,15 @@ from .adapter import Adapter, PageRequest, TaskPage
 from .batch import Batch
 from .download import DownloadPolicy, Downloads, Progress, Saving, Savings
 from .engine import Engine
-from .errors import HappyHorseError
-from .exchange import Exchange
 from .handle import TaskHandle
 from .job import PendingJob
 from .listing import TaskList
-from .pacing import Budget
+from .opening import Setup, api_key_for, configured_store
 from .planning import Plan, Planner, new_job_id
 from .registry import find_adapter
 from .request import VideoRequest
 from .retries import Retries
-from .settings import KeySource, Settings, check_api_key, check_url
+from .settings import Settings, check_url
 from .stores import MemoryStore, TaskStore
 from .task import Task, TaskRef
 from .timing import Limits, PollSchedule
@@ -88,21 +85,23 @@ class Client:
         adapter = provider if isinstance(provider, Adapter) else find_adapter(provider)
         account = adapter.account(
             provider=adapter.name,
-            api_key=_api_key(adapter, api_key),
+            api_key=api_key_for(adapter, api_key),
             base_url=None if base_url is None else check_url(base_url, where="base_url"),
             region=region,
             options=options,
         )
         self._planner = Planner(adapter=adapter, account=account)
         self._store = store or MemoryStore()
-        self._poll = poll
-        self._limits = limits
-        self._retries = retries
-        self._connector = connector
-        self._proxy = proxy
+        self._setup = Setup(
+            poll=poll,
+            limits=limits,
+            retries=retries,
+            connector=connector,
+            proxy=proxy,
+            inherit=inherit,
+            adopt_unique=adopt_unique,
+        )
         self._private_downloads = private_downloads
-        self._inherit = inherit
-        self._adopt_unique = adopt_unique
         self._engine: Engine | None = None
         self._savings = Savings()
 
@@ -149,22 +148,9 @@ class Client:
         return self._planner.account.provider
 
     async def __aenter__(self) -> Self:
-        from .transports.aiohttp import AiohttpTransport  # noqa: PLC0415 - importing aiohttp takes longer than the rest
-
         if self._engine is not None:
             raise RuntimeError("the client is already open")
-        transport = AiohttpTransport(connector=self._connector, proxy=self._proxy)
-        adapter, account = self._planner.adapter, self._planner.account
-        budget = Budget.of(self._limits, adapter.limits, adapter.name)
-        exchange = Exchange(adapter, account, transport, budget)
-        self._engine = await Engine.start(
-            exchange,
-            self._store,
-            self._poll,
-            self._retries,
-            inherit=self._inherit,
-            adopt_unique=self._adopt_unique,
-        )
+        self._engine = await self._setup.start(self._planner, self._store)
         return self
 
     async def __aexit__(
@@ -261,7 +247,7 @@ class Client:
                 wait=handle.wait,
                 download=self.download,
                 record=record,
-                retry=self._retries.save,
+                retry=self._setup.retries.save,
             )
             self._savings.begin(saving)
         return handle
@@ -320,7 +306,7 @@ class Client:
         :raises HappyHorseError: the look failed, which says nothing of the task.
         """
         opened, ref = self._opened(), self._planner.account.own(ref)
-        async with _about(ref), opened.exchange.query_turn():
+        async with opened.exchange.query_turn():
             task = await opened.exchange.fetch(ref)
         opened.poller.observe(task)
         return task
@@ -340,7 +326,7 @@ class Client:
         :raises UnsupportedFeatureError: the provider cannot cancel. Nothing was sent.
         """
         opened, ref = self._opened(), self._planner.account.own(ref)
-        async with _about(ref), opened.exchange.query_turn():
+        async with opened.exchange.query_turn():
             await opened.exchange.cancel(ref)
         return await self.fetch(ref)
 
@@ -375,7 +361,7 @@ class Client:
             exchange=opened.exchange,
             fetch=self.fetch,
             private=self._private_downloads,
-            policy=DownloadPolicy(retry=self._retries.download),
+            policy=DownloadPolicy(retry=self._setup.retries.download),
         )
         return await downloads.bring(task, Path(path), progress=progress)
 
@@ -447,28 +433,3 @@ class Client:
         if self._engine.loop is not asyncio.get_running_loop():
             raise RuntimeError("the client was opened in another event loop; each loop needs a client of its own")
         return self._engine
-
-
-def configured_store(settings: Settings) -> TaskStore | None:
-    """Make the store that *settings* name, if they name one."""
-    if settings.store is None:
-        return None
-    from .stores.sqlite import SQLiteStore  # noqa: PLC0415 - only a program with a journal on disk needs SQLite
-
-    return SQLiteStore(settings.store.path, **settings.store.options)
-
-
-def _api_key(adapter: Adapter, api_key: str | None) -> str:
-    if api_key is not None:
-        return check_api_key(api_key, where="api_key")
-    return KeySource(where=adapter.name, variable=adapter.api_key_env).read()
-
-
-@asynccontextmanager
-async def _about(ref: TaskRef) -> AsyncGenerator[None]:
-    """Put *ref* on any error raised inside."""
-    try:
-        yield
-    except HappyHorseError as error:
-        error.about(ref=ref)
-        raise

@@ -8,8 +8,8 @@ the paid request.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -76,10 +76,11 @@ class Exchange:
         :raises TaskNotFoundError: the provider does not know it.
         :raises InvalidResponseError: the answer cannot be understood, or is about another task.
         """
-        task = await self._query(
-            self.adapter.encode_fetch(ref.id, self.account),
-            lambda response: self.adapter.decode_fetch(response, ref.id, self.account),
-        )
+        with _about(ref):
+            task = await self._query(
+                self.adapter.encode_fetch(ref.id, self.account),
+                lambda response: self.adapter.decode_fetch(response, ref.id, self.account),
+            )
         if task.ref != ref:
             raise InvalidResponseError("the answer is about another task", path="id", ref=ref)
         return _with_output(self._masked(task))
@@ -99,10 +100,11 @@ class Exchange:
 
     async def cancel(self, ref: TaskRef) -> bool:
         """Ask for a cancellation; `False` means that it came too late. The caller holds a turn."""
-        return await self._query(
-            self.adapter.encode_cancel(ref.id, self.account),
-            lambda response: self.adapter.decode_cancel(response, self.account),
-        )
+        with _about(ref):
+            return await self._query(
+                self.adapter.encode_cancel(ref.id, self.account),
+                lambda response: self.adapter.decode_cancel(response, self.account),
+            )
 
     async def _query(self, message: HttpRequest, decode: Callable[[HttpResponse], T]) -> T:
         return await self._send(message, decode, pacer=self.budget.queries, timeout=_QUERY_TIMEOUT)
@@ -148,6 +150,16 @@ class Exchange:
             return
         if quota is not None:
             self.budget.observed(quota, pacer)
+
+
+@contextmanager
+def _about(ref: TaskRef) -> Generator[None]:
+    """Put *ref* on any error raised inside."""
+    try:
+        yield
+    except HappyHorseError as error:
+        error.about(ref=ref)
+        raise
 
 
 def _is_whole(response: HttpResponse) -> bool:

@@ -6,9 +6,10 @@ import warnings
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from ..client import Client, configured_store
+from ..client import Client
 from ..errors import ConfigurationError, InvalidRequestError
 from ..job import Job
+from ..opening import configured_store
 from ..settings import Settings
 from ..stores import MemoryStore, TaskStore
 

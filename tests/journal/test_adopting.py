@@ -1,4 +1,4 @@
-"""The task of a lost answer, searched for in the provider's list, and adopted where that was chosen and no other fits."""
+"""The task of a lost answer, searched for in the provider's list; adopted where that was chosen and no other fits."""
 
 from __future__ import annotations
 
