@@ -44,8 +44,9 @@ from .watch import Watch
 _log = logging.getLogger("happyhorse_async")
 
 _CLOSING_GRACE = 30.0
-# What is on its way when a process dies is of unknown outcome for good, where no key protects it.
-_UNPROTECTED_AT_ONCE = 4
+# What is on its way when a process dies is of unknown outcome for good, where no key protects it: a hundredth, if two
+# hundred jobs are in flight.
+_UNPROTECTED_AT_ONCE = 2
 # Providers keep idempotency keys for about a day. Close to its end it is safer not to rely on one.
 _KEY_LIFETIME = timedelta(hours=23)
 

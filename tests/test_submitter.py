@@ -174,7 +174,7 @@ async def test_too_many_requests_at_once(gateway: Gateway, fifth: Fifth) -> None
     numbers = iter(range(10))
     script(gateway, *[429] * 10, lambda seen: {"id": f"t-{next(numbers)}", "status": "queued"})
 
-    async with fifth.open() as client:
+    async with fifth.open(fifth.adapter(idempotent=True)) as client:
         async with asyncio.timeout(2):
             await asyncio.gather(*(client.submit(REQUEST) for _ in range(10)))
 

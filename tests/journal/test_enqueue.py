@@ -256,4 +256,4 @@ async def test_few_are_on_the_way_where_no_key_protects_them(gateway: Any, fifth
             answer.set()
             await gateway.until(12, "POST")
 
-    assert [4, 12] == counts
+    assert [2, 12] == counts
