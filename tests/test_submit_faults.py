@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import time
 from typing import Any
 
@@ -159,6 +161,34 @@ async def test_an_event_loop_that_stood_still(fifth: Any, monkeypatch: Any) -> N
             handle = await client.submit(REQUEST)
 
     assert "t-1" == handle.id
+
+
+@pytest.mark.fault(3)
+async def test_a_connection_that_is_not_made(monkeypatch: Any) -> None:
+    """A host that says nothing at all is waited for ten seconds, and nothing was sent."""
+    loop, passed = asyncio.get_running_loop(), 0.0
+    clock = loop.time
+    monkeypatch.setattr(loop, "time", lambda: clock() + passed)
+    transport = AiohttpTransport()
+
+    with socket.socket() as deaf, contextlib.ExitStack() as crowd:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for _ in range(4):
+            # The system takes in as many as it has room for, and ignores the rest.
+            caller = crowd.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(deaf.getsockname())
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}/videos"
+        sending = asyncio.create_task(transport.send(HttpRequest(method="POST", url=url, body=b"{}"), timeout=120))
+        await asyncio.sleep(0.02)
+        passed = 11.0
+        with pytest.raises(hh.TransportError, match="no connection within 10 s") as raised:
+            await sending
+    await transport.aclose()
+
+    assert not raised.value.sent
+    assert raised.value.retryable
 
 
 def keyed(fifth: Any) -> hh.Adapter:

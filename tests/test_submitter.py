@@ -13,9 +13,8 @@ import pytest
 import happyhorse_async as hh
 
 if TYPE_CHECKING:
-    from conftest import Ending, Fifth, Gateway
+    from conftest import Fifth, Gateway
 
-    Answer = bytes | int | tuple[bytes, Ending]
 
 pytestmark = pytest.mark.usefixtures("no_chance")
 
@@ -44,6 +43,33 @@ LOST: dict[str, Any] = {
 }
 
 
+# The rows of the fault catalogue that each of them is about.
+ROWS = {
+    "no answer": [10, 39],
+    "a reset": [6],
+    "half a header": [7],
+    "a cut body": [8, 13],
+    "a cut chunk": [18],
+    "not HTTP": [17],
+    "408": [27],
+    "500": [35],
+    "502": [36],
+    "503": [37],
+    "504": [36],
+    "HTML with 502": [15],
+    "HTML with 200": [16],
+    "nothing with 200": [14],
+    "a 204": [14],
+    "deep nesting": [21],
+    "a compressed body": [20],
+}
+
+
+def cases(*names: str) -> list[Any]:
+    """Make a case of each loss, with the rows that it shows."""
+    return [pytest.param(name, id=name, marks=[pytest.mark.fault(row) for row in ROWS.get(name, ())]) for name in names]
+
+
 @pytest.fixture(autouse=True)
 def no_looks(fifth: Fifth) -> None:
     """Look at nothing within a test's time."""
@@ -61,10 +87,10 @@ def closed_port() -> str:
         return "http://127.0.0.1:{}".format(*server.getsockname()[1:])
 
 
-@pytest.mark.parametrize("answer", LOST.values(), ids=LOST)
-async def test_an_unknown_outcome_is_said_openly(gateway: Gateway, fifth: Fifth, answer: Answer) -> None:
+@pytest.mark.parametrize("case", cases(*LOST))
+async def test_an_unknown_outcome_is_said_openly(gateway: Gateway, fifth: Fifth, case: str) -> None:
     """Where the provider may have taken the request, it is on the wire once, and the error names the job."""
-    script(gateway, answer)
+    script(gateway, LOST[case])
 
     async with fifth.open() as client:
         with pytest.raises(hh.SubmitOutcomeUnknownError) as raised:
@@ -77,6 +103,7 @@ async def test_an_unknown_outcome_is_said_openly(gateway: Gateway, fifth: Fifth,
     assert isinstance(raised.value.__cause__, hh.HappyHorseError)
 
 
+@pytest.mark.fault(39)
 @pytest.mark.parametrize("case", ["no answer", "a cut body", "502", "HTML with 200", "a 204"])
 async def test_a_key_makes_it_safe_to_send_again(gateway: Gateway, fifth: Fifth, case: str) -> None:
     """A provider that takes an idempotency key is sent the same bytes with the same key, and the task is found."""
@@ -131,6 +158,7 @@ async def test_an_adapter_that_breaks_over_the_answer(gateway: Gateway, fifth: F
     assert raised.value.job_id
 
 
+@pytest.mark.fault(2)
 async def test_nobody_listens(fifth: Fifth) -> None:
     """A refused connection is tried again, and then it is said that nothing was sent."""
     async with fifth.open(base_url=closed_port()) as client:
@@ -142,6 +170,7 @@ async def test_nobody_listens(fifth: Fifth) -> None:
     assert "fifth" == raised.value.provider
 
 
+@pytest.mark.fault(2)
 async def test_somebody_listens_later(gateway: Gateway, fifth: Fifth) -> None:
     """A submit that met a refused connection succeeds once the server is there."""
     gateway.accept("t-1")
@@ -157,6 +186,7 @@ async def test_somebody_listens_later(gateway: Gateway, fifth: Fifth) -> None:
     assert 1 == len(gateway.requests)
 
 
+@pytest.mark.fault(31)
 async def test_too_many_requests(gateway: Gateway, fifth: Fifth) -> None:
     """A 429 was not taken: the same request goes out again."""
     script(gateway, 429, 429, {"id": "t-1", "status": "queued"})
@@ -181,6 +211,8 @@ async def test_too_many_requests_at_once(gateway: Gateway, fifth: Fifth) -> None
     assert 20 == len(gateway.requests)
 
 
+@pytest.mark.fault(32)
+@pytest.mark.fault(33)
 @pytest.mark.parametrize(
     ("headers", "shortest", "longest"),
     [
@@ -206,6 +238,7 @@ async def test_retry_after(
     assert shortest <= second.at - first.at < longest
 
 
+@pytest.mark.fault(37)
 async def test_a_refusal_before_acceptance(gateway: Gateway, fifth: Fifth) -> None:
     """A 503 that the provider documents as "not taken" is tried again, key or no key."""
     script(gateway, gateway.reply({"refused": True}, status=503), {"id": "t-1", "status": "queued"})
@@ -219,12 +252,12 @@ async def test_a_refusal_before_acceptance(gateway: Gateway, fifth: Fifth) -> No
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        (400, hh.InvalidRequestError),
-        (401, hh.AuthenticationError),
-        (402, hh.QuotaExceededError),
-        (403, hh.PermissionDeniedError),
-        (409, hh.InvalidRequestError),
-        (422, hh.InvalidRequestError),
+        pytest.param(400, hh.InvalidRequestError, marks=pytest.mark.fault(23)),
+        pytest.param(401, hh.AuthenticationError, marks=pytest.mark.fault(24)),
+        pytest.param(402, hh.QuotaExceededError, marks=pytest.mark.fault(25)),
+        pytest.param(403, hh.PermissionDeniedError, marks=pytest.mark.fault(24)),
+        pytest.param(409, hh.InvalidRequestError, marks=pytest.mark.fault(29)),
+        pytest.param(422, hh.InvalidRequestError, marks=pytest.mark.fault(29)),
     ],
 )
 async def test_a_refusal(gateway: Gateway, fifth: Fifth, status: int, expected: type[hh.HappyHorseError]) -> None:
@@ -241,6 +274,7 @@ async def test_a_refusal(gateway: Gateway, fifth: Fifth, status: int, expected: 
     assert raised.value.job_id
 
 
+@pytest.mark.fault(26)
 async def test_a_wrong_address(gateway: Gateway, fifth: Fifth) -> None:
     """A 404 on a submit is about no task: the error asks to check the base URL."""
     script(gateway, 404)
@@ -253,6 +287,7 @@ async def test_a_wrong_address(gateway: Gateway, fifth: Fifth) -> None:
     assert raised.value.job_id
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize("location", ["http://elsewhere.example/videos", "/other", "http://[", ""])
 async def test_a_redirect(gateway: Gateway, fifth: Fifth, location: str) -> None:
     """A redirect of the paid request is not followed, whatever it points at, and nothing was paid."""
@@ -267,6 +302,7 @@ async def test_a_redirect(gateway: Gateway, fifth: Fifth, location: str) -> None
     assert raised.value.job_id
 
 
+@pytest.mark.fault(4)
 async def test_a_connection_that_is_not_secure(gateway: Gateway, fifth: Fifth) -> None:
     """A TLS failure is not tried again, and nothing was sent."""
     gateway.greeting = b"HTTP/1.1 200 OK\r\n"
@@ -279,6 +315,7 @@ async def test_a_connection_that_is_not_secure(gateway: Gateway, fifth: Fifth) -
     assert 1 == gateway.connections
 
 
+@pytest.mark.fault(77)
 async def test_a_caller_who_leaves(gateway: Gateway, fifth: Fifth, caplog: pytest.LogCaptureFixture) -> None:
     """Cancelling the caller while the request is out does not cut it off: its task is recorded and looked at."""
     answer = asyncio.Event()

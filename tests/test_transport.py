@@ -57,6 +57,7 @@ async def test_a_message_is_carried_as_it_is(gateway: Gateway, transport: Aiohtt
     assert seen.headers["user-agent"].startswith("happyhorse-async/")
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_an_answer(gateway: Gateway, transport: AiohttpTransport, status: int) -> None:
     """A redirect is returned and not followed, or a paid body and a key would go where it points."""
@@ -99,6 +100,12 @@ FAULTS: dict[str, tuple[bytes, Ending]] = {
 }
 
 
+@pytest.mark.fault(6)
+@pytest.mark.fault(7)
+@pytest.mark.fault(8)
+@pytest.mark.fault(10)
+@pytest.mark.fault(17)
+@pytest.mark.fault(18)
 @pytest.mark.parametrize(("data", "ending"), FAULTS.values(), ids=FAULTS)
 async def test_a_broken_answer(gateway: Gateway, transport: AiohttpTransport, data: bytes, ending: Ending) -> None:
     """Whatever is no whole answer is one error, which says that the request may have arrived, and was sent once."""
@@ -113,6 +120,7 @@ async def test_a_broken_answer(gateway: Gateway, transport: AiohttpTransport, da
     assert 1 == len(gateway.requests)
 
 
+@pytest.mark.fault(86)
 @pytest.mark.parametrize(("data", "ending"), FAULTS.values(), ids=FAULTS)
 async def test_nothing_of_aiohttp_is_left(
     gateway: Gateway, transport: AiohttpTransport, data: bytes, ending: Ending
@@ -129,6 +137,7 @@ async def test_nothing_of_aiohttp_is_left(
     assert "s3cr3t" not in str(raised.value)
 
 
+@pytest.mark.fault(6)
 async def test_a_reset_before_anything_was_read(gateway: Gateway, transport: AiohttpTransport) -> None:
     """A connection that is reset as soon as it stands may have carried the request."""
     gateway.resets = 1
@@ -140,6 +149,7 @@ async def test_a_reset_before_anything_was_read(gateway: Gateway, transport: Aio
     assert 1 == gateway.connections
 
 
+@pytest.mark.fault(2)
 async def test_a_refused_connection(transport: AiohttpTransport) -> None:
     """Where nobody listens nothing was sent, and the sentence says what is wrong."""
     with pytest.raises(TransportError, match="cannot connect: Connection refused") as raised:
@@ -150,6 +160,7 @@ async def test_a_refused_connection(transport: AiohttpTransport) -> None:
     assert raised.value.__context__ is None
 
 
+@pytest.mark.fault(1)
 async def test_a_name_that_is_none(transport: AiohttpTransport) -> None:
     """A host that cannot be resolved was not reached."""
     with pytest.raises(TransportError, match="cannot be resolved") as raised:
@@ -158,6 +169,7 @@ async def test_a_name_that_is_none(transport: AiohttpTransport) -> None:
     assert not raised.value.sent
 
 
+@pytest.mark.fault(4)
 async def test_a_connection_that_is_not_secure(gateway: Gateway, transport: AiohttpTransport) -> None:
     """A TLS failure is never tried again and never downgraded, and nothing was sent."""
     gateway.greeting = HEAD
@@ -179,6 +191,8 @@ async def test_a_url_that_is_none(transport: AiohttpTransport, url: str) -> None
     assert not raised.value.retryable
 
 
+@pytest.mark.fault(11)
+@pytest.mark.fault(12)
 @pytest.mark.parametrize("data", [b"", HEAD + b'Content-Length: 100\r\n\r\n{"id": '])
 async def test_a_server_that_hangs(gateway: Gateway, transport: AiohttpTransport, data: bytes) -> None:
     """The time given is for everything together, and what is late may have been taken."""
@@ -190,6 +204,7 @@ async def test_a_server_that_hangs(gateway: Gateway, transport: AiohttpTransport
     assert raised.value.sent
 
 
+@pytest.mark.fault(19)
 @pytest.mark.parametrize("headers", [{}, {"Content-Length": "", "Transfer-Encoding": "chunked"}])
 async def test_a_body_that_is_too_large(gateway: Gateway, transport: AiohttpTransport, headers: dict[str, str]) -> None:
     """An answer over the limit is not read to its end."""
@@ -213,6 +228,7 @@ async def test_a_body_of_the_largest_size(gateway: Gateway, transport: AiohttpTr
     assert LARGEST_BODY == len(response.body)
 
 
+@pytest.mark.fault(20)
 @pytest.mark.parametrize("encoding", ["gzip", "br", "GZIP"])
 async def test_a_compressed_body(gateway: Gateway, transport: AiohttpTransport, encoding: str) -> None:
     """A compressed answer is refused: nobody asked for it, and a small one may unfold to fill the memory."""
@@ -262,6 +278,7 @@ async def test_a_proxy(gateway: Gateway) -> None:
     assert ["http://provider.invalid/videos"] == [seen.target for seen in gateway.requests]
 
 
+@pytest.mark.fault(88)
 async def test_a_proxy_that_refuses(gateway: Gateway) -> None:
     """A proxy that wants a login has passed nothing on."""
     gateway.on("CONNECT", "*", gateway.reply(status=407, then="close"))
@@ -274,6 +291,7 @@ async def test_a_proxy_that_refuses(gateway: Gateway) -> None:
     assert not raised.value.sent
 
 
+@pytest.mark.fault(88)
 async def test_the_proxies_of_the_environment_are_not_used(
     gateway: Gateway, transport: AiohttpTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,6 +94,7 @@ async def test_in_order(gateway: Any, fifth: Any, store: hh.TaskStore) -> None:
     assert [f"video {number}" for number in range(10)] == prompts(gateway)
 
 
+@pytest.mark.fault(74)
 async def test_two_that_open_at_the_same_time(gateway: Any, fifth: Any, path: Path) -> None:
     """Of all who find a promise in the file, one keeps it."""
     numbered(gateway)

@@ -50,6 +50,7 @@ async def test_two_clients(gateway: Any, fifth: Any, store: hh.TaskStore) -> Non
     assert ["fifth:t-1"] * 2 == [str(handle.ref) for handle in handles]
 
 
+@pytest.mark.fault(74)
 async def test_two_processes(gateway: Any, path: Path) -> None:
     """Two processes that ask for the same keys at the same time have each video made once."""
     numbers = iter(range(100))

@@ -70,6 +70,7 @@ async def jobs_in(path: Path) -> dict[str, Job]:
     return {prompt: job for prompt, job in jobs.items() if job is not None}
 
 
+@pytest.mark.fault(75)
 @pytest.mark.timeout(60 + 20 * KILLS)
 @pytest.mark.parametrize("idempotent", [False, True], ids=["without a key", "with a key"])
 async def test_a_process_that_is_killed(gateway: Any, fifth: Any, tmp_path: Path, idempotent: bool) -> None:

@@ -280,6 +280,7 @@ async def test_two_people_settle_one_job(
     assert ("CLOSED", None) == (row["state"], row["task_id"])
 
 
+@pytest.mark.fault(40)
 async def test_candidates(gateway: Any, fifth: Any, path: Path, left_behind: LeftBehind) -> None:
     """The provider's tasks of about the time of the submit that are no other job's are guesses, and stay guesses."""
     sent = ago(1)
@@ -305,6 +306,7 @@ async def test_candidates(gateway: Any, fifth: Any, path: Path, left_behind: Lef
     assert "OUTCOME_UNKNOWN" == pending[0].state
 
 
+@pytest.mark.fault(41)
 async def test_a_list_that_fails(gateway: Any, fifth: Any, path: Path, left_behind: LeftBehind) -> None:
     """A search that fails leaves the question open, to be asked again."""
     await left_behind()

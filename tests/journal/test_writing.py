@@ -95,6 +95,7 @@ async def test_no_secret_is_in_the_file(gateway: Any, fifth: Any, path: Path) ->
     assert b"a train at night" not in content
 
 
+@pytest.mark.fault(71)
 @pytest.mark.parametrize("state", [JobState.QUEUED, JobState.SUBMITTING])
 async def test_nothing_is_sent_that_cannot_be_written_down(
     gateway: Any, fifth: Any, failing_store: Callable[..., hh.TaskStore], state: JobState
@@ -125,6 +126,7 @@ async def test_what_was_enqueued_waits_for_the_store(
     assert "t-1" == handle.id
 
 
+@pytest.mark.fault(71)
 async def test_a_store_that_fails_after_the_acceptance(
     gateway: Any, fifth: Any, failing_store: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
