@@ -103,9 +103,10 @@ class Questions:
         :raises InvalidRequestError: there is no such job, or it is settled.
         :raises UnsupportedFeatureError: the provider has no list.
         """
-        return await self._search(await self._open_question(job_id))
+        job = await self._open_question(job_id)
+        return await self._unowned(await self._listed(job))
 
-    async def _search(self, job: Job) -> list[Task]:
+    async def _listed(self, job: Job) -> list[Task]:
         found: list[Task] = []
         page: PageRequest | None = PageRequest()
         for _ in range(_SEARCHED_PAGES):
@@ -115,7 +116,10 @@ class Questions:
                 answer = await self._exchange.list_page(page)
             found += [task for task in answer.tasks if _may_be(task, job)]
             page = answer.next
-        return [task for task in found if await self._journal.store.by_ref(task.ref) is None]
+        return found
+
+    async def _unowned(self, tasks: list[Task]) -> list[Task]:
+        return [task for task in tasks if await self._journal.store.by_ref(task.ref) is None]
 
     async def seek(self, job: Job, watch: Watch) -> str:
         """
@@ -173,12 +177,14 @@ class Questions:
 
     async def _find(self, job: Job) -> _Finding:
         await self._open_question(job.job_id)
-        found = await self._search(job)
+        listed = await self._listed(job)
+        # In this order: whichever job a listed task belongs to, it is either open still or its owner by then.
         others = [
             other
             for other in await self._journal.store.unfinished(job.place.provider)
             if other.job_id != job.job_id and other.place == job.place and _is_open(other)
         ]
+        found = await self._unowned(listed)
         disputed = any(_may_be(task, other) for task in found for other in others)
         return _Finding(tuple(found), disputed)
 
