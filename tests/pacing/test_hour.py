@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Self
 
 import pytest
@@ -39,6 +40,9 @@ class Refusing:
         task_id = request.url.rpartition("/")[2]
         url = f"https://files.example/{task_id}.mp4"
         return _answer({"task_id": task_id, "task_status": "SUCCEEDED", "video_url": url})
+
+    def place(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
     async def aclose(self) -> None: ...
 

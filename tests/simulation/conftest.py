@@ -408,10 +408,15 @@ class World:
     def _list(self, fault: str) -> hh.HttpResponse:
         if fault in ("500", "429"):
             return _answer({"error": "no"}, int(fault))
+        if fault == "junk":
+            return hh.HttpResponse(status=200, body=b"<html>")
+        now, created = asyncio.get_running_loop().time(), datetime.now(UTC).isoformat()
+        rows = [
+            {"id": task.task_id, "status": task.end if task.ends_at <= now else "running", "created": created}
+            for task in reversed(self.billed.values())
+        ]
         # A task may take a while to appear.
-        shown = {} if fault == "404" else self.billed
-        created = datetime.now(UTC).isoformat()
-        return _answer({"tasks": [{"id": name, "status": "running", "created": created} for name in shown]})
+        return _answer({"tasks": [] if fault == "404" else rows})
 
 
 def _answer(document: Mapping[str, Any], status: int = 200) -> hh.HttpResponse:

@@ -355,7 +355,7 @@ def test_a_world_can_be_lived_through_again(simulation: Any) -> None:
     assert sum(world.crashes for world in first) >= 20
     assert len(set().union(*(world.crash_points for world in first))) >= 8
     assert {False, True} == {world.idempotent for world in first} == {world.adopts for world in first}
-    assert sum(world.adopted for world in first) >= 5
+    assert sum(world.adopted for world in first) >= 2
     assert {"lost", "late", "500 taken", "junk"} <= {post[3] for world in first for post in world.posts}
 
 
