@@ -256,7 +256,7 @@ class Submitter:
             return
         if is_ambiguous(failure):
             errand.ambiguous = failure
-        if errand.attempt >= errand.policy.retries:
+        if errand.attempt >= errand.policy.retries or isinstance(failure, StoreError):
             await self._learn_of_promise(errand)
         if errand.ambiguous is None and errand.unwanted and not errand.watch.awaited and not errand.job.durable:
             self._take_back(errand)
