@@ -42,6 +42,7 @@ from .errors import (
 from .job import Job, JobState, PendingJob, Place
 from .messages import HttpRequest, HttpResponse
 from .request import ImageToVideo, Media, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
+from .retries import Retries, RetryPolicy
 from .task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
 from .timing import Limits, PollSchedule, Quota
 
@@ -97,6 +98,8 @@ __all__ = [
     "QuotaExceededError",
     "RateLimitError",
     "ReferenceToVideo",
+    "Retries",
+    "RetryPolicy",
     "SQLiteStore",
     "Scenario",
     "StoreError",

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Coroutine, Generator, Iterable, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterable, Coroutine, Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -14,18 +13,17 @@ from attrs import evolve
 
 from .adapter import Adapter, PageRequest, TaskPage
 from .batch import Batch
-from .download import Downloads, Progress, Saving, Savings
+from .download import DownloadPolicy, Downloads, Progress, Saving, Savings
 from .engine import Engine
-from .errors import HappyHorseError
-from .exchange import Exchange
 from .handle import TaskHandle
 from .job import PendingJob
 from .listing import TaskList
-from .pacing import Budget
+from .opening import Setup, api_key_for, configured_store
 from .planning import Plan, Planner, new_job_id
 from .registry import find_adapter
 from .request import VideoRequest
-from .settings import KeySource, Settings, check_api_key, check_url
+from .retries import Retries
+from .settings import Settings, check_url
 from .stores import MemoryStore, TaskStore
 from .task import Task, TaskRef
 from .timing import Limits, PollSchedule
@@ -54,10 +52,15 @@ class Client:
     :param poll: how often to look; what is not set is the adapter's advice.
     :param limits: how much may be asked; what is not set is the adapter's default. Clients given the same object share
         one budget.
+    :param retries: how often what fails is tried again, phase by phase.
     :param connector: an aiohttp connector to use, and to leave open at the end.
     :param proxy: the URL of an HTTP proxy. Those of the environment are not looked at.
     :param private_downloads: whether a video may be fetched from an address that is not on the public internet. By
         default only where the API itself is at one, as an emulator is.
+    :param inherit: whether opening the client sends what processes that have died were to send: what was enqueued, and
+        what an idempotency key protects.
+    :param adopt_unique: whether a submit whose answer was lost adopts the only task in the provider's list that it can
+        be, where the list shows all tasks. That task may be somebody else's if other programs use the account.
     :raises ConfigurationError: no such adapter, region or option; no key, or one that no header can carry.
     """
 
@@ -72,24 +75,32 @@ class Client:
         store: TaskStore | None = None,
         poll: PollSchedule = PollSchedule(),  # noqa: B008 - immutable
         limits: Limits | None = None,
+        retries: Retries = Retries(),  # noqa: B008 - immutable
         connector: aiohttp.BaseConnector | None = None,
         proxy: str | None = None,
         private_downloads: bool = False,
+        inherit: bool = True,
+        adopt_unique: bool = False,
     ) -> None:
         adapter = provider if isinstance(provider, Adapter) else find_adapter(provider)
         account = adapter.account(
             provider=adapter.name,
-            api_key=_api_key(adapter, api_key),
+            api_key=api_key_for(adapter, api_key),
             base_url=None if base_url is None else check_url(base_url, where="base_url"),
             region=region,
             options=options,
         )
         self._planner = Planner(adapter=adapter, account=account)
         self._store = store or MemoryStore()
-        self._poll = poll
-        self._limits = limits
-        self._connector = connector
-        self._proxy = proxy
+        self._setup = Setup(
+            poll=poll,
+            limits=limits,
+            retries=retries,
+            connector=connector,
+            proxy=proxy,
+            inherit=inherit,
+            adopt_unique=adopt_unique,
+        )
         self._private_downloads = private_downloads
         self._engine: Engine | None = None
         self._savings = Savings()
@@ -101,6 +112,7 @@ class Client:
         *,
         provider: str | None = None,
         store: TaskStore | None = None,
+        inherit: bool = True,
     ) -> Self:
         """
         Make a client from `happyhorse.toml`, `[tool.happyhorse]` in `pyproject.toml`, and the environment.
@@ -108,6 +120,7 @@ class Client:
         :param path: the file; by default `HAPPYHORSE_CONFIG`, or what is found in the current directory.
         :param provider: the section; by default `HAPPYHORSE_PROVIDER`, or the file's `default`.
         :param store: where jobs are written down; by default the file of `[store]`, or memory.
+        :param inherit: see `Client`.
         :raises ConfigurationError: names the file, the key and what is known.
         """
         settings = Settings.load(path)
@@ -121,6 +134,9 @@ class Client:
             store=configured_store(settings) if store is None else store,
             poll=settings.poll,
             limits=settings.limits,
+            retries=settings.retries,
+            inherit=inherit,
+            adopt_unique=chosen.adopt_unique,
         )
         account = evolve(client._planner.account, provider=chosen.name)
         client._planner = evolve(client._planner, account=account, callback_url=chosen.callback_url)
@@ -132,15 +148,9 @@ class Client:
         return self._planner.account.provider
 
     async def __aenter__(self) -> Self:
-        from .transports.aiohttp import AiohttpTransport  # noqa: PLC0415 - importing aiohttp takes longer than the rest
-
         if self._engine is not None:
             raise RuntimeError("the client is already open")
-        transport = AiohttpTransport(connector=self._connector, proxy=self._proxy)
-        adapter, account = self._planner.adapter, self._planner.account
-        budget = Budget.of(self._limits, adapter.limits, adapter.name)
-        exchange = Exchange(adapter, account, transport, budget)
-        self._engine = await Engine.start(exchange, self._store, self._poll)
+        self._engine = await self._setup.start(self._planner, self._store)
         return self
 
     async def __aexit__(
@@ -192,7 +202,7 @@ class Client:
         except asyncio.CancelledError:
             # What was enqueued under the same key is promised, whoever else has asked for it.
             promised = watch.awaited or (watch.job is not None and watch.job.durable)
-            if promised or not self.withdraw(watch):
+            if promised or self._engine is None or self._engine.submitter.withdraw(watch.job_id) is None:
                 self._save_later(watch, save_to)
             raise
         return self._save_later(watch, save_to)
@@ -231,7 +241,15 @@ class Client:
         handle = TaskHandle(self, watch)
         if save_to is not None and self._engine is not None:
             path, record = Path(save_to).absolute(), self._engine.jobs.saved
-            self._savings.begin(Saving(watch=watch, path=path, wait=handle.wait, download=self.download, record=record))
+            saving = Saving(
+                watch=watch,
+                path=path,
+                wait=handle.wait,
+                download=self.download,
+                record=record,
+                retry=self._setup.retries.save,
+            )
+            self._savings.begin(saving)
         return handle
 
     async def generate(
@@ -288,9 +306,8 @@ class Client:
         :raises HappyHorseError: the look failed, which says nothing of the task.
         """
         opened, ref = self._opened(), self._planner.account.own(ref)
-        with _about(ref):
-            async with opened.exchange.query_turn():
-                task = await opened.exchange.fetch(ref)
+        async with opened.exchange.query_turn():
+            task = await opened.exchange.fetch(ref)
         opened.poller.observe(task)
         return task
 
@@ -309,9 +326,8 @@ class Client:
         :raises UnsupportedFeatureError: the provider cannot cancel. Nothing was sent.
         """
         opened, ref = self._opened(), self._planner.account.own(ref)
-        with _about(ref):
-            async with opened.exchange.query_turn():
-                await opened.exchange.cancel(ref)
+        async with opened.exchange.query_turn():
+            await opened.exchange.cancel(ref)
         return await self.fetch(ref)
 
     def list_tasks(self, *, limit: int | None = None) -> TaskList:
@@ -341,7 +357,12 @@ class Client:
             that refuses it. The task stays as it is, and can be downloaded again.
         """
         opened = self._opened()
-        downloads = Downloads(exchange=opened.exchange, fetch=self.fetch, private=self._private_downloads)
+        downloads = Downloads(
+            exchange=opened.exchange,
+            fetch=self.fetch,
+            private=self._private_downloads,
+            policy=DownloadPolicy(retry=self._setup.retries.download),
+        )
         return await downloads.bring(task, Path(path), progress=progress)
 
     async def pending(self) -> list[PendingJob]:
@@ -355,7 +376,7 @@ class Client:
         :raises InvalidRequestError: there is no such job, or it is settled.
         :raises UnsupportedFeatureError: the provider has no list.
         """
-        return await self._opened().jobs.candidates(job_id)
+        return await self._opened().questions.candidates(job_id)
 
     async def resolve(
         self, job_id: str, *, adopt: TaskRef | str | None = None, write_off: bool = False
@@ -369,15 +390,15 @@ class Client:
         :raises InvalidRequestError: there is no such job, it is settled, or the task is another job's.
         :raises TaskNotFoundError: the provider does not know the task to adopt.
         """
-        jobs = self._opened().jobs
+        questions = self._opened().questions
         if (adopt is None) == (not write_off):
             raise ValueError("say one of the two: adopt=… or write_off=True")
         if adopt is None:
-            await jobs.write_off(job_id)
+            await questions.write_off(job_id)
             return None
         is_ref = isinstance(adopt, TaskRef) or adopt.startswith(f"{self.provider}:")
         ref = self._planner.account.own(adopt) if is_ref else self._planner.account.ref(str(adopt))
-        return TaskHandle(self, await jobs.adopt(job_id, ref))
+        return TaskHandle(self, await questions.adopt(job_id, ref))
 
     async def attend(self, watch: Watch) -> None:
         """
@@ -389,9 +410,13 @@ class Client:
         if not watch.ended:
             await self._opened().jobs.attend(watch)
 
-    def withdraw(self, watch: Watch) -> bool:
-        """Take back a job that has not been sent, and return whether that was possible."""
-        return self._engine is not None and self._engine.submitter.withdraw(watch.job_id)
+    async def withdraw(self, watch: Watch) -> bool:
+        """
+        Take back a job that has not been sent, and return whether that was possible.
+
+        :raises StoreError: that cannot be written down.
+        """
+        return self._engine is not None and await self._engine.jobs.withdraw(watch.job_id)
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run *work* on its own until the client closes."""
@@ -408,28 +433,3 @@ class Client:
         if self._engine.loop is not asyncio.get_running_loop():
             raise RuntimeError("the client was opened in another event loop; each loop needs a client of its own")
         return self._engine
-
-
-def configured_store(settings: Settings) -> TaskStore | None:
-    """Make the store that *settings* name, if they name one."""
-    if settings.store is None:
-        return None
-    from .stores.sqlite import SQLiteStore  # noqa: PLC0415 - only a program with a journal on disk needs SQLite
-
-    return SQLiteStore(settings.store.path, **settings.store.options)
-
-
-def _api_key(adapter: Adapter, api_key: str | None) -> str:
-    if api_key is not None:
-        return check_api_key(api_key, where="api_key")
-    return KeySource(where=adapter.name, variable=adapter.api_key_env).read()
-
-
-@contextmanager
-def _about(ref: TaskRef) -> Generator[None]:
-    """Put *ref* on any error raised inside."""
-    try:
-        yield
-    except HappyHorseError as error:
-        error.about(ref=ref)
-        raise

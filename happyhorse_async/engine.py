@@ -11,6 +11,8 @@ from .job import Place
 from .jobs import Jobs
 from .journal import Journal
 from .polling import Experience, Poller
+from .questions import Questions
+from .retries import Retries
 from .stores import TaskStore
 from .submitter import Submitter
 from .timing import PollSchedule
@@ -20,28 +22,42 @@ from .watch import Watch
 class Engine:
     """The parts of one open client. Start it with `start`."""
 
-    def __init__(self, exchange: Exchange, store: TaskStore, schedule: PollSchedule) -> None:
+    def __init__(
+        self, exchange: Exchange, store: TaskStore, schedule: PollSchedule, retries: Retries, *, adopts: bool
+    ) -> None:
         account = exchange.account
         place = Place(provider=account.provider, adapter=exchange.adapter.name, base_url=account.base_url)
         self.loop = asyncio.get_running_loop()
         self.background = Background()
         self.exchange = exchange
         self._journal = Journal(store, place)
-        self.poller = Poller(exchange, schedule, self._changed)
+        self.poller = Poller(exchange, schedule, self._changed, retries.poll)
         self._experience = Experience(store, self.poller.durations, exchange.adapter.name)
-        self.submitter = Submitter(exchange, self.poller, self._journal)
-        self.jobs = Jobs(exchange, self.poller, self.submitter, self._journal)
+        self.questions = Questions(exchange, self.poller, self._journal, adopts=adopts)
+        self.submitter = Submitter(exchange, self.poller, self._journal, self.questions, retries)
+        self.jobs = Jobs(exchange, self.poller, self.submitter, self._journal, self.questions)
 
     @classmethod
-    async def start(cls, exchange: Exchange, store: TaskStore, schedule: PollSchedule) -> Engine:
+    async def start(
+        cls,
+        exchange: Exchange,
+        store: TaskStore,
+        schedule: PollSchedule,
+        retries: Retries = Retries(),  # noqa: B008 - immutable
+        *,
+        inherit: bool = True,
+        adopt_unique: bool = False,
+    ) -> Engine:
         """
         Start everything.
 
+        :param inherit: whether to send what dead processes have left to be sent.
+        :param adopt_unique: whether a job of unknown outcome adopts the only task that it can be.
         :raises StoreError: the store cannot be used.
         """
-        engine = cls(exchange, store, schedule)
+        engine = cls(exchange, store, schedule, retries, adopts=adopt_unique)
         try:
-            await engine.jobs.open()
+            await engine.jobs.open(inherit=inherit)
             await engine._experience.load()
         except BaseException:
             await engine.aclose()
@@ -61,5 +77,6 @@ class Engine:
             closing.push_async_callback(self._experience.aclose)
             closing.push_async_callback(self.background.aclose)
             closing.push_async_callback(self.poller.aclose)
+            closing.push_async_callback(self.questions.aclose)
             closing.push_async_callback(self.submitter.aclose)
             closing.push_async_callback(self.jobs.aclose)

@@ -31,6 +31,7 @@ from __future__ import annotations
 
 from typing import Self, TypedDict, Unpack
 
+from .messages import HttpResponse
 from .redaction import redact_text
 from .task import FailureReason, Task, TaskRef
 
@@ -224,6 +225,8 @@ class TransportError(HappyHorseError):
         super().__init__(message, **facts)
         self.sent = sent
         self.retryable = retryable
+        self.received: HttpResponse | None = None
+        """What had come of an answer that broke off. It passes from the transport to the exchange, and no further."""
 
 
 class InvalidResponseError(HappyHorseError):

@@ -7,16 +7,20 @@ the paid request.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 from attrs import evolve
 
 from .adapter import Account, Adapter, PageRequest, TaskPage
-from .errors import HappyHorseError, InvalidResponseError, RateLimitError
+from .decoding import read_object
+from .errors import HappyHorseError, InvalidResponseError, RateLimitError, TransportError
 from .messages import HttpRequest, HttpResponse
 from .pacing import Budget, Pacer
 from .redaction import redact_text, redact_url
@@ -33,6 +37,41 @@ _QUERY_TIMEOUT = 30.0
 _SUBMIT_TIMEOUT = 120.0
 
 
+class Turn:
+    """
+    A turn of a pacer, and then a place on a connection where those are few. Holds both as `async with`, as often as one
+    likes; `take` and `leave` are the same by hand.
+    """
+
+    def __init__(self, pacer: Pacer, places: asyncio.Semaphore | None) -> None:
+        self._pacer = pacer
+        self._places = places
+
+    async def take(self) -> None:
+        """Wait for the turn. A caller that is cancelled holds nothing."""
+        await self._pacer.turn()
+        if self._places is not None:
+            try:
+                await self._places.acquire()
+            except BaseException:
+                self._pacer.leave()
+                raise
+
+    def leave(self) -> None:
+        """Give it back."""
+        if self._places is not None:
+            self._places.release()
+        self._pacer.leave()
+
+    async def __aenter__(self) -> None:
+        await self.take()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.leave()
+
+
 class Exchange:
     """Talks to one account of one provider."""
 
@@ -42,13 +81,13 @@ class Exchange:
         self.transport = transport
         self.budget = budget
 
-    def submit_turn(self) -> Pacer:
+    def submit_turn(self) -> Turn:
         """Return what holds a turn to submit. Waiting for it can be cancelled without a trace: nothing is sent."""
-        return self.budget.submits
+        return Turn(self.budget.submits, self.transport.places)
 
-    def query_turn(self) -> Pacer:
-        """Return what holds a turn to query, list or cancel: `async with`, or its `turn` and `leave`."""
-        return self.budget.queries
+    def query_turn(self) -> Turn:
+        """Return what holds a turn to query, list or cancel."""
+        return Turn(self.budget.queries, self.transport.places)
 
     async def submit(self, message: HttpRequest) -> Task:
         """
@@ -71,10 +110,11 @@ class Exchange:
         :raises TaskNotFoundError: the provider does not know it.
         :raises InvalidResponseError: the answer cannot be understood, or is about another task.
         """
-        task = await self._query(
-            self.adapter.encode_fetch(ref.id, self.account),
-            lambda response: self.adapter.decode_fetch(response, ref.id, self.account),
-        )
+        with _about(ref):
+            task = await self._query(
+                self.adapter.encode_fetch(ref.id, self.account),
+                lambda response: self.adapter.decode_fetch(response, ref.id, self.account),
+            )
         if task.ref != ref:
             raise InvalidResponseError("the answer is about another task", path="id", ref=ref)
         return self._observed(_with_output(task))
@@ -93,13 +133,24 @@ class Exchange:
 
     async def cancel(self, ref: TaskRef) -> bool:
         """Ask for a cancellation; `False` means that it came too late. The caller holds a turn."""
-        return await self._query(
-            self.adapter.encode_cancel(ref.id, self.account),
-            lambda response: self.adapter.decode_cancel(response, self.account),
-        )
+        with _about(ref):
+            return await self._query(
+                self.adapter.encode_cancel(ref.id, self.account),
+                lambda response: self.adapter.decode_cancel(response, self.account),
+            )
 
     async def _query(self, message: HttpRequest, decode: Callable[[HttpResponse], T]) -> T:
         return await self._send(message, decode, pacer=self.budget.queries, timeout=_QUERY_TIMEOUT)
+
+    async def _carry(self, message: HttpRequest, *, timeout: float) -> HttpResponse:
+        try:
+            return await self.transport.send(message, timeout=timeout)
+        except TransportError as error:
+            # An answer may break off after all that matters of it: whoever reads a whole object reads the task's id.
+            received, error.received = error.received, None
+            if received is None or not _is_whole(received):
+                raise
+            return received
 
     async def _send(
         self,
@@ -110,7 +161,7 @@ class Exchange:
         timeout: float,
     ) -> T:
         try:
-            response = await self.transport.send(message, timeout=timeout)
+            response = await self._carry(message, timeout=timeout)
             self._note_quota(response, pacer)
             if 300 <= response.status < 400:
                 raise _redirected(response)
@@ -132,6 +183,24 @@ class Exchange:
             return
         if quota is not None:
             self.budget.observed(quota, pacer)
+
+
+@contextmanager
+def _about(ref: TaskRef) -> Generator[None]:
+    """Put *ref* on any error raised inside."""
+    try:
+        yield
+    except HappyHorseError as error:
+        error.about(ref=ref)
+        raise
+
+
+def _is_whole(response: HttpResponse) -> bool:
+    try:
+        read_object(response)
+    except InvalidResponseError:
+        return False
+    return response.ok
 
 
 def _read(decode: Callable[[HttpResponse], T], response: HttpResponse, message: HttpRequest) -> T:

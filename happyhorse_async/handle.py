@@ -101,11 +101,13 @@ class TaskHandle:
         """
         Cancel the task, and return how it stands afterwards: cancelled, or too far gone for it.
 
-        A job that has not been sent is taken back without asking anybody, and there is no task to return.
+        A job that has not been sent is taken back without asking anybody, and there is no task to return. That is
+        written down when the call returns, so that no other process sends it either.
 
         :raises UnsupportedFeatureError: the provider cannot cancel. The task goes on.
+        :raises StoreError: the withdrawal cannot be written down.
         """
-        if self._client.withdraw(self._watch):
+        if await self._client.withdraw(self._watch):
             return None
         await self._watch.accepted()
         assert self._watch.ref is not None

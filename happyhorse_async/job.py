@@ -72,7 +72,7 @@ class Job:
     owner: str | None = None
     """The process that sees to it while it is queued or being submitted."""
     submitted_at: datetime | None = None
-    """When it was last sent."""
+    """When it was first sent, of the times that it may have been taken: from then on its idempotency key lives."""
     task_id: str | None = None
     """The provider's id of the task."""
     task: Task | None = None

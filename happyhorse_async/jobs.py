@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AsyncExitStack, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from attrs import evolve, frozen
 
-from .adapter import PageRequest, Submission
+from .adapter import Submission
 from .background import Background
 from .errors import (
     HappyHorseError,
@@ -27,21 +27,19 @@ from .errors import (
 )
 from .exchange import Exchange
 from .job import Job, JobState, PendingJob
-from .journal import NOBODY, Journal, Written
+from .journal import NOBODY, Journal
 from .messages import HttpRequest
 from .polling import Poller
+from .questions import Questions
 from .recording import fingerprint, from_data, to_data
 from .submitter import Submitter
-from .task import Task, TaskRef, TaskStatus
+from .task import Task, TaskStatus
 from .watch import Watch
 
 _log = logging.getLogger("happyhorse_async")
 
 _FOLLOW_INTERVAL = 0.25
 _CLOSING_GRACE = 5.0
-# A provider's clock and ours may differ, and a request may have waited on the way.
-_BEFORE, _AFTER = timedelta(minutes=2), timedelta(minutes=3)
-_SEARCHED_PAGES = 5
 
 
 @frozen
@@ -58,22 +56,26 @@ class _Wish:
 class Jobs:
     """All jobs of one client."""
 
-    def __init__(self, exchange: Exchange, poller: Poller, submitter: Submitter, journal: Journal) -> None:
+    def __init__(
+        self, exchange: Exchange, poller: Poller, submitter: Submitter, journal: Journal, questions: Questions
+    ) -> None:
         self._exchange = exchange
         self._poller = poller
         self._submitter = submitter
         self._journal = journal
+        self._questions = questions
         self._intakes = Background()
         self._followers = Background()
         self._closing = False
 
-    async def open(self) -> None:
+    async def open(self, *, inherit: bool) -> None:
         """
         Take up what earlier processes have left behind.
 
         What was enqueued is sent, in order. What was on its way is sent again where an idempotency key protects it, and
         is openly unknown otherwise. Nothing else is sent.
 
+        :param inherit: whether to send anything. What is openly unknown is so in any case.
         :raises StoreError: the store cannot be used.
         """
         await self._journal.open()
@@ -81,10 +83,15 @@ class Jobs:
         jobs = [job for job in await self._journal.store.unfinished(place.provider) if job.place == place]
         alive = {owner: await self._is_alive(owner) for owner in {job.owner: None for job in jobs if _is_unsent(job)}}
         orphans = [job for job in jobs if _is_unsent(job) and not alive[job.owner]]
+        if not inherit:
+            orphans = [job for job in orphans if self._is_lost(job)]
         # All at once, so that a store may write them with one flush. They are sent in the order in which they are here.
         for outcome in await asyncio.gather(*(self._inherit(job) for job in orphans), return_exceptions=True):
             if outcome is not None:
                 raise outcome
+        for job in jobs:
+            if job.state is JobState.OUTCOME_UNKNOWN:
+                self._questions.seek_later(job)
 
     async def attend(self, watch: Watch) -> None:
         """
@@ -176,9 +183,20 @@ class Jobs:
             if wish.job.durable:
                 await self._submitter.promise(job.job_id)
             return mine
-        if wish.job.durable and _is_unsent(job):
-            await asyncio.shield(self._journal.promised(job)[1])
-        return await self._watch(job, wish)
+        return await self._watch(await self._promised(job) if wish.job.durable else job, wish)
+
+    async def _promised(self, job: Job) -> Job:
+        """
+        Write down that *job*, which another process sees to, is to be sent even if that one gives it up or dies.
+
+        :raises StoreError: it cannot be written down.
+        """
+        while _is_unsent(job) and not job.durable:
+            promised = evolve(job, durable=True)
+            if await self._journal.store.change(promised, only_from=job.state, only_owner=job.owner):
+                return promised
+            job = await self._journal.store.get(job.job_id) or evolve(job, state=JobState.CLOSED)
+        return job
 
     async def _watch(self, job: Job, wish: _Wish) -> Watch:
         """
@@ -242,6 +260,10 @@ class Jobs:
     async def _is_alive(self, owner: str | None) -> bool:
         return owner not in (None, NOBODY) and await self._journal.store.is_alive(owner or "")
 
+    def _is_lost(self, job: Job) -> bool:
+        """Tell whether nobody can find out any more, by sending it, what became of a job whose process has died."""
+        return job.state is JobState.SUBMITTING and not self._submitter.is_protected(job)
+
     async def _inherit(self, job: Job) -> None:
         """See to a job whose process has died, and for which nobody waits in this one."""
         if job.state is JobState.QUEUED and not job.durable:
@@ -263,7 +285,7 @@ class Jobs:
         :raises SubmitOutcomeUnknownError: it may have been sent, and no key protects it.
         :raises HappyHorseError: it cannot be sent any more.
         """
-        if job.state is JobState.SUBMITTING and not self._submitter.is_protected(job):
+        if self._is_lost(job):
             return await self._give_up(job, InvalidResponseError("its process died before the answer came"))
         try:
             message = self._message(job)
@@ -285,6 +307,7 @@ class Jobs:
         if job.state is JobState.SUBMITTING:
             lost, written = self._journal.unknown(job, error)
             error = _unknown(lost)
+            written.add_done_callback(lambda _: self._questions.seek_later(lost))
         else:
             _, written = self._journal.refused(job, error, only_from=job.state)
         if not await asyncio.shield(written):
@@ -299,6 +322,19 @@ class Jobs:
         submission = Submission(request=request, offer=offer, job_id=job.job_id, callback_url=job.callback_url)
         return evolve(adapter.encode_submit(submission, account), body=job.body)
 
+    async def withdraw(self, job_id: str) -> bool:
+        """
+        Take back a job that has not been sent, and return whether that was possible.
+
+        :raises StoreError: that cannot be written down yet. It is tried again, and this process does not send the job.
+        """
+        writing = self._submitter.withdraw(job_id)
+        if writing is None:
+            return False
+        await asyncio.shield(writing)
+        self._journal.check_written(job_id)
+        return True
+
     async def saved(self, watch: Watch, path: Path) -> None:
         """Write down where the video of *watch* stands, if its job is in the journal."""
         if watch.job is not None:
@@ -310,70 +346,6 @@ class Jobs:
         jobs = await self._journal.store.unfinished(self._journal.place.provider)
         return [PendingJob(job_id=job.job_id, ref=job.ref, key=job.key, state=job.state) for job in jobs]
 
-    async def adopt(self, job_id: str, ref: TaskRef) -> Watch:
-        """
-        Settle a job of unknown outcome: *ref* is its task.
-
-        :raises InvalidRequestError: there is no such job, it is settled, or the task is another job's.
-        :raises TaskNotFoundError: the provider does not know the task.
-        """
-        job = await self._open_question(job_id)
-        other = await self._journal.store.by_ref(ref)
-        if other is not None:
-            raise InvalidRequestError(f"the task is that of job {other.job_id}", ref=ref, job_id=job_id)
-        async with self._exchange.query_turn():
-            task = await self._exchange.fetch(ref)
-        adopted = await _answered(self._journal.accepted(job, task, only_from=JobState.OUTCOME_UNKNOWN))
-        watch = self._poller.known(ref, job_id)
-        watch.job_id, watch.job = job_id, adopted
-        self._check_open(watch)
-        self._poller.accepted(watch, task)
-        return watch
-
-    async def write_off(self, job_id: str) -> None:
-        """
-        Settle a job of unknown outcome: there is no task, or nobody wants it. Its key is free again.
-
-        :raises InvalidRequestError: there is no such job, or it is settled.
-        """
-        job = await self._open_question(job_id)
-        await _answered(self._journal.refused(job, None, only_from=JobState.OUTCOME_UNKNOWN))
-
-    async def candidates(self, job_id: str) -> list[Task]:
-        """
-        Search the provider's list for tasks that may be a job of unknown outcome. They are guesses.
-
-        A candidate was created about when the job was sent, runs the same model, and is no other job's.
-
-        :raises InvalidRequestError: there is no such job, or it is settled.
-        :raises UnsupportedFeatureError: the provider has no list.
-        """
-        job = await self._open_question(job_id)
-        sent = job.submitted_at or job.created_at
-        found: list[Task] = []
-        page: PageRequest | None = PageRequest()
-        for _ in range(_SEARCHED_PAGES):
-            if page is None:
-                break
-            async with self._exchange.query_turn():
-                answer = await self._exchange.list_page(page)
-            found += [task for task in answer.tasks if _may_be(task, job, sent)]
-            page = answer.next
-        return [task for task in found if await self._journal.store.by_ref(task.ref) is None]
-
-    async def _open_question(self, job_id: str) -> Job:
-        job = await self._journal.store.get(job_id)
-        if job is None or job.place != self._journal.place:
-            raise InvalidRequestError(f"{self._journal.place.provider} has no job {job_id!r}", job_id=job_id)
-        if job.state is not JobState.OUTCOME_UNKNOWN:
-            raise InvalidRequestError(f"there is nothing to settle: the job is {job.state}", job_id=job_id, ref=job.ref)
-        return job
-
-
-def _may_be(task: Task, job: Job, sent: datetime) -> bool:
-    created = task.created_at
-    return task.model in (None, job.model) and created is not None and sent - _BEFORE <= created <= sent + _AFTER
-
 
 def _is_unsent(job: Job) -> bool:
     return job.state in (JobState.QUEUED, JobState.SUBMITTING)
@@ -384,12 +356,6 @@ def _check_same(job: Job, wanted: Job) -> None:
         raise InvalidRequestError(
             f"the key {job.key!r} already stands for another request, at {job.place.provider}", job_id=job.job_id
         ).about(ref=job.ref)
-
-
-async def _answered(written: Written) -> Job:
-    if not await asyncio.shield(written[1]):
-        raise InvalidRequestError("there is nothing to settle any more: somebody has", job_id=written[0].job_id)
-    return written[0]
 
 
 def _unknown(job: Job) -> SubmitOutcomeUnknownError:

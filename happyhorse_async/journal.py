@@ -120,23 +120,35 @@ class Journal:
         closed = evolve(job, state=JobState.CLOSED, key=None, owner=None, body=None, failure=failure)
         return self._settle(closed, only_from=only_from, only_owner=job.owner)
 
-    def taken_back(self, job: Job) -> None:
+    async def is_promised(self, job: Job) -> bool:
+        """Tell whether *job* is to be sent whoever gives it up: another process may have promised it by its key."""
+        if job.durable or job.key is None:
+            return job.durable
+        try:
+            current = await self.store.get(job.job_id)
+        except StoreError:
+            return False
+        return current is not None and current.durable
+
+    def taken_back(self, job: Job) -> asyncio.Task[bool]:
         """Write down that nobody here wants *job* any more, which was certainly not taken."""
         if job.key is None or job.durable:
-            self.refused(job, None)
-        else:
-            self._writes.spawn(self._take_back(evolve(job, state=JobState.QUEUED)))
+            return self.refused(job, None)[1]
+        return self._writes.spawn(self._take_back(evolve(job, state=JobState.QUEUED)))
 
-    async def _take_back(self, job: Job) -> None:
-        current = None
-        with suppress(StoreError):
-            current = await self.store.get(job.job_id)
-        if current is not None and current.durable:
-            # Another process has promised it meanwhile, by the same key, and may be gone.
-            _, writing = self.released(evolve(job, durable=True))
-        else:
-            _, writing = self.refused(job, None)
-        await writing
+    async def _take_back(self, job: Job) -> bool:
+        promised = await self.is_promised(job)
+        _, writing = self.released(evolve(job, durable=True)) if promised else self.refused(job, None)
+        return await writing
+
+    def check_written(self, job_id: str) -> None:
+        """
+        Make sure that the store has all that there is to say of a job.
+
+        :raises StoreError: it has not yet.
+        """
+        if job_id in self._owed:
+            raise StoreError("the job store does not take the last change of the job; it is tried again", job_id=job_id)
 
     def released(self, job: Job) -> Written:
         """Leave a job to whoever opens the store next."""

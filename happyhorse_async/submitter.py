@@ -21,15 +21,12 @@ from attrs import define, evolve
 
 from .background import Background
 from .errors import (
-    Facts,
     HappyHorseError,
     InvalidRequestError,
-    InvalidResponseError,
     ProviderError,
     RateLimitError,
     StoreError,
     SubmitOutcomeUnknownError,
-    TaskNotFoundError,
     TransportError,
     WaitTimeoutError,
 )
@@ -38,18 +35,18 @@ from .job import Job, JobState
 from .journal import Journal, Written
 from .lines import Lines, deep_queue, long_wait
 from .messages import HttpRequest
+from .outcomes import certain, is_ambiguous, is_busy, not_accepted, outcome_unknown, unreadable
 from .polling import Poller
-from .timing import Backoff
+from .questions import Questions
+from .retries import Retries, RetryPolicy
 from .watch import Watch
 
 _log = logging.getLogger("happyhorse_async")
 
-_BACKOFF = Backoff(retries=4)
-# A job that was enqueued is promised to be sent, however long its provider is away.
-_PATIENT_BACKOFF = Backoff(retries=1_000_000, cap=60.0)
 _CLOSING_GRACE = 30.0
-# What is on its way when a process dies is of unknown outcome for good, where no key protects it.
-_UNPROTECTED_AT_ONCE = 4
+# What is on its way when a process dies is of unknown outcome for good, where no key protects it: a hundredth, if two
+# hundred jobs are in flight.
+_UNPROTECTED_AT_ONCE = 2
 # Providers keep idempotency keys for about a day. Close to its end it is safer not to rely on one.
 _KEY_LIFETIME = timedelta(hours=23)
 
@@ -61,7 +58,10 @@ class _Errand:
     job: Job
     message: HttpRequest
     watch: Watch
+    retries: Retries
     attempt: int = 0
+    waits: int = 0
+    """How often in a row the provider has said that it is still busy with the same key."""
     ambiguous: HappyHorseError | None = None
     """What once left its outcome unknown. What comes later cannot make that certain again."""
     inherited: bool = False
@@ -77,17 +77,21 @@ class _Errand:
         return self.job.durable or self.inherited
 
     @property
-    def backoff(self) -> Backoff:
-        return _PATIENT_BACKOFF if self.patient else _BACKOFF
+    def policy(self) -> RetryPolicy:
+        return self.retries.enqueue if self.patient else self.retries.submit
 
 
 class Submitter:
     """Sends the jobs of one client, and hands what was accepted to the poller."""
 
-    def __init__(self, exchange: Exchange, poller: Poller, journal: Journal) -> None:
+    def __init__(
+        self, exchange: Exchange, poller: Poller, journal: Journal, questions: Questions, retries: Retries
+    ) -> None:
         self._exchange = exchange
         self._poller = poller
         self._journal = journal
+        self._questions = questions
+        self._retries = retries
         self._running = exchange.budget.running
         self._lines: Lines[_Errand] = Lines(self._running)
         self._errands: dict[str, _Errand] = {}
@@ -95,6 +99,7 @@ class Submitter:
         self._dispatcher = Background()
         self._pauses = Background()
         self._posts = Background()
+        self._searches = Background()
         self._closing = False
         protected = exchange.adapter.capabilities.idempotent
         self._unprotected = nullcontext() if protected else asyncio.Semaphore(_UNPROTECTED_AT_ONCE)
@@ -122,7 +127,14 @@ class Submitter:
         :param unsettled: why it may have been taken already, when an earlier process sent it.
         """
         inherited = unsettled is not None
-        errand = _Errand(job=job, message=message, watch=watch, ambiguous=unsettled, inherited=inherited)
+        errand = _Errand(
+            job=job,
+            message=message,
+            watch=watch,
+            retries=self._retries,
+            ambiguous=unsettled,
+            inherited=inherited,
+        )
         if self._closing:
             self._leave(errand)
             return
@@ -160,27 +172,27 @@ class Submitter:
             errand.watch.job = errand.job
             await asyncio.shield(written)
 
-    def withdraw(self, job_id: str) -> bool:
+    def withdraw(self, job_id: str) -> asyncio.Task[bool] | None:
         """
-        Take back a job that has not been sent, and return whether that was possible.
+        Take back a job that has not been sent, and return the writing of it; `None` where that is not possible.
 
         One that is on its way is not sent again, should it be refused and nobody wait for it.
         """
         errand = self._errands.get(job_id)
         if errand is None:
-            return False
+            return None
         if errand.job.state is not JobState.QUEUED or errand.leaving:
             errand.unwanted = True
-            return False
-        self._take_back(errand)
-        return True
+            return None
+        return self._take_back(errand)
 
-    def _take_back(self, errand: _Errand) -> None:
+    def _take_back(self, errand: _Errand) -> asyncio.Task[bool]:
         errand.withdrawn = True
         self._lines.remove(self._line(errand.job.model), errand.job.job_id)
-        self._journal.taken_back(errand.job)
         job_id = errand.job.job_id
+        writing = self._journal.taken_back(errand.job)
         self._end(errand, InvalidRequestError("the job was withdrawn before it was sent", job_id=job_id))
+        return writing
 
     def _put(self, errand: _Errand, *, first: bool = False) -> None:
         if self._closing:
@@ -216,7 +228,7 @@ class Submitter:
         except Exception as error:  # noqa: BLE001 - see below
             # Whatever is wrong with one answer, its caller must not wait for ever, and its money is not forgotten.
             _log.exception("job %s was answered with more than can be handled", errand.job.job_id)
-            await self._failed(errand, _unreadable(error, self._exchange.account.provider))
+            await self._failed(errand, unreadable(error, self._exchange.account.provider))
 
     async def _send(self, errand: _Errand) -> None:
         if errand.ambiguous is not None and not self.is_protected(errand.job):
@@ -242,18 +254,43 @@ class Submitter:
             # Whatever happened after the answer was read, its task is known.
             self._end(errand, failure)
             return
-        if _is_ambiguous(failure):
+        if is_ambiguous(failure):
             errand.ambiguous = failure
+        if errand.attempt >= errand.policy.retries or isinstance(failure, StoreError):
+            await self._learn_of_promise(errand)
         if errand.ambiguous is None and errand.unwanted and not errand.watch.awaited and not errand.job.durable:
             self._take_back(errand)
-        elif errand.attempt < errand.backoff.retries and self._may_repeat(errand, failure):
+        elif self._may_repeat(errand, failure):
             await self._repeat(errand, failure)
         elif errand.ambiguous is not None:
-            unknown = _outcome_unknown(errand.ambiguous, errand.job.job_id)
-            await self._conclude(errand, unknown, self._journal.unknown(errand.job, unknown))
+            await self._doubt(errand, errand.ambiguous)
         else:
-            refused = _certain(failure).about(job_id=errand.job.job_id)
+            refused = certain(failure).about(job_id=errand.job.job_id)
             await self._conclude(errand, refused, self._journal.refused(errand.job, refused))
+
+    async def _learn_of_promise(self, errand: _Errand) -> None:
+        if await self._journal.is_promised(errand.job):
+            errand.watch.job = errand.job = evolve(errand.job, durable=True)
+
+    async def _doubt(self, errand: _Errand, cause: HappyHorseError) -> None:
+        unknown = outcome_unknown(cause, errand.job.job_id)
+        errand.job, written = self._journal.unknown(errand.job, unknown)
+        if self._questions.searches and await asyncio.shield(written) and not self._closing:
+            self._searches.spawn(self._seek(errand, cause))
+        else:
+            await self._conclude(errand, unknown, (errand.job, written))
+
+    async def _seek(self, errand: _Errand, cause: HappyHorseError) -> None:
+        """Tell who waits for a lost answer what came of it, once its task was searched for."""
+        try:
+            found = await self._questions.seek(errand.job, errand.watch)
+        except Exception:  # noqa: BLE001 - its caller must not wait for ever
+            _log.exception("the search for the task of job %s failed", errand.job.job_id)
+            found = "The search for its task failed."
+        if found:
+            self._end(errand, outcome_unknown(cause, errand.job.job_id, found))
+        else:
+            self._errands.pop(errand.job.job_id, None)
 
     async def _conclude(self, errand: _Errand, error: HappyHorseError, written: Written) -> None:
         try:
@@ -264,22 +301,27 @@ class Submitter:
     def _may_repeat(self, errand: _Errand, failure: HappyHorseError) -> bool:
         if errand.ambiguous is not None and not self.is_protected(errand.job):
             return False
+        if errand.attempt >= errand.policy.retries:
+            return bool(errand.attempt) and is_busy(failure)
         match failure:
             case StoreError():
                 return errand.patient
             case TransportError():
                 return failure.retryable
             case RateLimitError():
-                return True
+                # What may be a replay (425, https://www.rfc-editor.org/rfc/rfc8470) is none the second time.
+                return failure.status_code != 425 or not errand.attempt
             case ProviderError():
                 # Below 500 stand faults that another try does not mend, such as a gateway's own bad credential.
-                return (failure.status_code or 500) >= 500 or _is_ambiguous(failure)
+                return (failure.status_code or 500) >= 500 or is_ambiguous(failure)
             case _:
-                return _is_ambiguous(failure)
+                return is_ambiguous(failure)
 
     async def _repeat(self, errand: _Errand, failure: HappyHorseError) -> None:
-        delay = errand.backoff.delay(errand.attempt, getattr(failure, "retry_after", None))
-        errand.attempt += 1
+        busy = is_busy(failure)
+        delay = errand.policy.delay(errand.waits if busy else errand.attempt, getattr(failure, "retry_after", None))
+        # The answer that it is being seen to is no failure, and comes until it has been seen to.
+        errand.waits, errand.attempt = (errand.waits + 1, errand.attempt) if busy else (0, errand.attempt + 1)
         _log.info("job %s is sent again in %.1f s: %s", errand.job.job_id, delay, failure)
         errand.leaving = False
         errand.watch.vacate()
@@ -312,79 +354,33 @@ class Submitter:
         async with AsyncExitStack() as closing:
             closing.callback(self._running.listeners.discard, self._news.set)
             closing.callback(self._leave_all)
+            closing.push_async_callback(self._learn_of_promises)
             closing.push_async_callback(self._pauses.aclose)
+            closing.push_async_callback(self._searches.aclose)
             closing.push_async_callback(self._posts.aclose)
             closing.push_async_callback(self._posts.settle, _CLOSING_GRACE)
             closing.push_async_callback(self._pauses.aclose)
             closing.push_async_callback(self._dispatcher.aclose)
+
+    async def _learn_of_promises(self) -> None:
+        for errand in list(self._errands.values()):
+            await self._learn_of_promise(errand)
 
     def _leave_all(self) -> None:
         for errand in list(self._errands.values()):
             self._leave(errand)
 
     def _leave(self, errand: _Errand) -> None:
-        job, closed = errand.job, _closed(errand.job.job_id)
+        job, closed = errand.job, not_accepted(errand.job.job_id)
         unsent = job.state is JobState.QUEUED
         error: HappyHorseError = closed
-        if job.durable if unsent else errand.patient and self.is_protected(job):
+        protected = job.state is JobState.SUBMITTING and errand.patient and self.is_protected(job)
+        if job.durable if unsent else protected:
             self._journal.released(job)
             error = WaitTimeoutError(f"{closed.message}; whoever opens the store next sends it", job_id=job.job_id)
         elif unsent:
             self._journal.taken_back(job)
         else:
-            error = _outcome_unknown(errand.ambiguous or closed, job.job_id)
+            error = outcome_unknown(errand.ambiguous or closed, job.job_id)
             self._journal.unknown(job, error)
         self._end(errand, error)
-
-
-def _is_ambiguous(error: HappyHorseError) -> bool:
-    match error:
-        case TransportError():
-            return error.sent
-        case ProviderError():
-            return not error.refused
-        case InvalidResponseError():
-            # A redirect came from somebody who did not do the work.
-            return not 300 <= (error.status_code or 0) < 400
-        case _:
-            return False
-
-
-def _facts(error: HappyHorseError) -> Facts:
-    return Facts(
-        provider=error.provider,
-        job_id=error.job_id,
-        status_code=error.status_code,
-        code=error.code,
-        request_id=error.request_id,
-    )
-
-
-def _outcome_unknown(cause: HappyHorseError, job_id: str) -> SubmitOutcomeUnknownError:
-    error = SubmitOutcomeUnknownError(
-        "the paid request was sent and its outcome is unknown; it is not sent again, since that may pay twice. "
-        f"Settle it with resolve({job_id!r}). What happened: {cause.message}",
-        **_facts(cause),
-    ).about(job_id=job_id)
-    error.__cause__ = cause
-    return error
-
-
-def _closed(job_id: str) -> HappyHorseError:
-    return TransportError("the client was closed before the job was accepted", sent=False, job_id=job_id)
-
-
-def _unreadable(cause: Exception, provider: str) -> InvalidResponseError:
-    error = InvalidResponseError(f"the answer cannot be handled: {type(cause).__name__}", provider=provider)
-    error.__cause__ = cause
-    return error
-
-
-def _certain(error: HappyHorseError) -> HappyHorseError:
-    if not isinstance(error, TaskNotFoundError):
-        return error
-    # A submit names no task, so what was not found is the place itself or something the request refers to.
-    return InvalidRequestError(
-        f"nothing was found to take the request, check the base URL, region and workspace: {error.message}",
-        **_facts(error),
-    )

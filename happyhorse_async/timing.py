@@ -96,10 +96,10 @@ class PollSchedule:
         """Seconds until the first look."""
         return self._jittered(_first(self.first_after, self.interval, 15.0))
 
-    def after_fault(self, faults: int) -> float:
+    def after_fault(self, faults: int, *, base: float = 0.0, cap: float = _FAULT_CAP) -> float:
         """Seconds until the next look, after *faults* looks in a row that failed."""
-        interval = self.interval or 15.0
-        return self._jittered(min(interval * 2.0 ** min(faults, 30), max(_FAULT_CAP, interval)))
+        interval = max(self.interval or 15.0, base)
+        return self._jittered(min(interval * 2.0 ** min(faults, 30), max(cap, interval)))
 
     def after_miss(self, misses: int) -> float:
         """Seconds until the next look, after *misses* looks in a row at a task the provider did not know."""
@@ -176,22 +176,6 @@ class Quota:
     """Seconds until the next window begins, at most five minutes."""
     shared: bool = False
     """Whether submits and queries are counted together. Otherwise it speaks of the kind that was answered."""
-
-
-@frozen(kw_only=True)
-class Backoff:
-    """How a request that was certainly not taken is tried again: exponential, with full jitter."""
-
-    retries: int
-    """How many further tries; 0 means none."""
-    base: float = 0.5
-    cap: float = 8.0
-
-    def delay(self, attempt: int, retry_after: float | None = None) -> float:
-        """Seconds to wait after failed attempt number *attempt*, counted from 0."""
-        if retry_after is not None:
-            return retry_after + random.uniform(0, self.base)
-        return random.uniform(self.base / 2, min(self.cap, self.base * 2.0**attempt))
 
 
 def retry_after(response: HttpResponse) -> float | None:

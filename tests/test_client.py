@@ -265,7 +265,9 @@ async def test_submits_at_once(gateway: Gateway, fifth: Fifth) -> None:
         lambda seen: gateway.reply({"id": f"t-{next(numbers)}", "status": "queued"}, after=answer),
     )
 
-    async with fifth.open(limits=hh.Limits(submits_at_once=3), poll=hh.PollSchedule(interval=3600)) as client:
+    adapter = fifth.adapter(idempotent=True)
+    limits = hh.Limits(submits_at_once=3)
+    async with fifth.open(adapter, limits=limits, poll=hh.PollSchedule(interval=3600)) as client:
         submitting = asyncio.gather(*(client.submit(REQUEST) for _ in range(9)))
         await gateway.until(3, "POST")
         await asyncio.sleep(0.02)

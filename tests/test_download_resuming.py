@@ -11,7 +11,7 @@ import pytest
 
 import happyhorse_async as hh
 from happyhorse_async.download import DownloadPolicy, download
-from happyhorse_async.timing import Backoff
+from happyhorse_async.retries import RetryPolicy
 from happyhorse_async.transports.aiohttp import AiohttpTransport
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ async def fetch(gateway: Gateway, tmp_path: Path) -> AsyncGenerator[Fetch]:
     transport = AiohttpTransport()
 
     async def fetch(*, retries: int = 3, patience: float = 5.0, **options: object) -> bytes:
-        policy = DownloadPolicy(backoff=Backoff(retries=retries, base=0.0), patience=patience)
+        policy = DownloadPolicy(retry=RetryPolicy(retries=retries, base=0.0), patience=patience)
         path = tmp_path / "train.mp4"
         await download(transport, f"{gateway.url}/v.mp4", path, policy=policy, **options)  # type: ignore[arg-type]
         assert [path.name] == names(tmp_path)

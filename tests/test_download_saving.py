@@ -14,7 +14,7 @@ import pytest
 import happyhorse_async as hh
 from happyhorse_async.download import Saving, Savings
 from happyhorse_async.job import Job, Place
-from happyhorse_async.timing import Backoff
+from happyhorse_async.retries import RetryPolicy
 from happyhorse_async.watch import Watch
 
 if TYPE_CHECKING:
@@ -223,10 +223,8 @@ class Line:
         place = Place(provider="fifth", adapter="fifth", base_url="https://fifth.example")
         watch.job = Job(job_id="hh-1", place=place, model="m", created_at=datetime.now(UTC))
         watch.task = DONE
-        backoff = Backoff(retries=retries, base=base)
-        return Saving(
-            watch=watch, path=path, wait=self.wait, download=self.download, record=self.record, backoff=backoff
-        )
+        retry = RetryPolicy(retries=retries, base=base)
+        return Saving(watch=watch, path=path, wait=self.wait, download=self.download, record=self.record, retry=retry)
 
     async def wait(self) -> hh.Task:
         """Have the task at once."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from happyhorse_async.errors import ConfigurationError
 from happyhorse_async.messages import HttpResponse
-from happyhorse_async.timing import LONGEST_RETRY_AFTER, Backoff, Limits, PollSchedule, retry_after
+from happyhorse_async.timing import LONGEST_RETRY_AFTER, Limits, PollSchedule, retry_after
 
 ADVICE = PollSchedule(interval=10, first_after=30, max_interval=60, jitter=2)
 
@@ -203,24 +203,6 @@ def test_limits_are_told_apart_by_identity() -> None:
     """Two objects with the same figures are two budgets."""
 
     assert Limits(queries_per_second=1) != Limits(queries_per_second=1)
-
-
-@pytest.mark.parametrize("attempt", range(8))
-def test_backoff_grows_up_to_its_cap(attempt: int) -> None:
-    """Each pause lies between half the base and the base doubled for every attempt, never above the cap."""
-    backoff = Backoff(retries=3, base=0.5, cap=8)
-    delays = [backoff.delay(attempt) for _ in range(100)]
-
-    assert all(0.25 <= delay <= min(8, 0.5 * 2**attempt) for delay in delays)
-    assert 1 < len(set(delays))
-
-
-def test_backoff_waits_as_long_as_it_is_told() -> None:
-    """A provider's own figure is waited for in full, and a little longer, so that not all come back at once."""
-    delays = [Backoff(retries=3, base=0.5).delay(0, 20.0) for _ in range(100)]
-
-    assert all(20 <= delay <= 20.5 for delay in delays)
-    assert all(0 <= Backoff(retries=3, base=0.5).delay(7, 0.0) <= 0.5 for _ in range(100))
 
 
 @pytest.mark.fault(32, 33)

@@ -111,7 +111,7 @@ class BatchRunner:
 
     def _client(self, provider: str | None) -> Client:
         if provider not in self._clients:
-            self._clients[provider] = self._session.client(provider)
+            self._clients[provider] = self._session.client(provider, inherit=True)
         return self._clients[provider]
 
     def _target(self, line: Line) -> Path:

@@ -128,7 +128,7 @@ class Commands:
         request = make_request(prompt, order)
         session = Session(common.config)
         job = JobRunner(self._output, session, target=output or Path(), key=key)
-        async with job.opened(session.client(provider)) as client:
+        async with job.opened(session.client(provider, inherit=True)) as client:
             handle = await job.submit(client, request)
             await job.save(client, await job.follow(handle, timeout))
 
@@ -152,7 +152,7 @@ class Commands:
         request = make_request(prompt, order)
         session = Session(common.config)
         job = JobRunner(self._output, session, key=key)
-        async with job.opened(session.client(provider)) as client:
+        async with job.opened(session.client(provider, inherit=True)) as client:
             handle = await job.submit(client, request)
             self._output.line(str(handle.ref))
 
@@ -189,7 +189,7 @@ class Commands:
 
         :param ref: The task, as it was printed: provider:id.
         """
-        async with Client.from_config(common.config, provider=_ref(ref).provider) as client:
+        async with Client.from_config(common.config, provider=_ref(ref).provider, inherit=False) as client:
             task = await client.fetch(ref)
         self._output.object(task_object(task))
         for line in task_details(task):
@@ -283,7 +283,7 @@ class Commands:
 
         :param ref: The task, as it was printed: provider:id.
         """
-        async with Client.from_config(common.config, provider=_ref(ref).provider) as client:
+        async with Client.from_config(common.config, provider=_ref(ref).provider, inherit=False) as client:
             task = await client.cancel(ref)
         self._output.object(task_object(task))
         self._output.line(task_line(task))
@@ -310,7 +310,7 @@ class Commands:
         if pending:
             await self._list_pending(Session(common.config), provider)
             return
-        async with Client.from_config(common.config, provider=provider) as client:
+        async with Client.from_config(common.config, provider=provider, inherit=False) as client:
             tasks = await client.list_tasks(limit=limit)
         for task in tasks:
             self._output.object(task_object(task))

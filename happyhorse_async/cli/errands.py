@@ -81,6 +81,8 @@ class Errand:
         try:
             async with asyncio.timeout(self.timeout):
                 return await self.begin()
+        except WaitTimeoutError:
+            raise
         except TimeoutError:
             raise WaitTimeoutError(f"nobody has submitted it within {self.timeout:g} s", job_id=self.job_id) from None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from attrs import frozen
 
 from ..client import Client
-from ..errors import InvalidRequestError, SubmitOutcomeUnknownError
+from ..errors import InvalidRequestError, SubmitOutcomeUnknownError, WaitTimeoutError
 from ..handle import TaskHandle
 from ..job import JobState
 from ..task import TaskRef
@@ -112,6 +112,12 @@ class Resumption:
             if job.state is JobState.CLOSED:
                 reason = f": {job.failure}" if job.failure else ""
                 raise InvalidRequestError(f"nothing came of it{reason}", job_id=job_id)
+            if not await self._session.is_seen_to(job):
+                raise WaitTimeoutError(
+                    "it was not sent, or its answer was lost, and its process is gone; it is sent by your program when "
+                    "that opens the store next, or by generate, submit and batch",
+                    job_id=job_id,
+                )
             await asyncio.sleep(_LOOK_INTERVAL)
 
     def _way_back(self, errands: Iterable[Errand]) -> Unfinished:

@@ -6,9 +6,10 @@ import warnings
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from ..client import Client, configured_store
+from ..client import Client
 from ..errors import ConfigurationError, InvalidRequestError
 from ..job import Job
+from ..opening import configured_store
 from ..settings import Settings
 from ..stores import MemoryStore, TaskStore
 
@@ -29,12 +30,16 @@ class Session:
         """Whether another run will know what this one has done."""
         self._store = store or MemoryStore()
 
-    def client(self, provider: str | None = None) -> Client:
-        """Make a client for *provider*, by default the one that is chosen. It is not open yet."""
+    def client(self, provider: str | None = None, *, inherit: bool = False) -> Client:
+        """
+        Make a client for *provider*, by default the one that is chosen. It is not open yet.
+
+        :param inherit: whether it sends what dead processes were to send. A command that only looks must not pay.
+        """
         with warnings.catch_warnings():
             # What there is to say about the file was said when it was read for this session.
             warnings.simplefilter("ignore")
-            return Client.from_config(self.config, provider=provider, store=self._store)
+            return Client.from_config(self.config, provider=provider, store=self._store, inherit=inherit)
 
     def command(self, *words: str) -> tuple[str, ...]:
         """Return a command line that has this run's configuration."""
@@ -67,6 +72,11 @@ class Session:
         if job is None:
             raise InvalidRequestError(f"the journal has no job {job_id!r}")
         return job
+
+    async def is_seen_to(self, job: Job) -> bool:
+        """Tell whether the process that is to send *job* is still there."""
+        async with self.journal() as store:
+            return job.owner is not None and await store.is_alive(job.owner)
 
     def check_memory(self, purpose: str) -> None:
         """

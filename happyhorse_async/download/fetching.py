@@ -131,9 +131,9 @@ class _Fetch:
             except _BrokenOffError as failure:
                 if self._part.size >= furthest + _MIB:
                     tries, furthest = 0, self._part.size
-                if tries >= self._policy.backoff.retries:
+                if tries >= self._policy.retry.retries:
                     return await self._accept_or_raise(failure)
-                delay = self._policy.backoff.delay(tries, failure.retry_after)
+                delay = self._policy.retry.delay(tries, failure.retry_after)
                 _log.info("%s; tried again in %.1f s", failure, delay)
                 await asyncio.sleep(delay)
                 tries += 1

@@ -11,16 +11,14 @@ from attrs import define, field
 
 from ..background import Background
 from ..errors import HappyHorseError, TaskError
+from ..retries import Retries, RetryPolicy
 from ..task import Task, TaskStatus
-from ..timing import Backoff
 from ..watch import Watch
 from .fetching import UrlRefusedError
 from .naming import place_for
 
 _log = logging.getLogger("happyhorse_async")
 
-# The tries reach over the day that a URL lives. A disk may be full, and a network away, for hours.
-_BACKOFF = Backoff(retries=40, base=5.0, cap=3600.0)
 _CLOSING_GRACE = 60.0
 
 
@@ -41,7 +39,7 @@ class Saving:
     wait: Callable[[], Awaitable[Task]]
     download: Callable[[Task, Path], Awaitable[object]]
     record: Callable[[Watch, Path], Awaitable[object]]
-    backoff: Backoff = _BACKOFF
+    retry: RetryPolicy = field(factory=lambda: Retries().save)
     tried: asyncio.Event = field(factory=asyncio.Event, init=False)
     """Set when the video is saved, or could not be saved at once."""
     pausing: bool = field(default=False, init=False)
@@ -83,9 +81,9 @@ class Saving:
             except UrlRefusedError:
                 raise
             except HappyHorseError as error:
-                if tries >= self.backoff.retries:
+                if tries >= self.retry.retries:
                     raise
-                delay = self.backoff.delay(tries)
+                delay = self.retry.delay(tries)
                 _log.error("the video is not yet saved at %s, tried again in %.0f s: %s", target, delay, error)
                 await self._pause(delay)
                 tries += 1

@@ -34,6 +34,7 @@ from ..errors import (
 )
 from ..exchange import Exchange
 from ..redaction import redact_text
+from ..retries import Retries, RetryPolicy
 from ..task import FailureReason, Task, TaskRef, TaskStatus
 from ..timing import PollSchedule
 from ..watch import Watch
@@ -56,7 +57,11 @@ class Poller:
     """Looks at the tasks of one client until each has ended."""
 
     def __init__(
-        self, exchange: Exchange, schedule: PollSchedule, on_change: Callable[[Watch], object] = lambda _: None
+        self,
+        exchange: Exchange,
+        schedule: PollSchedule,
+        on_change: Callable[[Watch], object] = lambda _: None,
+        retry: RetryPolicy = Retries().poll,  # noqa: B008 - immutable
     ) -> None:
         adapter = exchange.adapter
         self._cadence = Cadence(schedule, adapter.poll, adapter.lifetime)
@@ -64,6 +69,7 @@ class Poller:
         """What was learned of how long tasks take."""
         self._exchange = exchange
         self._on_change = on_change
+        self._retry = retry
         self._schedule = self._cadence.schedule
         self._has_whole_list = adapter.capabilities.whole_list
         self._pages = Pages(is_usable=adapter.capabilities.live_list)
@@ -162,17 +168,17 @@ class Poller:
 
     async def _work(self) -> None:
         # One worker at a time waits for the next task to be due, while the others look or queue up behind it.
-        loop, turns = asyncio.get_running_loop(), self._exchange.query_turn()
+        loop, turn = asyncio.get_running_loop(), self._exchange.query_turn()
         while True:
             async with self._lead:
                 await self._agenda.until_due()
-                await turns.turn()
+                await turn.take()
                 watch = self._agenda.next(loop.time())
             try:
                 if watch is not None:
                     await self._look(watch, loop.time())
             finally:
-                turns.leave()
+                turn.leave()
 
     async def _look(self, watch: Watch, now: float) -> None:
         self._cadence.taken(watch, now)
@@ -212,17 +218,24 @@ class Poller:
             return None
         except TaskNotFoundError as error:
             return self._missed(watch, error)
-        except RateLimitError as error:
-            _log.info("%s: too many queries, slowing down: %s", watch.ref, error)
-            return self._schedule.after_look(watch.unchanged)
-        except _FAULTS as error:
-            watch.faults += 1
-            _log.info("%s: look failed %d times in a row: %s", watch.ref, watch.faults, error)
-            return self._schedule.after_fault(watch.faults)
+        except (RateLimitError, *_FAULTS) as error:
+            return self._failed(watch, error)
         except HappyHorseError as error:
             return self._refused(watch, error)
         now = asyncio.get_running_loop().time()
         return None if watch.ended or watch.gone else self._cadence.after_look(watch, now)
+
+    def _failed(self, watch: Watch, error: HappyHorseError) -> float | None:
+        watch.faults += 1
+        if watch.faults > self._retry.retries:
+            self._give_up(watch, error)
+            return None
+        _log.info("%s: look failed %d times in a row: %s", watch.ref, watch.faults, error)
+        if isinstance(error, RateLimitError):
+            # Everything that the account asks is slowed down already.
+            return self._schedule.after_look(watch.unchanged)
+        delay = self._schedule.after_fault(watch.faults, base=self._retry.base, cap=self._retry.cap)
+        return max(delay, getattr(error, "retry_after", None) or 0.0)
 
     def _missed(self, watch: Watch, error: TaskNotFoundError) -> float | None:
         watch.misses += 1
@@ -234,7 +247,7 @@ class Poller:
 
     def _refused(self, watch: Watch, error: HappyHorseError) -> float | None:
         watch.refusals += 1
-        if watch.refusals < self._schedule.misses:
+        if watch.refusals < self._schedule.misses and watch.refusals <= self._retry.retries:
             return self._schedule.after_fault(watch.refusals)
         self._give_up(watch, error)
         return None

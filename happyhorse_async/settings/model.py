@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import warnings
@@ -16,6 +17,7 @@ from ..adapter import Adapter
 from ..errors import ConfigurationError
 from ..redaction import redact_text, redact_url
 from ..registry import adapter_names, find_adapter
+from ..retries import Retries
 from ..timing import Limits, PollSchedule
 from .keys import KeySource, check_api_key, check_url
 from .store import StoreSettings
@@ -44,6 +46,8 @@ class ProviderSettings:
     """The adapter's own options."""
     callback_url: str | None = None
     """Where the provider shall call at the end of every task."""
+    adopt_unique: bool = False
+    """Whether a submit whose answer was lost adopts the only task that it can be."""
 
     @property
     def api_key(self) -> str:
@@ -65,6 +69,7 @@ class ProviderSettings:
             "base_url": redact_url(account.base_url),
             "options": {name: redact_text(str(value)) for name, value in self.options.items()},
             "callback_url": None if self.callback_url is None else redact_url(self.callback_url),
+            "adopt_unique": self.adopt_unique,
             "api_key": self.key_source.describe(),
         }
 
@@ -83,6 +88,7 @@ class Settings:
     """Where jobs are written down; `None` for the memory of the process."""
     poll: PollSchedule = field(factory=PollSchedule)
     limits: Limits = field(factory=Limits)
+    retries: Retries = field(factory=Retries)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None) -> Settings:
@@ -107,6 +113,7 @@ class Settings:
             store=content.store,
             poll=content.poll,
             limits=content.limits,
+            retries=content.retries,
         )
 
     def choose(self, provider: str | None = None) -> ProviderSettings:
@@ -144,6 +151,7 @@ class Settings:
             "store": None if self.store is None else self.store.resolved(),
             "poll": asdict(poll),
             "limits": asdict(limits, filter=lambda attribute, _: attribute.init),
+            "retries": asdict(self.retries, value_serializer=_told),
         }
 
     def _choice(self, provider: str | None) -> ProviderSettings | None:
@@ -171,6 +179,11 @@ class Settings:
         return FILE_NAME if self.path is None else str(self.path)
 
 
+def _told(_: object, __: object, value: Any) -> Any:
+    # JSON has no word for infinity.
+    return "for ever" if value == math.inf else value
+
+
 @frozen(kw_only=True)
 class _Section:
     """The table `[providers.<name>]`."""
@@ -180,6 +193,7 @@ class _Section:
     base_url: str | None = None
     options: Mapping[str, Any] = field(factory=dict[str, Any])
     callback_url: str | None = None
+    adopt_unique: bool = False
     api_key_env: str | None = None
     api_key_file: str | None = None
     api_key: str | None = field(default=None, repr=False)
@@ -194,6 +208,7 @@ class _File:
     store: StoreSettings | None = None
     poll: PollSchedule = field(factory=PollSchedule)
     limits: Limits = field(factory=Limits)
+    retries: Retries = field(factory=Retries)
 
 
 def _provider(name: str, section: _Section, file: Path) -> ProviderSettings:
@@ -219,6 +234,7 @@ def _provider(name: str, section: _Section, file: Path) -> ProviderSettings:
         base_url=section.base_url,
         options=dict(section.options),
         callback_url=section.callback_url,
+        adopt_unique=section.adopt_unique,
     )
     _check_region(settings, adapter, where)
     return settings

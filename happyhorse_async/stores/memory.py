@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..errors import StoreError
 from ..job import Job, JobState
@@ -69,7 +69,7 @@ class MemoryStore:
             return False
         if job.key is not None and self._keys.get(job.key, job.job_id) != job.job_id:
             raise StoreError("another job has this key", job_id=job.job_id, ref=job.ref)
-        self._write(job, now)
+        self._write(evolve(job, durable=job.durable or entry.job.durable), now)
         return True
 
     async def get(self, job_id: str) -> Job | None:

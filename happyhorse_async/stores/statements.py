@@ -20,7 +20,10 @@ _NAMES = (
 )  # fmt: skip
 _COLUMNS = ", ".join(_NAMES)
 _INSERT = f"INSERT INTO jobs ({_COLUMNS}) VALUES ({', '.join(f':{name}' for name in _NAMES)})"  # noqa: S608
-_UPDATE = f"UPDATE jobs SET {', '.join(f'{name} = :{name}' for name in _NAMES)} WHERE job_id = :job_id"  # noqa: S608
+# A promise stays, whatever the copy says that a change was made from.
+_VALUES = {name: f":{name}" for name in _NAMES} | {"durable": "max(durable, :durable)"}
+_SETTINGS = ", ".join(f"{name} = {value}" for name, value in _VALUES.items())
+_UPDATE = f"UPDATE jobs SET {_SETTINGS} WHERE job_id = :job_id"  # noqa: S608
 _CONDITIONS = "SELECT job_id, state, owner, settled_at, closed_at, videos_until FROM jobs WHERE job_id = ?"
 _FORGET_VIDEOS = """
     UPDATE jobs SET videos = NULL,

@@ -7,6 +7,7 @@ loaded when a client is opened, since importing aiohttp takes longer than all th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
@@ -44,7 +45,8 @@ class Transport(Protocol):
         Send *request* and return the whole response.
 
         :param timeout: seconds for everything together.
-        :raises TransportError: no answer; `sent` says whether any of the request may have arrived.
+        :raises TransportError: no answer; `sent` says whether any of the request may have arrived, and `received` has
+            what came of an answer that broke off.
         :raises InvalidResponseError: an answer that is too large, or compressed although nobody asked for it.
         """
         ...
@@ -58,6 +60,11 @@ class Transport(Protocol):
         :param public_only: refuse a host whose address is not on the public internet.
         :raises TransportError: no answer, or the host was refused.
         """
+        ...
+
+    @property
+    def places(self) -> asyncio.Semaphore | None:
+        """One for each connection that there may be; `None` means any number. Who holds one need not wait in `send`."""
         ...
 
     async def aclose(self) -> None:

@@ -9,14 +9,15 @@ the key. None of its exceptions leaves this module, not even as a cause.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from functools import cache
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from importlib.metadata import version
 from socket import AddressFamily
+from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
 import aiohttp
@@ -35,8 +36,11 @@ LARGEST_BODY = 1024 * 1024
 """Bytes of an API answer. The largest documented one, a list of 100 tasks, has a tenth of it."""
 
 _CONNECT_TIMEOUT = 10.0
+_CONNECTING = aiohttp.ClientTimeout(total=None, connect=_CONNECT_TIMEOUT)
 _READ_TIMEOUT = 60.0
 _CHUNK = 256 * 1024
+# Of the event loop. An answer of the largest size is read in a few of them.
+_MISSED_TURNS = 50
 # A server may close an idle connection just as a paid request is written to it, and then nobody knows whether it was
 # read. Short idle times make that rare.
 _KEEPALIVE = 12.0
@@ -67,6 +71,8 @@ class AiohttpTransport:
 
     def __init__(self, *, connector: aiohttp.BaseConnector | None = None, proxy: str | None = None) -> None:
         self._answers: set[aiohttp.ClientResponse] = set()
+        self.places = _places_of(connector)
+        """One for each connection, where the caller's connector has only so many."""
         self._proxy = proxy
         self._connects_itself = connector is None and proxy is None
         self._session = self._new_session(connector)
@@ -88,24 +94,28 @@ class AiohttpTransport:
 
     async def send(self, request: HttpRequest, *, timeout: float) -> HttpResponse:
         """Send *request* and return the whole response."""
+        arriving = _Arriving()
         try:
-            async with self._session.request(
-                request.method,
-                _address(request.url),
-                headers=request.headers,
-                # A body of bytes beyond 1 MiB, an image inlined, makes aiohttp warn; a file does not.
-                data=None if request.body is None else io.BytesIO(request.body),
-                allow_redirects=False,
-                timeout=_within(timeout),
-            ) as response:
+            async with (
+                _InTime(timeout),
+                self._session.request(
+                    request.method,
+                    _address(request.url),
+                    headers=request.headers,
+                    # A body of bytes beyond 1 MiB, an image inlined, makes aiohttp warn; a file does not.
+                    data=None if request.body is None else io.BytesIO(request.body),
+                    allow_redirects=False,
+                    timeout=_CONNECTING,
+                ) as response,
+            ):
                 self._answers.add(response)
                 try:
-                    body = await _bounded_body(response)
+                    return await arriving.read(response)
                 finally:
                     self._answers.discard(response)
-                return HttpResponse(status=response.status, headers=response.headers, body=body)
         except _FAILURES as error:
             failure = _transport_error(error, request.method, request.url)
+            failure.received = arriving.so_far()
         raise failure
 
     @asynccontextmanager
@@ -114,22 +124,23 @@ class AiohttpTransport:
     ) -> AsyncGenerator[_Download]:
         """Begin to fetch *url*, exactly as it is written."""
         limits = aiohttp.ClientTimeout(total=None, connect=_CONNECT_TIMEOUT, sock_read=_READ_TIMEOUT)
-        try:
-            session = self._session_for(url, public_only)
-            response = await session.get(_address(url), headers=headers, allow_redirects=False, timeout=limits)
-            if public_only and self._proxy is None:
-                _check_peer(response)
-        except _FAILURES as error:
-            failure = _transport_error(error, "GET", url)
-        else:
-            async with response:
-                self._answers.add(response)
-                try:
-                    yield _Download(response, url)
-                finally:
-                    self._answers.discard(response)
-            return
-        raise failure
+        async with self.places or nullcontext():
+            try:
+                session = self._session_for(url, public_only)
+                response = await session.get(_address(url), headers=headers, allow_redirects=False, timeout=limits)
+                if public_only and self._proxy is None:
+                    _check_peer(response)
+            except _FAILURES as error:
+                failure = _transport_error(error, "GET", url)
+            else:
+                async with response:
+                    self._answers.add(response)
+                    try:
+                        yield _Download(response, url)
+                    finally:
+                        self._answers.discard(response)
+                return
+            raise failure
 
     def _session_for(self, url: str, public_only: bool) -> aiohttp.ClientSession:
         if self._session.closed:
@@ -216,11 +227,6 @@ class _Download:
         raise failure
 
 
-@cache
-def _within(seconds: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=seconds, connect=_CONNECT_TIMEOUT)
-
-
 def _address(url: str) -> URL:
     try:
         return URL(url, encoded=True)
@@ -228,19 +234,75 @@ def _address(url: str) -> URL:
         raise aiohttp.InvalidURL(url) from None
 
 
-async def _bounded_body(response: aiohttp.ClientResponse) -> bytes:
-    encoding = response.headers.get("Content-Encoding", "identity").lower()
-    if encoding not in ("", "identity"):
-        raise InvalidResponseError(
-            f"the answer is compressed ({redact_text(encoding)[:20]}), which nobody asked for",
-            status_code=response.status,
-        )
-    body = bytearray()
-    while chunk := await response.content.readany():
-        body += chunk
-        if len(body) > LARGEST_BODY:
-            raise InvalidResponseError(f"the answer is larger than {LARGEST_BODY} bytes", status_code=response.status)
-    return bytes(body)
+class _Arriving:
+    """An answer, as far as it has come."""
+
+    def __init__(self) -> None:
+        self._response: aiohttp.ClientResponse | None = None
+        self._body = bytearray()
+
+    async def read(self, response: aiohttp.ClientResponse) -> HttpResponse:
+        encoding = response.headers.get("Content-Encoding", "identity").lower()
+        if encoding not in ("", "identity"):
+            raise InvalidResponseError(
+                f"the answer is compressed ({redact_text(encoding)[:20]}), which nobody asked for",
+                status_code=response.status,
+            )
+        self._response = response
+        while chunk := await response.content.readany():
+            self._body += chunk
+            if len(self._body) > LARGEST_BODY:
+                raise InvalidResponseError(
+                    f"the answer is larger than {LARGEST_BODY} bytes", status_code=response.status
+                )
+        return _message(response, bytes(self._body))
+
+    def so_far(self) -> HttpResponse | None:
+        if self._response is None:
+            return None
+        # aiohttp gives out nothing more of a body that broke off, not even what it had received before.
+        rest: Iterable[bytes] = getattr(self._response.content, "_buffer", ())
+        return _message(self._response, b"".join((self._body, *rest))[:LARGEST_BODY])
+
+
+def _message(response: aiohttp.ClientResponse, body: bytes) -> HttpResponse:
+    return HttpResponse(status=response.status, headers=response.headers, body=body)
+
+
+class _InTime:
+    """
+    Ends what is done inside after *seconds*, with a `TimeoutError`.
+
+    If the event loop stood still meanwhile, it gets the turns that it missed: what arrived in time is not late because
+    nobody has read it.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._limit = asyncio.timeout(None)
+        self._missed = _MISSED_TURNS
+        self._next: asyncio.Handle = self._loop.call_later(seconds, self._turn)
+
+    def _turn(self) -> None:
+        self._missed -= 1
+        if self._missed:
+            self._next = self._loop.call_soon(self._turn)
+        else:
+            self._limit.reschedule(self._loop.time())
+
+    async def __aenter__(self) -> None:
+        await self._limit.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._next.cancel()
+        await self._limit.__aexit__(kind, error, trace)
+
+
+def _places_of(connector: aiohttp.BaseConnector | None) -> asyncio.Semaphore | None:
+    limits = [] if connector is None else [limit for limit in (connector.limit, connector.limit_per_host) if limit]
+    return asyncio.Semaphore(min(limits)) if limits else None
 
 
 def _transport_error(error: Exception, method: str, url: str) -> TransportError:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from happyhorse_async import Client, TextToVideo
 from happyhorse_async.emulator import Emulator, Scenario
 
 QUICK = Scenario(queue=(0, 0), run=(3, 3))
@@ -246,3 +247,38 @@ async def test_contradictory_words(program: Any, stored: Emulator) -> None:
     run = await program.run("resolve", "hh-1", "--adopt", "1", "--write-off")
 
     assert 2 == run.code
+
+
+def cows(gate: Any) -> int:
+    """Count the cows that were asked for."""
+    return sum(b"a cow" in body for body in gate.bodies)
+
+
+async def test_commands_that_look_pay_for_nothing(program: Any, emulate: Any, gated: Any) -> None:
+    """What a dead process was to send is left alone by every command but those that submit."""
+    async with emulate(QUICK) as emulator, gated(emulator, "dashscope", store=True, opened=True) as gate:
+        ref = await submitted(program)
+        async with Client.from_config() as client:
+            # It is closed before the limits let it send more than a few.
+            handles = [await client.enqueue(TextToVideo("a cow", duration=3)) for _ in range(40)]
+        left = handles[-1].job_id
+        before = cows(gate)
+        for words in (
+            ["status", ref],
+            ["wait", ref],
+            ["download", ref],
+            ["cancel", ref],
+            ["list"],
+            ["list", "--pending"],
+            ["resolve", left],
+        ):
+            await program.run(*words)
+        resumed = await program.run("resume", left, "--json")
+        after = cows(gate)
+        await submitted(program)
+
+    assert before < 40
+    assert before == after
+    assert (5, left) == (resumed.code, resumed.objects[0]["job_id"])
+    assert "its process is gone" in resumed.objects[0]["error"]["message"]
+    assert cows(gate) > after

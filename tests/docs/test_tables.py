@@ -221,7 +221,7 @@ def test_every_word_is_explained(page: str, words: type[StrEnum]) -> None:
 
 def test_every_key_of_the_file_is_explained() -> None:
     """The page on configuration has a row for every key that the file may hold."""
-    classes = (model._Section, StoreSettings, hh.PollSchedule, hh.Limits)
+    classes = (model._Section, StoreSettings, hh.PollSchedule, hh.Limits, hh.Retries, hh.RetryPolicy)
     keys = {attribute.name for cls in classes for attribute in fields(cls) if attribute.init}
     tables = {f"`{attribute.name}`" if attribute.name == "default" else f"[{attribute.name}"
               for attribute in fields(model._File)}  # fmt: skip

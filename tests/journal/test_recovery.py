@@ -155,6 +155,29 @@ async def test_a_promise_that_cannot_be_kept(
     assert "9P" in row["failure"]
 
 
+@pytest.mark.parametrize("idempotent", [False, True], ids=["without a key", "with a key"])
+async def test_nothing_is_inherited(
+    gateway: Any, fifth: Any, path: Path, rows: Rows, left_behind: LeftBehind, idempotent: bool
+) -> None:
+    """A client that is told not to sends nothing of the dead, and leaves it to others; what is lost is said to be."""
+    await left_behind(JobState.QUEUED, job_id="hh-promised", durable=True)
+    await left_behind(JobState.SUBMITTING)
+    adapter = fifth.adapter(idempotent=idempotent)
+
+    async with fifth.open(adapter, store=hh.SQLiteStore(path), poll=SLOWLY, inherit=False) as client:
+        await asyncio.sleep(0.05)
+        states = [job.state for job in await client.pending()]
+    kept = [row["body"] for row in rows()]
+    sent = len(gateway.requests)
+    gateway.accept("t-1", "t-2")
+    async with fifth.open(adapter, store=hh.SQLiteStore(path), poll=SLOWLY):
+        await gateway.until(2 if idempotent else 1, "POST")
+
+    assert ["QUEUED", "SUBMITTING" if idempotent else "OUTCOME_UNKNOWN"] == states
+    assert [b'{"the very": "bytes"}'] * 2 == kept
+    assert 0 == sent
+
+
 async def test_resuming_elsewhere(gateway: Any, fifth: Any, path: Path, left_behind: LeftBehind) -> None:
     """A ref that was submitted to another place is a mistake in the configuration, and not a task that is gone."""
     elsewhere = Place(provider="fifth", adapter="fifth", base_url="https://elsewhere.example")

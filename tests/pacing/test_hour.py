@@ -40,6 +40,8 @@ class Refusing:
         url = f"https://files.example/{task_id}.mp4"
         return _answer({"task_id": task_id, "task_status": "SUCCEEDED", "video_url": url})
 
+    places = None
+
     async def aclose(self) -> None: ...
 
 

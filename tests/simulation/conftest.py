@@ -16,6 +16,7 @@ import sys
 from collections import Counter
 from collections.abc import Coroutine, Generator, Mapping
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import pytest
@@ -174,6 +175,7 @@ class Store:
         return await self._do(self._world.disk.add(job), writes=True)
 
     async def change(self, job: Job, *, only_from: JobState | None = None, only_owner: str | None = None) -> bool:
+        self._world.adopted += only_from is JobState.OUTCOME_UNKNOWN and job.task_id is not None
         work = self._world.disk.change(job, only_from=only_from, only_owner=only_owner)
         return await self._do(work, writes=True)
 
@@ -302,6 +304,8 @@ class Transport:
         except TimeoutError:
             raise hh.TransportError("no answer in time", sent=True) from None
 
+    places = None
+
     async def aclose(self) -> None: ...
 
 
@@ -321,6 +325,8 @@ class World:
         self.crashes = 0
         self.crash_points: set[str] = set()
         self.idempotent = self.chance("idempotent").random() < 0.5
+        self.adopts = self.chance("adopts").random() < 0.5
+        self.adopted = 0
 
     def chance(self, *what: object) -> random.Random:
         """Return the chance that *what* depends on, and nothing else does."""
@@ -380,6 +386,8 @@ class World:
         return self.billed[name]
 
     def _show(self, url: str, fault: str) -> hh.HttpResponse:
+        if url.endswith("/videos"):
+            return self._list(fault)
         task = self.billed[url.rpartition("/")[2]]
         task.looks += 1
         task.blips = task.blips + 1 if fault == "404" and task.blips < 3 else 0
@@ -394,6 +402,19 @@ class World:
             return _answer({"id": task.task_id, "status": word})
         urls = [] if task.end != "done" or fault == "no url" else [f"https://files.example/{task.task_id}.mp4"]
         return _answer({"id": task.task_id, "status": task.end, "urls": urls})
+
+    def _list(self, fault: str) -> hh.HttpResponse:
+        if fault in ("500", "429"):
+            return _answer({"error": "no"}, int(fault))
+        if fault == "junk":
+            return hh.HttpResponse(status=200, body=b"<html>")
+        now, created = asyncio.get_running_loop().time(), datetime.now(UTC).isoformat()
+        rows = [
+            {"id": task.task_id, "status": task.end if task.ends_at <= now else "running", "created": created}
+            for task in reversed(self.billed.values())
+        ]
+        # A task may take a while to appear.
+        return _answer({"tasks": [] if fault == "404" else rows})
 
 
 def _answer(document: Mapping[str, Any], status: int = 200) -> hh.HttpResponse:

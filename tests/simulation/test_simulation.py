@@ -13,14 +13,15 @@ import json
 import os
 import random
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any, ClassVar, Self, TypeAlias
 
 import pytest
+from attrs import evolve
 
 import happyhorse_async as hh
 from happyhorse_async.classification import class_by_status, refusal
-from happyhorse_async.decoding import read_object
+from happyhorse_async.decoding import parse_datetime, read_object
 from happyhorse_async.engine import Engine
 from happyhorse_async.exchange import Exchange
 from happyhorse_async.job import Job, JobState
@@ -57,6 +58,8 @@ class Adapter(hh.Adapter):
     api_key_env = "SIMULATED_API_KEY"
     capabilities = hh.Capabilities(
         offers=(hh.Offer(mode=hh.Mode.T2V, version="1.0", model="t2v", resolutions=("720P",)),),
+        lists=True,
+        live_list=True,
     )
     default_base_url = "https://simulated.example"
 
@@ -78,18 +81,33 @@ class Adapter(hh.Adapter):
             raise refusal(cls, answer.get("error"), response=response, account=account, refused=refused)
         if "id" not in answer:
             raise hh.InvalidResponseError("the answer has no task id", path="id")
+        return self._task(answer, account)
+
+    def encode_list(self, page: hh.PageRequest, account: hh.Account) -> hh.HttpRequest:
+        return hh.HttpRequest(method="GET", url=f"{account.base_url}/videos")
+
+    def decode_list(self, response: hh.HttpResponse, page: hh.PageRequest, account: hh.Account) -> hh.TaskPage:
+        answer = read_object(response)
+        if not response.ok:
+            raise refusal(class_by_status(response.status), answer.get("error"), response=response, account=account)
+        if "tasks" not in answer:
+            raise hh.InvalidResponseError("the answer has no list", path="tasks")
+        return hh.TaskPage(tasks=tuple(self._task(task, account) for task in answer["tasks"]))
+
+    def _task(self, answer: Mapping[str, Any], account: hh.Account) -> hh.Task:
         return hh.Task(
             ref=account.ref(answer["id"]),
             status=_STATUSES.get(answer["status"], hh.TaskStatus.UNKNOWN),
             raw_status=answer["status"],
             videos=tuple(hh.Video(url=url) for url in answer.get("urls", ())),
+            created_at=parse_datetime(answer.get("created")),
         )
 
 
 class IdempotentAdapter(Adapter):
     """The same with keys."""
 
-    capabilities: ClassVar[hh.Capabilities] = hh.Capabilities(offers=Adapter.capabilities.offers, idempotent=True)
+    capabilities: ClassVar[hh.Capabilities] = evolve(Adapter.capabilities, idempotent=True)
 
 
 class Client(hh.Client):
@@ -100,6 +118,7 @@ class Client(hh.Client):
         super().__init__(self._speaks, api_key="sk-simulated")
         # Where the pace is slow, what was enqueued is still there when its process ends.
         self._pace = world.chance("pace").choice([None, 0.1, 1.0])
+        self._adopts = world.adopts
         self._carries = simulation.Transport(world, process)
         self._remembers = simulation.Store(world, process)
 
@@ -107,7 +126,7 @@ class Client(hh.Client):
         account = self._speaks.account(provider="simulated", api_key="sk-simulated")
         budget = Budget.of(None, hh.Limits(submits_per_second=self._pace), "simulated")
         exchange = Exchange(self._speaks, account, self._carries, budget)
-        self._engine = await Engine.start(exchange, self._remembers, hh.PollSchedule())
+        self._engine = await Engine.start(exchange, self._remembers, hh.PollSchedule(), adopt_unique=self._adopts)
         return self
 
 
@@ -157,7 +176,6 @@ class Life:
         chance = self.world.chance(self.process.name, call)
         how = chance.choice(["submit", "enqueue"])
         asking = client.enqueue if how == "enqueue" else client.submit
-        call.submitted = call.submitted or how == "submit"
         await asyncio.sleep(chance.uniform(0, 20))
         try:
             async with asyncio.timeout(chance.uniform(0, 15) if chance.random() < 0.3 else None):
@@ -173,9 +191,17 @@ class Life:
             call.promised = True
         if chance.random() < 0.1:
             await asyncio.sleep(chance.uniform(0, 1))
-            if client.withdraw(handle._watch):
-                call.promised = False
+            await self._withdraw(client, handle, call)
         await self._wait(handle)
+
+    async def _withdraw(self, client: Client, handle: hh.TaskHandle, call: Call) -> None:
+        # Whoever dies over it, or whose disk is full, cannot know what came of it.
+        promised, call.promised = call.promised, False
+        try:
+            call.withdrawn = await client.withdraw(handle._watch)
+        except hh.StoreError:
+            return
+        call.promised = promised and not call.withdrawn
 
     async def _wait(self, handle: hh.TaskHandle) -> None:
         try:
@@ -199,7 +225,7 @@ class Call:
         self.intent = f"{'forbidden ' if chance.random() < 0.1 else ''}video {number}"
         self.key = f"order-{number}" if chance.random() < 0.6 else None
         self.promised = False
-        self.submitted = False
+        self.withdrawn = False
         self.refused: list[hh.HappyHorseError] = []
 
     def failed(self, error: hh.HappyHorseError) -> None:
@@ -237,6 +263,8 @@ async def live_through(simulation: Any, world: World) -> list[Call]:
     world.calm = True
     last = simulation.Process(world, "last", None)
     await last.run(settle(Life(world, last, 0, []), Client(simulation, world, last)))
+    # What it has asked of the disk, and does not wait for any more.
+    await asyncio.sleep(1)
     return calls
 
 
@@ -256,6 +284,8 @@ def judge(world: World, calls: list[Call], jobs: dict[str, Job]) -> list[str]:
     paid = Counter(task.intent for task in world.billed.values())
     wrongs += [f"{intent} is paid {times} times" for intent, times in paid.items() if times > 1]
     for job_id, job in jobs.items():
+        if job.task_id is not None and world.billed[job.task_id].job_id != job_id:
+            wrongs.append(f"{job_id} has the task of another: {job.task_id}")
         posts = [post for post in world.posts if post[0] == job_id and post[3] not in _REFUSALS]
         if len(posts) > 1 and (not world.idempotent or len({post[1:3] for post in posts}) > 1):
             wrongs.append(f"{job_id} is on the wire {len(posts)} times: {posts}")
@@ -269,9 +299,10 @@ def judge(world: World, calls: list[Call], jobs: dict[str, Job]) -> list[str]:
             wrongs.append(f"{task.task_id} is {task.end}, and the journal says {known.task}")
     settled = {job.request["prompt"] for job in jobs.values() if job.request and (job.task_id or job.failure)}
     for call in calls:
-        # A store whose `durable` another process may write over cannot keep a promise made on that process's job.
-        if call.promised and call.intent not in settled and not (call.key and call.submitted):
+        if call.promised and call.intent not in settled:
             wrongs.append(f"{call} was promised, and nothing came of it")
+        if call.withdrawn and call.key is None and call.intent in paid:
+            wrongs.append(f"{call} was withdrawn, and is paid")
         # What one process could not do by its key, another may have promised by the same.
         refused = [] if call.promised and call.key else call.refused
         wrongs += [f"{call} is paid although {error!r}" for error in refused if _is_paid(world, error)]
@@ -324,7 +355,8 @@ def test_a_world_can_be_lived_through_again(simulation: Any) -> None:
     assert [_history(world) for world in first] == [_history(world) for world in again]
     assert sum(world.crashes for world in first) >= 20
     assert len(set().union(*(world.crash_points for world in first))) >= 8
-    assert {False, True} == {world.idempotent for world in first}
+    assert {False, True} == {world.idempotent for world in first} == {world.adopts for world in first}
+    assert sum(world.adopted for world in first) >= 2
     assert {"lost", "late", "500 taken", "junk"} <= {post[3] for world in first for post in world.posts}
 
 

@@ -151,6 +151,16 @@ async def test_conditions(open_store: OpenStore, new_job: NewJob, conditions: di
     assert (wanted if changed else job) == await store.get(job.job_id)
 
 
+async def test_a_promise_is_never_unmade(open_store: OpenStore, new_job: NewJob) -> None:
+    """A change that is made from an older copy does not undo that the job was promised."""
+    store = await open_store()
+    job = await store.add(new_job())
+    await store.change(evolve(job, durable=True))
+
+    assert await store.change(evolve(job, state=JobState.SUBMITTING))
+    assert evolve(job, state=JobState.SUBMITTING, durable=True) == await store.get(job.job_id)
+
+
 async def test_an_owner_is_not_no_owner(open_store: OpenStore, new_job: NewJob) -> None:
     """A job that nobody owns is not changed on behalf of an owner."""
     store = await open_store()
