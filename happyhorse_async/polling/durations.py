@@ -111,7 +111,7 @@ class Kind:
         self._alive = [*accumulate(reversed(self._shares))][::-1]
         self._unused = 0
         half = self._alive[0] / 2
-        self.median = _EDGES[next(number for number, alive in enumerate(self._alive) if alive < half)]
+        self.median = _EDGES[next((number for number, alive in enumerate(self._alive) if alive < half), _BINS)]
 
     def patience(self, age: float, price: float) -> float:
         """
