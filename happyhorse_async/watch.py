@@ -93,7 +93,7 @@ class Watch:
         """How many looks saw a success without a video."""
         self.stay: Callable[[], None] | None = None
         """Ends the task's being counted among those that the provider has, where it is counted."""
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._waiters: dict[asyncio.Future[None], bool] = {}
         self._inboxes: set[_Inbox] | None = None
 
     @property
@@ -113,7 +113,7 @@ class Watch:
     @property
     def awaited(self) -> bool:
         """Whether anybody waits."""
-        return bool(self._waiters or self._inboxes)
+        return bool(self._inboxes) or not all(self._waiters.values())
 
     def give_up(self, error: HappyHorseError) -> None:
         """Tell everybody who waits that nothing more will come, and why."""
@@ -146,24 +146,25 @@ class Watch:
         while self.ref is None:
             await self._woken()
 
-    async def stopped(self) -> None:
+    async def stopped(self, *, quietly: bool = False) -> None:
         """
         Wait until the task has ended.
 
+        :param quietly: do not count as somebody who waits: a job that nobody else wants need not be sent.
         :raises HappyHorseError: nobody looks any more. Each waiter gets an exception of its own.
         """
         while not self.ended:
-            await self._woken()
+            await self._woken(quietly=quietly)
 
-    async def _woken(self) -> None:
+    async def _woken(self, *, quietly: bool = False) -> None:
         if self.gone is not None:
             raise copy(self.gone) from self.gone.__cause__
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
+        self._waiters[waiter] = quietly
         try:
             await waiter
         finally:
-            self._waiters.discard(waiter)
+            del self._waiters[waiter]
 
     async def changes(self) -> AsyncGenerator[Task]:
         """
