@@ -136,6 +136,7 @@ class Client:
             retries=settings.retries,
             inherit=inherit,
             adopt_unique=chosen.adopt_unique,
+            private_downloads=chosen.private_downloads,
         )
         account = evolve(client._planner.account, provider=chosen.name)
         client._planner = evolve(client._planner, account=account, callback_url=chosen.callback_url)
