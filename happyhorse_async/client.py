@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import warnings
+import weakref
 from collections.abc import AsyncIterable, Coroutine, Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 from attrs import evolve
 
@@ -103,6 +106,7 @@ class Client:
             private_downloads=private_downloads,
         )
         self._engine: Engine | None = None
+        self._if_dropped: weakref.finalize[..., Client] | None = None
 
     @classmethod
     def from_config(
@@ -151,6 +155,7 @@ class Client:
         if self._engine is not None:
             raise RuntimeError("the client is already open")
         self._engine = await self._setup.start(self._planner, self._store)
+        self._if_dropped = weakref.finalize(self, _warn_of_dropped, self.provider, os.getpid())
         return self
 
     async def __aexit__(
@@ -163,10 +168,17 @@ class Client:
         Close the client. Tasks go on at the provider; whoever still waits for one is told its ref.
 
         A paid request on its way gets up to half a minute to be answered, and a video that is being saved a minute.
+
+        :raises RuntimeError: it was opened in another event loop, or before this process was forked.
         """
-        opened, self._engine = self._engine, None
-        if opened is not None:
+        if self._engine is not None:
+            opened, self._engine = self._opened(), None
+            if self._if_dropped is not None:
+                self._if_dropped.detach()
             await opened.aclose()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a client cannot be pickled, connections and API key included: make one in each process")
 
     async def submit(
         self,
@@ -400,7 +412,7 @@ class Client:
 
         :raises StoreError: that cannot be written down.
         """
-        return self._engine is not None and await self._engine.jobs.withdraw(watch.job_id)
+        return self._engine is not None and await self._opened().jobs.withdraw(watch.job_id)
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run *work* on its own until the client closes."""
@@ -414,9 +426,17 @@ class Client:
     def _opened(self) -> Engine:
         if self._engine is None:
             raise RuntimeError("the client is not open: use it inside 'async with'")
+        if self._engine.process != os.getpid():
+            raise RuntimeError("the client was opened before this process was forked: open one in each process")
         if self._engine.loop is not asyncio.get_running_loop():
             raise RuntimeError("the client was opened in another event loop; each loop needs a client of its own")
         return self._engine
+
+
+def _warn_of_dropped(provider: str, process: int) -> None:
+    if process == os.getpid():
+        message = f"the client of {provider} was never closed; what it had going on is in its store"
+        warnings.warn(message, ResourceWarning, stacklevel=2)
 
 
 def _absolute(path: str | PathLike[str] | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import AsyncExitStack
 
 from .background import Background
@@ -37,6 +38,7 @@ class Engine:
         account = exchange.account
         place = Place(provider=account.provider, adapter=exchange.adapter.name, base_url=account.base_url)
         self.loop = asyncio.get_running_loop()
+        self.process = os.getpid()
         self.background = Background()
         self.exchange = exchange
         self._journal = Journal(store, place)
