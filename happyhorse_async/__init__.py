@@ -10,6 +10,7 @@ An asyncio client for HappyHorse video generation.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from .adapter import Account, Adapter, PageRequest, Submission, TaskPage
@@ -46,6 +47,7 @@ from .job import Job, JobState, PendingJob, Place
 from .listing import TaskList
 from .messages import HttpRequest, HttpResponse
 from .planning import Plan
+from .redaction import RedactingFilter as _RedactingFilter
 from .request import ImageToVideo, Media, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from .retries import Retries, RetryPolicy
 from .stores import MemoryStore, TaskStore
@@ -54,6 +56,8 @@ from .timing import Limits, PollSchedule, Quota
 
 if TYPE_CHECKING:
     from .stores import SQLiteStore
+
+logging.getLogger(__name__).addFilter(_RedactingFilter())
 
 __all__ = [
     "Account",

@@ -73,6 +73,34 @@ async def test_a_process_that_ends(gateway: Gateway, tmp_path: Path, script: str
     assert complaints.count("\n") < 80
 
 
+@pytest.mark.fault(79)
+async def test_a_loop_that_is_closed(gateway: Gateway, tmp_path: Path) -> None:
+    """A client whose loop is gone says so to whoever uses it on another."""
+    script = """
+loop = asyncio.new_event_loop()
+client, handle = loop.run_until_complete(opened())
+for task in asyncio.all_tasks(loop):
+    task.cancel()
+loop.run_until_complete(asyncio.sleep(0.1))
+loop.close()
+
+async def use():
+    for work in (client.fetch("fifth:t-1"), handle.wait(), client.aclose()):
+        try:
+            await work
+        except RuntimeError as error:
+            print(error)
+
+asyncio.run(use())
+"""
+    code, printed, _ = await run(gateway, script, tmp_path)
+
+    assert 0 == code
+    assert [
+        "the client was opened in another event loop; each loop needs a client of its own"
+    ] * 3 == printed.splitlines()
+
+
 @pytest.mark.fault(80)
 async def test_a_forked_child(gateway: Gateway, tmp_path: Path) -> None:
     """A child process is told to open a client of its own, can do so, and leaves its parent's alone."""
