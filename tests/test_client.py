@@ -233,6 +233,7 @@ async def test_a_client_opens_once_at_a_time(fifth: Fifth) -> None:
         pass
 
 
+@pytest.mark.fault(79)
 async def test_another_event_loop(fifth: Fifth) -> None:
     """A client that is open on one event loop cannot be used on another."""
     async with fifth.open() as client:

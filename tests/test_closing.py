@@ -59,6 +59,7 @@ async def test_a_client_that_closes_during_a_look(gateway: Gateway, fifth: Fifth
             await waiting
 
 
+@pytest.mark.fault(76)
 async def test_a_client_that_closes_waits_for_the_answer(gateway: Gateway, fifth: Fifth) -> None:
     """A request on its way is answered before the client is closed, and its caller gets the task's name."""
     answer = asyncio.Event()
@@ -77,6 +78,7 @@ async def test_a_client_that_closes_waits_for_the_answer(gateway: Gateway, fifth
     assert "fifth:t-1" == str(handle.ref)
 
 
+@pytest.mark.fault(76)
 @pytest.mark.parametrize(
     ("answer", "expected"), [(429, hh.TransportError), (502, hh.SubmitOutcomeUnknownError)], ids=["refused", "lost"]
 )
@@ -98,6 +100,7 @@ async def test_a_client_that_closes_between_two_tries(
     assert raised.value.job_id
 
 
+@pytest.mark.fault(77)
 async def test_closing_that_is_cancelled(gateway: Gateway, fifth: Fifth) -> None:
     """Whoever does not want to wait for the last answer leaves nothing running, and the outcome unknown."""
     gateway.on("POST", "/videos", gateway.raw(b"", "hang"))

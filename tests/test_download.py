@@ -70,6 +70,7 @@ async def test_a_video(gateway: Gateway, fifth: Fifth, task: hh.Task, target: Pa
     assert [target.name] == names(target.parent)
 
 
+@pytest.mark.fault(43)
 async def test_no_credential_leaves_for_the_files(gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path) -> None:
     """The URL is asked for exactly as it was signed, and no header tells the key."""
     gateway.on("GET", "/files/t-1.mp4", gateway.reply(VIDEO))
@@ -96,6 +97,7 @@ async def test_from_the_handle(gateway: Gateway, fifth: Fifth, target: Path) -> 
     assert VIDEO == content(target)
 
 
+@pytest.mark.fault(84)
 @pytest.mark.parametrize(
     ("task_id", "begin", "end"),
     [
@@ -123,6 +125,7 @@ async def test_into_a_folder(
     assert [path.name] == names(tmp_path)
 
 
+@pytest.mark.fault(67)
 @pytest.mark.parametrize(
     "answer",
     [
@@ -164,6 +167,7 @@ async def test_progress(
     assert len(reports) > 1
 
 
+@pytest.mark.fault(82)
 async def test_a_progress_callback_that_fails(
     gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -180,6 +184,7 @@ async def test_a_progress_callback_that_fails(
     assert "ZeroDivisionError" in caplog.text
 
 
+@pytest.mark.fault(44)
 @pytest.mark.parametrize("url", ["ftp://fifth.example/t-1.mp4", "file:///etc/passwd", "t-1.mp4", "", "http://[/v"])
 async def test_a_url_that_is_not_fetched(gateway: Gateway, fifth: Fifth, target: Path, url: str) -> None:
     """Only http and https are fetched."""
@@ -190,6 +195,7 @@ async def test_a_url_that_is_not_fetched(gateway: Gateway, fifth: Fifth, target:
     assert "fifth:t-1" == str(raised.value.ref)
 
 
+@pytest.mark.fault(64)
 @pytest.mark.parametrize("status", [403, 404, 410])
 async def test_a_url_that_has_expired(gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path, status: int) -> None:
     """A refused URL is asked for once more, and the fresh one brings the video."""
@@ -205,6 +211,7 @@ async def test_a_url_that_has_expired(gateway: Gateway, fifth: Fifth, task: hh.T
     assert ["/files/t-1.mp4", "/videos/t-1", "/fresh"] == [seen.path for seen in gateway.requests]
 
 
+@pytest.mark.fault(64)
 @pytest.mark.parametrize("look", ["done", 404])
 async def test_a_video_that_has_expired(
     gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path, look: str | int
@@ -230,6 +237,7 @@ async def test_a_task_without_a_video(fifth: Fifth, target: Path, status: hh.Tas
             await client.download(hh.Task(ref=hh.TaskRef("fifth", "t-1"), status=status), target)
 
 
+@pytest.mark.fault(43)
 async def test_a_redirect(gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path) -> None:
     """A redirect is followed to another place, and carries no credential there."""
     away = gateway.url.replace("127.0.0.1", "localhost")
@@ -257,6 +265,8 @@ class Insecure:
         yield SimpleNamespace(status=302, headers={"location": "http://files.example/t-1.mp4"})
 
 
+@pytest.mark.fault(43)
+@pytest.mark.fault(44)
 async def test_a_redirect_that_is_not_secure(target: Path) -> None:
     """What was asked for over https is not fetched over http."""
     transport: Any = Insecure()
@@ -268,6 +278,7 @@ async def test_a_redirect_that_is_not_secure(target: Path) -> None:
     assert b"an older video" == content(target)
 
 
+@pytest.mark.fault(83)
 async def test_downloads_at_once(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
     """No more downloads run at the same time than the limits allow."""
     answer = asyncio.Event()
@@ -302,6 +313,8 @@ async def test_a_cancelled_download(gateway: Gateway, fifth: Fifth, task: hh.Tas
     assert [target.name] == names(target.parent)
 
 
+@pytest.mark.fault(77)
+@pytest.mark.fault(75)
 async def test_cancelling_at_every_step(gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path) -> None:
     """At whatever step a download is cancelled, the target is the old video or the new one, and nothing is left."""
     gateway.on("GET", "/files/t-1.mp4", gateway.reply(VIDEO))

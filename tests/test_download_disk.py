@@ -64,6 +64,7 @@ PLACES: dict[str, Callable[[Path], Path]] = {
 }
 
 
+@pytest.mark.fault(84)
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
 async def test_a_target_that_cannot_be(
     gateway: Gateway, client: hh.Client, task: hh.Task, tmp_path: Path, place: Callable[[Path], Path]
@@ -80,6 +81,7 @@ async def test_a_target_that_cannot_be(
     assert [] == gateway.requests
 
 
+@pytest.mark.fault(84)
 async def test_a_name_that_is_too_long(client: hh.Client, task: hh.Task, tmp_path: Path) -> None:
     """A name that the file system does not take is the caller's to mend, and nothing is left behind."""
     with pytest.raises(hh.DownloadError, match=r"cannot write .*x: File name too long"):
@@ -114,6 +116,7 @@ def limit_files() -> Generator[Callable[[int], None]]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.fault(72)
 async def test_a_disk_that_is_full(
     client: hh.Client, task: hh.Task, tmp_path: Path, limit_files: Callable[[int], None]
 ) -> None:
@@ -133,6 +136,7 @@ async def test_a_disk_that_is_full(
     assert VIDEO == content(target)
 
 
+@pytest.mark.fault(84)
 @pytest.mark.parametrize("exists", [True, False])
 async def test_a_symbolic_link_at_the_target(client: hh.Client, task: hh.Task, tmp_path: Path, exists: bool) -> None:
     """A link at the target is replaced by the video, and what it points to is left alone."""

@@ -41,6 +41,7 @@ def done(url: str) -> hh.Task:
     return hh.Task(ref=ref, status=hh.TaskStatus.SUCCEEDED, videos=(hh.Video(url=url),))
 
 
+@pytest.mark.fault(44)
 @pytest.mark.parametrize(
     "address",
     [
@@ -93,6 +94,7 @@ async def test_the_place_of_a_url(url: str, public: bool) -> None:
 HOSTS = ["127.0.0.1", "localhost", "LocalHost.", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0", "[::1]"]
 
 
+@pytest.mark.fault(44)
 @pytest.mark.parametrize("host", [*HOSTS, "[::ffff:127.0.0.1]", "169.254.169.254", "[fe80::1%25lo]", "10.0.0.1"])
 async def test_a_private_url(gateway: Gateway, fifth: Fifth, tmp_path: Path, host: str) -> None:
     """A provider on the internet that names a place behind the door is refused, and nothing is sent there."""
@@ -108,6 +110,7 @@ async def test_a_private_url(gateway: Gateway, fifth: Fifth, tmp_path: Path, hos
     assert [] == names(tmp_path)
 
 
+@pytest.mark.fault(44)
 async def test_a_private_url_says_why(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
     """The refusal says that it is the place that is wrong."""
     async with fifth.open(base_url=PUBLIC) as client:
@@ -115,6 +118,7 @@ async def test_a_private_url_says_why(gateway: Gateway, fifth: Fifth, tmp_path: 
             await client.download(done(f"{gateway.url}/v.mp4"), tmp_path)
 
 
+@pytest.mark.fault(44)
 async def test_private_downloads(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
     """A caller who wants it may fetch from anywhere."""
     gateway.on("GET", "/v.mp4", gateway.reply(VIDEO))
@@ -125,6 +129,7 @@ async def test_private_downloads(gateway: Gateway, fifth: Fifth, tmp_path: Path)
     assert VIDEO == path.read_bytes()
 
 
+@pytest.mark.fault(44)
 @pytest.mark.parametrize("allowed", [True, False])
 async def test_private_downloads_of_a_section(gateway: Gateway, tmp_path: Path, allowed: bool) -> None:
     """The configuration file allows it as well, and by default it does not."""
@@ -159,6 +164,7 @@ class Rebinding(AbstractResolver):
         """Nothing is open."""
 
 
+@pytest.mark.fault(44)
 @pytest.mark.parametrize("answer", [VIDEO, b"\1"])
 async def test_a_name_that_changes_its_address(gateway: Gateway, fifth: Fifth, tmp_path: Path, answer: bytes) -> None:
     """What counts is the address that was connected to, also where a connector of the caller's has found it."""
@@ -175,6 +181,7 @@ async def test_a_name_that_changes_its_address(gateway: Gateway, fifth: Fifth, t
     assert [] == names(tmp_path)
 
 
+@pytest.mark.fault(44)
 @pytest.mark.parametrize("location", ["http://169.254.169.254/latest", "http://localhost/", "http://[::1]/"])
 async def test_a_redirect_to_a_private_place(gateway: Gateway, fifth: Fifth, tmp_path: Path, location: str) -> None:
     """A redirect is judged like the URL itself. The proxy stands for a public server, and is asked once."""
@@ -187,6 +194,7 @@ async def test_a_redirect_to_a_private_place(gateway: Gateway, fifth: Fifth, tmp
     assert ["http://files.example/v.mp4"] == [seen.target for seen in gateway.requests]
 
 
+@pytest.mark.fault(44)
 async def test_a_proxy(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
     """A proxy at a private address carries videos of the internet: where it is says nothing of them."""
     gateway.on("GET", "/v.mp4", gateway.reply(VIDEO))

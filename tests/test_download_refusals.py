@@ -114,6 +114,9 @@ PASSING = {
 TRIES = {**dict.fromkeys(PASSING, 2), "not answered": 4, "an endless redirect": 6}
 
 
+@pytest.mark.fault(66)
+@pytest.mark.fault(67)
+@pytest.mark.fault(68)
 @pytest.mark.parametrize("what", BROKEN)
 async def test_a_body_that_is_no_whole_video(gateway: Gateway, fetch: Fetch, tmp_path: Path, what: str) -> None:
     """Whatever is no whole video is an error, the disk is as it was, and only what may pass is asked for again."""
@@ -155,6 +158,7 @@ ACCEPTED = {
 }
 
 
+@pytest.mark.fault(67)
 @pytest.mark.parametrize("data", ACCEPTED.values(), ids=ACCEPTED)
 async def test_a_body_that_is_accepted(gateway: Gateway, fetch: Fetch, data: bytes) -> None:
     """A video is accepted in every form that it may have."""
@@ -166,6 +170,7 @@ async def test_a_body_that_is_accepted(gateway: Gateway, fetch: Fetch, data: byt
     assert 1 == len(gateway.requests)
 
 
+@pytest.mark.fault(67)
 async def test_a_length_that_is_too_long(gateway: Gateway, fetch: Fetch, caplog: pytest.LogCaptureFixture) -> None:
     """A server that announces more than it has breaks off each time; by its boxes the video is whole, and is kept."""
     gateway.on("GET", "/v.mp4", with_length(VIDEO, len(VIDEO) + 1))
@@ -176,6 +181,7 @@ async def test_a_length_that_is_too_long(gateway: Gateway, fetch: Fetch, caplog:
     assert "what came is a whole video" in caplog.text
 
 
+@pytest.mark.fault(70)
 @pytest.mark.parametrize("data", [with_length(VIDEO), OK + b"\r\n" + VIDEO], ids=["announced", "not announced"])
 async def test_a_video_that_is_too_large(gateway: Gateway, fetch: Fetch, tmp_path: Path, data: bytes) -> None:
     """No more bytes are taken than are allowed, whether or not they are announced."""
@@ -210,6 +216,7 @@ async def dripping(pieces: Iterable[bytes]) -> AsyncGenerator[str]:
         await ended.wait()
 
 
+@pytest.mark.fault(70)
 async def test_an_endless_video_that_comes_in_drops(tmp_path: Path) -> None:
     """A server that sends a byte now and then is given up, though it never stops."""
     transport = AiohttpTransport()

@@ -115,6 +115,7 @@ def start_of(seen: Seen) -> int:
     return int(seen.headers["range"].removeprefix("bytes=").removesuffix("-"))
 
 
+@pytest.mark.fault(66)
 @pytest.mark.parametrize(
     ("validators", "condition"),
     [
@@ -137,6 +138,7 @@ async def test_a_video_that_breaks_off(
     assert [WHOLE] + [(True, condition)] * 3 == asked(gateway)
 
 
+@pytest.mark.fault(66)
 @pytest.mark.parametrize("validators", [{}, {"ETag": 'W/"weak"'}, {"ETag": "naked"}])
 async def test_a_video_that_nothing_tells_from_another(
     gateway: Gateway, store: Store, fetch: Fetch, validators: dict[str, str]
@@ -151,6 +153,7 @@ async def test_a_video_that_nothing_tells_from_another(
     assert [WHOLE] * 2 == asked(gateway)
 
 
+@pytest.mark.fault(69)
 async def test_a_range_that_is_ignored(store: Store, gateway: Gateway, fetch: Fetch) -> None:
     """A server that sends the whole again is taken at its word."""
     store.ranges = False
@@ -162,6 +165,8 @@ async def test_a_range_that_is_ignored(store: Store, gateway: Gateway, fetch: Fe
     assert [WHOLE, REST] == asked(gateway)
 
 
+@pytest.mark.fault(66)
+@pytest.mark.fault(67)
 async def test_a_video_of_no_length_that_breaks_off(store: Store, gateway: Gateway, fetch: Fetch) -> None:
     """Where no length is announced, the boxes tell that something is missing, and the rest is asked for."""
     store.announces = False
@@ -173,6 +178,7 @@ async def test_a_video_of_no_length_that_breaks_off(store: Store, gateway: Gatew
     assert [WHOLE, REST] == asked(gateway)
 
 
+@pytest.mark.fault(69)
 @pytest.mark.parametrize("other", [OTHER, VIDEO[:16] + box(b"mdat", b"\3" * 9) + VIDEO[-108:]], ids=["long", "short"])
 async def test_a_video_that_is_another_by_now(store: Store, gateway: Gateway, fetch: Fetch, other: bytes) -> None:
     """Nothing of the old video is left where the server has another one."""
@@ -200,6 +206,7 @@ WRONG_PARTS: dict[str, Callable[[int], dict[str, str]]] = {
 }
 
 
+@pytest.mark.fault(69)
 @pytest.mark.parametrize("headers", WRONG_PARTS.values(), ids=WRONG_PARTS)
 async def test_a_part_that_does_not_fit(
     store: Store, gateway: Gateway, fetch: Fetch, headers: Callable[[int], dict[str, str]]
@@ -231,6 +238,7 @@ async def test_a_part_that_says_little(store: Store, gateway: Gateway, fetch: Fe
     assert [WHOLE, REST] == asked(gateway)
 
 
+@pytest.mark.fault(67)
 async def test_a_length_that_was_too_long(store: Store, gateway: Gateway, fetch: Fetch) -> None:
     """A server that had announced too much says that nothing is missing, and is believed."""
     lie = {"Content-Length": str(len(VIDEO) + 1), "ETag": TAG}
@@ -240,6 +248,7 @@ async def test_a_length_that_was_too_long(store: Store, gateway: Gateway, fetch:
     assert [WHOLE, REST] == asked(gateway)
 
 
+@pytest.mark.fault(69)
 async def test_a_video_that_has_shrunk(store: Store, gateway: Gateway, fetch: Fetch) -> None:
     """A part that begins beyond the end of the video means that it is another one."""
     store.cuts = [2_000_000]
@@ -293,6 +302,7 @@ async def test_a_fresh_url_that_is_none(gateway: Gateway, fetch: Fetch) -> None:
         await fetch(renew=renew)
 
 
+@pytest.mark.fault(64)
 @pytest.mark.parametrize("path", ["v.mp4", "w.mp4"])
 async def test_a_url_that_expires_half_way(store: Store, gateway: Gateway, fetch: Fetch, path: str) -> None:
     """A fresh URL of the same place goes on where the old one ended, and one of another place begins anew."""

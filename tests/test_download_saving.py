@@ -107,6 +107,7 @@ async def test_a_video_that_cannot_be_saved(
     assert "fifth:t-1" in error.getMessage()
 
 
+@pytest.mark.fault(64)
 async def test_a_video_that_has_expired(
     gateway: Gateway, fifth: Fifth, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -111,6 +111,8 @@ async def test_each_waiter_gets_an_exception_of_its_own(
     assert str(first) == str(second)
 
 
+@pytest.mark.fault(77)
+@pytest.mark.fault(81)
 async def test_a_waiter_who_leaves(gateway: Gateway, fifth: Fifth) -> None:
     """Cancelling one waiter ends its waiting alone."""
     gateway.show("t-1", "running", "running", "done")
@@ -154,6 +156,7 @@ async def test_updates_of_a_failed_task(gateway: Gateway, fifth: Fifth) -> None:
     assert [hh.TaskStatus.FAILED] == again
 
 
+@pytest.mark.fault(81)
 async def test_updates_can_be_left(gateway: Gateway, fifth: Fifth) -> None:
     """Leaving the updates early disturbs neither the task nor who else waits."""
     gateway.show("t-1", "running", "running", "done")
@@ -168,6 +171,7 @@ async def test_updates_can_be_left(gateway: Gateway, fifth: Fifth) -> None:
     assert hh.TaskStatus.SUCCEEDED is task.status
 
 
+@pytest.mark.fault(81)
 async def test_a_slow_consumer_holds_up_nobody(gateway: Gateway, fifth: Fifth) -> None:
     """A consumer that falls far behind misses the oldest updates and still gets the end."""
     looks = [{"id": "t-1", "status": "running", "progress": number / 2} for number in range(150)]
@@ -224,6 +228,7 @@ async def test_a_client_that_opens_again(gateway: Gateway, fifth: Fifth) -> None
     assert fetched is task
 
 
+@pytest.mark.fault(79)
 async def test_another_event_loop(gateway: Gateway, fifth: Fifth) -> None:
     """A handle that is used on another event loop says so, and does not hang."""
     async with fifth.open(poll=SLOWLY) as client:

@@ -98,6 +98,7 @@ def test_secrets_are_masked(text: str, secrets: tuple[str, ...], shown: str) -> 
     assert shown == redact_text(text, *secrets)
 
 
+@pytest.mark.fault(86)
 @given(before=_ANY_TEXT, after=_ANY_TEXT, secret=st.from_regex(r"sk-[a-z0-9]{16}", fullmatch=True))
 def test_no_secret_gets_through(before: str, after: str, secret: str) -> None:
     """Whatever stands around a secret, it is gone."""
@@ -142,6 +143,7 @@ def test_redact_url(url: str, shown: str) -> None:
     assert shown == redact_url(url)
 
 
+@pytest.mark.fault(85)
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
@@ -160,6 +162,7 @@ def test_control_characters_are_escaped(text: str, shown: str) -> None:
     assert shown == redact_text(text)
 
 
+@pytest.mark.fault(85)
 @given(_ANY_TEXT)
 def test_what_is_shown_can_be_printed(text: str) -> None:
     """Any text at all comes out as one line without control characters that any UTF-8 terminal takes."""

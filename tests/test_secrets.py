@@ -56,6 +56,7 @@ ECHOES: dict[str, Any] = {
 }
 
 
+@pytest.mark.fault(86)
 @pytest.mark.parametrize(("status", "content"), ECHOES.values(), ids=ECHOES)
 async def test_an_echo(gateway: Gateway, fifth: Fifth, status: int, content: Any) -> None:
     """A provider that repeats the key and a signed URL does not get them into an error."""
@@ -76,6 +77,7 @@ async def test_an_echo(gateway: Gateway, fifth: Fifth, status: int, content: Any
         assert "s3cr3t" not in told(error)
 
 
+@pytest.mark.fault(86)
 @pytest.mark.parametrize(
     "answer",
     [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", b"junk\r\n", b"HTTP/1.1 200 OK\r\nX-Junk" + b"x" * 99_999],
@@ -99,6 +101,7 @@ async def test_a_broken_connection(gateway: Gateway, fifth: Fifth, tmp_path: Pat
         assert "s3cr3t" not in told(error)
 
 
+@pytest.mark.fault(86)
 async def test_waiting_in_vain(gateway: Gateway, fifth: Fifth) -> None:
     """Who waits is told the task's last observation, and no signature in it."""
     gateway.accept("t-1")
@@ -113,6 +116,7 @@ async def test_waiting_in_vain(gateway: Gateway, fifth: Fifth) -> None:
     assert "s3cr3t" not in told(raised.value)
 
 
+@pytest.mark.fault(86)
 async def test_an_open_client(fifth: Fifth) -> None:
     """Neither a client nor what it is made of shows the key."""
     async with fifth.open() as client:

@@ -18,6 +18,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _REACTION = 0.3
 
 
+@pytest.mark.fault(76)
 @pytest.mark.parametrize("number", SIGNALS)
 async def test_while_waiting(program: Any, emulate: Any, number: signal.Signals) -> None:
     """An interrupted `generate` prints the very command that brings the video after all."""
@@ -37,6 +38,7 @@ async def test_while_waiting(program: Any, emulate: Any, number: signal.Signals)
     assert ["my horse.mp4"] == program.videos()
 
 
+@pytest.mark.fault(76)
 @pytest.mark.parametrize("number", SIGNALS)
 async def test_while_the_submit_is_unanswered(program: Any, emulate: Any, gated: Any, number: signal.Signals) -> None:
     """The answer to a paid request on its way is waited for, and its ref printed."""
@@ -72,6 +74,7 @@ async def test_while_the_submit_is_unanswered_in_json(program: Any, emulate: Any
     assert f"happyhorse wait {submitted['ref']} -o ." == run.error["resume"]
 
 
+@pytest.mark.fault(76)
 async def test_a_second_interruption(program: Any, emulate: Any, gated: Any) -> None:
     """Who interrupts twice is told the job, which a later run finds open and can settle."""
     async with emulate() as emulator, gated(emulator, "dashscope", store=True) as gate:
@@ -111,6 +114,7 @@ async def test_a_second_interruption_without_a_store(program: Any, emulate: Any,
     assert "happyhorse resolve" not in run.err
 
 
+@pytest.mark.fault(76)
 async def test_before_the_submit_is_sent(program: Any) -> None:
     """What nobody has taken is not tried again after the interruption, and nothing is to be resumed."""
     with socket.socket() as taken:

@@ -185,6 +185,7 @@ async def test_a_withdrawal_that_cannot_be_written_down(
     assert ["first"] == prompts(gateway)
 
 
+@pytest.mark.fault(77)
 async def test_a_submit_that_is_cancelled_is_never_sent(gateway: Any, fifth: Any, store: hh.TaskStore) -> None:
     """A caller who leaves before it was sent has asked for nothing, now or after a restart."""
     numbered(gateway)
@@ -204,6 +205,7 @@ async def test_a_submit_that_is_cancelled_is_never_sent(gateway: Any, fifth: Any
     assert ["first"] == prompts(gateway)
 
 
+@pytest.mark.fault(77)
 @pytest.mark.parametrize("asked", ["submit", "enqueue"])
 async def test_a_call_that_is_cancelled_while_it_is_written_down(
     gateway: Any, fifth: Any, path: Path, rows: Rows, asked: str

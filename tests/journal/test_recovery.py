@@ -27,6 +27,7 @@ def ago(hours: float) -> datetime:
     return datetime.now(UTC) - timedelta(hours=hours)
 
 
+@pytest.mark.fault(75)
 async def test_a_job_on_its_way_is_openly_unknown(
     gateway: Any, fifth: Any, path: Path, left_behind: LeftBehind
 ) -> None:
@@ -41,6 +42,7 @@ async def test_a_job_on_its_way_is_openly_unknown(
     assert [] == gateway.requests
 
 
+@pytest.mark.fault(75)
 async def test_a_job_on_its_way_is_sent_again_with_its_key(
     gateway: Any, fifth: Any, path: Path, rows: Rows, left_behind: LeftBehind
 ) -> None:
@@ -87,6 +89,7 @@ async def test_a_key_ages_from_the_first_time(
     assert left.submitted_at == datetime.fromisoformat(row["submitted_at"])
 
 
+@pytest.mark.fault(75)
 @pytest.mark.parametrize("durable", [True, False], ids=["enqueued", "submitted"])
 async def test_a_job_that_was_not_sent(
     gateway: Any, fifth: Any, path: Path, rows: Rows, left_behind: LeftBehind, durable: bool
@@ -103,6 +106,7 @@ async def test_a_job_that_was_not_sent(
     assert (("ACCEPTED", "order-1") if durable else ("CLOSED", None)) == (row["state"], row["key"])
 
 
+@pytest.mark.fault(74)
 async def test_the_jobs_of_a_living_process(gateway: Any, fifth: Any, path: Path) -> None:
     """What another process is sending, or is going to send, is its own affair."""
     gateway.on("POST", "/videos", gateway.raw(b"", "hang"))

@@ -21,6 +21,7 @@ SLOWLY = hh.PollSchedule(interval=3600)
 Rows = Callable[[], list[dict[str, Any]]]
 
 
+@pytest.mark.fault(75)
 @pytest.mark.parametrize("asked", ["submit", "enqueue"])
 async def test_the_intent_is_on_the_disk_before_the_request(
     gateway: Any, fifth: Any, path: Path, rows: Rows, asked: str
@@ -79,6 +80,7 @@ async def test_every_change_and_the_end(gateway: Any, fifth: Any, store: hh.Task
     assert [] == pending
 
 
+@pytest.mark.fault(86)
 async def test_no_secret_is_in_the_file(gateway: Any, fifth: Any, path: Path) -> None:
     """The API key is not in the file, and the prompt is gone from it when it is purged after the answer."""
     gateway.accept("t-1")
@@ -109,6 +111,7 @@ async def test_nothing_is_sent_that_cannot_be_written_down(
     assert [] == gateway.requests
 
 
+@pytest.mark.fault(71)
 async def test_what_was_enqueued_waits_for_the_store(
     gateway: Any, fifth: Any, failing_store: Callable[..., Any]
 ) -> None:
@@ -147,6 +150,7 @@ async def test_a_store_that_fails_after_the_acceptance(
     assert (JobState.ACCEPTED, "t-1") == (after.state, after.task_id)
 
 
+@pytest.mark.fault(71)
 async def test_the_latest_is_written_after_a_failure(
     gateway: Any, fifth: Any, failing_store: Callable[..., Any]
 ) -> None:

@@ -334,6 +334,7 @@ def simulate(simulation: Any, seed: int) -> tuple[World, list[str]]:
     return world, judge(world, calls, {job_id: entry.job for job_id, entry in world.disk._entries.items()})
 
 
+@pytest.mark.fault(75)
 @pytest.mark.parametrize("seeds", _SEEDS, ids=lambda seeds: f"from {seeds[0]}")
 def test_no_world_loses_a_paid_task(simulation: Any, seeds: range) -> None:
     """Whatever fails and wherever a process dies, nothing is paid twice, lost, or waited for in vain."""

@@ -181,6 +181,7 @@ async def test_one_of_many_wins_a_state(open_store: OpenStore, new_job: NewJob) 
     assert takers[won.index(True)] == await store.get(job.job_id)
 
 
+@pytest.mark.fault(74)
 @pytest.mark.parametrize(
     ("task", "saved_to", "state", "owner"),
     [

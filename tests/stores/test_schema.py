@@ -69,6 +69,7 @@ def test_a_file_that_was_upgraded_meanwhile_is_not_set_back(connection: sqlite3.
     assert 2 == pragma(connection, "user_version")
 
 
+@pytest.mark.fault(73)
 async def test_a_file_of_version_1(path: Path, connection: sqlite3.Connection, new_job: NewJob) -> None:
     """A file that was made by the first version is opened, and its jobs are found."""
     migrate(connection, MIGRATIONS[:1])
@@ -100,6 +101,8 @@ async def test_a_file_of_version_1(path: Path, connection: sqlite3.Connection, n
     assert len(MIGRATIONS) == pragma(connection, "user_version")
 
 
+@pytest.mark.fault(73)
+@pytest.mark.fault(74)
 async def test_who_has_a_file_of_version_1_open(
     path: Path, connection: sqlite3.Connection, open_file: OpenFile, new_job: NewJob
 ) -> None:

@@ -78,6 +78,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {entry.name: entry.read_bytes() for entry in folder.iterdir() if entry.is_file()}
 
 
+@pytest.mark.fault(73)
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -111,6 +112,7 @@ async def test_an_empty_file_becomes_a_store(path: Path, open_file: OpenFile, ne
     assert await store.add(new_job())
 
 
+@pytest.mark.fault(73)
 async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     """Folders are not created, since the name of one is easily mistyped."""
     path = tmp_path / "nowhere" / "jobs.sqlite"
@@ -141,6 +143,7 @@ async def fill(store: SQLiteStore, new_job: NewJob) -> None:
     await store.aclose()
 
 
+@pytest.mark.fault(73)
 @pytest.mark.parametrize("damage", ["overwritten", "cut"])
 async def test_a_damaged_file(path: Path, new_job: NewJob, damage: str) -> None:
     """A file that was overwritten or cut is refused when it is opened, with the way out, and not touched."""
@@ -157,6 +160,7 @@ async def test_a_damaged_file(path: Path, new_job: NewJob, damage: str) -> None:
     assert before == contents(path.parent)
 
 
+@pytest.mark.fault(73)
 async def test_a_locked_file_when_opening(path: Path, open_file: OpenFile) -> None:
     """A file that another process keeps locked is an error after a while, not a wait for ever."""
     await (await open_file()).aclose()
@@ -176,6 +180,7 @@ async def test_a_file_that_another_does_not_finish_making(path: Path) -> None:
             await SQLiteStore(path, busy_timeout=0.05).open()
 
 
+@pytest.mark.fault(73)
 async def test_a_locked_file_when_writing(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
     """A write that has to wait too long is an error with the paid task's ref; reading goes on; nothing is half done."""
     store = await open_file(busy_timeout=0.05)
@@ -211,6 +216,7 @@ async def test_everybody_who_waits_for_a_lock_gets_an_error_of_its_own(
     assert 50 == len({id(failure) for failure in failures})
 
 
+@pytest.mark.fault(71)
 async def test_a_full_disk(open_file: OpenFile, new_job: NewJob) -> None:
     """What does not fit is an error without the prompt in it; what was asked at the same time and fits is written."""
     store = await open_file()
@@ -227,6 +233,7 @@ async def test_a_full_disk(open_file: OpenFile, new_job: NewJob) -> None:
     assert [jobs[0], jobs[2]] == await store.unfinished("main")
 
 
+@pytest.mark.fault(73)
 @posix
 @pytest.mark.parametrize("replaced", [False, True])
 async def test_a_file_that_is_taken_away(path: Path, open_file: OpenFile, new_job: NewJob, replaced: bool) -> None:
@@ -252,6 +259,7 @@ def unprivileged() -> Generator[Path]:
         folder.chmod(0o700)
 
 
+@pytest.mark.fault(73)
 @posix
 async def test_a_folder_that_cannot_be_written(unprivileged: Path) -> None:
     """A new file in a read-only folder is refused by name."""
@@ -262,6 +270,7 @@ async def test_a_folder_that_cannot_be_written(unprivileged: Path) -> None:
     assert str(unprivileged / "jobs.sqlite") in str(caught.value)
 
 
+@pytest.mark.fault(73)
 @posix
 @pytest.mark.parametrize(("of_file", "of_folder"), [(0o400, 0o700), (0o600, 0o500), (0o400, 0o500), (0, 0o700)])
 async def test_a_file_that_cannot_be_written(unprivileged: Path, of_file: int, of_folder: int) -> None:

@@ -127,6 +127,7 @@ async def kill(process: asyncio.subprocess.Process) -> bytes:
     return output
 
 
+@pytest.mark.fault(75)
 @pytest.mark.parametrize("count", [1, 40, 700])
 async def test_what_was_written_survives_a_kill(path: Path, start: Start, open_file: OpenFile, count: int) -> None:
     """Every job that was reported as written before the process was killed is there after it."""
@@ -141,6 +142,7 @@ async def test_what_was_written_survives_a_kill(path: Path, start: Start, open_f
     assert all(job.body == b"{}" and job.key == f"key-{job.job_id}" for job in found)
 
 
+@pytest.mark.fault(74)
 async def test_two_processes_add_the_same_keys(path: Path, start: Start, open_file: OpenFile) -> None:
     """For each key, both processes get the same job, and there is no other."""
     processes = [await start(ADD_KEYS, path, name) for name in ("first", "second")]
@@ -155,6 +157,7 @@ async def test_two_processes_add_the_same_keys(path: Path, start: Start, open_fi
     assert set(first) == {job.job_id for job in found}
 
 
+@pytest.mark.fault(75)
 async def test_a_killed_owner_is_dead(path: Path, start: Start, open_file: OpenFile) -> None:
     """An owner is alive while its process is, and dead at once when that is killed, whoever looks."""
     process = await start(STAY, path)
@@ -207,6 +210,7 @@ async def test_one_file_by_two_names(path: Path, start: Start) -> None:
     await store.aclose()
 
 
+@pytest.mark.fault(80)
 @posix
 async def test_a_forked_child_does_not_keep_its_parent_alive(path: Path, start: Start, open_file: OpenFile) -> None:
     """An owner is dead when its process is, even where a child that was forked from it lives on."""
@@ -227,6 +231,7 @@ async def test_a_forked_child_does_not_keep_its_parent_alive(path: Path, start: 
         os.kill(int(child), signal.SIGKILL)
 
 
+@pytest.mark.fault(80)
 @posix
 async def test_a_store_is_not_used_across_a_fork(path: Path, start: Start, open_file: OpenFile) -> None:
     """A child that was forked refuses the store its parent has open, drops it in peace, and the parent goes on."""
