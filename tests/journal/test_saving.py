@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import random
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -20,7 +22,8 @@ LeftBehind = Callable[..., Awaitable[Job]]
 
 REQUEST = hh.TextToVideo("a train at night")
 REF = hh.TaskRef("fifth", "t-1")
-SCRIPT = Path(__file__).with_name("submit_many.py")
+SCRIPT = Path(__file__).with_name("save_one.py")
+KILLS = int(os.environ.get("HAPPYHORSE_KILLS", "3"))
 
 
 def box(name: bytes, payload: bytes) -> bytes:
@@ -61,6 +64,11 @@ def succeeded(gateway: Any) -> hh.Task:
     """Make the task as it was last seen: its video is there."""
     video = hh.Video(url=f"{gateway.url}/files/t-1.mp4?signature=s3cr3t")
     return hh.Task(ref=REF, status=hh.TaskStatus.SUCCEEDED, videos=(video,))
+
+
+async def start(*arguments: object) -> asyncio.subprocess.Process:
+    """Start a process that asks for the video and saves it."""
+    return await asyncio.create_subprocess_exec(sys.executable, str(SCRIPT), *map(str, arguments))
 
 
 async def closed(rows: Rows) -> dict[str, Any]:
@@ -251,15 +259,14 @@ async def test_a_process_that_is_killed_in_a_download(gateway: Any, fifth: Any, 
     gateway.accept("t-1")
     gateway.show("t-1", "done")
     gateway.on("GET", "/files/t-1.mp4", gateway.raw(head + VIDEO[:5000], "hang"))
-    script = Path(__file__).with_name("save_one.py")
-    process = await asyncio.create_subprocess_exec(sys.executable, str(script), str(path), gateway.url, str(target))
+    process = await start(path, gateway.url, target)
     await gateway.until(1, "GET", "/files/*")
     process.kill()
     await process.wait()
     left = names(target.parent)
 
     gateway.on("GET", "/files/t-1.mp4", gateway.reply(VIDEO))
-    async with fifth.open(store=hh.SQLiteStore(path)) as client:
+    async with fifth.open(fifth.adapter(idempotent=True), store=hh.SQLiteStore(path)) as client:
         while await client.pending():
             await asyncio.sleep(0.005)
 
@@ -268,3 +275,37 @@ async def test_a_process_that_is_killed_in_a_download(gateway: Any, fifth: Any, 
     assert VIDEO == content(target)
     assert [target.name] == names(target.parent)
     assert 1 == len(gateway.seen("POST"))
+
+
+@pytest.mark.fault(75)
+@pytest.mark.timeout(60 + 5 * KILLS)
+async def test_a_process_that_is_killed_at_any_instant(gateway: Any, rows: Rows, path: Path, target: Path) -> None:
+    """From the request to the record of the file: what stands under the name is whole, and one task was paid for."""
+    keys = set[str]()
+
+    def take(seen: Any) -> Any:
+        keys.add(seen.headers["idempotency-key"])
+        return {"id": f"t-{len(keys)}", "status": "queued"}
+
+    gateway.on("POST", "/videos", take)
+    gateway.show("t-1", "running", "done")
+    gateway.on("GET", "/files/t-1.mp4", gateway.reply(VIDEO))
+    standing = list[bytes]()
+    for _ in range(KILLS):
+        before = len(gateway.requests)
+        process = await start(path, gateway.url, target)
+        while len(gateway.requests) == before and process.returncode is None:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(random.uniform(0.0, 0.06))
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        standing += [content(target) for name in names(target.parent) if name == target.name]
+    code = await (await start(path, gateway.url, target)).wait()
+
+    assert 0 == code
+    assert {VIDEO} == {*standing, content(target)}
+    assert [target.name] == names(target.parent)
+    assert 1 == len(keys)
+    assert ["CLOSED"] == [row["state"] for row in rows()]
+    assert str(target) == rows()[0]["saved_to"]
