@@ -165,7 +165,7 @@ class Savings:
         self._attend = attend
         self._download = download
         self._retry = retry
-        self._savings: set[Saving] = set()
+        self._savings: dict[tuple[Watch, Path], Saving] = {}
         self._work = Background()
 
     def begin(self, watch: Watch, *, inherited: bool = False) -> None:
@@ -173,7 +173,7 @@ class Savings:
         if watch.job is None or watch.job.save_to is None:
             return
         path = Path(watch.job.save_to)
-        if any(other.watch is watch and other.path == path for other in self._savings):
+        if (watch, path) in self._savings:
             return
         saving = Saving(
             watch=watch,
@@ -184,14 +184,14 @@ class Savings:
             inherited=inherited,
             retry=self._retry,
         )
-        self._savings.add(saving)
+        self._savings[watch, path] = saving
         self._work.spawn(self._run(saving))
 
     async def _run(self, saving: Saving) -> None:
         try:
             await saving.run()
         finally:
-            self._savings.discard(saving)
+            del self._savings[saving.watch, saving.path]
 
     async def wish(self, watch: Watch, path: str) -> None:
         """
@@ -215,13 +215,13 @@ class Savings:
 
     async def tried(self, job_id: str) -> None:
         """Wait until the video of a job is saved, or could not be saved at once."""
-        for saving in [saving for saving in self._savings if saving.watch.job_id == job_id]:
+        for saving in [saving for saving in self._savings.values() if saving.watch.job_id == job_id]:
             await saving.tried.wait()
 
     async def aclose(self) -> None:
         """Stop. What is being saved gets a minute to be whole; the rest is left to whoever opens the store next."""
         try:
-            under_way = [self._work.spawn(saving.tried.wait()) for saving in self._savings if saving.under_way]
+            under_way = [self._work.spawn(saving.tried.wait()) for saving in self._savings.values() if saving.under_way]
             if under_way:
                 await asyncio.wait(under_way, timeout=_CLOSING_GRACE)
         finally:

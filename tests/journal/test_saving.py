@@ -124,6 +124,8 @@ async def test_a_client_that_closes_before(
     async with fifth.open(store=store) as client:
         handle = await getattr(client, method)(REQUEST, save_to=target)
         await gateway.until(1, "GET")
+    async with fifth.open(store=store):
+        pass
     gateway.show("t-1", "done")
     gateway.on("GET", "/files/t-1.mp4", gateway.reply(VIDEO))
     for _ in range(2):
