@@ -11,6 +11,7 @@ An asyncio client for HappyHorse video generation.
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 from .adapter import Account, Adapter, PageRequest, Submission, TaskPage
@@ -41,6 +42,7 @@ from .errors import (
 )
 from .job import Job, JobState, PendingJob, Place
 from .messages import HttpRequest, HttpResponse
+from .redaction import RedactingFilter as _RedactingFilter
 from .request import ImageToVideo, Media, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from .retries import Retries, RetryPolicy
 from .task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
     from .listing import TaskList
     from .planning import Plan
     from .stores import MemoryStore, SQLiteStore, TaskStore
+
+logging.getLogger(__name__).addFilter(_RedactingFilter())
 
 __all__ = [
     "Account",

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import warnings
+import weakref
 from collections.abc import AsyncIterable, Coroutine, Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 from attrs import evolve
 
 from .adapter import Adapter, PageRequest, TaskPage
 from .batch import Batch
-from .download import DownloadPolicy, Downloads, Progress, Saving, Savings
+from .download import Progress
 from .engine import Engine
 from .handle import TaskHandle
 from .job import PendingJob
@@ -100,10 +103,10 @@ class Client:
             proxy=proxy,
             inherit=inherit,
             adopt_unique=adopt_unique,
+            private_downloads=private_downloads,
         )
-        self._private_downloads = private_downloads
         self._engine: Engine | None = None
-        self._savings = Savings()
+        self._if_dropped: weakref.finalize[..., Client] | None = None
 
     @classmethod
     def from_config(
@@ -137,6 +140,7 @@ class Client:
             retries=settings.retries,
             inherit=inherit,
             adopt_unique=chosen.adopt_unique,
+            private_downloads=chosen.private_downloads,
         )
         account = evolve(client._planner.account, provider=chosen.name)
         client._planner = evolve(client._planner, account=account, callback_url=chosen.callback_url)
@@ -151,6 +155,7 @@ class Client:
         if self._engine is not None:
             raise RuntimeError("the client is already open")
         self._engine = await self._setup.start(self._planner, self._store)
+        self._if_dropped = weakref.finalize(self, _warn_of_dropped, self.provider, os.getpid())
         return self
 
     async def __aexit__(
@@ -163,13 +168,17 @@ class Client:
         Close the client. Tasks go on at the provider; whoever still waits for one is told its ref.
 
         A paid request on its way gets up to half a minute to be answered, and a video that is being saved a minute.
+
+        :raises RuntimeError: it was opened in another event loop, or before this process was forked.
         """
-        try:
-            await self._savings.aclose()
-        finally:
-            opened, self._engine = self._engine, None
-            if opened is not None:
-                await opened.aclose()
+        if self._engine is not None:
+            opened, self._engine = self._opened(), None
+            if self._if_dropped is not None:
+                self._if_dropped.detach()
+            await opened.aclose()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a client cannot be pickled, connections and API key included: make one in each process")
 
     async def submit(
         self,
@@ -189,23 +198,25 @@ class Client:
             or after a restart, as long as the store remembers it.
         :param callback_url: called by the provider at the end, where it can; by default from the configuration.
         :param save_to: a file or a folder, where the video is saved in the background as soon as it is there. What goes
-            wrong is logged with the path, and tried again for as long as the video can be fetched. Closing the client
-            gives up what it has not begun to save.
+            wrong is logged with the path, and tried again for as long as the video can be fetched. It stands in the
+            store with the job: what is not saved when the client is closed or its process dies, whoever opens the store
+            next saves, and the job stays pending until then. It is one place: given again with the same key, the last
+            one counts.
         :raises UnsupportedFeatureError: the provider cannot express the request. Nothing was sent.
         :raises InvalidRequestError: a value is out of range (nothing was sent), or the provider refused the request.
         :raises SubmitOutcomeUnknownError: the request left and no readable answer came.
         :raises HappyHorseError: any other refusal; the task was certainly not taken.
         """
-        watch = await self._take_in(request, key=key, callback_url=callback_url, durable=False)
+        watch = await self._take_in(request, key=key, callback_url=callback_url, durable=False, save_to=save_to)
         try:
             await watch.accepted()
         except asyncio.CancelledError:
             # What was enqueued under the same key is promised, whoever else has asked for it.
             promised = watch.awaited or (watch.job is not None and watch.job.durable)
-            if promised or self._engine is None or self._engine.submitter.withdraw(watch.job_id) is None:
-                self._save_later(watch, save_to)
+            if not promised and self._engine is not None:
+                self._engine.submitter.withdraw(watch.job_id)
             raise
-        return self._save_later(watch, save_to)
+        return TaskHandle(self, watch)
 
     async def enqueue(
         self,
@@ -222,35 +233,28 @@ class Client:
         certain that the provider did not take it, it is tried again.
 
         :param key: see `submit`.
-        :param save_to: see `submit`. It does not outlive this process: give it again, with the same key.
+        :param save_to: see `submit`.
         :raises UnsupportedFeatureError: the provider cannot express the request.
         :raises InvalidRequestError: a value is out of range, or the key stands for another request.
         :raises StoreError: it cannot be written down.
         """
-        watch = await self._take_in(request, key=key, callback_url=callback_url, durable=True)
-        return self._save_later(watch, save_to)
+        watch = await self._take_in(request, key=key, callback_url=callback_url, durable=True, save_to=save_to)
+        return TaskHandle(self, watch)
 
     async def _take_in(
-        self, request: VideoRequest, *, key: str | None, callback_url: str | None, durable: bool
+        self,
+        request: VideoRequest,
+        *,
+        key: str | None,
+        callback_url: str | None,
+        durable: bool,
+        save_to: str | PathLike[str] | None,
     ) -> Watch:
         opened = self._opened()
         submission = self._planner.submission(request, callback_url)
-        return await opened.jobs.take_in(submission, self._planner.message(submission), key=key, durable=durable)
-
-    def _save_later(self, watch: Watch, save_to: str | PathLike[str] | None) -> TaskHandle:
-        handle = TaskHandle(self, watch)
-        if save_to is not None and self._engine is not None:
-            path, record = Path(save_to).absolute(), self._engine.jobs.saved
-            saving = Saving(
-                watch=watch,
-                path=path,
-                wait=handle.wait,
-                download=self.download,
-                record=record,
-                retry=self._setup.retries.save,
-            )
-            self._savings.begin(saving)
-        return handle
+        message = self._planner.message(submission)
+        place = _absolute(save_to)
+        return await opened.jobs.take_in(submission, message, key=key, durable=durable, save_to=place)
 
     async def generate(
         self,
@@ -268,9 +272,11 @@ class Client:
         :param save_to: see `submit`. The call returns when the video is there, or could not be saved at once.
         :raises HappyHorseError: see `submit` and `TaskHandle.wait`.
         """
+        opened = self._opened()
         handle = await self.submit(request, key=key, save_to=save_to)
         task = await handle.wait(timeout)
-        await self._savings.tried(handle.job_id)
+        if save_to is not None:
+            await opened.savings.tried(handle.job_id)
         return task
 
     def generate_many(
@@ -306,10 +312,7 @@ class Client:
         :raises HappyHorseError: the look failed, which says nothing of the task.
         """
         opened, ref = self._opened(), self._planner.account.own(ref)
-        async with opened.exchange.query_turn():
-            task = await opened.exchange.fetch(ref)
-        opened.poller.observe(task)
-        return task
+        return await opened.poller.fetch(ref)
 
     def resume(self, ref: TaskRef | str) -> TaskHandle:
         """
@@ -356,14 +359,7 @@ class Client:
         :raises DownloadError: no video, no answer, a URL that stays refused, a body that is no whole video, or a disk
             that refuses it. The task stays as it is, and can be downloaded again.
         """
-        opened = self._opened()
-        downloads = Downloads(
-            exchange=opened.exchange,
-            fetch=self.fetch,
-            private=self._private_downloads,
-            policy=DownloadPolicy(retry=self._setup.retries.download),
-        )
-        return await downloads.bring(task, Path(path), progress=progress)
+        return await self._opened().downloads.bring(task, Path(path), progress=progress)
 
     async def pending(self) -> list[PendingJob]:
         """List the jobs of this provider that are not at their end, those of other processes included."""
@@ -416,7 +412,7 @@ class Client:
 
         :raises StoreError: that cannot be written down.
         """
-        return self._engine is not None and await self._engine.jobs.withdraw(watch.job_id)
+        return self._engine is not None and await self._opened().jobs.withdraw(watch.job_id)
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run *work* on its own until the client closes."""
@@ -430,6 +426,19 @@ class Client:
     def _opened(self) -> Engine:
         if self._engine is None:
             raise RuntimeError("the client is not open: use it inside 'async with'")
+        if self._engine.process != os.getpid():
+            raise RuntimeError("the client was opened before this process was forked: open one in each process")
         if self._engine.loop is not asyncio.get_running_loop():
             raise RuntimeError("the client was opened in another event loop; each loop needs a client of its own")
         return self._engine
+
+
+def _warn_of_dropped(provider: str, process: int) -> None:
+    if process == os.getpid():
+        message = f"the client of {provider} was never closed; what it had going on is in its store"
+        warnings.warn(message, ResourceWarning, stacklevel=2)
+
+
+def _absolute(path: str | PathLike[str] | None) -> str | None:
+    # What is relative means something else to the next process.
+    return None if path is None else str(Path(path).absolute())

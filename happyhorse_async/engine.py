@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import AsyncExitStack
 
 from .background import Background
+from .download import DownloadPolicy, Downloads
 from .exchange import Exchange
 from .job import Place
 from .jobs import Jobs
@@ -13,6 +15,7 @@ from .journal import Journal
 from .polling import Experience, Poller
 from .questions import Questions
 from .retries import Retries
+from .saving import Savings
 from .stores import TaskStore
 from .submitter import Submitter
 from .timing import PollSchedule
@@ -23,19 +26,40 @@ class Engine:
     """The parts of one open client. Start it with `start`."""
 
     def __init__(
-        self, exchange: Exchange, store: TaskStore, schedule: PollSchedule, retries: Retries, *, adopts: bool
+        self,
+        exchange: Exchange,
+        store: TaskStore,
+        schedule: PollSchedule,
+        retries: Retries,
+        *,
+        adopts: bool,
+        private_downloads: bool,
     ) -> None:
         account = exchange.account
         place = Place(provider=account.provider, adapter=exchange.adapter.name, base_url=account.base_url)
         self.loop = asyncio.get_running_loop()
+        self.process = os.getpid()
         self.background = Background()
         self.exchange = exchange
         self._journal = Journal(store, place)
         self.poller = Poller(exchange, schedule, self._changed, retries.poll)
         self._experience = Experience(store, self.poller.durations, exchange.adapter.name)
-        self.questions = Questions(exchange, self.poller, self._journal, adopts=adopts)
+        self.downloads = Downloads(
+            exchange=exchange,
+            fetch=self.poller.fetch,
+            private=private_downloads,
+            policy=DownloadPolicy(retry=retries.download),
+        )
+        self.savings = Savings(
+            self.poller,
+            self._journal,
+            attend=self._attend,
+            download=self.downloads.bring,
+            retry=retries.save,
+        )
+        self.questions = Questions(exchange, self.poller, self._journal, self.savings, adopts=adopts)
         self.submitter = Submitter(exchange, self.poller, self._journal, self.questions, retries)
-        self.jobs = Jobs(exchange, self.poller, self.submitter, self._journal, self.questions)
+        self.jobs = Jobs(exchange, self.poller, self.submitter, self._journal, self.questions, self.savings)
 
     @classmethod
     async def start(
@@ -47,15 +71,16 @@ class Engine:
         *,
         inherit: bool = True,
         adopt_unique: bool = False,
+        private_downloads: bool = False,
     ) -> Engine:
         """
         Start everything.
 
-        :param inherit: whether to send what dead processes have left to be sent.
+        :param inherit: whether to send what dead processes have left to be sent, and to save what they have not.
         :param adopt_unique: whether a job of unknown outcome adopts the only task that it can be.
         :raises StoreError: the store cannot be used.
         """
-        engine = cls(exchange, store, schedule, retries, adopts=adopt_unique)
+        engine = cls(exchange, store, schedule, retries, adopts=adopt_unique, private_downloads=private_downloads)
         try:
             await engine.jobs.open(inherit=inherit)
             await engine._experience.load()
@@ -68,6 +93,9 @@ class Engine:
         self._journal.observed(watch)
         self._experience.grown()
 
+    async def _attend(self, watch: Watch) -> None:
+        await self.jobs.attend(watch)
+
     async def aclose(self) -> None:
         """Stop everything, the requests that cost money first and with time to be answered."""
         # Last in, first out; and to the end, even if the one who closes is cancelled.
@@ -77,6 +105,7 @@ class Engine:
             closing.push_async_callback(self._experience.aclose)
             closing.push_async_callback(self.background.aclose)
             closing.push_async_callback(self.poller.aclose)
+            closing.push_async_callback(self.savings.aclose)
             closing.push_async_callback(self.questions.aclose)
             closing.push_async_callback(self.submitter.aclose)
             closing.push_async_callback(self.jobs.aclose)

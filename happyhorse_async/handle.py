@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Generator
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from .download import Progress
 from .errors import TaskCanceledError, TaskExpiredError, TaskFailedError, WaitTimeoutError
@@ -29,6 +29,9 @@ class TaskHandle:
     def __init__(self, client: Client, watch: Watch) -> None:
         self._client = client
         self._watch = watch
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a handle cannot be pickled, its client included: hand over str(handle.ref), and resume that")
 
     @property
     def job_id(self) -> str:

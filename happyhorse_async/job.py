@@ -11,9 +11,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from .task import Task, TaskRef
+from .task import Task, TaskRef, TaskStatus
 
 
 class JobState(StrEnum):
@@ -70,7 +70,7 @@ class Job:
     durable: bool = False
     """Whether it is to be sent even if the process that took it is gone: it was enqueued."""
     owner: str | None = None
-    """The process that sees to it while it is queued or being submitted."""
+    """The process that sees to it while it is queued or being submitted, and until its video is saved."""
     submitted_at: datetime | None = None
     """When it was first sent, of the times that it may have been taken: from then on its idempotency key lives."""
     task_id: str | None = None
@@ -78,7 +78,9 @@ class Job:
     task: Task | None = None
     """The last observation."""
     failure: str | None = None
-    """Why there is no task, or why the outcome is unknown."""
+    """Why there is no task, why the outcome is unknown, or why the video could not be saved."""
+    save_to: str | None = None
+    """Where the video is to be saved: a file or a folder. Until then a job whose task has succeeded is ACCEPTED."""
     saved_to: str | None = None
     """Where the video stands on disk."""
 
@@ -86,6 +88,31 @@ class Job:
     def ref(self) -> TaskRef | None:
         """The task's name, once it is known."""
         return TaskRef(self.place.provider, self.task_id) if self.task_id else None
+
+    @property
+    def is_unsaved(self) -> bool:
+        """Whether there is a video, and it is still to be saved."""
+        succeeded = self.task is not None and self.task.status is TaskStatus.SUCCEEDED
+        return succeeded and self.save_to is not None and self.saved_to is None
+
+    @property
+    def state_by_task(self) -> JobState:
+        """How far the job has come as its task stands: to its end, once nothing is left to do."""
+        ended = self.task is not None and self.task.status.is_terminal
+        return JobState.CLOSED if ended and not self.is_unsaved else JobState.ACCEPTED
+
+    def written_over(self, *, save_to: str | None, saved_to: str | None, owner: str | None) -> Job:
+        """
+        Return what is to be written over an entry with the given fields.
+
+        Another process may have asked for the video to be saved meanwhile. That is not forgotten.
+        """
+        if save_to is None or self.save_to is not None:
+            return self
+        wished = evolve(self, save_to=save_to, saved_to=self.saved_to or saved_to)
+        if not wished.is_unsaved:
+            return wished
+        return evolve(wished, state=JobState.ACCEPTED, owner=owner if self.owner is None else self.owner)
 
 
 @frozen(kw_only=True)

@@ -11,7 +11,6 @@ import asyncio
 import logging
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
-from pathlib import Path
 
 from attrs import evolve, frozen
 
@@ -32,6 +31,7 @@ from .messages import HttpRequest
 from .polling import Poller
 from .questions import Questions
 from .recording import fingerprint, from_data, to_data
+from .saving import Savings
 from .submitter import Submitter
 from .task import Task, TaskStatus
 from .watch import Watch
@@ -57,13 +57,20 @@ class Jobs:
     """All jobs of one client."""
 
     def __init__(
-        self, exchange: Exchange, poller: Poller, submitter: Submitter, journal: Journal, questions: Questions
+        self,
+        exchange: Exchange,
+        poller: Poller,
+        submitter: Submitter,
+        journal: Journal,
+        questions: Questions,
+        savings: Savings,
     ) -> None:
         self._exchange = exchange
         self._poller = poller
         self._submitter = submitter
         self._journal = journal
         self._questions = questions
+        self._savings = savings
         self._intakes = Background()
         self._followers = Background()
         self._closing = False
@@ -73,16 +80,17 @@ class Jobs:
         Take up what earlier processes have left behind.
 
         What was enqueued is sent, in order. What was on its way is sent again where an idempotency key protects it, and
-        is openly unknown otherwise. Nothing else is sent.
+        is openly unknown otherwise. Nothing else is sent. Videos that were to be saved are.
 
-        :param inherit: whether to send anything. What is openly unknown is so in any case.
+        :param inherit: whether to send or save anything. What is openly unknown is so in any case.
         :raises StoreError: the store cannot be used.
         """
         await self._journal.open()
         place = self._journal.place
         jobs = [job for job in await self._journal.store.unfinished(place.provider) if job.place == place]
-        alive = {owner: await self._is_alive(owner) for owner in {job.owner: None for job in jobs if _is_unsent(job)}}
-        orphans = [job for job in jobs if _is_unsent(job) and not alive[job.owner]]
+        jobs = [job for job in jobs if _is_unsent(job) or _is_to_be_saved(job)]
+        alive = {owner: await self._is_alive(owner) for owner in {job.owner: None for job in jobs}}
+        orphans = [job for job in jobs if not alive[job.owner]]
         if not inherit:
             orphans = [job for job in orphans if self._is_lost(job)]
         # All at once, so that a store may write them with one flush. They are sent in the order in which they are here.
@@ -128,7 +136,9 @@ class Jobs:
             closing.push_async_callback(self._intakes.aclose)
             closing.push_async_callback(self._intakes.settle, _CLOSING_GRACE)
 
-    async def take_in(self, submission: Submission, message: HttpRequest, *, key: str | None, durable: bool) -> Watch:
+    async def take_in(
+        self, submission: Submission, message: HttpRequest, *, key: str | None, durable: bool, save_to: str | None
+    ) -> Watch:
         """
         Write down a job and see to it that it is sent; or find the one that has *key* already.
 
@@ -138,7 +148,7 @@ class Jobs:
         :raises SubmitOutcomeUnknownError: the outcome of the job with *key* is unknown.
         :raises StoreError: it cannot be written down. Nothing was sent.
         """
-        job = self._new_job(submission, message, key=key, durable=durable)
+        job = evolve(self._new_job(submission, message, key=key, durable=durable), save_to=save_to)
         adding = self._intakes.spawn(self._journal.store.add(job))
         try:
             found = await asyncio.shield(adding)
@@ -146,12 +156,16 @@ class Jobs:
             self._intakes.spawn(self._take_back(job, adding))
             raise
         if found.job_id != job.job_id:
-            return await self._again(found, _Wish(job, message))
+            watch = await self._again(found, _Wish(job, message))
+            if save_to is not None:
+                await asyncio.shield(self._intakes.spawn(self._savings.wish(watch, save_to)))
+            return watch
         return self._send_new(job, message, Watch(job_id=job.job_id))
 
     def _send_new(self, job: Job, message: HttpRequest, watch: Watch) -> Watch:
         watch.job_id, watch.job = job.job_id, job
         self._submitter.send(job, message, watch)
+        self._savings.begin(watch)
         return watch
 
     async def _take_back(self, job: Job, adding: asyncio.Task[Job]) -> None:
@@ -266,6 +280,9 @@ class Jobs:
 
     async def _inherit(self, job: Job) -> None:
         """See to a job whose process has died, and for which nobody waits in this one."""
+        if job.ref is not None:
+            await self._savings.inherit(job)
+            return
         if job.state is JobState.QUEUED and not job.durable:
             # Its caller was told nothing and is gone. It was not sent, and is not going to be.
             await asyncio.shield(self._journal.refused(job, None, only_from=JobState.QUEUED)[1])
@@ -301,6 +318,7 @@ class Jobs:
         watch.job = mine
         sent = InvalidResponseError("an earlier process died before the answer came")
         self._submitter.send(mine, message, watch, unsettled=sent if job.state is JobState.SUBMITTING else None)
+        self._savings.begin(watch)
         return True
 
     async def _give_up(self, job: Job, error: HappyHorseError) -> bool:
@@ -335,12 +353,6 @@ class Jobs:
         self._journal.check_written(job_id)
         return True
 
-    async def saved(self, watch: Watch, path: Path) -> None:
-        """Write down where the video of *watch* stands, if its job is in the journal."""
-        if watch.job is not None:
-            watch.job, written = self._journal.saved(watch.job, str(path))
-            await asyncio.shield(written)
-
     async def pending(self) -> list[PendingJob]:
         """List the jobs that are not at their end, the oldest first."""
         jobs = await self._journal.store.unfinished(self._journal.place.provider)
@@ -349,6 +361,10 @@ class Jobs:
 
 def _is_unsent(job: Job) -> bool:
     return job.state in (JobState.QUEUED, JobState.SUBMITTING)
+
+
+def _is_to_be_saved(job: Job) -> bool:
+    return job.state is JobState.ACCEPTED and job.save_to is not None
 
 
 def _check_same(job: Job, wanted: Job) -> None:

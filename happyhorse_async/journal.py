@@ -11,6 +11,7 @@ import asyncio
 import logging
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeAlias
 
 from attrs import evolve, frozen
@@ -104,8 +105,9 @@ class Journal:
 
     def accepted(self, job: Job, task: Task, *, only_from: JobState | None = None) -> Written:
         """Write down the id of the task, and forget the bytes that were sent."""
-        state = JobState.CLOSED if task.status.is_terminal else JobState.ACCEPTED
-        taken = evolve(job, state=state, task_id=task.id, task=_lasting(task), owner=None, body=None, failure=None)
+        owner = None if job.save_to is None else self.store.owner
+        taken = evolve(job, task_id=task.id, task=_lasting(task), owner=owner, body=None, failure=None)
+        taken = _settled(taken)
         return self._settle(taken, only_from=only_from)
 
     def refused(self, job: Job, error: HappyHorseError | None, *, only_from: JobState | None = None) -> Written:
@@ -164,12 +166,63 @@ class Journal:
         job, task = watch.job, watch.task
         if job is None or task is None or task == job.task or _goes_back(job, task):
             return
-        state = JobState.CLOSED if task.status.is_terminal else JobState.ACCEPTED
-        watch.job, _ = self._settle(evolve(job, state=state, task=_lasting(task)), only_from=job.state)
+        watch.job, _ = self._settle(_settled(evolve(job, task=_lasting(task))), only_from=job.state)
 
-    def saved(self, job: Job, path: str) -> Written:
-        """Write down where the video stands."""
-        return self._settle(evolve(job, saved_to=path))
+    async def wished(self, watch: Watch, path: str) -> None:
+        """
+        Write down that the video of *watch* is to be saved at *path*, however far its job has come meanwhile.
+
+        :raises StoreError: it cannot be written down.
+        """
+        known = watch.job
+        assert known is not None
+        wished = await self._wish(known, path)
+        if watch.job is not None and watch.job is not known:
+            wished = evolve(watch.job, save_to=wished.save_to, saved_to=wished.saved_to)
+            wished = wished if wished.ref is None else _settled(wished)
+        watch.job = wished
+
+    async def _wish(self, job: Job, path: str) -> Job:
+        while True:
+            wanted = self._with_wish(job, path)
+            if wanted is job or await self.store.change(wanted, only_from=job.state, only_owner=job.owner):
+                return wanted
+            current = await self.store.get(job.job_id)
+            if current is None:
+                return wanted
+            job = current
+
+    def _with_wish(self, job: Job, path: str) -> Job:
+        if job.save_to == path and job.saved_to is not None:
+            return job
+        wanted = evolve(job, save_to=path, saved_to=None)
+        if job.ref is None:
+            return wanted
+        wanted = _settled(wanted)
+        return wanted if wanted.state is JobState.CLOSED else evolve(wanted, owner=self.store.owner)
+
+    async def saved(self, watch: Watch, path: Path, file: Path) -> None:
+        """Write down that the video, which was to be saved at *path*, stands in *file*."""
+        if watch.job is not None:
+            await self._saving_ended(watch, path, evolve(watch.job, saved_to=str(file), failure=None))
+
+    async def given_up(self, watch: Watch, path: Path, error: HappyHorseError) -> None:
+        """Write down that the video, which was to be saved at *path*, can be fetched no longer."""
+        if watch.job is not None:
+            await self._saving_ended(watch, path, evolve(watch.job, failure=str(error)))
+
+    async def _saving_ended(self, watch: Watch, path: Path, job: Job) -> None:
+        # Another place may have been asked for meanwhile, and whoever goes there writes it down.
+        if job.save_to in (None, str(path)):
+            ended = evolve(job, state=JobState.CLOSED, owner=None, save_to=str(path))
+            watch.job, written = self._settle(ended)
+            await asyncio.shield(written)
+
+    def left_unsaved(self, watch: Watch, path: Path) -> None:
+        """Leave the saving of a video to whoever opens the store next."""
+        if watch.job is not None and watch.job.state is JobState.ACCEPTED:
+            left = evolve(watch.job, save_to=str(path), owner=NOBODY)
+            watch.job, _ = self._settle(left, only_from=JobState.ACCEPTED, only_owner=self.store.owner)
 
     def _settle(self, job: Job, *, only_from: JobState | None = None, only_owner: str | None = None) -> Written:
         """Write down *job*, now or as soon as the store allows."""
@@ -241,6 +294,12 @@ class Journal:
 def _lasting(task: Task) -> Task:
     # No store keeps the provider's object, and what is the same here and there is held once.
     return evolve(task, raw={}) if task.raw else task
+
+
+def _settled(job: Job) -> Job:
+    """Return *job*, whose task is known, in the state that follows from it."""
+    state = job.state_by_task
+    return evolve(job, state=state, owner=None if state is JobState.CLOSED else job.owner)
 
 
 def _goes_back(job: Job, task: Task) -> bool:

@@ -31,6 +31,7 @@ class Setup:
     proxy: str | None
     inherit: bool
     adopt_unique: bool
+    private_downloads: bool
 
     async def start(self, planner: Planner, store: TaskStore) -> Engine:
         """
@@ -44,7 +45,13 @@ class Setup:
         budget = Budget.of(self.limits, planner.adapter.limits, planner.adapter.name)
         exchange = Exchange(planner.adapter, planner.account, transport, budget)
         return await Engine.start(
-            exchange, store, self.poll, self.retries, inherit=self.inherit, adopt_unique=self.adopt_unique
+            exchange,
+            store,
+            self.poll,
+            self.retries,
+            inherit=self.inherit,
+            adopt_unique=self.adopt_unique,
+            private_downloads=self.private_downloads,
         )
 
 

@@ -12,6 +12,7 @@ from types import TracebackType
 
 from attrs import define
 
+from .places import Places
 from .timing import Limits, Quota
 
 _log = logging.getLogger("happyhorse_async")
@@ -304,7 +305,7 @@ class Budget:
         # Each kind has places of its own on the way: submits that hang must not keep anybody from looking.
         self.queries = Pacer(limits.queries_per_second, at_once=limits.queries_at_once, name="queries")
         self.submits = Pacer(limits.submits_per_second, at_once=limits.submits_at_once, name="submits")
-        self.downloads = asyncio.Semaphore(limits.downloads_at_once or 1)
+        self.downloads = Places(limits.downloads_at_once or 1)
         self.running = Running(limits.tasks_at_once)
 
     @classmethod

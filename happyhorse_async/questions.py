@@ -20,6 +20,7 @@ from .exchange import Exchange
 from .job import Job, JobState
 from .journal import Journal, Written
 from .polling import Poller
+from .saving import Savings
 from .task import Task, TaskRef
 from .watch import Watch
 
@@ -47,13 +48,15 @@ class Questions:
     """
     The jobs of one client whose outcome is unknown.
 
+    :param savings: where the video of a task that is found may be wanted.
     :param adopts: whether the only task that a job can be is adopted without asking.
     """
 
-    def __init__(self, exchange: Exchange, poller: Poller, journal: Journal, *, adopts: bool) -> None:
+    def __init__(self, exchange: Exchange, poller: Poller, journal: Journal, savings: Savings, *, adopts: bool) -> None:
         self._exchange = exchange
         self._poller = poller
         self._journal = journal
+        self._savings = savings
         self._searches = Background()
         self._closing = False
         self.searches = adopts and exchange.adapter.capabilities.live_list
@@ -83,6 +86,7 @@ class Questions:
             error = WaitTimeoutError("the client was closed while the job was going on", task=task, ref=ref)
             raise error.about(job_id=job.job_id)
         self._poller.accepted(watch, task)
+        self._savings.begin(watch)
         return watch
 
     async def write_off(self, job_id: str) -> None:

@@ -27,6 +27,7 @@ class Watch:
     __slots__ = (
         "__weakref__",
         "_inboxes",
+        "_quiet",
         "_waiters",
         "alive",
         "called_back",
@@ -98,6 +99,7 @@ class Watch:
         """Ends the task's being counted among those that the provider has, where it is counted."""
         # Nearly every task has one waiter, for whom a set would take twice the room.
         self._waiters: list[asyncio.Future[None]] = []
+        self._quiet = 0
         self._inboxes: set[_Inbox] | None = None
 
     @property
@@ -117,7 +119,7 @@ class Watch:
     @property
     def awaited(self) -> bool:
         """Whether anybody waits."""
-        return bool(self._waiters or self._inboxes)
+        return bool(self._inboxes) or len(self._waiters) > self._quiet
 
     def give_up(self, error: HappyHorseError) -> None:
         """Tell everybody who waits that nothing more will come, and why."""
@@ -149,24 +151,27 @@ class Watch:
         """
         return self._until(_HAS_REF)
 
-    def stopped(self) -> Coroutine[Any, Any, None]:
+    def stopped(self, *, quietly: bool = False) -> Coroutine[Any, Any, None]:
         """
         Wait until the task has ended.
 
+        :param quietly: do not count as somebody who waits: a job that nobody else wants need not be sent.
         :raises HappyHorseError: nobody looks any more. Each waiter gets an exception of its own.
         """
-        return self._until(_HAS_ENDED)
+        return self._until(_HAS_ENDED, quietly=quietly)
 
-    async def _until(self, reached: Callable[[Watch], object]) -> None:
+    async def _until(self, reached: Callable[[Watch], object], *, quietly: bool = False) -> None:
         while not reached(self):
             if self.gone is not None:
                 raise copy(self.gone) from self.gone.__cause__
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
+            self._quiet += quietly
             try:
                 await waiter
             finally:
                 self._waiters.remove(waiter)
+                self._quiet -= quietly
 
     async def changes(self) -> AsyncGenerator[Task]:
         """

@@ -78,6 +78,7 @@ async def test_a_client_that_closes_waits_for_the_answer(gateway: Gateway, fifth
     assert "fifth:t-1" == str(handle.ref)
 
 
+@pytest.mark.fault(76)
 @pytest.mark.parametrize(
     ("answer", "expected"), [(429, hh.TransportError), (502, hh.SubmitOutcomeUnknownError)], ids=["refused", "lost"]
 )
@@ -176,3 +177,16 @@ async def test_a_download_while_it_closes(gateway: Gateway, fifth: Fifth, tmp_pa
             await asyncio.wait_for(downloading, 5)
 
     assert [] == os.listdir(tmp_path)  # noqa: PTH208
+
+
+@pytest.mark.fault(79)
+async def test_closing_on_another_event_loop(gateway: Gateway, fifth: Fifth) -> None:
+    """A client that is closed where it was not opened says so and does not hang, and is as good as before."""
+    gateway.show("t-1", "running")
+
+    async with fifth.open() as client:
+        with pytest.raises(RuntimeError, match="another event loop"):
+            await asyncio.to_thread(asyncio.run, client.aclose())
+        task = await client.fetch("fifth:t-1")
+
+    assert hh.TaskStatus.RUNNING is task.status

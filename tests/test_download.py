@@ -70,7 +70,7 @@ async def test_a_video(gateway: Gateway, fifth: Fifth, task: hh.Task, target: Pa
     assert [target.name] == names(target.parent)
 
 
-@pytest.mark.fault(86)
+@pytest.mark.fault(43, 86)
 async def test_no_credential_leaves_for_the_files(gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path) -> None:
     """The URL is asked for exactly as it was signed, and no header tells the key."""
     gateway.on("GET", "/files/t-1.mp4", gateway.reply(VIDEO))
@@ -125,6 +125,7 @@ async def test_into_a_folder(
     assert [path.name] == names(tmp_path)
 
 
+@pytest.mark.fault(67)
 @pytest.mark.parametrize(
     "answer",
     [
@@ -312,6 +313,7 @@ async def test_a_cancelled_download(gateway: Gateway, fifth: Fifth, task: hh.Tas
 
 
 @pytest.mark.fault(77)
+@pytest.mark.fault(75)
 async def test_cancelling_at_every_step(gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path) -> None:
     """At whatever step a download is cancelled, the target is the old video or the new one, and nothing is left."""
     gateway.on("GET", "/files/t-1.mp4", gateway.reply(VIDEO))

@@ -64,6 +64,7 @@ PLACES: dict[str, Callable[[Path], Path]] = {
 }
 
 
+@pytest.mark.fault(84)
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
 async def test_a_target_that_cannot_be(
     gateway: Gateway, client: hh.Client, task: hh.Task, tmp_path: Path, place: Callable[[Path], Path]

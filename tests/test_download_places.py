@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,7 @@ def done(url: str) -> hh.Task:
     return hh.Task(ref=ref, status=hh.TaskStatus.SUCCEEDED, videos=(hh.Video(url=url),))
 
 
+@pytest.mark.fault(44)
 @pytest.mark.parametrize(
     "address",
     [
@@ -108,6 +110,7 @@ async def test_a_private_url(gateway: Gateway, fifth: Fifth, tmp_path: Path, hos
     assert [] == names(tmp_path)
 
 
+@pytest.mark.fault(44)
 async def test_a_private_url_says_why(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
     """The refusal says that it is the place that is wrong."""
     async with fifth.open(base_url=PUBLIC) as client:
@@ -124,6 +127,29 @@ async def test_private_downloads(gateway: Gateway, fifth: Fifth, tmp_path: Path)
         path = await client.download(done(f"{gateway.url}/v.mp4"), tmp_path)
 
     assert VIDEO == path.read_bytes()
+
+
+@pytest.mark.fault(44)
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_private_downloads_of_a_section(gateway: Gateway, tmp_path: Path, allowed: bool) -> None:
+    """The configuration file allows it as well, and by default it does not."""
+    key, line = "sk-1234567890", "private_downloads = true" if allowed else ""
+    (tmp_path / "happyhorse.toml").write_text(f"""
+        [providers.main]
+        adapter = "dashscope"
+        api_key_file = "key"
+        {line}
+    """)
+    (tmp_path / "key").write_text(key)
+    (tmp_path / "videos").mkdir()
+    gateway.on("GET", "/v.mp4", gateway.reply(VIDEO))
+
+    async with hh.Client.from_config(tmp_path / "happyhorse.toml") as client:
+        downloading = client.download(done(f"{gateway.url}/v.mp4"), tmp_path / "videos")
+        with nullcontext() if allowed else pytest.raises(hh.DownloadError, match="not on the public internet"):
+            await downloading
+
+    assert allowed == bool(names(tmp_path / "videos"))
 
 
 class Rebinding(AbstractResolver):
@@ -168,6 +194,7 @@ async def test_a_redirect_to_a_private_place(gateway: Gateway, fifth: Fifth, tmp
     assert ["http://files.example/v.mp4"] == [seen.target for seen in gateway.requests]
 
 
+@pytest.mark.fault(44)
 async def test_a_proxy(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
     """A proxy at a private address carries videos of the internet: where it is says nothing of them."""
     gateway.on("GET", "/v.mp4", gateway.reply(VIDEO))

@@ -156,6 +156,7 @@ ACCEPTED = {
 }
 
 
+@pytest.mark.fault(67)
 @pytest.mark.parametrize("data", ACCEPTED.values(), ids=ACCEPTED)
 async def test_a_body_that_is_accepted(gateway: Gateway, fetch: Fetch, data: bytes) -> None:
     """A video is accepted in every form that it may have."""

@@ -165,6 +165,7 @@ async def test_a_range_that_is_ignored(store: Store, gateway: Gateway, fetch: Fe
     assert [WHOLE, REST] == asked(gateway)
 
 
+@pytest.mark.fault(66)
 @pytest.mark.fault(67)
 async def test_a_video_of_no_length_that_breaks_off(store: Store, gateway: Gateway, fetch: Fetch) -> None:
     """Where no length is announced, the boxes tell that something is missing, and the rest is asked for."""
@@ -247,6 +248,7 @@ async def test_a_length_that_was_too_long(store: Store, gateway: Gateway, fetch:
     assert [WHOLE, REST] == asked(gateway)
 
 
+@pytest.mark.fault(69)
 async def test_a_video_that_has_shrunk(store: Store, gateway: Gateway, fetch: Fetch) -> None:
     """A part that begins beyond the end of the video means that it is another one."""
     store.cuts = [2_000_000]

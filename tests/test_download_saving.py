@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from attrs import evolve
 
 import happyhorse_async as hh
-from happyhorse_async.download import Saving, Savings
-from happyhorse_async.job import Job, Place
+from happyhorse_async.job import Job, JobState, Place
+from happyhorse_async.journal import Journal
 from happyhorse_async.retries import RetryPolicy
+from happyhorse_async.saving import Saving
 from happyhorse_async.watch import Watch
 
 if TYPE_CHECKING:
@@ -105,6 +107,7 @@ async def test_a_video_that_cannot_be_saved(
     assert "fifth:t-1" in error.getMessage()
 
 
+@pytest.mark.fault(64)
 async def test_a_video_that_has_expired(
     gateway: Gateway, fifth: Fifth, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -215,20 +218,26 @@ class Line:
     def __init__(self, *failures: Exception) -> None:
         self.failures = list(failures)
         self.tries = 0
-        self.recorded: list[Path] = []
+        self.store = hh.MemoryStore()
 
-    def saving(self, path: Path, *, retries: int = 2, base: float = 0.0) -> Saving:
-        """Make a saving that goes through here."""
+    async def saving(self, path: Path, *, retries: int = 2, base: float = 0.0) -> Saving:
+        """Make a saving that goes through here, of a job that is in the store."""
         watch = Watch(REF, job_id="hh-1")
         place = Place(provider="fifth", adapter="fifth", base_url="https://fifth.example")
-        watch.job = Job(job_id="hh-1", place=place, model="m", created_at=datetime.now(UTC))
+        job = Job(job_id="hh-1", place=place, model="m", created_at=datetime.now(UTC), save_to=str(path))
+        watch.job = await self.store.add(evolve(job, state=JobState.ACCEPTED, task_id=REF.id, task=DONE))
         watch.task = DONE
-        retry = RetryPolicy(retries=retries, base=base)
-        return Saving(watch=watch, path=path, wait=self.wait, download=self.download, record=self.record, retry=retry)
+        return Saving(
+            watch=watch,
+            path=path,
+            journal=Journal(self.store, place),
+            attend=self.attend,
+            download=self.download,
+            retry=RetryPolicy(retries=retries, base=base),
+        )
 
-    async def wait(self) -> hh.Task:
-        """Have the task at once."""
-        return DONE
+    async def attend(self, watch: Watch) -> None:
+        """Have the task already."""
 
     async def download(self, task: hh.Task, path: Path) -> Path:
         """Fail, or do not."""
@@ -237,44 +246,64 @@ class Line:
             raise self.failures.pop(0)
         return path
 
-    async def record(self, watch: Watch, path: Path) -> None:
-        """Remember what is written down."""
-        self.recorded.append(path)
 
-
+@pytest.mark.fault(72)
 @pytest.mark.parametrize("failure", [hh.DownloadError("full"), hh.TransportError("away", sent=False)])
 async def test_what_fails_is_tried_again(tmp_path: Path, failure: Exception) -> None:
     """What may pass is tried again, and where the video stands is written down once it stands there."""
     line = Line(failure, failure)
 
-    await line.saving(tmp_path).run()
+    await (await line.saving(tmp_path)).run()
 
     assert 3 == line.tries
-    assert [tmp_path / "t-1.mp4"] == line.recorded
+    assert str(tmp_path / "t-1.mp4") == await saved_to(line.store, "hh-1")
+    assert [] == await line.store.unfinished("fifth")
 
 
 @pytest.mark.parametrize(("failure", "tries"), [(hh.DownloadError("full"), 3), (ZeroDivisionError(), 1)])
 async def test_what_fails_for_ever_is_given_up(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, failure: Exception, tries: int
 ) -> None:
-    """After the last try, or for a mistake in the program, it is logged that there is no file."""
+    """After the last try, or for a mistake in the program, it is logged, and left to whoever opens the store next."""
     line = Line(*[failure] * 9)
 
-    await line.saving(tmp_path).run()
+    await (await line.saving(tmp_path)).run()
 
     assert tries == line.tries
-    assert [] == line.recorded
     assert f"is not saved at {tmp_path}" in caplog.text
     assert "fifth:t-1" in caplog.text
+    assert ["hh-1"] == [job.job_id for job in await line.store.unfinished("fifth")]
 
 
-async def test_a_pause_does_not_hold_up_the_closing(tmp_path: Path) -> None:
-    """A video that waits for its next try is given up when the client closes; nobody who asked for it waits longer."""
-    line, savings = Line(*[hh.DownloadError("full")] * 9), Savings()
+async def test_a_pause_does_not_hold_up_the_closing(fifth: Fifth, gateway: Gateway, tmp_path: Path) -> None:
+    """A video that waits for its next try is left when the client closes; nobody who asked for it waits longer."""
+    gateway.accept("t-1")
+    gateway.show("t-1", "done")
 
-    async with asyncio.timeout(2):
-        savings.begin(line.saving(tmp_path, base=3600.0))
-        await savings.tried("hh-1")
-        await savings.aclose()
+    async with asyncio.timeout(2), fifth.open() as client:
+        await client.generate(REQUEST, save_to=tmp_path / "missing" / "train.mp4")
 
-    assert 1 == line.tries
+    assert [] == gateway.seen("GET", "/files/*")
+
+
+async def test_every_try_is_under_way_anew(tmp_path: Path) -> None:
+    """A second try is waited for by those who close or want the video, as the first one was."""
+    line, begun, answer = Line(), asyncio.Event(), asyncio.Event()
+    saving = await line.saving(tmp_path)
+
+    async def download(task: hh.Task, path: Path) -> None:
+        line.tries += 1
+        if line.tries == 1:
+            raise hh.DownloadError("full")
+        begun.set()
+        await answer.wait()
+
+    saving.download = download
+    running = asyncio.create_task(saving.run())
+    await begun.wait()
+    waited_for = saving.under_way and not saving.tried.is_set()
+    answer.set()
+    await running
+
+    assert waited_for
+    assert saving.tried.is_set()

@@ -113,6 +113,8 @@ async def test_each_waiter_gets_an_exception_of_its_own(
     assert str(first) == str(second)
 
 
+@pytest.mark.fault(77)
+@pytest.mark.fault(81)
 async def test_a_waiter_who_leaves(gateway: Gateway, fifth: Fifth) -> None:
     """Cancelling one waiter ends its waiting alone."""
     gateway.show("t-1", "running", "running", "done")

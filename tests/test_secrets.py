@@ -123,3 +123,18 @@ async def test_an_open_client(fifth: Fifth) -> None:
         shown = repr(client) + str(vars(client))
 
     assert KEY not in shown
+
+
+@pytest.mark.fault(85)
+async def test_a_log_has_one_line_for_each_record(
+    gateway: Gateway, fifth: Fifth, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A task's id, which a provider chose as well, moves no cursor and begins no line in a log."""
+    gateway.accept("t-1\x1b[2J\r\n2026-01-01 everything is fine")
+
+    async with fifth.open(poll=hh.PollSchedule(interval=3600)) as client:
+        await client.submit(REQUEST)
+
+    messages = [record.getMessage() for record in caplog.records if record.name == "happyhorse_async"]
+    assert [message for message in messages if r"t-1\x1b[2J\r\n2026" in message]
+    assert not [message for message in messages if not message.isprintable()]

@@ -378,6 +378,7 @@ def test_resolved_shows_everything_but_secrets(monkeypatch: pytest.MonkeyPatch, 
         "options": {},
         "callback_url": None,
         "adopt_unique": False,
+        "private_downloads": False,
         "api_key": "environment MY_KEY (set)",
     }
     assert "environment HIAPI_API_KEY (not set)" == providers["absent"]["api_key"]

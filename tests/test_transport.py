@@ -298,6 +298,7 @@ async def test_the_proxies_of_the_environment_are_not_used(
     assert 200 == response.status
 
 
+@pytest.mark.fault(77)
 async def test_sending_can_be_cancelled(gateway: Gateway, transport: AiohttpTransport) -> None:
     """A cancelled send ends at once, as a cancellation."""
     gateway.on("POST", "/videos", gateway.raw(b"", "hang"))

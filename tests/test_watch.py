@@ -177,6 +177,7 @@ async def test_every_reader_sees_every_change(watch: Watch) -> None:
     assert second.cancelled()
 
 
+@pytest.mark.fault(81)
 async def test_a_reader_may_stop_at_any_time(watch: Watch) -> None:
     """Whoever leaves the loop and begins again sees the last observation first."""
     watch.record(PENDING)

@@ -11,5 +11,3 @@ from .downloads import Downloads as Downloads
 from .fetching import Progress as Progress
 from .fetching import download as download
 from .policy import DownloadPolicy as DownloadPolicy
-from .saving import Saving as Saving
-from .saving import Savings as Savings

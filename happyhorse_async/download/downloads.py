@@ -1,9 +1,11 @@
-"""The downloads of one client: how many run at once, and a fresh URL where the old one is refused."""
+"""The downloads of one client: how many run at once, which is next, and a fresh URL where the old one is refused."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 from attrs import field, frozen
@@ -12,6 +14,7 @@ from ..errors import DownloadError, HappyHorseError, TaskNotFoundError
 from ..exchange import Exchange
 from ..task import Task, TaskRef, TaskStatus
 from ..transports.addresses import is_at_public_place
+from .expiry import UrlLife, watched
 from .fetching import Progress, download
 from .naming import place_for
 from .policy import DownloadPolicy
@@ -45,7 +48,11 @@ class Downloads:
         try:
             url = _url(task)
             target = await asyncio.to_thread(place_for, path, task.id)
-            async with self.exchange.budget.downloads:
+            life = UrlLife.of(task, datetime.now(UTC))
+            async with AsyncExitStack() as place:
+                with watched(task, life):
+                    # Whose URL dies first goes first, however many wait.
+                    await place.enter_async_context(self.exchange.budget.downloads.hold(life.ends.timestamp()))
                 return await download(
                     self.exchange.transport,
                     url,

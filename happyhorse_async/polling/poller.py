@@ -105,6 +105,21 @@ class Poller:
             self._begin(watch)
             self._schedule_look(watch, 0.0)
 
+    async def fetch(self, ref: TaskRef) -> Task:
+        """
+        Look at a task now and once, whoever else waits for it.
+
+        :raises TaskNotFoundError: the provider does not know it.
+        """
+        try:
+            async with self._exchange.query_turn():
+                task = await self._exchange.fetch(ref)
+        except HappyHorseError as error:
+            error.about(ref=ref)
+            raise
+        self.observe(task)
+        return task
+
     def observe(self, task: Task) -> None:
         """Take in one observation, wherever it comes from. The first end of a task stays its end."""
         watch = self._known.get(task.ref)

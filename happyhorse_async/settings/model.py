@@ -48,6 +48,8 @@ class ProviderSettings:
     """Where the provider shall call at the end of every task."""
     adopt_unique: bool = False
     """Whether a submit whose answer was lost adopts the only task that it can be."""
+    private_downloads: bool = False
+    """Whether a video may be fetched from an address that is not on the public internet."""
 
     @property
     def api_key(self) -> str:
@@ -70,6 +72,7 @@ class ProviderSettings:
             "options": {name: redact_text(str(value)) for name, value in self.options.items()},
             "callback_url": None if self.callback_url is None else redact_url(self.callback_url),
             "adopt_unique": self.adopt_unique,
+            "private_downloads": self.private_downloads,
             "api_key": self.key_source.describe(),
         }
 
@@ -194,6 +197,7 @@ class _Section:
     options: Mapping[str, Any] = field(factory=dict[str, Any])
     callback_url: str | None = None
     adopt_unique: bool = False
+    private_downloads: bool = False
     api_key_env: str | None = None
     api_key_file: str | None = None
     api_key: str | None = field(default=None, repr=False)
@@ -235,6 +239,7 @@ def _provider(name: str, section: _Section, file: Path) -> ProviderSettings:
         options=dict(section.options),
         callback_url=section.callback_url,
         adopt_unique=section.adopt_unique,
+        private_downloads=section.private_downloads,
     )
     _check_region(settings, adapter, where)
     return settings

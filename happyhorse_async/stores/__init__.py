@@ -69,6 +69,7 @@ class TaskStore(Protocol):
         Write *job* over the entry with its id. The conditions are judged and the change is made in one step.
 
         `durable` is a promise: once made, no change unmakes it, since whoever changes a job may have read it before.
+        Where its video is to be saved is another; see `Job.written_over`.
 
         :param only_from: change it only where its state is still this one.
         :param only_owner: change it only where this process still owns it.

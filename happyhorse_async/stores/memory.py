@@ -69,7 +69,10 @@ class MemoryStore:
             return False
         if job.key is not None and self._keys.get(job.key, job.job_id) != job.job_id:
             raise StoreError("another job has this key", job_id=job.job_id, ref=job.ref)
-        self._write(evolve(job, durable=job.durable or entry.job.durable), now)
+        before = entry.job
+        job = evolve(job, durable=job.durable or before.durable)
+        job = job.written_over(save_to=before.save_to, saved_to=before.saved_to, owner=before.owner)
+        self._write(job, now)
         return True
 
     async def get(self, job_id: str) -> Job | None:

@@ -60,6 +60,7 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         "CREATE INDEX jobs_with_prompts ON jobs (settled_at) WHERE settled_at IS NOT NULL AND request IS NOT NULL",
     ),
     ("CREATE TABLE notes (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID",),
+    ("ALTER TABLE jobs ADD COLUMN save_to TEXT",),
 )
 """
 What makes version 1 of an empty file, version 2 of version 1, and so on.

@@ -68,6 +68,7 @@ def to_row(job: Job, dates: Dates) -> Row:
         "submitted_at": _optional_timestamp(job.submitted_at),
         "settled_at": _optional_timestamp(dates.settled_at),
         "closed_at": _optional_timestamp(dates.closed_at),
+        "save_to": _optional_text(job.save_to),
         "saved_to": _optional_text(job.saved_to),
         "failure": _optional_text(job.failure),
         "fingerprint": to_text(job.fingerprint),
@@ -112,6 +113,7 @@ def to_job(row: Readable) -> Job:
             task_id=row["task_id"],
             task=None if row["task"] is None else _to_task(row["task"], row["videos"]),
             failure=row["failure"],
+            save_to=row["save_to"],
             saved_to=row["saved_to"],
         )
     except _UNREADABLE as error:

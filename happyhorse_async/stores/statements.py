@@ -15,8 +15,8 @@ from .serialization import to_dates, to_job, to_row, to_text, to_timestamp
 # Every statement names its columns: a file may have more of them, from a version after this one.
 _NAMES = (
     "job_id", "key", "state", "provider", "adapter", "base_url", "model", "task_id", "owner", "durable", "created_at",
-    "submitted_at", "settled_at", "closed_at", "saved_to", "failure", "fingerprint", "task", "videos_until", "padding",
-    "videos", "callback_url", "request", "body",
+    "submitted_at", "settled_at", "closed_at", "save_to", "saved_to", "failure", "fingerprint", "task", "videos_until",
+    "padding", "videos", "callback_url", "request", "body",
 )  # fmt: skip
 _COLUMNS = ", ".join(_NAMES)
 _INSERT = f"INSERT INTO jobs ({_COLUMNS}) VALUES ({', '.join(f':{name}' for name in _NAMES)})"  # noqa: S608
@@ -24,7 +24,9 @@ _INSERT = f"INSERT INTO jobs ({_COLUMNS}) VALUES ({', '.join(f':{name}' for name
 _VALUES = {name: f":{name}" for name in _NAMES} | {"durable": "max(durable, :durable)"}
 _SETTINGS = ", ".join(f"{name} = {value}" for name, value in _VALUES.items())
 _UPDATE = f"UPDATE jobs SET {_SETTINGS} WHERE job_id = :job_id"  # noqa: S608
-_CONDITIONS = "SELECT job_id, state, owner, settled_at, closed_at, videos_until FROM jobs WHERE job_id = ?"
+_BEFORE = """
+    SELECT job_id, state, owner, save_to, saved_to, settled_at, closed_at, videos_until FROM jobs WHERE job_id = ?
+"""
 _FORGET_VIDEOS = """
     UPDATE jobs SET videos = NULL,
         padding = CASE WHEN coalesce(callback_url, request, body) IS NULL THEN NULL ELSE padding END
@@ -60,9 +62,10 @@ class Jobs:
         self, connection: sqlite3.Connection, job: Job, only_from: JobState | None, only_owner: str | None
     ) -> bool:
         """Write *job* over the row with its id, where there is one and the conditions hold."""
-        row = connection.execute(_CONDITIONS, (to_text(job.job_id),)).fetchone()
+        row = connection.execute(_BEFORE, (to_text(job.job_id),)).fetchone()
         if row is None or only_from not in (None, row["state"]) or only_owner not in (None, row["owner"]):
             return False
+        job = job.written_over(save_to=row["save_to"], saved_to=row["saved_to"], owner=row["owner"])
         now = datetime.now(UTC)
         since = dates(job, now, to_dates(row))
         connection.execute(_UPDATE, to_row(self.retention.kept(job, since, now), since))

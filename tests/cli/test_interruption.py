@@ -115,6 +115,7 @@ async def test_a_second_interruption_without_a_store(program: Any, emulate: Any,
     assert "happyhorse resolve" not in run.err
 
 
+@pytest.mark.fault(76)
 async def test_before_the_submit_is_sent(program: Any) -> None:
     """What nobody has taken is not tried again after the interruption, and nothing is to be resumed."""
     with socket.socket() as taken:

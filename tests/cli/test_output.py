@@ -105,6 +105,7 @@ def test_a_task_as_an_object_has_no_raw_reply() -> None:
     assert "raw" not in value
 
 
+@pytest.mark.fault(85)
 def test_markup_of_a_provider_is_not_read(capsys: pytest.CaptureFixture[str]) -> None:
     """Brackets that would colour the text are printed as they are."""
     Output(as_json=False).error(hh.ProviderError("[bold red]:horse: [link=https://evil.example]x[/link]"))

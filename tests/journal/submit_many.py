@@ -46,4 +46,5 @@ async def main(path: str, base_url: str, idempotent: str, count: str) -> None:
             await asyncio.sleep(0.01)
 
 
-asyncio.run(main(*sys.argv[1:]))
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

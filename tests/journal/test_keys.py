@@ -34,6 +34,7 @@ async def test_at_the_same_time(gateway: Any, fifth: Any, store: hh.TaskStore) -
     assert 1 == len({handle.job_id for handle in [*handles, enqueued]})
 
 
+@pytest.mark.fault(74)
 async def test_two_clients(gateway: Any, fifth: Any, store: hh.TaskStore) -> None:
     """Two clients of one process that share a store share its keys."""
     answer = asyncio.Event()

@@ -65,6 +65,7 @@ async def test_a_job_comes_back_as_it_was_written(open_store: OpenStore, new_job
         owner="4711-0123456789abcdef",
         submitted_at=NOW,
         failure="not yet",
+        save_to="/videos",
     )
     added = await store.add(job)
 
@@ -178,6 +179,36 @@ async def test_one_of_many_wins_a_state(open_store: OpenStore, new_job: NewJob) 
 
     assert 1 == sum(won)
     assert takers[won.index(True)] == await store.get(job.job_id)
+
+
+@pytest.mark.fault(74)
+@pytest.mark.parametrize(
+    ("task", "saved_to", "state", "owner"),
+    [
+        (None, None, JobState.SUBMITTING, None),
+        (SUCCEEDED, None, JobState.ACCEPTED, "o-1"),
+        (SUCCEEDED, "/videos/a.mp4", JobState.CLOSED, None),
+        (FAILED, None, JobState.CLOSED, None),
+    ],
+)
+async def test_where_to_save_is_not_forgotten(
+    open_store: OpenStore,
+    new_job: NewJob,
+    task: Task | None,
+    saved_to: str | None,
+    state: JobState,
+    owner: str | None,
+) -> None:
+    """Who changes a job and does not know that its video is to be saved neither forgets that nor closes the job."""
+    store = await open_store()
+    job = await store.add(new_job(owner="o-1", task_id=None if task is None else REF.id))
+    await store.change(evolve(job, save_to="/videos", saved_to=saved_to))
+    changed = JobState.SUBMITTING if task is None else JobState.CLOSED
+    await store.change(evolve(job, state=changed, task=task, owner=None))
+    found = await store.get(job.job_id)
+
+    assert found is not None
+    assert ("/videos", saved_to, state, owner) == (found.save_to, found.saved_to, found.state, found.owner)
 
 
 async def test_a_key_cannot_be_taken_from_another(open_store: OpenStore, new_job: NewJob) -> None:

@@ -69,14 +69,15 @@ def test_a_file_that_was_upgraded_meanwhile_is_not_set_back(connection: sqlite3.
     assert 2 == pragma(connection, "user_version")
 
 
+@pytest.mark.fault(73)
 async def test_a_file_of_version_1(path: Path, connection: sqlite3.Connection, new_job: NewJob) -> None:
     """A file that was made by the first version is opened, and its jobs are found."""
     migrate(connection, MIGRATIONS[:1])
     connection.execute(
         "INSERT INTO jobs"
-        " (job_id, state, provider, adapter, base_url, model, task_id, durable, fingerprint, created_at)"
+        " (job_id, state, provider, adapter, base_url, model, task_id, durable, fingerprint, created_at, saved_to)"
         " VALUES ('1', 'ACCEPTED', 'main', 'fifth', 'https://fifth.example/api', 'fifth-t2v', 'abc', 1, 'f00d',"
-        " '2026-11-21T12:00:00.000000+00:00')"
+        " '2026-11-21T12:00:00.000000+00:00', '/videos/a.mp4')"
     )
     job = new_job(
         job_id="1",
@@ -85,13 +86,36 @@ async def test_a_file_of_version_1(path: Path, connection: sqlite3.Connection, n
         task_id="abc",
         durable=True,
         fingerprint="f00d",
+        saved_to="/videos/a.mp4",
     )
     store = SQLiteStore(path)
     await store.open()
-
-    assert job == await store.by_ref(TaskRef("main", "abc"))
-
+    found = await store.by_ref(TaskRef("main", "abc"))
+    changed = evolve(job, save_to="/videos")
+    await store.change(changed)
+    again = await store.get("1")
     await store.aclose()
+
+    assert job == found
+    assert changed == again
+    assert len(MIGRATIONS) == pragma(connection, "user_version")
+
+
+@pytest.mark.fault(73)
+@pytest.mark.fault(74)
+async def test_who_has_a_file_of_version_1_open(
+    path: Path, connection: sqlite3.Connection, open_file: OpenFile, new_job: NewJob
+) -> None:
+    """A process of the first version that still has the file open goes on with it after the migration."""
+    migrate(connection, MIGRATIONS[:1])
+    columns = [row["name"] for row in connection.execute("PRAGMA table_info(jobs)") if row["name"] != "number"]
+    store = await open_file()
+    job = await store.add(new_job(job_id="1", save_to="/videos"))
+    update = f"UPDATE jobs SET {', '.join(f'{name} = :{name}' for name in columns)} WHERE job_id = '1'"
+    row = dict(connection.execute("SELECT * FROM jobs").fetchone())
+    connection.execute(update, {**{name: row[name] for name in columns}, "state": "ACCEPTED", "task_id": "abc"})
+
+    assert evolve(job, state=JobState.ACCEPTED, task_id="abc") == await store.get("1")
 
 
 async def test_people_can_read_it(path: Path, open_file: OpenFile, new_job: NewJob) -> None:

@@ -64,6 +64,7 @@ JOBS = st.builds(
     task_id=MAYBE_TEXTS,
     task=st.none() | TASKS,
     failure=MAYBE_TEXTS,
+    save_to=MAYBE_TEXTS,
     saved_to=MAYBE_TEXTS,
 )
 
@@ -85,7 +86,7 @@ def test_every_job_comes_back(job: Job, moment: datetime | None) -> None:
     assert since == to_dates(back)
 
 
-@pytest.mark.parametrize("name", ["job_id", "key", "model", "fingerprint", "task_id", "failure", "saved_to"])
+@pytest.mark.parametrize("name", ["job_id", "key", "model", "fingerprint", "task_id", "failure", "save_to", "saved_to"])
 def test_what_utf_8_cannot_write_is_written_as_escapes(new_job: NewJob, name: str) -> None:
     """Half of a surrogate pair, as in a file name that is not UTF-8, does not keep a job from being written."""
     row = to_row(new_job(**{name: "a\udcffb"}), Dates())

@@ -112,6 +112,7 @@ async def test_an_empty_file_becomes_a_store(path: Path, open_file: OpenFile, ne
     assert await store.add(new_job())
 
 
+@pytest.mark.fault(73)
 async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     """Folders are not created, since the name of one is easily mistyped."""
     path = tmp_path / "nowhere" / "jobs.sqlite"
@@ -232,6 +233,7 @@ async def test_a_full_disk(open_file: OpenFile, new_job: NewJob) -> None:
     assert [jobs[0], jobs[2]] == await store.unfinished("main")
 
 
+@pytest.mark.fault(73)
 @posix
 @pytest.mark.parametrize("replaced", [False, True])
 async def test_a_file_that_is_taken_away(path: Path, open_file: OpenFile, new_job: NewJob, replaced: bool) -> None:

@@ -1,0 +1,110 @@
+"""
+Thousands of tasks finish in the same second: their videos come to disk a few at a time, and the loop goes on.
+
+`HAPPYHORSE_VIDEOS=10000 pytest -s tests/test_download_many.py` does it with as many as the fault catalogue has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import happyhorse_async as hh
+from happyhorse_async.download import Downloads
+from happyhorse_async.exchange import Exchange
+from happyhorse_async.pacing import Budget
+
+if TYPE_CHECKING:
+    from conftest import Fifth
+
+VIDEOS = int(os.environ.get("HAPPYHORSE_VIDEOS", "500"))
+# As many as one answer to a list request has.
+_TOGETHER = 100
+
+
+def box(name: bytes, payload: bytes) -> bytes:
+    """Make one box of an MP4."""
+    return (len(payload) + 8).to_bytes(4) + name + payload
+
+
+VIDEO = box(b"ftyp", b"isom\0\0\0\0") + box(b"mdat", b"\1" * 99) + box(b"moov", b"\0" * 100)
+
+
+class Files:
+    """A transport that has every video at once, and counts how many are fetched at the same time."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
+    @asynccontextmanager
+    async def stream(
+        self, url: str, headers: Mapping[str, str], *, public_only: bool = False
+    ) -> AsyncGenerator[SimpleNamespace]:
+        """Begin to fetch a video."""
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            await asyncio.sleep(0)
+            yield SimpleNamespace(status=200, headers={"content-length": str(len(VIDEO))}, chunks=self._chunks)
+        finally:
+            self.now -= 1
+
+    async def _chunks(self) -> AsyncGenerator[bytes]:
+        yield VIDEO
+
+
+async def measure(lags: list[float]) -> None:
+    """Note how much later than asked the loop comes back, again and again."""
+    while True:
+        asked = time.perf_counter() + 0.005
+        await asyncio.sleep(0.005)
+        lags.append(time.perf_counter() - asked)
+
+
+def done(number: int) -> hh.Task:
+    """Make a succeeded task."""
+    ref = hh.TaskRef("fifth", f"t-{number}")
+    return hh.Task(ref=ref, status=hh.TaskStatus.SUCCEEDED, videos=(hh.Video(url="https://files.example/v"),))
+
+
+async def no_look(ref: hh.TaskRef) -> hh.Task:
+    """Never be asked."""
+    raise AssertionError(ref)
+
+
+@pytest.mark.fault(83)
+@pytest.mark.timeout(60 + VIDEOS // 20)
+async def test_all_at_once(fifth: Fifth, tmp_path: Path) -> None:
+    """Few are fetched at the same time, the loop is never held up for long, and every video is there in the end."""
+    files: Any = Files()
+    adapter = fifth.adapter()
+    account = adapter.account(provider="fifth", api_key="sk-0451-6789")
+    budget = Budget.of(None, hh.Limits(downloads_at_once=4), "fifth")
+    downloads = Downloads(exchange=Exchange(adapter, account, files, budget), fetch=no_look, private=True)
+    lags: list[float] = []
+    measuring = asyncio.create_task(measure(lags))
+
+    tasks: list[asyncio.Task[Path]] = []
+    for number in range(VIDEOS):
+        tasks.append(asyncio.create_task(downloads.bring(done(number), tmp_path)))
+        if not number % _TOGETHER:
+            await asyncio.sleep(0)
+    paths = await asyncio.gather(*tasks)
+    measuring.cancel()
+    lags.sort()
+    latest = lags[int(len(lags) * 0.99)]
+    late = f"the loop is late by {latest * 1000:.1f} ms (p99), {lags[-1] * 1000:.1f} ms (most)"
+    print(f"\n{VIDEOS} videos, {files.most} at once: {late}")
+
+    assert 4 == files.most
+    assert VIDEOS == len(set(paths))
+    assert {len(VIDEO)} == {path.stat().st_size for path in paths}
+    assert latest < 0.1

@@ -1,0 +1,164 @@
+"""Many videos wait to be downloaded: the one whose URL dies first goes first, and none grows old unnoticed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import happyhorse_async as hh
+from happyhorse_async.download.expiry import UrlLife, watched
+from happyhorse_async.places import Places
+
+if TYPE_CHECKING:
+    from conftest import Fifth, Gateway
+
+NOW = datetime.now(UTC)
+
+
+def box(name: bytes, payload: bytes) -> bytes:
+    """Make one box of an MP4."""
+    return (len(payload) + 8).to_bytes(4) + name + payload
+
+
+VIDEO = box(b"ftyp", b"isom\0\0\0\0") + box(b"mdat", b"\1" * 99) + box(b"moov", b"\0" * 100)
+
+
+def done(gateway: Gateway, task_id: str, *, until: timedelta | None = None, ended: timedelta | None = None) -> hh.Task:
+    """Make a succeeded task whose URL lives *until* then from now, and which *ended* so long ago."""
+    video = hh.Video(url=f"{gateway.url}/files/{task_id}", expires_at=None if until is None else NOW + until)
+    return hh.Task(
+        ref=hh.TaskRef("fifth", task_id),
+        status=hh.TaskStatus.SUCCEEDED,
+        videos=(video,),
+        finished_at=None if ended is None else NOW - ended,
+    )
+
+
+@asynccontextmanager
+async def occupied(gateway: Gateway, client: hh.Client, folder: Path) -> AsyncIterator[None]:
+    """Keep the only place for downloads taken meanwhile."""
+    answer = asyncio.Event()
+    gateway.on("GET", "/files/*", gateway.reply(VIDEO))
+    gateway.on("GET", "/files/first", gateway.reply(VIDEO, after=answer))
+    downloading = asyncio.create_task(client.download(done(gateway, "first"), folder))
+    await gateway.until(1, "GET", "/files/first")
+    yield
+    answer.set()
+    await downloading
+
+
+async def begun(*downloads: asyncio.Task[Path]) -> None:
+    """Let downloads come as far as they come."""
+    for _ in range(3):
+        await asyncio.sleep(0.005)
+    assert not [download for download in downloads if download.done()]
+
+
+@pytest.mark.fault(65)
+async def test_the_earliest_expiry_goes_first(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
+    """Whatever the order in which downloads are asked for, they run in that in which their URLs die."""
+    hour = timedelta(hours=1)
+    # A URL of which nothing is said lives for a day, as far as anybody knows.
+    tasks = [
+        done(gateway, "fourth", until=20 * hour),
+        done(gateway, "fifth"),
+        done(gateway, "second", until=hour),
+        done(gateway, "third", ended=22 * hour),
+    ]
+    async with fifth.open(limits=hh.Limits(downloads_at_once=1)) as client:
+        async with occupied(gateway, client, tmp_path):
+            downloads = [asyncio.create_task(client.download(task, tmp_path)) for task in tasks]
+            await begun(*downloads)
+        await asyncio.gather(*downloads)
+
+    order = [seen.path.rpartition("/")[2] for seen in gateway.seen("GET", "/files/*")]
+    assert ["first", "second", "third", "fourth", "fifth"] == order
+
+
+@pytest.mark.fault(65)
+@pytest.mark.parametrize(
+    ("ended", "until", "said"),
+    [
+        (1, 23, []),
+        (13, 11, [(logging.WARNING, "50 %")]),
+        (20, 4, [(logging.ERROR, "80 %")]),
+        (None, -1, [(logging.ERROR, "80 %")]),
+    ],
+)
+async def test_a_url_that_grows_old_while_it_waits(
+    gateway: Gateway,
+    fifth: Fifth,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    ended: int | None,
+    until: int,
+    said: list[tuple[int, str]],
+) -> None:
+    """A download that waits for a place is logged once half of its URL's life is over, and louder after four fifths."""
+    hours = None if ended is None else timedelta(hours=ended)
+    task = done(gateway, "t-1", ended=hours, until=timedelta(hours=until))
+    async with fifth.open(limits=hh.Limits(downloads_at_once=1)) as client:
+        async with occupied(gateway, client, tmp_path):
+            download = asyncio.create_task(client.download(task, tmp_path))
+            await begun(download)
+        await download
+
+    heard = [(record.levelno, record.getMessage()) for record in caplog.records if "still waits" in record.getMessage()]
+    assert [level for level, _ in said] == [level for level, _ in heard]
+    for (_, share), (_, message) in zip(said, heard, strict=True):
+        assert share in message
+        assert "fifth:t-1" in message
+
+
+@pytest.mark.fault(65)
+async def test_both_stages_in_turn(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+    """A download that waits on is logged at both stages, each when it comes."""
+    now = datetime.now(UTC)
+    with watched(done(gateway, "t-1"), UrlLife(now, now + timedelta(seconds=0.04))):
+        await asyncio.sleep(0.06)
+
+    assert [logging.WARNING, logging.ERROR] == [record.levelno for record in caplog.records]
+
+
+async def test_who_does_not_wait_is_not_warned_of(
+    gateway: Gateway, fifth: Fifth, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An old URL that is fetched at once is nobody's worry."""
+    gateway.on("GET", "/files/*", gateway.reply(VIDEO))
+    task = done(gateway, "t-1", ended=timedelta(hours=23))
+    async with fifth.open() as client:
+        await client.download(task, tmp_path)
+
+    assert "still waits" not in caplog.text
+
+
+async def test_a_place_is_never_lost() -> None:
+    """Whoever is cancelled while waiting, or just as a place was given, hands it on to the next."""
+    places, inside = Places(1), 0
+
+    async def stay(until: float) -> None:
+        nonlocal inside
+        async with places.hold(until):
+            inside += 1
+            assert 1 == inside
+            await asyncio.sleep(0)
+            inside -= 1
+
+    for cancelled in range(6):
+        stays = [asyncio.create_task(stay(until)) for until in range(4)]
+        for _ in range(cancelled):
+            await asyncio.sleep(0)
+        stays[1].cancel()
+        stays[2].cancel()
+        await asyncio.wait(stays)
+        assert not stays[0].cancelled()
+        assert not stays[3].cancelled()
+    async with asyncio.timeout(1), places.hold(0.0):
+        pass
