@@ -6,6 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from .background import Background
+from .deliveries import Deliveries
 from .exchange import Exchange
 from .job import Place
 from .jobs import Jobs
@@ -14,6 +15,7 @@ from .polling import Experience, Poller
 from .stores import TaskStore
 from .submitter import Submitter
 from .timing import PollSchedule
+from .unclaimed import Unclaimed
 from .watch import Watch
 
 
@@ -29,8 +31,10 @@ class Engine:
         self._journal = Journal(store, place)
         self.poller = Poller(exchange, schedule, self._changed)
         self._experience = Experience(store, self.poller.durations, exchange.adapter.name)
-        self.submitter = Submitter(exchange, self.poller, self._journal)
+        unclaimed = Unclaimed()
+        self.submitter = Submitter(exchange, self.poller, self._journal, unclaimed)
         self.jobs = Jobs(exchange, self.poller, self.submitter, self._journal)
+        self.deliveries = Deliveries(exchange, self.poller, self.submitter, self._journal, unclaimed)
 
     @classmethod
     async def start(cls, exchange: Exchange, store: TaskStore, schedule: PollSchedule) -> Engine:
@@ -63,3 +67,4 @@ class Engine:
             closing.push_async_callback(self.poller.aclose)
             closing.push_async_callback(self.submitter.aclose)
             closing.push_async_callback(self.jobs.aclose)
+            closing.push_async_callback(self.deliveries.aclose)

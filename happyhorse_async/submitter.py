@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 
 from attrs import define, evolve
 
 from .background import Background
 from .errors import (
-    Facts,
     HappyHorseError,
     InvalidRequestError,
     InvalidResponseError,
@@ -29,7 +28,6 @@ from .errors import (
     RateLimitError,
     StoreError,
     SubmitOutcomeUnknownError,
-    TaskNotFoundError,
     TransportError,
     WaitTimeoutError,
 )
@@ -38,8 +36,11 @@ from .job import Job, JobState
 from .journal import Journal, Written
 from .lines import Lines, deep_queue, long_wait
 from .messages import HttpRequest
+from .outcomes import certain, is_ambiguous, not_accepted, outcome_unknown, unreadable
 from .polling import Poller
+from .task import Task
 from .timing import Backoff
+from .unclaimed import Unclaimed
 from .watch import Watch
 
 _log = logging.getLogger("happyhorse_async")
@@ -84,10 +85,11 @@ class _Errand:
 class Submitter:
     """Sends the jobs of one client, and hands what was accepted to the poller."""
 
-    def __init__(self, exchange: Exchange, poller: Poller, journal: Journal) -> None:
+    def __init__(self, exchange: Exchange, poller: Poller, journal: Journal, unclaimed: Unclaimed) -> None:
         self._exchange = exchange
         self._poller = poller
         self._journal = journal
+        self._unclaimed = unclaimed
         self._running = exchange.budget.running
         self._lines: Lines[_Errand] = Lines(self._running)
         self._errands: dict[str, _Errand] = {}
@@ -216,43 +218,102 @@ class Submitter:
         except Exception as error:  # noqa: BLE001 - see below
             # Whatever is wrong with one answer, its caller must not wait for ever, and its money is not forgotten.
             _log.exception("job %s was answered with more than can be handled", errand.job.job_id)
-            await self._failed(errand, _unreadable(error, self._exchange.account.provider))
+            await self._failed(errand, unreadable(error, self._exchange.account.provider))
 
     async def _send(self, errand: _Errand) -> None:
         if errand.ambiguous is not None and not self.is_protected(errand.job):
             raise errand.ambiguous
         job = await self._journal.sending(errand.job)
+        if errand.withdrawn:
+            return
         if job is None:
-            self._end(errand, StoreError("another process has taken the job over", job_id=errand.job.job_id))
+            known = await self._told(errand)
+            if known is not None:
+                self._hand_over(errand, known)
+            else:
+                self._end(errand, StoreError("another process has taken the job over", job_id=errand.job.job_id))
             return
         errand.job = evolve(job, durable=errand.job.durable)
         task = await self._exchange.submit(errand.message)
-        errand.job, written = self._journal.accepted(errand.job, task)
+        if errand.withdrawn:
+            self._compare(errand, task)
+            return
+        errand.job, written = self._journal.accepted(errand.job, task, only_from=JobState.SUBMITTING)
         errand.watch.job = errand.job
         try:
-            await asyncio.shield(written)
+            if not await asyncio.shield(written):
+                task = await self._compare_elsewhere(errand, task)
         finally:
             # Also where nobody has the time to wait for the journal.
-            self._errands.pop(job.job_id, None)
-            self._poller.accepted(errand.watch, task)
+            self._hand_over(errand, task)
         _log.info("job %s was accepted as %s", job.job_id, task.ref)
 
+    def _hand_over(self, errand: _Errand, task: Task) -> None:
+        self._errands.pop(errand.job.job_id, None)
+        self._poller.accepted(errand.watch, task)
+        self._unclaimed.hand_to(self._poller, task.ref)
+
+    async def _compare_elsewhere(self, errand: _Errand, task: Task) -> Task:
+        """Return what the store knows of *task* by now, or see to it that it knows *task*."""
+        answered, known = errand.job, await self._told(errand)
+        if known is not None and known.ref == task.ref:
+            return known
+        errand.watch.job, written = self._journal.accepted(answered, task)
+        await asyncio.shield(written)
+        return task
+
+    async def _told(self, errand: _Errand) -> Task | None:
+        """Return the task of a job that a callback has told another process of, if it is so."""
+        with suppress(StoreError):
+            job = await self._journal.store.get(errand.job.job_id)
+            if job is not None and job.task is not None:
+                errand.watch.job = errand.job = job
+                return job.task
+        return None
+
+    def adopt(self, job_id: str, task: Task) -> Written | None:
+        """Take *task* for that of a job whose request has left and is unanswered; `None` where none is from here."""
+        errand = self._errands.get(job_id)
+        if errand is None or errand.job.state is not JobState.SUBMITTING or errand.job.task_id is not None:
+            return None
+        # It is not sent again. Should it be answered yet, the answer is held against the callback.
+        errand.withdrawn = True
+        self._lines.remove(self._line(errand.job.model), job_id)
+        written = self._journal.accepted(errand.job, task)
+        errand.watch.job = errand.job = written[0]
+        self._hand_over(errand, task)
+        self.count(errand.watch)
+        _log.info("job %s was accepted as %s, as its callback says", job_id, task.ref)
+        return written
+
+    def _compare(self, errand: _Errand, task: Task) -> None:
+        """Hold the answer to a paid request against the callback that has overtaken it."""
+        if task.id != errand.job.task_id:
+            why = f"the callback of this job was about {errand.job.ref}, and its answer, which counts, names {task.ref}"
+            _log.critical("job %s: %s", errand.job.job_id, why)
+            self._journal.accepted(errand.job, task)
+            errand.watch.job = None
+            errand.watch.give_up(InvalidResponseError(why))
+
     async def _failed(self, errand: _Errand, failure: HappyHorseError) -> None:
+        if errand.withdrawn:
+            # A callback has said what became of it.
+            return
         if errand.job.task_id is not None:
             # Whatever happened after the answer was read, its task is known.
             self._end(errand, failure)
             return
-        if _is_ambiguous(failure):
+        if is_ambiguous(failure):
             errand.ambiguous = failure
         if errand.ambiguous is None and errand.unwanted and not errand.watch.awaited and not errand.job.durable:
             self._take_back(errand)
         elif errand.attempt < errand.backoff.retries and self._may_repeat(errand, failure):
             await self._repeat(errand, failure)
         elif errand.ambiguous is not None:
-            unknown = _outcome_unknown(errand.ambiguous, errand.job.job_id)
+            unknown = outcome_unknown(errand.ambiguous, errand.job.job_id)
             await self._conclude(errand, unknown, self._journal.unknown(errand.job, unknown))
         else:
-            refused = _certain(failure).about(job_id=errand.job.job_id)
+            refused = certain(failure).about(job_id=errand.job.job_id)
             await self._conclude(errand, refused, self._journal.refused(errand.job, refused))
 
     async def _conclude(self, errand: _Errand, error: HappyHorseError, written: Written) -> None:
@@ -273,9 +334,9 @@ class Submitter:
                 return True
             case ProviderError():
                 # Below 500 stand faults that another try does not mend, such as a gateway's own bad credential.
-                return (failure.status_code or 500) >= 500 or _is_ambiguous(failure)
+                return (failure.status_code or 500) >= 500 or is_ambiguous(failure)
             case _:
-                return _is_ambiguous(failure)
+                return is_ambiguous(failure)
 
     async def _repeat(self, errand: _Errand, failure: HappyHorseError) -> None:
         delay = errand.backoff.delay(errand.attempt, getattr(failure, "retry_after", None))
@@ -323,7 +384,7 @@ class Submitter:
             self._leave(errand)
 
     def _leave(self, errand: _Errand) -> None:
-        job, closed = errand.job, _closed(errand.job.job_id)
+        job, closed = errand.job, not_accepted(errand.job.job_id)
         unsent = job.state is JobState.QUEUED
         error: HappyHorseError = closed
         if job.durable if unsent else errand.patient and self.is_protected(job):
@@ -332,59 +393,6 @@ class Submitter:
         elif unsent:
             self._journal.taken_back(job)
         else:
-            error = _outcome_unknown(errand.ambiguous or closed, job.job_id)
+            error = outcome_unknown(errand.ambiguous or closed, job.job_id)
             self._journal.unknown(job, error)
         self._end(errand, error)
-
-
-def _is_ambiguous(error: HappyHorseError) -> bool:
-    match error:
-        case TransportError():
-            return error.sent
-        case ProviderError():
-            return not error.refused
-        case InvalidResponseError():
-            # A redirect came from somebody who did not do the work.
-            return not 300 <= (error.status_code or 0) < 400
-        case _:
-            return False
-
-
-def _facts(error: HappyHorseError) -> Facts:
-    return Facts(
-        provider=error.provider,
-        job_id=error.job_id,
-        status_code=error.status_code,
-        code=error.code,
-        request_id=error.request_id,
-    )
-
-
-def _outcome_unknown(cause: HappyHorseError, job_id: str) -> SubmitOutcomeUnknownError:
-    error = SubmitOutcomeUnknownError(
-        "the paid request was sent and its outcome is unknown; it is not sent again, since that may pay twice. "
-        f"Settle it with resolve({job_id!r}). What happened: {cause.message}",
-        **_facts(cause),
-    ).about(job_id=job_id)
-    error.__cause__ = cause
-    return error
-
-
-def _closed(job_id: str) -> HappyHorseError:
-    return TransportError("the client was closed before the job was accepted", sent=False, job_id=job_id)
-
-
-def _unreadable(cause: Exception, provider: str) -> InvalidResponseError:
-    error = InvalidResponseError(f"the answer cannot be handled: {type(cause).__name__}", provider=provider)
-    error.__cause__ = cause
-    return error
-
-
-def _certain(error: HappyHorseError) -> HappyHorseError:
-    if not isinstance(error, TaskNotFoundError):
-        return error
-    # A submit names no task, so what was not found is the place itself or something the request refers to.
-    return InvalidRequestError(
-        f"nothing was found to take the request, check the base URL, region and workspace: {error.message}",
-        **_facts(error),
-    )

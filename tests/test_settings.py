@@ -377,6 +377,7 @@ def test_resolved_shows_everything_but_secrets(monkeypatch: pytest.MonkeyPatch, 
         "base_url": "https://dashscope-intl.aliyuncs.com/api/v1",
         "options": {},
         "callback_url": None,
+        "callback_secret": None,
         "api_key": "environment MY_KEY (set)",
     }
     assert "environment HIAPI_API_KEY (not set)" == providers["absent"]["api_key"]
