@@ -50,6 +50,7 @@ from .timing import Limits, PollSchedule, Quota
 
 if TYPE_CHECKING:
     from .batch import Batch, Outcome
+    from .callbacks import CallbackReceiver
     from .client import Client
     from .emulator import CallbackScenario, Course, Delivery, DeliveryLog, Emulator, Scenario
     from .handle import TaskHandle
@@ -64,6 +65,7 @@ __all__ = [
     "Adapter",
     "AuthenticationError",
     "Batch",
+    "CallbackReceiver",
     "CallbackRejectedError",
     "CallbackScenario",
     "Capabilities",
@@ -137,6 +139,7 @@ __all__ = [
 # requests or catches errors needs none of it.
 _LOADED_LATER = {
     "Batch": ".batch",
+    "CallbackReceiver": ".callbacks",
     "CallbackScenario": ".emulator",
     "Client": ".client",
     "Course": ".emulator",

@@ -12,7 +12,8 @@ To add a provider, write a class that inherits `Adapter` and register it under t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, ClassVar
 
 from attrs import field, frozen
@@ -236,6 +237,29 @@ class Adapter(ABC):
     def decode_cancel(self, response: HttpResponse, account: Account) -> bool:
         """Read the answer to a cancellation: whether it was accepted, or came too late."""
         raise self.unsupported("cancellation", account)
+
+    def verify_callback(self, message: HttpRequest, secrets: Sequence[str], now: datetime) -> None:
+        """
+        Make sure that the provider itself has sent *message*, which called a URL of ours.
+
+        Written where `Capabilities.signed_callbacks` says so. Compare in constant time, with `hmac.compare_digest`.
+
+        :param message: its header names are lower-case, and its body is as it arrived.
+        :param secrets: what is shared with the provider: one, or several while they are rotated.
+        :param now: a signature that is much older or younger than this is refused.
+        :raises CallbackRejectedError: none of the secrets has signed it, or not about now.
+        """
+        raise UnsupportedFeatureError(f"{self.title} does not sign its callbacks", feature="callback signature")
+
+    def decode_callback(self, message: HttpRequest, account: Account) -> Task | TaskRef:
+        """
+        Read what the provider says of a task by calling a URL of ours. Who has sent it is not asked here.
+
+        :param message: its header names are lower-case.
+        :return: the task; or only its name, where the call has less than a query would show.
+        :raises InvalidResponseError: it cannot be understood.
+        """
+        raise self.unsupported("callbacks", account)
 
     def unsupported(self, feature: str, account: Account) -> UnsupportedFeatureError:
         """Make the error for an operation that the provider does not have."""

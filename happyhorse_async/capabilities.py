@@ -101,6 +101,8 @@ class Capabilities:
     """Whether it can cancel a task, at least before it begins."""
     callbacks: bool = False
     """Whether a submit can name a URL to be called at the end."""
+    signed_callbacks: bool = False
+    """Whether a secret that is shared with the provider proves that a call is its own."""
     idempotent: bool = False
     """Whether a submit carries an idempotency key, so that the same bytes sent again find the same task."""
 

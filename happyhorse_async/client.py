@@ -6,7 +6,7 @@ import asyncio
 import os
 import warnings
 import weakref
-from collections.abc import AsyncIterable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterable, Coroutine, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -21,12 +21,13 @@ from .engine import Engine
 from .handle import TaskHandle
 from .job import PendingJob
 from .listing import TaskList
+from .messages import HttpRequest
 from .opening import Setup, api_key_for, configured_store
 from .planning import Plan, Planner, new_job_id
 from .registry import find_adapter
 from .request import VideoRequest
 from .retries import Retries
-from .settings import Settings, check_url
+from .settings import SecretSource, Settings, check_url
 from .stores import MemoryStore, TaskStore
 from .task import Task, TaskRef
 from .timing import Limits, PollSchedule
@@ -107,6 +108,7 @@ class Client:
         )
         self._engine: Engine | None = None
         self._if_dropped: weakref.finalize[..., Client] | None = None
+        self._callback_secret: SecretSource | None = None
 
     @classmethod
     def from_config(
@@ -144,12 +146,26 @@ class Client:
         )
         account = evolve(client._planner.account, provider=chosen.name)
         client._planner = evolve(client._planner, account=account, callback_url=chosen.callback_url)
+        client._callback_secret = chosen.callback_secret
         return client
 
     @property
     def provider(self) -> str:
         """The name that the refs of this client's tasks begin with."""
         return self._planner.account.provider
+
+    @property
+    def adapter(self) -> Adapter:
+        """All that is known of the provider."""
+        return self._planner.adapter
+
+    def callback_secrets(self) -> tuple[str, ...]:
+        """
+        Read the secrets that the configuration names for callbacks, if it names any.
+
+        :raises ConfigurationError: it does, and there is none.
+        """
+        return self._callback_secret.read_all() if self._callback_secret else ()
 
     async def __aenter__(self) -> Self:
         if self._engine is not None:
@@ -395,6 +411,16 @@ class Client:
         is_ref = isinstance(adopt, TaskRef) or adopt.startswith(f"{self.provider}:")
         ref = self._planner.account.own(adopt) if is_ref else self._planner.account.ref(str(adopt))
         return TaskHandle(self, await questions.adopt(job_id, ref))
+
+    async def take_callback(self, message: HttpRequest, secrets: Sequence[str], *, job_id: str | None) -> Task | None:
+        """
+        Take in what the provider says of a task by calling us; see `CallbackReceiver.receive`.
+
+        :param message: its header names are lower-case, and its body is as it arrived.
+        :param secrets: those that prove it to be the provider's.
+        :param job_id: what the URL that was called says of the job.
+        """
+        return await self._opened().deliveries.take_in(message, secrets, job_id=job_id)
 
     async def attend(self, watch: Watch) -> None:
         """

@@ -26,7 +26,7 @@ from cattrs.dispatch import StructureHook
 from cattrs.gen import make_dict_structure_fn
 
 from .errors import InvalidResponseError
-from .messages import HttpResponse
+from .messages import HttpRequest, HttpResponse
 from .redaction import redact_text
 
 T = TypeVar("T")
@@ -66,6 +66,21 @@ def read_object(response: HttpResponse) -> Mapping[str, Any]:
             f"the answer is a JSON {type(value).__name__}, not an object", status_code=response.status
         )
     return value  # pyright: ignore[reportUnknownVariableType]
+
+
+def read_callback(message: HttpRequest) -> Mapping[str, Any]:
+    """
+    Decode the body of a callback, which must be a JSON object.
+
+    :param message: its header names are lower-case. It may do without a `Content-Type`, but not with a wrong one.
+    :raises InvalidResponseError: it is not. The error does not quote it, since anybody may have written it.
+    """
+    kind = message.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise InvalidResponseError("the callback is not sent as JSON")
+    with suppress(InvalidResponseError):
+        return read_object(HttpResponse(status=200, body=message.body or b""))
+    raise InvalidResponseError("the callback is not a JSON object")
 
 
 def _refuse(word: str) -> float:

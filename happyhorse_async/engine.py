@@ -7,6 +7,7 @@ import os
 from contextlib import AsyncExitStack
 
 from .background import Background
+from .deliveries import Deliveries
 from .download import DownloadPolicy, Downloads
 from .exchange import Exchange
 from .job import Place
@@ -19,6 +20,7 @@ from .saving import Savings
 from .stores import TaskStore
 from .submitter import Submitter
 from .timing import PollSchedule
+from .unclaimed import Unclaimed
 from .watch import Watch
 
 
@@ -57,9 +59,11 @@ class Engine:
             download=self.downloads.bring,
             retry=retries.save,
         )
+        unclaimed = Unclaimed()
         self.questions = Questions(exchange, self.poller, self._journal, self.savings, adopts=adopts)
-        self.submitter = Submitter(exchange, self.poller, self._journal, self.questions, retries)
+        self.submitter = Submitter(exchange, self.poller, self._journal, self.questions, unclaimed, retries)
         self.jobs = Jobs(exchange, self.poller, self.submitter, self._journal, self.questions, self.savings)
+        self.deliveries = Deliveries(exchange, self.poller, self.submitter, self._journal, unclaimed)
 
     @classmethod
     async def start(
@@ -109,3 +113,4 @@ class Engine:
             closing.push_async_callback(self.questions.aclose)
             closing.push_async_callback(self.submitter.aclose)
             closing.push_async_callback(self.jobs.aclose)
+            closing.push_async_callback(self.deliveries.aclose)

@@ -306,4 +306,12 @@ class StoreError(HappyHorseError):
 
 
 class CallbackRejectedError(HappyHorseError):
-    """A callback that failed its verification."""
+    """
+    A callback that is forged, stale, too large or no callback at all. It has changed nothing.
+
+    :param answer: the HTTP status to answer it with: 400, 401, 408 or 413.
+    """
+
+    def __init__(self, message: str, *, answer: int = 401, **facts: Unpack[Facts]) -> None:
+        super().__init__(message, **facts)
+        self.answer = answer

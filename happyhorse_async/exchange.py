@@ -119,6 +119,23 @@ class Exchange:
             raise InvalidResponseError("the answer is about another task", path="id", ref=ref)
         return self._observed(_with_output(task))
 
+    def read_callback(self, message: HttpRequest) -> Task | TaskRef:
+        """
+        Read what the provider says of a task by calling us. A success without a video is worth a look, and no more.
+
+        :raises InvalidResponseError: it cannot be understood.
+        """
+        try:
+            said = self.adapter.decode_callback(message, self.account)
+        except HappyHorseError as error:
+            raise error.mask(self.account.api_key) from None
+        except Exception as error:
+            _log.exception("the adapter cannot read a callback")
+            raise InvalidResponseError(f"the adapter cannot read the callback: {type(error).__name__}") from error
+        if isinstance(said, TaskRef):
+            return said
+        return said.ref if _with_output(said) is not said else self._observed(said)
+
     def _observed(self, task: Task) -> Task:
         error = task.error and evolve(task.error, message=redact_text(task.error.message, self.account.api_key))
         return evolve(task, error=error, observed_at=datetime.now(UTC))

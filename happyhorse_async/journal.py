@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
-from attrs import evolve, frozen
+from attrs import define, evolve
 
 from .background import Background
 from .errors import ConfigurationError, HappyHorseError, StoreError
 from .job import Job, JobState, Place
 from .stores import TaskStore
-from .task import Task, TaskStatus
+from .task import Task, TaskRef, TaskStatus
 from .watch import Watch
 
 _log = logging.getLogger("happyhorse_async")
@@ -38,11 +38,12 @@ be. It goes on whoever is cancelled; await it shielded.
 """
 
 
-@frozen(eq=False)
+@define(eq=False)
 class _Entry:
     job: Job
     only_from: JobState | None
     only_owner: str | None
+    writing: asyncio.Task[bool] | None = None
 
 
 class Journal:
@@ -168,6 +169,30 @@ class Journal:
             return
         watch.job, _ = self._settle(_settled(evolve(job, task=_lasting(task))), only_from=job.state)
 
+    def called(self, job: Job, task: Task) -> Written | None:
+        """
+        Write down the task of a job whose submit nobody has been able to read the answer to, as its callback says.
+
+        :return: `None` where more is known here, and the store does not take it.
+        """
+        return None if job.job_id in self._owed else self.accepted(job, task, only_from=job.state)
+
+    async def written(self, job_id: str) -> None:
+        """
+        Wait until all that is known of a job is in the store.
+
+        :raises StoreError: the store does not take it now. It is tried again, whoever waits.
+        """
+        while (entry := self._owed.get(job_id)) is not None:
+            if entry.writing is None or entry.writing.done():
+                raise StoreError("the journal does not have the task yet", ref=entry.job.ref, job_id=job_id)
+            await asyncio.wait([entry.writing])
+
+    async def find(self, ref: TaskRef) -> Job | None:
+        """Return the job of a task, if it was submitted here."""
+        job = await self.store.by_ref(ref)
+        return job if job is not None and job.place == self.place else None
+
     async def wished(self, watch: Watch, path: str) -> None:
         """
         Write down that the video of *watch* is to be saved at *path*, however far its job has come meanwhile.
@@ -231,7 +256,8 @@ class Journal:
             # The store does not know the task yet, so that no condition on its entry could hold.
             only_from = only_owner = None
         entry = self._owed[job.job_id] = _Entry(job, only_from, only_owner)
-        return job, self._writes.spawn(self._write(entry))
+        entry.writing = self._writes.spawn(self._write(entry))
+        return job, entry.writing
 
     async def _write(self, entry: _Entry) -> bool:
         job = entry.job

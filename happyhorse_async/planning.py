@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 from attrs import frozen
@@ -11,6 +13,8 @@ from .errors import UnsupportedFeatureError
 from .messages import HttpRequest
 from .registry import providers_that_can
 from .request import VideoRequest
+
+_JOB = "happyhorse_job"
 
 
 @frozen(kw_only=True)
@@ -49,7 +53,9 @@ class Planner:
         except UnsupportedFeatureError as error:
             error.alternatives = providers_that_can(request, callback_url)
             raise
-        return Submission(request=request, offer=offer, job_id=new_job_id(), callback_url=callback_url)
+        job_id = new_job_id()
+        named = None if callback_url is None else name_job(callback_url, job_id)
+        return Submission(request=request, offer=offer, job_id=job_id, callback_url=named)
 
     def message(self, submission: Submission) -> HttpRequest:
         """Write the paid request."""
@@ -69,3 +75,14 @@ class Planner:
 def new_job_id() -> str:
     """Make an id for a job: ours, and unique without asking anybody."""
     return f"hh-{uuid4().hex}"
+
+
+def name_job(callback_url: str, job_id: str) -> str:
+    """Add the id of our job to a URL that its provider shall call. A call may arrive before the submit is answered."""
+    parts = urlsplit(callback_url)
+    return parts._replace(query="&".join(filter(None, [parts.query, f"{_JOB}={job_id}"]))).geturl()
+
+
+def named_job(query: Mapping[str, str] | str) -> str | None:
+    """Return the id of our job that stands in the query of a URL that was called, as `name_job` has put it there."""
+    return parse_qs(query).get(_JOB, [None])[-1] if isinstance(query, str) else query.get(_JOB)

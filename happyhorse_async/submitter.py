@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 
 from attrs import define, evolve
@@ -23,6 +23,7 @@ from .background import Background
 from .errors import (
     HappyHorseError,
     InvalidRequestError,
+    InvalidResponseError,
     ProviderError,
     RateLimitError,
     StoreError,
@@ -39,6 +40,8 @@ from .outcomes import certain, is_ambiguous, is_busy, not_accepted, outcome_unkn
 from .polling import Poller
 from .questions import Questions
 from .retries import Retries, RetryPolicy
+from .task import Task
+from .unclaimed import Unclaimed
 from .watch import Watch
 
 _log = logging.getLogger("happyhorse_async")
@@ -85,12 +88,19 @@ class Submitter:
     """Sends the jobs of one client, and hands what was accepted to the poller."""
 
     def __init__(
-        self, exchange: Exchange, poller: Poller, journal: Journal, questions: Questions, retries: Retries
+        self,
+        exchange: Exchange,
+        poller: Poller,
+        journal: Journal,
+        questions: Questions,
+        unclaimed: Unclaimed,
+        retries: Retries,
     ) -> None:
         self._exchange = exchange
         self._poller = poller
         self._journal = journal
         self._questions = questions
+        self._unclaimed = unclaimed
         self._retries = retries
         self._running = exchange.budget.running
         self._lines: Lines[_Errand] = Lines(self._running)
@@ -234,22 +244,81 @@ class Submitter:
         if errand.ambiguous is not None and not self.is_protected(errand.job):
             raise errand.ambiguous
         job = await self._journal.sending(errand.job)
+        if errand.withdrawn:
+            return
         if job is None:
-            self._end(errand, StoreError("another process has taken the job over", job_id=errand.job.job_id))
+            known = await self._told(errand)
+            if known is not None:
+                self._hand_over(errand, known)
+            else:
+                self._end(errand, StoreError("another process has taken the job over", job_id=errand.job.job_id))
             return
         errand.job = evolve(job, durable=errand.job.durable)
         task = await self._exchange.submit(errand.message)
-        errand.job, written = self._journal.accepted(errand.job, task)
+        if errand.withdrawn:
+            self._compare(errand, task)
+            return
+        errand.job, written = self._journal.accepted(errand.job, task, only_from=JobState.SUBMITTING)
         errand.watch.job = errand.job
         try:
-            await asyncio.shield(written)
+            if not await asyncio.shield(written):
+                task = await self._compare_elsewhere(errand, task)
         finally:
             # Also where nobody has the time to wait for the journal.
-            self._errands.pop(job.job_id, None)
-            self._poller.accepted(errand.watch, task)
+            self._hand_over(errand, task)
         _log.info("job %s was accepted as %s", job.job_id, task.ref)
 
+    def _hand_over(self, errand: _Errand, task: Task) -> None:
+        self._errands.pop(errand.job.job_id, None)
+        self._poller.accepted(errand.watch, task)
+        self._unclaimed.hand_to(self._poller, task.ref)
+
+    async def _compare_elsewhere(self, errand: _Errand, task: Task) -> Task:
+        """Return what the store knows of *task* by now, or see to it that it knows *task*."""
+        answered, known = errand.job, await self._told(errand)
+        if known is not None and known.ref == task.ref:
+            return known
+        errand.watch.job, written = self._journal.accepted(answered, task)
+        await asyncio.shield(written)
+        return task
+
+    async def _told(self, errand: _Errand) -> Task | None:
+        """Return the task of a job that a callback has told another process of, if it is so."""
+        with suppress(StoreError):
+            job = await self._journal.store.get(errand.job.job_id)
+            if job is not None and job.task is not None:
+                errand.watch.job = errand.job = job
+                return job.task
+        return None
+
+    def adopt(self, job_id: str, task: Task) -> Written | None:
+        """Take *task* for that of a job whose request has left and is unanswered; `None` where none is from here."""
+        errand = self._errands.get(job_id)
+        if errand is None or errand.job.state is not JobState.SUBMITTING or errand.job.task_id is not None:
+            return None
+        # It is not sent again. Should it be answered yet, the answer is held against the callback.
+        errand.withdrawn = True
+        self._lines.remove(self._line(errand.job.model), job_id)
+        written = self._journal.accepted(errand.job, task)
+        errand.watch.job = errand.job = written[0]
+        self._hand_over(errand, task)
+        self.count(errand.watch)
+        _log.info("job %s was accepted as %s, as its callback says", job_id, task.ref)
+        return written
+
+    def _compare(self, errand: _Errand, task: Task) -> None:
+        """Hold the answer to a paid request against the callback that has overtaken it."""
+        if task.id != errand.job.task_id:
+            why = f"the callback of this job was about {errand.job.ref}, and its answer, which counts, names {task.ref}"
+            _log.critical("job %s: %s", errand.job.job_id, why)
+            self._journal.accepted(errand.job, task)
+            errand.watch.job = None
+            errand.watch.give_up(InvalidResponseError(why))
+
     async def _failed(self, errand: _Errand, failure: HappyHorseError) -> None:
+        if errand.withdrawn:
+            # It was taken back, or a callback has said what became of it.
+            return
         if errand.job.task_id is not None:
             # Whatever happened after the answer was read, its task is known.
             self._end(errand, failure)
@@ -258,6 +327,9 @@ class Submitter:
             errand.ambiguous = failure
         if errand.attempt >= errand.policy.retries or isinstance(failure, StoreError):
             await self._learn_of_promise(errand)
+        if errand.withdrawn:
+            # A callback has come meanwhile.
+            return
         if errand.ambiguous is None and errand.unwanted and not errand.watch.awaited and not errand.job.durable:
             self._take_back(errand)
         elif self._may_repeat(errand, failure):

@@ -30,7 +30,6 @@ class Watch:
         "_quiet",
         "_waiters",
         "alive",
-        "called_back",
         "deadline",
         "due",
         "empty_successes",
@@ -67,8 +66,6 @@ class Watch:
         """The number of the valid entry in the poller's heap; 0 while nobody looks."""
         self.deadline = 0.0
         """When the task's lifetime is over, by the event loop's clock."""
-        self.called_back = False
-        """Whether the provider will call when the task ends."""
         self.kind: Kind | None = None
         """What is known of tasks of its kind."""
         self.due = 0.0
@@ -106,6 +103,11 @@ class Watch:
     def ended(self) -> bool:
         """Whether the task has come to its end."""
         return self.task is not None and self.task.status.is_terminal
+
+    @property
+    def called_back(self) -> bool:
+        """Whether the provider was told to call us at the end, so that looking is only for the call that is lost."""
+        return self.job is not None and self.job.callback_url is not None
 
     def record(self, task: Task) -> bool:
         """Make *task* the last observation, and return whether it says anything new."""

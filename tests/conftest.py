@@ -8,14 +8,17 @@ to, broken answers included. The provider is none of the four, so that no test o
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import json
 import logging
 import random
 import socket
 import struct
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
 from fnmatch import fnmatch
 from typing import Any, ClassVar, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -25,7 +28,7 @@ from attrs import evolve, frozen
 
 import happyhorse_async as hh
 from happyhorse_async.classification import class_by_status, refusal
-from happyhorse_async.decoding import parse_datetime, read_object
+from happyhorse_async.decoding import parse_datetime, read_callback, read_object
 
 KEY = "sk-canary-0451-never-to-be-seen"
 """The API key of every client here. Whatever is logged is searched for it."""
@@ -223,6 +226,11 @@ _STATUSES = {
 }
 
 
+def sign(body: bytes, secret: str, at: int | str) -> str:
+    """Make the header with which the fifth provider signs its calls."""
+    return f"{at}={hmac.new(secret.encode(), f'{at}|'.encode() + body, hashlib.sha256).hexdigest()}"
+
+
 class FifthAdapter(hh.Adapter):
     """A provider that nobody has heard of."""
 
@@ -238,7 +246,10 @@ class FifthAdapter(hh.Adapter):
     default_base_url = "https://fifth.example"
 
     def encode_submit(self, submission: hh.Submission, account: hh.Account) -> hh.HttpRequest:
-        body = json.dumps({"prompt": submission.request.prompt, "model": submission.offer.model}).encode()
+        fields = {"prompt": submission.request.prompt, "model": submission.offer.model}
+        if submission.callback_url is not None:
+            fields["call"] = submission.callback_url
+        body = json.dumps(fields).encode()
         key = {"Idempotency-Key": submission.job_id} if self.capabilities.idempotent else {}
         return self._call("POST", "/videos", account, body=body, headers={"Content-Type": "application/json", **key})
 
@@ -264,6 +275,18 @@ class FifthAdapter(hh.Adapter):
 
     def decode_cancel(self, response: hh.HttpResponse, account: hh.Account) -> bool:
         return bool(self._object(response, account)["canceled"])
+
+    def verify_callback(self, message: hh.HttpRequest, secrets: Sequence[str], now: datetime) -> None:
+        at, _, signature = message.headers.get("x-fifth-signature", "").partition("=")
+        right = [sign(message.body or b"", secret, at) for secret in secrets]
+        if not any(hmac.compare_digest(each.encode(), f"{at}={signature}".encode()) for each in right):
+            raise hh.CallbackRejectedError("the signature is wrong")
+        if abs(now.timestamp() - int(at)) > 300:
+            raise hh.CallbackRejectedError("the signature is stale")
+
+    def decode_callback(self, message: hh.HttpRequest, account: hh.Account) -> hh.Task | hh.TaskRef:
+        said = read_callback(message)
+        return self._task(said, account) if "status" in said else account.ref(said["id"])
 
     def _call(
         self,
@@ -322,14 +345,26 @@ class Fifth:
         *,
         idempotent: bool = False,
         lists: bool = True,
+        callbacks: bool = False,
+        signed: bool = False,
         lifetime: float = 24 * 3600.0,
         **members: Any,
     ) -> hh.Adapter:
         """Make a variant of the adapter, with *members* in place of its own."""
-        capabilities = evolve(FifthAdapter.capabilities, idempotent=idempotent, lists=lists)
+        capabilities = evolve(
+            FifthAdapter.capabilities,
+            idempotent=idempotent,
+            lists=lists,
+            callbacks=callbacks or signed,
+            signed_callbacks=signed,
+        )
         variant = type("Variant", (FifthAdapter,), {"capabilities": capabilities, "lifetime": lifetime, **members})
         adapter: hh.Adapter = variant()
         return adapter
+
+    def sign(self, body: bytes, secret: str, at: float) -> str:
+        """Make the header with which the provider signs a call."""
+        return sign(body, secret, int(at))
 
     def client(self, adapter: hh.Adapter | None = None, **options: Any) -> hh.Client:
         """Make a client that is not open yet."""

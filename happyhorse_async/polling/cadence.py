@@ -54,7 +54,8 @@ class Cadence:
 
     def after_submit(self, watch: Watch) -> float:
         """Seconds from the submit to the first look."""
-        if self._own.first_after is not None or self._own.interval is not None:
+        is_fixed = self._own.first_after is not None or (self._own.interval is not None and not watch.called_back)
+        if is_fixed:
             return self.schedule.after_submit()
         return self.after_look(watch, self._submitted(watch))
 

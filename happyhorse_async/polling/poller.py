@@ -97,6 +97,10 @@ class Poller:
             watch = self._known[ref] = Watch(ref, job_id=job_id)
         return watch
 
+    def watched(self, ref: TaskRef) -> Watch | None:
+        """Return the watch on *ref*, where anybody here has to do with it."""
+        return self._known.get(ref)
+
     def ensure(self, watch: Watch) -> None:
         """See to it that somebody looks at a task that has not ended."""
         if watch.ref is not None and not watch.entry and not watch.ended:

@@ -10,8 +10,17 @@ Whatever is wrong is a `ConfigurationError` that names the file, the key and the
 
 from __future__ import annotations
 
-from .keys import KeySource, check_api_key, check_url
+from .keys import KeySource, SecretSource, check_api_key, check_secret, check_url
 from .model import ProviderSettings, Settings
 from .store import StoreSettings
 
-__all__ = ["KeySource", "ProviderSettings", "Settings", "StoreSettings", "check_api_key", "check_url"]
+__all__ = [
+    "KeySource",
+    "ProviderSettings",
+    "SecretSource",
+    "Settings",
+    "StoreSettings",
+    "check_api_key",
+    "check_secret",
+    "check_url",
+]

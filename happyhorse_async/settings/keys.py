@@ -31,6 +31,22 @@ def check_api_key(key: object, *, where: str) -> str:
     return key
 
 
+def check_secret(secret: object, *, where: str) -> str:
+    """
+    Return *secret*, if it can be one that is shared with a provider.
+
+    :param where: where it was found, for the error, which never shows the secret.
+    :raises ConfigurationError: it is empty, no text, or holds a character that no text file can.
+    """
+    if not isinstance(secret, str):
+        raise ConfigurationError(f"{where}: a secret is text, not {kind_of(secret)}")
+    if not secret.strip():
+        raise ConfigurationError(f"{where}: the secret is empty")
+    if any("\ud800" <= character <= "\udfff" for character in secret):
+        raise ConfigurationError(f"{where}: the secret is not text in UTF-8")
+    return secret
+
+
 def check_url(url: object, *, where: str) -> str:
     """
     Return *url*, if it is one that requests can be sent to.
@@ -74,13 +90,16 @@ class KeySource:
         :raises ConfigurationError: there is none, or it cannot be one.
         """
         if self.file is not None:
-            return check_api_key(self._read_file(self.file), where=self.where)
+            return self._checked(self._read_file(self.file), self.where)
         if self.literal is not None:
-            return check_api_key(self.literal, where=self.where)
+            return self._checked(self.literal, self.where)
         key = os.environ.get(self.variable or "")
         if not key:
             raise ConfigurationError(f"{self.where}: the environment variable {self._variable()} is not set")
-        return check_api_key(key, where=f"{self.where}: the environment variable {self._variable()}")
+        return self._checked(key, f"{self.where}: the environment variable {self._variable()}")
+
+    def _checked(self, key: str, where: str) -> str:
+        return check_api_key(key, where=where)
 
     def describe(self) -> str:
         """Say where the key comes from and whether it is there, and not what it is."""
@@ -106,3 +125,19 @@ class KeySource:
             ) from None
         except ValueError:
             raise ConfigurationError(f"{self.where}: the file is not text in UTF-8") from None
+
+
+@frozen(kw_only=True)
+class SecretSource(KeySource):
+    """Where the secrets of callbacks are read: one, or several while they are rotated, each on a line of its own."""
+
+    def read_all(self) -> tuple[str, ...]:
+        """
+        Return the secrets.
+
+        :raises ConfigurationError: there is none.
+        """
+        return tuple(line for line in self.read().splitlines() if line.strip())
+
+    def _checked(self, key: str, where: str) -> str:
+        return check_secret(key, where=where)

@@ -19,7 +19,7 @@ from ..redaction import redact_text, redact_url
 from ..registry import adapter_names, find_adapter
 from ..retries import Retries
 from ..timing import Limits, PollSchedule
-from .keys import KeySource, check_api_key, check_url
+from .keys import KeySource, SecretSource, check_api_key, check_url
 from .store import StoreSettings
 from .tables import FILE_NAME, choices, find_table, structure
 
@@ -46,6 +46,8 @@ class ProviderSettings:
     """The adapter's own options."""
     callback_url: str | None = None
     """Where the provider shall call at the end of every task."""
+    callback_secret: SecretSource | None = None
+    """Where the secret comes from that proves a callback to be the provider's own."""
     adopt_unique: bool = False
     """Whether a submit whose answer was lost adopts the only task that it can be."""
     private_downloads: bool = False
@@ -71,6 +73,7 @@ class ProviderSettings:
             "base_url": redact_url(account.base_url),
             "options": {name: redact_text(str(value)) for name, value in self.options.items()},
             "callback_url": None if self.callback_url is None else redact_url(self.callback_url),
+            "callback_secret": None if self.callback_secret is None else self.callback_secret.describe(),
             "adopt_unique": self.adopt_unique,
             "private_downloads": self.private_downloads,
             "api_key": self.key_source.describe(),
@@ -196,6 +199,8 @@ class _Section:
     base_url: str | None = None
     options: Mapping[str, Any] = field(factory=dict[str, Any])
     callback_url: str | None = None
+    callback_secret_env: str | None = None
+    callback_secret_file: str | None = None
     adopt_unique: bool = False
     private_downloads: bool = False
     api_key_env: str | None = None
@@ -238,6 +243,7 @@ def _provider(name: str, section: _Section, file: Path) -> ProviderSettings:
         base_url=section.base_url,
         options=dict(section.options),
         callback_url=section.callback_url,
+        callback_secret=_secret_source(section, adapter, where, file),
         adopt_unique=section.adopt_unique,
         private_downloads=section.private_downloads,
     )
@@ -279,10 +285,7 @@ def _check_region(settings: ProviderSettings, adapter: Adapter, where: str) -> N
 
 
 def _key_source(section: _Section, adapter: Adapter, where: str, file: Path) -> KeySource:
-    named = [key for key in ("api_key_env", "api_key_file", "api_key") if getattr(section, key) is not None]
-    if len(named) > 1:
-        raise ConfigurationError(f"{where}: only one of {', '.join(named)} can be set")
-    where = ".".join((where, *named))
+    where = ".".join((where, *_only(section, where, "api_key_env", "api_key_file", "api_key")))
     if section.api_key_file is not None:
         return KeySource(where=where, file=file.parent / Path(section.api_key_file).expanduser())
     if section.api_key is not None:
@@ -292,6 +295,29 @@ def _key_source(section: _Section, adapter: Adapter, where: str, file: Path) -> 
         )
         return KeySource(where=where, literal=check_api_key(section.api_key, where=where))
     variable = adapter.api_key_env if section.api_key_env is None else section.api_key_env
-    if not _VARIABLE_NAME.fullmatch(variable):
-        raise ConfigurationError(f"{where}: expected the name of an environment variable, not the key itself")
-    return KeySource(where=where, variable=variable)
+    return KeySource(where=where, variable=_variable(variable, where, "key"))
+
+
+def _secret_source(section: _Section, adapter: Adapter, where: str, file: Path) -> SecretSource | None:
+    named = _only(section, where, "callback_secret_env", "callback_secret_file")
+    if not named:
+        return None
+    where = f"{where}.{named[0]}"
+    if not adapter.capabilities.signed_callbacks:
+        raise ConfigurationError(f"{where}: {adapter.name} signs no callbacks")
+    if section.callback_secret_file is not None:
+        return SecretSource(where=where, file=file.parent / Path(section.callback_secret_file).expanduser())
+    return SecretSource(where=where, variable=_variable(section.callback_secret_env or "", where, "secret"))
+
+
+def _only(section: _Section, where: str, *keys: str) -> list[str]:
+    named = [key for key in keys if getattr(section, key) is not None]
+    if len(named) > 1:
+        raise ConfigurationError(f"{where}: only one of {', '.join(named)} can be set")
+    return named
+
+
+def _variable(name: str, where: str, kind: str) -> str:
+    if not _VARIABLE_NAME.fullmatch(name):
+        raise ConfigurationError(f"{where}: expected the name of an environment variable, not the {kind} itself")
+    return name

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -15,12 +16,20 @@ from attrs import evolve
 
 from ..adapter import Account
 from ..capabilities import VERSIONS, Offer
-from ..errors import ConfigurationError, HappyHorseError, InvalidRequestError, UnsupportedFeatureError
+from ..errors import (
+    CallbackRejectedError,
+    ConfigurationError,
+    HappyHorseError,
+    InvalidRequestError,
+    InvalidResponseError,
+    UnsupportedFeatureError,
+)
 from ..messages import HttpRequest
 from ..registry import find_adapter, find_dialect
 from ..request import Mode, VideoRequest
+from ..task import Task
 from .answers import AnswerContract
-from .corpus import places
+from .corpus import HOSTILE_BODIES, places
 from .roundtrip import RoundTripContract
 from .samples import ANY_OFFERS, CALLBACK_URL, JOB_ID, KEY, PROVIDER, maximal, minimal, missing_versions, right, wrong
 from .subject import PAGE
@@ -224,6 +233,24 @@ class AdapterContract(AnswerContract, RoundTripContract):
         message = self.encoded(minimal(self.adapter.capabilities.offers[0]), callback_url=CALLBACK_URL)
 
         assert CALLBACK_URL in [value for _, value in places(_body(message))]
+
+    def test_a_callback_that_nobody_has_signed(self) -> None:
+        """Where callbacks are signed, one without a signature is rejected; where not, there is nothing to verify."""
+        message = HttpRequest(method="POST", url="", body=b"{}")
+        error = _error_of(self.adapter.verify_callback, message, ["contract-secret"], datetime.now(UTC))
+        wanted = CallbackRejectedError if self.adapter.capabilities.signed_callbacks else UnsupportedFeatureError
+
+        assert isinstance(error, wanted)
+
+    def test_a_callback_that_makes_no_sense(self) -> None:
+        """Junk at the callback URL is an InvalidResponseError, and says of no task that it has ended."""
+        for what, body in HOSTILE_BODIES.items():
+            message = HttpRequest(method="POST", url="", body=body)
+            try:
+                said = self.adapter.decode_callback(message, self.account)
+            except (InvalidResponseError, UnsupportedFeatureError):
+                continue
+            assert not isinstance(said, Task) or not said.status.is_terminal, what
 
     def test_the_job_is_the_idempotency_key(self) -> None:
         """Where a repetition is the same task, the message names our job, and no other message names the same."""

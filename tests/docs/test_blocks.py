@@ -130,6 +130,8 @@ class Page:
 
     def _led(self, name: str, section: Mapping[str, Any]) -> dict[str, Any]:
         kept = {key: value for key, value in section.items() if key in ("adapter", "options", "callback_url")}
+        if section.keys() & {"callback_secret_env", "callback_secret_file"}:
+            kept["callback_secret_env"] = _KEY
         return {**kept, "base_url": self._emulator.url(section.get("adapter", name)), "api_key_env": _KEY}
 
     def _run(self, commands: str, expected: str, *, config: Path | None = None) -> str | None:

@@ -100,11 +100,13 @@ def test_a_short_task_is_looked_at_more_often_than_advised() -> None:
     assert times[-1] - 6 < 1
 
 
-def test_who_is_called_back_looks_rarely() -> None:
-    """Where the provider calls at the end, looks only make sure, but never stop."""
-    cadence = experienced(PollSchedule(reconcile=60, jitter=0))
+@pytest.mark.parametrize("interval", [None, 5])
+def test_who_is_called_back_looks_rarely(interval: float | None) -> None:
+    """Where the provider calls at the end, looks only make sure, but never stop, whatever the interval."""
+    cadence = experienced(PollSchedule(interval=interval, reconcile=60, jitter=0))
     watch = submitted(cadence)
-    watch.called_back = True
+    place = hh.Place(provider="fifth", adapter="fifth", base_url="https://fifth.example")
+    watch.job = hh.Job(job_id="job", place=place, model="m", created_at=NOON, callback_url="https://app.example/hook")
 
     assert 60 == cadence.after_submit(watch)
     assert 60 == cadence.after_look(watch, 5000.0)

@@ -58,6 +58,8 @@ async def main_job(many: AsyncIterable[hh.VideoRequest]) -> None:
             assert_type(outcome, hh.Outcome)
             assert_type(outcome.error, Exception | None)
         client.generate_many(many)
+        receiver = hh.CallbackReceiver(client, secret=["the new one", "the old one"])
+        assert_type(await receiver.receive({"X-Signature": "..."}, b"{}", query="a=b"), hh.Task | None)
         assert_type(client.plan(hh.TextToVideo("a")).messages, tuple[hh.HttpRequest, ...])
         assert_type(await client.pending(), list[hh.PendingJob])
         assert_type(await client.candidates("job"), list[hh.Task])

@@ -8,21 +8,23 @@ newest copies of mid and late 2026), not verified live. Where the pages disagree
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
 from happyhorse_async.adapter import Account, Adapter, PageRequest, Submission, TaskPage
 from happyhorse_async.capabilities import AUDIO_SETTINGS, DURATIONS, Capabilities, MediaForm, Offer, media_form
-from happyhorse_async.decoding import read_object
+from happyhorse_async.decoding import read_callback, read_object
 from happyhorse_async.encoding import json_request
 from happyhorse_async.errors import InvalidResponseError, TaskNotFoundError
 from happyhorse_async.messages import HttpRequest, HttpResponse
 from happyhorse_async.request import ImageToVideo, Media, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
-from happyhorse_async.task import Task, TaskStatus
+from happyhorse_async.task import Task, TaskRef, TaskStatus
 from happyhorse_async.timing import Limits, PollSchedule
 
 from .errors import Complaint, read_complaint, refusal_in, refuses
+from .events import ended_task, verify_token
 from .regions import DEFAULT_REGION, REGIONS, check_workspace, find_base_url, is_tokyo, workspace_headers
 from .replies import accepted_task, listed_tasks, observed_task
 
@@ -102,6 +104,7 @@ class DashScopeAdapter(Adapter):
         lists=True,
         live_list=True,
         cancels=True,
+        signed_callbacks=True,
     )
     regions = REGIONS
     default_base_url = REGIONS[DEFAULT_REGION]
@@ -209,6 +212,18 @@ class DashScopeAdapter(Adapter):
         if refuses(response, answer, complaint):
             raise refusal_in(response, complaint, account)
         return True
+
+    def verify_callback(self, message: HttpRequest, secrets: Sequence[str], now: datetime) -> None:
+        """
+        Hold the token of an event of EventBridge against *secrets*. It says who calls, and nothing of when.
+
+        :raises CallbackRejectedError: it is none of them.
+        """
+        verify_token(message, secrets)
+
+    def decode_callback(self, message: HttpRequest, account: Account) -> TaskRef:
+        """Read an event of EventBridge, which says that a task has ended, and no more that could be relied on."""
+        return account.ref(ended_task(read_callback(message)))
 
 
 def _input(request: VideoRequest, media: list[dict[str, str]]) -> dict[str, Any]:

@@ -13,8 +13,9 @@ A field it does not know it refuses, so nothing is sent that the model's page do
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -22,7 +23,7 @@ from attrs import evolve, frozen
 
 from happyhorse_async.adapter import Account, Adapter, PageRequest, Submission, TaskPage
 from happyhorse_async.capabilities import DURATIONS, Capabilities, Offer
-from happyhorse_async.decoding import Loose, from_epoch, structure
+from happyhorse_async.decoding import Loose, from_epoch, read_callback, structure
 from happyhorse_async.encoding import json_request
 from happyhorse_async.errors import ConfigurationError, InvalidRequestError, InvalidResponseError
 from happyhorse_async.messages import HttpRequest, HttpResponse
@@ -31,6 +32,7 @@ from happyhorse_async.task import Task, TaskStatus, Video
 from happyhorse_async.timing import Limits, PollSchedule, Quota, quota
 
 from .refusals import WireError, failure, read, request_id
+from .signature import verify
 
 _LARGEST_PAGE = 100
 
@@ -150,6 +152,7 @@ class HiAPIAdapter(Adapter):
         live_list=True,
         whole_list=True,
         callbacks=True,
+        signed_callbacks=True,
         idempotent=True,
     )
     default_base_url = "https://api.hiapi.ai"
@@ -274,6 +277,18 @@ class HiAPIAdapter(Adapter):
             next=evolve(page, number=page.number + 1) if rows and more else None,
             size=size,
         )
+
+    def verify_callback(self, message: HttpRequest, secrets: Sequence[str], now: datetime) -> None:
+        """
+        Hold the signature of a callback against *secrets*.
+
+        :raises CallbackRejectedError: none of them has signed it, or not within five minutes.
+        """
+        verify(message, secrets, now)
+
+    def decode_callback(self, message: HttpRequest, account: Account) -> Task:
+        """Read a callback, whose body is the bare task: https://docs.hiapi.ai/async-api/."""
+        return _read_task(read_callback(message), account)
 
 
 def _check_options(account: Account) -> None:

@@ -1,0 +1,58 @@
+"""A receiver as an ASGI app: https://asgi.readthedocs.io/en/latest/specs/www.html."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+from .answering import Call, Receive, answer, leaves_a_body, lower_names
+
+Message: TypeAlias = MutableMapping[str, Any]
+
+
+class AsgiApp:
+    """
+    Answers callbacks, whatever the path: mount it, or route to it.
+
+    It is an object and not a function, since Starlette takes a function for a handler of its own requests.
+    """
+
+    def __init__(self, receive: Receive, *, timeout: float) -> None:
+        self._receive = receive
+        self._timeout = timeout
+
+    async def __call__(
+        self,
+        scope: Message,
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None:
+        """Handle a request."""
+        if scope["type"] != "http":
+            raise ValueError(f"callbacks come by HTTP, not by {scope['type']}")
+        call = Call(
+            method=scope["method"],
+            headers=lower_names((_text(name), _text(value)) for name, value in scope["headers"]),
+            query=_text(scope.get("query_string", b"")),
+            chunks=_chunks(receive),
+        )
+        status = await answer(call, self._receive, timeout=self._timeout)
+        headers = [(b"content-length", b"0")]
+        if leaves_a_body(status) and scope.get("http_version", "1.1").startswith("1"):
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body"})
+
+
+async def _chunks(receive: Callable[[], Awaitable[Message]]) -> AsyncIterator[bytes]:
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionError("the caller is gone")
+        yield message.get("body", b"")
+        more = message.get("more_body", False)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("latin-1")
