@@ -11,13 +11,11 @@ import itertools
 from collections import OrderedDict, defaultdict
 from typing import Generic, TypeVar
 
-from .pacing import Running
-from .timing import Limits
+from .running import Running
 
 T = TypeVar("T")
 
 _USUAL_TIME = 180.0
-_LONGEST_TIME = 900.0
 
 
 class Lines(Generic[T]):
@@ -56,30 +54,19 @@ class Lines(Generic[T]):
         line = self.next_line()
         return None if line is None else self._lines[line].popitem(last=False)[1][1]
 
-
-def long_wait(ahead: int, limits: Limits, gives_up_after: float | None) -> str | None:
-    """Say how long a job waits with *ahead* before it, where it cannot begin within the time of one at the provider."""
-    if limits.running_at_once is None or gives_up_after is None:
-        return None
-    wait = ahead / limits.running_at_once * _USUAL_TIME
-    if wait <= gives_up_after:
-        return None
-    return (
-        f"{ahead} jobs are before it, and {limits.running_at_once} run at once: at {_USUAL_TIME / 60:.0f} minutes each "
-        f"it begins in about {wait / 3600:.0f} hours. It waits here, unsent, so that it is not among those that the "
-        f"provider gives up after {gives_up_after / 3600:g} hours, and can be withdrawn at no cost"
-    )
-
-
-def deep_queue(limits: Limits, gives_up_after: float | None) -> str | None:
-    """Say that *limits* let more tasks wait at the provider than it may end before it gives them up."""
-    if limits.running_at_once is None or limits.tasks_at_once is None or gives_up_after is None:
-        return None
-    safe = int(gives_up_after / _LONGEST_TIME - 1) * limits.running_at_once
-    if (limits.queued_at_once or 0) <= safe:
-        return None
-    return (
-        f"the limits let {limits.queued_at_once} tasks wait at the provider, which gives up after "
-        f"{gives_up_after / 3600:g} hours what it has not ended: with {limits.running_at_once} running at once and up "
-        f"to {_LONGEST_TIME / 60:.0f} minutes for each, the last may be lost. queued_at_once={safe} is safe"
-    )
+    def long_wait(self, line: str) -> str | None:
+        """Say how long one more waits, where it cannot begin within the time of one at the provider."""
+        at_once, given = self._running.at_once, self._running.gives_up_after
+        if at_once is None or given is None:
+            return None
+        ahead, pace = self.ahead(line), self._running.pace(line)
+        wait = ahead / (pace or at_once / _USUAL_TIME)
+        if wait <= given:
+            return None
+        known = f"{pace * 3600:.3g} came to an end in an hour" if pace else f"{at_once} run at once"
+        guessed = "" if pace else f"at {_USUAL_TIME / 60:.0f} minutes each "
+        return (
+            f"{ahead} jobs are before it, and {known}: {guessed}it begins in about {wait / 3600:.0f} hours. It waits "
+            f"here, unsent, so that it is not among those that the provider gives up after {given / 3600:g} hours, "
+            "and can be withdrawn at no cost"
+        )

@@ -42,8 +42,9 @@ class Setup:
         from .transports.aiohttp import AiohttpTransport  # noqa: PLC0415 - importing aiohttp takes longer than the rest
 
         transport = AiohttpTransport(connector=self.connector, proxy=self.proxy)
-        budget = Budget.of(self.limits, planner.adapter.limits, planner.adapter.name)
-        exchange = Exchange(planner.adapter, planner.account, transport, budget)
+        adapter = planner.adapter
+        budget = Budget.of(self.limits, adapter.limits, adapter.name, gives_up_after=adapter.gives_up_after)
+        exchange = Exchange(adapter, planner.account, transport, budget)
         return await Engine.start(
             exchange,
             store,

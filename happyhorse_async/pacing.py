@@ -6,13 +6,13 @@ import asyncio
 import logging
 import math
 import random
-from collections import Counter, deque
-from collections.abc import Callable
+from collections import deque
 from types import TracebackType
 
 from attrs import define
 
 from .places import Places
+from .running import Running
 from .timing import Limits, Quota
 
 _log = logging.getLogger("happyhorse_async")
@@ -258,65 +258,33 @@ def _after_burst(granted: deque[float], burst: int, step: float) -> float:
     return first + burst * step
 
 
-class Running:
-    """
-    The tasks that a provider has taken and not ended, counted in lines: one for each model, or one for all.
-
-    What would be more than it may have waits here, where nothing is lost by waiting.
-    """
-
-    def __init__(self, most: int | None) -> None:
-        self.most = most
-        """How many of a line there may be; `None` means any number."""
-        self.listeners: set[Callable[[], object]] = set()
-        """Called when a place has become free."""
-        self._counts: Counter[str] = Counter()
-
-    def count(self, line: str) -> int:
-        """Return how many tasks of *line* there are."""
-        return self._counts[line]
-
-    def has_room(self, line: str) -> bool:
-        """Whether one more of *line* may be sent."""
-        return self.most is None or self._counts[line] < self.most
-
-    def begin(self, line: str) -> Callable[[], None] | None:
-        """Count one more, and return what ends that, once, however often it is called; `None` where nothing counts."""
-        if self.most is None:
-            return None
-        self._counts[line] += 1
-        counted = [line]
-
-        def end() -> None:
-            if counted:
-                self._counts[counted.pop()] -= 1
-                for listener in list(self.listeners):
-                    listener()
-
-        return end
-
-
 class Budget:
     """What one account may be asked, shared by all that hold it."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, gives_up_after: float | None = None) -> None:
         self.loop = asyncio.get_running_loop()
         self.limits = limits
         # Each kind has places of its own on the way: submits that hang must not keep anybody from looking.
         self.queries = Pacer(limits.queries_per_second, at_once=limits.queries_at_once, name="queries")
         self.submits = Pacer(limits.submits_per_second, at_once=limits.submits_at_once, name="submits")
         self.downloads = Places(limits.downloads_at_once or 1)
-        self.running = Running(limits.tasks_at_once)
+        self.running = Running(limits, gives_up_after)
 
     @classmethod
-    def of(cls, limits: Limits | None, defaults: Limits, adapter: str) -> Budget:
-        """Return the budget of *limits*: the same for all clients of one event loop that were given the same object."""
+    def of(
+        cls, limits: Limits | None, defaults: Limits, adapter: str, *, gives_up_after: float | None = None
+    ) -> Budget:
+        """
+        Return the budget of *limits*: the same for all clients of one event loop that were given the same object.
+
+        :param gives_up_after: seconds after a submit in which the task has to end, see `Adapter`.
+        """
         if limits is None:
-            return cls(defaults.filled_from(Limits()))
+            return cls(defaults.filled_from(Limits()), gives_up_after)
         budget = limits.shared.get(adapter)
         # Limits may outlive an event loop; locks cannot serve another.
         if not isinstance(budget, cls) or budget.loop is not asyncio.get_running_loop():
-            budget = limits.shared[adapter] = cls(limits.filled_from(defaults))
+            budget = limits.shared[adapter] = cls(limits.filled_from(defaults), gives_up_after)
         return budget
 
     def observed(self, quota: Quota, pacer: Pacer) -> None:

@@ -34,7 +34,7 @@ from .errors import (
 from .exchange import Exchange
 from .job import Job, JobState
 from .journal import Journal, Written
-from .lines import Lines, deep_queue, long_wait
+from .lines import Lines
 from .messages import HttpRequest
 from .outcomes import certain, is_ambiguous, is_busy, not_accepted, outcome_unknown, unreadable
 from .polling import Poller
@@ -114,10 +114,7 @@ class Submitter:
         protected = exchange.adapter.capabilities.idempotent
         self._unprotected = nullcontext() if protected else asyncio.Semaphore(_UNPROTECTED_AT_ONCE)
         self._running.listeners.add(self._news.set)
-        self._deep = deep_queue(exchange.budget.limits, exchange.adapter.gives_up_after)
         self._long = False
-        if self._deep:
-            _log.warning("%s: %s", exchange.account.provider, self._deep)
 
     def watch_of(self, job_id: str) -> Watch | None:
         """Return the watch on a job that this client is about to send or is sending."""
@@ -153,15 +150,12 @@ class Submitter:
         self._put(errand)
 
     def warnings(self, model: str) -> tuple[str, ...]:
-        """Say what may surprise whoever wants a task of *model* now: that it waits for hours, or longer than it may."""
-        return tuple(warning for warning in (self._deep, self._long_wait(model)) if warning)
-
-    def _long_wait(self, model: str) -> str | None:
-        exchange = self._exchange
-        return long_wait(self._lines.ahead(self._line(model)), exchange.budget.limits, exchange.adapter.gives_up_after)
+        """Say what may surprise whoever wants a task of *model* now: that it waits for hours."""
+        warning = self._lines.long_wait(self._line(model))
+        return (warning,) if warning else ()
 
     def _say_how_long(self, job: Job) -> None:
-        warning = self._long_wait(job.model)
+        warning = self._lines.long_wait(self._line(job.model))
         if warning and not self._long:
             _log.warning("job %s, and all of %s that follow: %s", job.job_id, job.model, warning)
         self._long = warning is not None
@@ -172,7 +166,7 @@ class Submitter:
     def count(self, watch: Watch) -> None:
         """Count the task of *watch* among those that the provider has, from now until nobody looks at it any more."""
         if watch.job is not None and watch.ref is not None and not watch.ended and watch.stay is None:
-            watch.stay = self._running.begin(self._line(watch.job.model))
+            watch.stay = self._running.begin(self._line(watch.job.model), was_sent=False)
 
     async def promise(self, job_id: str) -> None:
         """Send a job even if nobody waits for it any more, and after this process if need be."""

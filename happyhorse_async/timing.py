@@ -139,7 +139,10 @@ class Limits:
     fast as submits may be.
     """
     queued_at_once: int | None = field(default=None, validator=_count)
-    """Tasks to leave waiting at the provider beside those that run. The rest waits here, unsent. By default none."""
+    """
+    Tasks that may wait at the provider beside those that run. By default none. Where the provider gives up what it has
+    not ended in some hours, fewer: as many as end in time, by how fast its videos come. The rest waits here, unsent.
+    """
     downloads_at_once: int | None = field(default=None, validator=_whole)
     """Downloads at the same time. By default 4."""
 
@@ -148,7 +151,7 @@ class Limits:
 
     @property
     def tasks_at_once(self) -> int | None:
-        """How many tasks the provider may have that have not ended."""
+        """How many tasks the provider may have at most that have not ended."""
         return None if self.running_at_once is None else self.running_at_once + (self.queued_at_once or 0)
 
     def filled_from(self, defaults: Limits) -> Limits:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import HappyHorseError
 from .job import Job
-from .task import Task, TaskRef
+from .running import Stay
+from .task import Task, TaskRef, TaskStatus
 
 if TYPE_CHECKING:
     from .polling.durations import Kind
@@ -92,8 +93,8 @@ class Watch:
         """How many looks in a row the provider refused."""
         self.empty_successes = 0
         """How many looks saw a success without a video."""
-        self.stay: Callable[[], None] | None = None
-        """Ends the task's being counted among those that the provider has, where it is counted."""
+        self.stay: Stay | None = None
+        """Counts the task among those that the provider has, where they are counted."""
         # Nearly every task has one waiter, for whom a set would take twice the room.
         self._waiters: list[asyncio.Future[None]] = []
         self._quiet = 0
@@ -143,7 +144,7 @@ class Watch:
         """Leave the place among the provider's tasks to another: this one has ended, or nobody looks when it does."""
         stay, self.stay = self.stay, None
         if stay is not None:
-            stay()
+            stay.end(made=self.task is not None and self.task.status is TaskStatus.SUCCEEDED)
 
     def accepted(self) -> Coroutine[Any, Any, None]:
         """

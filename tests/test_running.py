@@ -185,11 +185,16 @@ async def test_a_wait_of_hours_is_said_at_once(
     assert "301 jobs are before it" in logged
 
 
-async def test_limits_that_may_lose_tasks_are_said(fifth: Fifth, caplog: pytest.LogCaptureFixture) -> None:
-    """Limits that let tasks grow too old at the provider are logged when the client opens, and stand in every plan."""
+@pytest.mark.parametrize(("end", "sent"), [("done", 41), ("failed", 22)])
+async def test_a_fast_provider_is_given_more(gateway: Gateway, fifth: Fifth, end: str, sent: int) -> None:
+    """Where tasks may grow too old, as many are sent as surely end in time, until it was seen how fast videos come."""
+    endless(gateway)
     adapter = fifth.adapter(gives_up_after=3 * 3600.0)
 
-    async with fifth.open(adapter, limits=limits(5, 500)) as client:
-        assert any("queued_at_once=55 is safe" in warning for warning in client.plan(REQUEST).warnings)
-
-    assert any("queued_at_once=55 is safe" in message for message in caplog.messages)
+    async with fifth.open(adapter, limits=limits(1, 30)) as client:
+        for _ in range(60):
+            await client.enqueue(REQUEST)
+        await still(gateway, 12)
+        for number in range(10):
+            gateway.show(f"t-{number}", end)
+        await still(gateway, sent)

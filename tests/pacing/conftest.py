@@ -1,12 +1,23 @@
-"""An event loop in which sleeping takes no time and is exact. All tests of this folder run in it."""
+"""
+An event loop in which sleeping takes no time and is exact, and clients without a network.
+
+All tests of this folder run in it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import selectors
 from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 import pytest
+
+import happyhorse_async as hh
+from happyhorse_async.engine import Engine
+from happyhorse_async.exchange import Exchange
+from happyhorse_async.pacing import Budget
+from happyhorse_async.registry import find_adapter
 
 
 class _Clock(selectors.DefaultSelector):
@@ -35,3 +46,29 @@ def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     return {"virtual": _VirtualLoop}
+
+
+_LEARNING = hh.PollSchedule()
+
+
+class _Client(hh.Client):
+    """A client of DashScope's whose network is a provider in this process."""
+
+    def __init__(self, provider: Any, schedule: hh.PollSchedule = _LEARNING) -> None:
+        super().__init__("dashscope", api_key="sk-test")
+        self._carries = provider
+        self._schedule = schedule
+
+    async def __aenter__(self) -> Self:
+        adapter = find_adapter("dashscope")
+        account = adapter.account(provider="dashscope", api_key="sk-test")
+        budget = Budget.of(None, adapter.limits, "dashscope", gives_up_after=adapter.gives_up_after)
+        exchange = Exchange(adapter, account, self._carries, budget)
+        self._engine = await Engine.start(exchange, hh.MemoryStore(), self._schedule)
+        return self
+
+
+@pytest.fixture
+def client_of() -> Callable[..., hh.Client]:
+    """Make clients of a provider that has `send` and `aclose`, as a transport has them."""
+    return _Client

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from typing import Self
+from collections.abc import Callable
 
 import pytest
 
 import happyhorse_async as hh
-from happyhorse_async.engine import Engine
-from happyhorse_async.exchange import Exchange
-from happyhorse_async.pacing import Budget
-from happyhorse_async.registry import find_adapter
+
+ClientOf = Callable[..., hh.Client]
 
 HOUR = 3600.0
 TASKS = 50
@@ -49,28 +47,11 @@ def _answer(output: dict[str, str]) -> hh.HttpResponse:
     return hh.HttpResponse(status=200, body=json.dumps({"request_id": "r-1", "output": output}).encode())
 
 
-class Client(hh.Client):
-    """A client of DashScope's whose network is the provider above."""
-
-    def __init__(self, provider: Refusing) -> None:
-        super().__init__("dashscope", api_key="sk-test")
-        self._carries = provider
-
-    async def __aenter__(self) -> Self:
-        adapter = find_adapter("dashscope")
-        account = adapter.account(provider="dashscope", api_key="sk-test")
-        budget = Budget.of(None, adapter.limits, "dashscope")
-        exchange = Exchange(adapter, account, self._carries, budget)
-        self._engine = await Engine.start(exchange, hh.MemoryStore(), hh.PollSchedule())
-        return self
-
-
 @pytest.mark.fault(34)
-@pytest.mark.fault(34)
-async def test_an_hour_of_refusals() -> None:
+async def test_an_hour_of_refusals(client_of: ClientOf) -> None:
     """The looks become as few as one in some seconds, no task fails, and afterwards every video is there soon."""
     provider = Refusing()
-    async with Client(provider) as client:
+    async with client_of(provider) as client:
         handles = [await client.submit(hh.TextToVideo(f"video {number}")) for number in range(TASKS)]
         tasks = await asyncio.gather(*(handle.wait() for handle in handles))
         ended = asyncio.get_running_loop().time()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from happyhorse_async.lines import Lines, deep_queue, long_wait
-from happyhorse_async.pacing import Running
+from happyhorse_async.lines import Lines
+from happyhorse_async.running import Running
 from happyhorse_async.timing import Limits
 
 THREE_HOURS = 3 * 3600.0
@@ -13,7 +15,7 @@ THREE_HOURS = 3 * 3600.0
 
 def filled(most: int | None, *jobs: str) -> tuple[Lines[str], Running]:
     """Let *jobs* wait, each in the line of its first letter."""
-    running = Running(most)
+    running = Running(Limits(running_at_once=most))
     lines = Lines[str](running)
     for job in jobs:
         lines.put(job[0], job, job)
@@ -29,13 +31,13 @@ def all_of(lines: Lines[str], running: Running) -> list[str]:
     return sent
 
 
-def test_in_the_order_in_which_they_came() -> None:
+async def test_in_the_order_in_which_they_came() -> None:
     """With places for all, lines make no difference."""
     assert ["a1", "b1", "a2", "b2"] == all_of(*filled(9, "a1", "b1", "a2", "b2"))
     assert ["a1", "b1", "a2", "b2"] == all_of(*filled(None, "a1", "b1", "a2", "b2"))
 
 
-def test_a_full_line_holds_up_no_other() -> None:
+async def test_a_full_line_holds_up_no_other() -> None:
     """Where one line is full, the jobs of the others go past it."""
     lines, running = filled(1, "a1", "a2", "a3", "b1")
 
@@ -43,24 +45,23 @@ def test_a_full_line_holds_up_no_other() -> None:
     assert (3, 1) == (lines.ahead("a"), lines.ahead("b"))
 
 
-def test_a_place_that_becomes_free() -> None:
-    """The end of a task lets the next of its line go on, and says so; it counts once, however often it is told."""
+async def test_a_place_that_becomes_free() -> None:
+    """The end of a task lets the next of its line go on, and says so."""
     lines, running = filled(1, "a2")
     heard: list[str] = []
     running.listeners.add(lambda: heard.append("free"))
-    end = running.begin("a")
-    assert end is not None
+    stay = running.begin("a")
+    assert stay is not None
 
     assert lines.take() is None
-    end()
-    end()
+    stay.end(made=True)
     assert ["free"] == heard
     assert "a2" == lines.take()
     assert running.has_room("a")
     assert 0 == running.count("a")
 
 
-def test_one_that_goes_first() -> None:
+async def test_one_that_goes_first() -> None:
     """What is to be sent again stands before all others; what is taken out is not missed."""
     lines, running = filled(9, "a1", "a2", "b1", "a3")
     lines.put("a", "a0", "a0", first=True)
@@ -70,10 +71,17 @@ def test_one_that_goes_first() -> None:
     assert ["a0", "a1", "b1", "a3"] == all_of(lines, running)
 
 
-def test_a_wait_that_is_said() -> None:
+def crowded(ahead: int, limits: Limits, gives_up_after: float | None) -> Lines[str]:
+    """Let so many jobs wait in the line `a`."""
+    lines = Lines[str](Running(limits, gives_up_after))
+    for number in range(ahead):
+        lines.put("a", str(number), "a")
+    return lines
+
+
+async def test_a_wait_that_is_said() -> None:
     """A job that cannot begin within the provider's own time is told how long it waits, and what that means."""
-    limits = Limits(running_at_once=5, queued_at_once=50)
-    sentence = long_wait(1000, limits, THREE_HOURS) or ""
+    sentence = crowded(1000, Limits(running_at_once=5, queued_at_once=500), THREE_HOURS).long_wait("a") or ""
 
     assert "1000 jobs are before it, and 5 run at once" in sentence
     assert "begins in about 10 hours" in sentence
@@ -88,24 +96,26 @@ def test_a_wait_that_is_said() -> None:
         (1000, Limits(), THREE_HOURS),
     ],
 )
-def test_a_wait_that_is_not_worth_saying(ahead: int, limits: Limits, gives_up_after: float | None) -> None:
+async def test_a_wait_that_is_not_worth_saying(ahead: int, limits: Limits, gives_up_after: float | None) -> None:
     """A wait within the time, without such a time, or without a limit is nothing to speak of."""
 
-    assert long_wait(ahead, limits, gives_up_after) is None
+    assert crowded(ahead, limits, gives_up_after).long_wait("a") is None
 
 
-def test_a_queue_that_is_too_deep() -> None:
-    """Limits under which tasks may grow too old at the provider are said to be so, with figures that are safe."""
-    sentence = deep_queue(Limits(running_at_once=5, queued_at_once=500), THREE_HOURS) or ""
+@pytest.mark.parametrize(
+    ("each", "said"), [(900, "18.8 came to an end in an hour: it begins in about 53 hours"), (30, None)]
+)
+async def test_a_wait_by_the_pace(each: float, said: str | None) -> None:
+    """Once it was seen how fast videos come, a wait is told by that, and no longer by how long tasks usually take."""
+    running = Running(Limits(running_at_once=5, queued_at_once=500), THREE_HOURS)
+    lines = Lines[str](running)
+    stays = [stay for _ in range(100) if (stay := running.begin("a"))]
+    for _ in range(16):
+        await asyncio.sleep(each)
+        for _ in range(5):
+            stays.pop(0).end(made=True)
+    for number in range(980):
+        lines.put("a", str(number), "a")
 
-    assert "let 500 tasks wait" in sentence
-    assert "gives up after 3 hours" in sentence
-    assert "queued_at_once=55" in sentence
-
-
-@pytest.mark.parametrize("limits", [Limits(running_at_once=5, queued_at_once=55), Limits(running_at_once=5), Limits()])
-def test_a_queue_that_is_safe(limits: Limits) -> None:
-    """A queue that is through in time, even if all its tasks are long, needs no word."""
-
-    assert deep_queue(limits, THREE_HOURS) is None
-    assert deep_queue(Limits(running_at_once=1, queued_at_once=9999), None) is None
+    assert (said or "") in (lines.long_wait("a") or "")
+    assert (said is None) is (lines.long_wait("a") is None)

@@ -112,11 +112,9 @@ class DashScopeAdapter(Adapter):
     poll = PollSchedule(interval=15)
     # 20 queries a second for an account, all its keys together, and 5 submits a second for a model:
     # https://help.aliyun.com/zh/model-studio/rate-limit
-    # Of each model 5 tasks run at once and up to 500 more wait as PENDING. But the three hours after which the platform
-    # gives a task up begin with its submit, and at 15 minutes a task, the longest that were seen, 5 at once are through
-    # with 55 by then. Deeper in that queue what is paid for may die of old age, while nothing ends sooner for standing
-    # there: so the rest waits here.
-    limits = Limits(queries_per_second=18, submits_per_second=4.5, running_at_once=5, queued_at_once=50)
+    # Of each model 5 tasks run at once and up to 500 more wait as PENDING, says its catalogue:
+    # GET /quotas, async_user_concurrency_limit and async_user_queue_limit.
+    limits = Limits(queries_per_second=18, submits_per_second=4.5, running_at_once=5, queued_at_once=500)
     counts_by_model = True
     # InternalError.Timeout: "no result within 3 hours", https://help.aliyun.com/zh/model-studio/error-code
     gives_up_after = 3 * 3600.0
