@@ -1,0 +1,87 @@
+"""
+Event loops whose time is not that of the wall, so that an hour can be measured in seconds.
+
+On a skipping clock time passes only while nobody has anything to do: without sockets, an hour takes what its work
+takes. On a fast clock every second is a tenth of a real one, or whatever is asked for, with real sockets. Either way
+every timer of every client is bent alike, and the calendar goes with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import time
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import time_machine
+from provider import EPOCH
+
+T = TypeVar("T")
+
+_real_monotonic = time.monotonic
+
+
+class _Skipping(selectors.SelectSelector):
+    """Skips the time that others would wait."""
+
+    def __init__(self, calendar: time_machine.Coordinates) -> None:
+        super().__init__()
+        self.now = 0.0
+        self._calendar = calendar
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        assert timeout is not None, "everybody waits, and nothing will ever happen"
+        if timeout > 0:
+            self.now += timeout
+            self._calendar.move_to(EPOCH + self.now)
+        return []
+
+
+class _Fast(selectors.DefaultSelector):
+    """Waits for sockets, and less long for time."""
+
+    def __init__(self, calendar: time_machine.Coordinates, speed: float, began: float) -> None:
+        super().__init__()
+        self._calendar = calendar
+        self._speed = speed
+        self._began = began
+
+    @property
+    def now(self) -> float:
+        return (_real_monotonic() - self._began) * self._speed
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        ready = super().select(timeout if timeout is None else timeout / self._speed)
+        self._calendar.move_to(EPOCH + self.now)
+        return ready
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    def __init__(self, clock: _Skipping | _Fast) -> None:
+        self._clock = clock
+        super().__init__(clock)
+
+    def time(self) -> float:
+        return self._clock.now
+
+
+def run_skipping(work: Coroutine[Any, Any, T]) -> T:
+    """Do *work* on an event loop whose time is skipped."""
+    with time_machine.travel(EPOCH, tick=False) as calendar:
+        return _run(work, _Skipping(calendar))
+
+
+def run_fast(work: Coroutine[Any, Any, T], *, speed: float, began: float) -> T:
+    """
+    Do *work* on an event loop whose time runs *speed* times as fast.
+
+    :param began: what the system's monotonic clock, common to all processes, showed at second 0.
+    """
+    with time_machine.travel(EPOCH, tick=False) as calendar:
+        return _run(work, _Fast(calendar, speed, began))
+
+
+def _run(work: Coroutine[Any, Any, T], clock: _Skipping | _Fast) -> T:
+    with asyncio.Runner(loop_factory=lambda: _Loop(clock)) as runner:
+        return runner.run(work)

@@ -1,0 +1,85 @@
+"""What is asked of a client: jobs that come at given times and take a given time, the same for every client."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+SECONDS = 120.0
+SPREAD = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    at: float
+    seconds: float
+
+    @property
+    def prompt(self) -> str:
+        return f"A film that takes {self.seconds:.3f} s to make"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    jobs: tuple[Job, ...]
+    running: int | None = None
+    """How many the provider runs at once; `None` is as many as there are."""
+
+
+def steady(in_flight: int, length: float, chance: random.Random) -> Load:
+    """So many in flight all the time."""
+    return Load(tuple(_arriving(lambda _: in_flight / SECONDS, length, chance)))
+
+
+def bursts(in_flight: int, length: float, chance: random.Random) -> Load:
+    """So many at once, every ten minutes."""
+    times = [600.0 * number for number in range(math.ceil(length / 600))]
+    return Load(tuple(Job(at, _seconds(chance)) for at in times for _ in range(in_flight)))
+
+
+def day_and_night(in_flight: int, length: float, chance: random.Random) -> Load:
+    """From a tenth of that to nearly twice as many and back, within an hour."""
+
+    def rate(at: float) -> float:
+        return in_flight / SECONDS * (1 - 0.9 * math.cos(2 * math.pi * at / 3600))
+
+    return Load(tuple(_arriving(rate, length, chance)))
+
+
+def bimodal(in_flight: int, length: float, chance: random.Random) -> Load:
+    """Half of the jobs take four times as long as the other half, and nothing tells them apart."""
+    arriving = _arriving(lambda _: in_flight / (2.5 * SECONDS / 2), length, chance)
+    return Load(tuple(Job(job.at, job.seconds * chance.choice([0.5, 2.0])) for job in arriving))
+
+
+def slow(in_flight: int, length: float, chance: random.Random) -> Load:
+    """All at once to a provider that runs one in twenty of them at a time: five of a hundred."""
+    return Load(tuple(Job(0.0, _seconds(chance)) for _ in range(in_flight)), running=max(1, in_flight // 20))
+
+
+def drifting(in_flight: int, length: float, chance: random.Random) -> Load:
+    """Halfway the provider begins to take twice as long."""
+    arriving = _arriving(lambda _: in_flight / (1.5 * SECONDS), length, chance)
+    return Load(tuple(Job(job.at, job.seconds * (1 if job.at < length / 2 else 2)) for job in arriving))
+
+
+SHAPES: dict[str, Callable[[int, float, random.Random], Load]] = {
+    "steady": steady,
+    "bursts": bursts,
+    "day-and-night": day_and_night,
+    "bimodal": bimodal,
+    "slow": slow,
+    "drifting": drifting,
+}
+
+
+def _arriving(rate: Callable[[float], float], length: float, chance: random.Random) -> Iterator[Job]:
+    at = 0.0
+    while (at := at + chance.uniform(0.5, 1.5) / rate(at)) < length:
+        yield Job(at, _seconds(chance))
+
+
+def _seconds(chance: random.Random) -> float:
+    return SECONDS * chance.uniform(1 - SPREAD, 1 + SPREAD)
