@@ -15,6 +15,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import time_machine
+
 from provider import EPOCH
 
 T = TypeVar("T")

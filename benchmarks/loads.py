@@ -54,7 +54,7 @@ def bimodal(in_flight: int, length: float, chance: random.Random) -> Load:
     return Load(tuple(Job(job.at, job.seconds * chance.choice([0.5, 2.0])) for job in arriving))
 
 
-def slow(in_flight: int, length: float, chance: random.Random) -> Load:
+def slow(in_flight: int, _: float, chance: random.Random) -> Load:
     """All at once to a provider that runs one in twenty of them at a time: five of a hundred."""
     return Load(tuple(Job(0.0, _seconds(chance)) for _ in range(in_flight)), running=max(1, in_flight // 20))
 

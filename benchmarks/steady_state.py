@@ -11,11 +11,13 @@ import argparse
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
 
 import happyhorse_async as hh
+from contestants import Contestant, FixedInterval, Library
 from figures import HEADINGS, Figures, line
 from loads import SHAPES, Load
-from virtual import FixedInterval, Library, run
+from virtual import Wire, run
 
 # In these everything comes at once, and all of it counts.
 _WHOLE = ("bursts", "slow")
@@ -46,6 +48,14 @@ def verdict(ours: Figures, fixed: dict[float, Figures]) -> str:
     return f"  a fixed interval as fast {price}; one as cheap {delay}; {beaten}"
 
 
+def _library(interval: float | None) -> Callable[[Wire], Contestant]:
+    return lambda _: Library(hh.PollSchedule(interval=interval))
+
+
+def _fixed(interval: float) -> Callable[[Wire], Contestant]:
+    return lambda wire: FixedInterval(interval, connect=wire.connect)
+
+
 def virtual(arguments: argparse.Namespace) -> None:
     """Measure on virtual time, and print."""
     length = arguments.warm_up + arguments.minutes * 60
@@ -56,12 +66,12 @@ def virtual(arguments: argparse.Namespace) -> None:
         print(HEADINGS)
         options = {"page": arguments.page, "since": since, "until": until, "seed": arguments.seed}
         began = time.process_time()
-        ours, notices, _ = run(Library(hh.PollSchedule(interval=arguments.interval)), load, **options)
+        ours, notices = run(_library(arguments.interval), load, **options)
         print(line("happyhorse_async", ours), f"   ({time.process_time() - began:.1f} s of CPU)")
         for why, count in Counter(notices.lost).most_common(3):
             print(f"  lost {count}: {why}")
         if arguments.compare:
-            fixed = {interval: run(FixedInterval(interval), load, **options)[0] for interval in _INTERVALS}
+            fixed = {interval: run(_fixed(interval), load, **options)[0] for interval in _INTERVALS}
             for interval, found in fixed.items():
                 print(line(f"fixed, {interval:g} s", found))
             print(verdict(ours, fixed))

@@ -1,0 +1,138 @@
+"""
+A client and a neutral provider, in two processes and over real sockets, with one clock.
+
+Both are new for every run, so that none inherits another's caches, and the CPU of a client is its process's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any, Self
+
+from aiohttp import web
+
+from clocks import run_fast
+from contestants import Contestant
+from figures import Figures, Notices, measure
+from loads import Load
+from provider import Asked, Provider, Task
+
+_ROOT = "/api/v1"
+_SPAWN = multiprocessing.get_context("spawn")
+_real_sleep = time.sleep
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run leaves behind. Times are seconds of its clock, CPU is real."""
+
+    tasks: dict[str, Task]
+    asked: list[Asked]
+    notices: Notices
+    cpu: float
+    """Seconds of the client's CPU, from the first submit to the last notice."""
+    wall: float
+    """Seconds of the run's clock, likewise."""
+
+    def figures(self, since: float = 0.0, until: float = float("inf")) -> Figures:
+        return measure(self.tasks, self.asked, self.notices, since=since, until=until)
+
+
+def race(
+    contestant: Contestant,
+    load: Load,
+    *,
+    page: int = 50,
+    per_second: float | None = 20,
+    speed: float = 1.0,
+) -> Run:
+    """Let *contestant* carry *load* to a provider over sockets, with a clock that is *speed* times as fast."""
+    options = {"largest_page": page, "queries_per_second": per_second, "running": load.running}
+    with _Child(_serve, options, speed) as server, _Child(_carry, contestant, load, speed) as client:
+        began = time.monotonic() + 0.2
+        server.say(began)
+        base_url = server.hear()
+        client.say((began, base_url))
+        notices, cpu, wall = client.hear()
+        server.say("stop")
+        tasks, asked = server.hear()
+    return Run(tasks, asked, notices, cpu, wall)
+
+
+class _Child:
+    """A process of ours, ready for work when it is entered."""
+
+    def __init__(self, work: Callable[..., None], *arguments: Any) -> None:
+        self._pipe, theirs = _SPAWN.Pipe()
+        self._process = _SPAWN.Process(target=work, args=(theirs, *arguments), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._process.start()
+        assert self.hear() == "ready"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.join()
+
+    def say(self, what: Any) -> None:
+        self._pipe.send(what)
+
+    def hear(self) -> Any:
+        while not self._pipe.poll(1.0):
+            if not self._process.is_alive():
+                raise RuntimeError(f"a process has died with {self._process.exitcode}")
+        return self._pipe.recv()
+
+
+def _serve(pipe: Connection, options: dict[str, Any], speed: float) -> None:
+    pipe.send("ready")
+    began: float = pipe.recv()
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        provider = Provider(loop.time, **options)
+
+        async def answer(request: web.Request) -> web.Response:
+            path = request.path.removeprefix(_ROOT)
+            status, body = provider.answer(request.method, path, request.query, await request.read())
+            return web.Response(status=status, body=body, content_type="application/json")
+
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", answer)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, backlog=4096).start()
+        pipe.send(f"http://127.0.0.1:{runner.addresses[0][1]}{_ROOT}")
+        await loop.run_in_executor(None, pipe.recv)
+        provider.settle()
+        pipe.send((provider.tasks, provider.asked))
+
+    run_fast(work(), speed=speed, began=began)
+
+
+def _carry(pipe: Connection, contestant: Contestant, load: Load, speed: float) -> None:
+    logging.disable(logging.CRITICAL)
+    if hasattr(contestant, "prepare"):
+        contestant.prepare()
+    # What waits in a thread waits for this.
+    time.sleep = lambda seconds: _real_sleep(seconds / speed)
+    pipe.send("ready")
+    began, base_url = pipe.recv()
+    notices = Notices()
+
+    async def work() -> tuple[float, float]:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(-loop.time())
+        cpu, begun = time.process_time(), loop.time()
+        await contestant(base_url, load, notices)
+        return time.process_time() - cpu, loop.time() - begun
+
+    cpu, wall = run_fast(work(), speed=speed, began=began)
+    pipe.send((notices, cpu, wall))
