@@ -20,8 +20,6 @@ import happyhorse_async as hh
 from figures import Notices
 from loads import Job, Load
 
-# The provider gives a job up after three hours.
-_PATIENCE = 3 * 3600.0
 _MODEL = "happyhorse-1.1-t2v"
 _SUBMIT = "/services/aigc/video-generation/video-synthesis"
 
@@ -32,7 +30,7 @@ Send: TypeAlias = Callable[[str, str, bytes | None], Awaitable[tuple[int, bytes]
 class Contestant(Protocol):
     """Whoever carries the jobs of a load to a provider."""
 
-    async def __call__(self, base_url: str, load: Load, notices: Notices) -> None: ...
+    async def __call__(self, base_url: str, load: Load, notices: Notices) -> Any: ...
 
 
 class LostError(Exception):
@@ -57,7 +55,7 @@ async def each(load: Load, carry: Callable[[Job], Awaitable[str]], notices: Noti
         running.add(task)
         task.add_done_callback(running.discard)
     if running:
-        _, left = await asyncio.wait(running, timeout=_PATIENCE)
+        _, left = await asyncio.wait(running, timeout=load.patience)
         for task in left:
             notices.lose("never noticed")
             task.cancel()

@@ -26,6 +26,8 @@ class Load:
     jobs: tuple[Job, ...]
     running: int | None = None
     """How many the provider runs at once; `None` is as many as there are."""
+    patience: float = 3 * 3600.0
+    """Seconds after the last submit, after which a job whose end was not noticed is lost."""
 
 
 def steady(in_flight: int, length: float, chance: random.Random) -> Load:

@@ -25,6 +25,7 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _TASK = re.compile(r"/tasks/([^/]+)/?")
 _DAY = 86_400.0
 _DEFAULT_PAGE = 10
+_EVER = 1e9
 
 
 @dataclass(slots=True)
@@ -61,12 +62,14 @@ class Provider:
     :param queries_per_second: how many queries and lists the account may send in any second; `None` is no limit.
     :param largest_page: the most rows that a page of the list has, whatever is asked for.
     :param running: how many tasks may run at once; the others are pending, in order. `None` is no limit.
+    :param there: how many tasks there are from the beginning. They run for ever.
     """
 
     clock: Callable[[], float]
     queries_per_second: float | None = 20
     largest_page: int = 50
     running: int | None = None
+    there: int = 0
     tasks: dict[str, Task] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     _order: list[Task] = field(default_factory=list)
@@ -74,6 +77,13 @@ class Provider:
     _queue: deque[Task] = field(default_factory=deque)
     _ends: list[tuple[float, str]] = field(default_factory=list)
     _recent: deque[float] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        for number in range(self.there):
+            at = (number - self.there) * 0.01
+            task = Task(task_id(number), "", _EVER, at, began=at)
+            self.tasks[task.id] = self._live[task.id] = task
+            self._order.append(task)
 
     def answer(self, method: str, path: str, query: Mapping[str, str], body: bytes | None) -> tuple[int, bytes]:
         """Answer a request to *path* below the API's root, with a status and a JSON document."""
@@ -112,7 +122,7 @@ class Provider:
         prompt = order["input"]["prompt"]
         number = _NUMBER.search(prompt)
         assert number is not None, "the prompt says how long the job takes"
-        task = Task(_task_id(len(self._order)), prompt, float(number[0]), now)
+        task = Task(task_id(len(self._order)), prompt, float(number[0]), now)
         self.tasks[task.id] = self._live[task.id] = task
         self._order.append(task)
         self._queue.append(task)
@@ -225,7 +235,8 @@ def _text(at: float) -> str:
     return datetime.fromtimestamp(EPOCH + at, UTC).astimezone(_ZONE).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
 
 
-def _task_id(number: int) -> str:
+def task_id(number: int) -> str:
+    """The id of the task that came after *number* others."""
     return f"22222222-aaaa-4bbb-8ccc-{number:012x}"
 
 

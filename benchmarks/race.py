@@ -39,6 +39,8 @@ class Run:
     """Seconds of the client's CPU, from the first submit to the last notice."""
     wall: float
     """Seconds of the run's clock, likewise."""
+    answer: Any = None
+    """What the contestant has returned."""
 
     def figures(self, since: float = 0.0, until: float = float("inf")) -> Figures:
         return measure(self.tasks, self.asked, self.notices, since=since, until=until)
@@ -51,21 +53,26 @@ def race(
     page: int = 50,
     per_second: float | None = 20,
     speed: float = 1.0,
+    there: int = 0,
 ) -> Run:
-    """Let *contestant* carry *load* to a provider over sockets, with a clock that is *speed* times as fast."""
-    options = {"largest_page": page, "queries_per_second": per_second, "running": load.running}
-    with _Child(_serve, options, speed) as server, _Child(_carry, contestant, load, speed) as client:
+    """
+    Let *contestant* carry *load* to a provider over sockets, with a clock that is *speed* times as fast.
+
+    :param there: how many tasks the provider has from the beginning. They run for ever.
+    """
+    options = {"largest_page": page, "queries_per_second": per_second, "running": load.running, "there": there}
+    with Child(_serve, options, speed) as server, Child(_carry, contestant, load, speed) as client:
         began = time.monotonic() + 0.2
         server.say(began)
         base_url = server.hear()
         client.say((began, base_url))
-        notices, cpu, wall = client.hear()
+        notices, cpu, wall, answer = client.hear()
         server.say("stop")
         tasks, asked = server.hear()
-    return Run(tasks, asked, notices, cpu, wall)
+    return Run(tasks, asked, notices, cpu, wall, answer)
 
 
-class _Child:
+class Child:
     """A process of ours, ready for work when it is entered."""
 
     def __init__(self, work: Callable[..., None], *arguments: Any) -> None:
@@ -127,12 +134,22 @@ def _carry(pipe: Connection, contestant: Contestant, load: Load, speed: float) -
     began, base_url = pipe.recv()
     notices = Notices()
 
-    async def work() -> tuple[float, float]:
+    async def work() -> tuple[float, float, Any]:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(-loop.time())
         cpu, begun = time.process_time(), loop.time()
-        await contestant(base_url, load, notices)
-        return time.process_time() - cpu, loop.time() - begun
+        answer = await contestant(base_url, load, notices)
+        return time.process_time() - cpu, loop.time() - begun, answer
 
-    cpu, wall = run_fast(work(), speed=speed, began=began)
-    pipe.send((notices, cpu, wall))
+    pipe.send((notices, *run_fast(work(), speed=speed, began=began)))
+
+
+def in_process(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Call *work* in a new process, and return what it returns."""
+    with Child(_call, work, *arguments) as child:
+        return child.hear()
+
+
+def _call(pipe: Connection, work: Callable[..., Any], *arguments: Any) -> None:
+    pipe.send("ready")
+    pipe.send(work(*arguments))

@@ -15,6 +15,7 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -82,7 +83,8 @@ async def measure(base_url: str) -> dict[str, list[float]]:
     return figures
 
 
-def main() -> None:
+def run() -> dict[str, Any]:
+    """Measure both in turn, and return medians and the ratio."""
     context = multiprocessing.get_context("spawn")
     ports: multiprocessing.Queue[int] = context.Queue()
     server = context.Process(target=serve, args=(ports,), daemon=True)
@@ -91,10 +93,19 @@ def main() -> None:
         figures = asyncio.run(measure(f"http://127.0.0.1:{ports.get(timeout=30)}"))
     finally:
         server.kill()
-    for name, costs in figures.items():
-        print(f"{name:18} {statistics.median(costs):6.0f} µs of CPU a query  ({min(costs):.0f} to {max(costs):.0f})")
     ratios = [ours / bare for bare, ours in zip(*figures.values(), strict=True)]
-    print(f"{'ratio':18} {statistics.median(ratios):6.2f}  ({min(ratios):.2f} to {max(ratios):.2f})")
+    return {
+        "microseconds": {name: round(statistics.median(costs), 1) for name, costs in figures.items()},
+        "ratio": round(statistics.median(ratios), 3),
+        "ratios": [round(ratio, 3) for ratio in ratios],
+    }
+
+
+def main() -> None:
+    found = run()
+    for name, microseconds in found["microseconds"].items():
+        print(f"{name:18} {microseconds:6.0f} µs of CPU a query")
+    print(f"{'ratio':18} {found['ratio']:6.2f}  ({min(found['ratios']):.2f} to {max(found['ratios']):.2f})")
 
 
 if __name__ == "__main__":

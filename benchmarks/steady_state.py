@@ -3,30 +3,47 @@ Many jobs inside the provider's limits: how many are lost, what they cost in req
 
     python benchmarks/steady_state.py --virtual --in-flight 500 --page 50
     python benchmarks/steady_state.py --virtual --shape all --in-flight 500 --compare
+    python benchmarks/steady_state.py --in-flight 100 --speed 20 --minutes 5 --warm-up 180
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import statistics
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from typing import Any
 
 import happyhorse_async as hh
-from contestants import Contestant, FixedInterval, Library
+from contestants import Contestant, FixedInterval, Library, VendorAsync, VendorClient, VendorThreads
 from figures import HEADINGS, Figures, line
 from loads import SHAPES, Load
+from race import race
 from virtual import Wire, run
 
+# Whose end is not noticed within ten minutes is lost.
+_PATIENCE = 600.0
 # In these everything comes at once, and all of it counts.
 _WHOLE = ("bursts", "slow")
-_INTERVALS = (5, 7.5, 10, 15, 20, 25, 30, 40, 60)
+INTERVALS = (5, 7.5, 10, 15, 20, 25, 30, 40, 60)
 
 
 def window(shape: str, length: float, warm_up: float) -> tuple[float, float]:
     """Return from when to when a load of *shape* is measured."""
     return (0.0, float("inf")) if shape in _WHOLE else (warm_up, length)
+
+
+PEERS: dict[str, tuple[Contestant, int]] = {
+    "happyhorse_async, pages of 50": (Library(), 50),
+    "happyhorse_async, pages of 10": (Library(), 10),
+    "fixed interval of 25 s": (FixedInterval(25), 50),
+    "dashscope, class API, asyncio": (VendorAsync(), 50),
+    "dashscope, class API, threads": (VendorThreads(), 50),
+    "dashscope, client API, asyncio": (VendorClient(), 50),
+}
 
 
 def make(shape: str, in_flight: int, length: float, seed: int) -> Load:
@@ -56,25 +73,63 @@ def _fixed(interval: float) -> Callable[[Wire], Contestant]:
     return lambda wire: FixedInterval(interval, connect=wire.connect)
 
 
-def virtual(arguments: argparse.Namespace) -> None:
-    """Measure on virtual time, and print."""
-    length = arguments.warm_up + arguments.minutes * 60
-    for shape in SHAPES if arguments.shape == "all" else [arguments.shape]:
-        since, until = window(shape, length, arguments.warm_up)
-        load = make(shape, arguments.in_flight, length, arguments.seed)
-        print(f"\n{shape}: {len(load.jobs)} jobs, {arguments.in_flight} in flight, pages of {arguments.page}")
-        print(HEADINGS)
-        options = {"page": arguments.page, "since": since, "until": until, "seed": arguments.seed}
-        began = time.process_time()
-        ours, notices = run(_library(arguments.interval), load, **options)
-        print(line("happyhorse_async", ours), f"   ({time.process_time() - began:.1f} s of CPU)")
-        for why, count in Counter(notices.lost).most_common(3):
-            print(f"  lost {count}: {why}")
-        if arguments.compare:
-            fixed = {interval: run(_fixed(interval), load, **options)[0] for interval in _INTERVALS}
-            for interval, found in fixed.items():
-                print(line(f"fixed, {interval:g} s", found))
-            print(verdict(ours, fixed))
+def shape(
+    name: str,
+    *,
+    in_flight: int,
+    page: int,
+    minutes: float,
+    warm_up: float,
+    seed: int = 1,
+    intervals: tuple[float, ...] = INTERVALS,
+    interval: float | None = None,
+) -> dict[str, Any]:
+    """Measure the library and fixed intervals on virtual time, with the same jobs."""
+    length = warm_up + minutes * 60
+    since, until = window(name, length, warm_up)
+    load = make(name, in_flight, length, seed)
+    options = {"page": page, "since": since, "until": until, "seed": seed}
+    print(f"\n{name}: {len(load.jobs)} jobs, {in_flight} in flight, pages of {page}")
+    print(HEADINGS)
+    began = time.process_time()
+    ours, notices = run(_library(interval), load, **options)
+    print(line("happyhorse_async", ours), f"   ({time.process_time() - began:.1f} s of CPU)")
+    for why, count in Counter(notices.lost).most_common(3):
+        print(f"  lost {count}: {why}")
+    fixed: dict[float, Figures] = {}
+    for seconds in intervals:
+        fixed[seconds] = run(_fixed(seconds), load, **options)[0]
+        print(line(f"fixed, {seconds:g} s", fixed[seconds]))
+    if fixed:
+        print(verdict(ours, fixed))
+    return {"ours": asdict(ours), "fixed": {f"{seconds:g}": asdict(found) for seconds, found in fixed.items()}}
+
+
+def over_sockets(
+    contestants: Mapping[str, tuple[Contestant, int]],
+    *,
+    in_flight: int,
+    minutes: float,
+    warm_up: float,
+    speed: float,
+    rounds: int,
+) -> dict[str, Any]:
+    """Let all carry the same jobs in turn, over sockets. Each comes with the most rows to a page of its list."""
+    length = warm_up + minutes * 60
+    print(f"\nsteady, over sockets, {speed:g} times as fast: {in_flight} in flight")
+    print(HEADINGS)
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in contestants}
+    for turn in range(rounds):
+        load = replace(make("steady", in_flight, length, 1 + turn), patience=_PATIENCE)
+        for name, (contestant, page) in contestants.items():
+            found = race(contestant, load, page=page, speed=speed)
+            figures = found.figures(warm_up, length)
+            print(line(name, figures))
+            runs[name].append({**asdict(figures), "jobs": len(load.jobs), "cpu": found.cpu, "wall": found.wall / speed})
+    return {
+        name: {what: round(statistics.median(run[what] for run in found), 4) for what in found[0]}
+        for name, found in runs.items()
+    }
 
 
 def main() -> None:
@@ -87,8 +142,30 @@ def main() -> None:
     parser.add_argument("--warm-up", type=float, default=300, help="seconds before that")
     parser.add_argument("--interval", type=float, help="the library's interval; by default what the adapter advises")
     parser.add_argument("--compare", action="store_true", help="fixed intervals as well")
+    parser.add_argument("--speed", type=float, default=10, help="over sockets: how many times as fast the clocks run")
     parser.add_argument("--seed", type=int, default=1)
-    virtual(parser.parse_args())
+    arguments = parser.parse_args()
+    if not arguments.virtual:
+        over_sockets(
+            PEERS,
+            in_flight=arguments.in_flight,
+            minutes=arguments.minutes,
+            warm_up=arguments.warm_up,
+            speed=arguments.speed,
+            rounds=1,
+        )
+        return
+    for name in SHAPES if arguments.shape == "all" else [arguments.shape]:
+        shape(
+            name,
+            in_flight=arguments.in_flight,
+            page=arguments.page,
+            minutes=arguments.minutes,
+            warm_up=arguments.warm_up,
+            seed=arguments.seed,
+            intervals=INTERVALS if arguments.compare else (),
+            interval=arguments.interval,
+        )
 
 
 if __name__ == "__main__":

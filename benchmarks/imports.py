@@ -1,0 +1,42 @@
+"""
+What importing the library takes, against importing aiohttp, which it does not do before a client is opened.
+
+    python benchmarks/imports.py
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+from typing import Any
+
+_CODE = "import time; began = time.perf_counter(); import {}; print(time.perf_counter() - began)"
+NAMES = ("aiohttp", "happyhorse_async", "dashscope")
+
+
+def measure(*, rounds: int) -> dict[str, Any]:
+    """Import each in a fresh interpreter, in turn, *rounds* times after one that fills the caches."""
+    times: dict[str, list[float]] = {name: [] for name in NAMES}
+    for turn in range(rounds + 1):
+        for name in NAMES:
+            command = [sys.executable, "-c", _CODE.format(name)]
+            spent = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            if turn:
+                times[name].append(spent)
+    pairs = zip(times["happyhorse_async"], times["aiohttp"], strict=True)
+    return {
+        "milliseconds": {name: round(statistics.median(found) * 1000, 1) for name, found in times.items()},
+        "ratio": round(statistics.median(ours / theirs for ours, theirs in pairs), 3),
+    }
+
+
+def main() -> None:
+    found = measure(rounds=15)
+    for name, milliseconds in found["milliseconds"].items():
+        print(f"import {name:18} {milliseconds:7.1f} ms")
+    print(f"happyhorse_async to aiohttp {found['ratio']:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""
+How late the event loop is while ten thousand tasks are in flight and the whole budget is used.
+
+    python benchmarks/lag.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from typing import Any
+
+import happyhorse_async as hh
+from figures import Notices, quantile
+from loads import Load
+from provider import task_id
+from race import race
+
+COUNT = 10_000
+_TICK = 0.005
+
+
+class Probe:
+    """Counts how late a tick of 5 ms is: while the client is idle, and then while it works."""
+
+    def __init__(self, count: int, seconds: float) -> None:
+        self._count = count
+        self._seconds = seconds
+
+    async def __call__(self, base_url: str, load: Load, notices: Notices) -> tuple[list[float], list[float]]:
+        async with hh.Client("dashscope", api_key="any", base_url=base_url) as client:
+            idle = await self._lateness()
+            handles = [client.resume(f"dashscope:{task_id(number)}") for number in range(self._count)]
+            waiting = [asyncio.create_task(handle.wait()) for handle in handles]
+            await asyncio.sleep(2.0)
+            busy = await self._lateness()
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        return idle, busy
+
+    async def _lateness(self) -> list[float]:
+        loop = asyncio.get_running_loop()
+        found: list[float] = []
+        until = loop.time() + self._seconds
+        while (now := loop.time()) < until:
+            await asyncio.sleep(_TICK)
+            found.append(loop.time() - now - _TICK)
+        return found
+
+
+def measure(*, rounds: int, seconds: float, count: int = COUNT) -> dict[str, Any]:
+    """Measure *rounds* times, each in new processes."""
+    runs: list[dict[str, float]] = []
+    for _ in range(rounds):
+        run = race(Probe(count, seconds), Load(()), there=count)
+        idle, busy = (sorted(found) for found in run.answer)
+        asked = [request for request in run.asked if request.kind != "submit"]
+        runs.append(
+            {
+                "idle_p99_ms": quantile(idle, 0.99) * 1000,
+                "busy_p99_ms": quantile(busy, 0.99) * 1000,
+                "busy_max_ms": busy[-1] * 1000,
+                "requests_per_second": len(asked) / (asked[-1].at - asked[0].at),
+                "lists": sum(request.kind == "list" for request in asked),
+            }
+        )
+    found = {name: round(statistics.median(run[name] for run in runs), 2) for name in runs[0]}
+    return {"count": count, **found, "above_ms": round(found["busy_p99_ms"] - found["idle_p99_ms"], 2)}
+
+
+def main() -> None:
+    for name, figure in measure(rounds=3, seconds=10).items():
+        print(f"{name:20} {figure:10,.2f}")
+
+
+if __name__ == "__main__":
+    main()

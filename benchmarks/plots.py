@@ -1,0 +1,96 @@
+"""The plots of the documentation, from the results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+FOLDER = Path(__file__).parents[1] / "docs" / "benchmarks"
+_OURS, _THEIRS, _GOAL = "#1f6f8b", "#b8b8b8", "#c0392b"
+
+
+def draw(results: dict[str, Any]) -> None:
+    """Draw what there are results for."""
+    # Text stays text, and a second run on the same figures gives the same file.
+    mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "benchmarks", "font.size": 9})
+    FOLDER.mkdir(exist_ok=True)
+    if "shapes" in results:
+        _shapes(results["shapes"])
+    if "steady" in results:
+        _steady(results["steady"])
+    if "growth" in results:
+        _growth(results["growth"])
+
+
+def _shapes(found: dict[str, Any]) -> None:
+    names = [name.removesuffix(", pages of 50") for name in found if name.endswith(", pages of 50")]
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    for axes, name in zip(figure.subplots(2, 3).flat, names, strict=False):
+        fixed = found[f"{name}, pages of 50"]["fixed"].values()
+        axes.plot(
+            [run["requests_per_job"] for run in fixed],
+            [run["p95"] for run in fixed],
+            "o-",
+            color=_THEIRS,
+            label="fixed intervals",
+        )
+        for rows, marker in ((50, "o"), (10, "s")):
+            ours = found[f"{name}, pages of {rows}"]["ours"]
+            label = f"happyhorse_async, pages of {rows}"
+            axes.plot(ours["requests_per_job"], ours["p95"], marker, color=_OURS, label=label)
+        axes.set_title(name)
+        axes.set_xlim(left=0)
+        axes.set_ylim(bottom=0)
+        _bare(axes)
+    figure.supxlabel("requests per finished job")
+    figure.supylabel("95th percentile of the delay, s")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
+    _save(figure, "shapes")
+
+
+def _steady(found: dict[str, Any]) -> None:
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    names = list(found["100"])
+    for row, (in_flight, contestants) in zip(figure.subplots(2, 3), found.items(), strict=False):
+        measures = {
+            "lost, of 100 jobs": lambda run: 100 * run["lost"] / run["jobs"],
+            "requests per job": lambda run: run["requests_per_job"],
+            "delay, 95th percentile, s": lambda run: run["p95"],
+        }
+        for axes, (title, measure) in zip(row, measures.items(), strict=True):
+            shown = [name for name in reversed(names) if name in contestants]
+            colours = [_OURS if name.startswith("happyhorse") else _THEIRS for name in shown]
+            bars = axes.barh(shown, [measure(contestants[name]) for name in shown], color=colours)
+            axes.bar_label(bars, fmt="%.3g", padding=2, fontsize=8)
+            axes.set_title(f"{title} ({in_flight} in flight)", fontsize=8)
+            axes.margins(x=0.2)
+            axes.tick_params(axis="y", labelsize=7, labelleft=axes is row[0])
+            _bare(axes)
+    _save(figure, "steady")
+
+
+def _growth(found: dict[str, Any]) -> None:
+    figure = Figure(figsize=(5, 2.4), layout="constrained")
+    axes = figure.subplots()
+    costs = {int(count): cost for count, cost in found["microseconds"].items()}
+    axes.semilogx(list(costs), list(costs.values()), "o-", color=_OURS, label="one look")
+    axes.axhline(1.5 * min(costs.values()), color=_GOAL, linestyle=":", label="1.5 times the cheapest")
+    axes.set_xlabel("tasks in flight")
+    axes.set_ylabel("µs of CPU")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)
+    _bare(axes)
+    _save(figure, "growth")
+
+
+def _bare(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _save(figure: Figure, name: str) -> None:
+    figure.savefig(FOLDER / f"{name}.svg", metadata={"Date": None}, transparent=False)

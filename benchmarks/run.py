@@ -1,0 +1,158 @@
+"""
+Measure everything, write `benchmarks/results.json` and draw the plots of the documentation.
+
+    nox -s benchmarks              # about half an hour
+    nox -s benchmarks -- --quick   # under ten minutes
+    python benchmarks/run.py --only imports growth
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import page
+
+import growth
+import imports
+import lag
+import plots
+import status_query
+import steady_state
+import thousand
+import waiting
+from loads import SHAPES
+
+RESULTS = Path(__file__).with_name("results.json")
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is measured."""
+
+    rounds: int
+    import_rounds: int
+    shape_minutes: float
+    intervals: tuple[float, ...]
+    socket_minutes: float
+    warm_up: float
+    speeds: dict[int, float]
+    """In flight, to how many times as fast the clocks run."""
+    lag_seconds: float
+    slow_peers: bool
+    """Whether those take part with 500 in flight that need a slow clock for it."""
+
+
+FULL = Extent(
+    rounds=3,
+    import_rounds=15,
+    shape_minutes=60,
+    intervals=steady_state.INTERVALS,
+    socket_minutes=5,
+    warm_up=300,
+    speeds={100: 20, 500: 5},
+    lag_seconds=20,
+    slow_peers=True,
+)
+QUICK = Extent(
+    rounds=1,
+    import_rounds=7,
+    shape_minutes=30,
+    intervals=(10, 20, 25, 30, 60),
+    socket_minutes=3,
+    warm_up=180,
+    speeds={100: 20, 500: 10},
+    lag_seconds=8,
+    slow_peers=False,
+)
+
+
+def steady(extent: Extent) -> dict[str, Any]:
+    """Measure the vendor's limits over sockets."""
+    found: dict[str, Any] = {}
+    for in_flight, speed in extent.speeds.items():
+        peers = steady_state.PEERS
+        if in_flight >= 500 and not extent.slow_peers:
+            # Their CPU does not keep up with a fast clock.
+            peers = {name: peer for name, peer in peers.items() if name not in steady_state.SLOW}
+        found[str(in_flight)] = steady_state.over_sockets(
+            peers,
+            in_flight=in_flight,
+            minutes=extent.socket_minutes,
+            warm_up=extent.warm_up,
+            speed=speed,
+            rounds=1,
+        )
+    return found
+
+
+def hour(extent: Extent) -> dict[str, Any]:
+    """Measure every load shape on virtual time."""
+    found: dict[str, Any] = {}
+    for rows in (50, 10):
+        for name in SHAPES:
+            # What fixed intervals need does not depend on the pages of a list that they do not use.
+            fixed = extent.intervals if rows == 50 else ()
+            found[f"{name}, pages of {rows}"] = steady_state.shape(
+                name, in_flight=500, page=rows, minutes=extent.shape_minutes, warm_up=300, intervals=fixed
+            )
+    return found
+
+
+MEASURES: dict[str, Callable[[Extent], dict[str, Any]]] = {
+    "imports": lambda extent: imports.measure(rounds=extent.import_rounds),
+    "status_query": lambda _: status_query.run(),
+    "thousand": lambda extent: thousand.measure(rounds=extent.rounds),
+    "growth": lambda extent: growth.measure(rounds=extent.rounds),
+    "waiting": lambda _: waiting.measure(rounds=1),
+    "lag": lambda extent: lag.measure(rounds=extent.rounds, seconds=extent.lag_seconds),
+    "shapes": hour,
+    "steady": steady,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and shorter runs: under ten minutes")
+    parser.add_argument("--only", nargs="+", choices=MEASURES, help="only these; the others stay as they were")
+    arguments = parser.parse_args()
+    extent = QUICK if arguments.quick else FULL
+    results: dict[str, Any] = json.loads(RESULTS.read_text()) if arguments.only and RESULTS.exists() else {}
+    began = time.monotonic()
+    for name, measure in MEASURES.items():
+        if not arguments.only or name in arguments.only:
+            print(f"\n=== {name}", flush=True)
+            results[name] = measure(extent)
+            if name not in ("shapes", "steady"):
+                print(json.dumps(results[name], indent=2))
+    results["run"] = _circumstances(arguments.quick, time.monotonic() - began)
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    plots.draw(results)
+    page.write(results)
+
+
+def _circumstances(quick: bool, seconds: float) -> dict[str, Any]:
+    packages = ("happyhorse-async", "aiohttp", "dashscope")
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "command": "nox -s benchmarks" + (" -- --quick" if quick else ""),
+        "minutes": round(seconds / 60, 1),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "load": round(os.getloadavg()[2], 1) if sys.platform != "win32" else None,
+        "versions": {name: version(name) for name in packages},
+    }
+
+
+if __name__ == "__main__":
+    main()

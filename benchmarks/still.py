@@ -1,0 +1,72 @@
+"""A network without sockets, at the end of which every task runs for ever: what is left is the work of the client."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import happyhorse_async as hh
+from provider import EPOCH, task_id
+
+_HEADERS = {"content-type": "application/json"}
+
+
+class Still:
+    """
+    Answers in DashScope's form, or in nexusflow's, which has no list to speak of. An answer costs the same always.
+
+    :param tasks: how many there are; the newest of them are on the first page of the list.
+    """
+
+    def __init__(self, tasks: int) -> None:
+        self.requests = 0
+        self.looks = 0
+        """How many tasks the answers were about."""
+        self.tasks = tasks
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def send(self, request: hh.HttpRequest, *, timeout: float) -> hh.HttpResponse:
+        await self.open.wait()
+        await asyncio.sleep(0)
+        self.requests += 1
+        url = urlsplit(request.url)
+        if request.method == "POST":
+            self.tasks += 1
+            answer: Any = {"output": {"task_id": task_id(self.tasks), "task_status": "PENDING"}, "request_id": "r"}
+        elif url.path.startswith("/v1/"):
+            self.looks += 1
+            answer = {"id": url.path.rpartition("/")[2], "status": "processing", "created_at": "2026-11-21T10:00:00Z"}
+        elif url.path.endswith("/tasks/"):
+            answer = self._page(dict(parse_qsl(url.query)))
+        else:
+            self.looks += 1
+            output = {
+                "task_id": url.path.rpartition("/")[2],
+                "task_status": "RUNNING",
+                "submit_time": "2026-11-21 10:00:00.120",
+                "scheduled_time": "2026-11-21 10:00:00.161",
+            }
+            answer = {"request_id": "r", "output": output}
+        return hh.HttpResponse(status=200, headers=_HEADERS, body=json.dumps(answer).encode())
+
+    def _page(self, query: dict[str, str]) -> object:
+        size, number = min(50, int(query.get("page_size", 10))), int(query.get("page_no", 1))
+        newest = self.tasks - (number - 1) * size
+        rows = [
+            {
+                "task_id": task_id(row),
+                "status": "RUNNING",
+                "model_name": "happyhorse-1.1-t2v",
+                "gmt_create": EPOCH * 1000 + row,
+                "start_time": EPOCH * 1000 + row + 40,
+            }
+            for row in range(newest, max(0, newest - size), -1)
+        ]
+        self.looks += len(rows)
+        pages = -(-self.tasks // size)
+        return {"total": self.tasks, "total_page": pages, "page_no": number, "page_size": size, "data": rows}
+
+    async def aclose(self) -> None: ...
