@@ -87,9 +87,9 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON, default=False)
 def benchmarks(session: nox.Session) -> None:
-    """Measure against a floor in the same run. The figures are printed; nothing is asserted on a noisy machine."""
-    session.install(".")
-    session.run("python", "benchmarks/status_query.py")
+    """Measure against floors and peers in the same run, and write the figures and plots of the documentation."""
+    session.install(".", *_group("benchmarks"))
+    session.run("python", "benchmarks/run.py", *session.posargs)
 
 
 @nox.session(python=PYTHON)

@@ -21,11 +21,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import page
-
 import growth
 import imports
 import lag
+import page
 import plots
 import status_query
 import steady_state

@@ -1,0 +1,160 @@
+"""The tables of `docs/benchmarks.md`, from the results. The sentences between them are written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+_END = "<!-- end -->"
+
+
+def write(results: dict[str, Any]) -> None:
+    """Put the figures of *results* into the page. A table that there are no results for stays as it is."""
+    text = PAGE.read_text("utf-8")
+    for name, table in _tables(results):
+        before, mark, rest = text.partition(f"<!-- {name} -->\n")
+        assert mark, f"the page has no place for {name}"
+        text = f"{before}{mark}\n{table}\n\n{rest[rest.index(_END) :]}"
+    PAGE.write_text(text, "utf-8")
+
+
+def _tables(results: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    yield "goals", _table(["measure", "goal", "measured", ""], _goals(results))
+    if "steady" in results:
+        for in_flight, found in results["steady"].items():
+            yield f"steady {in_flight}", _steady(found)
+    if "shapes" in results:
+        yield "shapes", _shapes(results["shapes"])
+    if "thousand" in results:
+        yield "thousand", _thousand(results["thousand"])
+    if "waiting" in results:
+        yield "waiting", _waiting(results["waiting"])
+    yield "run", _run(results["run"])
+
+
+def _goals(results: dict[str, Any]) -> Iterable[list[str]]:
+    for measure, goal, limit, found, unit in _measured(results):
+        yield [measure, goal, f"{found:.3g}{unit}", "reached" if found <= limit else "missed"]
+
+
+def _measured(results: dict[str, Any]) -> Iterable[tuple[str, str, float, float, str]]:
+    if "steady" in results:
+        for in_flight, found in results["steady"].items():
+            ours = [found[f"happyhorse_async, pages of {rows}"] for rows in (50, 10)]
+            yield f"jobs lost, {in_flight} in flight", "0", 0, sum(run["lost"] for run in ours), ""
+            refused = max(run["refused_share"] for run in ours)
+            yield f"requests answered 429, {in_flight} in flight", "≤ 1 %", 1, refused * 100, " %"
+        for rows, price, delay in ((50, 3, 6), (10, 3.5, 12)):
+            ours = results["steady"]["500"][f"happyhorse_async, pages of {rows}"]
+            yield f"requests per finished job, pages of {rows}", f"≤ {price}", price, ours["requests_per_job"], ""
+            yield f"95th percentile of the delay, pages of {rows}", f"≤ {delay} s", delay, ours["p95"], " s"
+    if "status_query" in results:
+        yield "CPU of one query, to bare aiohttp", "≤ 1.5", 1.5, results["status_query"]["ratio"], ""
+    if "thousand" in results:
+        ours = results["thousand"]["contestants"]["happyhorse_async"]
+        yield "1,000 jobs of 6 s at once, wall, to bare aiohttp", "≤ 1.05", 1.05, ours["wall_ratio"], ""
+        yield "the same, CPU", "≤ 1.5", 1.5, ours["cpu_ratio"], ""
+    if "waiting" in results:
+        kinds = results["waiting"]["kinds"]
+        worst = max(kinds[kind]["kilobytes"] for kind in ("resumed handle", "submitted handle"))
+        yield f"memory of a waiting handle, of {results['waiting']['count']:,}", "≤ 3 KB", 3, worst, " KB"
+    if "lag" in results:
+        lag = results["lag"]
+        yield f"event-loop lag, p99 above idle, {lag['count']:,} in flight", "≤ 10 ms", 10, lag["above_ms"], " ms"
+    if "growth" in results:
+        yield "cost of a look, dearest to cheapest, 100 to 100,000 tasks", "≤ 1.5", 1.5, results["growth"]["ratio"], ""
+    if "imports" in results:
+        yield "`import happyhorse_async` to `import aiohttp`", "≤ 0.6", 0.6, results["imports"]["ratio"], ""
+
+
+def _steady(found: dict[str, Any]) -> str:
+    heads = ["", "jobs", "lost", "answered 429", "requests per job", "mean delay", "p95", "client CPU"]
+    return _table(
+        heads,
+        (
+            [
+                name,
+                f"{run['jobs']:.0f}",
+                f"{run['lost']:.0f}",
+                f"{run['refused_share']:.1%}",
+                f"{run['requests_per_job']:.2f}",
+                f"{run['mean']:.1f} s",
+                f"{run['p95']:.1f} s",
+                f"{run['cpu']:.1f} s",
+            ]
+            for name, run in found.items()
+        ),
+    )
+
+
+def _shapes(found: dict[str, Any]) -> str:
+    heads = [
+        "load",
+        "pages of",
+        "requests per job",
+        "mean delay",
+        "p95",
+        "a fixed interval as fast needs",
+        "as cheap has p95",
+    ]
+    return _table(heads, (_shape(name, run, found) for name, run in found.items()))
+
+
+def _shape(name: str, run: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    shape, _, rows = name.rpartition(", pages of ")
+    ours, fixed = run["ours"], found[f"{shape}, pages of 50"]["fixed"].values()
+    as_fast = [other["requests_per_job"] for other in fixed if other["p95"] <= ours["p95"]]
+    as_cheap = [other["p95"] for other in fixed if other["requests_per_job"] <= ours["requests_per_job"]]
+    return [
+        shape,
+        rows,
+        f"{ours['requests_per_job']:.2f}",
+        f"{ours['mean']:.1f} s",
+        f"{ours['p95']:.1f} s",
+        f"{min(as_fast):.2f} requests" if as_fast else "there is none",
+        f"{min(as_cheap):.1f} s" if as_cheap else "there is none",
+    ]
+
+
+def _thousand(found: dict[str, Any]) -> str:
+    heads = ["", "wall", "to bare", "client CPU", "to bare", "requests per job"]
+    return _table(
+        heads,
+        (
+            [
+                name,
+                f"{run['wall_s']:.2f} s",
+                f"{run['wall_ratio']:.2f}",
+                f"{run['cpu_s']:.2f} s",
+                f"{run['cpu_ratio']:.2f}",
+                f"{run['requests_per_job']:.1f}",
+            ]
+            for name, run in found["contestants"].items()
+        ),
+    )
+
+
+def _waiting(found: dict[str, Any]) -> str:
+    heads = ["", "memory each", "idle CPU", "a full collection pauses for"]
+    return _table(
+        heads,
+        (
+            [kind, f"{run['kilobytes']:.2f} KB", f"{run['idle_cpu']:.1%}", f"{run['collection_ms']:.0f} ms"]
+            for kind, run in found["kinds"].items()
+        ),
+    )
+
+
+def _run(run: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in run["versions"].items())
+    return (
+        f"These figures were measured on {run['date']} with `{run['command']}` ({run['minutes']:.0f} minutes) on "
+        f"{run['system']}, load average {run['load']}, Python {run['python']}, {versions}."
+    )
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
