@@ -24,7 +24,7 @@ from loads import Load
 from provider import Asked, Provider, Task
 
 _ROOT = "/api/v1"
-_SPAWN = multiprocessing.get_context("spawn")
+SPAWN = multiprocessing.get_context("spawn")
 _real_sleep = time.sleep
 
 
@@ -76,8 +76,8 @@ class Child:
     """A process of ours, ready for work when it is entered."""
 
     def __init__(self, work: Callable[..., None], *arguments: Any) -> None:
-        self._pipe, theirs = _SPAWN.Pipe()
-        self._process = _SPAWN.Process(target=work, args=(theirs, *arguments), daemon=True)
+        self._pipe, theirs = SPAWN.Pipe()
+        self._process = SPAWN.Process(target=work, args=(theirs, *arguments), daemon=True)
 
     def __enter__(self) -> Self:
         self._process.start()

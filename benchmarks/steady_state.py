@@ -93,19 +93,20 @@ def shape(
     since, until = window(name, length, warm_up)
     load = make(name, in_flight, length, seed)
     options = {"page": page, "since": since, "until": until, "seed": seed}
-    print(f"\n{name}: {len(load.jobs)} jobs, {in_flight} in flight, pages of {page}")
-    print(HEADINGS)
     began = time.process_time()
     ours, notices = run(_library(interval), load, **options)
-    print(line("happyhorse_async", ours), f"   ({time.process_time() - began:.1f} s of CPU)")
-    for why, count in Counter(notices.lost).most_common(3):
-        print(f"  lost {count}: {why}")
-    fixed: dict[float, Figures] = {}
-    for seconds in intervals:
-        fixed[seconds] = run(_fixed(seconds), load, **options)[0]
-        print(line(f"fixed, {seconds:g} s", fixed[seconds]))
-    if fixed:
-        print(verdict(ours, fixed))
+    spent = time.process_time() - began
+    fixed = {seconds: run(_fixed(seconds), load, **options)[0] for seconds in intervals}
+    report = [
+        f"\n{name}: {len(load.jobs)} jobs, {in_flight} in flight, pages of {page}",
+        HEADINGS,
+        f"{line('happyhorse_async', ours)}   ({spent:.1f} s of CPU)",
+        *(f"  lost {count}: {why}" for why, count in Counter(notices.lost).most_common(3)),
+        *(line(f"fixed, {seconds:g} s", found) for seconds, found in fixed.items()),
+        *([verdict(ours, fixed)] if fixed else []),
+    ]
+    # In one piece, since several processes may measure at the same time.
+    print("\n".join(report), flush=True)
     return {"ours": asdict(ours), "fixed": {f"{seconds:g}": asdict(found) for seconds, found in fixed.items()}}
 
 
