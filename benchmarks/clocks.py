@@ -26,7 +26,7 @@ _real_monotonic = time.monotonic
 class _Skipping(selectors.SelectSelector):
     """Skips the time that others would wait."""
 
-    def __init__(self, calendar: time_machine.Coordinates) -> None:
+    def __init__(self, calendar: time_machine.Traveller) -> None:
         super().__init__()
         self.now = 0.0
         self._calendar = calendar
@@ -42,7 +42,7 @@ class _Skipping(selectors.SelectSelector):
 class _Fast(selectors.DefaultSelector):
     """Waits for sockets, and less long for time."""
 
-    def __init__(self, calendar: time_machine.Coordinates, speed: float, began: float) -> None:
+    def __init__(self, calendar: time_machine.Traveller, speed: float, began: float) -> None:
         super().__init__()
         self._calendar = calendar
         self._speed = speed

@@ -185,16 +185,13 @@ class VendorThreads(_Vendor):
 class VendorClient(_Vendor):
     """The client of the vendor's SDK since version 2: `AsyncClient().videos.generate`."""
 
-    def __init__(self, interval: float | None = None) -> None:
-        self._intervals = {"poll_interval": interval, "max_interval": interval} if interval else {}
-
     async def __call__(self, base_url: str, load: Load, notices: Notices) -> None:
         import dashscope  # noqa: PLC0415
 
         async with dashscope.AsyncClient(base_url=base_url, api_key="any") as client:
 
             async def carry(job: Job) -> str:
-                done = await client.videos.generate(model=_MODEL, prompt=job.prompt, **self._intervals)
+                done = await client.videos.generate(model=_MODEL, prompt=job.prompt)
                 if done.status != "SUCCEEDED":
                     raise LostError(f"ended as {done.status}")
                 return str(done.task_id)

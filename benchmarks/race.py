@@ -129,7 +129,7 @@ def _carry(pipe: Connection, contestant: Contestant, load: Load, speed: float) -
     if hasattr(contestant, "prepare"):
         contestant.prepare()
     # What waits in a thread waits for this.
-    time.sleep = lambda seconds: _real_sleep(seconds / speed)
+    time.sleep = lambda seconds: _real_sleep(float(seconds) / speed)
     pipe.send("ready")
     began, base_url = pipe.recv()
     notices = Notices()

@@ -92,7 +92,7 @@ def shape(
     length = warm_up + minutes * 60
     since, until = window(name, length, warm_up)
     load = make(name, in_flight, length, seed)
-    options = {"page": page, "since": since, "until": until, "seed": seed}
+    options: dict[str, Any] = {"page": page, "since": since, "until": until, "seed": seed}
     began = time.process_time()
     ours, notices = run(_library(interval), load, **options)
     spent = time.process_time() - began

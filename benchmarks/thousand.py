@@ -10,13 +10,13 @@ import statistics
 from typing import Any
 
 import happyhorse_async as hh
-from contestants import FixedInterval, Library, VendorAsync
+from contestants import Contestant, FixedInterval, Library, VendorAsync
 from loads import Job, Load
 from race import Run, race
 
 COUNT = 1000
 _NO_LIMITS = hh.Limits(queries_per_second=1e6, submits_per_second=1e6, requests_at_once=100)
-CONTESTANTS = {
+CONTESTANTS: dict[str, Contestant] = {
     "bare aiohttp": FixedInterval(1.0, per_second=None, jitter=0.1),
     "happyhorse_async": Library(hh.PollSchedule(interval=1.0, jitter=0.1), _NO_LIMITS),
     "dashscope 2, class API": VendorAsync(),
