@@ -18,6 +18,7 @@ import aiohttp
 
 import happyhorse_async as hh
 from figures import Notices
+from limits import submits_unlimited
 from loads import Job, Load
 
 _MODEL = "happyhorse-1.1-t2v"
@@ -62,15 +63,17 @@ async def each(load: Load, carry: Callable[[Job], Awaitable[str]], notices: Noti
 
 
 class Library:
-    """This library, with the adapter's own budget and no limit on submits."""
+    """This library, by default with the adapter's own budget of queries and no limit on submits."""
 
-    def __init__(self, poll: hh.PollSchedule | None = None, limits: hh.Limits | None = None) -> None:
+    def __init__(
+        self, poll: hh.PollSchedule | None = None, limits: Callable[[], hh.Limits] = submits_unlimited
+    ) -> None:
         self._poll = poll or hh.PollSchedule()
-        self._limits = limits or hh.Limits(submits_per_second=1e6)
+        self._limits = limits
 
     async def __call__(self, base_url: str, load: Load, notices: Notices) -> None:
         async with hh.Client(
-            "dashscope", api_key="any", base_url=base_url, limits=self._limits, poll=self._poll
+            "dashscope", api_key="any", base_url=base_url, limits=self._limits(), poll=self._poll
         ) as client:
 
             async def carry(job: Job) -> str:
