@@ -102,6 +102,7 @@ class FixedInterval:
     :param per_second: how many looks there are at most, at an even pace. Of the 20 that the provider allows, 19 are
         hardly ever refused.
     :param jitter: how far a look is moved, as a share of the interval.
+    :param submits_at_once: how many submits are on their way together, at most.
     """
 
     def __init__(
@@ -111,7 +112,9 @@ class FixedInterval:
         per_second: float | None = 19,
         connect: Callable[[str], AbstractAsyncContextManager[Send]] = over_sockets,
         jitter: float = 0.0,
+        submits_at_once: int = 1000,
     ) -> None:
+        self._submits_at_once = submits_at_once
         self._interval = interval
         self._gap = 1 / per_second if per_second else 0.0
         self._connect = connect
@@ -120,10 +123,12 @@ class FixedInterval:
 
     async def __call__(self, base_url: str, load: Load, notices: Notices) -> None:
         async with self._connect(base_url) as send:
+            submits = asyncio.Semaphore(self._submits_at_once)
 
             async def carry(job: Job) -> str:
                 order = {"model": _MODEL, "input": {"prompt": job.prompt}, "parameters": {}}
-                _, body = await send("POST", _SUBMIT, json.dumps(order).encode())
+                async with submits:
+                    _, body = await send("POST", _SUBMIT, json.dumps(order).encode())
                 task_id = str(json.loads(body)["output"]["task_id"])
                 while True:
                     await asyncio.sleep(self._interval * random.uniform(1 - self._jitter, 1 + self._jitter))

@@ -31,6 +31,8 @@ def _tables(results: dict[str, Any]) -> Iterable[tuple[str, str]]:
         yield "thousand", _thousand(results["thousand"])
     if "waiting" in results:
         yield "waiting", _waiting(results["waiting"])
+    if "status_query" in results and "imports" in results:
+        yield "small", _small(results["status_query"]["microseconds"], results["imports"]["milliseconds"])
     yield "run", _run(results["run"])
 
 
@@ -83,8 +85,8 @@ def _steady(found: dict[str, Any]) -> str:
                 f"{run['lost']:.0f}",
                 f"{run['refused_share']:.1%}",
                 f"{run['requests_per_job']:.2f}",
-                f"{run['mean']:.1f} s",
-                f"{run['p95']:.1f} s",
+                "–" if run["mean"] is None else f"{run['mean']:.1f} s",
+                "–" if run["p95"] is None else f"{run['p95']:.1f} s",
                 f"{run['cpu']:.1f} s",
             ]
             for name, run in found.items()
@@ -155,6 +157,12 @@ def _waiting(found: dict[str, Any]) -> str:
             for kind, run in found["kinds"].items()
         ),
     )
+
+
+def _small(queries: dict[str, float], imports: dict[str, float]) -> str:
+    rows = [[f"one query: {name}", f"{cost:.0f} µs"] for name, cost in queries.items()]
+    rows += [[f"`import {name}`", f"{cost:.0f} ms"] for name, cost in imports.items()]
+    return _table(["", "CPU"], rows)
 
 
 def _run(run: dict[str, Any]) -> str:

@@ -60,7 +60,7 @@ def _steady(found: dict[str, Any]) -> None:
         measures = {
             "lost, of 100 jobs": lambda run: 100 * run["lost"] / run["jobs"],
             "requests per job": lambda run: run["requests_per_job"],
-            "delay, 95th percentile, s": lambda run: run["p95"],
+            "delay, 95th percentile, s": lambda run: run["p95"] or 0,
         }
         for axes, (title, measure) in zip(row, measures.items(), strict=True):
             shown = [name for name in reversed(names) if name in contestants]

@@ -21,6 +21,7 @@ import aiohttp
 from aiohttp import web
 
 import happyhorse_async as hh
+from happyhorse_async.transports.aiohttp import AiohttpTransport
 from limits import unlimited
 
 QUERIES = 1500
@@ -64,7 +65,7 @@ async def cost(query: Callable[[], Awaitable[object]]) -> float:
 
 
 async def measure(base_url: str) -> dict[str, list[float]]:
-    figures: dict[str, list[float]] = {"bare aiohttp": [], "happyhorse_async": []}
+    figures: dict[str, list[float]] = {"bare aiohttp": [], "happyhorse_async": [], "its transport alone": []}
     async with (
         aiohttp.ClientSession(headers={"Authorization": "Bearer any"}) as session,
         hh.Client("dashscope", api_key="any", base_url=base_url, limits=unlimited()) as client,
@@ -77,9 +78,17 @@ async def measure(base_url: str) -> dict[str, list[float]]:
         async def ours() -> object:
             return await client.fetch(f"dashscope:{TASK_ID}")
 
+        transport = AiohttpTransport()
+        query = hh.HttpRequest(method="GET", url=f"{base_url}/tasks/{TASK_ID}", headers={"Authorization": "Bearer any"})
+
+        async def carried() -> object:
+            return await transport.send(query, timeout=30)
+
         for _ in range(ROUNDS):
             figures["bare aiohttp"].append(await cost(bare))
             figures["happyhorse_async"].append(await cost(ours))
+            figures["its transport alone"].append(await cost(carried))
+        await transport.aclose()
     return figures
 
 
@@ -93,7 +102,7 @@ def run() -> dict[str, Any]:
         figures = asyncio.run(measure(f"http://127.0.0.1:{ports.get(timeout=30)}"))
     finally:
         server.kill()
-    ratios = [ours / bare for bare, ours in zip(*figures.values(), strict=True)]
+    ratios = [ours / bare for bare, ours, _ in zip(*figures.values(), strict=True)]
     return {
         "microseconds": {name: round(statistics.median(costs), 1) for name, costs in figures.items()},
         "ratio": round(statistics.median(ratios), 3),

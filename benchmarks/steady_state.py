@@ -9,6 +9,7 @@ Many jobs inside the provider's limits: how many are lost, what they cost in req
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import statistics
 import time
@@ -131,10 +132,13 @@ def over_sockets(
             figures = found.figures(warm_up, length)
             print(line(name, figures))
             runs[name].append({**asdict(figures), "jobs": len(load.jobs), "cpu": found.cpu, "wall": found.wall / speed})
-    return {
-        name: {what: round(statistics.median(run[what] for run in found), 4) for what in found[0]}
-        for name, found in runs.items()
-    }
+    return {name: {what: _median([run[what] for run in found]) for what in found[0]} for name, found in runs.items()}
+
+
+def _median(figures: list[float]) -> float | None:
+    # Who loses every job has noticed no end, late or early.
+    known = [figure for figure in figures if not math.isnan(figure)]
+    return round(statistics.median(known), 4) if known else None
 
 
 def main() -> None:

@@ -43,14 +43,18 @@ class Still:
             answer = self._page(dict(parse_qsl(url.query)))
         else:
             self.looks += 1
-            output = {
-                "task_id": url.path.rpartition("/")[2],
-                "task_status": "RUNNING",
-                "submit_time": "2026-11-21 10:00:00.120",
-                "scheduled_time": "2026-11-21 10:00:00.161",
-            }
-            answer = {"request_id": "r", "output": output}
+            answer = self.state(url.path.rpartition("/")[2])
         return hh.HttpResponse(status=200, headers=_HEADERS, body=json.dumps(answer).encode())
+
+    def state(self, name: str) -> object:
+        """The answer to a query of the task called *name*."""
+        output = {
+            "task_id": name,
+            "task_status": "RUNNING",
+            "submit_time": "2026-11-21 10:00:00.120",
+            "scheduled_time": "2026-11-21 10:00:00.161",
+        }
+        return {"request_id": "r", "output": output}
 
     def _page(self, query: dict[str, str]) -> object:
         size, number = min(50, int(query.get("page_size", 10))), int(query.get("page_no", 1))

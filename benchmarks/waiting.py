@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
 import statistics
 import time
@@ -39,6 +40,26 @@ def floor(count: int) -> dict[str, float]:
 
         async def wait(future: asyncio.Future[None]) -> None:
             await future
+
+        waiting = [asyncio.create_task(wait(loop.create_future())) for _ in range(count)]
+        await asyncio.sleep(0)
+        return await _figures(before, waiting)
+
+    return asyncio.run(work())
+
+
+def answered(count: int) -> dict[str, float]:
+    """Measure bare tasks, each with the last answer to its query, decoded and nothing else."""
+    body = json.dumps(Still(0).state(task_id(0)))
+
+    async def work() -> dict[str, float]:
+        loop = asyncio.get_running_loop()
+        before = _empty()
+
+        async def wait(future: asyncio.Future[None]) -> Any:
+            answer = json.loads(body)
+            await future
+            return answer
 
         waiting = [asyncio.create_task(wait(loop.create_future())) for _ in range(count)]
         await asyncio.sleep(0)
@@ -112,12 +133,12 @@ async def _idle_cpu() -> float:
 
 
 def _collection() -> float:
-    """Return the seconds for which a full collection holds everything up: the median of five."""
+    """Return the CPU seconds of a full collection, which holds everything up: the median of five."""
     pauses: list[float] = []
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.process_time()
         gc.collect()
-        pauses.append(time.perf_counter() - began)
+        pauses.append(time.process_time() - began)
     return statistics.median(pauses)
 
 
@@ -128,7 +149,12 @@ def _resident() -> int:
 
 def measure(*, rounds: int, count: int = COUNT) -> dict[str, Any]:
     """Measure each in turn, *rounds* times, each in a new process."""
-    kinds = {"bare task and future": floor, "resumed handle": resumed, "submitted handle": submitted}
+    kinds = {
+        "bare task and future": floor,
+        "the same and its last answer": answered,
+        "resumed handle": resumed,
+        "submitted handle": submitted,
+    }
     runs: dict[str, list[dict[str, float]]] = {kind: [] for kind in kinds}
     for _ in range(rounds):
         for kind, work in kinds.items():
