@@ -35,6 +35,11 @@ def steady(in_flight: int, length: float, chance: random.Random) -> Load:
     return Load(tuple(_arriving(lambda _: in_flight / SECONDS, length, chance)))
 
 
+def few(in_flight: int, length: float, chance: random.Random) -> Load:
+    """A fiftieth of that: ten of five hundred."""
+    return steady(max(1, in_flight // 50), length, chance)
+
+
 def bursts(in_flight: int, length: float, chance: random.Random) -> Load:
     """So many at once, every ten minutes."""
     times = [600.0 * number for number in range(math.ceil(length / 600))]
@@ -69,6 +74,7 @@ def drifting(in_flight: int, length: float, chance: random.Random) -> Load:
 
 SHAPES: dict[str, Callable[[int, float, random.Random], Load]] = {
     "steady": steady,
+    "few": few,
     "bursts": bursts,
     "day-and-night": day_and_night,
     "bimodal": bimodal,

@@ -28,8 +28,12 @@ def draw(results: dict[str, Any]) -> None:
 
 def _shapes(found: dict[str, Any]) -> None:
     names = [name.removesuffix(", pages of 50") for name in found if name.endswith(", pages of 50")]
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    for axes, name in zip(figure.subplots(2, 3).flat, names, strict=False):
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    columns = -(-len(names) // 2)
+    places = figure.subplots(2, columns).flat
+    for unused in places[len(names) :]:
+        unused.set_visible(False)
+    for axes, name in zip(places, names, strict=False):
         fixed = found[f"{name}, pages of 50"]["fixed"].values()
         axes.plot(
             [run["requests_per_job"] for run in fixed],

@@ -141,8 +141,9 @@ def main() -> None:
             results[name] = measure(extent)
             if name not in ("shapes", "steady"):
                 print(json.dumps(results[name], indent=2))
-    results["run"] = _circumstances(arguments.quick, time.monotonic() - began)
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+            # What was measured is kept even if the rest is interrupted.
+            results["run"] = _circumstances(arguments.quick, time.monotonic() - began)
+            RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     plots.draw(results)
     page.write(results)
 
