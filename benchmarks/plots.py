@@ -64,13 +64,15 @@ def _steady(found: dict[str, Any]) -> None:
         measures = {
             "lost, of 100 jobs": lambda run: 100 * run["lost"] / run["jobs"],
             "requests per job": lambda run: run["requests_per_job"],
-            "delay, 95th percentile, s": lambda run: run["p95"] or 0,
+            "p95 of the delay, s": lambda run: run["p95"],
         }
         for axes, (title, measure) in zip(row, measures.items(), strict=True):
             shown = [name for name in reversed(names) if name in contestants]
             colours = [_OURS if name.startswith("happyhorse") else _THEIRS for name in shown]
-            bars = axes.barh(shown, [measure(contestants[name]) for name in shown], color=colours)
-            axes.bar_label(bars, fmt="%.3g", padding=2, fontsize=8)
+            figures = [measure(contestants[name]) for name in shown]
+            bars = axes.barh(shown, [figure or 0 for figure in figures], color=colours)
+            labels = ["no end was noticed" if figure is None else f"{figure:.3g}" for figure in figures]
+            axes.bar_label(bars, labels, padding=2, fontsize=8)
             axes.set_title(f"{title} ({in_flight} in flight)", fontsize=8)
             axes.margins(x=0.2)
             axes.tick_params(axis="y", labelsize=7, labelleft=axes is row[0])

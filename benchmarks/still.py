@@ -20,6 +20,8 @@ class Still:
     :param tasks: how many there are; the newest of them are on the first page of the list.
     """
 
+    places = None
+
     def __init__(self, tasks: int) -> None:
         self.requests = 0
         self.looks = 0

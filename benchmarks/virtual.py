@@ -45,6 +45,8 @@ class Wire:
 class Transport:
     """Takes the place of the library's transport, and has a wire instead of sockets."""
 
+    places = None
+
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
 
