@@ -76,7 +76,8 @@ class TaskHandle:
         if timeout is not None:
             return await self._wait_within(timeout)
         await self._client.attend(self._watch)
-        await self._watch.stopped()
+        while not self._watch.ended:
+            await self._watch.news()
         return self._result()
 
     async def _wait_within(self, timeout: float) -> Task:

@@ -111,6 +111,16 @@ class Journal:
         taken = _settled(taken)
         return self._settle(taken, only_from=only_from)
 
+    async def lighten(self, watch: Watch) -> None:
+        """Let go of a request that the store has forgotten: it may hold images, and its task may take long."""
+        try:
+            kept = await self.store.get(watch.job_id)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with the store, the task is there
+            _log.info("job %s keeps its request in memory: %s", watch.job_id, error)
+            return
+        if kept is not None and kept.request is None and watch.job is not None:
+            watch.job = evolve(watch.job, request=None)
+
     def refused(self, job: Job, error: HappyHorseError | None, *, only_from: JobState | None = None) -> Written:
         """
         Write down that there is no task and never will be, unless another process sees to the job now. The key is free

@@ -84,7 +84,7 @@ class Saving:
 
     async def _run(self) -> None:
         await self.attend(self.watch)
-        await self.watch.stopped(quietly=True)
+        await self.watch.stopped()
         task = self.watch.task
         assert task is not None
         if task.status is not TaskStatus.SUCCEEDED:

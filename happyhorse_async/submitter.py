@@ -212,11 +212,14 @@ class Submitter:
             async with AsyncExitStack() as turn:
                 await turn.enter_async_context(self._unprotected)
                 await turn.enter_async_context(self._exchange.submit_turn())
-                errand = self._lines.take()
-                if errand is not None:
-                    errand.leaving = True
-                    errand.watch.stay = self._running.begin(self._line(errand.job.model))
-                    self._posts.spawn(self._post(errand, turn.pop_all()))
+                self._send_next(turn)
+
+    def _send_next(self, turn: AsyncExitStack) -> None:
+        errand = self._lines.take()
+        if errand is not None:
+            errand.leaving = True
+            errand.watch.stay = self._running.begin(self._line(errand.job.model))
+            self._posts.spawn(self._post(errand, turn.pop_all()))
 
     async def _until_queued(self) -> None:
         while self._lines.next_line() is None:
@@ -261,6 +264,7 @@ class Submitter:
             # Also where nobody has the time to wait for the journal.
             self._hand_over(errand, task)
         _log.info("job %s was accepted as %s", job.job_id, task.ref)
+        await self._journal.lighten(errand.watch)
 
     def _hand_over(self, errand: _Errand, task: Task) -> None:
         self._errands.pop(errand.job.job_id, None)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from copy import copy
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .errors import HappyHorseError
 from .job import Job
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from .polling.durations import Kind
 
 _INBOX_SIZE = 100
-_HAS_REF = attrgetter("ref")
-_HAS_ENDED = attrgetter("ended")
 
 
 class Watch:
@@ -28,7 +25,7 @@ class Watch:
     __slots__ = (
         "__weakref__",
         "_inboxes",
-        "_quiet",
+        "_onlookers",
         "_waiters",
         "alive",
         "deadline",
@@ -95,9 +92,9 @@ class Watch:
         """How many looks saw a success without a video."""
         self.stay: Stay | None = None
         """Counts the task among those that the provider has, where they are counted."""
-        # Nearly every task has one waiter, for whom a set would take twice the room.
-        self._waiters: list[asyncio.Future[None]] = []
-        self._quiet = 0
+        # Nearly every task has one waiter, for whom a list would take twice the room.
+        self._waiters: tuple[asyncio.Future[None], ...] = ()
+        self._onlookers: tuple[asyncio.Future[None], ...] = ()
         self._inboxes: set[_Inbox] | None = None
 
     @property
@@ -122,7 +119,7 @@ class Watch:
     @property
     def awaited(self) -> bool:
         """Whether anybody waits."""
-        return bool(self._inboxes) or len(self._waiters) > self._quiet
+        return bool(self._inboxes) or any(_waiting(self._waiters))
 
     def give_up(self, error: HappyHorseError) -> None:
         """Tell everybody who waits that nothing more will come, and why."""
@@ -134,7 +131,7 @@ class Watch:
         """Wake everybody who waits: the job was accepted, the task has ended, or nobody looks any more."""
         if self.ended or self.gone is not None:
             self.vacate()
-        for waiter in self._waiters:
+        for waiter in (*self._waiters, *self._onlookers):
             if not waiter.done():
                 waiter.set_result(None)
         for inbox in self._inboxes or ():
@@ -146,35 +143,40 @@ class Watch:
         if stay is not None:
             stay.end(made=self.task is not None and self.task.status is TaskStatus.SUCCEEDED)
 
-    def accepted(self) -> Coroutine[Any, Any, None]:
+    def news(self) -> asyncio.Future[None]:
+        """
+        Return what is done when the job is accepted, the task has ended or nobody looks any more.
+
+        :raises HappyHorseError: nobody looks any more. Each waiter gets an exception of its own.
+        """
+        waiter = self._future()
+        self._waiters = (*_waiting(self._waiters), waiter)
+        return waiter
+
+    def _future(self) -> asyncio.Future[None]:
+        if self.gone is not None:
+            raise copy(self.gone) from self.gone.__cause__
+        return asyncio.get_running_loop().create_future()
+
+    async def accepted(self) -> None:
         """
         Wait until the provider has taken the job.
 
-        :raises HappyHorseError: it will not. Each waiter gets an exception of its own.
+        :raises HappyHorseError: it will not.
         """
-        return self._until(_HAS_REF)
+        while self.ref is None:
+            await self.news()
 
-    def stopped(self, *, quietly: bool = False) -> Coroutine[Any, Any, None]:
+    async def stopped(self) -> None:
         """
-        Wait until the task has ended.
+        Wait until the task has ended, without counting as somebody who waits: nothing is sent for this alone.
 
-        :param quietly: do not count as somebody who waits: a job that nobody else wants need not be sent.
-        :raises HappyHorseError: nobody looks any more. Each waiter gets an exception of its own.
+        :raises HappyHorseError: nobody looks any more.
         """
-        return self._until(_HAS_ENDED, quietly=quietly)
-
-    async def _until(self, reached: Callable[[Watch], object], *, quietly: bool = False) -> None:
-        while not reached(self):
-            if self.gone is not None:
-                raise copy(self.gone) from self.gone.__cause__
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            self._quiet += quietly
-            try:
-                await waiter
-            finally:
-                self._waiters.remove(waiter)
-                self._quiet -= quietly
+        while not self.ended:
+            waiter = self._future()
+            self._onlookers = (*_waiting(self._onlookers), waiter)
+            await waiter
 
     async def changes(self) -> AsyncGenerator[Task]:
         """
@@ -202,6 +204,11 @@ class Watch:
                 await inbox.news.wait()
         finally:
             self._inboxes.discard(inbox)
+
+
+def _waiting(futures: Iterable[asyncio.Future[None]]) -> Iterator[asyncio.Future[None]]:
+    # Those who have left leave their futures behind.
+    return (future for future in futures if not future.done())
 
 
 class _Inbox:

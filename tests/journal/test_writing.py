@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,21 @@ async def test_the_id_is_on_the_disk_before_the_caller_has_it(gateway: Any, fift
 
     assert ("ACCEPTED", "t-1", handle.job_id) == (row["state"], row["task_id"], row["job_id"])
     assert (None, None, None) == (row["body"], row["request"], row["owner"])
+
+
+async def test_a_request_is_not_held_for_as_long_as_its_task_takes(
+    gateway: Any, fifth: Any, store: hh.TaskStore
+) -> None:
+    """What is sent may hold whole images, and thousands may be in flight: it is let go of when the task is taken."""
+    gateway.accept("t-1")
+    prompt = f"a train at night {time.time()}"
+    before = sys.getrefcount(prompt)
+
+    async with fifth.open(store=store, poll=SLOWLY) as client:
+        await client.submit(hh.TextToVideo(prompt))
+        async with asyncio.timeout(5):
+            while sys.getrefcount(prompt) > before:
+                await asyncio.sleep(0.001)
 
 
 async def test_every_change_and_the_end(gateway: Any, fifth: Any, store: hh.TaskStore) -> None:
