@@ -44,6 +44,29 @@ async def test_a_client_that_closes(gateway: Gateway, fifth: Fifth) -> None:
         assert error.task is handle.task
 
 
+async def test_one_task_under_two_names(gateway: Gateway, fifth: Fifth) -> None:
+    """Who resumes a task that is found by its key as well is told, like all others, that the client closes."""
+    answered = asyncio.Event()
+    gateway.on("POST", "/videos", gateway.reply({"id": "t-1", "status": "queued"}, after=answered))
+    gateway.show("t-1", "running")
+    store = hh.MemoryStore()
+
+    async with fifth.open(store=store, poll=SLOWLY) as first, fifth.client(store=store, poll=SLOWLY) as second:
+        submits = [asyncio.create_task(client.submit(REQUEST, key="k")) for client in (first, second)]
+        await gateway.until(1, "POST")
+        answered.set()
+        await submits[0]
+        by_ref = asyncio.create_task(second.resume("fifth:t-1").wait())
+        await gateway.until(1, "GET")
+        by_key = asyncio.create_task((await submits[1]).wait())
+        await asyncio.sleep(0)
+        await second.aclose()
+        async with asyncio.timeout(2):
+            outcomes = await asyncio.gather(by_ref, by_key, return_exceptions=True)
+
+    assert all(isinstance(outcome, hh.WaitTimeoutError) for outcome in outcomes)
+
+
 async def test_a_client_that_closes_during_a_look(gateway: Gateway, fifth: Fifth) -> None:
     """A look that is on its way does not hold up the closing."""
     gateway.accept("t-1")

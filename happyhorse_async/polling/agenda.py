@@ -60,6 +60,8 @@ class Agenda:
             heapq.heappop(self._heap)
         return None
 
-    def clear(self) -> None:
-        """Take all off."""
+    def clear(self) -> list[Watch]:
+        """Take all off, and return them."""
+        watches = [watch for _, entry, watch in self._heap if watch.entry == entry]
         self._heap.clear()
+        return watches

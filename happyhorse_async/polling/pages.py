@@ -12,15 +12,18 @@ import logging
 from collections import OrderedDict
 from collections.abc import Mapping
 
+from attrs import evolve, frozen
+
 from ..adapter import PageRequest, TaskPage
 from ..errors import HappyHorseError, ProviderError, RateLimitError, TransportError
-from ..task import Task, TaskRef
+from ..task import Task, TaskRef, TaskStatus
 from ..watch import Watch
 
 _log = logging.getLogger("happyhorse_async")
 
 # Providers allow up to 100 rows, or do not say. The answer tells where a page has fewer than were asked for.
 _SIZE = 50
+_LARGEST_SIZE = 1000
 # A page costs a request, and each end that it shows may cost another.
 _WORTHWHILE = 4
 # Now and then a task is queried all the same, to see whether the list says the truth.
@@ -32,6 +35,24 @@ _MOST_IN_VAIN = 5
 _REMEMBERED = 1000
 _SHORTEST_BAN = 60.0
 _LONGEST_BAN = 3600.0
+
+
+@frozen
+class Page:
+    """A page to ask for, and what was known when it was."""
+
+    request: PageRequest
+    asked_at: float
+    newest: int
+    """How many tasks of ours had been taken."""
+
+
+@frozen
+class _End:
+    number: int
+    at: float
+    is_unheard: bool
+    """Whether the list has not told of it yet, so that it can still show whether it is up to date."""
 
 
 class Pages:
@@ -47,7 +68,7 @@ class Pages:
         self._newest = 0
         self._offset = 0
         self._size = _SIZE
-        self._ended: OrderedDict[TaskRef, tuple[int, float]] = OrderedDict()
+        self._ended: OrderedDict[TaskRef, _End] = OrderedDict()
         self._audited_at = 0.0
         self._banned_until = 0.0
         self._ban = _SHORTEST_BAN
@@ -63,41 +84,49 @@ class Pages:
 
     def leave(self, watch: Watch, now: float) -> None:
         """Look for a task no more. Its end is remembered for a while: the list must show it too."""
-        self._watches.pop(watch.number, None)
-        if watch.ended and watch.ref is not None:
-            self._ended[watch.ref] = watch.number, now
+        if self._watches.pop(watch.number, None) is None:
+            return
+        # That a task has expired is our own word, not the provider's.
+        if watch.task is not None and watch.ended and watch.task.status is not TaskStatus.EXPIRED:
+            self._ended[watch.task.ref] = _End(watch.number, now, is_unheard=not watch.listed)
             if len(self._ended) > _REMEMBERED:
                 self._ended.popitem(last=False)
 
-    def page_with(self, watch: Watch, now: float) -> PageRequest | None:
+    def page_with(self, watch: Watch, now: float) -> Page | None:
         """Return the page on which *watch* should be; `None` where it must have a query of its own."""
         if not self._is_usable or now < self._banned_until or watch.number not in self._watches:
             return None
-        if watch.is_disputed or watch.listed >= _TRUSTED_LOOKS:
+        if watch.is_disputed or watch.listed >= _TRUSTED_LOOKS or watch.strays >= _MOST_STRAYS:
             return None
         if watch.listed and now >= self._audited_at + _AUDIT_INTERVAL:
             self._audited_at = now
             return None
-        row = max(0, self._newest - watch.number + self._offset)
-        return PageRequest(number=row // self._size + 1, size=_SIZE)
+        row = self._newest - watch.number + self._offset
+        if row < 0:
+            # The list is late, and does not show it yet.
+            return None
+        return Page(PageRequest(number=row // self._size + 1, size=_SIZE), now, self._newest)
 
-    def on(self, page: PageRequest) -> list[Watch]:
+    def on(self, page: Page) -> list[Watch]:
         """Return the tasks that *page* should show."""
-        first = self._newest + self._offset - (page.number - 1) * self._size
+        first = self._newest + self._offset - (page.request.number - 1) * self._size
         numbers = range(first, first - self._size, -1)
         return [watch for number in numbers if (watch := self._watches.get(number))]
+
+    def queried(self, watch: Watch) -> None:
+        """Note that a task has a query of its own. After that the list gets another chance to show it."""
+        watch.listed = 0
+        watch.strays = min(watch.strays, _MOST_STRAYS - 1)
 
     @staticmethod
     def is_worth(watches: list[Watch]) -> bool:
         """Tell whether one page is better than as many queries."""
         return len(watches) >= _WORTHWHILE
 
-    def read(
-        self, page: PageRequest, answer: TaskPage, known: Mapping[TaskRef, Watch], asked_at: float
-    ) -> list[tuple[Watch, Task]]:
-        """Return what a page that was asked for at *asked_at* says of our tasks, and learn where they stand."""
-        self._size = max(1, answer.size or self._size)
-        begin = (page.number - 1) * self._size
+    def read(self, page: Page, answer: TaskPage, known: Mapping[TaskRef, Watch]) -> list[tuple[Watch, Task]]:
+        """Return what *page* says of our tasks, and learn where they stand."""
+        self._size = min(max(1, answer.size or self._size), _LARGEST_SIZE)
+        begin = (page.request.number - 1) * self._size
         found: list[tuple[Watch, Task]] = []
         offsets: list[int] = []
         for row, task in enumerate(answer.tasks, start=begin):
@@ -106,20 +135,23 @@ class Pages:
                 watch.strays = 0
                 watch.listed += 1
                 found.append((watch, task))
-                offsets.append(row - self._newest + watch.number)
+                offsets.append(row - page.newest + watch.number)
             elif task.ref in self._ended:
-                number, ended_at = self._ended[task.ref]
-                offsets.append(row - self._newest + number)
-                self._check_end(task, ended_at, asked_at)
-        self._move(sorted(offsets), is_empty=not answer.tasks, now=asked_at)
+                offsets.append(row - page.newest + self._ended[task.ref].number)
+                self._check_end(task, page.asked_at)
+        self._move(sorted(offsets), is_empty=not answer.tasks, now=page.asked_at)
         return found
 
-    def _check_end(self, task: Task, ended_at: float, asked_at: float) -> None:
-        if task.status.is_terminal:
+    def _check_end(self, task: Task, asked_at: float) -> None:
+        end = self._ended[task.ref]
+        if not task.status.is_terminal:
+            if end.at < asked_at:
+                self.contradicted(asked_at)
+        elif end.is_unheard:
+            # What it has told of by itself, sooner or later, does not show that it is up to date.
+            self._ended[task.ref] = evolve(end, is_unheard=False)
             self._strikes = 0
             self._ban = _SHORTEST_BAN
-        elif ended_at < asked_at:
-            self.contradicted(asked_at)
 
     def _move(self, offsets: list[int], *, is_empty: bool, now: float) -> None:
         if offsets:
@@ -136,10 +168,8 @@ class Pages:
             self.distrust(reason, now)
 
     def missed(self, watch: Watch) -> None:
-        """Note that a page did not show a task that should have been on it."""
+        """Note that a page did not show a task that should have been on it, or did not come."""
         watch.strays += 1
-        if watch.strays >= _MOST_STRAYS:
-            self._watches.pop(watch.number, None)
 
     def contradicted(self, now: float) -> None:
         """Note that the list and a query say different things."""

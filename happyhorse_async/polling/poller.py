@@ -18,7 +18,6 @@ from weakref import WeakValueDictionary
 
 from attrs import evolve
 
-from ..adapter import PageRequest
 from ..background import Background
 from ..errors import (
     AuthenticationError,
@@ -40,7 +39,7 @@ from ..timing import PollSchedule
 from ..watch import Watch
 from .agenda import Agenda
 from .cadence import Cadence
-from .pages import Pages
+from .pages import Page, Pages
 
 _log = logging.getLogger("happyhorse_async")
 
@@ -212,19 +211,22 @@ class Poller:
     async def _look_at_one(self, watch: Watch) -> None:
         asked_at = asyncio.get_running_loop().time()
         entry = self._agenda.hold(watch)
-        is_disputed, watch.is_disputed, watch.listed = watch.is_disputed, False, 0
+        is_disputed, watch.is_disputed = watch.is_disputed, False
         if not is_disputed:
+            self._pages.queried(watch)
             self._cadence.looked(1)
+        delay: float | None = 0.0
         try:
             delay = await self._delay_after_look(watch)
         except Exception:  # noqa: BLE001 - whatever is wrong with one look, the task goes on
             _log.exception("a look at %s failed for a reason that is no fault of the provider", watch.ref)
             watch.faults += 1
             delay = self._schedule.after_fault(watch.faults)
+        finally:
+            if delay is not None and watch.entry == entry:
+                self._schedule_look(watch, delay)
         if is_disputed and not watch.ended and watch.alive >= asked_at:
             self._pages.contradicted(asked_at)
-        if delay is not None and watch.entry == entry:
-            self._schedule_look(watch, delay)
 
     async def _delay_after_look(self, watch: Watch) -> float | None:
         """Look once, and return the seconds until the next look; `None` where there will be none."""
@@ -275,39 +277,45 @@ class Poller:
         self._pages.leave(watch, asyncio.get_running_loop().time())
         watch.give_up(error)
 
-    async def _look_at_page(self, page: PageRequest, watches: list[Watch]) -> None:
-        asked_at = asyncio.get_running_loop().time()
+    async def _look_at_page(self, page: Page, watches: list[Watch]) -> None:
         # Nobody else takes them while the page is on its way.
         held = {self._agenda.hold(watch): watch for watch in watches}
         try:
-            answer = await self._exchange.list_page(page)
+            answer = await self._exchange.list_page(page.request)
+            self._take_in_page(self._pages.read(page, answer, self._known))
         except HappyHorseError as error:
-            self._pages.failed(error, asked_at)
+            self._pages.failed(error, page.asked_at)
         except Exception:  # noqa: BLE001 - whatever is wrong with the list, the tasks go on
             _log.exception("a look at the task list failed for a reason that is no fault of the provider")
-            self._pages.distrust("it cannot be read", asked_at)
-        else:
-            self._take_in_page(self._pages.read(page, answer, self._known, asked_at))
+            self._pages.distrust("it cannot be read", page.asked_at)
+        finally:
             for entry, watch in held.items():
                 if watch.entry == entry:
                     self._pages.missed(watch)
-        for entry, watch in held.items():
-            if watch.entry == entry:
-                self._schedule_look(watch, 0.0)
+                    self._schedule_look(watch, 0.0)
 
     def _take_in_page(self, found: list[tuple[Watch, Task]]) -> None:
         now = asyncio.get_running_loop().time()
-        due = [pair for pair in found if pair[0].due == math.inf or self._cadence.is_nearly_due(pair[0], now)]
+        due = [watch for watch, _ in found if watch.due == math.inf or self._cadence.is_nearly_due(watch, now)]
         self._cadence.looked(len(due))
-        for watch, row in due:
-            if row.status.is_terminal and not (self._has_whole_list and row.videos):
-                # The list tells that it has ended, and a query how.
+        worthwhile = set(due)
+        for watch, row in found:
+            # An end is news at any time, unless a query that has just failed is to tell how.
+            is_news = row.status.is_terminal and not (watch.faults or watch.misses or watch.refusals)
+            if watch in worthwhile or is_news:
+                self._take_in_row(watch, row, now)
+
+    def _take_in_row(self, watch: Watch, row: Task, now: float) -> None:
+        is_whole = self._has_whole_list and row.status is TaskStatus.SUCCEEDED and row.videos
+        if row.status.is_terminal and not is_whole:
+            # The list tells that it has ended, and a query how.
+            if not watch.is_disputed:
                 watch.is_disputed = True
                 self._schedule_look(watch, 0.0, before_others=True)
-                continue
-            self._take_in(watch, row if self._has_whole_list else _updated(watch.task, row))
-            if not watch.ended:
-                self._schedule_look(watch, self._cadence.after_look(watch, now))
+            return
+        self._take_in(watch, row if self._has_whole_list else _updated(watch.task, row))
+        if not watch.ended:
+            self._schedule_look(watch, self._cadence.after_look(watch, now))
 
     def _expire(self, watch: Watch) -> None:
         assert watch.ref is not None
@@ -325,11 +333,14 @@ class Poller:
         try:
             await self._workers.aclose()
         finally:
-            for watch in list(self._known.values()):
+            # Two watches may be on one task, of which only the later is known by its ref.
+            watches = [*self._known.values(), *self._agenda.clear()]
+            # A query from elsewhere that is still on its way has nobody to tell.
+            self._known.clear()
+            for watch in watches:
                 if watch.entry:
                     error = WaitTimeoutError("the client was closed while the task was going on", task=watch.task)
                     watch.give_up(error)
-            self._agenda.clear()
 
 
 def _delivers_nothing(task: Task) -> bool:

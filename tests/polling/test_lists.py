@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -25,6 +26,7 @@ class Videos:
         self.words: dict[str, str] = {}
         self.lists: list[list[str]] = []
         self.listed: Callable[[str, str], str | None] = lambda _, word: word
+        self.broken_from = math.inf
         self._gateway = gateway
         self._largest_page = largest_page
         gateway.on("POST", "/videos", self._take)
@@ -55,6 +57,10 @@ class Videos:
 
     def _list(self, seen: Any) -> Any:
         query = {name: int(values[0]) for name, values in parse_qs(urlsplit(seen.target).query).items()}
+        if query["page"] >= self.broken_from:
+            late = asyncio.Event()
+            asyncio.get_running_loop().call_later(0.1, late.set)
+            return self._gateway.reply({}, status=502, after=late)
         size = min(query["size"], self._largest_page)
         newest_first = [*reversed(self.words)][(query["page"] - 1) * size :][:size]
         rows = [(name, self.listed(name, self.words[name])) for name in newest_first]
@@ -73,7 +79,7 @@ def adapter(fifth: Any, *, whole: bool = False, **methods: Any) -> hh.Adapter:
         )
 
     plain = fifth.adapter()
-    capabilities = evolve(plain.capabilities, live_list=True, whole_list=whole)
+    capabilities = evolve(plain.capabilities, live_list=True, whole_list=whole, callbacks=True)
     made: hh.Adapter = fifth.adapter(capabilities=capabilities, **{"decode_list": decode_list, **methods})
     return made
 
@@ -93,6 +99,12 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(10):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+async def until_queried_again(gateway: Any, numbers: range) -> None:
+    """Wait until each of these tasks was queried once more."""
+    times = {number: len(gateway.seen("GET", f"/videos/t-{number}")) for number in numbers}
+    await until(lambda: all(len(gateway.seen("GET", f"/videos/t-{number}")) > times[number] for number in numbers))
 
 
 async def test_one_request_looks_at_many(gateway: Any, fifth: Any) -> None:
@@ -240,6 +252,47 @@ async def test_a_list_that_fails(gateway: Any, fifth: Any, status: int) -> None:
         await wait_for(handles)
 
     assert 1 <= len(gateway.seen("GET", "/videos")) <= 20
+
+
+async def test_a_page_that_fails(gateway: Any, fifth: Any) -> None:
+    """Tasks on a page that never comes are queried, although the page before it comes as ever."""
+    videos = Videos(gateway, largest_page=10)
+
+    async with fifth.open(adapter(fifth), poll=POLL) as client:
+        handles = await submit(client, 20)
+        videos.broken_from = 2
+        await until_queried_again(gateway, range(10))
+        videos.end()
+        await wait_for(handles)
+
+
+async def test_tasks_that_are_not_on_the_list_yet(gateway: Any, fifth: Any) -> None:
+    """A list that shows new tasks late does not lose any of them."""
+    videos = Videos(gateway)
+    videos.listed = lambda name, word: None if int(name[2:]) >= 20 else word
+
+    async with fifth.open(adapter(fifth), poll=POLL) as client:
+        handles = await submit(client, 30)
+        await until(lambda: len(videos.lists) >= 10)
+        await until_queried_again(gateway, range(20, 30))
+        videos.end()
+        await wait_for(handles)
+
+
+async def test_an_end_that_is_sooner_than_thought(gateway: Any, fifth: Any) -> None:
+    """A page that is asked for others shows the end of a task that would not be looked at for long."""
+    videos = Videos(gateway)
+
+    async with fifth.open(adapter(fifth), poll=POLL) as client:
+        handles = await submit(client, 12)
+        called = await client.submit(REQUEST, callback_url="https://app.example/hook")
+        await until(lambda: len(videos.lists) >= 3)
+        videos.words["t-12"] = "done"
+        task = await called.wait(5)
+        videos.end()
+        await wait_for(handles)
+
+    assert "t-12" == task.id
 
 
 async def test_a_list_that_cannot_be_read(gateway: Any, fifth: Any, caplog: pytest.LogCaptureFixture) -> None:
