@@ -11,13 +11,12 @@ import asyncio
 import itertools
 import json
 import random
-import selectors
 import sys
 from collections import Counter
 from collections.abc import Coroutine, Generator, Mapping
 from contextvars import ContextVar
-from datetime import UTC, datetime
 from typing import Any, TypeVar
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 import pytest
 from attrs import define
@@ -26,36 +25,10 @@ import happyhorse_async as hh
 from happyhorse_async.job import Job, JobState
 from happyhorse_async.stores import MemoryStore
 
+from .listing import Listing, show_all
+from .virtual import Clock, NumberedFuture, NumberedTask
+
 T = TypeVar("T")
-
-_NUMBERS = itertools.count()
-
-
-class Clock(selectors.SelectSelector):
-    """Skips the time that others would wait."""
-
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        assert timeout is not None, "everybody waits, and nothing will ever happen"
-        self.now += timeout
-        return []
-
-
-class _Numbered:
-    # Sets of futures would be ordered by addresses otherwise, which differ from run to run.
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        self._number = next(_NUMBERS)
-        super().__init__(*arguments, **options)
-
-    def __hash__(self) -> int:
-        return self._number
-
-
-class NumberedFuture(_Numbered, asyncio.Future[Any]): ...
-
-
-class NumberedTask(_Numbered, asyncio.Task[Any]): ...
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -312,7 +285,7 @@ class Transport:
 class World:
     """All that is outside the processes."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, lists: bool = False) -> None:
         self.seed = seed
         self.calm = False
         self.disk = MemoryStore(keep_prompts=None)
@@ -327,6 +300,7 @@ class World:
         self.idempotent = self.chance("idempotent").random() < 0.5
         self.adopts = self.chance("adopts").random() < 0.5
         self.adopted = 0
+        self.listing = Listing(self) if lists else None
 
     def chance(self, *what: object) -> random.Random:
         """Return the chance that *what* depends on, and nothing else does."""
@@ -345,7 +319,7 @@ class World:
             answer: Any = hh.TransportError("the connection was reset", sent=True)
         else:
             is_post = flight.request.method == "POST"
-            answer = self._take(flight) if is_post else self._show(flight.request.url, flight.fault)
+            answer = self._take(flight) if is_post else self._show(urlsplit(flight.request.url), flight.fault)
             if flight.fault == "lost":
                 answer = hh.TransportError("the connection was reset", sent=True)
         if not flight.answer.get_loop().is_closed():
@@ -383,12 +357,16 @@ class World:
         [end] = chance.choices(["done", "failed", "canceled"], [8, 1, 1])
         name = f"t-{len(self.billed)}"
         self.billed[name] = Billed(name, job_id, intent, body, end, now + chance.uniform(5, 200))
+        if self.listing:
+            self.listing.take(name)
         return self.billed[name]
 
-    def _show(self, url: str, fault: str) -> hh.HttpResponse:
-        if url.endswith("/videos"):
-            return self._list(fault)
-        task = self.billed[url.rpartition("/")[2]]
+    def _show(self, url: SplitResult, fault: str) -> hh.HttpResponse:
+        if url.path.endswith("/videos"):
+            asked = {name: int(value) for name, value in parse_qsl(url.query)}
+            shown = self.listing.show(**asked, fault=fault) if self.listing else show_all(self.billed, fault)
+            return _answer(*shown)
+        task = self.billed[url.path.rpartition("/")[2]]
         task.looks += 1
         task.blips = task.blips + 1 if fault == "404" and task.blips < 3 else 0
         if task.blips:
@@ -402,19 +380,6 @@ class World:
             return _answer({"id": task.task_id, "status": word})
         urls = [] if task.end != "done" or fault == "no url" else [f"https://files.example/{task.task_id}.mp4"]
         return _answer({"id": task.task_id, "status": task.end, "urls": urls})
-
-    def _list(self, fault: str) -> hh.HttpResponse:
-        if fault in ("500", "429"):
-            return _answer({"error": "no"}, int(fault))
-        if fault == "junk":
-            return hh.HttpResponse(status=200, body=b"<html>")
-        now, created = asyncio.get_running_loop().time(), datetime.now(UTC).isoformat()
-        rows = [
-            {"id": task.task_id, "status": task.end if task.ends_at <= now else "running", "created": created}
-            for task in reversed(self.billed.values())
-        ]
-        # A task may take a while to appear.
-        return _answer({"tasks": [] if fault == "404" else rows})
 
 
 def _answer(document: Mapping[str, Any], status: int = 200) -> hh.HttpResponse:

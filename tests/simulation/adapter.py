@@ -1,0 +1,86 @@
+"""The adapter of the simulated provider."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import evolve
+
+import happyhorse_async as hh
+from happyhorse_async.classification import class_by_status, refusal
+from happyhorse_async.decoding import parse_datetime, read_object
+
+_STATUSES = {
+    "queued": hh.TaskStatus.PENDING,
+    "running": hh.TaskStatus.RUNNING,
+    "done": hh.TaskStatus.SUCCEEDED,
+    "failed": hh.TaskStatus.FAILED,
+    "canceled": hh.TaskStatus.CANCELED,
+}
+
+
+class Adapter(hh.Adapter):
+    """Speaks to the provider of the world."""
+
+    name = "simulated"
+    title = "Simulated"
+    documentation = "https://simulated.example/docs"
+    api_key_env = "SIMULATED_API_KEY"
+    capabilities = hh.Capabilities(
+        offers=(hh.Offer(mode=hh.Mode.T2V, version="1.0", model="t2v", resolutions=("720P",)),),
+        lists=True,
+        live_list=True,
+    )
+    default_base_url = "https://simulated.example"
+
+    def __init__(self, world: Any) -> None:
+        self.capabilities = evolve(  # type: ignore[misc]
+            type(self).capabilities,
+            idempotent=world.idempotent,
+            whole_list=bool(world.listing and world.listing.is_whole),
+        )
+
+    def encode_submit(self, submission: hh.Submission, account: hh.Account) -> hh.HttpRequest:
+        body = json.dumps({"prompt": submission.request.prompt, "job_id": submission.job_id}).encode()
+        headers = {"Idempotency-Key": submission.job_id} if self.capabilities.idempotent else {}
+        return hh.HttpRequest(method="POST", url=f"{account.base_url}/videos", headers=headers, body=body)
+
+    def decode_submit(self, response: hh.HttpResponse, account: hh.Account) -> hh.Task:
+        return self.decode_fetch(response, "", account)
+
+    def encode_fetch(self, task_id: str, account: hh.Account) -> hh.HttpRequest:
+        return hh.HttpRequest(method="GET", url=f"{account.base_url}/videos/{task_id}")
+
+    def decode_fetch(self, response: hh.HttpResponse, task_id: str, account: hh.Account) -> hh.Task:
+        answer = self._read(response, account)
+        if "id" not in answer:
+            raise hh.InvalidResponseError("the answer has no task id", path="id")
+        return self._task(answer, account)
+
+    def encode_list(self, page: hh.PageRequest, account: hh.Account) -> hh.HttpRequest:
+        url = f"{account.base_url}/videos?page={page.number}&size={page.size}"
+        return hh.HttpRequest(method="GET", url=url)
+
+    def decode_list(self, response: hh.HttpResponse, page: hh.PageRequest, account: hh.Account) -> hh.TaskPage:
+        answer = self._read(response, account)
+        if "tasks" not in answer:
+            raise hh.InvalidResponseError("the answer has no list", path="tasks")
+        return hh.TaskPage(tasks=tuple(self._task(row, account) for row in answer["tasks"]), size=answer.get("size"))
+
+    def _read(self, response: hh.HttpResponse, account: hh.Account) -> Mapping[str, Any]:
+        answer = read_object(response)
+        if not response.ok:
+            refused, cls = bool(answer.get("refused")), class_by_status(response.status)
+            raise refusal(cls, answer.get("error"), response=response, account=account, refused=refused)
+        return answer
+
+    def _task(self, answer: Mapping[str, Any], account: hh.Account) -> hh.Task:
+        return hh.Task(
+            ref=account.ref(answer["id"]),
+            status=_STATUSES.get(answer["status"], hh.TaskStatus.UNKNOWN),
+            raw_status=answer["status"],
+            videos=tuple(hh.Video(url=url) for url in answer.get("urls", ())),
+            created_at=parse_datetime(answer.get("created")),
+        )
