@@ -263,8 +263,12 @@ class Journal:
         """Write down *job*, now or as soon as the store allows."""
         before = self._owed.get(job.job_id)
         if before is not None and before.job.task_id is not None:
-            # The store does not know the task yet, so that no condition on its entry could hold.
-            only_from = only_owner = None
+            if job.task_id is None:
+                # Whoever knows nothing of the task does not undo what is known of it.
+                return before.job, self._writes.spawn(_unwritten())
+            if job.task_id == before.job.task_id:
+                # The store does not know the task yet, so that no condition on its entry could hold.
+                only_from = only_owner = None
         entry = self._owed[job.job_id] = _Entry(job, only_from, only_owner)
         entry.writing = self._writes.spawn(self._write(entry))
         return job, entry.writing
@@ -325,6 +329,10 @@ class Journal:
                 ref=job.ref,
                 job_id=job.job_id,
             )
+
+
+async def _unwritten() -> bool:
+    return False
 
 
 def _lasting(task: Task) -> Task:

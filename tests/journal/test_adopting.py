@@ -234,3 +234,32 @@ async def test_closing_during_a_search(gateway: Any, fifth: Any) -> None:
     with pytest.raises(hh.SubmitOutcomeUnknownError):
         async with asyncio.timeout(1):
             await submitting
+
+
+@pytest.mark.fault(40)
+async def test_a_client_that_closes_while_it_adopts(gateway: Any, fifth: Any) -> None:
+    """What was adopted is not forgotten by a client that closes before it is written down."""
+    lose(gateway, "t-1")
+    gateway.on("GET", "/videos", lambda _: listed("t-1"))
+    reached, let_go, in_order = asyncio.Event(), asyncio.Event(), asyncio.Lock()
+
+    class Held(hh.MemoryStore):
+        async def change(self, job: Job, **conditions: Any) -> bool:
+            async with in_order:
+                if job.state is JobState.ACCEPTED:
+                    reached.set()
+                    await let_go.wait()
+                return await super().change(job, **conditions)
+
+    store = Held()
+    async with client(fifth, store=store) as opened:
+        submitting = asyncio.create_task(opened.submit(REQUEST))
+        await reached.wait()
+        closing = asyncio.create_task(opened.aclose())
+        with pytest.raises(hh.SubmitOutcomeUnknownError) as caught:
+            await submitting
+        let_go.set()
+        await closing
+    job = await store.get(caught.value.job_id)
+
+    assert (JobState.ACCEPTED, "t-1") == (job.state, job.task_id)
