@@ -19,9 +19,10 @@ from .background import Background
 from .errors import CallbackRejectedError, InvalidResponseError, TaskNotFoundError, TransportError
 from .exchange import Exchange
 from .job import Job, JobState
-from .journal import Journal
+from .journal import Journal, Written
 from .messages import HttpRequest
 from .polling import Poller
+from .saving import Savings
 from .submitter import Submitter
 from .task import Task, TaskRef
 from .unclaimed import Unclaimed
@@ -30,6 +31,7 @@ from .watch import Watch
 _log = logging.getLogger("happyhorse_async")
 
 # A job whose outcome is unknown may stay so for days, and by then others than the provider may know its id.
+# One that waits to be sent again was refused, and a proven call says that it was taken all the same.
 _UNANSWERED = {False: (JobState.SUBMITTING,), True: (JobState.SUBMITTING, JobState.OUTCOME_UNKNOWN)}
 
 
@@ -37,15 +39,23 @@ class Deliveries:
     """Takes in the callbacks of one client."""
 
     def __init__(
-        self, exchange: Exchange, poller: Poller, submitter: Submitter, journal: Journal, unclaimed: Unclaimed
+        self,
+        exchange: Exchange,
+        poller: Poller,
+        submitter: Submitter,
+        journal: Journal,
+        savings: Savings,
+        unclaimed: Unclaimed,
     ) -> None:
         self._exchange = exchange
         self._poller = poller
         self._submitter = submitter
         self._journal = journal
+        self._savings = savings
         self._unclaimed = unclaimed
         self._looks: dict[TaskRef, asyncio.Task[Task]] = {}
         self._looking = Background()
+        self._closing = False
 
     async def take_in(self, message: HttpRequest, secrets: Sequence[str], *, job_id: str | None) -> Task | None:
         """
@@ -96,7 +106,7 @@ class Deliveries:
                 # It may have been accepted while the store was asked.
                 return self._poller.watched(ref)
             watch = self._poller.known(ref, job.job_id)
-            watch.job = watch.job or job
+            watch.job_id, watch.job = job.job_id, watch.job or job
         else:
             watch = self._poller.known(ref, watch.job_id)
         await self._journal.take_up(watch)
@@ -106,6 +116,9 @@ class Deliveries:
         if not watch.ended:
             observed = observed or await self._confirmed(ref)
             self._poller.observe(observed)
+            if self._submitter.watch_of(watch.job_id) is not None:
+                # Its submit is being answered this moment, and whoever waits for that has a watch of his own.
+                self._unclaimed.keep(observed)
         await self._journal.written(watch.job_id)
         task = watch.task or observed
         assert task is not None
@@ -113,22 +126,35 @@ class Deliveries:
 
     async def _adopt(self, job_id: str, ref: TaskRef, observed: Task | None) -> Task | None:
         """Take the task for that of a job whose submit is not answered; `None` where there is no such job."""
-        job = await self._unanswered(job_id, proven=observed is not None)
-        if job is None:
-            return None
-        try:
-            task = observed or await self._confirmed(ref)
-        except TaskNotFoundError as error:
-            raise CallbackRejectedError("the provider does not know the task", job_id=job_id) from error
-        written = self._submitter.adopt(job_id, task) or self._journal.called(job, task)
-        if written is None:
-            return None
-        await self._journal.written(job_id)
-        return task if await asyncio.shield(written[1]) else None
+        # Anew where its job is written down in another state meanwhile: what was said must not be lost between the two.
+        while (job := await self._unanswered(job_id, proven=observed is not None)) is not None:
+            try:
+                task = observed or await self._confirmed(ref)
+            except TaskNotFoundError as error:
+                raise CallbackRejectedError("the provider does not know the task", job_id=job_id) from error
+            written = self._submitter.adopt(job_id, task)
+            called = None if written else self._journal.called(job, task)
+            if await _is_in_store(written or called):
+                await self._journal.written(job_id)
+                if called is not None:
+                    self._save(called[0], ref)
+                return task
+        return None
 
     async def _unanswered(self, job_id: str, *, proven: bool) -> Job | None:
+        await self._journal.written(job_id)
         job = await self._journal.store.get(job_id)
-        return job if job and job.state in _UNANSWERED[proven] and job.place == self._journal.place else None
+        if job is None or job.place != self._journal.place:
+            return None
+        was_refused = proven and job.state is JobState.QUEUED and job.submitted_at is not None
+        return job if was_refused or job.state in _UNANSWERED[proven] else None
+
+    def _save(self, job: Job, ref: TaskRef) -> None:
+        """See to the video of a job that nobody here has sent, where it is to be saved."""
+        if job.save_to is not None and not self._closing:
+            watch = self._poller.known(ref, job.job_id)
+            watch.job_id, watch.job = job.job_id, job
+            self._savings.begin(watch)
 
     async def _confirmed(self, ref: TaskRef) -> Task:
         """Look at a task. All that ask at the same time share one look."""
@@ -148,4 +174,9 @@ class Deliveries:
 
     async def aclose(self) -> None:
         """Stop looking."""
+        self._closing = True
         await self._looking.aclose()
+
+
+async def _is_in_store(written: Written | None) -> bool:
+    return written is not None and await asyncio.shield(written[1])

@@ -63,7 +63,7 @@ class Engine:
         self.questions = Questions(exchange, self.poller, self._journal, self.savings, adopts=adopts)
         self.submitter = Submitter(exchange, self.poller, self._journal, self.questions, unclaimed, retries)
         self.jobs = Jobs(exchange, self.poller, self.submitter, self._journal, self.questions, self.savings)
-        self.deliveries = Deliveries(exchange, self.poller, self.submitter, self._journal, unclaimed)
+        self.deliveries = Deliveries(exchange, self.poller, self.submitter, self._journal, self.savings, unclaimed)
 
     @classmethod
     async def start(

@@ -206,6 +206,8 @@ class Questions:
         await self._searches.aclose()
 
     async def _open_question(self, job_id: str) -> Job:
+        # What a callback has told may be on its way to the store.
+        await self._journal.written(job_id)
         job = await self._journal.store.get(job_id)
         if job is None or job.place != self._journal.place:
             raise InvalidRequestError(f"{self._journal.place.provider} has no job {job_id!r}", job_id=job_id)

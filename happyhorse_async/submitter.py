@@ -244,10 +244,7 @@ class Submitter:
         if errand.withdrawn:
             return
         if job is None:
-            known = await self._told(errand)
-            if known is not None:
-                self._hand_over(errand, known)
-            else:
+            if not await self._is_told(errand):
                 self._end(errand, StoreError("another process has taken the job over", job_id=errand.job.job_id))
             return
         errand.job = evolve(job, durable=errand.job.durable)
@@ -280,8 +277,15 @@ class Submitter:
         await asyncio.shield(written)
         return task
 
+    async def _is_told(self, errand: _Errand) -> bool:
+        """Hand over the task of a job that somebody else has learned of, and tell whether there is one."""
+        known = await self._told(errand)
+        if known is not None and not errand.withdrawn:
+            self._hand_over(errand, known)
+        return known is not None or errand.withdrawn
+
     async def _told(self, errand: _Errand) -> Task | None:
-        """Return the task of a job that a callback has told another process of, if it is so."""
+        """Return the task of a job that a callback or a person has told the store of, if it is so."""
         with suppress(StoreError):
             job = await self._journal.store.get(errand.job.job_id)
             if job is not None and job.task is not None:
@@ -290,9 +294,9 @@ class Submitter:
         return None
 
     def adopt(self, job_id: str, task: Task) -> Written | None:
-        """Take *task* for that of a job whose request has left and is unanswered; `None` where none is from here."""
+        """Take *task* for that of a job that has been sent, and has no task yet; `None` where none is from here."""
         errand = self._errands.get(job_id)
-        if errand is None or errand.job.state is not JobState.SUBMITTING or errand.job.task_id is not None:
+        if errand is None or errand.job.submitted_at is None or errand.job.task_id is not None:
             return None
         # It is not sent again. Should it be answered yet, the answer is held against the callback.
         errand.withdrawn = True
@@ -345,10 +349,13 @@ class Submitter:
     async def _doubt(self, errand: _Errand, cause: HappyHorseError) -> None:
         unknown = outcome_unknown(cause, errand.job.job_id)
         errand.job, written = self._journal.unknown(errand.job, unknown)
-        if self._questions.searches and await asyncio.shield(written) and not self._closing:
+        is_open = await asyncio.shield(written)
+        if errand.withdrawn or (not is_open and await self._is_told(errand)):
+            return
+        if self._questions.searches and is_open and not self._closing:
             self._searches.spawn(self._seek(errand, cause))
         else:
-            await self._conclude(errand, unknown, (errand.job, written))
+            self._end(errand, unknown)
 
     async def _seek(self, errand: _Errand, cause: HappyHorseError) -> None:
         """Tell who waits for a lost answer what came of it, once its task was searched for."""
@@ -357,6 +364,9 @@ class Submitter:
         except Exception:  # noqa: BLE001 - its caller must not wait for ever
             _log.exception("the search for the task of job %s failed", errand.job.job_id)
             found = "The search for its task failed."
+        # A callback may have told of it meanwhile, here or elsewhere, or a person have settled it.
+        if errand.withdrawn or (found and await self._is_told(errand)):
+            return
         if found:
             self._end(errand, outcome_unknown(cause, errand.job.job_id, found))
         else:
@@ -366,7 +376,8 @@ class Submitter:
         try:
             await asyncio.shield(written[1])
         finally:
-            self._end(errand, error)
+            if not errand.withdrawn:
+                self._end(errand, error)
 
     def _may_repeat(self, errand: _Errand, failure: HappyHorseError) -> bool:
         if errand.ambiguous is not None and not self.is_protected(errand.job):

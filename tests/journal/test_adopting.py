@@ -237,6 +237,25 @@ async def test_closing_during_a_search(gateway: Any, fifth: Any) -> None:
 
 
 @pytest.mark.fault(40)
+async def test_a_person_is_faster(gateway: Any, fifth: Any, skip: Skip) -> None:
+    """Whoever waits for a search that a person has made needless gets the task that the person named."""
+    lose(gateway, "t-1")
+    gateway.on("GET", "/videos", listed())
+    store = hh.MemoryStore()
+
+    async with client(fifth, store=store) as opened:
+        submitting = asyncio.create_task(opened.submit(REQUEST))
+        await gateway.until(1, "GET", "/videos")
+        await skip(1)
+        [pending] = await opened.pending()
+        await opened.resolve(pending.job_id, adopt="t-1")
+        await skip(61)
+        handle = await submitting
+
+    assert "fifth:t-1" == str(handle.ref)
+
+
+@pytest.mark.fault(40)
 async def test_a_client_that_closes_while_it_adopts(gateway: Any, fifth: Any) -> None:
     """What was adopted is not forgotten by a client that closes before it is written down."""
     lose(gateway, "t-1")
