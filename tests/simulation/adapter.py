@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from attrs import evolve
 
 import happyhorse_async as hh
 from happyhorse_async.classification import class_by_status, refusal
-from happyhorse_async.decoding import parse_datetime, read_object
+from happyhorse_async.decoding import parse_datetime, read_callback, read_object
 
 _STATUSES = {
     "queued": hh.TaskStatus.PENDING,
@@ -40,10 +41,13 @@ class Adapter(hh.Adapter):
             type(self).capabilities,
             idempotent=world.idempotent,
             whole_list=bool(world.listing and world.listing.is_whole),
+            callbacks=world.calling is not None,
+            signed_callbacks=bool(world.calling and world.calling.signs),
         )
 
     def encode_submit(self, submission: hh.Submission, account: hh.Account) -> hh.HttpRequest:
-        body = json.dumps({"prompt": submission.request.prompt, "job_id": submission.job_id}).encode()
+        order = {"prompt": submission.request.prompt, "job_id": submission.job_id, "call": submission.callback_url}
+        body = json.dumps(order).encode()
         headers = {"Idempotency-Key": submission.job_id} if self.capabilities.idempotent else {}
         return hh.HttpRequest(method="POST", url=f"{account.base_url}/videos", headers=headers, body=body)
 
@@ -68,6 +72,13 @@ class Adapter(hh.Adapter):
         if "tasks" not in answer:
             raise hh.InvalidResponseError("the answer has no list", path="tasks")
         return hh.TaskPage(tasks=tuple(self._task(row, account) for row in answer["tasks"]), size=answer.get("size"))
+
+    def verify_callback(self, message: hh.HttpRequest, secrets: Sequence[str], now: datetime) -> None:
+        if message.headers["x-signature"] not in secrets:
+            raise hh.CallbackRejectedError("the signature is wrong")
+
+    def decode_callback(self, message: hh.HttpRequest, account: hh.Account) -> hh.Task:
+        return self._task(read_callback(message), account)
 
     def _read(self, response: hh.HttpResponse, account: hh.Account) -> Mapping[str, Any]:
         answer = read_object(response)

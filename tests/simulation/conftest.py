@@ -25,8 +25,9 @@ import happyhorse_async as hh
 from happyhorse_async.job import Job, JobState
 from happyhorse_async.stores import MemoryStore
 
+from .calling import Calling
 from .listing import Listing, show_all
-from .virtual import Clock, NumberedFuture, NumberedTask
+from .virtual import Clock, NumberedFuture, NumberedTask, at_once
 
 T = TypeVar("T")
 
@@ -86,6 +87,7 @@ class Process:
         self.name = name
         self.dead = False
         self.tasks: list[asyncio.Task[Any]] = []
+        self._calls: list[asyncio.Task[Any]] = []
         self._world = world
         self._steps = 0
         self._dies_at = dies_at
@@ -93,16 +95,27 @@ class Process:
     async def run(self, work: Coroutine[Any, Any, Any]) -> None:
         """Do *work* until it ends, or the process does."""
         self._world.alive.add(self.name)
-        token = _PROCESS.set(self)
-        task = asyncio.get_running_loop().create_task(work)
-        _PROCESS.reset(token)
+        task = self._start(work)
         await asyncio.wait([task])
         self._world.alive.discard(self.name)
+        while calls := [call for call in self._calls if not call.done()]:
+            await asyncio.wait(calls)
         if not self.dead:
             task.result()
             assert [] == [left for left in self.tasks if not left.done()], "a process has left work behind"
         while left := [task for task in self.tasks if not task.done()]:
             await asyncio.wait(left)
+
+    def called(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Do *work* on behalf of somebody who calls."""
+        self._calls.append(self._start(work))
+        return self._calls[-1]
+
+    def _start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        token = _PROCESS.set(self)
+        task = asyncio.get_running_loop().create_task(work)
+        _PROCESS.reset(token)
+        return task
 
     def step(self) -> None:
         self._steps += 1
@@ -196,16 +209,6 @@ class Store:
         future.get_loop().call_later(0.002, _settle, future, result)
 
 
-def at_once(work: Coroutine[Any, Any, T]) -> T:
-    """Do what never waits."""
-    try:
-        work.send(None)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-    raise AssertionError("it waits")
-
-
 def _settle(future: asyncio.Future[Any], result: Any) -> None:
     if future.done():
         return
@@ -285,7 +288,7 @@ class Transport:
 class World:
     """All that is outside the processes."""
 
-    def __init__(self, seed: int, *, lists: bool = False) -> None:
+    def __init__(self, seed: int, *, lists: bool = False, calls: bool = False) -> None:
         self.seed = seed
         self.calm = False
         self.disk = MemoryStore(keep_prompts=None)
@@ -301,6 +304,7 @@ class World:
         self.adopts = self.chance("adopts").random() < 0.5
         self.adopted = 0
         self.listing = Listing(self) if lists else None
+        self.calling = Calling(self) if calls else None
 
     def chance(self, *what: object) -> random.Random:
         """Return the chance that *what* depends on, and nothing else does."""
@@ -359,6 +363,8 @@ class World:
         self.billed[name] = Billed(name, job_id, intent, body, end, now + chance.uniform(5, 200))
         if self.listing:
             self.listing.take(name)
+        if self.calling:
+            self.calling.promise(self.billed[name], json.loads(body).get("call"))
         return self.billed[name]
 
     def _show(self, url: SplitResult, fault: str) -> hh.HttpResponse:

@@ -1,11 +1,12 @@
 """
 Thousands of worlds, each another by its seed, in which processes submit, wait, are killed and come back.
 
-There are 1,000 by default, and a tenth as many in which a list misleads. `HAPPYHORSE_SEEDS=50000` asks for more,
-`HAPPYHORSE_SEED=1234` for a single one again:
+There are 1,000 by default, a tenth as many in which a list misleads, and half as many in which the provider calls.
+`HAPPYHORSE_SEEDS=50000` asks for more, `HAPPYHORSE_SEED=1234` for a single one again:
 
     HAPPYHORSE_SEED=1234 pytest tests/simulation -k no_world
     HAPPYHORSE_SEED=1234 pytest tests/simulation -k no_list
+    HAPPYHORSE_SEED=1234 pytest tests/simulation -k no_call
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from happyhorse_async.job import Job, JobState
 from happyhorse_async.pacing import Budget
 
 from .adapter import Adapter
+from .calling import URL
 
 # They are of the conftest, of which there are several.
 World: TypeAlias = Any
@@ -60,6 +62,8 @@ class Client(hh.Client):
         self._adopts = world.adopts
         self._carries = simulation.Transport(world, process)
         self._remembers = simulation.Store(world, process)
+        if world.calling:
+            world.calling.open(process, self)
 
     async def __aenter__(self) -> Self:
         account = self._speaks.account(provider="simulated", api_key="sk-simulated")
@@ -118,10 +122,11 @@ class Life:
         await asyncio.sleep(chance.uniform(0, 2 if self.world.listing else 20))
         try:
             async with asyncio.timeout(chance.uniform(0, 15) if chance.random() < 0.3 else None):
-                handle = await asking(hh.TextToVideo(call.intent), key=call.key)
+                handle = await asking(hh.TextToVideo(call.intent), key=call.key, callback_url=call.url)
         except TimeoutError:
             return
         except hh.HappyHorseError as error:
+            self._judge(error)
             call.failed(error)
             return
         except RuntimeError:
@@ -133,6 +138,11 @@ class Life:
             await self._withdraw(client, handle, call)
         meddling = self.world.listing and chance.random() < 0.3
         await asyncio.gather(self._wait(handle), *([self._meddle(client, handle, chance)] if meddling else []))
+
+    def _judge(self, error: hh.HappyHorseError) -> None:
+        now, told = asyncio.get_running_loop().time(), self.world.calling.told if self.world.calling else {}
+        if isinstance(error, hh.SubmitOutcomeUnknownError) and told.get(error.job_id, now) < now - 1:
+            self.world.wrongs.append(f"a call has told of {error.job_id}, and yet {error}")
 
     async def _meddle(self, client: Client, handle: hh.TaskHandle, chance: random.Random) -> None:
         # What is observed from elsewhere arrives at any time, also while a page is on its way.
@@ -172,6 +182,7 @@ class Call:
         chance = world.chance("call", number)
         self.intent = f"{'forbidden ' if chance.random() < 0.1 else ''}video {number}"
         self.key = f"order-{number}" if chance.random() < 0.6 else None
+        self.url = URL if world.calling and chance.random() < 0.9 else None
         self.promised = False
         self.withdrawn = False
         self.refused: list[hh.HappyHorseError] = []
@@ -270,9 +281,9 @@ def _is_paid(world: World, error: hh.HappyHorseError) -> bool:
     return any(task.job_id == error.job_id for task in world.billed.values())
 
 
-def simulate(simulation: Any, seed: int, *, lists: bool = False) -> tuple[World, list[str]]:
+def simulate(simulation: Any, seed: int, **manners: bool) -> tuple[World, list[str]]:
     """Live through the world of *seed*, and say what has gone wrong in it."""
-    world = simulation.World(seed, lists=lists)
+    world = simulation.World(seed, **manners)
     before = random.getstate()
     random.seed(seed)
     loop = simulation.Loop()
@@ -288,21 +299,28 @@ def simulate(simulation: Any, seed: int, *, lists: bool = False) -> tuple[World,
 @pytest.mark.parametrize("seeds", _seeds(_COUNT), ids=lambda seeds: f"from {seeds[0]}")
 def test_no_world_loses_a_paid_task(simulation: Any, seeds: range) -> None:
     """Whatever fails and wherever a process dies, nothing is paid twice, lost, or waited for in vain."""
-    live_all(simulation, seeds, lists=False)
+    live_all(simulation, seeds, "no_world")
 
 
 @pytest.mark.parametrize("seeds", _seeds(_COUNT // 10), ids=lambda seeds: f"from {seeds[0]}")
 def test_no_list_misleads(simulation: Any, seeds: range) -> None:
     """The same where a list shows how tasks stand, or does not."""
-    live_all(simulation, seeds, lists=True)
+    live_all(simulation, seeds, "no_list", lists=True)
 
 
-def live_all(simulation: Any, seeds: range, *, lists: bool) -> None:
+@pytest.mark.fault(45, 46, 47, 48)
+@pytest.mark.parametrize("seeds", _seeds(_COUNT // 2), ids=lambda seeds: f"from {seeds[0]}")
+def test_no_call_misleads(simulation: Any, seeds: range) -> None:
+    """The same where the provider calls at the end of a task; and what is answered well is in the store."""
+    live_all(simulation, seeds, "no_call", calls=True)
+
+
+def live_all(simulation: Any, seeds: range, name: str, **manners: bool) -> None:
     """Live through many worlds, in none of which anything may go wrong."""
-    replay = f"HAPPYHORSE_SEED={{}} pytest tests/simulation -k {'no_list' if lists else 'no_world'}"
+    replay = f"HAPPYHORSE_SEED={{}} pytest tests/simulation -k {name}"
     for seed in seeds:
         try:
-            _, wrongs = simulate(simulation, seed, lists=lists)
+            _, wrongs = simulate(simulation, seed, **manners)
         except BaseException as error:
             error.add_note(replay.format(seed))
             raise
@@ -329,6 +347,15 @@ def test_lists_are_asked_for(simulation: Any) -> None:
 
     assert sum(bool(world.listing.told) for world in worlds) >= 15
     assert {"running", "done", "failed", "queued", "pondering", "429", "500", "404", "lost", "junk"} <= set(told)
+
+
+def test_calls_are_made(simulation: Any) -> None:
+    """Calls arrive, and are answered well, refused and cut off."""
+    worlds = [simulate(simulation, seed, calls=True)[0] for seed in range(60)]
+    answers = sum((world.calling.answers for world in worlds), Counter[str]())
+
+    assert {"200", "CallbackRejectedError", "StoreError", "TransportError"} <= set(answers)
+    assert {False, True} == {world.calling.signs for world in worlds}
 
 
 def _history(world: World) -> list[Any]:
