@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import runpy
 import sys
-
-from submit_many import fifth_adapter
+from pathlib import Path
 
 import happyhorse_async as hh
+
+# No import: where the folder of a script is not searched, the one beside it is not found.
+fifth_adapter = runpy.run_path(str(Path(__file__).with_name("submit_many.py")))["fifth_adapter"]
 
 
 async def main(path: str, base_url: str, target: str) -> None:
