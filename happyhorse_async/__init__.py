@@ -49,13 +49,9 @@ from .task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, 
 from .timing import Limits, PollSchedule, Quota
 
 if TYPE_CHECKING:
-    from .batch import Batch, Outcome
     from .callbacks import CallbackReceiver
-    from .client import Client
+    from .client import Batch, Client, Outcome, Plan, TaskHandle, TaskList
     from .emulator import CallbackScenario, Course, Delivery, DeliveryLog, Emulator, Scenario
-    from .handle import TaskHandle
-    from .listing import TaskList
-    from .planning import Plan
     from .stores import MemoryStore, SQLiteStore, TaskStore
 
 logging.getLogger(__name__).addFilter(_RedactingFilter())
@@ -138,7 +134,7 @@ __all__ = [
 # What does something, as opposed to what is only said: loaded when it is first asked for, since a module that writes
 # requests or catches errors needs none of it.
 _LOADED_LATER = {
-    "Batch": ".batch",
+    "Batch": ".client",
     "CallbackReceiver": ".callbacks",
     "CallbackScenario": ".emulator",
     "Client": ".client",
@@ -147,12 +143,12 @@ _LOADED_LATER = {
     "DeliveryLog": ".emulator",
     "Emulator": ".emulator",
     "MemoryStore": ".stores",
-    "Outcome": ".batch",
-    "Plan": ".planning",
+    "Outcome": ".client",
+    "Plan": ".client",
     "SQLiteStore": ".stores",
     "Scenario": ".emulator",
-    "TaskHandle": ".handle",
-    "TaskList": ".listing",
+    "TaskHandle": ".client",
+    "TaskList": ".client",
     "TaskStore": ".stores",
 }
 

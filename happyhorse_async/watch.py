@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .errors import HappyHorseError
 from .job import Job
-from .running import Stay
+from .pacing.running import Stay
 from .task import Task, TaskRef, TaskStatus
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import pytest
 
 import happyhorse_async as hh
 from happyhorse_async.download.expiry import UrlLife, watched
-from happyhorse_async.places import Places
+from happyhorse_async.pacing.places import Places
 
 if TYPE_CHECKING:
     from conftest import Fifth, Gateway

@@ -14,9 +14,9 @@ from attrs import evolve
 
 import happyhorse_async as hh
 from happyhorse_async.job import Job, JobState, Place
-from happyhorse_async.journal import Journal
+from happyhorse_async.jobs.journal import Journal
+from happyhorse_async.jobs.saving import Saving
 from happyhorse_async.retries import RetryPolicy
-from happyhorse_async.saving import Saving
 from happyhorse_async.watch import Watch
 
 if TYPE_CHECKING:

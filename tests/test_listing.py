@@ -6,8 +6,8 @@ import pytest
 from attrs import evolve
 
 from happyhorse_async.adapter import PageRequest, TaskPage
+from happyhorse_async.client import TaskList
 from happyhorse_async.errors import ProviderError
-from happyhorse_async.listing import TaskList
 from happyhorse_async.task import Task, TaskRef, TaskStatus
 
 TASKS = tuple(Task(ref=TaskRef("main", str(number)), status=TaskStatus.PENDING) for number in range(7))

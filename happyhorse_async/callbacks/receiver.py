@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..client import Client
+from ..client.planning import named_job
 from ..errors import ConfigurationError
 from ..messages import HttpRequest
-from ..planning import named_job
 from ..settings import check_secret
 from ..task import Task
 from .answering import LARGEST_BODY, lower_names, too_large

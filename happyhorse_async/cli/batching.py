@@ -8,7 +8,7 @@ from collections import Counter
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
-from ..client import Client
+from ..client import Client, TaskHandle
 from ..errors import (
     AuthenticationError,
     ConfigurationError,
@@ -19,7 +19,6 @@ from ..errors import (
     UnsupportedFeatureError,
     WaitTimeoutError,
 )
-from ..handle import TaskHandle
 from ..job import Job, JobState
 from ..recording import fingerprint, to_data
 from ..task import TaskStatus

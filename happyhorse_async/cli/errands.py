@@ -11,9 +11,8 @@ from typing import Any
 from attrs import define
 
 from ..background import Background
-from ..client import Client
+from ..client import Client, TaskHandle
 from ..errors import HappyHorseError, SubmitOutcomeUnknownError, TaskError, WaitTimeoutError
-from ..handle import TaskHandle
 from ..task import Task, TaskRef
 from .exit_codes import ExitCode, exit_code, worst
 from .output import Output

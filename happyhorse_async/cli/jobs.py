@@ -14,9 +14,8 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from ..client import Client
+from ..client import Client, TaskHandle
 from ..errors import ConfigurationError, HappyHorseError, SubmitOutcomeUnknownError, WaitTimeoutError
-from ..handle import TaskHandle
 from ..job import Job, JobState
 from ..request import VideoRequest
 from ..task import Task, TaskRef

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from attrs import frozen
 
-from ..client import Client
+from ..client import Client, TaskHandle
 from ..errors import InvalidRequestError, SubmitOutcomeUnknownError, WaitTimeoutError
-from ..handle import TaskHandle
 from ..job import JobState
 from ..task import TaskRef
 from .errands import Errand, run_errands, suggest_settling

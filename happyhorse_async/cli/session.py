@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from ..client import Client
+from ..client.opening import configured_store
 from ..errors import ConfigurationError, InvalidRequestError
 from ..job import Job
-from ..opening import configured_store
 from ..settings import Settings
 from ..stores import MemoryStore, TaskStore
 

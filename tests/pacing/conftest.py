@@ -14,7 +14,7 @@ from typing import Any, Self
 import pytest
 
 import happyhorse_async as hh
-from happyhorse_async.engine import Engine
+from happyhorse_async.client.engine import Engine
 from happyhorse_async.exchange import Exchange
 from happyhorse_async.pacing import Budget
 from happyhorse_async.registry import find_adapter

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from happyhorse_async.lines import Lines
-from happyhorse_async.running import Running
+from happyhorse_async.pacing.lines import Lines
+from happyhorse_async.pacing.running import Running
 from happyhorse_async.timing import Limits
 
 THREE_HOURS = 3 * 3600.0

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from happyhorse_async.running import Running, Stay
+from happyhorse_async.pacing.running import Running, Stay
 from happyhorse_async.timing import Limits
 
 LIMITS = Limits(running_at_once=5, queued_at_once=500)

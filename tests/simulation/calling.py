@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import happyhorse_async as hh
+from happyhorse_async.client.planning import named_job
 from happyhorse_async.job import JobState
-from happyhorse_async.planning import named_job
 
 URL = "https://app.example/hooks"
 _SECRET = "the secret of the world"

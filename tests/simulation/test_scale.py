@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 import happyhorse_async as hh
+from happyhorse_async.client.engine import Engine
 from happyhorse_async.decoding import read_object
-from happyhorse_async.engine import Engine
 from happyhorse_async.exchange import Exchange
 from happyhorse_async.pacing import Budget
 from happyhorse_async.stores import MemoryStore

@@ -22,7 +22,7 @@ from typing import Any, Self, TypeAlias
 import pytest
 
 import happyhorse_async as hh
-from happyhorse_async.engine import Engine
+from happyhorse_async.client.engine import Engine
 from happyhorse_async.exchange import Exchange
 from happyhorse_async.job import Job, JobState
 from happyhorse_async.pacing import Budget

@@ -16,12 +16,12 @@ from typing import TypeAlias
 
 from attrs import define, evolve
 
-from .background import Background
-from .errors import ConfigurationError, HappyHorseError, StoreError
-from .job import Job, JobState, Place
-from .stores import TaskStore
-from .task import Task, TaskRef, TaskStatus
-from .watch import Watch
+from ..background import Background
+from ..errors import ConfigurationError, HappyHorseError, StoreError
+from ..job import Job, JobState, Place
+from ..stores import TaskStore
+from ..task import Task, TaskRef, TaskStatus
+from ..watch import Watch
 
 _log = logging.getLogger("happyhorse_async")
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Self
 
 from attrs import frozen
 
-from .errors import WaitTimeoutError
-from .request import VideoRequest
-from .task import Task, TaskRef
+from ..errors import WaitTimeoutError
+from ..request import VideoRequest
+from ..task import Task, TaskRef
 
 if TYPE_CHECKING:
     from .client import Client

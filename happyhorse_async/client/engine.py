@@ -6,22 +6,22 @@ import asyncio
 import os
 from contextlib import AsyncExitStack
 
-from .background import Background
-from .deliveries import Deliveries
-from .download import DownloadPolicy, Downloads
-from .exchange import Exchange
-from .job import Place
-from .jobs import Jobs
-from .journal import Journal
-from .polling import Experience, Poller
-from .questions import Questions
-from .retries import Retries
-from .saving import Savings
-from .stores import TaskStore
-from .submitter import Submitter
-from .timing import PollSchedule
-from .unclaimed import Unclaimed
-from .watch import Watch
+from ..background import Background
+from ..download import DownloadPolicy, Downloads
+from ..exchange import Exchange
+from ..job import Place
+from ..jobs.deliveries import Deliveries
+from ..jobs.jobs import Jobs
+from ..jobs.journal import Journal
+from ..jobs.questions import Questions
+from ..jobs.saving import Savings
+from ..jobs.submitter import Submitter
+from ..jobs.unclaimed import Unclaimed
+from ..polling import Experience, Poller
+from ..retries import Retries
+from ..stores import TaskStore
+from ..timing import PollSchedule
+from ..watch import Watch
 
 
 class Engine:

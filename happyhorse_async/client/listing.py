@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Generator
 from typing import Protocol
 
-from .adapter import PageRequest, TaskPage
-from .task import Task
+from ..adapter import PageRequest, TaskPage
+from ..task import Task
 
 
 class FetchPage(Protocol):

@@ -14,24 +14,24 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 from attrs import evolve
 
-from .adapter import Adapter, PageRequest, TaskPage
+from ..adapter import Adapter, PageRequest, TaskPage
+from ..download import Progress
+from ..job import PendingJob
+from ..messages import HttpRequest
+from ..registry import find_adapter
+from ..request import VideoRequest
+from ..retries import Retries
+from ..settings import SecretSource, Settings, check_url
+from ..stores import MemoryStore, TaskStore
+from ..task import Task, TaskRef
+from ..timing import Limits, PollSchedule
+from ..watch import Watch
 from .batch import Batch
-from .download import Progress
 from .engine import Engine
 from .handle import TaskHandle
-from .job import PendingJob
 from .listing import TaskList
-from .messages import HttpRequest
 from .opening import Setup, api_key_for, configured_store
 from .planning import Plan, Planner, new_job_id
-from .registry import find_adapter
-from .request import VideoRequest
-from .retries import Retries
-from .settings import SecretSource, Settings, check_url
-from .stores import MemoryStore, TaskStore
-from .task import Task, TaskRef
-from .timing import Limits, PollSchedule
-from .watch import Watch
 
 if TYPE_CHECKING:
     import aiohttp

@@ -8,10 +8,10 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from .download import Progress
-from .errors import TaskCanceledError, TaskExpiredError, TaskFailedError, WaitTimeoutError
-from .task import Task, TaskRef, TaskStatus
-from .watch import Watch
+from ..download import Progress
+from ..errors import TaskCanceledError, TaskExpiredError, TaskFailedError, WaitTimeoutError
+from ..task import Task, TaskRef, TaskStatus
+from ..watch import Watch
 
 if TYPE_CHECKING:
     from .client import Client

@@ -13,16 +13,16 @@ from datetime import UTC, datetime, timedelta
 
 from attrs import frozen
 
-from .adapter import PageRequest
-from .background import Background
-from .errors import HappyHorseError, InvalidRequestError, WaitTimeoutError
-from .exchange import Exchange
-from .job import Job, JobState
+from ..adapter import PageRequest
+from ..background import Background
+from ..errors import HappyHorseError, InvalidRequestError, WaitTimeoutError
+from ..exchange import Exchange
+from ..job import Job, JobState
+from ..polling import Poller
+from ..task import Task, TaskRef
+from ..watch import Watch
 from .journal import Journal, Written
-from .polling import Poller
 from .saving import Savings
-from .task import Task, TaskRef
-from .watch import Watch
 
 _log = logging.getLogger("happyhorse_async")
 

@@ -19,8 +19,8 @@ from datetime import UTC, datetime, timedelta
 
 from attrs import define, evolve
 
-from .background import Background
-from .errors import (
+from ..background import Background
+from ..errors import (
     HappyHorseError,
     InvalidRequestError,
     InvalidResponseError,
@@ -31,18 +31,18 @@ from .errors import (
     TransportError,
     WaitTimeoutError,
 )
-from .exchange import Exchange
-from .job import Job, JobState
+from ..exchange import Exchange
+from ..job import Job, JobState
+from ..messages import HttpRequest
+from ..pacing.lines import Lines
+from ..polling import Poller
+from ..retries import Retries, RetryPolicy
+from ..task import Task
+from ..watch import Watch
 from .journal import Journal, Written
-from .lines import Lines
-from .messages import HttpRequest
 from .outcomes import certain, is_ambiguous, is_busy, not_accepted, outcome_unknown, unreadable
-from .polling import Poller
 from .questions import Questions
-from .retries import Retries, RetryPolicy
-from .task import Task
 from .unclaimed import Unclaimed
-from .watch import Watch
 
 _log = logging.getLogger("happyhorse_async")
 

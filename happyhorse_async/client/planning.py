@@ -8,11 +8,11 @@ from uuid import uuid4
 
 from attrs import frozen
 
-from .adapter import Account, Adapter, Submission
-from .errors import UnsupportedFeatureError
-from .messages import HttpRequest
-from .registry import providers_that_can
-from .request import VideoRequest
+from ..adapter import Account, Adapter, Submission
+from ..errors import UnsupportedFeatureError
+from ..messages import HttpRequest
+from ..registry import providers_that_can
+from ..request import VideoRequest
 
 _JOB = "happyhorse_job"
 

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 
 from attrs import evolve, frozen
 
-from .adapter import Submission
-from .background import Background
-from .errors import (
+from ..adapter import Submission
+from ..background import Background
+from ..errors import (
     HappyHorseError,
     InvalidRequestError,
     InvalidResponseError,
@@ -24,17 +24,17 @@ from .errors import (
     SubmitOutcomeUnknownError,
     WaitTimeoutError,
 )
-from .exchange import Exchange
-from .job import Job, JobState, PendingJob
+from ..exchange import Exchange
+from ..job import Job, JobState, PendingJob
+from ..messages import HttpRequest
+from ..polling import Poller
+from ..recording import fingerprint, from_data, to_data
+from ..task import Task, TaskStatus
+from ..watch import Watch
 from .journal import NOBODY, Journal
-from .messages import HttpRequest
-from .polling import Poller
 from .questions import Questions
-from .recording import fingerprint, from_data, to_data
 from .saving import Savings
 from .submitter import Submitter
-from .task import Task, TaskStatus
-from .watch import Watch
 
 _log = logging.getLogger("happyhorse_async")
 

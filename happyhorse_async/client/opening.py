@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from .adapter import Adapter
+from ..adapter import Adapter
+from ..exchange import Exchange
+from ..pacing import Budget
+from ..retries import Retries
+from ..settings import KeySource, Settings, check_api_key
+from ..stores import TaskStore
+from ..timing import Limits, PollSchedule
 from .engine import Engine
-from .exchange import Exchange
-from .pacing import Budget
 from .planning import Planner
-from .retries import Retries
-from .settings import KeySource, Settings, check_api_key
-from .stores import TaskStore
-from .timing import Limits, PollSchedule
 
 if TYPE_CHECKING:
     import aiohttp
@@ -39,7 +39,7 @@ class Setup:
 
         :raises StoreError: the store cannot be used.
         """
-        from .transports.aiohttp import AiohttpTransport  # noqa: PLC0415 - importing aiohttp takes longer than the rest
+        from ..transports.aiohttp import AiohttpTransport  # noqa: PLC0415 - importing aiohttp takes longer than the rest
 
         transport = AiohttpTransport(connector=self.connector, proxy=self.proxy)
         adapter = planner.adapter
@@ -60,7 +60,7 @@ def configured_store(settings: Settings) -> TaskStore | None:
     """Make the store that *settings* name, if they name one."""
     if settings.store is None:
         return None
-    from .stores.sqlite import SQLiteStore  # noqa: PLC0415 - only a program with a journal on disk needs SQLite
+    from ..stores.sqlite import SQLiteStore  # noqa: PLC0415 - only a program with a journal on disk needs SQLite
 
     return SQLiteStore(settings.store.path, **settings.store.options)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from .polling import Poller
-from .task import Task, TaskRef
+from ..polling import Poller
+from ..task import Task, TaskRef
 
 _LIFETIME = 900.0
 _COUNT = 1000

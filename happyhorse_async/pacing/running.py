@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from attrs import define, field
 
-from .timing import Limits
+from ..timing import Limits
 
 # The longest that a task was seen to run.
 _LONGEST_TIME = 900.0

@@ -15,18 +15,18 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from .background import Background
-from .errors import CallbackRejectedError, InvalidResponseError, TaskNotFoundError, TransportError
-from .exchange import Exchange
-from .job import Job, JobState
+from ..background import Background
+from ..errors import CallbackRejectedError, InvalidResponseError, TaskNotFoundError, TransportError
+from ..exchange import Exchange
+from ..job import Job, JobState
+from ..messages import HttpRequest
+from ..polling import Poller
+from ..task import Task, TaskRef
+from ..watch import Watch
 from .journal import Journal, Written
-from .messages import HttpRequest
-from .polling import Poller
 from .saving import Savings
 from .submitter import Submitter
-from .task import Task, TaskRef
 from .unclaimed import Unclaimed
-from .watch import Watch
 
 _log = logging.getLogger("happyhorse_async")
 

@@ -14,17 +14,17 @@ from pathlib import Path
 
 from attrs import define, evolve, field
 
-from .background import Background
-from .download.fetching import UrlRefusedError
-from .download.naming import place_for
-from .download.part import discard_abandoned
-from .errors import HappyHorseError, WaitTimeoutError
-from .job import Job, JobState
+from ..background import Background
+from ..download.fetching import UrlRefusedError
+from ..download.naming import place_for
+from ..download.part import discard_abandoned
+from ..errors import HappyHorseError, WaitTimeoutError
+from ..job import Job, JobState
+from ..polling import Poller
+from ..retries import Retries, RetryPolicy
+from ..task import Task, TaskStatus
+from ..watch import Watch
 from .journal import Journal
-from .polling import Poller
-from .retries import Retries, RetryPolicy
-from .task import Task, TaskStatus
-from .watch import Watch
 
 _log = logging.getLogger("happyhorse_async")
 

@@ -1,0 +1,8 @@
+"""The front door, and what a program gets through it: handles, batches, lists, plans."""
+
+from .batch import Batch as Batch
+from .batch import Outcome as Outcome
+from .client import Client as Client
+from .handle import TaskHandle as TaskHandle
+from .listing import TaskList as TaskList
+from .planning import Plan as Plan
