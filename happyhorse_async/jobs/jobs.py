@@ -31,6 +31,7 @@ from ..polling import Poller
 from ..recording import fingerprint, from_data, to_data
 from ..task import Task, TaskStatus
 from ..watch import Watch
+from .errand import is_protected
 from .journal import NOBODY, Journal
 from .questions import Questions
 from .saving import Savings
@@ -276,7 +277,7 @@ class Jobs:
 
     def _is_lost(self, job: Job) -> bool:
         """Tell whether nobody can find out any more, by sending it, what became of a job whose process has died."""
-        return job.state is JobState.SUBMITTING and not self._submitter.is_protected(job)
+        return job.state is JobState.SUBMITTING and not is_protected(job, self._exchange.adapter)
 
     async def _inherit(self, job: Job) -> None:
         """See to a job whose process has died, and for which nobody waits in this one."""

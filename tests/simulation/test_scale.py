@@ -11,6 +11,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from happyhorse_async.engine import Engine
 
 import happyhorse_async as hh
 from happyhorse_async.client.engine import Engine

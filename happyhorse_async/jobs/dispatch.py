@@ -1,0 +1,120 @@
+"""
+Whose turn it is: jobs are sent in the order in which they were taken in, those of another model apart where the
+provider counts tasks by model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AsyncExitStack, nullcontext
+
+from ..background import Background
+from ..exchange import Exchange
+from ..job import Job
+from ..pacing.lines import Lines
+from ..watch import Watch
+from .errand import Errand
+
+_log = logging.getLogger("happyhorse_async")
+
+# What is on its way when a process dies is of unknown outcome for good, where no key protects it: a hundredth, if two
+# hundred jobs are in flight.
+_UNPROTECTED_AT_ONCE = 2
+
+
+class Dispatch:
+    """
+    Lets the jobs of one client go, each when its turn comes.
+
+    :param go: called with a job whose turn it is, and with the turn, which is over when it is closed.
+    """
+
+    def __init__(self, exchange: Exchange, go: Callable[[Errand, AsyncExitStack], object]) -> None:
+        self._exchange = exchange
+        self._go = go
+        self._running = exchange.budget.running
+        self._lines: Lines[Errand] = Lines(self._running)
+        self._news = asyncio.Event()
+        self._work = Background()
+        self._pauses = Background()
+        self._closing = False
+        protected = exchange.adapter.capabilities.idempotent
+        self._unprotected = nullcontext() if protected else asyncio.Semaphore(_UNPROTECTED_AT_ONCE)
+        self._running.listeners.add(self._news.set)
+        self._long = False
+
+    def warnings(self, model: str) -> tuple[str, ...]:
+        """Say what may surprise whoever wants a task of *model* now: that it waits for hours."""
+        warning = self._lines.long_wait(self._line(model))
+        return (warning,) if warning else ()
+
+    def count(self, watch: Watch) -> None:
+        """Count the task of *watch* among those that the provider has, from now until nobody looks at it any more."""
+        if watch.job is not None and watch.ref is not None and not watch.ended and watch.stay is None:
+            watch.stay = self._running.begin(self._line(watch.job.model), was_sent=False)
+
+    def put(self, errand: Errand) -> None:
+        """Let a job go after all those of its line."""
+        self._say_how_long(errand.job)
+        self._put(errand, first=False)
+
+    def put_back(self, errand: Errand, delay: float) -> None:
+        """Let a job go again after *delay* seconds, before all those of its line."""
+        if not self._closing:
+            self._pauses.spawn(self._put_after(delay, errand))
+
+    def remove(self, errand: Errand) -> None:
+        """Do not let it go."""
+        self._lines.remove(self._line(errand.job.model), errand.job.job_id)
+
+    def _line(self, model: str) -> str:
+        return model if self._exchange.adapter.counts_by_model else ""
+
+    def _say_how_long(self, job: Job) -> None:
+        warning = self._lines.long_wait(self._line(job.model))
+        if warning and not self._long:
+            _log.warning("job %s, and all of %s that follow: %s", job.job_id, job.model, warning)
+        self._long = warning is not None
+
+    async def _put_after(self, delay: float, errand: Errand) -> None:
+        await asyncio.sleep(delay)
+        if not errand.withdrawn:
+            self._put(errand, first=True)
+
+    def _put(self, errand: Errand, *, first: bool) -> None:
+        if self._closing:
+            return
+        self._lines.put(self._line(errand.job.model), errand.job.job_id, errand, first=first)
+        self._news.set()
+        if not self._work:
+            self._work.spawn(self._dispatch())
+
+    async def _dispatch(self) -> None:
+        while True:
+            await self._until_queued()
+            async with AsyncExitStack() as turn:
+                await turn.enter_async_context(self._unprotected)
+                await turn.enter_async_context(self._exchange.submit_turn())
+                self._let_go(turn)
+
+    def _let_go(self, turn: AsyncExitStack) -> None:
+        errand = self._lines.take()
+        if errand is not None:
+            errand.leaving = True
+            errand.watch.stay = self._running.begin(self._line(errand.job.model))
+            self._go(errand, turn.pop_all())
+
+    async def _until_queued(self) -> None:
+        while self._lines.next_line() is None:
+            self._news.clear()
+            await self._news.wait()
+
+    async def aclose(self) -> None:
+        """Let nothing go any more."""
+        self._closing = True
+        async with AsyncExitStack() as closing:
+            closing.callback(self._running.listeners.discard, self._news.set)
+            closing.push_async_callback(self._pauses.aclose)
+            closing.push_async_callback(self._work.aclose)
