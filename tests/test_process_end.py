@@ -160,7 +160,7 @@ async def test_a_client_that_is_dropped(fifth: Fifth) -> None:
     """A client that nobody has and nobody closed is warned of; one that was closed, or never opened, is not."""
     clients = [fifth.client()]
     await clients[0].__aenter__()
-    engine = clients[0]._engine
+    engine = clients[0]._door.engine
     assert engine is not None
     with pytest.warns(ResourceWarning, match="the client of fifth was never closed"):
         clients.clear()

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Any, Self, TypeAlias
 
 from attrs import frozen
 
 from ..errors import WaitTimeoutError
 from ..request import VideoRequest
 from ..task import Task, TaskRef
+from .handle import TaskHandle
 
-if TYPE_CHECKING:
-    from .client import Client
+Submit: TypeAlias = Callable[[VideoRequest], Awaitable[TaskHandle]]
+Spawn: TypeAlias = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
+
+_LIMIT = 1000
 
 
 @frozen(kw_only=True)
@@ -44,9 +47,16 @@ class Batch:
     """
 
     def __init__(
-        self, client: Client, requests: Iterable[VideoRequest] | AsyncIterable[VideoRequest], limit: int
+        self,
+        requests: Iterable[VideoRequest] | AsyncIterable[VideoRequest],
+        *,
+        submit: Submit,
+        spawn: Spawn,
+        limit: int | None,
     ) -> None:
-        self._run = _Run(client, limit)
+        if limit is not None and limit < 1:
+            raise ValueError(f"limit must be at least 1, not {limit}")
+        self._run = _Run(submit, spawn, limit or _LIMIT)
         self._requests = requests
         # An `async for` that is left early drops its iterator without a word to it.
         weakref.finalize(self, self._run.stop).atexit = False
@@ -77,8 +87,9 @@ class Batch:
 class _Run:
     """The part of a batch that works. It must not hold the batch, whose end is its signal to stop."""
 
-    def __init__(self, client: Client, limit: int) -> None:
-        self._client = client
+    def __init__(self, submit: Submit, spawn: Spawn, limit: int) -> None:
+        self._submit = submit
+        self._spawn = spawn
         self._places = asyncio.Semaphore(limit)
         self._outcomes: asyncio.Queue[Outcome | None] = asyncio.Queue()
         self._unsent: dict[int, asyncio.Task[Outcome]] = {}
@@ -90,7 +101,7 @@ class _Run:
 
     def begin(self, requests: Iterable[VideoRequest] | AsyncIterable[VideoRequest]) -> None:
         if not self._begun:
-            self._client.spawn(self._feed(requests))
+            self._spawn(self._feed(requests))
             self._begun = True
 
     def stop(self) -> None:
@@ -124,7 +135,7 @@ class _Run:
             async for request in _as_async(requests):
                 if self._stopped:
                     return
-                task = self._unsent[index] = self._client.spawn(self._generate(index, request))
+                task = self._unsent[index] = self._spawn(self._generate(index, request))
                 task.add_done_callback(self._take_in)
                 self._open += 1
                 index += 1
@@ -141,7 +152,7 @@ class _Run:
     async def _generate(self, index: int, request: VideoRequest) -> Outcome:
         ref = None
         try:
-            handle = await self._client.submit(request)
+            handle = await self._submit(request)
             ref = handle.ref
             self._unsent.pop(index, None)
             return Outcome(index=index, request=request, ref=ref, task=await handle)

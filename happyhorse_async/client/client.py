@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import warnings
-import weakref
-from collections.abc import AsyncIterable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from attrs import evolve
 
@@ -27,18 +23,13 @@ from ..task import Task, TaskRef
 from ..timing import Limits, PollSchedule
 from ..watch import Watch
 from .batch import Batch
-from .engine import Engine
 from .handle import TaskHandle
 from .listing import TaskList
-from .opening import Setup, api_key_for, configured_store
+from .opening import Door, Setup, api_key_for, configured_store
 from .planning import Plan, Planner, new_job_id
 
 if TYPE_CHECKING:
     import aiohttp
-
-T = TypeVar("T")
-
-_BATCH_LIMIT = 1000
 
 
 class Client:
@@ -96,7 +87,7 @@ class Client:
         )
         self._planner = Planner(adapter=adapter, account=account)
         self._store = store or MemoryStore()
-        self._setup = Setup(
+        setup = Setup(
             poll=poll,
             limits=limits,
             retries=retries,
@@ -106,8 +97,7 @@ class Client:
             adopt_unique=adopt_unique,
             private_downloads=private_downloads,
         )
-        self._engine: Engine | None = None
-        self._if_dropped: weakref.finalize[..., Client] | None = None
+        self._door = Door(setup)
         self._callback_secret: SecretSource | None = None
 
     @classmethod
@@ -168,10 +158,7 @@ class Client:
         return self._callback_secret.read_all() if self._callback_secret else ()
 
     async def __aenter__(self) -> Self:
-        if self._engine is not None:
-            raise RuntimeError("the client is already open")
-        self._engine = await self._setup.start(self._planner, self._store)
-        self._if_dropped = weakref.finalize(self, _warn_of_dropped, self.provider, os.getpid())
+        await self._door.open(self._planner, self._store)
         return self
 
     async def __aexit__(
@@ -187,11 +174,7 @@ class Client:
 
         :raises RuntimeError: it was opened in another event loop, or before this process was forked.
         """
-        if self._engine is not None:
-            opened, self._engine = self._opened(), None
-            if self._if_dropped is not None:
-                self._if_dropped.detach()
-            await opened.aclose()
+        await self._door.aclose()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a client cannot be pickled, connections and API key included: make one in each process")
@@ -223,15 +206,9 @@ class Client:
         :raises SubmitOutcomeUnknownError: the request left and no readable answer came.
         :raises HappyHorseError: any other refusal; the task was certainly not taken.
         """
-        watch = await self._take_in(request, key=key, callback_url=callback_url, durable=False, save_to=save_to)
-        try:
-            await watch.accepted()
-        except asyncio.CancelledError:
-            # What was enqueued under the same key is promised, whoever else has asked for it.
-            promised = watch.awaited or (watch.job is not None and watch.job.durable)
-            if not promised and self._engine is not None:
-                self._engine.submitter.withdraw(watch.job_id)
-            raise
+        opened, submission = self._door.inside(), self._planner.submission(request, callback_url)
+        watch = await opened.jobs.take_in(submission, key=key, durable=False, save_to=save_to)
+        await opened.submitter.accepted(watch)
         return TaskHandle(self, watch)
 
     async def enqueue(
@@ -254,23 +231,9 @@ class Client:
         :raises InvalidRequestError: a value is out of range, or the key stands for another request.
         :raises StoreError: it cannot be written down.
         """
-        watch = await self._take_in(request, key=key, callback_url=callback_url, durable=True, save_to=save_to)
+        opened, submission = self._door.inside(), self._planner.submission(request, callback_url)
+        watch = await opened.jobs.take_in(submission, key=key, durable=True, save_to=save_to)
         return TaskHandle(self, watch)
-
-    async def _take_in(
-        self,
-        request: VideoRequest,
-        *,
-        key: str | None,
-        callback_url: str | None,
-        durable: bool,
-        save_to: str | PathLike[str] | None,
-    ) -> Watch:
-        opened = self._opened()
-        submission = self._planner.submission(request, callback_url)
-        message = self._planner.message(submission)
-        place = _absolute(save_to)
-        return await opened.jobs.take_in(submission, message, key=key, durable=durable, save_to=place)
 
     async def generate(
         self,
@@ -288,7 +251,7 @@ class Client:
         :param save_to: see `submit`. The call returns when the video is there, or could not be saved at once.
         :raises HappyHorseError: see `submit` and `TaskHandle.wait`.
         """
-        opened = self._opened()
+        opened = self._door.inside()
         handle = await self.submit(request, key=key, save_to=save_to)
         task = await handle.wait(timeout)
         if save_to is not None:
@@ -303,10 +266,8 @@ class Client:
 
         :param limit: how many may be in flight at once; by default 1,000. The provider's rates hold in any case.
         """
-        self._opened()
-        if limit is not None and limit < 1:
-            raise ValueError(f"limit must be at least 1, not {limit}")
-        return Batch(self, requests, limit or _BATCH_LIMIT)
+        self._door.inside()
+        return Batch(requests, submit=self.submit, spawn=self._door.spawn, limit=limit)
 
     def plan(self, request: VideoRequest, *, callback_url: str | None = None) -> Plan:
         """
@@ -316,9 +277,8 @@ class Client:
         :raises InvalidRequestError: a value is out of range.
         """
         plan = self._planner.plan(request, callback_url)
-        if self._engine is None:
-            return plan
-        return evolve(plan, warnings=(*plan.warnings, *self._engine.submitter.warnings(plan.model)))
+        engine = self._door.engine
+        return plan if engine is None else evolve(plan, warnings=plan.warnings + engine.submitter.warnings(plan.model))
 
     async def fetch(self, ref: TaskRef | str) -> Task:
         """
@@ -327,8 +287,7 @@ class Client:
         :raises TaskNotFoundError: the provider never knew it, or has forgotten it.
         :raises HappyHorseError: the look failed, which says nothing of the task.
         """
-        opened, ref = self._opened(), self._planner.account.own(ref)
-        return await opened.poller.fetch(ref)
+        return await self._door.inside().poller.fetch(self._planner.account.own(ref))
 
     def resume(self, ref: TaskRef | str) -> TaskHandle:
         """
@@ -336,7 +295,7 @@ class Client:
 
         :raises ConfigurationError: the ref names another provider.
         """
-        return TaskHandle(self, self._opened().poller.known(self._planner.account.own(ref), new_job_id()))
+        return TaskHandle(self, self._door.inside().poller.known(self._planner.account.own(ref), new_job_id()))
 
     async def cancel(self, ref: TaskRef | str) -> Task:
         """
@@ -344,7 +303,7 @@ class Client:
 
         :raises UnsupportedFeatureError: the provider cannot cancel. Nothing was sent.
         """
-        opened, ref = self._opened(), self._planner.account.own(ref)
+        opened, ref = self._door.inside(), self._planner.account.own(ref)
         async with opened.exchange.query_turn():
             await opened.exchange.cancel(ref)
         return await self.fetch(ref)
@@ -358,7 +317,7 @@ class Client:
         :param limit: how many at most.
         :raises UnsupportedFeatureError: the provider has no list.
         """
-        opened = self._opened()
+        opened = self._door.inside()
 
         async def fetch_page(page: PageRequest) -> TaskPage:
             async with opened.exchange.query_turn():
@@ -375,11 +334,11 @@ class Client:
         :raises DownloadError: no video, no answer, a URL that stays refused, a body that is no whole video, or a disk
             that refuses it. The task stays as it is, and can be downloaded again.
         """
-        return await self._opened().downloads.bring(task, Path(path), progress=progress)
+        return await self._door.inside().downloads.bring(task, Path(path), progress=progress)
 
     async def pending(self) -> list[PendingJob]:
         """List the jobs of this provider that are not at their end, those of other processes included."""
-        return await self._opened().jobs.pending()
+        return await self._door.inside().jobs.pending()
 
     async def candidates(self, job_id: str) -> list[Task]:
         """
@@ -388,7 +347,7 @@ class Client:
         :raises InvalidRequestError: there is no such job, or it is settled.
         :raises UnsupportedFeatureError: the provider has no list.
         """
-        return await self._opened().questions.candidates(job_id)
+        return await self._door.inside().questions.candidates(job_id)
 
     async def resolve(
         self, job_id: str, *, adopt: TaskRef | str | None = None, write_off: bool = False
@@ -402,7 +361,7 @@ class Client:
         :raises InvalidRequestError: there is no such job, it is settled, or the task is another job's.
         :raises TaskNotFoundError: the provider does not know the task to adopt.
         """
-        questions = self._opened().questions
+        questions = self._door.inside().questions
         if (adopt is None) == (not write_off):
             raise ValueError("say one of the two: adopt=… or write_off=True")
         if adopt is None:
@@ -420,7 +379,7 @@ class Client:
         :param secrets: those that prove it to be the provider's.
         :param job_id: what the URL that was called says of the job.
         """
-        return await self._opened().deliveries.take_in(message, secrets, job_id=job_id)
+        return await self._door.inside().deliveries.take_in(message, secrets, job_id=job_id)
 
     async def attend(self, watch: Watch) -> None:
         """
@@ -430,7 +389,7 @@ class Client:
         :raises RuntimeError: the client is closed, or runs in another event loop.
         """
         if not watch.ended:
-            await self._opened().jobs.attend(watch)
+            await self._door.inside().jobs.attend(watch)
 
     async def withdraw(self, watch: Watch) -> bool:
         """
@@ -438,33 +397,4 @@ class Client:
 
         :raises StoreError: that cannot be written down.
         """
-        return self._engine is not None and await self._opened().jobs.withdraw(watch.job_id)
-
-    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run *work* on its own until the client closes."""
-        try:
-            background = self._opened().background
-        except RuntimeError:
-            work.close()
-            raise
-        return background.spawn(work)
-
-    def _opened(self) -> Engine:
-        if self._engine is None:
-            raise RuntimeError("the client is not open: use it inside 'async with'")
-        if self._engine.process != os.getpid():
-            raise RuntimeError("the client was opened before this process was forked: open one in each process")
-        if self._engine.loop is not asyncio.get_running_loop():
-            raise RuntimeError("the client was opened in another event loop; each loop needs a client of its own")
-        return self._engine
-
-
-def _warn_of_dropped(provider: str, process: int) -> None:
-    if process == os.getpid():
-        message = f"the client of {provider} was never closed; what it had going on is in its store"
-        warnings.warn(message, ResourceWarning, stacklevel=2)
-
-
-def _absolute(path: str | PathLike[str] | None) -> str | None:
-    # What is relative means something else to the next process.
-    return None if path is None else str(Path(path).absolute())
+        return self._door.engine is not None and await self._door.inside().jobs.withdraw(watch.job_id)

@@ -1,8 +1,13 @@
-"""What a client is opened with, and the opening."""
+"""What a client is opened with, the opening, and the end of it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import os
+import warnings
+import weakref
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
 
@@ -18,6 +23,8 @@ from .planning import Planner
 
 if TYPE_CHECKING:
     import aiohttp
+
+T = TypeVar("T")
 
 
 @frozen(kw_only=True)
@@ -54,6 +61,65 @@ class Setup:
             adopt_unique=self.adopt_unique,
             private_downloads=self.private_downloads,
         )
+
+
+class Door:
+    """Where a client is gone in by: open from its start to its end, to the process and event loop that opened it."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._if_dropped: weakref.finalize[..., Door] | None = None
+        self.engine: Engine | None = None
+        """All that runs; `None` while the client is not open."""
+
+    async def open(self, planner: Planner, store: TaskStore) -> None:
+        """
+        Start all that runs while the client is open.
+
+        :raises RuntimeError: it is open already.
+        :raises StoreError: the store cannot be used.
+        """
+        if self.engine is not None:
+            raise RuntimeError("the client is already open")
+        self.engine = await self._setup.start(planner, store)
+        self._if_dropped = weakref.finalize(self, _warn_of_dropped, planner.account.provider, os.getpid())
+
+    def inside(self) -> Engine:
+        """
+        Return all that runs.
+
+        :raises RuntimeError: the client is not open, or not in this process and event loop.
+        """
+        if self.engine is None:
+            raise RuntimeError("the client is not open: use it inside 'async with'")
+        if self.engine.process != os.getpid():
+            raise RuntimeError("the client was opened before this process was forked: open one in each process")
+        if self.engine.loop is not asyncio.get_running_loop():
+            raise RuntimeError("the client was opened in another event loop; each loop needs a client of its own")
+        return self.engine
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run *work* on its own until the client closes."""
+        try:
+            background = self.inside().background
+        except RuntimeError:
+            work.close()
+            raise
+        return background.spawn(work)
+
+    async def aclose(self) -> None:
+        """Stop what runs, if anything does; raises what `inside` raises."""
+        if self.engine is not None:
+            opened, self.engine = self.inside(), None
+            if self._if_dropped is not None:
+                self._if_dropped.detach()
+            await opened.aclose()
+
+
+def _warn_of_dropped(provider: str, process: int) -> None:
+    if process == os.getpid():
+        message = f"the client of {provider} was never closed; what it had going on is in its store"
+        warnings.warn(message, ResourceWarning, stacklevel=2)
 
 
 def configured_store(settings: Settings) -> TaskStore | None:

@@ -57,17 +57,13 @@ class Planner:
         named = None if callback_url is None else name_job(callback_url, job_id)
         return Submission(request=request, offer=offer, job_id=job_id, callback_url=named)
 
-    def message(self, submission: Submission) -> HttpRequest:
-        """Write the paid request."""
-        return self.adapter.encode_submit(submission, self.account)
-
     def plan(self, request: VideoRequest, callback_url: str | None) -> Plan:
         """Say what a submit of *request* would do; raises what `submission` raises."""
         submission = self.submission(request, callback_url)
         return Plan(
             provider=self.account.provider,
             model=submission.offer.model,
-            messages=(self.message(submission),),
+            messages=(self.adapter.encode_submit(submission, self.account),),
             warnings=self.adapter.warnings(submission, self.account),
         )
 

@@ -11,6 +11,8 @@ import asyncio
 import logging
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
+from os import PathLike
+from pathlib import Path
 
 from attrs import evolve, frozen
 
@@ -138,7 +140,7 @@ class Jobs:
             closing.push_async_callback(self._intakes.settle, _CLOSING_GRACE)
 
     async def take_in(
-        self, submission: Submission, message: HttpRequest, *, key: str | None, durable: bool, save_to: str | None
+        self, submission: Submission, *, key: str | None, durable: bool, save_to: str | PathLike[str] | None
     ) -> Watch:
         """
         Write down a job and see to it that it is sent; or find the one that has *key* already.
@@ -149,7 +151,9 @@ class Jobs:
         :raises SubmitOutcomeUnknownError: the outcome of the job with *key* is unknown.
         :raises StoreError: it cannot be written down. Nothing was sent.
         """
-        job = evolve(self._new_job(submission, message, key=key, durable=durable), save_to=save_to)
+        message = self._exchange.adapter.encode_submit(submission, self._exchange.account)
+        path = None if save_to is None else _absolute(save_to)
+        job = evolve(self._new_job(submission, message, key=key, durable=durable), save_to=path)
         adding = self._intakes.spawn(self._journal.store.add(job))
         try:
             found = await asyncio.shield(adding)
@@ -158,8 +162,8 @@ class Jobs:
             raise
         if found.job_id != job.job_id:
             watch = await self._again(found, _Wish(job, message))
-            if save_to is not None:
-                await asyncio.shield(self._intakes.spawn(self._savings.wish(watch, save_to)))
+            if path is not None:
+                await asyncio.shield(self._intakes.spawn(self._savings.wish(watch, path)))
             return watch
         return self._send_new(job, message, Watch(job_id=job.job_id))
 
@@ -366,6 +370,11 @@ def _is_unsent(job: Job) -> bool:
 
 def _is_to_be_saved(job: Job) -> bool:
     return job.state is JobState.ACCEPTED and job.save_to is not None
+
+
+def _absolute(path: str | PathLike[str]) -> str:
+    # What is relative means something else to the next process.
+    return str(Path(path).absolute())
 
 
 def _check_same(job: Job, wanted: Job) -> None:

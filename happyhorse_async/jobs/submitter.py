@@ -102,6 +102,20 @@ class Submitter:
         """Count the task of *watch* among those that the provider has, from now until nobody looks at it any more."""
         self._dispatch.count(watch)
 
+    async def accepted(self, watch: Watch) -> None:
+        """
+        Wait until the provider has taken the job of *watch*. Whoever cancels it takes back what nobody else wants.
+
+        :raises HappyHorseError: it will not take it.
+        """
+        try:
+            await watch.accepted()
+        except asyncio.CancelledError:
+            # What was enqueued under the same key is promised, whoever else has asked for it.
+            if not watch.awaited and not (watch.job is not None and watch.job.durable):
+                self.withdraw(watch.job_id)
+            raise
+
     async def promise(self, job_id: str) -> None:
         """Send a job even if nobody waits for it any more, and after this process if need be."""
         errand = self._errands[job_id]

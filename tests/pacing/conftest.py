@@ -64,7 +64,7 @@ class _Client(hh.Client):
         account = adapter.account(provider="dashscope", api_key="sk-test")
         budget = Budget.of(None, adapter.limits, "dashscope", gives_up_after=adapter.gives_up_after)
         exchange = Exchange(adapter, account, self._carries, budget)
-        self._engine = await Engine.start(exchange, hh.MemoryStore(), self._schedule)
+        self._door.engine = await Engine.start(exchange, hh.MemoryStore(), self._schedule)
         return self
 
 

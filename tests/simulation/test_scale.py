@@ -11,7 +11,6 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from happyhorse_async.engine import Engine
 
 import happyhorse_async as hh
 from happyhorse_async.client.engine import Engine
@@ -128,7 +127,7 @@ class Client(hh.Client):
         account = adapter.account(provider="busy", api_key="sk-busy")
         budget = Budget.of(None, adapter.limits, "busy")
         exchange = Exchange(adapter, account, self._carries, budget)  # type: ignore[arg-type]
-        self._engine = await Engine.start(exchange, MemoryStore(), hh.PollSchedule())
+        self._door.engine = await Engine.start(exchange, MemoryStore(), hh.PollSchedule())
         return self
 
 

@@ -69,7 +69,7 @@ class Client(hh.Client):
         account = self._speaks.account(provider="simulated", api_key="sk-simulated")
         budget = Budget.of(None, hh.Limits(submits_per_second=self._pace), "simulated")
         exchange = Exchange(self._speaks, account, self._carries, budget)
-        self._engine = await Engine.start(exchange, self._remembers, self._looks, adopt_unique=self._adopts)
+        self._door.engine = await Engine.start(exchange, self._remembers, self._looks, adopt_unique=self._adopts)
         return self
 
 
