@@ -19,9 +19,31 @@ from .errand import Errand
 
 _log = logging.getLogger("happyhorse_async")
 
-# What is on its way when a process dies is of unknown outcome for good, where no key protects it: a hundredth, if two
-# hundred jobs are in flight.
-_UNPROTECTED_AT_ONCE = 2
+# What is on its way when a process dies is of unknown outcome for good, where no key protects it.
+_MOST_EXPOSED = 0.01
+_FEWEST = 2
+
+
+class _Exposure:
+    """
+    Keeps small what a crash would leave unknown: few requests are on the way at once, of many jobs in flight a
+    hundredth. Entered by one task at a time.
+    """
+
+    def __init__(self, in_flight: Callable[[], int]) -> None:
+        self._in_flight = in_flight
+        self._exposed = 0
+        self._news = asyncio.Event()
+
+    async def __aenter__(self) -> None:
+        while self._exposed >= max(_FEWEST, int(self._in_flight() * _MOST_EXPOSED)):
+            self._news.clear()
+            await self._news.wait()
+        self._exposed += 1
+
+    async def __aexit__(self, *_: object) -> None:
+        self._exposed -= 1
+        self._news.set()
 
 
 class Dispatch:
@@ -29,9 +51,12 @@ class Dispatch:
     Lets the jobs of one client go, each when its turn comes.
 
     :param go: called with a job whose turn it is, and with the turn, which is over when it is closed.
+    :param in_flight: returns how many jobs the client has that have not ended.
     """
 
-    def __init__(self, exchange: Exchange, go: Callable[[Errand, AsyncExitStack], object]) -> None:
+    def __init__(
+        self, exchange: Exchange, go: Callable[[Errand, AsyncExitStack], object], in_flight: Callable[[], int]
+    ) -> None:
         self._exchange = exchange
         self._go = go
         self._running = exchange.budget.running
@@ -41,7 +66,7 @@ class Dispatch:
         self._pauses = Background()
         self._closing = False
         protected = exchange.adapter.capabilities.idempotent
-        self._unprotected = nullcontext() if protected else asyncio.Semaphore(_UNPROTECTED_AT_ONCE)
+        self._exposure = nullcontext() if protected else _Exposure(in_flight)
         self._running.listeners.add(self._news.set)
         self._long = False
 
@@ -95,7 +120,7 @@ class Dispatch:
         while True:
             await self._until_queued()
             async with AsyncExitStack() as turn:
-                await turn.enter_async_context(self._unprotected)
+                await turn.enter_async_context(self._exposure)
                 await turn.enter_async_context(self._exchange.submit_turn())
                 self._let_go(turn)
 

@@ -63,7 +63,7 @@ class Submitter:
         self._questions = questions
         self._unclaimed = unclaimed
         self._retries = retries
-        self._dispatch = Dispatch(exchange, self._go)
+        self._dispatch = Dispatch(exchange, self._go, lambda: len(self._errands) + poller.in_flight)
         self._errands: dict[str, Errand] = {}
         self._posts = Background()
         self._searches = Background()

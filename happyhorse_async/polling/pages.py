@@ -75,6 +75,9 @@ class Pages:
         self._strikes = 0
         self._in_vain = 0
 
+    def __len__(self) -> int:
+        return len(self._watches)
+
     def enter(self, watch: Watch) -> None:
         """Count a task that is newer than all others."""
         self._watches.pop(watch.number, None)

@@ -123,6 +123,11 @@ class Poller:
         self.observe(task)
         return task
 
+    @property
+    def in_flight(self) -> int:
+        """How many tasks are looked at."""
+        return len(self._pages)
+
     def observe(self, task: Task) -> None:
         """Take in one observation, wherever it comes from. The first end of a task stays its end."""
         watch = self._known.get(task.ref)
