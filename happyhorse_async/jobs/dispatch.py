@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack
 
 from ..background import Background
 from ..exchange import Exchange
@@ -30,20 +30,22 @@ class _Exposure:
     hundredth. Entered by one task at a time.
     """
 
-    def __init__(self, in_flight: Callable[[], int]) -> None:
+    def __init__(self, in_flight: Callable[[], int], *, is_protected: bool) -> None:
+        self.news = asyncio.Event()
+        """To be set when more jobs are in flight."""
         self._in_flight = in_flight
+        self._is_protected = is_protected
         self._exposed = 0
-        self._news = asyncio.Event()
 
     async def __aenter__(self) -> None:
-        while self._exposed >= max(_FEWEST, int(self._in_flight() * _MOST_EXPOSED)):
-            self._news.clear()
-            await self._news.wait()
+        while not self._is_protected and self._exposed >= max(_FEWEST, int(self._in_flight() * _MOST_EXPOSED)):
+            self.news.clear()
+            await self.news.wait()
         self._exposed += 1
 
     async def __aexit__(self, *_: object) -> None:
         self._exposed -= 1
-        self._news.set()
+        self.news.set()
 
 
 class Dispatch:
@@ -65,8 +67,7 @@ class Dispatch:
         self._work = Background()
         self._pauses = Background()
         self._closing = False
-        protected = exchange.adapter.capabilities.idempotent
-        self._exposure = nullcontext() if protected else _Exposure(in_flight)
+        self._exposure = _Exposure(in_flight, is_protected=exchange.adapter.capabilities.idempotent)
         self._running.listeners.add(self._news.set)
         self._long = False
 
@@ -113,6 +114,7 @@ class Dispatch:
             return
         self._lines.put(self._line(errand.job.model), errand.job.job_id, errand, first=first)
         self._news.set()
+        self._exposure.news.set()
         if not self._work:
             self._work.spawn(self._dispatch())
 
