@@ -117,12 +117,21 @@ class Submitter:
             raise
 
     async def promise(self, job_id: str) -> None:
-        """Send a job even if nobody waits for it any more, and after this process if need be."""
+        """
+        Send a job even if nobody waits for it any more, and after this process if need be.
+
+        :raises StoreError: that cannot be written down.
+        """
         errand = self._errands[job_id]
         if not errand.job.durable:
             errand.job, written = self._journal.promised(errand.job)
             errand.watch.job = errand.job
             await asyncio.shield(written)
+            try:
+                self._journal.check_written(job_id)
+            except StoreError:
+                errand.watch.job = errand.job = evolve(errand.job, durable=False)
+                raise
 
     def withdraw(self, job_id: str) -> asyncio.Task[bool] | None:
         """
