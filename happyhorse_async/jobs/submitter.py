@@ -263,9 +263,11 @@ class Submitter:
         if errand.withdrawn:
             # A callback has come meanwhile.
             return
-        if errand.is_dispensable:
+        may_repeat = errand.may_repeat(failure, self._exchange.adapter)
+        # What was refused for good is so for everybody who may have promised it by its key.
+        if errand.is_dispensable and (may_repeat or isinstance(failure, StoreError)):
             self._take_back(errand)
-        elif errand.may_repeat(failure, self._exchange.adapter):
+        elif may_repeat:
             await self._repeat(errand, failure)
         elif errand.ambiguous is not None:
             await self._doubt(errand, errand.ambiguous)
@@ -338,15 +340,16 @@ class Submitter:
         # To the end, even if the one who closes is cancelled.
         async with AsyncExitStack() as closing:
             closing.callback(self._leave_all)
-            closing.push_async_callback(self._learn_of_promises)
+            closing.push_async_callback(self._learn_from_store)
             closing.push_async_callback(self._searches.aclose)
             closing.push_async_callback(self._posts.aclose)
             closing.push_async_callback(self._posts.settle, _CLOSING_GRACE)
             closing.push_async_callback(self._dispatch.aclose)
 
-    async def _learn_of_promises(self) -> None:
+    async def _learn_from_store(self) -> None:
         for errand in list(self._errands.values()):
-            await self._learn_of_promise(errand)
+            if errand.job.submitted_at is None or not await self._is_told(errand):
+                await self._learn_of_promise(errand)
 
     def _leave_all(self) -> None:
         for errand in list(self._errands.values()):

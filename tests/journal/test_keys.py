@@ -245,3 +245,24 @@ async def test_a_promise_after_a_full_disk(gateway: Any, fifth: Any) -> None:
     assert (True, JobState.QUEUED) == (promised.durable, promised.state)
     assert handle.job_id == accepted.job_id
     assert 2 == len(gateway.seen("POST"))
+
+
+async def test_a_refusal_of_what_nobody_here_wants_any_more(gateway: Any, fifth: Any, path: Path) -> None:
+    """A job that was refused for good is not sent again by the process that has promised it by its key."""
+    answered = asyncio.Event()
+    gateway.on("POST", "/videos", gateway.reply({"error": "no such thing"}, status=400, after=answered))
+    async with (
+        fifth.client(store=hh.SQLiteStore(path)) as here,
+        fifth.client(store=hh.SQLiteStore(path)) as there,
+        asyncio.timeout(5),
+    ):
+        submitting = asyncio.create_task(here.submit(REQUEST, key="order-1"))
+        await gateway.until(1, "POST")
+        handle = await there.enqueue(REQUEST, key="order-1")
+        submitting.cancel()
+        await asyncio.wait([submitting])
+        answered.set()
+        with pytest.raises(hh.InvalidRequestError, match="no such thing"):
+            await handle
+
+    assert 1 == len(gateway.seen("POST"))
