@@ -123,7 +123,8 @@ class Submitter:
         :raises StoreError: that cannot be written down.
         """
         errand = self._errands[job_id]
-        if not errand.job.durable:
+        # One that is searched for is not sent any more.
+        if not errand.job.durable and errand.job.state is not JobState.OUTCOME_UNKNOWN:
             errand.job, written = self._journal.promised(errand.job)
             errand.watch.job = errand.job
             await asyncio.shield(written)
