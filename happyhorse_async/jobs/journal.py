@@ -269,6 +269,9 @@ class Journal:
             if job.task_id == before.job.task_id:
                 # The store does not know the task yet, so that no condition on its entry could hold.
                 only_from = only_owner = None
+        elif before is not None and before.writing is not None and before.writing.done():
+            # It could not be written, and what it was to be written over stands there still.
+            only_from, only_owner = only_from and before.only_from, only_owner and before.only_owner
         entry = self._owed[job.job_id] = _Entry(job, only_from, only_owner)
         entry.writing = self._writes.spawn(self._write(entry))
         return job, entry.writing

@@ -117,12 +117,22 @@ class Submitter:
             raise
 
     async def promise(self, job_id: str) -> None:
-        """Send a job even if nobody waits for it any more, and after this process if need be."""
+        """
+        Send a job even if nobody waits for it any more, and after this process if need be.
+
+        :raises StoreError: that cannot be written down.
+        """
         errand = self._errands[job_id]
-        if not errand.job.durable:
+        # One that is searched for is not sent any more.
+        if not errand.job.durable and errand.job.state is not JobState.OUTCOME_UNKNOWN:
             errand.job, written = self._journal.promised(errand.job)
             errand.watch.job = errand.job
             await asyncio.shield(written)
+            try:
+                self._journal.check_written(job_id)
+            except StoreError:
+                errand.watch.job = errand.job = evolve(errand.job, durable=False)
+                raise
 
     def withdraw(self, job_id: str) -> asyncio.Task[bool] | None:
         """
@@ -254,9 +264,11 @@ class Submitter:
         if errand.withdrawn:
             # A callback has come meanwhile.
             return
-        if errand.is_dispensable:
+        may_repeat = errand.may_repeat(failure, self._exchange.adapter)
+        # What was refused for good is so for everybody who may have promised it by its key.
+        if errand.is_dispensable and (may_repeat or isinstance(failure, StoreError)):
             self._take_back(errand)
-        elif errand.may_repeat(failure, self._exchange.adapter):
+        elif may_repeat:
             await self._repeat(errand, failure)
         elif errand.ambiguous is not None:
             await self._doubt(errand, errand.ambiguous)
@@ -329,15 +341,16 @@ class Submitter:
         # To the end, even if the one who closes is cancelled.
         async with AsyncExitStack() as closing:
             closing.callback(self._leave_all)
-            closing.push_async_callback(self._learn_of_promises)
+            closing.push_async_callback(self._learn_from_store)
             closing.push_async_callback(self._searches.aclose)
             closing.push_async_callback(self._posts.aclose)
             closing.push_async_callback(self._posts.settle, _CLOSING_GRACE)
             closing.push_async_callback(self._dispatch.aclose)
 
-    async def _learn_of_promises(self) -> None:
+    async def _learn_from_store(self) -> None:
         for errand in list(self._errands.values()):
-            await self._learn_of_promise(errand)
+            if errand.job.submitted_at is None or not await self._is_told(errand):
+                await self._learn_of_promise(errand)
 
     def _leave_all(self) -> None:
         for errand in list(self._errands.values()):

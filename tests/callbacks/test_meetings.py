@@ -230,3 +230,23 @@ BOXES = [(b"ftyp", b"isom\0\0\0\0"), (b"mdat", b"\1" * 9999), (b"moov", b"\0" * 
 def content(file: Path) -> bytes:
     """Read a whole file."""
     return file.read_bytes()
+
+
+@pytest.mark.fault(39)
+async def test_a_client_that_closes_after_a_call_elsewhere(
+    gateway: Any, fifth: Any, signing: Any, serve: Any, done: Any, query_of: QueryOf, path: Path
+) -> None:
+    """Who waits for a search when his client closes is told of the task that a call has named to another process."""
+    gateway.on("POST", "/videos", b"")
+    gateway.on("GET", "/videos", {"tasks": []})
+    type(signing).capabilities = evolve(signing.capabilities, live_list=True)
+    here = fifth.client(signing, store=hh.SQLiteStore(path), adopt_unique=True)
+    async with here, fifth.client(signing, store=hh.SQLiteStore(path)) as there:
+        submitting = asyncio.create_task(here.submit(REQUEST, callback_url=URL))
+        await gateway.until(1, "GET")
+        hook = await serve(hh.CallbackReceiver(there, SECRET))
+        await hook.call(done("t-1"), query=query_of(gateway.seen("POST")[0]))
+        await here.aclose()
+        handle = await submitting
+
+    assert "fifth:t-1" == str(handle.ref)

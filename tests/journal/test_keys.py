@@ -209,3 +209,60 @@ async def test_a_request_that_cannot_be_written_down(gateway: Any, fifth: Any, e
             await client.submit(hh.TextToVideo("a train", extra=extra))
 
     assert [] == gateway.requests
+
+
+class Forgetful(hh.MemoryStore):
+    """A store whose disk is full when a job is to wait for another try, until it is mended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.full = True
+        self.refused = asyncio.Event()
+
+    async def change(self, job: Job, **conditions: Any) -> bool:
+        if self.full and job.state is JobState.QUEUED:
+            self.refused.set()
+            raise hh.StoreError("the disk is full")
+        return await super().change(job, **conditions)
+
+
+@pytest.mark.fault(71)
+async def test_a_promise_after_a_full_disk(gateway: Any, fifth: Any) -> None:
+    """What is promised while the disk lags behind is kept, and a promise that is on no disk is none."""
+    gateway.on("POST", "/videos", 429, {"id": "t-1", "status": "queued"})
+    store = Forgetful()
+    briefly = hh.Retries(submit=hh.RetryPolicy(retries=4, base=0.1))
+    async with fifth.open(store=store, retries=briefly) as client:
+        submitting = asyncio.create_task(client.submit(REQUEST, key="order-1"))
+        await store.refused.wait()
+        with pytest.raises(hh.StoreError):
+            await client.enqueue(REQUEST, key="order-1")
+        store.full = False
+        handle = await client.enqueue(REQUEST, key="order-1")
+        promised = await store.get(handle.job_id)
+        accepted = await submitting
+
+    assert (True, JobState.QUEUED) == (promised.durable, promised.state)
+    assert handle.job_id == accepted.job_id
+    assert 2 == len(gateway.seen("POST"))
+
+
+async def test_a_refusal_of_what_nobody_here_wants_any_more(gateway: Any, fifth: Any, path: Path) -> None:
+    """A job that was refused for good is not sent again by the process that has promised it by its key."""
+    answered = asyncio.Event()
+    gateway.on("POST", "/videos", gateway.reply({"error": "no such thing"}, status=400, after=answered))
+    async with (
+        fifth.client(store=hh.SQLiteStore(path)) as here,
+        fifth.client(store=hh.SQLiteStore(path)) as there,
+        asyncio.timeout(5),
+    ):
+        submitting = asyncio.create_task(here.submit(REQUEST, key="order-1"))
+        await gateway.until(1, "POST")
+        handle = await there.enqueue(REQUEST, key="order-1")
+        submitting.cancel()
+        await asyncio.wait([submitting])
+        answered.set()
+        with pytest.raises(hh.InvalidRequestError, match="no such thing"):
+            await handle
+
+    assert 1 == len(gateway.seen("POST"))

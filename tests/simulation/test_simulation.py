@@ -89,6 +89,7 @@ class Life:
         except hh.StoreError:
             return
         waiting = [asyncio.create_task(self._call(client, call)) for call in self.calls]
+        waiting += [asyncio.create_task(self._call(client, call, "again")) for call in self.calls if call.comes_again]
         waiting += [asyncio.create_task(self._resume(client, job)) for job in await self._pending(client)]
         patience = None if ending == "finish" else self.chance.uniform(0, 200 if self.world.listing else 60)
         if waiting:
@@ -114,9 +115,9 @@ class Life:
         assert job.ref is not None
         await self._wait(client.resume(job.ref))
 
-    async def _call(self, client: Client, call: Call) -> None:
+    async def _call(self, client: Client, call: Call, *again: str) -> None:
         asyncio.current_task().set_name(f"{self.process.name} {call}")  # type: ignore[union-attr]
-        chance = self.world.chance(self.process.name, call)
+        chance = self.world.chance(self.process.name, call, *again)
         how = chance.choice(["submit", "enqueue"])
         asking = client.enqueue if how == "enqueue" else client.submit
         await asyncio.sleep(chance.uniform(0, 2 if self.world.listing else 20))
@@ -127,7 +128,9 @@ class Life:
             return
         except hh.HappyHorseError as error:
             self._judge(error)
-            call.failed(error)
+            # A promise that cannot be written down says nothing of the job that has the key.
+            if how == "submit" or not isinstance(error, hh.StoreError):
+                call.failed(error)
             return
         except RuntimeError:
             return
@@ -183,6 +186,7 @@ class Call:
         self.intent = f"{'forbidden ' if chance.random() < 0.1 else ''}video {number}"
         self.key = f"order-{number}" if chance.random() < 0.6 else None
         self.url = URL if world.calling and chance.random() < 0.9 else None
+        self.comes_again = self.key is not None and chance.random() < 0.3
         self.promised = False
         self.withdrawn = False
         self.refused: list[hh.HappyHorseError] = []
