@@ -1,7 +1,7 @@
 """
 Thousands of worlds, each another by its seed, in which processes submit, wait, are killed and come back.
 
-There are 1,000 by default, a tenth as many in which a list misleads, and half as many in which the provider calls.
+There are 2,000 by default, a tenth as many in which a list misleads, and half as many in which the provider calls.
 `HAPPYHORSE_SEEDS=50000` asks for more, `HAPPYHORSE_SEED=1234` for a single one again:
 
     HAPPYHORSE_SEED=1234 pytest tests/simulation -k no_world
@@ -15,7 +15,7 @@ import asyncio
 import os
 import random
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from contextlib import suppress
 from typing import Any, Self, TypeAlias
 
@@ -36,7 +36,7 @@ Process: TypeAlias = Any
 
 _BATCHES = 20
 _ONE = os.environ.get("HAPPYHORSE_SEED")
-_COUNT = int(os.environ.get("HAPPYHORSE_SEEDS", "1000"))
+_COUNT = int(os.environ.get("HAPPYHORSE_SEEDS", "2000"))
 # All that is left open must have been noticed by then, in seconds.
 _PATIENCE = 20_000
 
@@ -319,17 +319,33 @@ def test_no_call_misleads(simulation: Any, seeds: range) -> None:
     live_all(simulation, seeds, "no_call", calls=True)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def lived(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Say at the end what was lived through."""
+    yield
+    plugins = request.config.pluginmanager
+    what = ", ".join(f"{count:,} {name}" for name, count in _LIVED.items())
+    with plugins.get_plugin("capturemanager").global_and_fixture_disabled():
+        print(f"\nsimulated: {what} at {len(_CRASH_POINTS)} places of the code; 0 lost, 0 paid twice")
+
+
+_LIVED: Counter[str] = Counter()
+_CRASH_POINTS: set[str] = set()
+
+
 def live_all(simulation: Any, seeds: range, name: str, **manners: bool) -> None:
     """Live through many worlds, in none of which anything may go wrong."""
     replay = f"HAPPYHORSE_SEED={{}} pytest tests/simulation -k {name}"
     for seed in seeds:
         try:
-            _, wrongs = simulate(simulation, seed, **manners)
+            world, wrongs = simulate(simulation, seed, **manners)
         except BaseException as error:
             error.add_note(replay.format(seed))
             raise
 
         assert [] == wrongs, replay.format(seed)
+        _LIVED.update({"worlds": 1, "tasks billed": len(world.billed), "crashes": world.crashes})
+        _CRASH_POINTS.update(world.crash_points)
 
 
 def test_a_world_can_be_lived_through_again(simulation: Any) -> None:
