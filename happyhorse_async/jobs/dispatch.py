@@ -20,14 +20,14 @@ from .errand import Errand
 _log = logging.getLogger("happyhorse_async")
 
 # What is on its way when a process dies is of unknown outcome for good, where no key protects it.
-_MOST_EXPOSED = 0.01
+_MOST_EXPOSED = 0.005
 _FEWEST = 2
 
 
 class _Exposure:
     """
     Keeps small what a crash would leave unknown: few requests are on the way at once, of many jobs in flight a
-    hundredth. Entered by one task at a time.
+    two-hundredth. Entered by one task at a time.
     """
 
     def __init__(self, in_flight: Callable[[], int], *, is_protected: bool) -> None:
