@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,7 @@ import happyhorse_async as hh
 if TYPE_CHECKING:
     from conftest import Fifth, Gateway
 
+KEY = "sk-canary-0451-never-to-be-seen"
 REQUEST = hh.TextToVideo("a train at night")
 
 
@@ -30,6 +32,23 @@ async def test_a_video(gateway: Gateway, fifth: Fifth) -> None:
     assert f"{gateway.url}/files/t-1.mp4?signature=s3cr3t" == task.video_url
     (seen,) = gateway.seen("POST")
     assert {"prompt": "a train at night", "model": "fifth-t2v"} == json.loads(seen.body)
+
+
+@pytest.mark.fault(89)
+@pytest.mark.parametrize(
+    "image", [b"\x89PNG", Path("no such.png"), Path("/dev/zero")], ids=["bytes", "gone", "endless"]
+)
+@pytest.mark.parametrize("provider", ["dashscope", "hiapi", "imini", "nexusflow"])
+async def test_an_image_that_is_no_url(gateway: Gateway, provider: str, image: bytes | Path) -> None:
+    """Local media are not opened: they are refused before anything is written down or sent."""
+    async with hh.Client(provider, api_key=KEY, base_url=gateway.url) as client:
+        for ask in (client.submit, client.enqueue):
+            with pytest.raises(hh.UnsupportedFeatureError, match="local media"):
+                await ask(hh.ImageToVideo(image))
+        pending = await client.pending()
+
+    assert [] == gateway.requests
+    assert [] == pending
 
 
 async def test_a_generation_that_takes_too_long(gateway: Gateway, fifth: Fifth) -> None:
