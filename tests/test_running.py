@@ -187,9 +187,9 @@ async def test_a_wait_of_hours_is_said_at_once(
 
 @pytest.mark.parametrize(("end", "sent"), [("done", 41), ("failed", 22)])
 async def test_a_fast_provider_is_given_more(gateway: Gateway, fifth: Fifth, end: str, sent: int) -> None:
-    """Where tasks may grow too old, as many are sent as surely end in time, until it was seen how fast videos come."""
+    """Where tasks may grow too old, as many are sent as end in time at a usual pace, until the true one is known."""
     endless(gateway)
-    adapter = fifth.adapter(gives_up_after=3 * 3600.0)
+    adapter = fifth.adapter(gives_up_after=36 * 60.0)
 
     async with fifth.open(adapter, limits=limits(1, 30)) as client:
         for _ in range(60):

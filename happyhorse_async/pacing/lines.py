@@ -11,11 +11,9 @@ import itertools
 from collections import OrderedDict, defaultdict
 from typing import Generic, TypeVar
 
-from .running import Running
+from .running import USUAL_TIME, Running
 
 T = TypeVar("T")
-
-_USUAL_TIME = 180.0
 
 
 class Lines(Generic[T]):
@@ -60,11 +58,11 @@ class Lines(Generic[T]):
         if at_once is None or given is None:
             return None
         ahead, pace = self.ahead(line), self._running.pace(line)
-        wait = ahead / (pace or at_once / _USUAL_TIME)
+        wait = ahead / (pace or at_once / USUAL_TIME)
         if wait <= given:
             return None
         known = f"{pace * 3600:.3g} came to an end in an hour" if pace else f"{at_once} run at once"
-        guessed = "" if pace else f"at {_USUAL_TIME / 60:.0f} minutes each "
+        guessed = "" if pace else f"at {USUAL_TIME / 60:.0f} minutes each "
         return (
             f"{ahead} jobs are before it, and {known}: {guessed}it begins in about {wait / 3600:.0f} hours. It waits "
             f"here, unsent, so that it is not among those that the provider gives up after {given / 3600:g} hours, "

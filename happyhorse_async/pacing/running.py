@@ -16,8 +16,8 @@ from attrs import define, field
 
 from ..timing import Limits
 
-# The longest that a task was seen to run.
-_LONGEST_TIME = 900.0
+USUAL_TIME = 180.0
+"""Seconds that a video takes, as far as nothing is known. Few take longer, up to 15 minutes."""
 # What of the time may be planned for. A provider may become slower while tasks wait there.
 _PLANNED = 0.8
 # So many videos, and twice as many as are made at once, tell a pace. It is believed for this long.
@@ -140,7 +140,7 @@ class Running:
             return self._most
         room = self._lines[line].room(self.gives_up_after * _PLANNED) if line in self._lines else None
         if room is None:
-            room = int(self.gives_up_after / _LONGEST_TIME * self.at_once)
+            room = int(self.gives_up_after / USUAL_TIME * self.at_once)
         # Never so few that the provider might run out of them.
         return min(self._most, max(2 * self.at_once, room))
 
