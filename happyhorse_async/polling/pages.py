@@ -134,6 +134,9 @@ class Pages:
         offsets: list[int] = []
         for row, task in enumerate(answer.tasks, start=begin):
             watch = known.get(task.ref)
+            if task.status is TaskStatus.UNKNOWN:
+                # A row without a word that we know tells nothing of its task.
+                continue
             if watch is not None and watch.number in self._watches:
                 watch.strays = 0
                 watch.listed += 1

@@ -210,6 +210,20 @@ async def test_rows_that_are_missing(gateway: Any, fifth: Any) -> None:
         await wait_for(handles)
 
 
+async def test_rows_of_unknown_words(gateway: Any, fifth: Any) -> None:
+    """A row whose word nobody knows tells nothing: its task is queried, and finds its end."""
+    videos = Videos(gateway)
+    videos.listed = lambda _, __: "pondering"
+
+    async with fifth.open(adapter(fifth), poll=POLL) as client:
+        handles = await submit(client, 20)
+        await until(
+            lambda: {seen.path for seen in gateway.seen("GET", "/videos/*")} >= {f"/videos/{h.id}" for h in handles}
+        )
+        videos.end()
+        await wait_for(handles)
+
+
 async def test_a_list_that_lags_behind(gateway: Any, fifth: Any, caplog: pytest.LogCaptureFixture) -> None:
     """A list that never shows an end is found out, and every task ends by a query."""
     videos = Videos(gateway)
