@@ -6,11 +6,9 @@ import asyncio
 import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from socket import AddressFamily
 from typing import Any, Self
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from attrs import define, field
 from yarl import URL
 
@@ -18,6 +16,7 @@ from ..background import Background
 from ..messages import HttpRequest
 from ..redaction import redact_url
 from ..transports.addresses import is_public
+from ..transports.resolving import JudgingResolver
 from .account import Entry
 from .callbacks import Copy, Passage, Posting
 from .deliveries import Delivery, DeliveryLog
@@ -70,7 +69,7 @@ class Courier:
         self._clock = clock
         self._background = Background()
         # A connection that a receiver closes while a callback is written to it would be one more try.
-        connector = aiohttp.TCPConnector(resolver=_PrivateResolver(), force_close=True)
+        connector = aiohttp.TCPConnector(resolver=JudgingResolver(_check_private), force_close=True)
         self._session = aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers={"User-Agent": "happyhorse-emulator"}
         )
@@ -187,22 +186,9 @@ class _PublicError(OSError):
     """The host is on the public internet."""
 
 
-class _PrivateResolver(AbstractResolver):
-    """Finds private addresses only."""
-
-    def __init__(self) -> None:
-        self._resolver = aiohttp.DefaultResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: AddressFamily = AddressFamily.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
-        if any(is_public(place["host"]) for place in found):
-            raise _PublicError
-        return found
-
-    async def close(self) -> None:
-        await self._resolver.close()
+def _check_private(addresses: list[str]) -> None:
+    if any(is_public(address) for address in addresses):
+        raise _PublicError
 
 
 def _why(error: Exception) -> str:

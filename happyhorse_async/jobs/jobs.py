@@ -23,7 +23,6 @@ from ..errors import (
     InvalidRequestError,
     InvalidResponseError,
     StoreError,
-    SubmitOutcomeUnknownError,
     WaitTimeoutError,
 )
 from ..exchange import Exchange
@@ -35,6 +34,7 @@ from ..task import Task, TaskStatus
 from ..watch import Watch
 from .errand import is_protected
 from .journal import NOBODY, Journal
+from .outcomes import closed_meanwhile, still_unknown
 from .questions import Questions
 from .saving import Savings
 from .submitter import Submitter
@@ -128,8 +128,7 @@ class Jobs:
     def _check_open(self, watch: Watch) -> None:
         # Whoever has asked the store before the client was closed must not set anything going after it.
         if self._closing:
-            error = WaitTimeoutError("the client was closed while the job was going on", task=watch.task, ref=watch.ref)
-            raise error.about(job_id=watch.job_id)
+            raise closed_meanwhile(watch.task, watch.ref, watch.job_id)
 
     async def aclose(self) -> None:
         """Finish what is being taken in, and stop following the jobs of other processes."""
@@ -224,7 +223,7 @@ class Jobs:
         :raises SubmitOutcomeUnknownError: its outcome is unknown.
         """
         if job.state is JobState.OUTCOME_UNKNOWN:
-            raise _unknown(job)
+            raise still_unknown(job)
         if job.ref is not None:
             watch = self._poller.known(job.ref, job.job_id)
             watch.job = watch.job or job
@@ -260,7 +259,7 @@ class Jobs:
             self._poller.accepted(watch, job.task or Task(ref=job.ref, status=TaskStatus.PENDING))
             return True
         if job.state is JobState.OUTCOME_UNKNOWN:
-            raise _unknown(job)
+            raise still_unknown(job)
         return await self._is_orphan(job) and await self._take_over(wish.shared(job), watch)
 
     async def _wish_again(self, watch: Watch, wish: _Wish) -> bool:
@@ -329,7 +328,7 @@ class Jobs:
     async def _give_up(self, job: Job, error: HappyHorseError) -> bool:
         if job.state is JobState.SUBMITTING:
             lost, written = self._journal.unknown(job, error)
-            error = _unknown(lost)
+            error = still_unknown(lost)
             written.add_done_callback(lambda _: self._questions.seek_later(lost))
         else:
             _, written = self._journal.refused(job, error, only_from=job.state)
@@ -382,11 +381,3 @@ def _check_same(job: Job, wanted: Job) -> None:
         raise InvalidRequestError(
             f"the key {job.key!r} already stands for another request, at {job.place.provider}", job_id=job.job_id
         ).about(ref=job.ref)
-
-
-def _unknown(job: Job) -> SubmitOutcomeUnknownError:
-    return SubmitOutcomeUnknownError(
-        f"the outcome of this job is unknown; settle it with resolve({job.job_id!r}). {job.failure or ''}".strip(),
-        provider=job.place.provider,
-        job_id=job.job_id,
-    )

@@ -11,7 +11,10 @@ from ..errors import (
     SubmitOutcomeUnknownError,
     TaskNotFoundError,
     TransportError,
+    WaitTimeoutError,
 )
+from ..job import Job
+from ..task import Task, TaskRef
 
 
 def is_ambiguous(error: HappyHorseError) -> bool:
@@ -63,6 +66,20 @@ def outcome_unknown(cause: HappyHorseError, job_id: str, found: str = "") -> Sub
 def not_accepted(job_id: str) -> HappyHorseError:
     """Make the error for a job whose client was closed before it was accepted."""
     return TransportError("the client was closed before the job was accepted", sent=False, job_id=job_id)
+
+
+def closed_meanwhile(task: Task | None, ref: TaskRef | None, job_id: str) -> WaitTimeoutError:
+    """Make the error for who has asked for a job before the client was closed, and would set something going after."""
+    return WaitTimeoutError("the client was closed while the job was going on", task=task, ref=ref, job_id=job_id)
+
+
+def still_unknown(job: Job) -> SubmitOutcomeUnknownError:
+    """Make the error for a job that was found with an outcome nobody knows."""
+    return SubmitOutcomeUnknownError(
+        f"the outcome of this job is unknown; settle it with resolve({job.job_id!r}). {job.failure or ''}".strip(),
+        provider=job.place.provider,
+        job_id=job.job_id,
+    )
 
 
 def unreadable(cause: Exception, provider: str) -> InvalidResponseError:

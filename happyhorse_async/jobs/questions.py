@@ -15,13 +15,14 @@ from attrs import frozen
 
 from ..adapter import PageRequest
 from ..background import Background
-from ..errors import HappyHorseError, InvalidRequestError, WaitTimeoutError
+from ..errors import HappyHorseError, InvalidRequestError
 from ..exchange import Exchange
 from ..job import Job, JobState
 from ..polling import Poller
 from ..task import Task, TaskRef
 from ..watch import Watch
 from .journal import Journal, Written
+from .outcomes import closed_meanwhile
 from .saving import Savings
 
 _log = logging.getLogger("happyhorse_async")
@@ -83,8 +84,7 @@ class Questions:
         watch.job_id, watch.job = job.job_id, adopted
         # Whoever has asked before the client was closed must not set anything going after it.
         if self._closing:
-            error = WaitTimeoutError("the client was closed while the job was going on", task=task, ref=ref)
-            raise error.about(job_id=job.job_id)
+            raise closed_meanwhile(task, ref, job.job_id)
         self._poller.accepted(watch, task)
         self._savings.begin(watch)
         return watch

@@ -16,18 +16,17 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from importlib.metadata import version
-from socket import AddressFamily
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from ..errors import InvalidResponseError, TransportError
 from ..messages import HttpRequest, HttpResponse
 from ..redaction import redact_text, redact_url
 from .addresses import is_public, names_private_place
+from .resolving import JudgingResolver
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
@@ -81,7 +80,7 @@ class AiohttpTransport:
     def _new_session(
         self, connector: aiohttp.BaseConnector | None, *, public_only: bool = False
     ) -> aiohttp.ClientSession:
-        resolver = _PublicResolver() if public_only else None
+        resolver = JudgingResolver(_check_public) if public_only else None
         return aiohttp.ClientSession(
             connector=connector or aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE, resolver=resolver),
             connector_owner=connector is None,
@@ -168,26 +167,9 @@ class AiohttpTransport:
                 await self._public_session.close()
 
 
-class _PublicResolver(AbstractResolver):
-    """
-    Finds public addresses only.
-
-    The connection is made to an address that was judged here, so a name that changes its address gains nothing.
-    """
-
-    def __init__(self) -> None:
-        self._resolver = aiohttp.DefaultResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: AddressFamily = AddressFamily.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
-        if not all(is_public(place["host"]) for place in found):
-            raise _NotPublicError
-        return found
-
-    async def close(self) -> None:
-        await self._resolver.close()
+def _check_public(addresses: list[str]) -> None:
+    if not all(is_public(address) for address in addresses):
+        raise _NotPublicError
 
 
 class _Response(aiohttp.ClientResponse):
