@@ -1,4 +1,4 @@
-"""Which addresses a name may have. The connection is made to one that was judged, so a name that changes gains nothing."""
+"""Which addresses a name may have. A connection goes to one that was judged, so a name that changes gains nothing."""
 
 from __future__ import annotations
 
