@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import time_machine
 
-from provider import EPOCH
+from account import EPOCH
 
 T = TypeVar("T")
 

@@ -1,7 +1,7 @@
 """
 Those who are measured. Each carries the jobs of a load, as its users would let it, and says what it noticed and when.
 
-The vendor's SDK is used as its own pages show it, with its own intervals. The fixed interval is a bare aiohttp loop.
+Here are this library and the fixed interval, a bare aiohttp loop. The others are in `peers`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import aiohttp
@@ -30,6 +30,10 @@ Send: TypeAlias = Callable[[str, str, bytes | None], Awaitable[tuple[int, bytes]
 
 class Contestant(Protocol):
     """Whoever carries the jobs of a load to a provider."""
+
+    @property
+    def form(self) -> str:
+        """The wire form of the provider, by its name in `forms`."""
 
     async def __call__(self, base_url: str, load: Load, notices: Notices) -> Any: ...
 
@@ -62,25 +66,65 @@ async def each(load: Load, carry: Callable[[Job], Awaitable[str]], notices: Noti
             task.cancel()
 
 
-class Library:
+@dataclass(frozen=True)
+class Calls:
+    """What can be asked of an open client."""
+
+    carry: Callable[[str], Awaitable[str]]
+    """Makes a video from a prompt, waits for it, and returns the id of the task."""
+    look: Callable[[str], Awaitable[object]]
+    """Queries a task by its id, once."""
+
+
+class Caller:
+    """A contestant that is a client: it is opened, and then called for each job."""
+
+    form = "dashscope"
+
+    def prepare(self) -> None:
+        """Import what takes its time, before anything is measured."""
+
+    def open(self, base_url: str) -> AbstractAsyncContextManager[Calls]:
+        raise NotImplementedError
+
+    async def __call__(self, base_url: str, load: Load, notices: Notices) -> None:
+        async with self.open(base_url) as calls:
+            await each(load, lambda job: calls.carry(job.prompt), notices)
+
+
+class Library(Caller):
     """This library, by default with the adapter's own budget of queries and no limit on submits."""
 
     def __init__(
-        self, poll: hh.PollSchedule | None = None, limits: Callable[[], hh.Limits] = submits_unlimited
+        self,
+        poll: hh.PollSchedule | None = None,
+        limits: Callable[[], hh.Limits] = submits_unlimited,
+        provider: str = "dashscope",
+        **options: Any,
     ) -> None:
+        self.form = provider
         self._poll = poll or hh.PollSchedule()
         self._limits = limits
+        self._options = options
 
-    async def __call__(self, base_url: str, load: Load, notices: Notices) -> None:
+    @asynccontextmanager
+    async def open(self, base_url: str) -> AsyncIterator[Calls]:
         async with hh.Client(
-            "dashscope", api_key="any", base_url=base_url, limits=self._limits(), poll=self._poll
+            self.form, api_key="any", base_url=base_url, limits=self._limits(), poll=self._poll, **self._options
         ) as client:
 
-            async def carry(job: Job) -> str:
-                request = hh.TextToVideo(job.prompt, resolution="720P", duration=5)
-                return (await (await client.submit(request))).id
+            async def carry(prompt: str) -> str:
+                request = hh.TextToVideo(prompt, resolution="720P", duration=5)
+                return await self.make(client, request)
 
-            await each(load, carry, notices)
+            async def look(task_id: str) -> object:
+                return await client.fetch(f"{self.form}:{task_id}")
+
+            yield Calls(carry, look)
+
+    async def make(self, client: hh.Client, request: hh.TextToVideo) -> str:
+        """Have the video made, as its user would."""
+        return (await (await client.submit(request))).id
 
 
 @asynccontextmanager
@@ -104,6 +148,8 @@ class FixedInterval:
     :param jitter: how far a look is moved, as a share of the interval.
     :param submits_at_once: how many submits are on their way together, at most.
     """
+
+    form = "dashscope"
 
     def __init__(
         self,
@@ -145,73 +191,3 @@ class FixedInterval:
             begin = max(now, self._next)
             self._next = begin + self._gap
             await asyncio.sleep(begin - now)
-
-
-class _Vendor:
-    def prepare(self) -> None:
-        """Import what takes its time before the race begins."""
-        import dashscope.aigc.video_synthesis  # noqa: F401, PLC0415
-
-
-class VendorAsync(_Vendor):
-    """The vendor's SDK, the class that its users know, with asyncio: `AioVideoSynthesis.call`."""
-
-    async def __call__(self, base_url: str, load: Load, notices: Notices) -> None:
-        import dashscope  # noqa: PLC0415 - takes longer than all the rest
-        from dashscope.aigc.video_synthesis import AioVideoSynthesis  # noqa: PLC0415
-
-        dashscope.base_http_api_url, dashscope.api_key = base_url, "any"
-
-        async def carry(job: Job) -> str:
-            return _result(await AioVideoSynthesis.call(model=_MODEL, prompt=job.prompt))
-
-        await each(load, carry, notices)
-        await dashscope.close_shared_aio_session()
-
-
-class VendorThreads(_Vendor):
-    """The same in its blocking form, with a thread for each job: `VideoSynthesis.call`."""
-
-    async def __call__(self, base_url: str, load: Load, notices: Notices) -> None:
-        import dashscope  # noqa: PLC0415
-        from dashscope.aigc.video_synthesis import VideoSynthesis  # noqa: PLC0415
-
-        dashscope.base_http_api_url, dashscope.api_key = base_url, "any"
-        loop = asyncio.get_running_loop()
-
-        with ThreadPoolExecutor(max_workers=max(1, len(load.jobs))) as threads:
-
-            async def carry(job: Job) -> str:
-                def call() -> Any:
-                    return VideoSynthesis.call(model=_MODEL, prompt=job.prompt)
-
-                return _result(await loop.run_in_executor(threads, call))
-
-            await each(load, carry, notices)
-
-
-class VendorClient(_Vendor):
-    """The client of the vendor's SDK since version 2: `AsyncClient().videos.generate`."""
-
-    async def __call__(self, base_url: str, load: Load, notices: Notices) -> None:
-        import dashscope  # noqa: PLC0415
-
-        async with dashscope.AsyncClient(base_url=base_url, api_key="any") as client:
-
-            async def carry(job: Job) -> str:
-                done = await client.videos.generate(model=_MODEL, prompt=job.prompt)
-                if done.status != "SUCCEEDED":
-                    raise LostError(f"ended as {done.status}")
-                return str(done.task_id)
-
-            await each(load, carry, notices)
-
-
-def _result(response: Any) -> str:
-    # It returns the refusal of a look as if it were the outcome of the job.
-    if response.status_code != 200:
-        raise LostError(f"{response.status_code} {response.code}")
-    output: Mapping[str, str] = response.output
-    if output["task_status"] != "SUCCEEDED":
-        raise LostError(f"ended as {output['task_status']}")
-    return output["task_id"]

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from provider import Asked, Task
+from account import Asked, Task
 
 
 @dataclass

@@ -6,6 +6,7 @@ What CPU importing the library takes, against importing aiohttp, which it does n
 
 from __future__ import annotations
 
+import importlib.util
 import statistics
 import subprocess
 import sys
@@ -17,13 +18,13 @@ NAMES = ("aiohttp", "happyhorse_async", "asyncio, attrs, cattrs", "dashscope")
 
 def measure(*, rounds: int) -> dict[str, Any]:
     """Import each in a fresh interpreter, in turn, *rounds* times after one that fills the caches."""
-    times: dict[str, list[float]] = {name: [] for name in NAMES}
+    times: dict[str, list[float]] = {name: [] for name in NAMES if importlib.util.find_spec(name.split(",")[0])}
     for turn in range(rounds + 1):
-        for name in NAMES:
+        for name, spent in times.items():
             command = [sys.executable, "-c", _CODE.format(name)]
-            spent = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             if turn:
-                times[name].append(spent)
+                spent.append(float(printed))
     pairs = zip(times["happyhorse_async"], times["aiohttp"], strict=True)
     return {
         "milliseconds": {name: round(statistics.median(found) * 1000, 1) for name, found in times.items()},

@@ -11,9 +11,9 @@ import statistics
 from typing import Any
 
 import happyhorse_async as hh
+from account import task_id
 from figures import Notices, quantile
 from loads import Load
-from provider import task_id
 from race import race
 
 COUNT = 10_000
@@ -22,6 +22,8 @@ _TICK = 0.005
 
 class Probe:
     """Counts how late a tick of 5 ms is: while the client is idle, and then while it works."""
+
+    form = "dashscope"
 
     def __init__(self, count: int, seconds: float) -> None:
         self._count = count

@@ -15,10 +15,12 @@ SPREAD = 0.25
 class Job:
     at: float
     seconds: float
+    note: str = ""
+    """What else the prompt says."""
 
     @property
     def prompt(self) -> str:
-        return f"A film that takes {self.seconds:.3f} s to make"
+        return f"A film that takes {self.seconds:.3f} s to make{self.note}"
 
 
 @dataclass(frozen=True, slots=True)

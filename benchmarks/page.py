@@ -8,6 +8,7 @@ from typing import Any
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 _END = "<!-- end -->"
+_NONE = "In this run everybody has carried a thousand."
 
 
 def write(results: dict[str, Any]) -> None:
@@ -29,10 +30,15 @@ def _tables(results: dict[str, Any]) -> Iterable[tuple[str, str]]:
         yield "shapes", _shapes(results["shapes"])
     if "thousand" in results:
         yield "thousand", _thousand(results["thousand"])
+        yield "fewer", _thousand(results["thousand"]["fewer"]) if "fewer" in results["thousand"] else _NONE
     if "waiting" in results:
         yield "waiting", _waiting(results["waiting"])
     if "status_query" in results and "imports" in results:
         yield "small", _small(results["status_query"]["microseconds"], results["imports"]["milliseconds"])
+    if "status_query" in results:
+        yield "queries", _queries(results["status_query"])
+    if "lost_answer" in results:
+        yield "lost", _lost(results["lost_answer"])
     yield "run", _run(results["run"])
 
 
@@ -61,6 +67,12 @@ def _measured(results: dict[str, Any]) -> Iterable[tuple[str, str, float, float,
         ours = results["thousand"]["contestants"]["happyhorse_async"]
         yield "1,000 jobs of 6 s at once, wall, to bare aiohttp", "≤ 1.05", 1.05, ours["wall_ratio"], ""
         yield "the same, CPU", "≤ 1.5", 1.5, ours["cpu_ratio"], ""
+    if "lost_answer" in results:
+        callers = results["lost_answer"]["callers"]
+        ours_paid = [
+            fate["paid"] for name, fates in callers.items() if name.startswith("happyhorse") for fate in fates.values()
+        ]
+        yield "bills for one call whose answer is lost", "1", 1, max(ours_paid), ""
     if "waiting" in results:
         kinds = results["waiting"]["kinds"]
         worst = max(kinds[kind]["kilobytes"] for kind in ("resumed handle", "submitted handle"))
@@ -135,17 +147,19 @@ def _is_beaten(name: str, found: dict[str, Any]) -> bool:
 
 
 def _thousand(found: dict[str, Any]) -> str:
-    heads = ["", "wall", "to bare", "client CPU", "to bare", "requests per job"]
+    heads = ["", "jobs", "wall", "to bare", "client CPU", "to bare", "requests per job", "lost"]
     return _table(
         heads,
         (
             [
                 name,
+                f"{found['count']:,}",
                 f"{run['wall_s']:.2f} s",
                 f"{run['wall_ratio']:.2f}",
                 f"{run['cpu_s']:.2f} s",
                 f"{run['cpu_ratio']:.2f}",
                 f"{run['requests_per_job']:.1f}",
+                f"{run['lost']:.0f}",
             ]
             for name, run in found["contestants"].items()
         ),
@@ -167,6 +181,29 @@ def _small(queries: dict[str, float], imports: dict[str, float]) -> str:
     rows = [[f"one query: {name}", f"{cost:.0f} µs"] for name, cost in queries.items()]
     rows += [[f"`import {name}`", f"{cost:.0f} ms"] for name, cost in imports.items()]
     return _table(["", "CPU"], rows)
+
+
+def _queries(found: dict[str, Any]) -> str:
+    ours, floor = (found["microseconds"][name] for name in ("happyhorse_async", "bare aiohttp"))
+    everybody = {"happyhorse_async": {"microseconds": ours, "bare": floor, "ratio": found["ratio"]}, **found["peers"]}
+    return _table(
+        ["", "CPU of a query", "its floor", "to its floor"],
+        (
+            [name, f"{run['microseconds']:.0f} µs", f"{run['bare']:.0f} µs", f"{run['ratio']:.1f}"]
+            for name, run in everybody.items()
+        ),
+    )
+
+
+def _lost(found: dict[str, Any]) -> str:
+    heads = ["", "no answer: paid", "the caller gets", "a 500: paid", "the caller gets"]
+    return _table(heads, ([name, *_fates(fates.values(), found["count"])] for name, fates in found["callers"].items()))
+
+
+def _fates(fates: Iterable[dict[str, Any]], count: int) -> Iterable[str]:
+    for found in fates:
+        yield f"{found['paid']:.3g} times"
+        yield ", ".join(got if often == count else f"{often} of {count}: {got}" for got, often in found["got"].items())
 
 
 def _run(run: dict[str, Any]) -> str:

@@ -24,6 +24,8 @@ def draw(results: dict[str, Any]) -> None:
         _steady(results["steady"])
     if "growth" in results:
         _growth(results["growth"])
+    if "status_query" in results:
+        _queries(results["status_query"])
 
 
 def _shapes(found: dict[str, Any]) -> None:
@@ -92,6 +94,22 @@ def _growth(found: dict[str, Any]) -> None:
     axes.legend(frameon=False)
     _bare(axes)
     _save(figure, "growth")
+
+
+def _queries(found: dict[str, Any]) -> None:
+    figure = Figure(figsize=(6, 3), layout="constrained")
+    axes = figure.subplots()
+    ratios = {name: peer["ratio"] for name, peer in found["peers"].items()} | {"happyhorse_async": found["ratio"]}
+    names = sorted(ratios, key=lambda name: -ratios[name])
+    colours = [_OURS if name == "happyhorse_async" else _THEIRS for name in names]
+    bars = axes.barh(names, [ratios[name] for name in names], color=colours)
+    axes.bar_label(bars, [f"{ratios[name]:.1f}" for name in names], padding=2, fontsize=8)
+    axes.axvline(1.0, color=_GOAL, linestyle=":", label="bare aiohttp, which reads the same answer")
+    axes.set_xlabel("CPU of one status query, in those of bare aiohttp")
+    axes.margins(x=0.1)
+    axes.legend(frameon=False, loc="lower right")
+    _bare(axes)
+    _save(figure, "queries")
 
 
 def _bare(axes: Axes) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import multiprocessing
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -17,13 +18,14 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from account import Account, Asked, Task
 from clocks import run_fast
 from contestants import Contestant
 from figures import Figures, Notices, measure
+from forms import FORMS
 from loads import Load
-from provider import Asked, Provider, Task
+from wire import Call, Form
 
-_ROOT = "/api/v1"
 SPAWN = multiprocessing.get_context("spawn")
 _real_sleep = time.sleep
 
@@ -58,10 +60,12 @@ def race(
     """
     Let *contestant* carry *load* to a provider over sockets, with a clock that is *speed* times as fast.
 
+    The provider speaks the contestant's own wire form.
+
     :param there: how many tasks the provider has from the beginning. They run for ever.
     """
     options = {"largest_page": page, "queries_per_second": per_second, "running": load.running, "there": there}
-    with Child(_serve, options, speed) as server, Child(_carry, contestant, load, speed) as client:
+    with Child(serve, contestant.form, options, speed) as server, Child(_carry, contestant, load, speed) as client:
         began = time.monotonic() + 0.2
         server.say(began)
         base_url = server.hear()
@@ -98,34 +102,41 @@ class Child:
         return self._pipe.recv()
 
 
-def _serve(pipe: Connection, options: dict[str, Any], speed: float) -> None:
+def serve(pipe: Connection, form: str, options: dict[str, Any], speed: float) -> None:
+    """Be a provider that speaks *form*: hear when it begins, say the base URL, hear the end, say what there was."""
     pipe.send("ready")
     began: float = pipe.recv()
 
     async def work() -> None:
         loop = asyncio.get_running_loop()
-        provider = Provider(loop.time, **options)
-
-        async def answer(request: web.Request) -> web.Response:
-            path = request.path.removeprefix(_ROOT)
-            status, body = provider.answer(request.method, path, request.query, await request.read())
-            return web.Response(status=status, body=body, content_type="application/json")
-
+        account = Account(loop.time, **options)
+        provider = FORMS[form](account)
         app = web.Application()
-        app.router.add_route("*", "/{path:.*}", answer)
+        app.router.add_route("*", "/{path:.*}", lambda request: _answer(provider, request))
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0, backlog=4096).start()
-        pipe.send(f"http://127.0.0.1:{runner.addresses[0][1]}{_ROOT}")
+        pipe.send(f"http://127.0.0.1:{runner.addresses[0][1]}{provider.root}")
         await loop.run_in_executor(None, pipe.recv)
-        provider.settle()
-        pipe.send((provider.tasks, provider.asked))
+        account.settle()
+        pipe.send((account.tasks, account.asked))
 
     run_fast(work(), speed=speed, began=began)
 
 
+async def _answer(provider: Form, request: web.Request) -> web.Response:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    path = request.path.removeprefix(provider.root)
+    status, body = provider.answer(Call(request.method, path, request.query, headers, await request.read()))
+    if status == 0:
+        assert request.transport is not None
+        request.transport.close()
+    return web.Response(status=status or 200, body=body, content_type="application/json")
+
+
 def _carry(pipe: Connection, contestant: Contestant, load: Load, speed: float) -> None:
     logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
     if hasattr(contestant, "prepare"):
         contestant.prepare()
     # What waits in a thread waits for this.

@@ -24,7 +24,9 @@ from typing import Any
 import growth
 import imports
 import lag
+import lost_answer
 import page
+import peers
 import plots
 import status_query
 import steady_state
@@ -52,6 +54,10 @@ class Extent:
     handles: int
     slow_peers: bool
     """Whether those take part with 500 in flight that need a slow clock for it."""
+    slow_count: int
+    """How many jobs those carry at once who need minutes for a thousand."""
+    peer_queries: int
+    peer_rounds: int
 
 
 FULL = Extent(
@@ -65,6 +71,9 @@ FULL = Extent(
     lag_seconds=20,
     handles=waiting.COUNT,
     slow_peers=True,
+    slow_count=thousand.COUNT,
+    peer_queries=status_query.QUERIES,
+    peer_rounds=status_query.ROUNDS,
 )
 QUICK = Extent(
     rounds=1,
@@ -77,6 +86,9 @@ QUICK = Extent(
     lag_seconds=8,
     handles=waiting.COUNT // 2,
     slow_peers=False,
+    slow_count=300,
+    peer_queries=400,
+    peer_rounds=3,
 )
 
 
@@ -117,8 +129,9 @@ def _shape(name: str, rows: int, extent: Extent) -> dict[str, Any]:
 
 MEASURES: dict[str, Callable[[Extent], dict[str, Any]]] = {
     "imports": lambda extent: imports.measure(rounds=extent.import_rounds),
-    "status_query": lambda _: status_query.run(),
-    "thousand": lambda extent: thousand.measure(rounds=extent.rounds),
+    "lost_answer": lambda _: lost_answer.measure(),
+    "status_query": lambda extent: status_query.run(queries=extent.peer_queries, rounds=extent.peer_rounds),
+    "thousand": lambda extent: thousand.measure(rounds=extent.rounds, slow_count=extent.slow_count),
     "growth": lambda extent: growth.measure(rounds=extent.rounds),
     "waiting": lambda extent: waiting.measure(rounds=1, count=extent.handles),
     "lag": lambda extent: lag.measure(rounds=extent.rounds, seconds=extent.lag_seconds),
@@ -149,7 +162,8 @@ def main() -> None:
 
 
 def _circumstances(quick: bool, seconds: float) -> dict[str, Any]:
-    packages = ("happyhorse-async", "aiohttp", "dashscope")
+    others = {peer.package for peer in peers.PEERS.values() if peer.installed}
+    packages = ("happyhorse-async", "aiohttp", *sorted(others))
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "command": "nox -s benchmarks" + (" -- --quick" if quick else ""),

@@ -1,120 +1,152 @@
 """
-What one look at a task costs the client in CPU, against a bare aiohttp loop in the same run.
+What one look at a task costs a client in CPU, against a bare aiohttp loop in the same process.
 
     python benchmarks/status_query.py
 
-The server is a neutral one in another process. Both clients ask it one query after the other over one connection, in
-turns, so that a noisy machine disturbs both alike. The floor reads the body, decodes the JSON, and does nothing else.
+The server is a neutral one in another process, and speaks the client's own wire form. Client and floor ask it one query
+after the other over one connection, in turns, so that a noisy machine disturbs both alike. The floor asks for the same
+document, reads the body, decodes the JSON, and does nothing else.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import multiprocessing
+import logging
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import aiohttp
-from aiohttp import web
 
 import happyhorse_async as hh
+from account import Account, task_id
+from contestants import Caller, Calls, Library
+from forms import FORMS
 from happyhorse_async.transports.aiohttp import AiohttpTransport
 from limits import unlimited
+from peers import installed
+from race import Child, in_process, serve
 
 QUERIES = 1500
 ROUNDS = 5
-TASK_ID = "22222222-aaaa-4bbb-8ccc-000000000002"
-REPLY = {
-    "request_id": "33333333-aaaa-4bbb-8ccc-000000000003",
-    "output": {
-        "task_id": TASK_ID,
-        "task_status": "RUNNING",
-        "submit_time": "2026-11-21 10:00:00.120",
-        "scheduled_time": "2026-11-21 10:00:00.161",
-    },
-}
+BARE, OURS = "bare aiohttp", "happyhorse_async"
 
 
-def serve(ports: multiprocessing.Queue[int]) -> None:
-    """Answer every query with the same task."""
+class Bare(Caller):
+    """A bare aiohttp loop that asks what a client asks for in *form*."""
 
-    async def answer(_: web.Request) -> web.Response:
-        return web.json_response(REPLY)
+    def __init__(self, form: str) -> None:
+        self.form = form
 
-    async def run() -> None:
-        app = web.Application()
-        app.router.add_get("/{path:.*}", answer)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        ports.put(runner.addresses[0][1])
-        await asyncio.Event().wait()
+    @asynccontextmanager
+    async def open(self, base_url: str) -> AsyncIterator[Calls]:
+        call = FORMS[self.form](Account(time.monotonic)).query(task_id(0))
+        async with aiohttp.ClientSession(headers={"Authorization": "Bearer any"}) as session:
 
-    asyncio.run(run())
+            async def look(_: str) -> object:
+                async with session.request(call.method, base_url + call.path, data=call.body or None) as response:
+                    return json.loads(await response.read())
 
-
-async def cost(query: Callable[[], Awaitable[object]]) -> float:
-    """Return microseconds of this process's CPU for one query."""
-    begun = time.process_time()
-    for _ in range(QUERIES):
-        await query()
-    return (time.process_time() - begun) / QUERIES * 1e6
+            yield Calls(_nothing, look)
 
 
-async def measure(base_url: str) -> dict[str, list[float]]:
-    figures: dict[str, list[float]] = {"bare aiohttp": [], "happyhorse_async": [], "its transport alone": []}
-    async with (
-        aiohttp.ClientSession(headers={"Authorization": "Bearer any"}) as session,
-        hh.Client("dashscope", api_key="any", base_url=base_url, limits=unlimited()) as client,
-    ):
+class Transport(Caller):
+    """What the library's transport takes of it."""
 
-        async def bare() -> object:
-            async with session.get(f"{base_url}/tasks/{TASK_ID}") as response:
-                return json.loads(await response.read())
-
-        async def ours() -> object:
-            return await client.fetch(f"dashscope:{TASK_ID}")
-
+    @asynccontextmanager
+    async def open(self, base_url: str) -> AsyncIterator[Calls]:
         transport = AiohttpTransport()
-        query = hh.HttpRequest(method="GET", url=f"{base_url}/tasks/{TASK_ID}", headers={"Authorization": "Bearer any"})
 
-        async def carried() -> object:
+        async def look(task_id: str) -> object:
+            headers = {"Authorization": "Bearer any"}
+            query = hh.HttpRequest(method="GET", url=f"{base_url}/tasks/{task_id}", headers=headers)
             return await transport.send(query, timeout=30)
 
-        for _ in range(ROUNDS):
-            figures["bare aiohttp"].append(await cost(bare))
-            figures["happyhorse_async"].append(await cost(ours))
-            figures["its transport alone"].append(await cost(carried))
+        yield Calls(_nothing, look)
         await transport.aclose()
-    return figures
 
 
-def run() -> dict[str, Any]:
-    """Measure both in turn, and return medians and the ratio."""
-    context = multiprocessing.get_context("spawn")
-    ports: multiprocessing.Queue[int] = context.Queue()
-    server = context.Process(target=serve, args=(ports,), daemon=True)
-    server.start()
-    try:
-        figures = asyncio.run(measure(f"http://127.0.0.1:{ports.get(timeout=30)}"))
-    finally:
-        server.kill()
-    ratios = [ours / bare for bare, ours, _ in zip(*figures.values(), strict=True)]
+async def _nothing(_: str) -> str:
+    raise NotImplementedError("nothing is submitted here")
+
+
+def costs(callers: dict[str, Caller], base_url: str, queries: int, rounds: int) -> dict[str, list[float]]:
+    """Return microseconds of this process's CPU for one query of each, measured in turns."""
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+
+    for caller in callers.values():
+        caller.prepare()
+
+    async def work() -> dict[str, list[float]]:
+        found: dict[str, list[float]] = {name: [] for name in callers}
+        async with AsyncExitStack() as stack:
+            looks = {
+                name: (await stack.enter_async_context(caller.open(base_url))).look for name, caller in callers.items()
+            }
+            for look in looks.values():
+                await _cost(look, 20)
+            for _ in range(rounds):
+                for name, look in looks.items():
+                    found[name].append(await _cost(look, queries))
+        return found
+
+    return asyncio.run(work())
+
+
+async def _cost(look: Callable[[str], Awaitable[object]], queries: int) -> float:
+    task = task_id(0)
+    begun = time.process_time()
+    for _ in range(queries):
+        await look(task)
+    return (time.process_time() - begun) / queries * 1e6
+
+
+def _measure(callers: dict[str, Caller], queries: int, rounds: int) -> dict[str, list[float]]:
+    """Measure *callers* of one wire form, and a floor that speaks it, in a process of their own."""
+    form = next(iter(callers.values())).form
+    with Child(serve, form, {"there": 1, "queries_per_second": None}, 1.0) as server:
+        server.say(time.monotonic())
+        return in_process(costs, {BARE: Bare(form), **callers}, server.hear(), queries, rounds)
+
+
+def run(*, queries: int = QUERIES, rounds: int = ROUNDS) -> dict[str, Any]:
+    """Measure this library, and then every peer with fewer queries, and return medians and ratios."""
+    ours = {OURS: Library(limits=unlimited), "its transport alone": Transport()}
+    found = _measure(ours, QUERIES, ROUNDS)
+    ratios = _ratios(found, OURS)
     return {
-        "microseconds": {name: round(statistics.median(costs), 1) for name, costs in figures.items()},
+        "microseconds": {name: round(statistics.median(spent), 1) for name, spent in found.items()},
         "ratio": round(statistics.median(ratios), 3),
         "ratios": [round(ratio, 3) for ratio in ratios],
+        "peers": {name: _peer(name, peer, queries, rounds) for name, peer in installed().items()},
     }
+
+
+def _peer(name: str, peer: Caller, queries: int, rounds: int) -> dict[str, float]:
+    found = _measure({name: peer}, queries, rounds)
+    return {
+        "microseconds": round(statistics.median(found[name]), 1),
+        "bare": round(statistics.median(found[BARE]), 1),
+        "ratio": round(statistics.median(_ratios(found, name)), 2),
+    }
+
+
+def _ratios(found: dict[str, list[float]], name: str) -> list[float]:
+    return [spent / bare for spent, bare in zip(found[name], found[BARE], strict=True)]
 
 
 def main() -> None:
     found = run()
     for name, microseconds in found["microseconds"].items():
-        print(f"{name:18} {microseconds:6.0f} µs of CPU a query")
-    print(f"{'ratio':18} {found['ratio']:6.2f}  ({min(found['ratios']):.2f} to {max(found['ratios']):.2f})")
+        print(f"{name:24} {microseconds:6.0f} µs of CPU a query")
+    print(f"{'ratio':24} {found['ratio']:6.2f}  ({min(found['ratios']):.2f} to {max(found['ratios']):.2f})")
+    for name, peer in found["peers"].items():
+        print(f"{name:24} {peer['microseconds']:6.0f} µs, {peer['ratio']:.2f} of its floor of {peer['bare']:.0f} µs")
 
 
 if __name__ == "__main__":

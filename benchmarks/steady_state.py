@@ -19,9 +19,10 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import happyhorse_async as hh
-from contestants import Contestant, FixedInterval, Library, VendorAsync, VendorClient, VendorThreads
+from contestants import Contestant, FixedInterval, Library
 from figures import HEADINGS, Figures, line
 from loads import SHAPES, Load
+from peers import DashScopeClass, DashScopeClient, DashScopeThreads
 from race import race
 from virtual import Wire, run
 
@@ -41,9 +42,9 @@ PEERS: dict[str, tuple[Contestant, int]] = {
     "happyhorse_async, pages of 50": (Library(), 50),
     "happyhorse_async, pages of 10": (Library(), 10),
     "fixed interval of 25 s": (FixedInterval(25), 50),
-    "dashscope, class API, asyncio": (VendorAsync(), 50),
-    "dashscope, class API, threads": (VendorThreads(), 50),
-    "dashscope, client API, asyncio": (VendorClient(), 50),
+    "dashscope, class API, asyncio": (DashScopeClass(), 50),
+    "dashscope, class API, threads": (DashScopeThreads(), 50),
+    "dashscope, client API, asyncio": (DashScopeClient(), 50),
 }
 
 

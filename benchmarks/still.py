@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import happyhorse_async as hh
-from provider import EPOCH, task_id
+from account import EPOCH, task_id
 
 _HEADERS = {"content-type": "application/json"}
 

@@ -11,11 +11,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 import happyhorse_async as hh
 import happyhorse_async.transports.aiohttp as carrier
+from account import Account
 from clocks import run_skipping
 from contestants import Contestant, Send
 from figures import Figures, Notices, measure
 from loads import Load
-from provider import Provider
+from provider import DashScope
+from wire import Call
 
 BASE_URL = "https://provider.example/api/v1"
 # There and back, each.
@@ -25,7 +27,7 @@ _LATENCY = (0.015, 0.060)
 class Wire:
     """The way to the provider and back."""
 
-    def __init__(self, provider: Provider, seed: int) -> None:
+    def __init__(self, provider: DashScope, seed: int) -> None:
         self._provider = provider
         self._chance = random.Random(seed)
 
@@ -33,7 +35,7 @@ class Wire:
         await asyncio.sleep(self._chance.uniform(*_LATENCY))
         target = urlsplit(url)
         path = target.path.removeprefix(urlsplit(BASE_URL).path)
-        answer = self._provider.answer(method, path, dict(parse_qsl(target.query)), body)
+        answer = self._provider.answer(Call(method, path, dict(parse_qsl(target.query)), body=body or b""))
         await asyncio.sleep(self._chance.uniform(*_LATENCY))
         return answer
 
@@ -87,14 +89,14 @@ def run(
     # The jitter of the clients comes from here.
     random.seed(seed)
 
-    async def work() -> Provider:
+    async def work() -> Account:
         clock = asyncio.get_running_loop().time
-        provider = Provider(clock, queries_per_second=per_second, largest_page=page, running=load.running)
-        wire = Wire(provider, seed)
+        account = Account(clock, queries_per_second=per_second, largest_page=page, running=load.running)
+        wire = Wire(DashScope(account), seed)
         with carried_by(Transport(wire)):
             await contestant(wire)(BASE_URL, load, notices)
-        provider.settle()
-        return provider
+        account.settle()
+        return account
 
-    provider = run_skipping(work())
-    return measure(provider.tasks, provider.asked, notices, since=since, until=until), notices
+    account = run_skipping(work())
+    return measure(account.tasks, account.asked, notices, since=since, until=until), notices

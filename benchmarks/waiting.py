@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import happyhorse_async as hh
+from account import task_id
 from limits import unlimited
-from provider import task_id
 from race import in_process
 from still import Still
 from virtual import carried_by

@@ -1,0 +1,132 @@
+"""
+A paid submit is taken, and its answer is lost, or is a 500: how often is it paid, and what does the caller get?
+
+    python benchmarks/lost_answer.py
+
+Every prompt is submitted by one call, one after the other. The first submit of each is taken and billed, and its answer
+does not come: the connection is closed, or the answer is a 500. What else is sent is answered as usual. The clocks run
+fast, so that nobody's backoff takes long. Nothing here is a matter of speed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import happyhorse_async as hh
+from account import BROKEN, LOST
+from contestants import Caller, Library
+from figures import Notices
+from limits import submits_unlimited
+from loads import Job, Load
+from peers import HiAPI, installed
+from race import race
+
+COUNT = 20
+FATES = (LOST, BROKEN)
+_SECONDS = 0.3
+_SPEED = 10.0
+# Whose call has neither returned nor raised by then hangs.
+_PATIENCE = 180.0
+_VIDEO, _HUNG, _FOUND = "the video", "nothing", "an error, then the video"
+
+
+class Searching(Library):
+    """This library with an error handler that looks for the lost task, and adopts it if it is the only one."""
+
+    async def make(self, client: hh.Client, request: hh.TextToVideo) -> str:
+        try:
+            return await super().make(client, request)
+        except hh.SubmitOutcomeUnknownError as error:
+            raise FoundError(await self._find(client, str(error.job_id))) from error
+
+    async def _find(self, client: hh.Client, job_id: str) -> str:
+        (task,) = await client.candidates(job_id)
+        handle = await client.resolve(job_id, adopt=task.ref)
+        assert handle is not None
+        return (await handle).id
+
+
+class FoundError(Exception):
+    """The caller was told that the outcome is unknown, and has found the task, which has its video."""
+
+
+@dataclass(frozen=True)
+class CallByCall:
+    """Makes every call of *caller* after the one before it has come to something."""
+
+    caller: Caller
+
+    @property
+    def form(self) -> str:
+        return self.caller.form
+
+    def prepare(self) -> None:
+        self.caller.prepare()
+
+    async def __call__(self, base_url: str, load: Load, notices: Notices) -> dict[str, tuple[str, str | None]]:
+        """Return what the caller got, by prompt, and the id of the task whose video it is."""
+        got: dict[str, tuple[str, str | None]] = {}
+        async with self.caller.open(base_url) as calls:
+            for job in load.jobs:
+                call = asyncio.ensure_future(calls.carry(job.prompt))
+                await asyncio.wait([call], timeout=_PATIENCE)
+                got[job.prompt] = _outcome(call)
+                call.cancel()
+        return got
+
+
+def _outcome(call: asyncio.Future[str]) -> tuple[str, str | None]:
+    if not call.done():
+        return _HUNG, None
+    error = call.exception()
+    if error is None:
+        return _VIDEO, call.result()
+    return (_FOUND, str(error)) if isinstance(error, FoundError) else (f"`{type(error).__name__}`", None)
+
+
+OURS: dict[str, Caller] = {
+    "happyhorse_async, HiAPI": Library(hh.PollSchedule(interval=0.5), submits_unlimited, "hiapi"),
+    "happyhorse_async, DashScope": Searching(hh.PollSchedule(interval=0.5)),
+    "happyhorse_async, DashScope, `adopt_unique=True`": Library(hh.PollSchedule(interval=0.5), adopt_unique=True),
+}
+
+
+def measure(*, count: int = COUNT) -> dict[str, Any]:
+    """Let everybody make *count* calls with each fate, two at a time."""
+    callers: Mapping[str, Caller] = OURS | installed()
+    if HiAPI().installed:
+        callers = callers | {"hiapi, with a key": HiAPI(keyed=True)}
+    with ThreadPoolExecutor(2) as threads:
+        found = threads.map(lambda caller: _fates(caller, count), callers.values())
+        return {"count": count, "callers": dict(zip(callers, found, strict=True))}
+
+
+def _fates(caller: Caller, count: int) -> dict[str, dict[str, Any]]:
+    jobs = {fate: [Job(0.0, _SECONDS, f": number {number}, {fate}") for number in range(count)] for fate in FATES}
+    load = Load(tuple(job for of_fate in jobs.values() for job in of_fate))
+    run = race(CallByCall(caller), load, per_second=None, speed=_SPEED)
+    taken = Counter(task.prompt for task in run.tasks.values())
+    for prompt, (_, task_id) in run.answer.items():
+        assert task_id is None or run.tasks[task_id].prompt == prompt, "somebody else's video"
+    return {
+        fate: {
+            "paid": sum(taken[job.prompt] for job in of_fate) / count,
+            "got": dict(Counter(run.answer[job.prompt][0] for job in of_fate)),
+        }
+        for fate, of_fate in jobs.items()
+    }
+
+
+def main() -> None:
+    for name, fates in measure()["callers"].items():
+        for fate, found in fates.items():
+            print(f"{name:50} {fate:24} paid {found['paid']:4.2f} times a call; the caller got {found['got']}")
+
+
+if __name__ == "__main__":
+    main()
