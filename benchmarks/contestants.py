@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -76,16 +77,17 @@ class Calls:
     """Queries a task by its id, once."""
 
 
-class Caller:
+class Caller(ABC):
     """A contestant that is a client: it is opened, and then called for each job."""
 
     form = "dashscope"
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 - most have nothing to prepare
         """Import what takes its time, before anything is measured."""
 
+    @abstractmethod
     def open(self, base_url: str) -> AbstractAsyncContextManager[Calls]:
-        raise NotImplementedError
+        """Open a client of the provider at *base_url*."""
 
     async def __call__(self, base_url: str, load: Load, notices: Notices) -> None:
         async with self.open(base_url) as calls:

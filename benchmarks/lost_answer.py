@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +31,7 @@ _SECONDS = 0.3
 _SPEED = 10.0
 # Whose call has neither returned nor raised by then hangs.
 _PATIENCE = 180.0
-_VIDEO, _HUNG, _FOUND = "the video", "nothing", "an error, then the video"
+_VIDEO, _HUNG, _FOUND = "the video", "no end", "an error, then the video"
 
 
 class Searching(Library):
@@ -86,7 +85,7 @@ def _outcome(call: asyncio.Future[str]) -> tuple[str, str | None]:
     error = call.exception()
     if error is None:
         return _VIDEO, call.result()
-    return (_FOUND, str(error)) if isinstance(error, FoundError) else (f"`{type(error).__name__}`", None)
+    return (_FOUND, str(error)) if isinstance(error, FoundError) else (type(error).__name__, None)
 
 
 OURS: dict[str, Caller] = {
@@ -97,11 +96,11 @@ OURS: dict[str, Caller] = {
 
 
 def measure(*, count: int = COUNT) -> dict[str, Any]:
-    """Let everybody make *count* calls with each fate, two at a time."""
-    callers: Mapping[str, Caller] = OURS | installed()
-    if HiAPI().installed:
-        callers = callers | {"hiapi, with a key": HiAPI(keyed=True)}
-    with ThreadPoolExecutor(2) as threads:
+    """Let everybody make *count* calls with each fate, three callers at a time."""
+    peers = installed()
+    keyed = {"hiapi, with a key": HiAPI(keyed=True)} if "hiapi" in peers else {}
+    callers: dict[str, Caller] = {**OURS, **keyed, **peers}
+    with ThreadPoolExecutor(3) as threads:
         found = threads.map(lambda caller: _fates(caller, count), callers.values())
         return {"count": count, "callers": dict(zip(callers, found, strict=True))}
 

@@ -196,14 +196,15 @@ def _queries(found: dict[str, Any]) -> str:
 
 
 def _lost(found: dict[str, Any]) -> str:
-    heads = ["", "no answer: paid", "the caller gets", "a 500: paid", "the caller gets"]
+    heads = ["", "no answer: bills", "the caller gets", "a 500: bills", "the caller gets"]
     return _table(heads, ([name, *_fates(fates.values(), found["count"])] for name, fates in found["callers"].items()))
 
 
 def _fates(fates: Iterable[dict[str, Any]], count: int) -> Iterable[str]:
     for found in fates:
-        yield f"{found['paid']:.3g} times"
-        yield ", ".join(got if often == count else f"{often} of {count}: {got}" for got, often in found["got"].items())
+        yield f"{found['paid']:.3g}"
+        got = {f"`{what}`" if what.isidentifier() else what: often for what, often in found["got"].items()}
+        yield ", ".join(what if often == count else f"{what} ({often} of {count})" for what, often in got.items())
 
 
 def _run(run: dict[str, Any]) -> str:

@@ -107,7 +107,8 @@ def _queries(found: dict[str, Any]) -> None:
     axes.axvline(1.0, color=_GOAL, linestyle=":", label="bare aiohttp, which reads the same answer")
     axes.set_xlabel("CPU of one status query, in those of bare aiohttp")
     axes.margins(x=0.1)
-    axes.legend(frameon=False, loc="lower right")
+    # The shortest bars are at the top.
+    axes.legend(frameon=False, loc="upper right")
     _bare(axes)
     _save(figure, "queries")
 

@@ -1,8 +1,8 @@
 """
 Measure everything, write `benchmarks/results.json` and draw the plots of the documentation.
 
-    nox -s benchmarks              # about half an hour
-    nox -s benchmarks -- --quick   # under ten minutes
+    nox -s benchmarks              # about three quarters of an hour
+    nox -s benchmarks -- --quick   # a little more than ten minutes
     python benchmarks/run.py --only imports growth
 """
 
@@ -87,7 +87,7 @@ QUICK = Extent(
     handles=waiting.COUNT // 2,
     slow_peers=False,
     slow_count=300,
-    peer_queries=400,
+    peer_queries=250,
     peer_rounds=3,
 )
 
@@ -142,7 +142,7 @@ MEASURES: dict[str, Callable[[Extent], dict[str, Any]]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and shorter runs: under ten minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and shorter runs: a little more than ten minutes")
     parser.add_argument("--only", nargs="+", choices=MEASURES, help="only these; the others stay as they were")
     arguments = parser.parse_args()
     extent = QUICK if arguments.quick else FULL

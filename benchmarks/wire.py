@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -22,7 +23,7 @@ class Call:
     body: bytes = b""
 
 
-class Form:
+class Form(ABC):
     """One provider's way to speak of an account. Where it does not say otherwise, a POST submits and a GET queries."""
 
     root: ClassVar[str] = ""
@@ -64,17 +65,18 @@ class Form:
         """Return the id of the task that a query is about."""
         return call.path.rstrip("/").rpartition("/")[2]
 
+    @abstractmethod
     def query(self, task_id: str) -> Call:
         """Return the bare query of a task."""
-        raise NotImplementedError
 
+    @abstractmethod
     def prompt(self, call: Call) -> str:
-        raise NotImplementedError
+        """Return the prompt of a submit."""
 
+    @abstractmethod
     def created(self, task: Task, call: Call) -> object:
         """Return the document that answers a submit."""
-        raise NotImplementedError
 
+    @abstractmethod
     def show(self, task: Task) -> object:
         """Return the document that answers a query."""
-        raise NotImplementedError
