@@ -142,7 +142,7 @@ MEASURES: dict[str, Callable[[Extent], dict[str, Any]]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and shorter runs: a little more than ten minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and shorter runs")
     parser.add_argument("--only", nargs="+", choices=MEASURES, help="only these; the others stay as they were")
     arguments = parser.parse_args()
     extent = QUICK if arguments.quick else FULL
