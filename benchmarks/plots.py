@@ -107,8 +107,7 @@ def _queries(found: dict[str, Any]) -> None:
     axes.axvline(1.0, color=_GOAL, linestyle=":", label="bare aiohttp, which reads the same answer")
     axes.set_xlabel("CPU of one status query, in those of bare aiohttp")
     axes.margins(x=0.1)
-    # The shortest bars are at the top.
-    axes.legend(frameon=False, loc="upper right")
+    figure.legend(loc="outside upper right", frameon=False)
     _bare(axes)
     _save(figure, "queries")
 
