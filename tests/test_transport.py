@@ -58,6 +58,16 @@ async def test_a_message_is_carried_as_it_is(gateway: Gateway, transport: Aiohtt
 
 
 @pytest.mark.fault(42)
+async def test_a_message_without_a_body(gateway: Gateway, transport: AiohttpTransport) -> None:
+    """A POST that has no body, such as a cancellation, does not say what the body is."""
+    gateway.on("POST", "/cancel", {})
+
+    await transport.send(HttpRequest(method="POST", url=f"{gateway.url}/cancel"), timeout=5)
+
+    (seen,) = gateway.requests
+    assert (b"", None) == (seen.body, seen.headers.get("content-type"))
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_an_answer(gateway: Gateway, transport: AiohttpTransport, status: int) -> None:
     """A redirect is returned and not followed, or a paid body and a key would go where it points."""

@@ -89,6 +89,8 @@ class AiohttpTransport:
             headers={"User-Agent": f"happyhorse-async/{version('happyhorse-async')}", "Accept-Encoding": "identity"},
             proxy=self._proxy,
             response_class=_Response,
+            # A POST without a body gets `application/octet-stream` otherwise, which no provider has asked for.
+            skip_auto_headers=("Content-Type",),
         )
 
     async def send(self, request: HttpRequest, *, timeout: float) -> HttpResponse:
