@@ -223,6 +223,10 @@ def _is_whole(response: HttpResponse) -> bool:
 def _read(decode: Callable[[HttpResponse], T], response: HttpResponse, message: HttpRequest) -> T:
     try:
         return decode(response)
+    except InvalidResponseError as error:
+        # Where a field is missed, only the body is at hand.
+        error.status_code = error.status_code or response.status
+        raise
     except HappyHorseError:
         raise
     except Exception as error:

@@ -153,6 +153,17 @@ async def test_a_look_that_fails(
     assert 1 == len(gateway.requests)
 
 
+async def test_an_answer_without_what_matters(gateway: Gateway) -> None:
+    """An object that lacks a field is an error with the field's path, and with the status it came with."""
+    gateway.on("GET", "/v1/videos/tasks/t-1", {"task_id": "t-1"})
+
+    async with hh.Client("imini", api_key="any", base_url=gateway.url) as client:
+        with pytest.raises(hh.InvalidResponseError) as raised:
+            await client.fetch("imini:t-1")
+
+    assert ("status", 200) == (raised.value.path, raised.value.status_code)
+
+
 async def test_a_list(gateway: Gateway, fifth: Fifth) -> None:
     """The tasks of the account come page by page, as one list or one by one."""
     pages: dict[str, dict[str, Any]] = {

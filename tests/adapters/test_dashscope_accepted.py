@@ -86,6 +86,14 @@ def test_an_answer_to_a_submit_that_cannot_be_understood(answer: object, path: s
     assert path == caught.value.path
 
 
+def test_an_answer_without_a_task_has_the_id_of_its_call() -> None:
+    """Of a submit whose task is not known, the provider's support can at least be told the call."""
+    with pytest.raises(InvalidResponseError) as caught:
+        ADAPTER.decode_submit(reply({"request_id": "r-1", "output": {"task_status": "PENDING"}}), ACCOUNT)
+
+    assert "r-1" == caught.value.request_id
+
+
 @pytest.mark.parametrize("output", [None, {}, {"task_id": None}])
 def test_a_refusal_with_status_200(output: object) -> None:
     """A code without a task is an error by the code, whatever the HTTP status."""

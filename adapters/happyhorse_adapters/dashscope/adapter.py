@@ -170,7 +170,12 @@ class DashScopeAdapter(Adapter):
 
     def decode_submit(self, response: HttpResponse, account: Account) -> Task:
         answer, complaint = _read(response, account)
-        return accepted_task(answer, complaint, account)
+        try:
+            return accepted_task(answer, complaint, account)
+        except InvalidResponseError as error:
+            # By this id the vendor's support, and the list's rows, know a submit whose task is not known.
+            error.request_id = complaint.request_id
+            raise
 
     def encode_fetch(self, task_id: str, account: Account) -> HttpRequest:
         return json_request("GET", _task_url(task_id, account), account, headers=workspace_headers(account))
