@@ -114,3 +114,28 @@ async def test_a_page_that_fails() -> None:
         await read()
 
     assert list(TASKS[:2]) == seen
+
+
+async def test_a_task_that_comes_meanwhile() -> None:
+    """What moves on to the next page while the list is read is there once."""
+    account = Account()
+    seen: list[Task] = []
+    async for task in TaskList(account.page, limit=None):
+        seen.append(task)
+        if len(seen) == 2:
+            newer = Task(ref=TaskRef("main", "newer"), status=TaskStatus.PENDING)
+            account.tasks = (newer, *account.tasks)
+
+    assert list(TASKS) == seen
+
+
+async def test_the_same_page_for_every_number() -> None:
+    """A provider that does not look at the number of the page is asked for two."""
+    asked: list[int] = []
+
+    async def page(page: PageRequest) -> TaskPage:
+        asked.append(page.number)
+        return TaskPage(tasks=TASKS, next=evolve(page, number=page.number + 1))
+
+    assert list(TASKS) == await TaskList(page, limit=None)
+    assert [1, 2] == asked

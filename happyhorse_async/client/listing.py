@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Generator
 from typing import Protocol
 
 from ..adapter import PageRequest, TaskPage
-from ..task import Task
+from ..task import Task, TaskRef
 
 
 class FetchPage(Protocol):
@@ -22,6 +22,7 @@ class TaskList:
     The tasks of an account, newest first.
 
     Iterate over it with `async for` and pages are asked for as they are needed; or await it for all of them as a list.
+    Each is there once, though a task that comes meanwhile moves the others on to the next page.
     """
 
     def __init__(self, fetch_page: FetchPage, *, limit: int | None) -> None:
@@ -31,14 +32,16 @@ class TaskList:
         self._limit = limit
 
     async def __aiter__(self) -> AsyncIterator[Task]:
-        left = self._limit
+        seen: set[TaskRef] = set()
         page: PageRequest | None = PageRequest()
-        while page is not None and left != 0:
-            answer = await self._fetch_page(page)
-            for task in answer.tasks[:left]:
-                yield task
-            left = left if left is None else max(0, left - len(answer.tasks))
-            page = answer.next
+        while page is not None and len(seen) != self._limit:
+            answer, known = await self._fetch_page(page), len(seen)
+            for task in answer.tasks:
+                if task.ref not in seen and len(seen) != self._limit:
+                    seen.add(task.ref)
+                    yield task
+            # A provider that has the same page for every number would go on for ever.
+            page = answer.next if len(seen) > known or not answer.tasks else None
 
     def __await__(self) -> Generator[object, None, list[Task]]:
         return self._all().__await__()

@@ -111,16 +111,17 @@ class Questions:
         return await self._unowned(await self._listed(job))
 
     async def _listed(self, job: Job) -> list[Task]:
-        found: list[Task] = []
+        # A task that comes meanwhile moves the others on to the next page.
+        found: dict[TaskRef, Task] = {}
         page: PageRequest | None = PageRequest()
         for _ in range(_SEARCHED_PAGES):
             if page is None:
                 break
             async with self._exchange.query_turn():
                 answer = await self._exchange.list_page(page)
-            found += [task for task in answer.tasks if _may_be(task, job)]
+            found.update((task.ref, task) for task in answer.tasks if _may_be(task, job))
             page = answer.next
-        return found
+        return list(found.values())
 
     async def _unowned(self, tasks: list[Task]) -> list[Task]:
         return [task for task in tasks if await self._journal.store.by_ref(task.ref) is None]

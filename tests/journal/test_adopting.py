@@ -89,6 +89,18 @@ async def test_the_only_one(gateway: Any, fifth: Any, caplog: pytest.LogCaptureF
 
 
 @pytest.mark.fault(40)
+async def test_the_same_one_on_two_pages(gateway: Any, fifth: Any) -> None:
+    """A task that moves on to the next page while the list is searched is no second candidate."""
+    lose(gateway, "t-1")
+    gateway.on("GET", "/videos", lambda seen: listed("t-1") | {"more": "page=1&" in seen.target})
+
+    async with client(fifth) as opened:
+        handle = await opened.submit(REQUEST)
+
+    assert "fifth:t-1" == str(handle.ref)
+
+
+@pytest.mark.fault(40)
 async def test_none_at_first(gateway: Any, fifth: Any, skip: Skip) -> None:
     """A task that is not in the list yet is looked for once more after a minute."""
     lose(gateway, "t-1")
