@@ -114,7 +114,9 @@ def test_a_row_that_cannot_be_read_is_left_out() -> None:
         (3, 2, 1, {"total": 5}, False),
         (1, 2, 2, {"total": 2}, False),
         (1, 2, 2, {}, True),
-        (1, 2, 1, {}, False),
+        (1, 50, 10, {}, True),
+        (1, 50, 9, {"page_size": 10}, False),
+        (2, 50, 0, {}, False),
         (1, 2, 2, {"total": None}, True),
         (4, 2, 0, {"total": 100}, False),
         (1, 50, 10, {"total": 15, "page_size": 10}, True),
@@ -123,7 +125,7 @@ def test_a_row_that_cannot_be_read_is_left_out() -> None:
     ],
 )
 def test_whether_there_is_a_next_page(number: int, size: int, rows: int, fields: dict[str, object], more: bool) -> None:
-    """There is one while the total is not reached; without a total, while the pages are full."""
+    """There is one while the total is not reached; without one, while pages are full, or not empty if none says."""
     page = PageRequest(number=number, size=size)
     expected = PageRequest(number=number + 1, size=size) if more else None
 

@@ -168,10 +168,13 @@ def listed_tasks(answer: Mapping[str, Any], complaint: Complaint, page: PageRequ
     found = structure(answer, _List)
     rows = found.data or []
     tasks = tuple(task for row in rows if (task := _listed_task(row, complaint, account)))
-    # The largest page is not documented. A smaller one than was asked for would say so here.
-    size = found.page_size if found.page_size and found.page_size > 0 else page.size
-    more = len(rows) >= size if found.total is None else page.number * size < found.total
-    return TaskPage(tasks=tasks, next=evolve(page, number=page.number + 1) if rows and more else None, size=size)
+    # The largest page is not documented. A smaller one than was asked for would say so here; where it does not, and
+    # names no total either, only an empty page is surely the last.
+    size = found.page_size if found.page_size and found.page_size > 0 else None
+    more = len(rows) >= (size or 1) if found.total is None else page.number * (size or page.size) < found.total
+    return TaskPage(
+        tasks=tasks, next=evolve(page, number=page.number + 1) if rows and more else None, size=size or page.size
+    )
 
 
 def _listed_task(row: Any, complaint: Complaint, account: Account) -> Task | None:

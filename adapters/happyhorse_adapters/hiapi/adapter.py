@@ -269,9 +269,10 @@ class HiAPIAdapter(Adapter):
         envelope = read(response, account)
         listed = structure(envelope.data, _List, root="data")
         rows = listed.tasks or []
-        # A size out of range is replaced without a word; the answer has the one that was used.
+        # A size out of range is replaced without a word; the answer has the one that was used. Where it has neither
+        # that nor a total, only an empty page is surely the last.
         size = listed.size or min(page.size, _LARGEST_PAGE)
-        more = len(rows) >= size if listed.total is None else page.number * size < listed.total
+        more = len(rows) >= (listed.size or 1) if listed.total is None else page.number * size < listed.total
         return TaskPage(
             tasks=tuple(_readable_tasks(rows, account)),
             next=evolve(page, number=page.number + 1) if rows and more else None,
