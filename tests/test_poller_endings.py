@@ -223,6 +223,21 @@ async def test_an_old_task_has_less_time_left(gateway: Gateway, fifth: Fifth) ->
 
 
 @pytest.mark.fault(54)
+async def test_a_task_that_is_older_than_it_can_be(gateway: Gateway, fifth: Fifth) -> None:
+    """A resumed task that is shown as going on is looked at a few times more, though it should be forgotten by now."""
+    old = {"id": "t-1", "created": (datetime.now(UTC) - timedelta(days=99)).isoformat()}
+    gateway.show("t-1", *[old | {"status": "running"}] * 3, "done")
+    gateway.show("t-2", old | {"id": "t-2", "status": "running"})
+
+    async with fifth.open() as client:
+        task = await client.resume("fifth:t-1").wait(5)
+        with pytest.raises(hh.TaskExpiredError):
+            await client.resume("fifth:t-2").wait(5)
+
+    assert hh.TaskStatus.SUCCEEDED is task.status
+
+
+@pytest.mark.fault(54)
 @pytest.mark.parametrize("hours", [-48, 48])
 async def test_a_clock_that_is_wrong(gateway: Gateway, fifth: Fifth, hours: int) -> None:
     """A task that was accepted a moment ago is no older than that, whatever the two clocks say."""

@@ -168,7 +168,10 @@ class Poller:
     def _age(self, watch: Watch, task: Task) -> None:
         if watch.task is None and task.created_at is not None:
             age = (datetime.now(UTC) - task.created_at).total_seconds()
-            watch.deadline -= max(0.0, age)
+            # One of the two clocks may be wrong by hours. What the provider still shows is not given up at first sight.
+            still = self._schedule.misses * (self._schedule.interval or 15.0)
+            now = asyncio.get_running_loop().time()
+            watch.deadline = min(watch.deadline, max(watch.deadline - age, now + still))
 
     def _begin(self, watch: Watch) -> float:
         """Make ready to look at a task, and return the time."""
