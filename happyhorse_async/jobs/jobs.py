@@ -43,6 +43,8 @@ _log = logging.getLogger("happyhorse_async")
 
 _FOLLOW_INTERVAL = 0.25
 _CLOSING_GRACE = 5.0
+# While more are taken up, everybody else would have to wait for too long.
+_MOST_AT_ONCE = 200
 
 
 @frozen
@@ -96,10 +98,12 @@ class Jobs:
         orphans = [job for job in jobs if not alive[job.owner]]
         if not inherit:
             orphans = [job for job in orphans if self._is_lost(job)]
-        # All at once, so that a store may write them with one flush. They are sent in the order in which they are here.
-        for outcome in await asyncio.gather(*(self._inherit(job) for job in orphans), return_exceptions=True):
-            if outcome is not None:
-                raise outcome
+        # Many at once, so that a store may write them with one flush. They are sent in the order that they have here.
+        for first in range(0, len(orphans), _MOST_AT_ONCE):
+            some = [self._inherit(job) for job in orphans[first : first + _MOST_AT_ONCE]]
+            for outcome in await asyncio.gather(*some, return_exceptions=True):
+                if outcome is not None:
+                    raise outcome
         for job in jobs:
             if job.state is JobState.OUTCOME_UNKNOWN:
                 self._questions.seek_later(job)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -278,3 +279,30 @@ async def test_a_small_part_of_many_is_on_the_way(gateway: Any, fifth: Any) -> N
         await gateway.until(600, "POST")
 
     assert 3 == on_the_way
+
+
+async def test_many_that_are_left_behind(gateway: Any, fifth: Any) -> None:
+    """Where many jobs are taken up, everybody else has turns of the event loop in between."""
+    numbered(gateway)
+    store, adapter, taken = hh.MemoryStore(), fifth.adapter(), [0]
+    encode = adapter.encode_submit
+    async with fifth.open(store=store, limits=ONE_ONLY, poll=SLOWLY) as client:
+        await asyncio.gather(*(client.enqueue(REQUEST) for _ in range(700)))
+
+    def count(*given: Any) -> Any:
+        taken[0] += 1
+        return encode(*given)
+
+    async def look() -> list[int]:
+        seen = [0]
+        while seen[-1] < 600:
+            await asyncio.sleep(0)
+            seen.append(taken[0])
+        return seen
+
+    adapter.encode_submit = count
+    looking = asyncio.create_task(look())
+    async with fifth.open(adapter, store=store, limits=ONE_ONLY, poll=SLOWLY):
+        seen = await looking
+
+    assert max(later - earlier for earlier, later in pairwise(seen)) <= 200
