@@ -28,7 +28,8 @@ _LARGEST_SIZE = 1000
 _WORTHWHILE = 4
 # Now and then a task is queried all the same, to see whether the list says the truth.
 _TRUSTED_LOOKS = 30
-_AUDIT_INTERVAL = 10.0
+_SHORTEST_AUDIT_INTERVAL = 1.0
+_LONGEST_AUDIT_INTERVAL = 10.0
 _MOST_STRAYS = 3
 _MOST_STRIKES = 3
 _MOST_IN_VAIN = 5
@@ -60,10 +61,12 @@ class Pages:
     Finds our tasks in the provider's list. Times are the event loop's.
 
     :param is_usable: whether the provider's list shows how tasks stand now.
+    :param interval: how often a task is looked at, where nothing else is known.
     """
 
-    def __init__(self, *, is_usable: bool) -> None:
+    def __init__(self, *, is_usable: bool, interval: float) -> None:
         self._is_usable = is_usable
+        self._audit_interval = min(max(interval, _SHORTEST_AUDIT_INTERVAL), _LONGEST_AUDIT_INTERVAL)
         self._watches: dict[int, Watch] = {}
         self._newest = 0
         self._offset = 0
@@ -101,7 +104,7 @@ class Pages:
             return None
         if watch.is_disputed or watch.listed >= _TRUSTED_LOOKS or watch.strays >= _MOST_STRAYS:
             return None
-        if watch.listed and now >= self._audited_at + _AUDIT_INTERVAL:
+        if watch.listed and now >= self._audited_at + self._audit_interval:
             self._audited_at = now
             return None
         row = self._newest - watch.number + self._offset

@@ -71,7 +71,7 @@ class Poller:
         self._retry = retry
         self._schedule = self._cadence.schedule
         self._has_whole_list = adapter.capabilities.whole_list
-        self._pages = Pages(is_usable=adapter.capabilities.live_list)
+        self._pages = Pages(is_usable=adapter.capabilities.live_list, interval=self._schedule.interval or 15.0)
         self._known: WeakValueDictionary[TaskRef, Watch] = WeakValueDictionary()
         self._agenda = Agenda()
         self._lead = asyncio.Lock()

@@ -236,6 +236,20 @@ async def test_a_list_that_lags_behind(gateway: Any, fifth: Any, caplog: pytest.
             await wait_for(handles)
 
 
+async def test_how_soon_a_list_that_lags_behind_is_found_out(gateway: Any, fifth: Any) -> None:
+    """Where tasks are looked at often, a list that never shows an end is held against queries as often."""
+    videos = Videos(gateway)
+    videos.listed = lambda _, __: "running"
+
+    async with fifth.open(adapter(fifth), poll=hh.PollSchedule(interval=0.2)) as client:
+        handles = await submit(client, 20)
+        await until(lambda: len(videos.lists) >= 3)
+        videos.end()
+        await wait_for(handles)
+
+    assert len(videos.lists) < 20
+
+
 async def test_a_list_that_tells_of_an_end_too_early(gateway: Any, fifth: Any) -> None:
     """A row that says that a task has ended ends nothing: a query does, and a list that is wrong is left alone."""
     videos = Videos(gateway)

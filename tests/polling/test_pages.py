@@ -15,7 +15,7 @@ class Account:
     """The tasks of a client, and a list of them."""
 
     def __init__(self, number: int) -> None:
-        self.pages = Pages(is_usable=True)
+        self.pages = Pages(is_usable=True, interval=15.0)
         self.watches: list[Watch] = []
         self.known: dict[hh.TaskRef, Watch] = {}
         for _ in range(number):
