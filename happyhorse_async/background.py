@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+# So many take a few thousandths of a second.
+_BETWEEN_PAUSES = 100
 
 
 class Background:
@@ -42,3 +45,20 @@ class Background:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def one_by_one(items: Iterable[T], act: Callable[[T], object]) -> None:
+    """
+    Call *act* with each of *items*, however many they are, and let others use the event loop in between.
+
+    Whoever cancels this makes it hurry, and does not spare anything its call.
+    """
+    left = iter(items)
+    try:
+        for number, item in enumerate(left, start=1):
+            act(item)
+            if number % _BETWEEN_PAUSES == 0:
+                await asyncio.sleep(0)
+    finally:
+        for item in left:
+            act(item)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from happyhorse_async.background import Background
+import pytest
+
+from happyhorse_async.background import Background, one_by_one
 
 
 async def test_work_runs_by_itself() -> None:
@@ -115,3 +117,35 @@ async def test_what_is_spawned_while_closing() -> None:
 
     assert late[0].cancelled()
     assert not background
+
+
+async def test_others_have_turns_in_between() -> None:
+    """However many calls there are to make, whoever else is ready runs before the last of them."""
+    made: list[int] = []
+    seen: list[int] = []
+
+    async def look() -> None:
+        while len(made) < 1000:
+            seen.append(len(made))
+            await asyncio.sleep(0)
+
+    looking = asyncio.create_task(look())
+    await one_by_one(range(1000), made.append)
+    await looking
+
+    assert list(range(1000)) == made
+    assert 5 < len(seen)
+
+
+async def test_every_call_is_made_though_it_is_cancelled() -> None:
+    """Who cancels the calls does not lose any."""
+    made: list[int] = []
+    calling = asyncio.create_task(one_by_one(range(1000), made.append))
+    await asyncio.sleep(0)
+    early = len(made)
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+
+    assert 0 < early < 1000
+    assert list(range(1000)) == made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,38 @@ async def test_a_client_that_closes(gateway: Gateway, fifth: Fifth) -> None:
         assert "the client was closed" in str(error)
         assert (handle.ref, handle.job_id) == (error.ref, error.job_id)
         assert error.task is handle.task
+
+
+@pytest.mark.parametrize("sent", [True, False])
+async def test_many_that_wait(gateway: Gateway, fifth: Fifth, sent: bool) -> None:
+    """Where many are told that the client closes, everybody else has turns of the event loop in between."""
+    gateway.on("GET", "/videos/*", 503)
+    gateway.accept("t-0")
+    told = 0
+    seen = [0]
+
+    async def wait(handle: hh.TaskHandle) -> None:
+        nonlocal told
+        with pytest.raises(hh.WaitTimeoutError):
+            await handle
+        told += 1
+
+    async def look() -> None:
+        while seen[-1] < 1000:
+            seen.append(told)
+            await asyncio.sleep(0)
+
+    async with fifth.open(poll=SLOWLY, limits=hh.Limits(queries_per_second=1, submits_per_second=0.001)) as client:
+        handles = [
+            client.resume(f"fifth:t-{number}") if sent else await client.enqueue(REQUEST) for number in range(1000)
+        ]
+        waiting = [asyncio.create_task(wait(handle)) for handle in handles]
+        await asyncio.sleep(0.05)
+        looking = asyncio.create_task(look())
+        await client.aclose()
+        await asyncio.gather(looking, *waiting)
+
+    assert max(later - earlier for earlier, later in pairwise(seen)) <= 200
 
 
 async def test_one_task_under_two_names(gateway: Gateway, fifth: Fifth) -> None:

@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack, suppress
 
 from attrs import evolve
 
-from ..background import Background
+from ..background import Background, one_by_one
 from ..errors import (
     HappyHorseError,
     InvalidRequestError,
@@ -340,7 +340,7 @@ class Submitter:
         self._closing = True
         # To the end, even if the one who closes is cancelled.
         async with AsyncExitStack() as closing:
-            closing.callback(self._leave_all)
+            closing.push_async_callback(self._leave_all)
             closing.push_async_callback(self._learn_from_store)
             closing.push_async_callback(self._searches.aclose)
             closing.push_async_callback(self._posts.aclose)
@@ -352,9 +352,13 @@ class Submitter:
             if errand.job.submitted_at is None or not await self._is_told(errand):
                 await self._learn_of_promise(errand)
 
-    def _leave_all(self) -> None:
-        for errand in list(self._errands.values()):
-            self._leave(errand)
+    async def _leave_all(self) -> None:
+        await one_by_one(list(self._errands), self._leave_one)
+
+    def _leave_one(self, job_id: str) -> None:
+        # Whoever was told that the client is closed may have taken another one back.
+        if job_id in self._errands:
+            self._leave(self._errands[job_id])
 
     def _leave(self, errand: Errand) -> None:
         job, closed = errand.job, not_accepted(errand.job.job_id)

@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 
 from attrs import evolve
 
-from ..background import Background
+from ..background import Background, one_by_one
 from ..errors import (
     AuthenticationError,
     HappyHorseError,
@@ -345,10 +345,12 @@ class Poller:
             watches = [*self._known.values(), *self._agenda.clear()]
             # A query from elsewhere that is still on its way has nobody to tell.
             self._known.clear()
-            for watch in watches:
-                if watch.entry:
-                    error = WaitTimeoutError("the client was closed while the task was going on", task=watch.task)
-                    watch.give_up(error)
+            await one_by_one(watches, _part_with)
+
+
+def _part_with(watch: Watch) -> None:
+    if watch.entry:
+        watch.give_up(WaitTimeoutError("the client was closed while the task was going on", task=watch.task))
 
 
 def _delivers_nothing(task: Task) -> bool:
