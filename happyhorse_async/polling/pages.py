@@ -197,6 +197,10 @@ class Pages:
         self._strikes = self._in_vain = 0
         self._offset = 0
 
+    def leave_until(self, moment: float) -> None:
+        """Ask for no page before *moment*, as the provider wishes."""
+        self._banned_until = max(self._banned_until, moment)
+
     def failed(self, error: HappyHorseError, now: float) -> None:
         """Note that a page did not come."""
         if isinstance(error, TransportError | ProviderError | RateLimitError):

@@ -293,6 +293,8 @@ class Poller:
             self._take_in_page(self._pages.read(page, answer, self._known))
         except HappyHorseError as error:
             self._pages.failed(error, page.asked_at)
+            wish: float = getattr(error, "retry_after", None) or 0.0
+            self._pages.leave_until(asyncio.get_running_loop().time() + wish)
         except Exception:  # noqa: BLE001 - whatever is wrong with the list, the tasks go on
             _log.exception("a look at the task list failed for a reason that is no fault of the provider")
             self._pages.distrust("it cannot be read", page.asked_at)

@@ -31,7 +31,7 @@ class Videos:
         self._largest_page = largest_page
         gateway.on("POST", "/videos", self._take)
         gateway.on("GET", "/videos/*", lambda seen: self._video(seen.path.rpartition("/")[2]))
-        gateway.on("GET", "/videos", self._list)
+        gateway.on("GET", "/videos", self.page)
 
     def _take(self, _: Any) -> Any:
         return self._video(self.add())
@@ -55,7 +55,7 @@ class Videos:
         urls = [f"{self._gateway.url}/files/{name}.mp4"] if word == "done" else []
         return {"id": name, "status": word, "urls": urls}
 
-    def _list(self, seen: Any) -> Any:
+    def page(self, seen: Any) -> Any:
         query = {name: int(values[0]) for name, values in parse_qs(urlsplit(seen.target).query).items()}
         if query["page"] >= self.broken_from:
             late = asyncio.Event()
@@ -280,6 +280,23 @@ async def test_a_list_that_fails(gateway: Any, fifth: Any, status: int) -> None:
         await wait_for(handles)
 
     assert 1 <= len(gateway.seen("GET", "/videos")) <= 20
+
+
+@pytest.mark.fault(37)
+async def test_a_list_that_asks_for_a_pause(gateway: Any, fifth: Any) -> None:
+    """A list that is not available for a while, and says for how long, is not asked for any sooner."""
+    videos = Videos(gateway)
+    pause = gateway.reply({}, status=503, headers={"Retry-After": "0.4"})
+    gateway.on("GET", "/videos", pause, videos.page)
+
+    async with fifth.open(adapter(fifth), poll=POLL) as client:
+        handles = await submit(client, 20)
+        await until(lambda: len(gateway.seen("GET", "/videos")) > 1)
+        videos.end()
+        await wait_for(handles)
+
+    first, second, *_ = gateway.seen("GET", "/videos")
+    assert 0.4 <= second.at - first.at
 
 
 async def test_a_page_that_fails(gateway: Any, fifth: Any) -> None:
