@@ -211,7 +211,7 @@ class IminiAdapter(Adapter):
     def decode_fetch(self, response: HttpResponse, task_id: str, account: Account) -> Task:
         body = _read(response, account)
         wire = structure(body, _WireTask)
-        status = _STATUSES.get(wire.status, TaskStatus.UNKNOWN)
+        status = _STATUSES.get(wire.status.lower(), TaskStatus.UNKNOWN)
         return Task(
             ref=account.ref(wire.task_id or task_id),
             status=status,

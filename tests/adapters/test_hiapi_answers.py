@@ -133,12 +133,14 @@ def test_a_success_is_read_whole() -> None:
         ("cancelled", TaskStatus.CANCELED),
         ("canceled", TaskStatus.CANCELED),
         ("paused", TaskStatus.UNKNOWN),
-        ("SUCCESS", TaskStatus.UNKNOWN),
+        ("pending", TaskStatus.PENDING),
+        ("succeeded", TaskStatus.SUCCEEDED),
+        ("Success", TaskStatus.SUCCEEDED),
         ("", TaskStatus.UNKNOWN),
     ],
 )
 def test_every_status_has_its_meaning(word: str, status: TaskStatus) -> None:
-    """The provider's five words, the four that its guide expects, and any other, which ends nothing."""
+    """The provider's five words, others that its pages expect, in any case; what else comes ends nothing."""
     task = fetch(status=word)
 
     assert (status, word) == (task.status, task.raw_status)

@@ -109,11 +109,11 @@ DONE: dict[str, Any] = {
         ("succeeded", TaskStatus.SUCCEEDED),
         ("failed", TaskStatus.FAILED),
         ("running", TaskStatus.UNKNOWN),
-        ("Queued", TaskStatus.UNKNOWN),
+        ("Queued", TaskStatus.PENDING),
     ],
 )
 def test_every_status_is_read(word: str, status: TaskStatus) -> None:
-    """The four documented words have their meaning; any other is unknown and kept."""
+    """The four documented words have their meaning in any case; any other is unknown and kept."""
     task = fetch({"task_id": "task_1", "status": word, "videos": None, "error": None, "completed_at": None})
 
     assert (status, word) == (task.status, task.raw_status)

@@ -124,11 +124,11 @@ def test_unreadable_answers_are_invalid(body: bytes) -> None:
         ("succeeded", TaskStatus.SUCCEEDED),
         ("failed", TaskStatus.FAILED),
         ("canceled", TaskStatus.UNKNOWN),
-        ("SUCCEEDED", TaskStatus.UNKNOWN),
+        ("SUCCEEDED", TaskStatus.SUCCEEDED),
     ],
 )
 def test_every_status_is_read(word: str, status: TaskStatus) -> None:
-    """The four documented words have their meaning; any other is unknown and kept."""
+    """The four documented words have their meaning in any case; any other is unknown and kept."""
     task = fetch(TASK | {"status": word})
 
     assert (status, word) == (task.status, task.raw_status)

@@ -36,8 +36,10 @@ from .signature import verify
 
 _LARGEST_PAGE = 100
 
-# https://docs.hiapi.ai/async-api/detail/ has the first five. The vendor's integration guide advises to take the rest,
-# which nobody has seen, for an end as well: https://github.com/HiAPIAI/hiapi-skills
+# https://docs.hiapi.ai/async-api/detail/ has the first five. The vendor's integration guide advises to take the next
+# four, which nobody has seen, for an end as well: https://github.com/HiAPIAI/hiapi-skills
+# The last two stand on a page that contradicts all others, and can mean nothing else:
+# https://www.hiapi.ai/en/blog/hiapi-task-hang-timeout-diagnosis
 _STATUSES = {
     "queued": TaskStatus.PENDING,
     "handling": TaskStatus.RUNNING,
@@ -48,6 +50,8 @@ _STATUSES = {
     "error": TaskStatus.FAILED,
     "cancelled": TaskStatus.CANCELED,
     "canceled": TaskStatus.CANCELED,
+    "pending": TaskStatus.PENDING,
+    "succeeded": TaskStatus.SUCCEEDED,
 }
 
 _FAILURES = (TaskStatus.FAILED, TaskStatus.CANCELED)
@@ -359,7 +363,7 @@ def _read_task(
     if not found:
         path = f"{root}.taskId".lstrip(".")
         raise InvalidResponseError("the task has no id", path=path, provider=account.provider)
-    status = _STATUSES.get(wire.status, TaskStatus.UNKNOWN)
+    status = _STATUSES.get(wire.status.lower(), TaskStatus.UNKNOWN)
     return Task(
         ref=account.ref(found),
         status=status,

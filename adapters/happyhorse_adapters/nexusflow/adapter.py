@@ -262,7 +262,7 @@ def _width(prompt: str) -> int:
 
 
 def _status(word: str) -> TaskStatus:
-    return _STATUSES.get(word, TaskStatus.UNKNOWN)
+    return _STATUSES.get(word.lower(), TaskStatus.UNKNOWN)
 
 
 def _row(row: Mapping[str, Any], response: HttpResponse, account: Account) -> Task | None:
