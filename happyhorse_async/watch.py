@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Iterable, Iterator
 from copy import copy
 from typing import TYPE_CHECKING
 
+from .billing import Asked
 from .errors import HappyHorseError
 from .job import Job
 from .pacing.running import Stay
@@ -28,6 +29,7 @@ class Watch:
         "_onlookers",
         "_waiters",
         "alive",
+        "asked",
         "deadline",
         "due",
         "empty_successes",
@@ -66,6 +68,8 @@ class Watch:
         """When the task's lifetime is over, by the event loop's clock."""
         self.kind: Kind | None = None
         """What is known of tasks of its kind."""
+        self.asked: Asked | None = None
+        """What was asked for of all that is billed. Its job may forget the request before the bill comes."""
         self.due = 0.0
         """When it is looked at next, by the event loop's clock."""
         self.alive = 0.0

@@ -19,6 +19,7 @@ from weakref import WeakValueDictionary
 from attrs import evolve
 
 from ..background import Background, one_by_one
+from ..billing import Asked, asked_in
 from ..errors import (
     AuthenticationError,
     HappyHorseError,
@@ -149,6 +150,7 @@ class Poller:
             learn(watch, task, now)
         self._record(watch, task)
         if watch.ended:
+            self._check_bill(watch, task)
             self._leave(watch)
 
     def _record(self, watch: Watch, task: Task) -> None:
@@ -165,6 +167,11 @@ class Poller:
             self._strange_words.add(word)
             _log.warning("%s: the provider calls its status %r, which is no word we know", task.ref, word)
 
+    def _check_bill(self, watch: Watch, task: Task) -> None:
+        differences = (watch.asked or _asked(watch)).differences(task.usage) if task.usage else []
+        if differences:
+            _log.warning("%s: what was billed is not what was asked for: %s", task.ref, ", ".join(differences))
+
     def _age(self, watch: Watch, task: Task) -> None:
         if watch.task is None and task.created_at is not None:
             age = (datetime.now(UTC) - task.created_at).total_seconds()
@@ -179,6 +186,7 @@ class Poller:
         watch.gone = None
         watch.deadline = now + self._exchange.adapter.lifetime
         watch.kind = self._cadence.kind(watch.job)
+        watch.asked = watch.asked or _asked(watch)
         self._pages.enter(watch)
         if not self._workers:
             for _ in range(_WORKERS):
@@ -353,6 +361,10 @@ class Poller:
 def _part_with(watch: Watch) -> None:
     if watch.entry:
         watch.give_up(WaitTimeoutError("the client was closed while the task was going on", task=watch.task))
+
+
+def _asked(watch: Watch) -> Asked:
+    return asked_in(watch.job.request if watch.job else None)
 
 
 def _delivers_nothing(task: Task) -> bool:

@@ -220,12 +220,33 @@ async def test_an_answer_about_another_task(emulator: hh.Emulator, opened: Open,
 
 @pytest.mark.fault(90)
 @pytest.mark.parametrize("provider", ["dashscope", "nexusflow"])
-async def test_a_bill_for_something_else(emulator: hh.Emulator, opened: Open, provider: str) -> None:
-    """What the provider says it has billed is what the task shows, whatever was asked for."""
+async def test_a_bill_for_something_else(
+    emulator: hh.Emulator, opened: Open, provider: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The task shows what the provider says it has billed, and one warning tells that it is not what was asked for."""
+    caplog.set_level(logging.WARNING, logger="happyhorse_async")
     emulator.inject("other-bill", on="query", times=None)
 
     async with opened(provider) as client:
         task = await client.generate(REQUEST)
+        await client.fetch(task.ref)
 
     assert task.usage is not None
     assert 15.0 == task.usage.duration
+    (warning,) = [record for record in caplog.records if "billed" in record.getMessage()]
+    assert logging.WARNING == warning.levelno
+    assert f"{task.ref}: what was billed is not what was asked for: 15 s instead of 3 s" == warning.getMessage()
+
+
+@pytest.mark.fault(90)
+@pytest.mark.parametrize("provider", ["dashscope", "nexusflow"])
+async def test_a_bill_as_it_should_be(
+    emulator: hh.Emulator, opened: Open, provider: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a bill for what was asked for, nothing is said."""
+    async with opened(provider) as client:
+        task = await client.generate(REQUEST)
+
+    assert task.usage is not None
+    assert 3.0 == task.usage.duration
+    assert "billed" not in caplog.text

@@ -1,0 +1,52 @@
+"""What was asked for and what was billed: whether the two agree, as far as both are known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from attrs import frozen
+
+from .task import Usage
+
+# A video consists of whole frames, so that its length is a few hundredths of a second beside what was asked for.
+_FRAMES = 0.1
+
+
+@frozen(kw_only=True)
+class Asked:
+    """What the price of a task depends on, as it was asked for. `None`: not known, or left to the provider."""
+
+    duration: float | None = None
+    """Seconds."""
+    resolution: str | None = None
+    """The tier, written `"720P"`."""
+    ratio: str | None = None
+    """Aspect ratio, such as `"16:9"`."""
+
+    def differences(self, usage: Usage) -> list[str]:
+        """Tell, each in a few words, in what *usage* is not what was asked for."""
+        found: list[str] = []
+        billed, asked = usage.duration, self.duration
+        if billed is not None and asked is not None and not math.isclose(billed, asked, rel_tol=0.0, abs_tol=_FRAMES):
+            found.append(f"{billed:g} s instead of {asked:g} s")
+        for billed_text, asked_text in ((usage.resolution, self.resolution), (usage.ratio, self.ratio)):
+            if billed_text and asked_text and billed_text != asked_text:
+                found.append(f"{billed_text} instead of {asked_text}")
+        if usage.count is not None and usage.count > 1:
+            found.append(f"{usage.count} videos instead of 1")
+        return found
+
+
+@lru_cache(maxsize=1000)
+def _asked(duration: float | None, resolution: str | None, ratio: str | None) -> Asked:
+    # Few are different, and every waiting task holds one.
+    return Asked(duration=duration, resolution=resolution, ratio=ratio)
+
+
+def asked_in(request: Mapping[str, Any] | None) -> Asked:
+    """Read what was asked for in a request as plain data; nothing where it has been forgotten."""
+    given = request or {}
+    return _asked(given.get("duration"), given.get("resolution"), given.get("ratio"))
