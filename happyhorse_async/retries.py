@@ -14,6 +14,9 @@ from attrs import Attribute, field, frozen
 
 from .errors import ConfigurationError
 
+LONGEST_WAIT = 300.0
+"""However long a provider asks to wait: after five minutes it is asked again, where it is asked again at all."""
+
 
 def _count(_: object, attribute: Attribute[Any], value: Any) -> None:
     whole = isinstance(value, int) or value == math.inf
@@ -31,7 +34,7 @@ class RetryPolicy:
     """
     How often something is tried again, and after which pauses: they double from try to try, with full jitter.
 
-    Where a provider says how long to wait, that is waited instead.
+    Where a provider says how long to wait, that is waited instead, five minutes at most.
 
     :raises ConfigurationError: a figure is negative or no number.
     """
@@ -51,7 +54,7 @@ class RetryPolicy:
         :param retry_after: what the provider asked for, in seconds.
         """
         if retry_after is not None:
-            return retry_after + random.uniform(0, self.base)
+            return min(retry_after, LONGEST_WAIT) + random.uniform(0, self.base)
         longest = min(self.cap, self.base * 2.0 ** min(attempt, 60))
         return random.uniform(min(self.base / 2, longest), longest)
 
@@ -61,7 +64,10 @@ class Retries:
     """One policy for each phase of a job."""
 
     submit: RetryPolicy = RetryPolicy(retries=4)
-    """A submit that somebody waits for and that was certainly not taken, or that an idempotency key protects."""
+    """
+    A submit that somebody waits for and that was certainly not taken, or that an idempotency key protects. One that the
+    provider refuses for more than five minutes is not tried again: its error has the time.
+    """
     enqueue: RetryPolicy = RetryPolicy(retries=math.inf, cap=60.0)
     """The same for a job that was enqueued, or taken over from a process that died: it was promised to be sent."""
     poll: RetryPolicy = RetryPolicy(retries=math.inf, base=0.0, cap=60.0)

@@ -16,10 +16,10 @@ from attrs import Attribute, evolve, field, frozen
 
 from .errors import ConfigurationError
 from .messages import HttpResponse
+from .retries import LONGEST_WAIT
 
-LONGEST_RETRY_AFTER = 300.0
-"""Beyond five minutes a provider's wish is taken for a mistake."""
-
+# Nobody is turned away for more than a day. It is milliseconds, or a date that was meant to say "never".
+_LONGEST_WISH = 86_400.0
 _GROWTH = 1.5
 _FAULT_CAP = 60.0
 _MISS_CAP = 120.0
@@ -183,8 +183,9 @@ class Quota:
 
 def retry_after(response: HttpResponse) -> float | None:
     """
-    Read `Retry-After` as seconds, from 0 to five minutes; `None` where there is none or it cannot be read.
+    Read `Retry-After` as seconds; `None` where there is none or it cannot be read.
 
+    More than a day is taken for a mistake, and counts as five minutes.
     A date is read against the server's own `Date`, since a client's clock may be wrong by hours.
     Both forms: https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3
     """
@@ -201,7 +202,7 @@ def retry_after(response: HttpResponse) -> float | None:
         seconds = max(0.0, (until - now).total_seconds())
     if math.isnan(seconds) or seconds < 0:
         return None
-    return min(seconds, LONGEST_RETRY_AFTER)
+    return seconds if seconds <= _LONGEST_WISH else LONGEST_WAIT
 
 
 def quota(response: HttpResponse, *, shared: bool = False) -> Quota | None:
@@ -221,7 +222,7 @@ def quota(response: HttpResponse, *, shared: bool = False) -> Quota | None:
     return Quota(
         limit=_digits(response, "x-ratelimit-limit") or remaining,
         remaining=remaining,
-        reset_after=min(max(0.0, reset - now), LONGEST_RETRY_AFTER),
+        reset_after=min(max(0.0, reset - now), LONGEST_WAIT),
         shared=shared,
     )
 

@@ -35,6 +35,14 @@ def test_a_policy_waits_as_long_as_it_is_told() -> None:
     assert all(0 <= policy.delay(7, 0.0) <= 0.5 for _ in range(100))
 
 
+@pytest.mark.fault(32)
+def test_a_policy_waits_for_five_minutes_at_most() -> None:
+    """Whatever a provider asks for, it is tried again after five minutes."""
+    policy = hh.RetryPolicy(retries=3, base=0.5)
+
+    assert all(300 <= policy.delay(0, 3600.0) <= 300.5 for _ in range(100))
+
+
 def test_pauses_after_very_many_tries() -> None:
     """A policy without an end goes on at its cap."""
     assert hh.RetryPolicy(retries=math.inf, cap=60).delay(10**6) <= 60

@@ -10,7 +10,7 @@ from ..adapter import Adapter
 from ..errors import HappyHorseError, ProviderError, RateLimitError, StoreError, TransportError
 from ..job import Job
 from ..messages import HttpRequest
-from ..retries import Retries, RetryPolicy
+from ..retries import LONGEST_WAIT, Retries, RetryPolicy
 from ..watch import Watch
 from .outcomes import is_ambiguous, is_busy
 
@@ -59,12 +59,19 @@ class Errand:
         """Whether it was certainly not taken, and nobody wants it any more."""
         return self.ambiguous is None and self.unwanted and not self.watch.awaited and not self.job.durable
 
+    def is_put_off(self, failure: HappyHorseError) -> bool:
+        """Tell whether it was refused for so long that whoever waits is told, and nothing was promised."""
+        wish = getattr(failure, "retry_after", None) or 0.0
+        return wish > LONGEST_WAIT and self.ambiguous is None and not self.patient
+
     def may_repeat(self, failure: HappyHorseError, adapter: Adapter) -> bool:
         """Tell whether it may be sent once more after *failure*."""
         if self.ambiguous is not None and not is_protected(self.job, adapter):
             return False
         if self.is_spent:
             return bool(self.attempt) and is_busy(failure)
+        if self.is_put_off(failure):
+            return False
         match failure:
             case StoreError():
                 return self.patient

@@ -259,7 +259,7 @@ class Submitter:
             return
         if is_ambiguous(failure):
             errand.ambiguous = failure
-        if errand.is_spent or isinstance(failure, StoreError):
+        if errand.is_spent or errand.is_put_off(failure) or isinstance(failure, StoreError):
             await self._learn_of_promise(errand)
         if errand.withdrawn:
             # A callback has come meanwhile.

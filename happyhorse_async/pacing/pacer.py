@@ -11,6 +11,7 @@ from types import TracebackType
 
 from attrs import define
 
+from ..retries import LONGEST_WAIT
 from ..timing import Quota
 
 _log = logging.getLogger("happyhorse_async")
@@ -212,7 +213,10 @@ class Pacer:
             longest = min(_LONGEST_PAUSE, 0.5 * 2.0 ** min(self._refusals - 1, 10))
             pause = random.uniform(longest / 2, longest)
         else:
-            pause = retry_after + random.uniform(0, min(_JITTER, retry_after))
+            pause = min(retry_after, LONGEST_WAIT) + random.uniform(0, min(_JITTER, retry_after))
+            if retry_after > LONGEST_WAIT and not together:
+                message = "the provider wants no %s for %.0f s; it is asked again in %.0f s all the same"
+                _log.warning(message, self.name, retry_after, pause)
         self._paused_until = max(self._paused_until, now + pause)
         if not together and now >= self._next_cut:
             self._shrink(now, pause)

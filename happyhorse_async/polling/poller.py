@@ -34,7 +34,7 @@ from ..errors import (
 )
 from ..exchange import Exchange
 from ..redaction import redact_text
-from ..retries import Retries, RetryPolicy
+from ..retries import LONGEST_WAIT, Retries, RetryPolicy
 from ..task import FailureReason, Task, TaskRef, TaskStatus
 from ..timing import PollSchedule
 from ..watch import Watch
@@ -272,7 +272,7 @@ class Poller:
             # Everything that the account asks is slowed down already.
             return self._schedule.after_look(watch.unchanged)
         delay = self._schedule.after_fault(watch.faults, base=self._retry.base, cap=self._retry.cap)
-        return max(delay, getattr(error, "retry_after", None) or 0.0)
+        return max(delay, min(getattr(error, "retry_after", None) or 0.0, LONGEST_WAIT))
 
     def _missed(self, watch: Watch, error: TaskNotFoundError) -> float | None:
         watch.misses += 1

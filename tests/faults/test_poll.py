@@ -162,7 +162,7 @@ async def test_a_key_that_is_refused(
     assert 1 == emulator.calls("submit")
 
 
-@pytest.mark.fault(32)
+@pytest.mark.fault(33)
 async def test_a_wish_is_kept(emulator: hh.Emulator, opened: Open) -> None:
     """After a 429 that names a time no look comes before it."""
     loop = asyncio.get_running_loop()

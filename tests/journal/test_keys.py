@@ -266,3 +266,26 @@ async def test_a_refusal_of_what_nobody_here_wants_any_more(gateway: Any, fifth:
             await handle
 
     assert 1 == len(gateway.seen("POST"))
+
+
+@pytest.mark.fault(32)
+async def test_a_promise_of_what_is_refused_for_an_hour(gateway: Any, fifth: Any, path: Path) -> None:
+    """What another process has promised meanwhile is not given up, however long its refusal is meant to last."""
+    answered = asyncio.Event()
+    refusal = gateway.reply({}, status=429, headers={"Retry-After": "3600"}, after=answered)
+    gateway.on("POST", "/videos", refusal, {"id": "t-1", "status": "queued"})
+    async with (
+        fifth.client(store=hh.SQLiteStore(path), poll=SLOWLY) as here,
+        fifth.client(store=hh.SQLiteStore(path), poll=SLOWLY) as there,
+        asyncio.timeout(5),
+    ):
+        submitting = asyncio.create_task(here.submit(REQUEST, key="order-1"))
+        await gateway.until(1, "POST")
+        await there.enqueue(REQUEST, key="order-1")
+        answered.set()
+        while [JobState.QUEUED] != [job.state for job in await there.pending()]:
+            await asyncio.sleep(0.01)
+        await here.aclose()
+        with pytest.raises(hh.WaitTimeoutError):
+            await submitting
+        await gateway.until(2, "POST")

@@ -89,6 +89,7 @@ REFUSALS: dict[str, Switch] = {
     "too-early": Switch(Refused(problem=Problem.TOO_EARLY), "a 425"),
     "too-fast": Switch(_too_fast(None), "a 429"),
     "too-fast-seconds": Switch(_too_fast("1"), "a 429 with `Retry-After` in seconds"),
+    "too-fast-hour": Switch(_too_fast("3600"), "a 429 that asks for an hour"),
     "too-fast-date": Switch(
         RefusedUntil(problem=Problem.TOO_FAST, hours_off=5.0),
         "a 429 with a date in `Retry-After`, by a clock that is five hours ahead",
