@@ -52,8 +52,8 @@ class Client:
     :param proxy: the URL of an HTTP proxy. Those of the environment are not looked at.
     :param private_downloads: whether a video may be fetched from an address that is not on the public internet. By
         default only where the API itself is at one, as an emulator is.
-    :param inherit: whether opening the client sends what processes that have died were to send: what was enqueued, and
-        what an idempotency key protects.
+    :param inherit: whether the client goes on with what processes that have died have left: sends what was enqueued and
+        what an idempotency key protects, saves videos, and searches for lost answers (`adopt_unique`).
     :param adopt_unique: whether a submit whose answer was lost adopts the only task in the provider's list that it can
         be, where the list shows all tasks. That task may be somebody else's if other programs use the account.
     :raises ConfigurationError: no such adapter, region or option; no key, or one that no header can carry.

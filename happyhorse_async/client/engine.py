@@ -34,6 +34,7 @@ class Engine:
         schedule: PollSchedule,
         retries: Retries,
         *,
+        inherits: bool,
         adopts: bool,
         private_downloads: bool,
     ) -> None:
@@ -58,11 +59,14 @@ class Engine:
             attend=self._attend,
             download=self.downloads.bring,
             retry=retries.save,
+            inherits=inherits,
         )
         unclaimed = Unclaimed()
         self.questions = Questions(exchange, self.poller, self._journal, self.savings, adopts=adopts)
         self.submitter = Submitter(exchange, self.poller, self._journal, self.questions, unclaimed, retries)
-        self.jobs = Jobs(exchange, self.poller, self.submitter, self._journal, self.questions, self.savings)
+        self.jobs = Jobs(
+            exchange, self.poller, self.submitter, self._journal, self.questions, self.savings, inherits=inherits
+        )
         self.deliveries = Deliveries(exchange, self.poller, self.submitter, self._journal, self.savings, unclaimed)
 
     @classmethod
@@ -80,13 +84,22 @@ class Engine:
         """
         Start everything.
 
-        :param inherit: whether to send what dead processes have left to be sent, and to save what they have not.
+        :param inherit: whether to send what dead processes have left to be sent, to save what they have not, and to
+            search for what they have left unknown.
         :param adopt_unique: whether a job of unknown outcome adopts the only task that it can be.
         :raises StoreError: the store cannot be used.
         """
-        engine = cls(exchange, store, schedule, retries, adopts=adopt_unique, private_downloads=private_downloads)
+        engine = cls(
+            exchange,
+            store,
+            schedule,
+            retries,
+            inherits=inherit,
+            adopts=adopt_unique,
+            private_downloads=private_downloads,
+        )
         try:
-            await engine.jobs.open(inherit=inherit)
+            await engine.jobs.open()
             await engine._experience.load()
         except BaseException:
             await engine.aclose()

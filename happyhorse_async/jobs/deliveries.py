@@ -133,10 +133,11 @@ class Deliveries:
             except TaskNotFoundError as error:
                 raise CallbackRejectedError("the provider does not know the task", job_id=job_id) from error
             written = self._submitter.adopt(job_id, task)
-            called = None if written else self._journal.called(job, task)
+            saved_here = self._savings.sees_to(job)
+            called = None if written else self._journal.called(job, task, saved_here=saved_here)
             if await _is_in_store(written or called):
                 await self._journal.written(job_id)
-                if called is not None:
+                if called is not None and saved_here:
                     self._save(called[0], ref)
                 return task
         return None

@@ -59,7 +59,11 @@ class _Wish:
 
 
 class Jobs:
-    """All jobs of one client."""
+    """
+    All jobs of one client.
+
+    :param inherits: whether it sends, saves and searches for what processes have left that have died.
+    """
 
     def __init__(
         self,
@@ -69,6 +73,8 @@ class Jobs:
         journal: Journal,
         questions: Questions,
         savings: Savings,
+        *,
+        inherits: bool,
     ) -> None:
         self._exchange = exchange
         self._poller = poller
@@ -78,25 +84,26 @@ class Jobs:
         self._savings = savings
         self._intakes = Background()
         self._followers = Background()
+        self._inherits = inherits
         self._closing = False
 
-    async def open(self, *, inherit: bool) -> None:
+    async def open(self) -> None:
         """
         Take up what earlier processes have left behind.
 
         What was enqueued is sent, in order. What was on its way is sent again where an idempotency key protects it, and
-        is openly unknown otherwise. Nothing else is sent. Videos that were to be saved are.
+        is openly unknown otherwise. Nothing else is sent. Videos that were to be saved are, and the tasks of what is
+        unknown are searched for. A client that is not to inherit finds out what is unknown, and does no more.
 
-        :param inherit: whether to send or save anything. What is openly unknown is so in any case.
         :raises StoreError: the store cannot be used.
         """
         await self._journal.open()
         place = self._journal.place
-        jobs = [job for job in await self._journal.store.unfinished(place.provider) if job.place == place]
-        jobs = [job for job in jobs if _is_unsent(job) or _is_to_be_saved(job)]
+        unfinished = [job for job in await self._journal.store.unfinished(place.provider) if job.place == place]
+        jobs = [job for job in unfinished if _is_unsent(job) or _is_to_be_saved(job)]
         alive = {owner: await self._is_alive(owner) for owner in {job.owner: None for job in jobs}}
         orphans = [job for job in jobs if not alive[job.owner]]
-        if not inherit:
+        if not self._inherits:
             orphans = [job for job in orphans if self._is_lost(job)]
         # Many at once, so that a store may write them with one flush. They are sent in the order that they have here.
         for first in range(0, len(orphans), _MOST_AT_ONCE):
@@ -104,9 +111,9 @@ class Jobs:
             for outcome in await asyncio.gather(*some, return_exceptions=True):
                 if outcome is not None:
                     raise outcome
-        for job in jobs:
+        for job in unfinished:
             if job.state is JobState.OUTCOME_UNKNOWN:
-                self._questions.seek_later(job)
+                self._seek(job)
 
     async def attend(self, watch: Watch) -> None:
         """
@@ -333,12 +340,17 @@ class Jobs:
         if job.state is JobState.SUBMITTING:
             lost, written = self._journal.unknown(job, error)
             error = still_unknown(lost)
-            written.add_done_callback(lambda _: self._questions.seek_later(lost))
+            written.add_done_callback(lambda _: self._seek(lost))
         else:
             _, written = self._journal.refused(job, error, only_from=job.state)
         if not await asyncio.shield(written):
             return False
         raise error.about(job_id=job.job_id)
+
+    def _seek(self, job: Job) -> None:
+        """Search for the task of a job that an earlier process has sent."""
+        if self._inherits:
+            self._questions.seek_later(job)
 
     def _message(self, job: Job) -> HttpRequest:
         """Write the request of *job* again. The bytes are those of the first time, whatever has changed since."""

@@ -104,9 +104,15 @@ class Journal:
         """Write down that *job* is to be sent even if its process dies, unless it has been sent."""
         return self._settle(evolve(job, durable=True), only_from=job.state, only_owner=job.owner)
 
-    def accepted(self, job: Job, task: Task, *, only_from: JobState | None = None) -> Written:
-        """Write down the id of the task, and forget the bytes that were sent."""
-        owner = None if job.save_to is None else self.store.owner
+    def accepted(self, job: Job, task: Task, *, only_from: JobState | None = None, saved_here: bool = True) -> Written:
+        """
+        Write down the id of the task, and forget the bytes that were sent.
+
+        :param saved_here: whether this process sees to its video, where that is to be saved; or else whoever has seen
+            to the job, and after him whoever opens the store next.
+        """
+        saver = self.store.owner if saved_here else job.owner or NOBODY
+        owner = None if job.save_to is None else saver
         taken = evolve(job, task_id=task.id, task=_lasting(task), owner=owner, body=None, failure=None)
         taken = _settled(taken)
         return self._settle(taken, only_from=only_from)
@@ -179,13 +185,16 @@ class Journal:
             return
         watch.job, _ = self._settle(_settled(evolve(job, task=_lasting(task))), only_from=job.state)
 
-    def called(self, job: Job, task: Task) -> Written | None:
+    def called(self, job: Job, task: Task, *, saved_here: bool) -> Written | None:
         """
         Write down the task of a job whose submit nobody has been able to read the answer to, as its callback says.
 
+        :param saved_here: see `accepted`.
         :return: `None` where more is known here, and the store does not take it.
         """
-        return None if job.job_id in self._owed else self.accepted(job, task, only_from=job.state)
+        if job.job_id in self._owed:
+            return None
+        return self.accepted(job, task, only_from=job.state, saved_here=saved_here)
 
     async def written(self, job_id: str) -> None:
         """

@@ -18,7 +18,7 @@ from ..background import Background
 from ..download.fetching import UrlRefusedError
 from ..download.naming import place_for
 from ..download.part import discard_abandoned
-from ..errors import HappyHorseError, WaitTimeoutError
+from ..errors import HappyHorseError, SubmitOutcomeUnknownError, WaitTimeoutError
 from ..job import Job, JobState
 from ..polling import Poller
 from ..retries import Retries, RetryPolicy
@@ -149,6 +149,7 @@ class Savings:
     :param attend: sees to it that somebody looks at the task of a watch.
     :param download: brings the video of a task to a file.
     :param retry: how often that is tried again.
+    :param inherits: whether videos are saved that other processes were to save.
     """
 
     def __init__(
@@ -159,12 +160,15 @@ class Savings:
         attend: Callable[[Watch], Awaitable[object]],
         download: Callable[[Task, Path], Awaitable[object]],
         retry: RetryPolicy,
+        inherits: bool,
     ) -> None:
         self._poller = poller
         self._journal = journal
         self._attend = attend
         self._download = download
         self._retry = retry
+        self._inherits = inherits
+        self._unsettled: set[str] = set()
         self._savings: dict[tuple[Watch, Path], Saving] = {}
         self._work = Background()
 
@@ -192,6 +196,12 @@ class Savings:
             await saving.run()
         finally:
             del self._savings[saving.watch, saving.path]
+            if isinstance(saving.watch.gone, SubmitOutcomeUnknownError):
+                self._unsettled.add(saving.watch.job_id)
+
+    def sees_to(self, job: Job) -> bool:
+        """Tell whether the video of *job*, for whose task nobody waits here, is for this client to save."""
+        return self._inherits or job.job_id in self._unsettled
 
     async def wish(self, watch: Watch, path: str) -> None:
         """

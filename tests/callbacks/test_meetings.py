@@ -170,6 +170,46 @@ async def test_a_video_that_is_to_be_saved(
     assert (200, video) == (status, content(target))
 
 
+async def test_a_video_that_others_are_to_save(
+    gateway: Any, fifth: Any, signing: Any, serve: Any, done: Any, tmp_path: Path
+) -> None:
+    """A client that is to inherit nothing writes down what a call says, and leaves the video to the next that is."""
+    video = b"".join((len(data) + 8).to_bytes(4) + name + data for name, data in BOXES)
+    gateway.on("GET", "/files/t-1.mp4", gateway.reply(video))
+    store, target = hh.MemoryStore(), tmp_path / "train.mp4"
+    async with fifth.open(signing, store=store, inherit=False) as client:
+        await store.add(left(gateway, JobState.OUTCOME_UNKNOWN, save_to=str(target)))
+        hook = await serve(hh.CallbackReceiver(client, SECRET))
+        status = await hook.call(done("t-1"), query=LEFT)
+        await asyncio.sleep(0.05)
+        between = (await store.get("hh-left")).state, gateway.seen("GET")
+        async with fifth.client(signing, store=store), asyncio.timeout(5):
+            while (await store.get("hh-left")).state is not JobState.CLOSED:
+                await asyncio.sleep(0.01)
+
+    assert (200, (JobState.ACCEPTED, [])) == (status, between)
+    assert video == content(target)
+
+
+async def test_a_video_that_was_asked_for_here(
+    gateway: Any, fifth: Any, signing: Any, serve: Any, done: Any, query_of: QueryOf, tmp_path: Path
+) -> None:
+    """What was submitted here is saved here when its call comes after a lost answer."""
+    video = b"".join((len(data) + 8).to_bytes(4) + name + data for name, data in BOXES)
+    gateway.on("GET", "/files/t-1.mp4", gateway.reply(video))
+    gateway.on("POST", "/videos", b"")
+    store, target = hh.MemoryStore(), tmp_path / "train.mp4"
+    async with fifth.open(signing, store=store, inherit=False) as client, asyncio.timeout(5):
+        hook = await serve(hh.CallbackReceiver(client, SECRET))
+        with pytest.raises(hh.SubmitOutcomeUnknownError) as caught:
+            await client.submit(REQUEST, callback_url=URL, save_to=target)
+        await hook.call(done("t-1"), query=query_of(gateway.seen("POST")[0]))
+        while (await store.get(caught.value.job_id)).state is not JobState.CLOSED:
+            await asyncio.sleep(0.01)
+
+    assert video == content(target)
+
+
 async def test_a_task_that_the_store_does_not_take_yet(
     gateway: Any, fifth: Any, signing: Any, serve: Any, done: Any
 ) -> None:

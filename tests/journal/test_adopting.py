@@ -208,9 +208,12 @@ async def test_a_list_that_fails(gateway: Any, fifth: Any, skip: Skip) -> None:
     assert 1 == len(gateway.seen("POST"))
 
 
-async def test_what_the_dead_have_left(gateway: Any, fifth: Any, path: Path, left_behind: LeftBehind) -> None:
-    """What a dead process may have sent is searched for when the store is opened."""
-    await left_behind(JobState.SUBMITTING, key="order-1")
+@pytest.mark.parametrize("state", [JobState.SUBMITTING, JobState.OUTCOME_UNKNOWN])
+async def test_what_the_dead_have_left(
+    gateway: Any, fifth: Any, path: Path, left_behind: LeftBehind, state: JobState
+) -> None:
+    """What a dead process may have sent, or has left unknown, is searched for when the store is opened."""
+    await left_behind(state, key="order-1")
     gateway.show("t-1", "running")
     gateway.on("GET", "/videos", lambda _: listed("t-1"))
 
@@ -220,6 +223,23 @@ async def test_what_the_dead_have_left(gateway: Any, fifth: Any, path: Path, lef
 
     assert "fifth:t-1" == str(handle.ref)
     assert [] == gateway.seen("POST")
+
+
+@pytest.mark.parametrize("state", [JobState.SUBMITTING, JobState.OUTCOME_UNKNOWN])
+async def test_a_client_that_only_looks(
+    gateway: Any, fifth: Any, path: Path, left_behind: LeftBehind, state: JobState
+) -> None:
+    """A client that is to inherit nothing searches for, adopts and saves nothing that others have left."""
+    await left_behind(state, key="order-1", save_to=str(path.with_name("1.mp4")))
+    gateway.show("t-1", "done")
+    gateway.on("GET", "/videos", lambda _: listed("t-1"))
+
+    async with client(fifth, store=hh.SQLiteStore(path), inherit=False) as opened:
+        await asyncio.sleep(0.05)
+        [pending] = await opened.pending()
+
+    assert "OUTCOME_UNKNOWN" == pending.state
+    assert [] == gateway.requests
 
 
 async def test_what_is_too_old_is_not_searched_for(
