@@ -41,8 +41,14 @@ _COUNT = int(os.environ.get("HAPPYHORSE_SEEDS", "2000"))
 _PATIENCE = 20_000
 
 
+def batches(count: int) -> list[range]:
+    """Share out *count* seeds, and one at least: what lives through nothing shows nothing."""
+    seeds = range(max(1, count))
+    return [seeds[batch::_BATCHES] for batch in range(min(_BATCHES, len(seeds)))]
+
+
 def _seeds(count: int) -> list[range]:
-    return [range(int(_ONE), int(_ONE) + 1)] if _ONE else [range(count)[batch::_BATCHES] for batch in range(_BATCHES)]
+    return [range(int(_ONE), int(_ONE) + 1)] if _ONE else batches(count)
 
 
 # A request of these was certainly not taken.
@@ -346,6 +352,15 @@ def live_all(simulation: Any, seeds: range, name: str, **manners: bool) -> None:
         assert [] == wrongs, replay.format(seed)
         _LIVED.update({"worlds": 1, "tasks billed": len(world.billed), "crashes": world.crashes})
         _CRASH_POINTS.update(world.crash_points)
+
+
+@pytest.mark.parametrize("count", [1, 19, 20, 21, 200])
+def test_every_seed_has_its_turn(count: int) -> None:
+    """However few worlds are asked for, each is lived through once."""
+    shared_out = batches(count)
+
+    assert list(range(count)) == sorted(seed for seeds in shared_out for seed in seeds)
+    assert all(shared_out)
 
 
 def test_a_world_can_be_lived_through_again(simulation: Any) -> None:
