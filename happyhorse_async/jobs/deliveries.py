@@ -5,7 +5,7 @@ A call that is proven to be the provider's own is an observation like any other.
 look: it changes nothing by itself. Both enter by the poller's door, so that the first end of a task stays its end.
 
 When `Deliveries.take_in` returns without an error, what was said of a job of ours is in the store, and the provider may
-be told that its call has been received.
+be told that its call has been received. What was said of a task that nobody knows is only remembered, see `Unclaimed`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,11 @@
-"""What providers have said of tasks that nobody here knows. One of them may be the answer to a submit on its way."""
+"""
+What providers have said of tasks that nobody here knows. One of them may be that of a submit on its way.
+
+This is in memory alone, and a process that dies loses nothing by it. What is kept here named no job that waits for
+its task, or it would have gone to that and into the store. So no job can be told by it later either: one that is left
+behind is settled by the answer to its submit, by the same bytes sent again with their key, or by a person. Once its
+task is known in one of these ways, a look at it sees the same end. What is kept here saves that look, and no more.
+"""
 
 from __future__ import annotations
 

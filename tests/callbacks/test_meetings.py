@@ -13,6 +13,7 @@ from attrs import evolve
 
 import happyhorse_async as hh
 from happyhorse_async.job import Job, JobState, Place
+from happyhorse_async.recording import to_data
 
 SECRET = "the-canary-of-the-callbacks-0451"
 URL = "https://app.example/hooks"
@@ -225,6 +226,27 @@ async def test_a_task_that_the_store_does_not_take_yet(
     job = await store.get("hh-left")
 
     assert (503, JobState.CLOSED, "t-1") == (status, job.state, job.task_id)
+
+
+@pytest.mark.fault(46, 48)
+async def test_a_call_that_dies_with_its_process(gateway: Any, fifth: Any, serve: Any, done: Any) -> None:
+    """Nothing is lost with a call that names no job and is only remembered: who sends the job again finds its end."""
+    adapter = fifth.adapter(idempotent=True, signed=True)
+    store, body = hh.MemoryStore(), b'{"the very": "bytes"}'
+    gateway.accept("t-1")
+    gateway.show("t-1", "done")
+    async with fifth.open(adapter, store=store, inherit=False) as client:
+        await store.add(left(gateway, JobState.SUBMITTING, owner="dead", request=to_data(REQUEST), body=body))
+        hook = await serve(hh.CallbackReceiver(client, SECRET))
+        status = await hook.call(done("t-1"))
+        untouched = (await store.get("hh-left")).state, list(gateway.requests)
+    async with fifth.client(adapter, store=store, poll=hh.PollSchedule(interval=0.01)), asyncio.timeout(5):
+        while (job := await store.get("hh-left")).state is not JobState.CLOSED:
+            await asyncio.sleep(0.01)
+
+    assert (200, (JobState.SUBMITTING, [])) == (status, untouched)
+    assert ("t-1", hh.TaskStatus.SUCCEEDED) == (job.task_id, job.task.status)
+    assert [body] == [seen.body for seen in gateway.seen("POST")]
 
 
 async def test_while_the_answer_is_written_down(gateway: Any, fifth: Any, signing: Any, serve: Any, done: Any) -> None:
