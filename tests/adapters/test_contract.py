@@ -11,11 +11,11 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
-from urllib.parse import quote, unquote
+from typing import Any, TypeAlias
+from urllib.parse import unquote
 
 import pytest
-from attrs import evolve, frozen
+from attrs import evolve
 
 import happyhorse_async as hh
 from happyhorse_adapters.dashscope import DashScopeAdapter
@@ -26,29 +26,11 @@ from happyhorse_adapters.emulated.nexusflow import NexusFlowDialect
 from happyhorse_adapters.hiapi import HiAPIAdapter
 from happyhorse_adapters.imini import IminiAdapter
 from happyhorse_adapters.nexusflow import NexusFlowAdapter
-from happyhorse_async.classification import class_by_status, refusal
-from happyhorse_async.decoding import Loose, from_epoch, read_object, structure
-from happyhorse_async.dialect import (
-    Call,
-    CancelCall,
-    Dialect,
-    FetchCall,
-    Fields,
-    Job,
-    JobPage,
-    ListCall,
-    Problem,
-    Refusal,
-    RefusalError,
-    SubmitCall,
-    json_answer,
-    path_of,
-    query_of,
-)
-from happyhorse_async.encoding import json_request
-from happyhorse_async.redaction import redact_text
+from happyhorse_async.decoding import from_epoch
 from happyhorse_async.registry import providers_that_can
 from happyhorse_async.testing import AdapterContract
+
+from .toy import ToyAdapter, ToyDialect
 
 
 class TestDashScope(AdapterContract):
@@ -71,197 +53,6 @@ class TestNexusFlow(AdapterContract):
     dialect = NexusFlowDialect()
 
 
-STAGES = {
-    "queue": hh.TaskStatus.PENDING,
-    "rolling": hh.TaskStatus.RUNNING,
-    "cut": hh.TaskStatus.SUCCEEDED,
-    "spoiled": hh.TaskStatus.FAILED,
-    "dropped": hh.TaskStatus.CANCELED,
-}
-WORDS = {status: word for word, status in STAGES.items()}
-REASONS = {"BAD": hh.FailureReason.INVALID_REQUEST, "RUDE": hh.FailureReason.CONTENT_REJECTED}
-
-
-@frozen(kw_only=True)
-class WireTake:
-    """A task of the fifth provider."""
-
-    take: str
-    stage: str
-    reel: str | None = None
-    since: Loose[float] = None
-    why: Loose[str] = None
-    words: Loose[str] = None
-
-
-class ToyAdapter(hh.Adapter):
-    """A fifth provider: other words, flat objects, a list without pages, and everything that may be left out."""
-
-    name = "toy"
-    title = "Toy"
-    documentation = "https://toy.example/docs"
-    api_key_env = "TOY_API_KEY"
-    capabilities = hh.Capabilities(
-        offers=(
-            hh.Offer(
-                mode=hh.Mode.T2V, version="1.1", model="toy-t2v", resolutions=("720P",), ratios=("16:9",), seed=True
-            ),
-            hh.Offer(
-                mode=hh.Mode.R2V,
-                version="1.0",
-                model="toy-r2v",
-                resolutions=("480P", "720P"),
-                durations=range(2, 6),
-                images=range(1, 4),
-            ),
-        ),
-        lists=True,
-        cancels=True,
-        callbacks=True,
-        idempotent=True,
-    )
-    default_base_url = "https://toy.example/api"
-
-    def encode_submit(self, submission: hh.Submission, account: hh.Account) -> hh.HttpRequest:
-        request = submission.request
-        fields = {
-            "what": request.prompt,
-            "tier": request.resolution,
-            "shape": getattr(request, "ratio", None),
-            "length": getattr(request, "duration", None),
-            "dice": request.seed,
-            "stills": list(getattr(request, "images", ())) or None,
-            "ring": submission.callback_url,
-        }
-        body = {name: value for name, value in fields.items() if value is not None}
-        body |= {"engine": submission.offer.model, **request.extra}
-        return json_request(
-            "POST", f"{account.base_url}/takes", account, body=body, headers={"Once": submission.job_id}
-        )
-
-    def decode_submit(self, response: hh.HttpResponse, account: hh.Account) -> hh.Task:
-        return self.take(self.read(response, account), account)
-
-    def encode_fetch(self, task_id: str, account: hh.Account) -> hh.HttpRequest:
-        return json_request("GET", f"{account.base_url}/takes/{quote(task_id, safe='')}", account)
-
-    def decode_fetch(self, response: hh.HttpResponse, task_id: str, account: hh.Account) -> hh.Task:
-        return self.take(self.read(response, account), account)
-
-    def encode_list(self, page: hh.PageRequest, account: hh.Account) -> hh.HttpRequest:
-        return json_request("GET", f"{account.base_url}/takes?most={page.size}", account)
-
-    def decode_list(self, response: hh.HttpResponse, page: hh.PageRequest, account: hh.Account) -> hh.TaskPage:
-        rows = structure(self.read(response, account).get("takes"), list[Mapping[str, Any]], root="takes")
-        return hh.TaskPage(tasks=tuple(self.take(row, account) for row in rows))
-
-    def encode_cancel(self, task_id: str, account: hh.Account) -> hh.HttpRequest:
-        return json_request("DELETE", f"{account.base_url}/takes/{quote(task_id, safe='')}", account)
-
-    def decode_cancel(self, response: hh.HttpResponse, account: hh.Account) -> bool:
-        return self.take(self.read(response, account), account).status is hh.TaskStatus.CANCELED
-
-    def read(self, response: hh.HttpResponse, account: hh.Account) -> Mapping[str, Any]:
-        """Return the object in *response*, unless it is a refusal."""
-        if response.ok:
-            return read_object(response)
-        try:
-            words: Any = read_object(response).get("words")
-        except hh.InvalidResponseError:
-            words = None
-        message = words if isinstance(words, str) else None
-        raise refusal(class_by_status(response.status), message, response=response, account=account)
-
-    def take(self, answer: Mapping[str, Any], account: hh.Account) -> hh.Task:
-        """Read a task."""
-        wire = structure(answer, WireTake)
-        status = STAGES.get(wire.stage, hh.TaskStatus.UNKNOWN)
-        if not wire.take.strip():
-            raise hh.InvalidResponseError("the answer has an empty task id", path="take")
-        failure = hh.TaskFailure(
-            code=wire.why,
-            message=redact_text(wire.words or "", account.api_key),
-            reason=REASONS.get(wire.why or "", hh.FailureReason.UNKNOWN),
-        )
-        return hh.Task(
-            ref=account.ref(wire.take),
-            status=status,
-            raw_status=wire.stage,
-            videos=(hh.Video(url=wire.reel),) if wire.reel and status is hh.TaskStatus.SUCCEEDED else (),
-            error=failure if status is hh.TaskStatus.FAILED else None,
-            created_at=from_epoch(wire.since),
-            raw=answer,
-        )
-
-
-class ToyDialect(Dialect):
-    """The fifth provider's server side."""
-
-    name = "toy"
-    root = "/api"
-    refusals: ClassVar[Mapping[Problem, Refusal]] = {
-        Problem.NO_KEY: Refusal(status=401, message="who are you"),
-        Problem.UNKNOWN_TASK: Refusal(status=404, message="no such take"),
-    }
-
-    def task_id(self, number: int) -> str:
-        return f"take:{number:x}"
-
-    def read(self, request: hh.HttpRequest) -> Call:
-        match request.method, path_of(request):
-            case "POST", ("api", "takes"):
-                return self._submit(request)
-            case "GET", ("api", "takes"):
-                return ListCall(size=int(query_of(request)["most"]))
-            case "GET", ("api", "takes", task_id):
-                return FetchCall(task_id)
-            case "DELETE", ("api", "takes", task_id):
-                return CancelCall(task_id)
-            case _:
-                raise _refuse("no such path")
-
-    def answer_submit(self, job: Job, *, request_id: str, replayed: bool = False) -> hh.HttpResponse:
-        return json_answer(201, self._take(job))
-
-    def answer_fetch(self, job: Job, *, request_id: str) -> hh.HttpResponse:
-        return json_answer(200, self._take(job))
-
-    def answer_list(self, call: ListCall, page: JobPage, *, request_id: str) -> hh.HttpResponse:
-        return json_answer(200, {"takes": [self._take(job) for job in page.jobs]})
-
-    def answer_cancel(self, job: Job, *, canceled: bool, request_id: str) -> hh.HttpResponse:
-        return json_answer(200, self._take(job))
-
-    def answer_refusal(self, refusal: Refusal, *, request_id: str) -> hh.HttpResponse:
-        return json_answer(refusal.status, {"words": refusal.message})
-
-    def _submit(self, request: hh.HttpRequest) -> SubmitCall:
-        body = Fields.parse(request.body, _refuse)
-        options: dict[str, Any] = {"model": body.text("engine"), "resolution": body.choice("tier", ("480P", "720P"))}
-        made: hh.VideoRequest
-        if "stills" in body:
-            stills = body.medias("stills", range(1, 4), ("http",))
-            duration = body.number("length", range(2, 6), default=2)
-            made = hh.ReferenceToVideo(body.text("what") or "", stills, duration=duration, **options)
-        else:
-            shape, dice = body.choice("shape", ("16:9",)), body.number("dice", range(2**31))
-            made = hh.TextToVideo(body.text("what") or "", ratio=shape, seed=dice, duration=2, **options)
-        return SubmitCall(request=made, idempotency_key=request.headers.get("once"), body=request.body or b"")
-
-    def _take(self, job: Job) -> dict[str, Any]:
-        task = job.task
-        take: dict[str, Any] = {"take": task.id, "stage": WORDS[task.status], "reel": task.video_url}
-        take["since"] = task.created_at.timestamp() if task.created_at else None
-        if task.error is not None:
-            codes = {reason: code for code, reason in REASONS.items()}
-            take |= {"why": codes.get(task.error.reason, "ODD"), "words": "the take was spoiled"}
-        return take
-
-
-def _refuse(sentence: str) -> RefusalError:
-    return RefusalError(Refusal(status=400, message=sentence))
-
-
 class TestToy(AdapterContract):
     adapter = ToyAdapter()
     dialect = ToyDialect()
@@ -274,8 +65,8 @@ async def test_a_fifth_provider_needs_nothing_but_entry_points(tmp_path: Path, m
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(
-        f"[happyhorse_async.adapters]\ntoy = {__name__}:ToyAdapter\n"
-        f"[happyhorse_async.dialects]\ntoy = {__name__}:ToyDialect\n"
+        f"[happyhorse_async.adapters]\ntoy = {ToyAdapter.__module__}:ToyAdapter\n"
+        f"[happyhorse_async.dialects]\ntoy = {ToyDialect.__module__}:ToyDialect\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     request = hh.ReferenceToVideo("a kite", ["https://media.example.org/a.png"], resolution="480P", duration=2)

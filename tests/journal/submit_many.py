@@ -12,13 +12,13 @@ import happyhorse_async as hh
 
 def fifth_adapter(*, idempotent: bool) -> hh.Adapter:
     """Load the toy provider of the tests."""
-    spec = importlib.util.spec_from_file_location("fifth", Path(__file__).parents[1] / "conftest.py")
+    spec = importlib.util.spec_from_file_location("fifth", Path(__file__).parents[1] / "fifth.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["fifth"] = module
     spec.loader.exec_module(module)
-    adapter: hh.Adapter = module.Fifth(None).adapter(idempotent=idempotent)
+    adapter: hh.Adapter = module.variant(idempotent=idempotent)
     return adapter
 
 

@@ -48,9 +48,6 @@ FAILED = Task(
     error=TaskFailure(code="E1", message="no", reason=FailureReason.CONTENT_REJECTED),
 )
 
-OPEN_STATES = [JobState.QUEUED, JobState.SUBMITTING, JobState.OUTCOME_UNKNOWN]
-SETTLED_STATES = [JobState.ACCEPTED, JobState.CLOSED]
-
 
 async def test_a_job_comes_back_as_it_was_written(open_store: OpenStore, new_job: NewJob) -> None:
     """Every field of a queued job is kept."""
@@ -282,90 +279,6 @@ async def test_unfinished_jobs_in_order(open_store: OpenStore, new_job: NewJob) 
     found = await store.unfinished("main")
 
     assert [job.job_id for job in jobs if job.state is not JobState.CLOSED] == [job.job_id for job in found]
-
-
-@pytest.mark.parametrize("state", OPEN_STATES)
-async def test_what_is_kept_for_the_outcome(open_store: OpenStore, new_job: NewJob, state: JobState) -> None:
-    """The bytes and the request stay for as long as they may have to be sent again."""
-    store = await open_store()
-    job = await store.add(new_job(request=REQUEST, body=b"{}"))
-    job = evolve(job, state=state)
-    await store.change(job)
-
-    assert job == await store.get(job.job_id)
-
-
-@pytest.mark.parametrize("state", SETTLED_STATES)
-@pytest.mark.parametrize(("keep", "kept"), [(0.0, None), (3600.0, REQUEST), (None, REQUEST)])
-async def test_what_is_kept_after_the_outcome(
-    open_store: OpenStore, new_job: NewJob, state: JobState, keep: float | None, kept: dict[str, Any] | None
-) -> None:
-    """The bytes go when the outcome is known, the request as long after that as the store is set."""
-    store = await open_store(keep_prompts=keep)
-    job = await store.add(new_job(request=REQUEST, body=b"{}"))
-    await store.change(evolve(job, state=state))
-
-    assert evolve(job, state=state, body=None, request=kept) == await store.get(job.job_id)
-
-
-async def test_the_callback_url_stays_until_the_end(open_store: OpenStore, new_job: NewJob) -> None:
-    """Where the provider calls is known until the job is closed."""
-    store = await open_store()
-    job = await store.add(new_job(callback_url="https://app.example/hooks", state=JobState.ACCEPTED))
-
-    assert job == await store.get(job.job_id)
-
-    closed = evolve(job, state=JobState.CLOSED)
-    await store.change(closed)
-
-    assert evolve(closed, callback_url=None) == await store.get(job.job_id)
-
-
-async def test_urls_that_have_died_are_gone(open_store: OpenStore, new_job: NewJob) -> None:
-    """A task whose URLs have died comes back without videos, and otherwise whole."""
-    store = await open_store()
-    dead = evolve(SUCCEEDED, videos=(evolve(VIDEO, expires_at=NOW - timedelta(seconds=1)),))
-    job = await store.add(new_job(state=JobState.CLOSED, task_id=REF.id, task=dead))
-    found = await store.get(job.job_id)
-
-    assert evolve(job, task=evolve(dead, videos=())) == found
-
-
-async def test_urls_without_a_stated_life_die_a_day_after_the_end(open_store: OpenStore, new_job: NewJob) -> None:
-    """Where the provider does not say when a URL dies, 24 hours after the task's end are assumed."""
-    store = await open_store()
-    videos = (evolve(VIDEO, expires_at=None),)
-    young = evolve(SUCCEEDED, videos=videos, finished_at=NOW - timedelta(hours=23))
-    old = evolve(SUCCEEDED, videos=videos, finished_at=NOW - timedelta(hours=25))
-    jobs = [await store.add(new_job(state=JobState.CLOSED, task=task)) for task in (young, old)]
-    found = [await store.get(job.job_id) for job in jobs]
-
-    assert [videos, ()] == [job.task.videos for job in found if job and job.task]
-
-
-async def test_the_providers_object_is_not_kept(open_store: OpenStore, new_job: NewJob) -> None:
-    """What a provider's object holds nobody knows, so it is not written down."""
-    store = await open_store()
-    job = await store.add(new_job(state=JobState.ACCEPTED, task=evolve(FAILED, raw={"url": "https://x?signature=1"})))
-    found = await store.get(job.job_id)
-
-    assert found is not None
-    assert found.task is not None
-    assert {} == found.task.raw
-
-
-async def test_signed_urls_in_sentences_are_masked(open_store: OpenStore, new_job: NewJob) -> None:
-    """A signature that a provider quotes in its words is not written down."""
-    store = await open_store()
-    quote = "cannot fetch https://bucket.example/in.png?signature=s3cr3t"
-    task = evolve(FAILED, error=TaskFailure(message=quote))
-    job = await store.add(new_job(state=JobState.CLOSED, failure=quote, task=task))
-    found = await store.get(job.job_id)
-
-    assert found is not None
-    assert found.task is not None
-    assert found.task.error is not None
-    assert "cannot fetch https://bucket.example/in.png?***" == found.failure == found.task.error.message
 
 
 async def test_text_of_every_kind(open_store: OpenStore, new_job: NewJob) -> None:

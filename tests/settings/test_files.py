@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
 from happyhorse_async.errors import ConfigurationError
 from happyhorse_async.settings import Settings
 
-SECRET = "sk-never-to-be-seen"
+from .configuration import SECRET, write
 
 MAIN = """
     [providers.main]
     adapter = "dashscope"
 """
-
-
-@pytest.fixture(autouse=True)
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in an empty directory, with nothing of ours in the environment."""
-    for name in ("CONFIG", "PROVIDER"):
-        monkeypatch.delenv(f"HAPPYHORSE_{name}", raising=False)
-    for name in ("DASHSCOPE", "HIAPI", "IMINI", "NEXUSFLOW"):
-        monkeypatch.delenv(f"{name}_API_KEY", raising=False)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def write(text: str, path: str = "happyhorse.toml") -> Path:
-    """Write a configuration file."""
-    file = Path(path)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(dedent(text))
-    return file
 
 
 def test_a_whole_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,142 +241,3 @@ def test_a_project_names_its_table_in_errors() -> None:
 
     with pytest.raises(ConfigurationError, match=r"pyproject\.toml: unknown key poll\.intervall"):
         Settings.load()
-
-
-def test_a_key_file_lies_beside_the_configuration() -> None:
-    """A relative api_key_file begins at the configuration file, and its last line break is not part of the key."""
-    write("[providers.hiapi]\napi_key_file = 'secrets/key'", "etc/happyhorse.toml")
-    write(f"{SECRET}\n", "etc/secrets/key")
-
-    assert SECRET == Settings.load("etc/happyhorse.toml").choose().api_key
-
-
-def test_a_key_file_that_is_missing() -> None:
-    """A missing key file names the setting and not its value, which may be a key in the wrong place."""
-    write(f"[providers.hiapi]\napi_key_file = '{SECRET}'")
-
-    with pytest.raises(ConfigurationError, match=r"providers\.hiapi\.api_key_file: .*No such file") as raised:
-        Settings.load().choose()
-    assert SECRET not in str(raised.value)
-
-
-def test_a_key_in_the_file_works_and_warns() -> None:
-    """A literal key is taken, with a warning that names file and section and not the key."""
-    write(f"[providers.hiapi]\napi_key = '{SECRET}'")
-    with pytest.warns(UserWarning, match=r"happyhorse\.toml: providers\.hiapi\.api_key") as warned:
-        settings = Settings.load()
-
-    assert SECRET == settings.choose().api_key
-    assert SECRET not in str(warned[0].message)
-
-
-@pytest.mark.parametrize("name", [SECRET, "sk_never_to_be_seen"])
-def test_a_key_in_the_place_of_a_variable_name_is_not_shown(name: str) -> None:
-    """Who writes the key itself into api_key_env does not see it in the error."""
-    write(f"[providers.hiapi]\napi_key_env = '{name}'")
-
-    with pytest.raises(ConfigurationError, match=r"happyhorse\.toml: providers\.hiapi\.api_key_env: ") as raised:
-        Settings.load().choose()
-    assert name not in str(raised.value)
-
-
-def test_only_the_chosen_provider_needs_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A provider that is not used may be without its secret."""
-    monkeypatch.setenv("HIAPI_API_KEY", SECRET)
-    write("[providers.hiapi]\n[providers.imini]")
-    settings = Settings.load()
-
-    assert SECRET == settings.choose("hiapi").api_key
-    with pytest.raises(
-        ConfigurationError,
-        match=r"happyhorse\.toml: providers\.imini: the environment variable IMINI_API_KEY is not set",
-    ):
-        settings.choose("imini")
-
-
-def test_a_key_in_the_environment_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error for a bad key names the variable."""
-    monkeypatch.setenv("HIAPI_API_KEY", f"{SECRET} copied with a comment")
-
-    with pytest.raises(ConfigurationError, match=r"environment variable HIAPI_API_KEY: .*holds a space") as raised:
-        Settings.load().choose("hiapi")
-    assert SECRET not in str(raised.value)
-
-
-@pytest.mark.fault(86)
-@pytest.mark.filterwarnings("ignore:.*the API key stands in the file itself")
-def test_no_repr_shows_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings can be logged."""
-    monkeypatch.setenv("MY_KEY", SECRET)
-    write(f"""
-        [providers.main]
-        adapter = "hiapi"
-        api_key = "{SECRET}"
-        [providers.other]
-        adapter = "hiapi"
-        api_key_env = "MY_KEY"
-    """)
-    settings = Settings.load()
-
-    assert SECRET not in repr(settings)
-    assert SECRET not in repr(settings.choose("main"))
-    assert SECRET not in repr(settings.choose("other"))
-
-
-@pytest.mark.filterwarnings("ignore:.*the API key stands in the file itself")
-def test_resolved_shows_everything_but_secrets(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
-    """The resolved configuration has the effective addresses, and in place of a key where it comes from."""
-    monkeypatch.setenv("MY_KEY", SECRET)
-    write(SECRET, "key")
-    write(f"""
-        default = "main"
-        [providers.main]
-        adapter = "dashscope"
-        api_key_env = "MY_KEY"
-        [providers.absent]
-        adapter = "hiapi"
-        [providers.filed]
-        adapter = "hiapi"
-        api_key_file = "key"
-        callback_url = "https://app.example/hook?token=abc"
-        [providers.literal]
-        adapter = "hiapi"
-        api_key = "{SECRET}"
-        [poll]
-        misses = 3
-    """)
-    resolved = Settings.load().resolved()
-    providers = resolved["providers"]
-
-    assert SECRET not in json.dumps(resolved)
-    assert (str(directory / "happyhorse.toml"), "main") == (resolved["file"], resolved["provider"])
-    assert providers["main"] == {
-        "adapter": "dashscope",
-        "region": None,
-        "base_url": "https://dashscope-intl.aliyuncs.com/api/v1",
-        "options": {},
-        "callback_url": None,
-        "callback_secret": None,
-        "adopt_unique": False,
-        "private_downloads": False,
-        "api_key": "environment MY_KEY (set)",
-    }
-    assert "environment HIAPI_API_KEY (not set)" == providers["absent"]["api_key"]
-    assert "file key" == providers["filed"]["api_key"]
-    assert "https://app.example/hook?***" == providers["filed"]["callback_url"]
-    assert "written in the configuration file" == providers["literal"]["api_key"]
-    assert 3 == resolved["poll"]["misses"]
-    assert resolved["poll"]["interval"] > 0
-    assert resolved["limits"]["queries_at_once"] > 0
-
-
-def test_resolved_without_a_choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a file and a choice, every adapter is shown as it would be used."""
-    resolved = Settings.load().resolved()
-
-    assert resolved["file"] is None
-    assert resolved["provider"] is None
-    assert resolved["store"] is None
-    assert {"dashscope", "hiapi", "imini", "nexusflow"} <= set(resolved["providers"])
-    assert "environment HIAPI_API_KEY (not set)" == resolved["providers"]["hiapi"]["api_key"]
-    assert resolved["poll"]["interval"] is None

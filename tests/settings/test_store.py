@@ -13,16 +13,12 @@ PROVIDER = "[providers.hiapi]\nbase_url = 'http://127.0.0.1:9'\napi_key_env = 'M
 
 
 @pytest.fixture(autouse=True)
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a directory that has a folder for the configuration, with nothing of ours in the environment."""
-    for name in ("CONFIG", "PROVIDER"):
-        monkeypatch.delenv(f"HAPPYHORSE_{name}", raising=False)
+def rooms(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a folder for the configuration, and a home."""
     monkeypatch.setenv("MY_KEY", "any")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(directory / "home"))
     for name in ("etc", "home"):
         Path(name).mkdir()
-    return tmp_path
 
 
 def files() -> set[str]:

@@ -1,0 +1,108 @@
+"""What every store keeps of a job, and for how long, tried on each."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from happyhorse_async.job import Job, JobState
+from happyhorse_async.stores import TaskStore
+from happyhorse_async.task import Task, TaskFailure, TaskRef, TaskStatus, Video
+
+OpenStore = Callable[..., Awaitable[TaskStore]]
+NewJob = Callable[..., Job]
+
+NOW = datetime.now(UTC)
+REF = TaskRef("main", "1")
+REQUEST = {"mode": "t2v", "prompt": "a train at night"}
+VIDEO = Video(url="https://cdn.example/a.mp4?signature=s3cr3t", expires_at=NOW + timedelta(hours=24))
+SUCCEEDED = Task(ref=REF, status=TaskStatus.SUCCEEDED, videos=(VIDEO,), model="fifth-t2v-1.0", finished_at=NOW)
+FAILED = Task(ref=REF, status=TaskStatus.FAILED, error=TaskFailure(code="E1", message="no"))
+
+
+@pytest.mark.parametrize("state", [JobState.QUEUED, JobState.SUBMITTING, JobState.OUTCOME_UNKNOWN])
+async def test_what_is_kept_for_the_outcome(open_store: OpenStore, new_job: NewJob, state: JobState) -> None:
+    """The bytes and the request stay for as long as they may have to be sent again."""
+    store = await open_store()
+    job = await store.add(new_job(request=REQUEST, body=b"{}"))
+    job = evolve(job, state=state)
+    await store.change(job)
+
+    assert job == await store.get(job.job_id)
+
+
+@pytest.mark.parametrize("state", [JobState.ACCEPTED, JobState.CLOSED])
+@pytest.mark.parametrize(("keep", "kept"), [(0.0, None), (3600.0, REQUEST), (None, REQUEST)])
+async def test_what_is_kept_after_the_outcome(
+    open_store: OpenStore, new_job: NewJob, state: JobState, keep: float | None, kept: dict[str, Any] | None
+) -> None:
+    """The bytes go when the outcome is known, the request as long after that as the store is set."""
+    store = await open_store(keep_prompts=keep)
+    job = await store.add(new_job(request=REQUEST, body=b"{}"))
+    await store.change(evolve(job, state=state))
+
+    assert evolve(job, state=state, body=None, request=kept) == await store.get(job.job_id)
+
+
+async def test_the_callback_url_stays_until_the_end(open_store: OpenStore, new_job: NewJob) -> None:
+    """Where the provider calls is known until the job is closed."""
+    store = await open_store()
+    job = await store.add(new_job(callback_url="https://app.example/hooks", state=JobState.ACCEPTED))
+
+    assert job == await store.get(job.job_id)
+
+    closed = evolve(job, state=JobState.CLOSED)
+    await store.change(closed)
+
+    assert evolve(closed, callback_url=None) == await store.get(job.job_id)
+
+
+async def test_urls_that_have_died_are_gone(open_store: OpenStore, new_job: NewJob) -> None:
+    """A task whose URLs have died comes back without videos, and otherwise whole."""
+    store = await open_store()
+    dead = evolve(SUCCEEDED, videos=(evolve(VIDEO, expires_at=NOW - timedelta(seconds=1)),))
+    job = await store.add(new_job(state=JobState.CLOSED, task_id=REF.id, task=dead))
+    found = await store.get(job.job_id)
+
+    assert evolve(job, task=evolve(dead, videos=())) == found
+
+
+async def test_urls_without_a_stated_life_die_a_day_after_the_end(open_store: OpenStore, new_job: NewJob) -> None:
+    """Where the provider does not say when a URL dies, 24 hours after the task's end are assumed."""
+    store = await open_store()
+    videos = (evolve(VIDEO, expires_at=None),)
+    young = evolve(SUCCEEDED, videos=videos, finished_at=NOW - timedelta(hours=23))
+    old = evolve(SUCCEEDED, videos=videos, finished_at=NOW - timedelta(hours=25))
+    jobs = [await store.add(new_job(state=JobState.CLOSED, task=task)) for task in (young, old)]
+    found = [await store.get(job.job_id) for job in jobs]
+
+    assert [videos, ()] == [job.task.videos for job in found if job and job.task]
+
+
+async def test_the_providers_object_is_not_kept(open_store: OpenStore, new_job: NewJob) -> None:
+    """What a provider's object holds nobody knows, so it is not written down."""
+    store = await open_store()
+    job = await store.add(new_job(state=JobState.ACCEPTED, task=evolve(FAILED, raw={"url": "https://x?signature=1"})))
+    found = await store.get(job.job_id)
+
+    assert found is not None
+    assert found.task is not None
+    assert {} == found.task.raw
+
+
+async def test_signed_urls_in_sentences_are_masked(open_store: OpenStore, new_job: NewJob) -> None:
+    """A signature that a provider quotes in its words is not written down."""
+    store = await open_store()
+    quote = "cannot fetch https://bucket.example/in.png?signature=s3cr3t"
+    task = evolve(FAILED, error=TaskFailure(message=quote))
+    job = await store.add(new_job(state=JobState.CLOSED, failure=quote, task=task))
+    found = await store.get(job.job_id)
+
+    assert found is not None
+    assert found.task is not None
+    assert found.task.error is not None
+    assert "cannot fetch https://bucket.example/in.png?***" == found.failure == found.task.error.message
