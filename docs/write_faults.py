@@ -75,7 +75,7 @@ def tests() -> dict[int, list[str]]:
 def _numbers(mark: ast.expr, names: Mapping[str, ast.expr]) -> Iterator[int]:
     for node in ast.walk(mark):
         if isinstance(node, ast.Name) and node.id in names:
-            yield from _numbers(names[node.id], {})
+            yield from _numbers(names[node.id], {name: value for name, value in names.items() if name != node.id})
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.fault":
             yield from (int(ast.literal_eval(argument)) for argument in node.args)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,21 @@ async def follow(client: hh.Client) -> None:
 async def many(client: hh.Client) -> None:
     async for _ in client.generate_many([REQUEST] * 2):
         pass
+
+
+async def cancel_at_every_step(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Do *work* again and again, each time cancelled some turns of the loop later, until it ends before that."""
+    steps, finished = 0, False
+    while not finished:
+        working = asyncio.create_task(work())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        finished = working.done()
+        working.cancel()
+        await asyncio.wait([working])
+        assert finished != working.cancelled()
+        steps = max(steps + 1, steps * 5 // 4)
+    working.result()
 
 
 def parts(folder: Path) -> list[str]:
@@ -75,22 +90,13 @@ async def test_cancelling_at_every_step(gateway: Gateway, fifth: Fifth, tmp_path
     gateway.on("GET", "/videos", {"tasks": []})
     gateway.on("GET", "/videos/*", lambda seen: looked(gateway, seen.path))
     gateway.on("GET", "/files/*", gateway.reply(VIDEO))
-    store, steps, finished = Counted(keep_closed=None), 0, False
+    store = Counted(keep_closed=None)
 
     async def work() -> None:
         await OPERATIONS[name](client, tmp_path)
 
     async with asyncio.timeout(50), fifth.open(store=store) as client:
-        while not finished:
-            working = asyncio.create_task(work())
-            for _ in range(steps):
-                await asyncio.sleep(0)
-            finished = working.done()
-            working.cancel()
-            await asyncio.wait([working])
-            assert finished != working.cancelled()
-            steps = max(steps + 1, steps * 5 // 4)
-        working.result()
+        await cancel_at_every_step(work)
 
     jobs = store.jobs()
     sent = len(gateway.seen("POST", "/videos"))
@@ -108,21 +114,12 @@ def looked(gateway: Gateway, path: str) -> Any:
 @pytest.mark.fault(77)
 async def test_opening_that_is_cancelled_at_every_step(fifth: Fifth, tmp_path: Path) -> None:
     """A client whose opening or closing is cancelled leaves nothing behind, and can be opened again."""
-    path, steps, finished = tmp_path / "jobs.sqlite", 0, False
+    path = tmp_path / "jobs.sqlite"
 
     async def work() -> None:
         async with fifth.client(store=hh.SQLiteStore(path)):
             await asyncio.sleep(0)
 
-    while not finished:
-        working = asyncio.create_task(work())
-        for _ in range(steps):
-            await asyncio.sleep(0)
-        finished = working.done()
-        working.cancel()
-        await asyncio.wait([working])
-        assert finished != working.cancelled()
-        steps = max(steps + 1, steps * 5 // 4)
-    working.result()
+    await cancel_at_every_step(work)
     async with fifth.open(store=hh.SQLiteStore(path)):
         pass

@@ -11,6 +11,8 @@ import pytest
 
 import happyhorse_async as hh
 
+from .broken import BROKEN
+
 if TYPE_CHECKING:
     from conftest import Ending, Fifth, Gateway
 
@@ -19,24 +21,11 @@ pytestmark = pytest.mark.usefixtures("no_chance")
 REQUEST = hh.TextToVideo("a train at night")
 
 FAULTS: dict[str, Any] = {
-    "no answer": b"",
-    "a reset": (b"", "reset"),
-    "half a body": b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"id": "t-1"',
-    "not HTTP": b"junk\r\n",
-    "408": 408,
-    "500": 500,
-    "502": 502,
-    "503": 503,
-    "504": 504,
-    "HTML with 502": b"HTTP/1.1 502 Bad\r\n\r\n<html><h1>Bad gateway</h1>",
-    "HTML with 200": b"HTTP/1.1 200 OK\r\n\r\n<html>Please log in",
-    "nothing with 200": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
-    "not an object": b"HTTP/1.1 200 OK\r\n\r\n[1]",
+    **BROKEN,
     "NaN": b'HTTP/1.1 200 OK\r\n\r\n{"id": "t-1", "progress": NaN}',
     "not UTF-8": b'HTTP/1.1 200 OK\r\n\r\n{"id": "\xff"}',
     "a redirect": b"HTTP/1.1 302 Found\r\nLocation: https://login.example/\r\nContent-Length: 0\r\n\r\n",
     "a redirect to nowhere": b"HTTP/1.1 302 Found\r\nLocation: http://[\r\nContent-Length: 0\r\n\r\n",
-    "a compressed body": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
     "another task": {"id": "t-9", "status": "done", "urls": ["https://other.example/somebody-elses.mp4"]},
     "an adapter's bug": {"id": "t-1", "status": "running", "urls": 7},
 }

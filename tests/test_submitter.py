@@ -12,6 +12,8 @@ import pytest
 
 import happyhorse_async as hh
 
+from .broken import BROKEN
+
 if TYPE_CHECKING:
     from conftest import Fifth, Gateway
 
@@ -21,25 +23,12 @@ pytestmark = pytest.mark.usefixtures("no_chance")
 REQUEST = hh.TextToVideo("a train at night")
 
 LOST: dict[str, Any] = {
-    "no answer": b"",
-    "a reset": (b"", "reset"),
+    **BROKEN,
     "half a header": b"HTTP/1.1 200 OK\r\nConte",
-    "a cut body": b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"id": "t-1", "sta',
     "a cut chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n50\r\n{",
-    "not HTTP": b"SSH-2.0-OpenSSH_9.2\r\n",
-    "408": 408,
-    "500": 500,
-    "502": 502,
-    "503": 503,
-    "504": 504,
-    "HTML with 502": b"HTTP/1.1 502 Bad\r\n\r\n<html><h1>Bad gateway</h1>",
-    "HTML with 200": b"HTTP/1.1 200 OK\r\n\r\n<html>Please log in",
-    "nothing with 200": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
     "a 204": b"HTTP/1.1 204 No Content\r\n\r\n",
     "no task id": b'HTTP/1.1 200 OK\r\n\r\n{"status": "queued"}',
-    "a list": b"HTTP/1.1 200 OK\r\n\r\n[]",
     "deep nesting": b"HTTP/1.1 200 OK\r\n\r\n" + b'{"a":' * 100_000,
-    "a compressed body": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
 }
 
 

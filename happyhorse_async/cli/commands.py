@@ -312,23 +312,13 @@ class Commands:
             return
         async with Client.from_config(common.config, provider=provider, inherit=False) as client:
             tasks = await client.list_tasks(limit=limit)
-        for task in tasks:
-            self._output.object(task_object(task))
-        if tasks:
-            self._output.table(task_table(tasks))
-        else:
-            self._output.note("no tasks")
+        self._output.listing([task_object(task) for task in tasks], task_table(tasks), empty="no tasks")
 
     async def _list_pending(self, session: Session, provider: str | None) -> None:
         session.check_memory("list --pending")
         async with session.journal() as store:
             jobs = await store.unfinished(session.settings.choose(provider).name)
-        for job in jobs:
-            self._output.object(job_object(job))
-        if jobs:
-            self._output.table(job_table(jobs))
-        else:
-            self._output.note("nothing is pending")
+        self._output.listing([job_object(job) for job in jobs], job_table(jobs), empty="nothing is pending")
 
     def providers(self, *, common: Common = _COMMON) -> None:
         """Show what the installed providers can do."""

@@ -13,7 +13,7 @@ import logging
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -79,6 +79,15 @@ class Output:
         """Print a result as JSON. Says nothing without `--json`."""
         if self.as_json:
             self._print(json.dumps(value, ensure_ascii=True, default=str))
+
+    def listing(self, objects: Sequence[Mapping[str, Any]], table: RenderableType, *, empty: str) -> None:
+        """Print results as JSON, or as a *table* for a reader, who is told where it is *empty*."""
+        for each in objects:
+            self.object(each)
+        if objects:
+            self.table(table)
+        else:
+            self.note(empty)
 
     def event(self, event: str, **facts: Any) -> None:
         """Print what has happened as JSON. Says nothing without `--json`."""

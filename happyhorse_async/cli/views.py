@@ -50,15 +50,13 @@ def task_line(task: Task) -> str:
 def task_details(task: Task) -> Iterator[str]:
     """Yield what a reader wants to know of *task*, line by line."""
     yield task_line(task)
-    for name, value in (
+    yield from _known(
         ("model", task.model),
         ("created", task.created_at),
         ("started", task.started_at),
         ("finished", task.finished_at),
         ("request id", task.request_id),
-    ):
-        if value is not None:
-            yield f"  {name}: {plain(str(value))}"
+    )
     for video in task.videos:
         size = f" {video.width}x{video.height}" if video.width and video.height else ""
         length = f" {video.duration:g} s" if video.duration else ""
@@ -68,11 +66,8 @@ def task_details(task: Task) -> Iterator[str]:
 
 def task_table(tasks: Iterable[Task]) -> Table:
     """Return *tasks* as a table."""
-    table = Table("ref", "status", "model", "created", "finished", box=None)
-    for task in tasks:
-        cells = (task.ref, task.status, task.model, task.created_at, task.finished_at)
-        table.add_row(*(Text("" if cell is None else plain(str(cell))) for cell in cells))
-    return table
+    rows = ((task.ref, task.status, task.model, task.created_at, task.finished_at) for task in tasks)
+    return _table(("ref", "status", "model", "created", "finished"), rows)
 
 
 def job_object(job: Job) -> dict[str, Any]:
@@ -94,7 +89,7 @@ def job_details(job: Job) -> Iterator[str]:
     """Yield what a reader wants to know of *job*, line by line."""
     yield plain(f"{job.job_id} {job.state}")
     prompt = (job.request or {}).get("prompt")
-    for name, value in (
+    yield from _known(
         ("task", job.ref),
         ("provider", f"{job.place.provider} at {job.place.base_url}"),
         ("model", job.model),
@@ -103,16 +98,22 @@ def job_details(job: Job) -> Iterator[str]:
         ("created", job.created_at),
         ("sent", job.submitted_at),
         ("what happened", job.failure),
-    ):
-        if value is not None:
-            yield f"  {name}: {plain(str(value))}"
+    )
 
 
 def job_table(jobs: Iterable[Job]) -> Table:
     """Return *jobs* as a table."""
-    table = Table("job", "state", "ref", "key", "created", box=None)
-    for job in jobs:
-        cells = (job.job_id, job.state, job.ref, job.key, job.created_at)
+    rows = ((job.job_id, job.state, job.ref, job.key, job.created_at) for job in jobs)
+    return _table(("job", "state", "ref", "key", "created"), rows)
+
+
+def _known(*facts: tuple[str, object]) -> Iterator[str]:
+    return (f"  {name}: {plain(str(value))}" for name, value in facts if value is not None)
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
+    table = Table(*head, box=None)
+    for cells in rows:
         table.add_row(*(Text("" if cell is None else plain(str(cell))) for cell in cells))
     return table
 

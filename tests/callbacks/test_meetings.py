@@ -158,8 +158,7 @@ async def test_a_video_that_is_to_be_saved(
     gateway: Any, fifth: Any, signing: Any, serve: Any, done: Any, tmp_path: Path
 ) -> None:
     """The video of a job whose process is gone is saved by the process that its call comes to."""
-    video = b"".join((len(data) + 8).to_bytes(4) + name + data for name, data in BOXES)
-    gateway.on("GET", "/files/t-1.mp4", gateway.reply(video))
+    gateway.on("GET", "/files/t-1.mp4", gateway.reply(VIDEO))
     store, target = hh.MemoryStore(), tmp_path / "train.mp4"
     async with fifth.open(signing, store=store) as client, asyncio.timeout(5):
         await store.add(left(gateway, JobState.OUTCOME_UNKNOWN, save_to=str(target)))
@@ -168,15 +167,14 @@ async def test_a_video_that_is_to_be_saved(
         while (await store.get("hh-left")).state is not JobState.CLOSED:
             await asyncio.sleep(0.01)
 
-    assert (200, video) == (status, content(target))
+    assert (200, VIDEO) == (status, content(target))
 
 
 async def test_a_video_that_others_are_to_save(
     gateway: Any, fifth: Any, signing: Any, serve: Any, done: Any, tmp_path: Path
 ) -> None:
     """A client that is to inherit nothing writes down what a call says, and leaves the video to the next that is."""
-    video = b"".join((len(data) + 8).to_bytes(4) + name + data for name, data in BOXES)
-    gateway.on("GET", "/files/t-1.mp4", gateway.reply(video))
+    gateway.on("GET", "/files/t-1.mp4", gateway.reply(VIDEO))
     store, target = hh.MemoryStore(), tmp_path / "train.mp4"
     async with fifth.open(signing, store=store, inherit=False) as client:
         await store.add(left(gateway, JobState.OUTCOME_UNKNOWN, save_to=str(target)))
@@ -189,15 +187,14 @@ async def test_a_video_that_others_are_to_save(
                 await asyncio.sleep(0.01)
 
     assert (200, (JobState.ACCEPTED, [])) == (status, between)
-    assert video == content(target)
+    assert VIDEO == content(target)
 
 
 async def test_a_video_that_was_asked_for_here(
     gateway: Any, fifth: Any, signing: Any, serve: Any, done: Any, query_of: QueryOf, tmp_path: Path
 ) -> None:
     """What was submitted here is saved here when its call comes after a lost answer."""
-    video = b"".join((len(data) + 8).to_bytes(4) + name + data for name, data in BOXES)
-    gateway.on("GET", "/files/t-1.mp4", gateway.reply(video))
+    gateway.on("GET", "/files/t-1.mp4", gateway.reply(VIDEO))
     gateway.on("POST", "/videos", b"")
     store, target = hh.MemoryStore(), tmp_path / "train.mp4"
     async with fifth.open(signing, store=store, inherit=False) as client, asyncio.timeout(5):
@@ -208,7 +205,7 @@ async def test_a_video_that_was_asked_for_here(
         while (await store.get(caught.value.job_id)).state is not JobState.CLOSED:
             await asyncio.sleep(0.01)
 
-    assert video == content(target)
+    assert VIDEO == content(target)
 
 
 async def test_a_task_that_the_store_does_not_take_yet(
@@ -287,6 +284,7 @@ async def test_a_handle_that_was_resumed_meanwhile(
 
 REF = hh.TaskRef("fifth", "t-1")
 BOXES = [(b"ftyp", b"isom\0\0\0\0"), (b"mdat", b"\1" * 9999), (b"moov", b"\0" * 100)]
+VIDEO = b"".join((len(data) + 8).to_bytes(4) + name + data for name, data in BOXES)
 
 
 def content(file: Path) -> bytes:

@@ -74,17 +74,22 @@ async def test_while_the_submit_is_unanswered_in_json(program: Any, emulate: Any
     assert f"happyhorse wait {submitted['ref']} -o ." == run.error["resume"]
 
 
+async def interrupted_twice(program: Any, gate: Any) -> Any:
+    """Interrupt a submit while it is unanswered, and again while it waits for its answer."""
+    process = await program.start("submit", "a horse", "--resolution", "720P")
+    await gate.arrived.wait()
+    process.send_signal(signal.SIGINT)
+    seen = await process.stderr.readline()
+    await asyncio.sleep(_REACTION)
+    process.send_signal(signal.SIGINT)
+    return await program.end(process, seen)
+
+
 @pytest.mark.fault(76)
 async def test_a_second_interruption(program: Any, emulate: Any, gated: Any) -> None:
     """Who interrupts twice is told the job, which a later run finds open and can settle."""
     async with emulate() as emulator, gated(emulator, "dashscope", store=True) as gate:
-        process = await program.start("submit", "a horse", "--resolution", "720P")
-        await gate.arrived.wait()
-        process.send_signal(signal.SIGINT)
-        seen = await process.stderr.readline()
-        await asyncio.sleep(_REACTION)
-        process.send_signal(signal.SIGINT)
-        run = await program.end(process, seen)
+        run = await interrupted_twice(program, gate)
         command = shlex.split(run.err.splitlines()[-1])
         pending = await program.run("list", "--pending", "--json")
         settled = await program.run(*command[1:], "--write-off")
@@ -102,13 +107,7 @@ async def test_a_second_interruption(program: Any, emulate: Any, gated: Any) -> 
 async def test_a_second_interruption_without_a_store(program: Any, emulate: Any, gated: Any) -> None:
     """Without a journal on disk nothing is promised that cannot be kept."""
     async with emulate() as emulator, gated(emulator) as gate:
-        process = await program.start("submit", "a horse", "--resolution", "720P")
-        await gate.arrived.wait()
-        process.send_signal(signal.SIGINT)
-        seen = await process.stderr.readline()
-        await asyncio.sleep(_REACTION)
-        process.send_signal(signal.SIGINT)
-        run = await program.end(process, seen)
+        run = await interrupted_twice(program, gate)
 
     assert 130 == run.code
     assert "without a [store] in the configuration nothing remembers the job" in run.err

@@ -13,6 +13,8 @@ import pytest
 
 import happyhorse_async as hh
 
+from .turns import now
+
 JOBS = 1000
 THREE_HOURS = 3 * 3600.0
 
@@ -70,10 +72,6 @@ class Factory:
 
 def _answer(answer: dict[str, Any]) -> hh.HttpResponse:
     return hh.HttpResponse(status=200, body=json.dumps({"request_id": "r-1", **answer}).encode())
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 async def finished(client: hh.Client) -> list[hh.Task]:

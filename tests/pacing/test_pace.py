@@ -13,13 +13,10 @@ from hypothesis import strategies as st
 from happyhorse_async.pacing.running import Running, Stay
 from happyhorse_async.timing import Limits
 
+from .turns import now
+
 LIMITS = Limits(running_at_once=5, queued_at_once=500)
 THREE_HOURS = 3 * 3600.0
-
-
-def now() -> float:
-    """Return the time of the event loop."""
-    return asyncio.get_running_loop().time()
 
 
 def filled(running: Running, most: int = 10_000) -> list[Stay]:

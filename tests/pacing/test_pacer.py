@@ -12,21 +12,7 @@ from hypothesis import strategies as st
 from happyhorse_async.pacing import Budget, Pacer
 from happyhorse_async.timing import Limits
 
-
-def now() -> float:
-    """Return the time of the event loop."""
-    return asyncio.get_running_loop().time()
-
-
-async def granted(pacer: Pacer, count: int) -> list[float]:
-    """Ask for *count* turns at once, and return how long each took to come."""
-    start = now()
-
-    async def one() -> float:
-        await pacer.turn()
-        return now() - start
-
-    return list(await asyncio.gather(*(one() for _ in range(count))))
+from .turns import granted, now
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,10 @@ from happyhorse_async.pacing import Budget, Pacer
 from happyhorse_async.registry import find_adapter
 from happyhorse_async.timing import Limits, Quota, quota
 
+from .turns import now
+
 NOW = 1_780_000_000
 DATE = {"Date": formatdate(NOW, usegmt=True)}
-
-
-def now() -> float:
-    """Return the time of the event loop."""
-    return asyncio.get_running_loop().time()
 
 
 def headers(remaining: object, reset: object, limit: object = 60) -> dict[str, str]:

@@ -8,12 +8,14 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from happyhorse_async.job import Job, Place
 from happyhorse_async.stores import MemoryStore, SQLiteStore, TaskStore
+
+Store = TypeVar("Store", bound=TaskStore)
 
 _NUMBERS = itertools.count(1)
 
@@ -51,35 +53,32 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def open_file(path: Path) -> AsyncGenerator[Callable[..., Awaitable[SQLiteStore]]]:
-    """Open stores on the same file, and close them at the end."""
-    stores: list[SQLiteStore] = []
+async def opened() -> AsyncGenerator[Callable[[Store], Awaitable[Store]]]:
+    """Open stores, and close them at the end."""
+    stores: list[TaskStore] = []
 
-    async def open_file(**settings: Any) -> SQLiteStore:
-        store = SQLiteStore(path, **{"busy_timeout": 5.0, **settings})
+    async def opened(store: Store) -> Store:
         await store.open()
         stores.append(store)
         return store
 
-    yield open_file
+    yield opened
     for store in stores:
         await store.aclose()
+
+
+@pytest.fixture
+def open_file(path: Path, opened: Any) -> Callable[..., Awaitable[SQLiteStore]]:
+    """Open stores on the same file."""
+    return lambda **settings: opened(SQLiteStore(path, **{"busy_timeout": 5.0, **settings}))
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-async def open_store(request: pytest.FixtureRequest, path: Path) -> AsyncGenerator[Callable[..., Awaitable[TaskStore]]]:
+def open_store(request: pytest.FixtureRequest, path: Path, opened: Any) -> Callable[..., Awaitable[TaskStore]]:
     """Open a store, of each kind in turn."""
-    stores: list[TaskStore] = []
-
-    async def open_store(**settings: Any) -> TaskStore:
-        store = MemoryStore(**settings) if request.param == "memory" else SQLiteStore(path, **settings)
-        await store.open()
-        stores.append(store)
-        return store
-
-    yield open_store
-    for store in stores:
-        await store.aclose()
+    if request.param == "memory":
+        return lambda **settings: opened(MemoryStore(**settings))
+    return lambda **settings: opened(SQLiteStore(path, **settings))
 
 
 @pytest.fixture
