@@ -192,6 +192,10 @@ class RateLimitError(HappyHorseError):
         super().__init__(message, **facts)
         self.retry_after = retry_after
 
+    def __str__(self) -> str:
+        sentence = super().__str__()
+        return sentence if self.retry_after is None else f"{sentence}; try again in {self.retry_after:g} s"
+
 
 class TaskNotFoundError(HappyHorseError):
     """One look at an id that the provider never knew, or has forgotten."""

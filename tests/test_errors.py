@@ -206,6 +206,14 @@ def test_why_a_task_failed() -> None:
     assert None is TaskFailedError("no", task=silent).code
 
 
+def test_when_to_come_back_is_said() -> None:
+    """A limit that is reached says when to try again, where the provider does."""
+    assert "too many (provider main); try again in 3600 s" == str(
+        RateLimitError("too many", retry_after=3600.0, provider="main")
+    )
+    assert "too many (provider main)" == str(RateLimitError("too many", provider="main"))
+
+
 def test_what_errors_know_of_a_submit() -> None:
     """Whether something was sent, whether another try may help and when, are plain attributes."""
 
