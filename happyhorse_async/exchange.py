@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from sys import intern
 from types import TracebackType
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -138,7 +139,13 @@ class Exchange:
 
     def _observed(self, task: Task) -> Task:
         error = task.error and evolve(task.error, message=redact_text(task.error.message, self.account.api_key))
-        return evolve(task, error=error, observed_at=datetime.now(UTC))
+        return evolve(
+            task,
+            raw_status=_shared(task.raw_status),
+            error=error,
+            model=_shared(task.model),
+            observed_at=datetime.now(UTC),
+        )
 
     async def list_page(self, page: PageRequest) -> TaskPage:
         """List a part of the account's tasks. The caller holds a turn."""
@@ -235,6 +242,11 @@ def _read(decode: Callable[[HttpResponse], T], response: HttpResponse, message: 
         raise InvalidResponseError(
             f"the adapter cannot read the answer: {type(error).__name__}", status_code=response.status
         ) from error
+
+
+def _shared(word: str | None) -> str | None:
+    """Return the one copy of *word* that all tasks share."""
+    return None if word is None else intern(str(word))
 
 
 def _redirected(response: HttpResponse) -> InvalidResponseError:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import marshal
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from copy import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
 
 from .billing import Asked
 from .errors import HappyHorseError
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from .polling.durations import Kind
 
 _INBOX_SIZE = 100
+_NOTHING: Mapping[str, Any] = {}
+_PACKED_NOTHING = marshal.dumps({})
 
 
 class Watch:
@@ -27,10 +32,10 @@ class Watch:
         "__weakref__",
         "_inboxes",
         "_onlookers",
+        "_raw",
         "_waiters",
         "alive",
         "asked",
-        "deadline",
         "due",
         "empty_successes",
         "entry",
@@ -48,6 +53,7 @@ class Watch:
         "refusals",
         "stay",
         "strays",
+        "submitted",
         "task",
         "unchanged",
     )  # fmt: skip
@@ -59,13 +65,13 @@ class Watch:
         self.job: Job | None = None
         """The journal's entry, where there is one."""
         self.task: Task | None = None
-        """The last observation."""
+        """The last observation. Until it is the end it lacks the provider's object; see `whole_task`."""
         self.gone: HappyHorseError | None = None
         """Why nobody looks any more although the task has not ended. Whoever waits next begins anew."""
         self.entry = 0
         """The number of the valid entry in the poller's heap; 0 while nobody looks."""
-        self.deadline = 0.0
-        """When the task's lifetime is over, by the event loop's clock."""
+        self.submitted = 0.0
+        """When the task's lifetime began, by the event loop's clock."""
         self.kind: Kind | None = None
         """What is known of tasks of its kind."""
         self.asked: Asked | None = None
@@ -100,6 +106,15 @@ class Watch:
         self._waiters: tuple[asyncio.Future[None], ...] = ()
         self._onlookers: tuple[asyncio.Future[None], ...] = ()
         self._inboxes: set[_Inbox] | None = None
+        self._raw: bytes | Mapping[str, Any] = _PACKED_NOTHING
+
+    @property
+    def whole_task(self) -> Task | None:
+        """The last observation, with the provider's object as it was last seen."""
+        return None if self.task is None else self._whole(self.task)
+
+    def _whole(self, task: Task) -> Task:
+        return task if task.raw else evolve(task, raw=_unpacked(self._raw))
 
     @property
     def ended(self) -> bool:
@@ -113,12 +128,21 @@ class Watch:
 
     def record(self, task: Task) -> bool:
         """Make *task* the last observation, and return whether it says anything new."""
-        last, self.task = self.task, task
+        last, self.task = self.task, self._whole(task) if task.status.is_terminal else self.keep(task)
         new = last is None or _news(last) != _news(task)
-        if new:
-            for inbox in self._inboxes or ():
-                inbox.put(task)
+        if new and self._inboxes:
+            whole = self._whole(self.task)
+            for inbox in self._inboxes:
+                inbox.put(whole)
         return new
+
+    def keep(self, task: Task) -> Task:
+        """Keep the provider's object for `whole_task`, and return *task* without it, as the journal has it too."""
+        if not task.raw:
+            return task
+        self._raw = _packed(task.raw)
+        # What all observations have in common is held once.
+        return evolve(task, ref=self.ref if self.ref == task.ref else task.ref, raw=_NOTHING)
 
     @property
     def awaited(self) -> bool:
@@ -135,7 +159,9 @@ class Watch:
         """Wake everybody who waits: the job was accepted, the task has ended, or nobody looks any more."""
         if self.ended or self.gone is not None:
             self.vacate()
-        for waiter in (*self._waiters, *self._onlookers):
+        woken = (*self._waiters, *self._onlookers)
+        self._waiters = self._onlookers = ()
+        for waiter in woken:
             if not waiter.done():
                 waiter.set_result(None)
         for inbox in self._inboxes or ():
@@ -192,7 +218,7 @@ class Watch:
         """
         inbox = _Inbox()
         if self.task is not None:
-            inbox.put(self.task)
+            inbox.put(self._whole(self.task))
         self._inboxes = self._inboxes or set()
         self._inboxes.add(inbox)
         try:
@@ -223,6 +249,20 @@ class _Inbox:
     def put(self, task: Task) -> None:
         self.tasks.append(task)
         self.news.set()
+
+
+def _packed(raw: Any) -> bytes | Mapping[str, Any]:
+    # As objects, a small answer takes a kilobyte, which the garbage collector goes through again and again.
+    try:
+        packed: bytes | Mapping[str, Any] = marshal.dumps(raw)
+    except ValueError:
+        # An adapter has put more into it than JSON has.
+        packed = raw
+    return packed
+
+
+def _unpacked(raw: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
+    return marshal.loads(raw) if isinstance(raw, bytes) else raw  # noqa: S302 - our own, and never left this process
 
 
 def _news(task: Task) -> tuple[object, ...]:

@@ -42,7 +42,7 @@ async def test_a_client_that_closes(gateway: Gateway, fifth: Fifth) -> None:
         assert isinstance(error, hh.WaitTimeoutError)
         assert "the client was closed" in str(error)
         assert (handle.ref, handle.job_id) == (error.ref, error.job_id)
-        assert error.task is handle.task
+        assert error.task == handle.task
 
 
 @pytest.mark.parametrize("sent", [True, False])

@@ -145,6 +145,24 @@ async def test_updates(gateway: Gateway, fifth: Fifth) -> None:
     assert 6 == len(gateway.seen("GET"))
 
 
+async def test_the_providers_object_is_there(gateway: Gateway, fifth: Fifth) -> None:
+    """Whoever is shown a task is shown the provider's object too: at any time, at the end, and by an error."""
+    running = {"id": "t-1", "status": "running", "progress": 50}
+    gateway.show("t-1", running, running, {"id": "t-1", "status": "failed", "extra": [1]})
+
+    async with fifth.open() as client:
+        handle = await client.submit(REQUEST)
+        accepted = handle.task
+        seen = [task.raw async for task in handle.updates()]
+        with pytest.raises(hh.TaskFailedError) as raised:
+            await handle
+
+    assert accepted is not None
+    assert {"id": "t-1", "status": "queued"} == accepted.raw
+    assert [accepted.raw, running, {"id": "t-1", "status": "failed", "extra": [1]}] == seen
+    assert seen[-1] == raised.value.task.raw
+
+
 async def test_each_change_has_its_time(gateway: Gateway, fifth: Fifth) -> None:
     """Every change says when it was observed, one after the other."""
     gateway.show("t-1", "running", "done")

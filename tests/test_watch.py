@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import weakref
+from copy import deepcopy
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -68,7 +71,44 @@ def test_what_is_news(watch: Watch, change: dict[str, Any], new: bool) -> None:
 
     assert watch.record(RUNNING)
     assert new is watch.record(observation)
-    assert observation is watch.task
+    assert observation == watch.whole_task
+
+
+def raw_of(watch: Watch) -> Any:
+    """Return the provider's object as it is shown."""
+    assert watch.whole_task is not None
+    return watch.whole_task.raw
+
+
+@pytest.mark.parametrize("status", [TaskStatus.RUNNING, TaskStatus.FAILED])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {},
+        {"id": "1", "deep": {"rows": [1, -0.0, 1e300, 2**80, None, True, "ü\N{FILM FRAMES}\0", ""]}, "": {}},
+        # Such as no JSON has, and an adapter may put there all the same.
+        {"seen": datetime(2026, 11, 21, tzinfo=UTC), "half": "\ud83c"},
+    ],
+)
+def test_the_providers_object(watch: Watch, raw: dict[str, Any], status: TaskStatus) -> None:
+    """The provider's object is shown as it was given, in its order and with its types, and can be carried away."""
+    watch.record(evolve(RUNNING, status=status, raw=raw))
+
+    assert repr(raw) == repr(raw_of(watch))
+    assert raw == raw_of(watch) == raw_of(watch)
+    assert isinstance(raw_of(watch), dict)
+    for travelled in (pickle.loads(pickle.dumps(watch.whole_task)), deepcopy(watch.whole_task)):
+        assert raw == travelled.raw
+
+
+@pytest.mark.parametrize("status", [TaskStatus.RUNNING, TaskStatus.EXPIRED])
+def test_an_observation_without_an_object(watch: Watch, status: TaskStatus) -> None:
+    """Where an observation is not the provider's own answer, the last object that it gave is shown on."""
+    watch.record(evolve(RUNNING, raw={"a": 1}))
+    watch.record(evolve(RUNNING, status=status))
+
+    assert evolve(RUNNING, status=status) == watch.whole_task
+    assert {"a": 1} == raw_of(watch)
 
 
 async def test_all_who_wait_are_woken(watch: Watch) -> None:

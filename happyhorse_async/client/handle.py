@@ -55,7 +55,7 @@ class TaskHandle:
     @property
     def task(self) -> Task | None:
         """The last observation; `None` until there is one."""
-        return self._watch.task
+        return self._watch.whole_task
 
     def __await__(self) -> Generator[object, None, Task]:
         return self.wait().__await__()
@@ -126,7 +126,7 @@ class TaskHandle:
         return await self._client.download(await self.wait(), path, progress=progress)
 
     def _result(self) -> Task:
-        task = self._watch.task
+        task = self._watch.whole_task
         assert task is not None
         why = f": {task.error.message}" if task.error and task.error.message else ""
         match task.status:

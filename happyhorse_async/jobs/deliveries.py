@@ -120,7 +120,7 @@ class Deliveries:
                 # Its submit is being answered this moment, and whoever waits for that has a watch of his own.
                 self._unclaimed.keep(observed)
         await self._journal.written(watch.job_id)
-        task = watch.task or observed
+        task = watch.whole_task or observed
         assert task is not None
         return task
 

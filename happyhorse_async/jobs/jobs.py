@@ -134,12 +134,12 @@ class Jobs:
         age = (datetime.now(UTC) - (job.submitted_at or job.created_at)).total_seconds()
         # Without an observation, the first one will say how old it is.
         if watch.task is not None or age > self._exchange.adapter.lifetime:
-            watch.deadline -= age
+            watch.submitted -= age
 
     def _check_open(self, watch: Watch) -> None:
         # Whoever has asked the store before the client was closed must not set anything going after it.
         if self._closing:
-            raise closed_meanwhile(watch.task, watch.ref, watch.job_id)
+            raise closed_meanwhile(watch.whole_task, watch.ref, watch.job_id)
 
     async def aclose(self) -> None:
         """Finish what is being taken in, and stop following the jobs of other processes."""
@@ -196,7 +196,7 @@ class Jobs:
             model=submission.offer.model,
             created_at=datetime.now(UTC),
             key=key,
-            fingerprint=fingerprint(request),
+            fingerprint="" if key is None else fingerprint(request),
             request=request,
             body=message.body,
             callback_url=submission.callback_url,

@@ -27,7 +27,7 @@ _BELIEVED = 3600.0
 _FARTHEST = 10
 
 
-@define(eq=False)
+@define(eq=False, weakref_slot=False)
 class Stay:
     """A task among those that a provider has."""
 

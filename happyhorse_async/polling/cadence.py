@@ -37,13 +37,11 @@ class Cadence:
 
     :param schedule: what the caller has set.
     :param advice: what the adapter advises.
-    :param lifetime: seconds for which a task can be looked at.
     """
 
-    def __init__(self, schedule: PollSchedule, advice: PollSchedule, lifetime: float) -> None:
+    def __init__(self, schedule: PollSchedule, advice: PollSchedule) -> None:
         self.schedule = schedule.advised_by(advice)
         self.durations = Durations()
-        self._lifetime = lifetime
         self._own = schedule
         self._tasks_per_look = 1.0
         self._lateness = 0.0
@@ -57,7 +55,7 @@ class Cadence:
         is_fixed = self._own.first_after is not None or (self._own.interval is not None and not watch.called_back)
         if is_fixed:
             return self.schedule.after_submit()
-        return self.after_look(watch, self._submitted(watch))
+        return self.after_look(watch, watch.submitted)
 
     def after_look(self, watch: Watch, now: float) -> float:
         """Seconds until the next look at a task that goes on *now*."""
@@ -68,7 +66,7 @@ class Cadence:
         if is_fixed and self._tasks_per_look < 2:
             return steady
         kind = watch.kind or self.kind(watch.job)
-        learned = self._learned(kind, now - self._submitted(watch) - watch.queued)
+        learned = self._learned(kind, now - watch.submitted - watch.queued)
         # Before anything is known, and where the caller has set an interval, no look is later than it says.
         return learned if kind.is_familiar and not is_fixed else min(steady, learned)
 
@@ -101,13 +99,13 @@ class Cadence:
 
     def is_nearly_due(self, watch: Watch, now: float) -> bool:
         """Tell whether a look at a task is worth something now."""
-        early = min(_CLOSE * (watch.due - watch.alive), _CLOSE_OF_AGE * (now - self._submitted(watch)))
+        early = min(_CLOSE * (watch.due - watch.alive), _CLOSE_OF_AGE * (now - watch.submitted))
         return watch.due - now <= early
 
     def goes_on(self, watch: Watch, task: Task, now: float) -> None:
         """Learn from an observation of a task that has not ended."""
         watch.alive = now
-        age = now - self._submitted(watch)
+        age = now - watch.submitted
         if task.status is TaskStatus.PENDING:
             # It has not begun, so it may yet take as long as any.
             watch.queued = age
@@ -119,7 +117,7 @@ class Cadence:
         """Learn how long a task took that has ended."""
         if task.status not in (TaskStatus.SUCCEEDED, TaskStatus.FAILED) or not watch.alive:
             return
-        begun = self._submitted(watch) + watch.queued
+        begun = watch.submitted + watch.queued
         shortest, longest = max(watch.alive - begun, 0.0), now - begun
         seconds = (shortest + longest) / 2
         stamp = task.started_at or task.created_at
@@ -127,6 +125,3 @@ class Cadence:
             # The provider's own stamps are exact, unless its clock is not.
             seconds = (task.finished_at - stamp).total_seconds()
         self.durations.add(watch.kind or self.kind(watch.job), min(max(seconds, shortest), longest))
-
-    def _submitted(self, watch: Watch) -> float:
-        return watch.deadline - self._lifetime

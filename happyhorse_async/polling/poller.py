@@ -64,7 +64,7 @@ class Poller:
         retry: RetryPolicy = Retries().poll,  # noqa: B008 - immutable
     ) -> None:
         adapter = exchange.adapter
-        self._cadence = Cadence(schedule, adapter.poll, adapter.lifetime)
+        self._cadence = Cadence(schedule, adapter.poll)
         self.durations = self._cadence.durations
         """What was learned of how long tasks take."""
         self._exchange = exchange
@@ -177,14 +177,14 @@ class Poller:
             age = (datetime.now(UTC) - task.created_at).total_seconds()
             # One of the two clocks may be wrong by hours. What the provider still shows is not given up at first sight.
             still = self._schedule.misses * (self._schedule.interval or 15.0)
-            now = asyncio.get_running_loop().time()
-            watch.deadline = min(watch.deadline, max(watch.deadline - age, now + still))
+            earliest = asyncio.get_running_loop().time() + still - self._exchange.adapter.lifetime
+            watch.submitted = min(watch.submitted, max(watch.submitted - age, earliest))
 
     def _begin(self, watch: Watch) -> float:
         """Make ready to look at a task, and return the time."""
         now = asyncio.get_running_loop().time()
         watch.gone = None
-        watch.deadline = now + self._exchange.adapter.lifetime
+        watch.submitted = now
         watch.kind = self._cadence.kind(watch.job)
         watch.asked = watch.asked or _asked(watch)
         self._pages.enter(watch)
@@ -195,10 +195,11 @@ class Poller:
 
     def _schedule_look(self, watch: Watch, delay: float, *, before_others: bool = False) -> None:
         now = asyncio.get_running_loop().time()
-        if watch.deadline <= now:
+        deadline = watch.submitted + self._exchange.adapter.lifetime
+        if deadline <= now:
             self._expire(watch)
         else:
-            self._agenda.put(watch, min(now + delay, watch.deadline), before_others=before_others)
+            self._agenda.put(watch, min(now + delay, deadline), before_others=before_others)
 
     async def _work(self) -> None:
         # One worker at a time waits for the next task to be due, while the others look or queue up behind it.
@@ -360,7 +361,7 @@ class Poller:
 
 def _part_with(watch: Watch) -> None:
     if watch.entry:
-        watch.give_up(WaitTimeoutError("the client was closed while the task was going on", task=watch.task))
+        watch.give_up(WaitTimeoutError("the client was closed while the task was going on", task=watch.whole_task))
 
 
 def _asked(watch: Watch) -> Asked:

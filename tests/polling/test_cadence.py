@@ -15,7 +15,6 @@ from happyhorse_async.watch import Watch
 
 pytestmark = pytest.mark.usefixtures("no_chance")
 
-LIFETIME = 86_400.0
 ADVICE = PollSchedule(interval=15)
 REF = hh.TaskRef("fifth", "t-1")
 RUNNING = hh.Task(ref=REF, status=hh.TaskStatus.RUNNING)
@@ -27,13 +26,13 @@ NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 def submitted(cadence: Cadence, at: float = 1000.0) -> Watch:
     """Watch a task that was taken at *at*."""
     watch = Watch(REF, job_id="job")
-    watch.deadline, watch.alive, watch.kind = at + LIFETIME, at, cadence.kind(None)
+    watch.submitted, watch.alive, watch.kind = at, at, cadence.kind(None)
     return watch
 
 
 def experienced(schedule: PollSchedule | None = None, *, seconds: float = 120.0, spread: float = 0.25) -> Cadence:
     """Know a hundred tasks that took about *seconds*."""
-    cadence = Cadence(schedule or PollSchedule(), ADVICE, LIFETIME)
+    cadence = Cadence(schedule or PollSchedule(), ADVICE)
     for number in range(100):
         cadence.durations.add(cadence.kind(None), seconds * (1 + spread * (number / 50 - 1)))
     return cadence
@@ -53,7 +52,7 @@ def looks(cadence: Cadence, until: float) -> list[float]:
 
 def test_before_anything_is_known() -> None:
     """The first tasks are looked at no later than the adapter advises."""
-    times = looks(Cadence(PollSchedule(), ADVICE, LIFETIME), 120)
+    times = looks(Cadence(PollSchedule(), ADVICE), 120)
 
     assert all(after - before <= 15.1 for before, after in zip([0, *times], times, strict=False))
 
@@ -181,7 +180,7 @@ def test_the_providers_word_on_when_it_began() -> None:
 )  # fmt: skip
 def test_how_long_a_task_took(stamps: dict[str, datetime], least: float, most: float) -> None:
     """The provider's stamps are believed as far as they agree with what was seen from here."""
-    cadence = Cadence(PollSchedule(), ADVICE, LIFETIME)
+    cadence = Cadence(PollSchedule(), ADVICE)
     for _ in range(20):
         watch = submitted(cadence)
         watch.alive = 1100.0
@@ -193,7 +192,7 @@ def test_how_long_a_task_took(stamps: dict[str, datetime], least: float, most: f
 @pytest.mark.parametrize("status", [hh.TaskStatus.CANCELED, hh.TaskStatus.EXPIRED])
 def test_what_did_not_end_by_itself_teaches_nothing(status: hh.TaskStatus) -> None:
     """A task that was cancelled or has expired does not tell how long tasks take."""
-    cadence = Cadence(PollSchedule(), ADVICE, LIFETIME)
+    cadence = Cadence(PollSchedule(), ADVICE)
     cadence.ended(submitted(cadence), evolve(DONE, status=status), 1001.0)
 
     assert 0 == cadence.durations.learned
@@ -201,7 +200,7 @@ def test_what_did_not_end_by_itself_teaches_nothing(status: hh.TaskStatus) -> No
 
 def test_one_of_unknown_age_teaches_nothing() -> None:
     """A task that was resumed and had ended before the first look does not tell how long it took."""
-    cadence = Cadence(PollSchedule(), ADVICE, LIFETIME)
+    cadence = Cadence(PollSchedule(), ADVICE)
     watch = submitted(cadence)
     watch.alive = 0.0
     cadence.ended(watch, DONE, 5000.0)
