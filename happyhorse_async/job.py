@@ -60,7 +60,7 @@ class Job:
     key: str | None = None
     """The caller's own name for it. Unique in a store."""
     fingerprint: str = ""
-    """A digest of the request: the same key with another request is a mistake."""
+    """A digest of the request of a job with a key: the same key with another request is a mistake."""
     request: Mapping[str, Any] | None = field(default=None, repr=False)
     """The request as plain data, kept until its outcome is known and as long as prompts may be kept."""
     body: bytes | None = field(default=None, repr=False)
@@ -87,6 +87,8 @@ class Job:
     @property
     def ref(self) -> TaskRef | None:
         """The task's name, once it is known."""
+        if self.task is not None and self.task.id == self.task_id:
+            return self.task.ref
         return TaskRef(self.place.provider, self.task_id) if self.task_id else None
 
     @property

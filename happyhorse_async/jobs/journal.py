@@ -125,7 +125,9 @@ class Journal:
             _log.info("job %s keeps its request in memory: %s", watch.job_id, error)
             return
         if kept is not None and kept.request is None and watch.job is not None:
-            watch.job = evolve(watch.job, request=None)
+            light = evolve(watch.job, request=None)
+            # A store in memory has the very same, which is then held once.
+            watch.job = kept if kept == light and kept.task is light.task else light
 
     def refused(self, job: Job, error: HappyHorseError | None, *, only_from: JobState | None = None) -> Written:
         """

@@ -184,6 +184,7 @@ class Submitter:
         if errand.withdrawn:
             self._compare(errand, task)
             return
+        task = errand.watch.keep(task)
         errand.job, written = self._journal.accepted(errand.job, task, only_from=JobState.SUBMITTING)
         errand.watch.job = errand.job
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from ..errors import StoreError
 from ..job import Job, JobState
@@ -13,12 +13,7 @@ from ..task import TaskRef
 from .retention import Dates, Retention, dates
 
 _KEEP_CLOSED = 86400.0
-
-
-@frozen
-class _Entry:
-    job: Job
-    dates: Dates
+_NO_DATES = Dates()
 
 
 class MemoryStore:
@@ -34,7 +29,8 @@ class MemoryStore:
     def __init__(self, *, keep_prompts: float | None = 0.0, keep_closed: float | None = _KEEP_CLOSED) -> None:
         self._retention = Retention(prompts=keep_prompts, closed=keep_closed)
         self._owner = uuid4().hex
-        self._entries: dict[str, _Entry] = {}
+        self._jobs: dict[str, Job] = {}
+        self._dates: dict[str, Dates] = {}
         self._keys: dict[str, str] = {}
         self._refs: dict[TaskRef, str] = {}
         self._closed: dict[str, None] = {}
@@ -56,7 +52,7 @@ class MemoryStore:
         now = datetime.now(UTC)
         self._prune(now)
         there = self._keys.get(job.key) if job.key is not None else None
-        if there is None and job.job_id not in self._entries:
+        if there is None and job.job_id not in self._jobs:
             self._write(job, now)
         return self._read(there or job.job_id, now)
 
@@ -64,20 +60,20 @@ class MemoryStore:
         """Write *job* over the entry with its id; see `TaskStore.change`."""
         now = datetime.now(UTC)
         self._prune(now)
-        entry = self._entries.get(job.job_id)
-        if entry is None or only_from not in (None, entry.job.state) or only_owner not in (None, entry.job.owner):
+        before = self._jobs.get(job.job_id)
+        if before is None or only_from not in (None, before.state) or only_owner not in (None, before.owner):
             return False
         if job.key is not None and self._keys.get(job.key, job.job_id) != job.job_id:
             raise StoreError("another job has this key", job_id=job.job_id, ref=job.ref)
-        before = entry.job
-        job = evolve(job, durable=job.durable or before.durable)
+        if before.durable and not job.durable:
+            job = evolve(job, durable=True)
         job = job.written_over(save_to=before.save_to, saved_to=before.saved_to, owner=before.owner)
         self._write(job, now)
         return True
 
     async def get(self, job_id: str) -> Job | None:
         """Return a job by its id."""
-        return self._read(job_id, datetime.now(UTC)) if job_id in self._entries else None
+        return self._read(job_id, datetime.now(UTC)) if job_id in self._jobs else None
 
     async def by_key(self, key: str) -> Job | None:
         """Return a job by the caller's own name for it."""
@@ -94,8 +90,8 @@ class MemoryStore:
         now = datetime.now(UTC)
         return [
             self._read(job_id, now)
-            for job_id, entry in self._entries.items()
-            if entry.job.place.provider == provider and entry.job.state is not JobState.CLOSED
+            for job_id, job in self._jobs.items()
+            if job.place.provider == provider and job.state is not JobState.CLOSED
         ]
 
     async def recall(self, name: str) -> str | None:
@@ -111,35 +107,42 @@ class MemoryStore:
         return owner == self._owner
 
     def _write(self, job: Job, now: datetime) -> None:
-        before = self._entries.get(job.job_id)
-        since = dates(job, now, None if before is None else before.dates)
-        job = self._retention.kept(job, since, now)
+        before = self._jobs.get(job.job_id)
         if before is not None:
-            self._forget_names(before.job)
+            self._forget_names(before)
+        job = self._dated(job, now)
         # A dictionary keeps an entry at the place where it was first put.
-        self._entries[job.job_id] = _Entry(job, since)
+        self._jobs[job.job_id] = job
         if job.key is not None:
             self._keys[job.key] = job.job_id
         if job.ref is not None:
             self._refs.setdefault(job.ref, job.job_id)
-        if since.closed_at is None:
-            self._closed.pop(job.job_id, None)
-        else:
+        if job.state is JobState.CLOSED:
             self._closed.setdefault(job.job_id)
+        else:
+            self._closed.pop(job.job_id, None)
+
+    def _dated(self, job: Job, now: datetime) -> Job:
+        """Return what is left of *job*, and note the dates that what is left to forget of it counts from."""
+        since = dates(job, now, self._dates.get(job.job_id))
+        if since.closed_at or since.urls_until or self._retention.prompts != 0:
+            self._dates[job.job_id] = since
+        else:
+            self._dates.pop(job.job_id, None)
+        return self._retention.kept(job, since, now)
 
     def _read(self, job_id: str, now: datetime) -> Job:
-        entry = self._entries[job_id]
-        return self._retention.kept(entry.job, entry.dates, now)
+        return self._retention.kept(self._jobs[job_id], self._dates.get(job_id, _NO_DATES), now)
 
     def _prune(self, now: datetime) -> None:
         forgotten = self._retention.closed_before(now)
         while forgotten is not None and self._closed:
             job_id = next(iter(self._closed))
-            closed_at = self._entries[job_id].dates.closed_at
+            closed_at = self._dates[job_id].closed_at
             if closed_at is not None and closed_at > forgotten:
                 return
-            del self._closed[job_id]
-            self._forget_names(self._entries.pop(job_id).job)
+            del self._closed[job_id], self._dates[job_id]
+            self._forget_names(self._jobs.pop(job_id))
 
     def _forget_names(self, job: Job) -> None:
         if job.key is not None:

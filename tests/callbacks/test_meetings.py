@@ -127,7 +127,7 @@ async def test_while_it_is_written_down_as_unknown(
         store.let_go.set()
         status = await calling
         await asyncio.gather(submitting, return_exceptions=True)
-        [job_id] = store._entries
+        [job_id] = store._jobs
         job = await store.get(job_id)
 
     assert (200, JobState.CLOSED, "t-1") == (status, job.state, job.task_id)

@@ -91,7 +91,6 @@ class Calling:
     def _check(self, task: Any, is_forged: bool) -> None:
         if is_forged:
             self._world.wrongs.append(f"a forged call about {task.task_id} is believed")
-        entry = self._world.disk._entries.get(task.job_id)
-        job = entry and entry.job
+        job = self._world.disk._jobs.get(task.job_id)
         if job is None or job.state is not JobState.CLOSED or job.task is None or job.task.raw_status != task.end:
             self._world.wrongs.append(f"a call about {task.task_id} is answered well, and the journal says {job}")

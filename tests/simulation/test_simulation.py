@@ -302,7 +302,7 @@ def simulate(simulation: Any, seed: int, **manners: bool) -> tuple[World, list[s
     finally:
         loop.close()
         random.setstate(before)
-    return world, judge(world, calls, {job_id: entry.job for job_id, entry in world.disk._entries.items()})
+    return world, judge(world, calls, dict(world.disk._jobs))
 
 
 @pytest.mark.fault(39, 71, 75, 77)

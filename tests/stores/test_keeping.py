@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -46,6 +47,19 @@ async def test_what_is_kept_after_the_outcome(
     await store.change(evolve(job, state=state))
 
     assert evolve(job, state=state, body=None, request=kept) == await store.get(job.job_id)
+
+
+@pytest.mark.parametrize("state", [JobState.ACCEPTED, JobState.CLOSED])
+async def test_what_was_forgotten_stays_forgotten(open_store: OpenStore, new_job: NewJob, state: JobState) -> None:
+    """Whoever writes a job again with its request does not prolong the time for which that is kept."""
+    store = await open_store(keep_prompts=0.02)
+    job = await store.add(new_job(request=REQUEST, state=state))
+    await asyncio.sleep(0.03)
+    for failure in ("written", "written again"):
+        job = evolve(job, failure=failure)
+        await store.change(job)
+
+        assert evolve(job, request=None) == await store.get(job.job_id)
 
 
 async def test_the_callback_url_stays_until_the_end(open_store: OpenStore, new_job: NewJob) -> None:
