@@ -15,7 +15,6 @@ import types
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timezone
-from sys import intern
 from textwrap import shorten
 from typing import Annotated, Any, TypeAlias, TypeVar, get_args, get_origin
 
@@ -94,12 +93,7 @@ def _finite(text: str) -> float:
     return number
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # What was answered stays with its task. Of a hundred thousand answers, each has the same few names.
-    return {intern(name): value for name, value in pairs}
-
-
-_JSON = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_object)
+_JSON = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 
 
 def _excerpt(response: HttpResponse) -> str:

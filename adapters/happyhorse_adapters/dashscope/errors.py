@@ -218,8 +218,8 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _text(*candidates: Any) -> str | None:
     for candidate in candidates:
-        if isinstance(candidate, str | int) and not isinstance(candidate, bool):
-            text = str(candidate).strip()
-            if text:
-                return text
+        if candidate is None or isinstance(candidate, bool) or not isinstance(candidate, (str, int)):
+            continue
+        if text := str(candidate).strip():
+            return text
     return None
