@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import re
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 EPOCH = 1_795_226_400.0
@@ -58,6 +58,7 @@ class Account:
     :param largest_page: the most rows that a page of the list has, whatever is asked for.
     :param running: how many tasks may run at once; the others are pending, in order. `None` is no limit.
     :param there: how many tasks there are from the beginning. They run for ever.
+    :param foreign: when another process of the same account submits a job, and how long that takes, in order.
     """
 
     clock: Callable[[], float]
@@ -65,8 +66,10 @@ class Account:
     largest_page: int = 50
     running: int | None = None
     there: int = 0
+    foreign: Iterable[tuple[float, float]] = ()
     now: float = 0.0
     tasks: dict[str, Task] = field(default_factory=dict)
+    """Those of the client, without what others have submitted."""
     order: list[Task] = field(default_factory=list)
     """All of them, oldest first."""
     live: dict[str, Task] = field(default_factory=dict)
@@ -79,16 +82,28 @@ class Account:
     _recent: deque[float] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
+        self._coming = deque(self.foreign)
         for number in range(self.there):
             at = (number - self.there) * 0.01
             task = Task(task_id(number), "", _EVER, at, began=at)
-            self.tasks[task.id] = self.live[task.id] = task
-            self.order.append(task)
+            self.tasks[task.id] = task
+            self._enlist(task)
 
     def settle(self) -> None:
         """Let everything happen that the clock says has happened."""
         self.now = self.clock()
-        while self._ends and self._ends[0][0] <= self.now:
+        while self._coming and self._coming[0][0] <= self.now:
+            at, seconds = self._coming.popleft()
+            self._end(at)
+            # Nobody whom we measure asks for it, but it stands in the list and takes its room.
+            task = Task(task_id(len(self.order)), "", seconds, at)
+            self._enlist(task)
+            self._queue.append(task)
+            self._begin(at)
+        self._end(self.now)
+
+    def _end(self, now: float) -> None:
+        while self._ends and self._ends[0][0] <= now:
             ended, task_id = heapq.heappop(self._ends)
             self.live.pop(task_id).ended = ended
             self._begin(ended)
@@ -103,8 +118,8 @@ class Account:
         number = _NUMBER.search(prompt)
         assert number is not None, "the prompt says how long the job takes"
         task = Task(task_id(len(self.order)), prompt, float(number[0]), self.now)
-        self.tasks[task.id] = self.live[task.id] = task
-        self.order.append(task)
+        self.tasks[task.id] = task
+        self._enlist(task)
         if key is not None:
             self._keys[key] = task
         self._queue.append(task)
@@ -128,6 +143,10 @@ class Account:
             return False
         self._recent.append(self.now)
         return True
+
+    def _enlist(self, task: Task) -> None:
+        self.live[task.id] = task
+        self.order.append(task)
 
     def _begin(self, now: float) -> None:
         while self._queue and (self.running is None or len(self._ends) < self.running):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SECONDS = 120.0
 SPREAD = 0.25
@@ -28,8 +28,15 @@ class Load:
     jobs: tuple[Job, ...]
     running: int | None = None
     """How many the provider runs at once; `None` is as many as there are."""
+    foreign: tuple[Job, ...] = ()
+    """What another process of the same account asks for meanwhile."""
     patience: float = 3 * 3600.0
     """Seconds after the last submit, after which a job whose end was not noticed is lost."""
+
+    @property
+    def of_others(self) -> list[tuple[float, float]]:
+        """When another process asks, and how long that takes."""
+        return [(job.at, job.seconds) for job in self.foreign]
 
 
 def steady(in_flight: int, length: float, chance: random.Random) -> Load:
@@ -74,6 +81,11 @@ def drifting(in_flight: int, length: float, chance: random.Random) -> Load:
     return Load(tuple(Job(job.at, job.seconds * (1 if job.at < length / 2 else 2)) for job in arriving))
 
 
+def foreign(in_flight: int, length: float, chance: random.Random) -> Load:
+    """So many in flight all the time, and as many of another process of the same account."""
+    return replace(steady(in_flight, length, chance), foreign=steady(in_flight, length, chance).jobs)
+
+
 SHAPES: dict[str, Callable[[int, float, random.Random], Load]] = {
     "steady": steady,
     "few": few,
@@ -82,6 +94,7 @@ SHAPES: dict[str, Callable[[int, float, random.Random], Load]] = {
     "bimodal": bimodal,
     "slow": slow,
     "drifting": drifting,
+    "foreign": foreign,
 }
 
 

@@ -72,7 +72,8 @@ class DashScope(Form):
         size = min(int(query.get("page_size", _DEFAULT_PAGE)), self.account.largest_page)
         number = int(query.get("page_no", 1))
         found = self._matching(query)
-        rows = found[max(0, len(found) - number * size) : len(found) - (number - 1) * size] if found else []
+        last = max(0, len(found) - (number - 1) * size)
+        rows = found[max(0, last - size) : last]
         return {
             "request_id": self._request_id(),
             "total": len(found),

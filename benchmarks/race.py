@@ -64,7 +64,13 @@ def race(
 
     :param there: how many tasks the provider has from the beginning. They run for ever.
     """
-    options = {"largest_page": page, "queries_per_second": per_second, "running": load.running, "there": there}
+    options = {
+        "largest_page": page,
+        "queries_per_second": per_second,
+        "running": load.running,
+        "there": there,
+        "foreign": load.of_others,
+    }
     with Child(serve, contestant.form, options, speed) as server, Child(_carry, contestant, load, speed) as client:
         began = time.monotonic() + 0.2
         server.say(began)

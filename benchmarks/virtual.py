@@ -91,7 +91,13 @@ def run(
 
     async def work() -> Account:
         clock = asyncio.get_running_loop().time
-        account = Account(clock, queries_per_second=per_second, largest_page=page, running=load.running)
+        account = Account(
+            clock,
+            queries_per_second=per_second,
+            largest_page=page,
+            running=load.running,
+            foreign=load.of_others,
+        )
         wire = Wire(DashScope(account), seed)
         with carried_by(Transport(wire)):
             await contestant(wire)(BASE_URL, load, notices)
