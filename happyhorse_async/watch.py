@@ -40,6 +40,7 @@ class Watch:
         "empty_successes",
         "entry",
         "faults",
+        "foreign",
         "gone",
         "is_disputed",
         "job",
@@ -84,6 +85,8 @@ class Watch:
         """Seconds after its submit at which it was not running yet."""
         self.number = 0
         """Its place in the order in which tasks were taken."""
+        self.foreign = 0
+        """How many tasks of others the account had taken before it, as far as pages of the list have shown."""
         self.listed = 0
         """How many looks in a row were made by the provider's list."""
         self.is_disputed = False

@@ -1,18 +1,19 @@
 """
 Which page of the provider's list shows which of our tasks, and whether the list can be relied on.
 
-A list is newest first, so that a task's place in it is the number of tasks that came later: ours, which are counted
-here, and those of others, which show by how much further down ours are found. Nobody promises that a list is complete,
-in order or up to date. Where it turns out not to be, it is left alone for a while.
+A list is newest first, so that a task's row is the number of tasks that came later: ours, which are counted here, and
+those of others, of which each task of ours remembers how many came before it. That is a guess at first, namely as many
+as there were when we took it, and known once a page has shown it. Nobody promises that a list is complete, in order or
+up to date. Where it turns out not to be, it is left alone for a while.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from attrs import evolve, frozen
+from attrs import define, frozen
 
 from ..adapter import PageRequest, TaskPage
 from ..errors import HappyHorseError, ProviderError, RateLimitError, TransportError
@@ -25,14 +26,20 @@ _log = logging.getLogger("happyhorse_async")
 _SIZE = 50
 _LARGEST_SIZE = 1000
 # A page costs a request, and each end that it shows may cost another.
-_WORTHWHILE = 4
+_WORTHWHILE = 3
+# Pages that show fewer of ours than this, on the average of late, cost more than they save.
+_FEWEST = 2.0
+_AMPLE = 10.0
+_YIELD_INERTIA = 0.1
 # Now and then a task is queried all the same, to see whether the list says the truth.
 _TRUSTED_LOOKS = 30
 _SHORTEST_AUDIT_INTERVAL = 1.0
 _LONGEST_AUDIT_INTERVAL = 10.0
 _MOST_STRAYS = 3
 _MOST_STRIKES = 3
-_MOST_IN_VAIN = 5
+_MOST_IN_VAIN = 6
+# Where a page shows none of ours, they are looked for so many times as far down.
+_STRIDE = 4
 _REMEMBERED = 1000
 _SHORTEST_BAN = 60.0
 _LONGEST_BAN = 3600.0
@@ -44,16 +51,39 @@ class Page:
 
     request: PageRequest
     asked_at: float
+    wanted: Watch
+    """The task that it is asked for."""
     newest: int
     """How many tasks of ours had been taken."""
+    skipped: int
+    """How many rows had been searched in vain."""
 
 
-@frozen
+@define
 class _End:
     number: int
+    foreign: int
     at: float
     is_unheard: bool
     """Whether the list has not told of it yet, so that it can still show whether it is up to date."""
+
+
+@define
+class _Search:
+    """How many rows further down than they should be ours are looked for, while pages show none of them."""
+
+    skipped: int = 0
+    _near: int = 0
+    """How far down there were only tasks of others."""
+    _far: int | None = None
+    """How far down there was nothing any more."""
+
+    def go_on(self, size: int, *, is_empty: bool) -> None:
+        if is_empty:
+            self._far = self.skipped
+        else:
+            self._near = self.skipped
+        self.skipped = _STRIDE * self._near + size if self._far is None else (self._near + self._far) // 2
 
 
 class Pages:
@@ -69,8 +99,10 @@ class Pages:
         self._audit_interval = min(max(interval, _SHORTEST_AUDIT_INTERVAL), _LONGEST_AUDIT_INTERVAL)
         self._watches: dict[int, Watch] = {}
         self._newest = 0
-        self._offset = 0
+        self._foreign = 0
+        self._search = _Search()
         self._size = _SIZE
+        self._yield = _AMPLE
         self._ended: OrderedDict[TaskRef, _End] = OrderedDict()
         self._audited_at = 0.0
         self._banned_until = 0.0
@@ -86,6 +118,7 @@ class Pages:
         self._watches.pop(watch.number, None)
         self._newest += 1
         watch.number = self._newest
+        watch.foreign = self._foreign
         self._watches[watch.number] = watch
 
     def leave(self, watch: Watch, now: float) -> None:
@@ -94,7 +127,7 @@ class Pages:
             return
         # That a task has expired is our own word, not the provider's.
         if watch.task is not None and watch.ended and watch.task.status is not TaskStatus.EXPIRED:
-            self._ended[watch.task.ref] = _End(watch.number, now, is_unheard=not watch.listed)
+            self._ended[watch.task.ref] = _End(watch.number, watch.foreign, now, is_unheard=not watch.listed)
             if len(self._ended) > _REMEMBERED:
                 self._ended.popitem(last=False)
 
@@ -107,17 +140,31 @@ class Pages:
         if watch.listed and now >= self._audited_at + self._audit_interval:
             self._audited_at = now
             return None
-        row = self._newest - watch.number + self._offset
+        row = self._total - watch.number - watch.foreign
         if row < 0:
             # The list is late, and does not show it yet.
             return None
-        return Page(PageRequest(number=row // self._size + 1, size=_SIZE), now, self._newest)
+        request = PageRequest(number=row // self._size + 1, size=_SIZE)
+        return Page(request, now, watch, self._newest, self._search.skipped)
+
+    @property
+    def _total(self) -> int:
+        # How many tasks were taken, ours and those of others; and more while ours are looked for further down.
+        return self._newest + self._foreign + self._search.skipped
 
     def on(self, page: Page) -> list[Watch]:
-        """Return the tasks that *page* should show."""
-        first = self._newest + self._offset - (page.request.number - 1) * self._size
-        numbers = range(first, first - self._size, -1)
-        return [watch for number in numbers if (watch := self._watches.get(number))]
+        """Return the tasks that *page* should show, which are neighbours of the one that it is asked for."""
+        rows, total = self._rows(page), self._total
+        return [each for each in self._neighbours(page) if total - each.number - each.foreign in rows]
+
+    def _neighbours(self, page: Page) -> Iterator[Watch]:
+        number = page.wanted.number
+        numbers = range(number - self._size + 1, number + self._size)
+        return (watch for watch in map(self._watches.get, numbers) if watch)
+
+    def _rows(self, page: Page) -> range:
+        begin = (page.request.number - 1) * self._size
+        return range(begin, begin + self._size)
 
     def queried(self, watch: Watch) -> None:
         """Note that a task has a query of its own. After that the list gets another chance to show it."""
@@ -132,10 +179,9 @@ class Pages:
     def read(self, page: Page, answer: TaskPage, known: Mapping[TaskRef, Watch]) -> list[tuple[Watch, Task]]:
         """Return what *page* says of our tasks, and learn where they stand."""
         self._size = min(max(1, answer.size or self._size), _LARGEST_SIZE)
-        begin = (page.request.number - 1) * self._size
         found: list[tuple[Watch, Task]] = []
-        offsets: list[int] = []
-        for row, task in enumerate(answer.tasks, start=begin):
+        ours: list[tuple[Watch | _End, int]] = []
+        for row, task in enumerate(answer.tasks, start=self._rows(page).start):
             watch = known.get(task.ref)
             if task.status is TaskStatus.UNKNOWN:
                 # A row without a word that we know tells nothing of its task.
@@ -144,32 +190,48 @@ class Pages:
                 watch.strays = 0
                 watch.listed += 1
                 found.append((watch, task))
-                offsets.append(row - page.newest + watch.number)
-            elif task.ref in self._ended:
-                offsets.append(row - page.newest + self._ended[task.ref].number)
-                self._check_end(task, page.asked_at)
-        self._move(sorted(offsets), is_empty=not answer.tasks, now=page.asked_at)
+                ours.append((watch, row))
+            elif (end := self._ended.get(task.ref)) is not None:
+                ours.append((end, row))
+                self._check_end(end, task, page.asked_at)
+        if ours:
+            self._learn(page, ours)
+        elif page.skipped == self._search.skipped:
+            # Others that were asked for at the same time are in vain for the same reason.
+            self._search.go_on(self._size, is_empty=not answer.tasks)
+            self._count_in_vain("it does not show our tasks", page.asked_at)
+        self._yield += _YIELD_INERTIA * (len(found) - self._yield)
+        if self._yield < _FEWEST:
+            self.distrust("it shows too few of our tasks", page.asked_at)
         return found
 
-    def _check_end(self, task: Task, asked_at: float) -> None:
-        end = self._ended[task.ref]
+    def _learn(self, page: Page, ours: list[tuple[Watch | _End, int]]) -> None:
+        self._in_vain, self._search = 0, _Search()
+        # How many of others came later than each: its row without ours that are above it.
+        later = [(each, row - (page.newest - each.number)) for each, row in ours]
+        foreign = sorted(each.foreign + number for each, number in later)[len(later) // 2]
+        # A list only grows. If they stand much higher than they should, it is their own places that were wrong.
+        if foreign > self._foreign - self._size // 2:
+            self._foreign = foreign
+        for each, number in later:
+            each.foreign = self._foreign - number
+        newest, oldest = max(ours, key=_number)[0], min(ours, key=_number)[0]
+        for watch in self._neighbours(page):
+            # What came later has at least as many before it.
+            if watch.number > newest.number:
+                watch.foreign = max(watch.foreign, newest.foreign)
+            elif watch.number < oldest.number:
+                watch.foreign = min(watch.foreign, oldest.foreign)
+
+    def _check_end(self, end: _End, task: Task, asked_at: float) -> None:
         if not task.status.is_terminal:
             if end.at < asked_at:
                 self.contradicted(asked_at)
         elif end.is_unheard:
             # What it has told of by itself, sooner or later, does not show that it is up to date.
-            self._ended[task.ref] = evolve(end, is_unheard=False)
+            end.is_unheard = False
             self._strikes = 0
             self._ban = _SHORTEST_BAN
-
-    def _move(self, offsets: list[int], *, is_empty: bool, now: float) -> None:
-        if offsets:
-            self._in_vain = 0
-            self._offset = offsets[len(offsets) // 2]
-            return
-        # Ours are further down, where others have put theirs before them; or it has been shorter than it was thought.
-        self._offset = 0 if is_empty else self._offset + self._size
-        self._count_in_vain("it does not show our tasks", now)
 
     def _count_in_vain(self, reason: str, now: float) -> None:
         self._in_vain += 1
@@ -178,7 +240,9 @@ class Pages:
 
     def missed(self, watch: Watch) -> None:
         """Note that a page did not show a task that should have been on it, or did not come."""
-        watch.strays += 1
+        if not self._search.skipped:
+            # While all are looked for further down, it is not the task that is missing.
+            watch.strays += 1
 
     def contradicted(self, now: float) -> None:
         """Note that the list and a query say different things."""
@@ -195,7 +259,8 @@ class Pages:
         self._banned_until = now + self._ban
         self._ban = min(2 * self._ban, _LONGEST_BAN)
         self._strikes = self._in_vain = 0
-        self._offset = 0
+        self._search = _Search()
+        self._yield = _AMPLE
 
     def leave_until(self, moment: float) -> None:
         """Ask for no page before *moment*, as the provider wishes."""
@@ -208,3 +273,7 @@ class Pages:
             self._count_in_vain(f"it does not come: {error}", now)
         else:
             self.distrust(f"it is refused: {error}", now)
+
+
+def _number(place: tuple[Watch | _End, int]) -> int:
+    return place[0].number

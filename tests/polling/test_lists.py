@@ -183,6 +183,26 @@ async def test_tasks_of_others(gateway: Any, fifth: Any, foreign: int) -> None:
     assert videos.queries <= before + 20
 
 
+async def test_tasks_of_others_between_ours(gateway: Any, fifth: Any) -> None:
+    """Where others submit as many as we do, pages of ten look at several of ours each, as soon as it is known where."""
+    videos = Videos(gateway, largest_page=10)
+
+    async with fifth.open(adapter(fifth), poll=POLL) as client:
+        handles: list[hh.TaskHandle] = []
+        for _ in range(30):
+            handles += await submit(client, 1)
+            videos.add()
+        queries = math.inf
+        async with asyncio.timeout(10):
+            while queries > 20:
+                before, lists = videos.queries, len(videos.lists)
+                while len(videos.lists) < lists + 20:
+                    await asyncio.sleep(0.005)
+                queries = videos.queries - before
+        videos.end()
+        await wait_for(handles)
+
+
 async def test_small_pages(gateway: Any, fifth: Any) -> None:
     """Where pages are smaller than was asked for, the right ones are found all the same."""
     videos = Videos(gateway, largest_page=10)

@@ -54,6 +54,96 @@ class Account:
         self.read(self.page_with(len(self.watches) - 1, now), *rows)
 
 
+class Busy(Account):
+    """An account that others use as well, and its list."""
+
+    def __init__(self, size: int = 10) -> None:
+        super().__init__(0)
+        self._size = size
+        self._oldest_first: list[hh.Task] = []
+
+    def submit(self) -> Watch:
+        watch = super().submit()
+        self._oldest_first.append(self.row(watch.number - 1))
+        return watch
+
+    def foreign(self, number: int = 1) -> None:
+        """Let others submit as many."""
+        for _ in range(number):
+            ref = hh.TaskRef("fifth", f"foreign-{len(self._oldest_first)}")
+            self._oldest_first.append(hh.Task(ref=ref, status=RUNNING))
+
+    def look(self, number: int) -> bool:
+        """Ask for the page of one task, and return whether it is on it."""
+        self.pages.queried(self.watches[number])
+        page = self.page_with(number)
+        assert page is not None
+        newest_first = self._oldest_first[::-1]
+        rows = newest_first[(page.request.number - 1) * self._size :][: self._size]
+        if not (found := self.watches[number].ref in self.read(page, *rows, size=self._size)):
+            self.pages.missed(self.watches[number])
+        return found
+
+    def find(self, number: int) -> int:
+        """Look for one task until it is found, and return how many pages that took."""
+        for page in range(1, 100):
+            if self.look(number):
+                return page
+        raise AssertionError("it was not found")
+
+    def misses(self) -> int:
+        """Look for all, and count those that are not where they should be."""
+        return sum(not self.look(number) for number in range(len(self.watches)))
+
+
+def test_tasks_of_others_between_ours() -> None:
+    """Each task has a place of its own: where it was seen, it is found again, whatever other pages have shown."""
+    account = Busy()
+    for number in range(200):
+        account.submit()
+        account.foreign(number % 3)
+        account.look(number)
+
+    assert 0 == account.misses()
+
+
+def test_a_new_task_among_those_of_others() -> None:
+    """A task that no page has shown yet is found by what pages have shown of the others meanwhile."""
+    account = Busy()
+    for _ in range(200):
+        account.submit()
+        account.look(0)
+        account.foreign()
+
+    assert 20 >= account.misses()
+
+
+@pytest.mark.parametrize("foreign", [10, 35, 200])
+def test_many_tasks_of_others_at_once(foreign: int) -> None:
+    """What others put before ours is noticed on one page, and counts for all."""
+    account = Busy()
+    for _ in range(200):
+        account.submit()
+    account.foreign(foreign)
+
+    assert 5 >= account.find(50)
+    assert 0 == account.misses()
+
+
+def test_a_list_of_hardly_anything_but_tasks_of_others() -> None:
+    """A list on whose pages few of ours stand is left alone, since a page would cost more than queries."""
+    account = Busy()
+    for _ in range(200):
+        account.submit()
+        account.foreign(9)
+    looks = 0
+    while account.page_with(looks % 200) is not None:
+        account.look(looks % 200)
+        looks += 1
+
+    assert 60 >= looks
+
+
 def test_a_list_that_is_late() -> None:
     """A task that the list cannot show yet has a query of its own, and is not taken to be on the first page."""
     account = Account(10)
