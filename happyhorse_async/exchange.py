@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from sys import intern
+from collections.abc import Callable
 from types import TracebackType
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -102,7 +99,7 @@ class Exchange:
             pacer=self.budget.submits,
             timeout=_SUBMIT_TIMEOUT,
         )
-        return self._observed(task)
+        return self._redacted(task)
 
     async def fetch(self, ref: TaskRef) -> Task:
         """
@@ -111,14 +108,17 @@ class Exchange:
         :raises TaskNotFoundError: the provider does not know it.
         :raises InvalidResponseError: the answer cannot be understood, or is about another task.
         """
-        with _about(ref):
+        try:
             task = await self._query(
                 self.adapter.encode_fetch(ref.id, self.account),
                 lambda response: self.adapter.decode_fetch(response, ref.id, self.account),
             )
+        except HappyHorseError as error:
+            error.about(ref=ref)
+            raise
         if task.ref != ref:
             raise InvalidResponseError("the answer is about another task", path="id", ref=ref)
-        return self._observed(_with_output(task))
+        return self._redacted(_with_output(task))
 
     def read_callback(self, message: HttpRequest) -> Task | TaskRef:
         """
@@ -135,17 +135,13 @@ class Exchange:
             raise InvalidResponseError(f"the adapter cannot read the callback: {type(error).__name__}") from error
         if isinstance(said, TaskRef):
             return said
-        return said.ref if _with_output(said) is not said else self._observed(said)
+        return said.ref if _with_output(said) is not said else self._redacted(said)
 
-    def _observed(self, task: Task) -> Task:
-        error = task.error and evolve(task.error, message=redact_text(task.error.message, self.account.api_key))
-        return evolve(
-            task,
-            raw_status=_shared(task.raw_status),
-            error=error,
-            model=_shared(task.model),
-            observed_at=datetime.now(UTC),
-        )
+    def _redacted(self, task: Task) -> Task:
+        if task.error is None:
+            return task
+        message = redact_text(task.error.message, self.account.api_key)
+        return evolve(task, error=evolve(task.error, message=message))
 
     async def list_page(self, page: PageRequest) -> TaskPage:
         """List a part of the account's tasks. The caller holds a turn."""
@@ -153,15 +149,18 @@ class Exchange:
             self.adapter.encode_list(page, self.account),
             lambda response: self.adapter.decode_list(response, page, self.account),
         )
-        return evolve(found, tasks=tuple(self._observed(task) for task in found.tasks))
+        return evolve(found, tasks=tuple(self._redacted(task) for task in found.tasks))
 
     async def cancel(self, ref: TaskRef) -> bool:
         """Ask for a cancellation; `False` means that it came too late. The caller holds a turn."""
-        with _about(ref):
+        try:
             return await self._query(
                 self.adapter.encode_cancel(ref.id, self.account),
                 lambda response: self.adapter.decode_cancel(response, self.account),
             )
+        except HappyHorseError as error:
+            error.about(ref=ref)
+            raise
 
     async def _query(self, message: HttpRequest, decode: Callable[[HttpResponse], T]) -> T:
         return await self._send(message, decode, pacer=self.budget.queries, timeout=_QUERY_TIMEOUT)
@@ -209,16 +208,6 @@ class Exchange:
             self.budget.observed(quota, pacer)
 
 
-@contextmanager
-def _about(ref: TaskRef) -> Generator[None]:
-    """Put *ref* on any error raised inside."""
-    try:
-        yield
-    except HappyHorseError as error:
-        error.about(ref=ref)
-        raise
-
-
 def _is_whole(response: HttpResponse) -> bool:
     try:
         read_object(response)
@@ -242,11 +231,6 @@ def _read(decode: Callable[[HttpResponse], T], response: HttpResponse, message: 
         raise InvalidResponseError(
             f"the adapter cannot read the answer: {type(error).__name__}", status_code=response.status
         ) from error
-
-
-def _shared(word: str | None) -> str | None:
-    """Return the one copy of *word* that all tasks share."""
-    return None if word is None else intern(str(word))
 
 
 def _redirected(response: HttpResponse) -> InvalidResponseError:

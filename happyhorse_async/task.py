@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -107,6 +107,10 @@ def _show_text(text: str) -> str:
     return repr(redact_text(text))
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 def _show_url(url: str | None) -> str:
     return repr(None if url is None else redact_url(url))
 
@@ -185,8 +189,8 @@ class Task:
     """When the provider began to work on it."""
     finished_at: datetime | None = None
     """When it came to its end."""
-    observed_at: datetime | None = field(default=None, eq=False)
-    """When it was seen to stand so, by the clock of this machine."""
+    observed_at: datetime | None = field(factory=_now, eq=False)
+    """When it was seen to stand so, by the clock of this machine: by default now. `None` if nobody has seen it yet."""
     request_id: str | None = None
     """The provider's id of the call that made this observation, for its support desk."""
     raw: Mapping[str, Any] = field(factory=dict[str, Any], eq=False, repr=False)

@@ -7,6 +7,7 @@ import marshal
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from copy import copy
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
@@ -144,8 +145,14 @@ class Watch:
         if not task.raw:
             return task
         self._raw = _packed(task.raw)
-        # What all observations have in common is held once.
-        return evolve(task, ref=self.ref if self.ref == task.ref else task.ref, raw=_NOTHING)
+        # What many observations have in common is held once.
+        return evolve(
+            task,
+            ref=self.ref if self.ref == task.ref else task.ref,
+            raw_status=_shared(task.raw_status),
+            model=_shared(task.model),
+            raw=_NOTHING,
+        )
 
     @property
     def awaited(self) -> bool:
@@ -252,6 +259,10 @@ class _Inbox:
     def put(self, task: Task) -> None:
         self.tasks.append(task)
         self.news.set()
+
+
+def _shared(word: str | None) -> str | None:
+    return None if word is None else intern(str(word))
 
 
 def _packed(raw: Any) -> bytes | Mapping[str, Any]:

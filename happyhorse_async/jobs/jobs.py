@@ -267,7 +267,7 @@ class Jobs:
             return await self._wish_again(watch, wish)
         if job.ref is not None:
             watch.job = job
-            self._poller.accepted(watch, job.task or Task(ref=job.ref, status=TaskStatus.PENDING))
+            self._poller.accepted(watch, job.task or Task(ref=job.ref, status=TaskStatus.PENDING, observed_at=None))
             return True
         if job.state is JobState.OUTCOME_UNKNOWN:
             raise still_unknown(job)

@@ -369,4 +369,7 @@ def _goes_back(job: Job, task: Task) -> bool:
 
 def _without_details(job: Job) -> Job:
     """Leave out what a provider may have filled with what no store can write."""
-    return job if job.task is None else evolve(job, task=Task(ref=job.task.ref, status=job.task.status))
+    if job.task is None:
+        return job
+    task = Task(ref=job.task.ref, status=job.task.status, observed_at=job.task.observed_at)
+    return evolve(job, task=task)
