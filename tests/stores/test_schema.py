@@ -122,7 +122,7 @@ async def test_people_can_read_it(path: Path, open_file: OpenFile, new_job: NewJ
     """The columns hold words, ISO timestamps and JSON, in UTF-8."""
     store = await open_file()
     moment = datetime(2026, 11, 21, 12, tzinfo=UTC)
-    task = Task(ref=TaskRef("main", "abc"), status=TaskStatus.RUNNING, progress=40.0)
+    task = Task(ref=TaskRef("main", "abc"), status=TaskStatus.RUNNING, progress=40.0, observed_at=moment)
     job = new_job(job_id="1", key="order", created_at=moment, submitted_at=moment, request={"prompt": "夜の列車"})
     await store.add(evolve(job, task_id="abc", task=task, saved_to="/videos/a.mp4", owner="o", failure="none"))
     with closing(sqlite3.connect(path)) as connection:
@@ -146,7 +146,9 @@ async def test_people_can_read_it(path: Path, open_file: OpenFile, new_job: NewJ
         "saved_to": "/videos/a.mp4",
         "failure": "none",
         "request": '{"prompt": "夜の列車"}',
-        "task": '{"ref": "main:abc", "status": "RUNNING", "progress": 40.0}',
+        "task": (
+            '{"ref": "main:abc", "status": "RUNNING", "progress": 40.0, "observed_at": "2026-11-21T12:00:00+00:00"}'
+        ),
     }.items() <= row.items()
     assert "wal" == mode[0]
     assert APPLICATION_ID == ours
