@@ -209,8 +209,9 @@ def _fates(fates: Iterable[dict[str, Any]], count: int) -> Iterable[str]:
 
 def _run(run: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in run["versions"].items())
+    minutes = sum(run["minutes"].values())
     return (
-        f"These figures were measured on {run['date']} with `{run['command']}` ({run['minutes']:.0f} minutes) on "
+        f"These figures were measured on {run['date']} with `{run['command']}` ({minutes:.0f} minutes) on "
         f"{run['system']}, load average {run['load']}, Python {run['python']}, {versions}."
     )
 
