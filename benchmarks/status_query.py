@@ -31,8 +31,8 @@ from limits import unlimited
 from peers import installed
 from race import Child, in_process, serve
 
-QUERIES = 1500
-ROUNDS = 5
+QUERIES = 500
+ROUNDS = 15
 BARE, OURS = "bare aiohttp", "happyhorse_async"
 
 

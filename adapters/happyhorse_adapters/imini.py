@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from attrs import frozen
+from attrs import define
 
 from happyhorse_async.adapter import Account, Adapter, Submission
 from happyhorse_async.capabilities import AUDIO_SETTINGS, DURATIONS, Capabilities, MediaForm, Offer
@@ -69,7 +69,7 @@ _ERRORS: dict[str, ErrorClass] = {
 _IMAGE_TOKEN = re.compile(r"\[image ?\d+\]", re.IGNORECASE)
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class _WireError:
     """The error of a refusal, and (not documented, seen in the guide's types) of a failed task."""
 
@@ -79,13 +79,13 @@ class _WireError:
     request_id: Loose[str] = None
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class _WireRefusal:
     error: Loose[_WireError] = None
     request_id: Loose[str] = None
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class _WireAccepted:
     task_id: str
     model: Loose[str] = None
@@ -93,7 +93,7 @@ class _WireAccepted:
     request_id: Loose[str] = None
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class _WireVideo:
     url: str | None = None
     width: Loose[int] = None
@@ -102,7 +102,7 @@ class _WireVideo:
     cover_url: Loose[str] = None
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class _WireTask:
     task_id: str | None = None
     status: str

@@ -16,7 +16,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import define
 
 from happyhorse_async.decoding import structure
 from happyhorse_async.errors import CallbackRejectedError, InvalidResponseError
@@ -26,12 +26,12 @@ _SOURCE = "acs.dashscope"
 _TYPE = "dashscope:System:AsyncTaskFinish"
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class _Ended:
     task_id: str
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class _Event:
     source: str
     type: str

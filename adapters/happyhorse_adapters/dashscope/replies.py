@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from attrs import evolve, frozen
+from attrs import define, evolve
 
 from happyhorse_async.adapter import Account, PageRequest, TaskPage
 from happyhorse_async.decoding import Loose, from_epoch, parse_datetime, structure
@@ -44,7 +44,7 @@ _PLAUSIBLE_EXPIRY = range(1_577_836_800, 4_102_444_800)
 _TIER = re.compile(r"(\d+)(?:\.0)?P?", re.IGNORECASE)
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class _Accepted:
     """The `output` of the answer to a submit."""
 
@@ -52,12 +52,12 @@ class _Accepted:
     task_status: Loose[str] = None
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class _Result:
     url: Loose[str] = None
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class _Output:
     task_status: str
     task_id: str | None = None
@@ -70,7 +70,7 @@ class _Output:
     end_time: Loose[str] = None
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class _Usage:
     # Seconds are typed as integers, and the page on video editing has 6.62. The tier is typed as an integer, and the
     # pages of April 2026 have the string "720".
@@ -82,13 +82,13 @@ class _Usage:
     ratio: Loose[str] = None
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class _Answer:
     output: _Output
     usage: Loose[_Usage] = None
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class _Row:
     task_id: str
     status: Loose[str] = None
@@ -100,7 +100,7 @@ class _Row:
     message: Loose[str] = None
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class _List:
     data: list[Any] | None
     total: Loose[int] = None

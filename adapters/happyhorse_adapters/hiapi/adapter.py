@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from attrs import evolve, frozen
+from attrs import define, evolve
 
 from happyhorse_async.adapter import Account, Adapter, PageRequest, Submission, TaskPage
 from happyhorse_async.capabilities import DURATIONS, Capabilities, Offer
@@ -64,19 +64,19 @@ _RESOLUTIONS = ("720P", "1080P")
 _RATIOS = ("16:9", "9:16", "3:4", "4:3", "4:5", "5:4", "1:1", "9:21", "21:9")
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class _Created:
     taskId: str  # noqa: N815 - the provider's spelling
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class _Output:
     url: Loose[str] = None
     type: Loose[str] = None
     expireAt: Loose[float] = None  # noqa: N815 - the provider's spelling
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class _TaskObject:
     """A task in an answer to a query, in a list, and as the whole body of a callback."""
 
@@ -89,7 +89,7 @@ class _TaskObject:
     error: Loose[WireError] = None
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class _List:
     tasks: list[Any] | None
     size: Loose[int] = None

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import define
 
 from happyhorse_async.adapter import Account
 from happyhorse_async.classification import ErrorClass, class_by_status, plain_text, refusal
@@ -59,7 +59,7 @@ _REASONS = {
 _QUOTA = re.compile(r"quota|balance|credit|funds|top.?up|recharge|余额|额度|欠费", re.IGNORECASE)
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class WireError:
     """The gateway's `error`, and the one of a failed task."""
 
@@ -68,7 +68,7 @@ class WireError:
     request_id: Loose[str] = None
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class Envelope:
     """What surrounds every answer."""
 

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from attrs import frozen
+from attrs import define
 
 from happyhorse_async.adapter import Account, Adapter, PageRequest, Submission, TaskPage
 from happyhorse_async.capabilities import DURATIONS, Capabilities, Offer
@@ -62,7 +62,7 @@ _STATUSES = {
 _EXPIRES = re.compile(r"[?&]Expires=([0-9]+)(?![^&#])")
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class _WireUsage:
     """DashScope's usage object, passed through."""
 
@@ -74,13 +74,13 @@ class _WireUsage:
     video_count: Loose[int] = None
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class _WireOutput:
     video_url: str | None = None
     usage: Loose[_WireUsage] = None
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class _WireAccepted:
     id: str
     status: Loose[str] = None
@@ -88,7 +88,7 @@ class _WireAccepted:
     created_at: Loose[str] = None
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class _WireTask:
     id: str | None = None
     status: str
@@ -100,7 +100,7 @@ class _WireTask:
     completed_at: Loose[str] = None
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class _WirePage:
     data: list[Loose[Mapping[str, Any]]]
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import define
 
 from happyhorse_async.adapter import Account
 from happyhorse_async.classification import ErrorClass, class_by_status, failure_reason, refusal
@@ -103,14 +103,14 @@ _CODE = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 _CODE_AND_TEXT = re.compile(rf"({_CODE.pattern}): (.+)", re.DOTALL)
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class _WireError:
     code: Loose[str] = None
     type: Loose[str] = None
     message: Loose[str] = None
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class _WireRefusal:
     error: Loose[_WireError] = None
     success: Loose[bool] = None
