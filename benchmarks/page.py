@@ -209,9 +209,12 @@ def _fates(fates: Iterable[dict[str, Any]], count: int) -> Iterable[str]:
 
 def _run(run: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in run["versions"].items())
-    minutes = sum(run["minutes"].values())
+    measured = run["measured"]
+    minutes = sum(each["minutes"] for each in measured.values())
+    quick = [f"`{name}`" for name, each in measured.items() if each["quick"]]
+    quickly = f"; {', '.join(quick)} with `--quick`" if quick else ""
     return (
-        f"These figures were measured on {run['date']} with `{run['command']}` ({minutes:.0f} minutes) on "
+        f"These figures were measured on {run['date']} with `nox -s benchmarks` ({minutes:.0f} minutes{quickly}) on "
         f"{run['system']}, load average {run['load']}, Python {run['python']}, {versions}."
     )
 

@@ -147,29 +147,28 @@ def main() -> None:
     arguments = parser.parse_args()
     extent = QUICK if arguments.quick else FULL
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if arguments.only and RESULTS.exists() else {}
-    minutes: dict[str, float] = results.setdefault("run", {}).get("minutes", {})
+    measured: dict[str, Any] = results.setdefault("run", {}).get("measured", {})
     for name, measure in MEASURES.items():
         if not arguments.only or name in arguments.only:
             print(f"\n=== {name}", flush=True)
             began = time.monotonic()
             results[name] = measure(extent)
-            minutes[name] = round((time.monotonic() - began) / 60, 1)
+            measured[name] = {"minutes": round((time.monotonic() - began) / 60, 1), "quick": arguments.quick}
             if name not in ("shapes", "steady"):
                 print(json.dumps(results[name], indent=2))
             # What was measured is kept even if the rest is interrupted.
-            results["run"] = _circumstances(arguments.quick, minutes)
+            results["run"] = _circumstances(measured)
             RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     plots.draw(results)
     page.write(results)
 
 
-def _circumstances(quick: bool, minutes: dict[str, float]) -> dict[str, Any]:
+def _circumstances(measured: dict[str, Any]) -> dict[str, Any]:
     others = {peer.package for peer in peers.PEERS.values() if peer.installed}
     packages = ("happyhorse-async", "aiohttp", *sorted(others))
     return {
         "date": datetime.now(UTC).date().isoformat(),
-        "command": "nox -s benchmarks" + (" -- --quick" if quick else ""),
-        "minutes": minutes,
+        "measured": measured,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "load": round(os.getloadavg()[2], 1) if sys.platform != "win32" else None,
