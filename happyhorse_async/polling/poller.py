@@ -115,12 +115,8 @@ class Poller:
 
         :raises TaskNotFoundError: the provider does not know it.
         """
-        try:
-            async with self._exchange.query_turn():
-                task = await self._exchange.fetch(ref)
-        except HappyHorseError as error:
-            error.about(ref=ref)
-            raise
+        async with self._exchange.query_turn():
+            task = await self._exchange.fetch(ref)
         self.observe(task)
         return task
 
