@@ -42,7 +42,7 @@ class Task:
 
 
 @dataclass(slots=True)
-class Asked:
+class ExpectedUsage:
     """A request that has come in."""
 
     at: float
@@ -74,7 +74,7 @@ class Account:
     """All of them, oldest first."""
     live: dict[str, Task] = field(default_factory=dict)
     """Those that have not ended."""
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[ExpectedUsage] = field(default_factory=list)
     _keys: dict[str, Task] = field(default_factory=dict)
     _prompts: Counter[str] = field(default_factory=Counter)
     _queue: deque[Task] = field(default_factory=deque)
@@ -109,7 +109,7 @@ class Account:
             self._begin(ended)
 
     def note(self, kind: str, status: int) -> None:
-        self.asked.append(Asked(self.now, kind, status))
+        self.asked.append(ExpectedUsage(self.now, kind, status))
 
     def take(self, prompt: str, key: str | None = None) -> Task:
         """Take a job, and bill it, unless there is one with that *key*."""

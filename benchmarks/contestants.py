@@ -148,7 +148,7 @@ class FixedInterval:
     :param per_second: how many looks there are at most, at an even pace. Of the 20 that the provider allows, 19 are
         hardly ever refused.
     :param jitter: how far a look is moved, as a share of the interval.
-    :param submits_at_once: how many submits are on their way together, at most.
+    :param max_concurrent_submits: how many submits are on their way together, at most.
     """
 
     form = "dashscope"
@@ -160,9 +160,9 @@ class FixedInterval:
         per_second: float | None = 19,
         connect: Callable[[str], AbstractAsyncContextManager[Send]] = over_sockets,
         jitter: float = 0.0,
-        submits_at_once: int = 1000,
+        max_concurrent_submits: int = 1000,
     ) -> None:
-        self._submits_at_once = submits_at_once
+        self._submits_at_once = max_concurrent_submits
         self._interval = interval
         self._gap = 1 / per_second if per_second else 0.0
         self._connect = connect

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from account import Asked, Task
+from account import ExpectedUsage, Task
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Figures:
 
 
 def measure(
-    tasks: Mapping[str, Task], asked: Sequence[Asked], notices: Notices, *, since: float, until: float
+    tasks: Mapping[str, Task], asked: Sequence[ExpectedUsage], notices: Notices, *, since: float, until: float
 ) -> Figures:
     """Count what happened from *since* to *until*. Submits are not counted, a job that is lost always is."""
     ended = [task for task in tasks.values() if task.ended is not None and since <= task.ended < until]
@@ -59,7 +59,7 @@ def measure(
         lost=len(notices.lost),
         queries=sum(request.kind == "query" for request in counted),
         lists=sum(request.kind == "list" for request in counted),
-        refused=refused,
+        not_accepted=refused,
         requests_per_job=len(counted) / max(1, len(ended)),
         refused_share=refused / max(1, len(counted)),
         mean=statistics.fmean(delays) if delays else math.nan,
@@ -84,6 +84,6 @@ HEADINGS = (
 def line(name: str, found: Figures) -> str:
     return (
         f"{name:24} {found.finished:6} {found.lost:5} {found.refused_share:6.1%} {found.requests_per_job:7.2f}"
-        f" {found.queries:7} {found.lists:6}"
+        f" {found.queries:7} {found.can_list:6}"
         f" {found.mean:6.1f} {found.p50:6.1f} {found.p95:6.1f} {found.p99:6.1f} {found.longest:6.1f}"
     )

@@ -13,7 +13,7 @@ _FAR = 1_000_000
 
 def submits_unlimited() -> hh.Limits:
     """Make limits with the adapter's own budget of queries, and none of submits and of what runs."""
-    return _limits(submits_per_second=_FAR, submits_at_once=100, running_at_once=_FAR)
+    return _limits(submits_per_second=_FAR, max_concurrent_submits=100, max_running=_FAR)
 
 
 def unlimited() -> hh.Limits:
@@ -22,9 +22,9 @@ def unlimited() -> hh.Limits:
         queries_per_second=_FAR,
         submits_per_second=_FAR,
         requests_at_once=100,
-        queries_at_once=100,
-        submits_at_once=100,
-        running_at_once=_FAR,
+        max_concurrent_queries=100,
+        max_concurrent_submits=100,
+        max_running=_FAR,
     )
 
 

@@ -91,7 +91,7 @@ def _outcome(call: asyncio.Future[str]) -> tuple[str, str | None]:
 OURS: dict[str, Caller] = {
     "happyhorse_async, HiAPI": Library(hh.PollSchedule(interval=0.5), submits_unlimited, "hiapi"),
     "happyhorse_async, DashScope": Searching(hh.PollSchedule(interval=0.5)),
-    "happyhorse_async, DashScope, `adopt_unique=True`": Library(hh.PollSchedule(interval=0.5), adopt_unique=True),
+    "happyhorse_async, DashScope, `auto_adopt=True`": Library(hh.PollSchedule(interval=0.5), auto_adopt=True),
 }
 
 

@@ -32,10 +32,10 @@ def _shapes(found: dict[str, Any]) -> None:
     names = [name.removesuffix(", pages of 50") for name in found if name.endswith(", pages of 50")]
     figure = Figure(figsize=(9, 5), layout="constrained")
     columns = -(-len(names) // 2)
-    places = figure.subplots(2, columns).flat
-    for unused in places[len(names) :]:
+    panels = figure.subplots(2, columns).flat
+    for unused in panels[len(names) :]:
         unused.set_visible(False)
-    for axes, name in zip(places, names, strict=False):
+    for axes, name in zip(panels, names, strict=False):
         fixed = found[f"{name}, pages of 50"]["fixed"].values()
         axes.plot(
             [run["requests_per_job"] for run in fixed],

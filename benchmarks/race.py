@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from account import Account, Asked, Task
+from account import Account, ExpectedUsage, Task
 from clocks import run_fast
 from contestants import Contestant
 from figures import Figures, Notices, measure
@@ -35,7 +35,7 @@ class Run:
     """What one run leaves behind. Times are seconds of its clock, CPU is real."""
 
     tasks: dict[str, Task]
-    asked: list[Asked]
+    asked: list[ExpectedUsage]
     notices: Notices
     cpu: float
     """Seconds of the client's CPU, from the first submit to the last notice."""

@@ -20,7 +20,7 @@ class Still:
     :param tasks: how many there are; the newest of them are on the first page of the list.
     """
 
-    places = None
+    connection_slots = None
 
     def __init__(self, tasks: int) -> None:
         self.requests = 0

@@ -24,7 +24,7 @@ FLOOR, OURS = "bare aiohttp", "happyhorse_async"
 CONTESTANTS: dict[str, Contestant] = {
     FLOOR: FixedInterval(1.0, per_second=None, jitter=0.1),
     # The library lets no more unprotected submits be on their way together, for the sake of a crash.
-    "bare aiohttp, 4 submits at once": FixedInterval(1.0, per_second=None, jitter=0.1, submits_at_once=4),
+    "bare aiohttp, 4 submits at once": FixedInterval(1.0, per_second=None, jitter=0.1, max_concurrent_submits=4),
     OURS: Library(hh.PollSchedule(interval=1.0, jitter=0.1), unlimited),
 }
 # With a thousand jobs these need up to two minutes.

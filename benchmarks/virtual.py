@@ -47,7 +47,7 @@ class Wire:
 class Transport:
     """Takes the place of the library's transport, and has a wire instead of sockets."""
 
-    places = None
+    connection_slots = None
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from happyhorse_async.emulator.faults import SWITCHES
+from happyhorse_async.emulator.faults import PRESETS
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "faults.md"
@@ -87,15 +87,15 @@ def page() -> str:
         (str(number), row["on"], row["fault"], row["expected"], _played(row), _shown(row, marked.get(number, [])))
         for number, row in catalogue().items()
     ]
-    switches = [
+    presets = [
         (f"`{name}`", ", ".join(operation for operation in _order(switch.fault.operations)), switch.meaning)
-        for name, switch in SWITCHES.items()
+        for name, switch in PRESETS.items()
     ]
     parts = (
         _OPENING,
         _table(("", "on", "fault", "what happens", "the emulator's", "tests"), rows),
         _SWITCHES,
-        _table(("name", "on", "what it does"), switches),
+        _table(("name", "on", "what it does"), presets),
     )
     return "\n".join(parts)
 

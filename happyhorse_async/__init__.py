@@ -15,7 +15,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from .adapter import Account, Adapter, PageRequest, Submission, TaskPage
-from .capabilities import Capabilities, MediaForm, Offer
+from .capabilities import Capabilities, MediaForm, ModelSpec
 from .errors import (
     AuthenticationError,
     CallbackRejectedError,
@@ -40,18 +40,18 @@ from .errors import (
     UnsupportedFeatureError,
     WaitTimeoutError,
 )
-from .job import Job, JobState, PendingJob, Place
+from .job import Endpoint, Job, JobState, PendingJob
 from .messages import HttpRequest, HttpResponse
 from .redaction import RedactingFilter as _RedactingFilter
 from .request import ImageToVideo, Media, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
-from .retries import Retries, RetryPolicy
+from .retry import RetryPolicies, RetryPolicy
 from .task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
-from .timing import Limits, PollSchedule, Quota
+from .timing import Limits, PollSchedule, RateLimitWindow
 
 if TYPE_CHECKING:
     from .callbacks import CallbackReceiver
     from .client import Batch, Client, Outcome, Plan, TaskHandle, TaskList
-    from .emulator import CallbackScenario, Course, Delivery, DeliveryLog, Emulator, Scenario
+    from .emulator import CallbackScenario, Emulator, Scenario, SimulatedTask, WebhookDelivery, WebhookLog
     from .stores import MemoryStore, SQLiteStore, TaskStore
 
 logging.getLogger(__name__).addFilter(_RedactingFilter())
@@ -68,11 +68,9 @@ __all__ = [
     "Client",
     "ConfigurationError",
     "ContentRejectedError",
-    "Course",
-    "Delivery",
-    "DeliveryLog",
     "DownloadError",
     "Emulator",
+    "Endpoint",
     "FailureReason",
     "HappyHorseError",
     "HttpRequest",
@@ -87,23 +85,23 @@ __all__ = [
     "MediaForm",
     "MemoryStore",
     "Mode",
-    "Offer",
+    "ModelSpec",
     "Outcome",
     "PageRequest",
     "PendingJob",
     "PermissionDeniedError",
-    "Place",
     "Plan",
     "PollSchedule",
     "ProviderError",
-    "Quota",
     "QuotaExceededError",
     "RateLimitError",
+    "RateLimitWindow",
     "ReferenceToVideo",
-    "Retries",
+    "RetryPolicies",
     "RetryPolicy",
     "SQLiteStore",
     "Scenario",
+    "SimulatedTask",
     "StoreError",
     "Submission",
     "SubmitOutcomeUnknownError",
@@ -128,6 +126,8 @@ __all__ = [
     "VideoEdit",
     "VideoRequest",
     "WaitTimeoutError",
+    "WebhookDelivery",
+    "WebhookLog",
 ]
 
 
@@ -138,9 +138,9 @@ _LOADED_LATER = {
     "CallbackReceiver": ".callbacks",
     "CallbackScenario": ".emulator",
     "Client": ".client",
-    "Course": ".emulator",
-    "Delivery": ".emulator",
-    "DeliveryLog": ".emulator",
+    "SimulatedTask": ".emulator",
+    "WebhookDelivery": ".emulator",
+    "WebhookLog": ".emulator",
     "Emulator": ".emulator",
     "MemoryStore": ".stores",
     "Outcome": ".client",

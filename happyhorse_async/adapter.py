@@ -18,12 +18,12 @@ from typing import Any, ClassVar
 
 from attrs import field, frozen
 
-from .capabilities import Capabilities, Offer
+from .capabilities import Capabilities, ModelSpec
 from .errors import ConfigurationError, UnsupportedFeatureError
 from .messages import HttpRequest, HttpResponse
 from .request import VideoRequest
 from .task import Task, TaskRef
-from .timing import Limits, PollSchedule, Quota
+from .timing import Limits, PollSchedule, RateLimitWindow
 
 
 def _named(_: object, __: object, name: str) -> None:
@@ -77,7 +77,7 @@ class Submission:
 
     request: VideoRequest
     """What the caller wants."""
-    offer: Offer
+    spec: ModelSpec
     """The model that was chosen for it."""
     job_id: str
     """Our own id of the job, made before anything is sent. At most 64 characters of `[A-Za-z0-9_-]`."""
@@ -135,11 +135,11 @@ class Adapter(ABC):
     """The provider's advice on polling."""
     limits: ClassVar[Limits] = Limits()
     """The provider's published limits, with some head-room."""
-    counts_by_model: ClassVar[bool] = False
+    limits_per_model: ClassVar[bool] = False
     """Whether running and waiting tasks are counted for each model by itself, and not for the account."""
-    gives_up_after: ClassVar[float | None] = None
+    execution_timeout: ClassVar[float | None] = None
     """Seconds from the submit after which the provider gives up a task that it has not ended, as far as it says so."""
-    lifetime: ClassVar[float] = 24 * 3600.0
+    task_ttl: ClassVar[float] = 24 * 3600.0
     """Seconds for which a task can be looked at. A task that has not ended by then never will."""
 
     def account(
@@ -176,7 +176,7 @@ class Adapter(ABC):
             raise ConfigurationError(f"{self.name} has no region {region!r}; {known}", provider=provider)
         return self.regions[region]
 
-    def check(self, request: VideoRequest, *, provider: str, callback_url: str | None = None) -> Offer:
+    def check(self, request: VideoRequest, *, provider: str, callback_url: str | None = None) -> ModelSpec:
         """
         Find the model for *request* and hold every option against what it takes.
 
@@ -199,7 +199,7 @@ class Adapter(ABC):
         Read the answer to the paid request.
 
         :raises HappyHorseError: a refusal. `ProviderError` and `InvalidResponseError` mean that the provider may have
-            taken it, unless `ProviderError.refused` says otherwise.
+            taken it, unless `ProviderError.not_accepted` says otherwise.
         """
 
     @abstractmethod
@@ -214,11 +214,12 @@ class Adapter(ABC):
         :raises TaskNotFoundError: the provider does not know the task.
         """
 
-    def quota(self, response: HttpResponse) -> Quota | None:
+    def rate_limit(self, response: HttpResponse) -> RateLimitWindow | None:
         """
         Read what the provider says is left of its limits, in the headers of any answer, refusals included.
 
-        By default `None`: its pages name no such headers. `happyhorse_async.timing.quota` reads the usual ones.
+        By default `None`: the provider documents no such headers. `happyhorse_async.timing.rate_limit_window` reads the
+        usual ones.
         """
         return None
 

@@ -47,7 +47,7 @@ class Background:
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def one_by_one(items: Iterable[T], act: Callable[[T], object]) -> None:
+async def for_each_yielding(items: Iterable[T], act: Callable[[T], object]) -> None:
     """
     Call *act* with each of *items*, however many they are, and let others use the event loop in between.
 

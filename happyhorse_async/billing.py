@@ -16,7 +16,7 @@ _FRAMES = 0.1
 
 
 @frozen(kw_only=True)
-class Asked:
+class ExpectedUsage:
     """What the price of a task depends on, as it was asked for. `None`: not known, or left to the provider."""
 
     duration: float | None = None
@@ -41,12 +41,12 @@ class Asked:
 
 
 @lru_cache(maxsize=1000)
-def _asked(duration: float | None, resolution: str | None, ratio: str | None) -> Asked:
+def _expected_usage(duration: float | None, resolution: str | None, ratio: str | None) -> ExpectedUsage:
     # Few are different, and every waiting task holds one.
-    return Asked(duration=duration, resolution=resolution, ratio=ratio)
+    return ExpectedUsage(duration=duration, resolution=resolution, ratio=ratio)
 
 
-def asked_in(request: Mapping[str, Any] | None) -> Asked:
+def expected_usage(request: Mapping[str, Any] | None) -> ExpectedUsage:
     """Read what was asked for in a request as plain data; nothing where it has been forgotten."""
     given = request or {}
-    return _asked(given.get("duration"), given.get("resolution"), given.get("ratio"))
+    return _expected_usage(given.get("duration"), given.get("resolution"), given.get("ratio"))

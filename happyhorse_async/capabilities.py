@@ -1,8 +1,7 @@
 """
 What a provider can express, as data.
 
-An adapter declares one `Offer` for every model. From the offers come the local check of a request, the choice of the
-model, the `providers` table of the command line and the matrix in the documentation.
+An adapter declares one `ModelSpec` for each model. The local check of a request, the choice of the model, the `providers` table of the command line and the matrix in the documentation.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ class MediaForm(StrEnum):
 
 
 @frozen(kw_only=True)
-class Offer:
+class ModelSpec:
     """One model of a provider, and what it takes. An option that it lacks is an empty collection or `False`."""
 
     mode: Mode
@@ -89,15 +88,15 @@ class Offer:
 class Capabilities:
     """What a provider can do."""
 
-    offers: tuple[Offer, ...] = field(converter=tuple[Offer, ...])
+    models: tuple[ModelSpec, ...] = field(converter=tuple[ModelSpec, ...])
     """Every model, the newest of each mode first."""
-    lists: bool = False
+    can_list: bool = False
     """Whether it lists the account's tasks."""
-    live_list: bool = False
+    list_is_live: bool = False
     """Whether the list shows how tasks stand now, newest first, so that one request can look at many of them."""
-    whole_list: bool = False
+    list_has_results: bool = False
     """Whether the list's rows are all that a query would tell, the videos included."""
-    cancels: bool = False
+    can_cancel: bool = False
     """Whether it can cancel a task, at least before it begins."""
     callbacks: bool = False
     """Whether a submit can name a URL to be called at the end."""
@@ -106,7 +105,7 @@ class Capabilities:
     idempotent: bool = False
     """Whether a submit carries an idempotency key, so that the same bytes sent again find the same task."""
 
-    def check(self, request: VideoRequest, *, provider: str, callback_url: str | None = None) -> Offer:
+    def check(self, request: VideoRequest, *, provider: str, callback_url: str | None = None) -> ModelSpec:
         """
         Find the model for *request* and hold every option against what it takes.
 
@@ -114,26 +113,26 @@ class Capabilities:
         :raises UnsupportedFeatureError: the provider has no such mode, version or option.
         :raises InvalidRequestError: a value is outside what the provider documents.
         """
-        check = _Check(provider, self._offer(request, provider), request)
+        check = _Check(provider, self._spec(request, provider), request)
         check.options()
         check.prompt()
         check.media()
         if callback_url is not None and not self.callbacks:
             raise check.unsupported("callbacks")
-        return check.offer
+        return check.spec
 
-    def _offer(self, request: VideoRequest, provider: str) -> Offer:
-        offers = [offer for offer in self.offers if offer.mode is request.mode]
-        if not offers:
+    def _spec(self, request: VideoRequest, provider: str) -> ModelSpec:
+        models = [spec for spec in self.models if spec.mode is request.mode]
+        if not models:
             feature = _MODE_NAMES[request.mode]
             raise UnsupportedFeatureError(f"{provider} has no {feature}", feature=feature, provider=provider)
         if request.model is not None:
-            return self._named_offer(request, offers, provider)
+            return self._named_spec(request, models, provider)
         if request.version is None:
-            return offers[0]
-        for offer in offers:
-            if offer.version == request.version:
-                return offer
+            return models[0]
+        for spec in models:
+            if spec.version == request.version:
+                return spec
         if request.version not in VERSIONS:
             raise InvalidRequestError(
                 f"version must be one of {_listed(VERSIONS)}, not {request.version!r}", provider=provider
@@ -141,11 +140,11 @@ class Capabilities:
         feature = f"{_MODE_NAMES[request.mode]} with version {request.version}"
         raise UnsupportedFeatureError(f"{provider} has no {feature}", feature=feature, provider=provider)
 
-    def _named_offer(self, request: VideoRequest, offers: list[Offer], provider: str) -> Offer:
-        for offer in self.offers:
-            if offer.model == request.model and offer.mode is request.mode:
-                return offer
-        other = next((offer for offer in self.offers if offer.model == request.model), None)
+    def _named_spec(self, request: VideoRequest, models: list[ModelSpec], provider: str) -> ModelSpec:
+        for spec in self.models:
+            if spec.model == request.model and spec.mode is request.mode:
+                return spec
+        other = next((spec for spec in self.models if spec.model == request.model), None)
         if other is not None:
             raise InvalidRequestError(
                 f"model {request.model} makes {_MODE_NAMES[other.mode]}, not {_MODE_NAMES[request.mode]}",
@@ -153,28 +152,28 @@ class Capabilities:
             )
         # Providers add dated variants of their models. Of one we have not heard of, all is believed that any of its
         # siblings takes.
-        return _widest(offers, str(request.model))
+        return _widest(models, str(request.model))
 
 
-def _widest(offers: list[Offer], model: str) -> Offer:
+def _widest(models: list[ModelSpec], model: str) -> ModelSpec:
     def union(values: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(value for group in values for value in group))
 
-    limits = [offer.prompt_limit for offer in offers if offer.prompt_limit is not None]
+    limits = [spec.prompt_limit for spec in models if spec.prompt_limit is not None]
     return evolve(
-        offers[0],
+        models[0],
         model=model,
-        resolutions=union(offer.resolutions for offer in offers),
-        ratios=union(offer.ratios for offer in offers),
-        durations=_hull(offer.durations for offer in offers),
-        seed=any(offer.seed for offer in offers),
-        watermark=any(offer.watermark for offer in offers),
-        audio=union(offer.audio for offer in offers),
-        prompt_required=all(offer.prompt_required for offer in offers),
-        prompt_limit=max(limits) if len(limits) == len(offers) else None,
-        images=_hull(offer.images for offer in offers),
-        image_forms=frozenset[MediaForm]().union(*(offer.image_forms for offer in offers)),
-        video_forms=frozenset[MediaForm]().union(*(offer.video_forms for offer in offers)),
+        resolutions=union(spec.resolutions for spec in models),
+        ratios=union(spec.ratios for spec in models),
+        durations=_hull(spec.durations for spec in models),
+        seed=any(spec.seed for spec in models),
+        watermark=any(spec.watermark for spec in models),
+        audio=union(spec.audio for spec in models),
+        prompt_required=all(spec.prompt_required for spec in models),
+        prompt_limit=max(limits) if len(limits) == len(models) else None,
+        images=_hull(spec.images for spec in models),
+        image_forms=frozenset[MediaForm]().union(*(spec.image_forms for spec in models)),
+        video_forms=frozenset[MediaForm]().union(*(spec.video_forms for spec in models)),
     )
 
 
@@ -211,32 +210,32 @@ def media_form(media: Media) -> MediaForm | None:
 class _Check:
     """One request held against one offer."""
 
-    def __init__(self, provider: str, offer: Offer, request: VideoRequest) -> None:
+    def __init__(self, provider: str, spec: ModelSpec, request: VideoRequest) -> None:
         self.provider = provider
-        self.offer = offer
+        self.spec = spec
         self.request = request
 
     def unsupported(self, feature: str) -> UnsupportedFeatureError:
         return UnsupportedFeatureError(
-            f"{self.provider} has no {feature} for {self.offer.model}", feature=feature, provider=self.provider
+            f"{self.provider} has no {feature} for {self.spec.model}", feature=feature, provider=self.provider
         )
 
     def invalid(self, field_name: str, expected: str, value: object) -> InvalidRequestError:
         shown = redact_text(repr(value))[:80]
         return InvalidRequestError(
-            f"{field_name} must be {expected} for {self.offer.model}, not {shown}", provider=self.provider
+            f"{field_name} must be {expected} for {self.spec.model}, not {shown}", provider=self.provider
         )
 
     def options(self) -> None:
-        offer = self.offer
-        self._choice("resolution", offer.resolutions)
-        self._choice("ratio", offer.ratios)
-        self._choice("audio", offer.audio)
-        self._number("duration", offer.durations)
-        self._number("seed", SEEDS if offer.seed else range(0))
+        spec = self.spec
+        self._choice("resolution", spec.resolutions)
+        self._choice("ratio", spec.ratios)
+        self._choice("audio", spec.audio)
+        self._number("duration", spec.durations)
+        self._number("seed", SEEDS if spec.seed else range(0))
         watermark: Any = self.request.watermark
         if watermark is not None:
-            if not offer.watermark:
+            if not spec.watermark:
                 raise self.unsupported("watermark")
             if not isinstance(watermark, bool):
                 raise self.invalid("watermark", "true or false", watermark)
@@ -245,29 +244,29 @@ class _Check:
         prompt: Any = self.request.prompt
         if prompt is not None and not isinstance(prompt, str):
             raise self.invalid("prompt", "text", prompt)
-        if self.offer.prompt_required and not (prompt and prompt.strip()):
+        if self.spec.prompt_required and not (prompt and prompt.strip()):
             raise self.invalid("prompt", "given", prompt)
-        limit = self.offer.prompt_limit
+        limit = self.spec.prompt_limit
         if limit is not None and prompt is not None and len(prompt) > limit:
             raise InvalidRequestError(
-                f"prompt must be at most {limit} characters for {self.offer.model}, not {len(prompt)}",
+                f"prompt must be at most {limit} characters for {self.spec.model}, not {len(prompt)}",
                 provider=self.provider,
             )
 
     def media(self) -> None:
         request = self.request
         if isinstance(request, ImageToVideo):
-            self._medium("image", request.image, self.offer.image_forms)
+            self._medium("image", request.image, self.spec.image_forms)
         if isinstance(request, ReferenceToVideo | VideoEdit):
-            allowed = self.offer.images or range(1)
+            allowed = self.spec.images or range(1)
             if request.images and allowed == range(1):
                 raise self.unsupported("images")
             if len(request.images) not in allowed:
                 raise self.invalid("images", f"{_span(allowed)} in number", len(request.images))
             for image in request.images:
-                self._medium("images", image, self.offer.image_forms)
+                self._medium("images", image, self.spec.image_forms)
         if isinstance(request, VideoEdit):
-            self._medium("video", request.video, self.offer.video_forms)
+            self._medium("video", request.video, self.spec.video_forms)
 
     def _choice(self, name: str, allowed: tuple[str, ...]) -> None:
         value = getattr(self.request, name, None)

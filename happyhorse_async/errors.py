@@ -206,15 +206,15 @@ class ProviderError(HappyHorseError):
     The provider's fault: 5xx and its named kin, on a query, or on a submit that was certainly not taken.
 
     :param retry_after: seconds to wait, where the provider says so.
-    :param refused: whether the provider documents that it answers so only before it takes a submit.
+    :param not_accepted: whether the provider documents that it answers so only before it takes a submit.
     """
 
     def __init__(
-        self, message: str, *, retry_after: float | None = None, refused: bool = False, **facts: Unpack[Facts]
+        self, message: str, *, retry_after: float | None = None, not_accepted: bool = False, **facts: Unpack[Facts]
     ) -> None:
         super().__init__(message, **facts)
         self.retry_after = retry_after
-        self.refused = refused
+        self.not_accepted = not_accepted
 
 
 class TransportError(HappyHorseError):
@@ -313,9 +313,9 @@ class CallbackRejectedError(HappyHorseError):
     """
     A callback that is forged, stale, too large or no callback at all. It has changed nothing.
 
-    :param answer: the HTTP status to answer it with: 400, 401, 408 or 413.
+    :param http_status: the status to answer it with: 400, 401, 408 or 413.
     """
 
-    def __init__(self, message: str, *, answer: int = 401, **facts: Unpack[Facts]) -> None:
+    def __init__(self, message: str, *, http_status: int = 401, **facts: Unpack[Facts]) -> None:
         super().__init__(message, **facts)
-        self.answer = answer
+        self.http_status = http_status

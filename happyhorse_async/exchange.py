@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 from attrs import evolve
 
 from .adapter import Account, Adapter, PageRequest, TaskPage
-from .decoding import read_object
+from .adapter_kit.decoding import read_object
 from .errors import HappyHorseError, InvalidResponseError, RateLimitError, TransportError
 from .messages import HttpRequest, HttpResponse
-from .pacing import Budget, Pacer
+from .ratelimit import AccountLimits, RateLimiter
 from .redaction import redact_text, redact_url
 from .task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus
 from .transports import Transport
@@ -35,57 +35,57 @@ _QUERY_TIMEOUT = 30.0
 _SUBMIT_TIMEOUT = 120.0
 
 
-class Turn:
+class Slot:
     """
     A turn of a pacer, and then a place on a connection where those are few. Holds both as `async with`, as often as one
     likes; `take` and `leave` are the same by hand.
     """
 
-    def __init__(self, pacer: Pacer, places: asyncio.Semaphore | None) -> None:
-        self._pacer = pacer
+    def __init__(self, limiter: RateLimiter, places: asyncio.Semaphore | None) -> None:
+        self._limiter = limiter
         self._places = places
 
-    async def take(self) -> None:
+    async def acquire(self) -> None:
         """Wait for the turn. A caller that is cancelled holds nothing."""
-        await self._pacer.turn()
+        await self._limiter.acquire()
         if self._places is not None:
             try:
                 await self._places.acquire()
             except BaseException:
-                self._pacer.leave()
+                self._limiter.release()
                 raise
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Give it back."""
         if self._places is not None:
             self._places.release()
-        self._pacer.leave()
+        self._limiter.release()
 
     async def __aenter__(self) -> None:
-        await self.take()
+        await self.acquire()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.leave()
+        self.release()
 
 
 class Exchange:
     """Talks to one account of one provider."""
 
-    def __init__(self, adapter: Adapter, account: Account, transport: Transport, budget: Budget) -> None:
+    def __init__(self, adapter: Adapter, account: Account, transport: Transport, budget: AccountLimits) -> None:
         self.adapter = adapter
         self.account = account
         self.transport = transport
-        self.budget = budget
+        self.limits = budget
 
-    def submit_turn(self) -> Turn:
+    def submit_slot(self) -> Slot:
         """Return what holds a turn to submit. Waiting for it can be cancelled without a trace: nothing is sent."""
-        return Turn(self.budget.submits, self.transport.places)
+        return Slot(self.limits.submits, self.transport.connection_slots)
 
-    def query_turn(self) -> Turn:
+    def query_slot(self) -> Slot:
         """Return what holds a turn to query, list or cancel."""
-        return Turn(self.budget.queries, self.transport.places)
+        return Slot(self.limits.queries, self.transport.connection_slots)
 
     async def submit(self, message: HttpRequest) -> Task:
         """
@@ -96,7 +96,7 @@ class Exchange:
         task = await self._send(
             message,
             lambda response: self.adapter.decode_submit(response, self.account),
-            pacer=self.budget.submits,
+            limiter=self.limits.submits,
             timeout=_SUBMIT_TIMEOUT,
         )
         return self._redacted(task)
@@ -163,7 +163,7 @@ class Exchange:
             raise
 
     async def _query(self, message: HttpRequest, decode: Callable[[HttpResponse], T]) -> T:
-        return await self._send(message, decode, pacer=self.budget.queries, timeout=_QUERY_TIMEOUT)
+        return await self._send(message, decode, limiter=self.limits.queries, timeout=_QUERY_TIMEOUT)
 
     async def _carry(self, message: HttpRequest, *, timeout: float) -> HttpResponse:
         try:
@@ -180,32 +180,32 @@ class Exchange:
         message: HttpRequest,
         decode: Callable[[HttpResponse], T],
         *,
-        pacer: Pacer,
+        limiter: RateLimiter,
         timeout: float,
     ) -> T:
         try:
             response = await self._carry(message, timeout=timeout)
-            self._note_quota(response, pacer)
+            self._observe_rate_limit(response, limiter)
             if 300 <= response.status < 400:
                 raise _redirected(response)
             decoded = _read(decode, response, message)
         except HappyHorseError as error:
             if isinstance(error, RateLimitError):
-                pacer.refused(error.retry_after)
+                limiter.refused(error.retry_after)
             error.provider = error.provider or self.account.provider
             error.mask(self.account.api_key)
             raise
-        pacer.accepted()
+        limiter.accepted()
         return decoded
 
-    def _note_quota(self, response: HttpResponse, pacer: Pacer) -> None:
+    def _observe_rate_limit(self, response: HttpResponse, limiter: RateLimiter) -> None:
         try:
-            quota = self.adapter.quota(response)
+            quota = self.adapter.rate_limit(response)
         except Exception:  # noqa: BLE001 - of what was answered, this matters least
             _log.exception("the adapter cannot read the quota of an answer")
             return
         if quota is not None:
-            self.budget.observed(quota, pacer)
+            self.limits.observed(quota, limiter)
 
 
 def _is_whole(response: HttpResponse) -> bool:

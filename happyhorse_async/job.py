@@ -32,7 +32,7 @@ class JobState(StrEnum):
 
 
 @frozen(kw_only=True)
-class Place:
+class Endpoint:
     """Where a job was sent. A task's id means nothing anywhere else."""
 
     provider: str
@@ -49,7 +49,7 @@ class Job:
 
     job_id: str
     """Our own id, made before anything is sent."""
-    place: Place
+    endpoint: Endpoint
     """Where it was sent."""
     model: str
     """The provider's model id."""
@@ -89,7 +89,7 @@ class Job:
         """The task's name, once it is known."""
         if self.task is not None and self.task.id == self.task_id:
             return self.task.ref
-        return TaskRef(self.place.provider, self.task_id) if self.task_id else None
+        return TaskRef(self.endpoint.provider, self.task_id) if self.task_id else None
 
     @property
     def is_unsaved(self) -> bool:

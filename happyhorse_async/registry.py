@@ -1,5 +1,5 @@
 """
-Which adapters and dialects are installed.
+Which adapters and emulated APIs are installed.
 
 Both are found by entry point, whoever ships them, and loaded only when they are asked for. A name that two
 distributions claim is an error, never a silent choice: an adapter is handed the API key.
@@ -17,12 +17,13 @@ from .request import VideoRequest
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint, EntryPoints
 
-    from .dialect import Dialect
+    from .emulation import EmulatedAPI
 
 ADAPTERS = "happyhorse_async.adapters"
 """The entry-point group of the adapters."""
-DIALECTS = "happyhorse_async.dialects"
-"""The entry-point group of the emulator's dialects."""
+EMULATED_APIS = "happyhorse_async.emulated_apis"
+"""The entry-point group of the emulated APIs."""
+_KINDS = {ADAPTERS: "adapter", EMULATED_APIS: "emulated API"}
 
 
 def adapter_names() -> tuple[str, ...]:
@@ -42,19 +43,19 @@ def find_adapter(name: str) -> Adapter:
     return adapter
 
 
-def dialect_names() -> tuple[str, ...]:
-    """Return the names of the registered dialects, sorted. Loads none of them."""
-    return _names(DIALECTS)
+def emulated_api_names() -> tuple[str, ...]:
+    """Return the names of the registered emulated APIs, sorted. Loads none of them."""
+    return _names(EMULATED_APIS)
 
 
-def find_dialect(name: str) -> Dialect:
+def find_emulated_api(name: str) -> EmulatedAPI:
     """
-    Load the dialect registered as *name*.
+    Load the emulated API registered as *name*.
 
     :raises ConfigurationError: there is none, there are two, or it cannot be loaded.
     """
-    dialect: Dialect = _load(DIALECTS, name)
-    return dialect
+    emulated_api: EmulatedAPI = _load(EMULATED_APIS, name)
+    return emulated_api
 
 
 def providers_that_can(request: VideoRequest, callback_url: str | None = None) -> tuple[str, ...]:
@@ -82,7 +83,7 @@ def _names(group: str) -> tuple[str, ...]:
 
 
 def _load(group: str, name: str) -> Any:
-    kind = group.rpartition(".")[2].removesuffix("s")
+    kind = _KINDS[group]
     entry = _entry(group, kind, name)
     try:
         make: Callable[[], Any] = entry.load()

@@ -16,7 +16,7 @@ from attrs import Attribute, evolve, field, frozen
 
 from .errors import ConfigurationError
 from .messages import HttpResponse
-from .retries import LONGEST_WAIT
+from .retry import LONGEST_WAIT
 
 # Nobody is turned away for more than a day. It is milliseconds, or a date that was meant to say "never".
 _LONGEST_WISH = 86_400.0
@@ -71,7 +71,7 @@ class PollSchedule:
     """Each look is moved by up to this much, either way. By default by a twentieth to a tenth of the time."""
     reconcile: float = field(default=60, validator=_positive)
     """The interval while callbacks are on."""
-    misses: int = field(default=5, validator=_whole)
+    not_found_retries: int = field(default=5, validator=_whole)
     """How often in a row the provider must not know a task before it counts as expired."""
 
     def advised_by(self, advice: PollSchedule) -> PollSchedule:
@@ -129,46 +129,46 @@ class Limits:
     """Queries, lists and cancels together, for the account."""
     submits_per_second: float | None = field(default=None, validator=_positive)
     """Submits, for the account."""
-    queries_at_once: int | None = field(default=None, validator=_whole)
+    max_concurrent_queries: int | None = field(default=None, validator=_whole)
     """Queries, lists and cancels on the way at the same time. By default 32."""
-    submits_at_once: int | None = field(default=None, validator=_whole)
+    max_concurrent_submits: int | None = field(default=None, validator=_whole)
     """Submits on the way at the same time. By default 32."""
-    running_at_once: int | None = field(default=None, validator=_whole)
+    max_running: int | None = field(default=None, validator=_whole)
     """
     Tasks that the provider runs at the same time, for each model where it counts so. Without it, tasks are sent as
     fast as submits may be.
     """
-    queued_at_once: int | None = field(default=None, validator=_count)
+    max_queued: int | None = field(default=None, validator=_count)
     """
     Tasks that may wait at the provider beside those that run. By default none. Where the provider gives up what it has
     not ended in some hours, fewer: as many as end in time, by how fast its videos come. The rest waits here, unsent.
     """
-    downloads_at_once: int | None = field(default=None, validator=_whole)
+    max_concurrent_downloads: int | None = field(default=None, validator=_whole)
     """Downloads at the same time. By default 4."""
 
     shared: dict[str, object] = field(factory=dict[str, object], init=False, repr=False)
     """Where the clients that share this object keep their common budget."""
 
     @property
-    def tasks_at_once(self) -> int | None:
+    def max_tasks(self) -> int | None:
         """How many tasks the provider may have at most that have not ended."""
-        return None if self.running_at_once is None else self.running_at_once + (self.queued_at_once or 0)
+        return None if self.max_running is None else self.max_running + (self.max_queued or 0)
 
     def filled_from(self, defaults: Limits) -> Limits:
         """Return limits with what is not set taken from *defaults*."""
         return Limits(
             queries_per_second=self.queries_per_second or defaults.queries_per_second,
             submits_per_second=self.submits_per_second or defaults.submits_per_second,
-            queries_at_once=self.queries_at_once or defaults.queries_at_once or 32,
-            submits_at_once=self.submits_at_once or defaults.submits_at_once or 32,
-            running_at_once=self.running_at_once or defaults.running_at_once,
-            queued_at_once=defaults.queued_at_once if self.queued_at_once is None else self.queued_at_once,
-            downloads_at_once=self.downloads_at_once or defaults.downloads_at_once or 4,
+            max_concurrent_queries=self.max_concurrent_queries or defaults.max_concurrent_queries or 32,
+            max_concurrent_submits=self.max_concurrent_submits or defaults.max_concurrent_submits or 32,
+            max_running=self.max_running or defaults.max_running,
+            max_queued=defaults.max_queued if self.max_queued is None else self.max_queued,
+            max_concurrent_downloads=self.max_concurrent_downloads or defaults.max_concurrent_downloads or 4,
         )
 
 
 @frozen(kw_only=True)
-class Quota:
+class RateLimitWindow:
     """What a provider says, in the headers of an answer, is left of what it allows."""
 
     limit: int
@@ -205,21 +205,21 @@ def retry_after(response: HttpResponse) -> float | None:
     return seconds if seconds <= _LONGEST_WISH else LONGEST_WAIT
 
 
-def quota(response: HttpResponse, *, shared: bool = False) -> Quota | None:
+def rate_limit_window(response: HttpResponse, *, shared: bool = False) -> RateLimitWindow | None:
     """
     Read `X-RateLimit-Limit`, `-Remaining` and `-Reset`, where a provider documents them and the last is a Unix time.
 
     The time is read against the server's own `Date`, as that of `Retry-After` is. `None` where one of the last two is
     missing or cannot be read.
 
-    :param shared: see `Quota.shared`.
+    :param shared: see `RateLimitWindow.shared`.
     """
     remaining = _digits(response, "x-ratelimit-remaining")
     reset = _digits(response, "x-ratelimit-reset")
     if remaining is None or reset is None:
         return None
     now = (_http_date(response.headers.get("date", "")) or datetime.now(UTC)).timestamp()
-    return Quota(
+    return RateLimitWindow(
         limit=_digits(response, "x-ratelimit-limit") or remaining,
         remaining=remaining,
         reset_after=min(max(0.0, reset - now), LONGEST_WAIT),

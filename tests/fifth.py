@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 from attrs import evolve
 
 import happyhorse_async as hh
-from happyhorse_async.classification import class_by_status, refusal
-from happyhorse_async.decoding import parse_datetime, read_callback, read_object
+from happyhorse_async.adapter_kit.decoding import parse_datetime, read_callback, read_object
+from happyhorse_async.adapter_kit.error_mapping import class_by_status, error_from_response
 
 _STATUSES = {
     "queued": hh.TaskStatus.PENDING,
@@ -37,14 +37,14 @@ class FifthAdapter(hh.Adapter):
     documentation = "https://fifth.example/docs"
     api_key_env = "FIFTH_API_KEY"
     capabilities: ClassVar[hh.Capabilities] = hh.Capabilities(
-        offers=(hh.Offer(mode=hh.Mode.T2V, version="1.0", model="fifth-t2v", resolutions=("720P",)),),
-        lists=True,
-        cancels=True,
+        models=(hh.ModelSpec(mode=hh.Mode.T2V, version="1.0", model="fifth-t2v", resolutions=("720P",)),),
+        can_list=True,
+        can_cancel=True,
     )
     default_base_url = "https://fifth.example"
 
     def encode_submit(self, submission: hh.Submission, account: hh.Account) -> hh.HttpRequest:
-        fields = {"prompt": submission.request.prompt, "model": submission.offer.model}
+        fields = {"prompt": submission.request.prompt, "model": submission.spec.model}
         if submission.callback_url is not None:
             fields["call"] = submission.callback_url
         body = json.dumps(fields).encode()
@@ -106,12 +106,12 @@ class FifthAdapter(hh.Adapter):
             answer = read_object(response)
         except hh.InvalidResponseError:
             answer = {}
-        raise refusal(
+        raise error_from_response(
             class_by_status(response.status),
             answer.get("error"),
             response=response,
             account=account,
-            refused=bool(answer.get("refused")),
+            not_accepted=bool(answer.get("refused")),
         )
 
     def _task(self, answer: Mapping[str, Any], account: hh.Account) -> hh.Task:
@@ -134,20 +134,20 @@ class FifthAdapter(hh.Adapter):
 def variant(
     *,
     idempotent: bool = False,
-    lists: bool = True,
+    can_list: bool = True,
     callbacks: bool = False,
     signed: bool = False,
-    lifetime: float = 24 * 3600.0,
+    task_ttl: float = 24 * 3600.0,
     **members: Any,
 ) -> hh.Adapter:
     """Make a variant of the adapter, with *members* in place of its own."""
     capabilities = evolve(
         FifthAdapter.capabilities,
         idempotent=idempotent,
-        lists=lists,
+        can_list=can_list,
         callbacks=callbacks or signed,
         signed_callbacks=signed,
     )
-    made = type("Variant", (FifthAdapter,), {"capabilities": capabilities, "lifetime": lifetime, **members})
+    made = type("Variant", (FifthAdapter,), {"capabilities": capabilities, "task_ttl": task_ttl, **members})
     adapter: hh.Adapter = made()
     return adapter

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from happyhorse_async.background import Background, one_by_one
+from happyhorse_async.background import Background, for_each_yielding
 
 
 async def test_work_runs_by_itself() -> None:
@@ -130,7 +130,7 @@ async def test_others_have_turns_in_between() -> None:
             await asyncio.sleep(0)
 
     looking = asyncio.create_task(look())
-    await one_by_one(range(1000), made.append)
+    await for_each_yielding(range(1000), made.append)
     await looking
 
     assert list(range(1000)) == made
@@ -140,7 +140,7 @@ async def test_others_have_turns_in_between() -> None:
 async def test_every_call_is_made_though_it_is_cancelled() -> None:
     """Who cancels the calls does not lose any."""
     made: list[int] = []
-    calling = asyncio.create_task(one_by_one(range(1000), made.append))
+    calling = asyncio.create_task(for_each_yielding(range(1000), made.append))
     await asyncio.sleep(0)
     early = len(made)
     calling.cancel()

@@ -27,7 +27,7 @@ async def take(batch: hh.Batch, outcomes: list[hh.Outcome]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def studio(gateway: Gateway) -> None:
+def media_cache(gateway: Gateway) -> None:
     """Accept every submit as a task that has the prompt for its id, and finish each at the second look."""
     looks: dict[str, int] = {}
 

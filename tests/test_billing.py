@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from happyhorse_async.billing import asked_in
-from happyhorse_async.recording import to_data
+from happyhorse_async.billing import expected_usage
 from happyhorse_async.request import ImageToVideo, TextToVideo, VideoEdit
+from happyhorse_async.request_codec import to_data
 from happyhorse_async.task import Usage
 
 REQUEST = to_data(TextToVideo("a train at night", resolution="720P", ratio="16:9", duration=5))
@@ -29,7 +29,7 @@ REQUEST = to_data(TextToVideo("a train at night", resolution="720P", ratio="16:9
 )
 def test_what_differs_is_told(usage: Usage, differences: list[str]) -> None:
     """Each figure of the bill that is not what was asked for is told, beside what was asked for."""
-    assert differences == asked_in(REQUEST).differences(usage)
+    assert differences == expected_usage(REQUEST).differences(usage)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_what_differs_is_told(usage: Usage, differences: list[str]) -> None:
 )
 def test_what_agrees_or_is_absent_is_no_difference(usage: Usage) -> None:
     """A bill that is as was asked for, to the frame, or that does not say, differs in nothing."""
-    assert [] == asked_in(REQUEST).differences(usage)
+    assert [] == expected_usage(REQUEST).differences(usage)
 
 
 @pytest.mark.parametrize(
@@ -54,4 +54,4 @@ def test_what_was_left_to_the_provider_is_no_difference(request_: dict[str, obje
     """Where nothing was asked for, or nobody knows any more what was, any bill is as it should be."""
     usage = Usage(duration=13.24, resolution="1080P", ratio="16:9", count=1)
 
-    assert [] == asked_in(request_).differences(usage)
+    assert [] == expected_usage(request_).differences(usage)

@@ -10,7 +10,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from happyhorse_async.capabilities import DURATIONS, SEEDS, Capabilities, MediaForm, Offer, media_form
+from happyhorse_async.capabilities import DURATIONS, SEEDS, Capabilities, MediaForm, ModelSpec, media_form
 from happyhorse_async.errors import InvalidRequestError, UnsupportedFeatureError
 from happyhorse_async.request import ImageToVideo, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 
@@ -18,7 +18,7 @@ IMAGE = "https://a.example/i.png"
 VIDEO = "https://a.example/v.mp4"
 DATA = "data:image/png;base64,iVBORw0KGgo="
 
-FULL = Offer(
+FULL = ModelSpec(
     mode=Mode.T2V,
     version="1.1",
     model="full-1.1",
@@ -31,7 +31,7 @@ FULL = Offer(
 )
 OLD = evolve(FULL, version="1.0", model="full-1.0", resolutions=("720P", "1080P"), prompt_limit=20)
 REFERENCE = evolve(FULL, mode=Mode.R2V, model="full-r2v", images=range(1, 4))
-FRAME = Offer(
+FRAME = ModelSpec(
     mode=Mode.I2V,
     version="1.0",
     model="bare-i2v",
@@ -39,7 +39,7 @@ FRAME = Offer(
     prompt_required=False,
     image_forms=frozenset({MediaForm.URL, MediaForm.DATA_URI}),
 )
-EDIT = Offer(
+EDIT = ModelSpec(
     mode=Mode.EDIT,
     version="1.0",
     model="full-edit",
@@ -48,10 +48,10 @@ EDIT = Offer(
     images=range(3),
     video_forms=frozenset({MediaForm.URL, MediaForm.OSS}),
 )
-ALL = Capabilities(offers=[FULL, OLD, REFERENCE, FRAME, EDIT])
+ALL = Capabilities(models=[FULL, OLD, REFERENCE, FRAME, EDIT])
 
 
-def offer_for(request: VideoRequest) -> Offer:
+def spec_for(request: VideoRequest) -> ModelSpec:
     """Check *request* against all there is."""
     return ALL.check(request, provider="toy")
 
@@ -72,7 +72,7 @@ def offer_for(request: VideoRequest) -> Offer:
 def test_the_model_that_is_chosen(request_: VideoRequest, model: str) -> None:
     """The newest model of the mode is taken, unless a version or, stronger, a model is named."""
 
-    assert model == offer_for(request_).model
+    assert model == spec_for(request_).model
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_the_model_that_is_chosen(request_: VideoRequest, model: str) -> None:
 def test_what_is_in_range(request_: VideoRequest) -> None:
     """Every documented value up to both its ends is let through."""
 
-    assert request_.mode is offer_for(request_).mode
+    assert request_.mode is spec_for(request_).mode
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_what_is_in_range(request_: VideoRequest) -> None:
 def test_what_is_out_of_range(request_: VideoRequest, sentence: str) -> None:
     """A value that is not documented is refused by field, with what is documented."""
     with pytest.raises(InvalidRequestError, match=sentence) as raised:
-        offer_for(request_)
+        spec_for(request_)
 
     assert "toy" == raised.value.provider
 
@@ -143,7 +143,7 @@ def test_what_is_out_of_range(request_: VideoRequest, sentence: str) -> None:
 def test_what_is_of_the_wrong_type(options: dict[str, Any]) -> None:
     """A value of a type that the provider would refuse, or take for another, is not sent."""
     with pytest.raises(InvalidRequestError, match=f"{next(iter(options))} must be"):
-        offer_for(TextToVideo(**{"prompt": "a", **options}))
+        spec_for(TextToVideo(**{"prompt": "a", **options}))
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_what_is_of_the_wrong_type(options: dict[str, Any]) -> None:
 def test_what_the_provider_lacks(request_: VideoRequest, feature: str) -> None:
     """An option that the model does not have is called unsupported, not out of range."""
     with pytest.raises(UnsupportedFeatureError) as raised:
-        offer_for(request_)
+        spec_for(request_)
 
     assert feature == raised.value.feature
     assert "toy" == raised.value.provider
@@ -175,14 +175,14 @@ def test_what_the_provider_lacks(request_: VideoRequest, feature: str) -> None:
 @pytest.mark.parametrize(
     ("capabilities", "request_", "feature"),
     [
-        (Capabilities(offers=[]), TextToVideo("a"), "text-to-video"),
-        (Capabilities(offers=[FULL]), ImageToVideo(IMAGE), "image-to-video"),
-        (Capabilities(offers=[FULL]), ReferenceToVideo("a", IMAGE), "reference-to-video"),
-        (Capabilities(offers=[FULL]), VideoEdit("a", VIDEO), "video-edit"),
-        (Capabilities(offers=[evolve(FULL, ratios=())]), TextToVideo("a", ratio="16:9"), "ratio"),
-        (Capabilities(offers=[evolve(EDIT, audio=())]), VideoEdit("a", VIDEO, audio="auto"), "audio"),
-        (Capabilities(offers=[evolve(EDIT, images=range(1))]), VideoEdit("a", VIDEO, images=IMAGE), "images"),
-        (Capabilities(offers=[evolve(EDIT, images=range(0))]), VideoEdit("a", VIDEO, images=IMAGE), "images"),
+        (Capabilities(models=[]), TextToVideo("a"), "text-to-video"),
+        (Capabilities(models=[FULL]), ImageToVideo(IMAGE), "image-to-video"),
+        (Capabilities(models=[FULL]), ReferenceToVideo("a", IMAGE), "reference-to-video"),
+        (Capabilities(models=[FULL]), VideoEdit("a", VIDEO), "video-edit"),
+        (Capabilities(models=[evolve(FULL, ratios=())]), TextToVideo("a", ratio="16:9"), "ratio"),
+        (Capabilities(models=[evolve(EDIT, audio=())]), VideoEdit("a", VIDEO, audio="auto"), "audio"),
+        (Capabilities(models=[evolve(EDIT, images=range(1))]), VideoEdit("a", VIDEO, images=IMAGE), "images"),
+        (Capabilities(models=[evolve(EDIT, images=range(0))]), VideoEdit("a", VIDEO, images=IMAGE), "images"),
     ],
 )
 def test_what_another_provider_lacks(capabilities: Capabilities, request_: VideoRequest, feature: str) -> None:
@@ -195,7 +195,7 @@ def test_what_another_provider_lacks(capabilities: Capabilities, request_: Video
 
 def test_no_images_need_no_offer_of_images() -> None:
     """A video edit without images passes where the model takes none."""
-    capabilities = Capabilities(offers=[evolve(EDIT, images=range(0))])
+    capabilities = Capabilities(models=[evolve(EDIT, images=range(0))])
 
     assert "full-edit" == capabilities.check(VideoEdit("a", VIDEO), provider="toy").model
 
@@ -213,12 +213,12 @@ def test_a_model_nobody_has_heard_of() -> None:
     """A model that is not declared is believed to take whatever any model of its mode takes, and no more."""
     request = TextToVideo("a" * 20, model="full-1.2-2027", resolution="1080P")
 
-    assert "full-1.2-2027" == offer_for(request).model
-    assert ("480P", "720P", "1080P") == offer_for(request).resolutions
+    assert "full-1.2-2027" == spec_for(request).model
+    assert ("480P", "720P", "1080P") == spec_for(request).resolutions
     with pytest.raises(InvalidRequestError, match=r"resolution must be one of 480P, 720P, 1080P for full-1\.2-2027"):
-        offer_for(evolve(request, resolution="4K"))
+        spec_for(evolve(request, resolution="4K"))
     with pytest.raises(InvalidRequestError, match="at most 20 characters"):
-        offer_for(evolve(request, prompt="a" * 21))
+        spec_for(evolve(request, prompt="a" * 21))
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_a_model_nobody_has_heard_of() -> None:
 def test_an_unknown_model_takes_what_any_sibling_takes(first: dict[str, Any], second: dict[str, Any]) -> None:
     """Of a model that is not declared, the widest of every option of its siblings is believed, whatever their order."""
     base = evolve(REFERENCE, prompt_required=False)
-    offers = [evolve(base, **first), evolve(base, version="1.0", model="other", **second)]
+    models = [evolve(base, **first), evolve(base, version="1.0", model="other", **second)]
     request = ReferenceToVideo(
         "  " if "prompt_required" in second else "aa",
         [IMAGE] * (9 if "images" in second else 1),
@@ -251,7 +251,7 @@ def test_an_unknown_model_takes_what_any_sibling_takes(first: dict[str, Any], se
         watermark=False,
     )
 
-    for capabilities in (Capabilities(offers=offers), Capabilities(offers=offers[::-1])):
+    for capabilities in (Capabilities(models=models), Capabilities(models=models[::-1])):
         assert "unheard-of" == capabilities.check(request, provider="toy").model
 
 
@@ -302,9 +302,9 @@ def test_any_text_has_a_form_or_none(text: str) -> None:
 def test_an_error_shows_no_signature_and_no_data() -> None:
     """A wrong medium is shown short, without its signature or payload."""
     with pytest.raises(InvalidRequestError) as url_error:
-        offer_for(ImageToVideo("ftp://a.example/i.png?Signature=c4n4ry"))
+        spec_for(ImageToVideo("ftp://a.example/i.png?Signature=c4n4ry"))
     with pytest.raises(InvalidRequestError) as data_error:
-        offer_for(ImageToVideo("data:image/png;base64,c4n4ry!" + "c4n4ry" * 100_000))
+        spec_for(ImageToVideo("data:image/png;base64,c4n4ry!" + "c4n4ry" * 100_000))
 
     assert "c4n4ry" not in str(url_error.value)
     assert "c4n4ry" not in str(data_error.value)

@@ -296,7 +296,7 @@ async def test_submits_at_once(gateway: Gateway, fifth: Fifth) -> None:
     )
 
     adapter = fifth.adapter(idempotent=True)
-    limits = hh.Limits(submits_at_once=3)
+    limits = hh.Limits(max_concurrent_submits=3)
     async with fifth.open(adapter, limits=limits, poll=hh.PollSchedule(interval=3600)) as client:
         submitting = asyncio.gather(*(client.submit(REQUEST) for _ in range(9)))
         await gateway.until(3, "POST")

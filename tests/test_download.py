@@ -284,7 +284,7 @@ async def test_downloads_at_once(gateway: Gateway, fifth: Fifth, tmp_path: Path)
     gateway.on("GET", "/files/*", gateway.reply(VIDEO, after=answer))
     tasks = [done(f"{gateway.url}/files/{number}", f"t-{number}") for number in range(5)]
 
-    async with fifth.open(limits=hh.Limits(downloads_at_once=2)) as client:
+    async with fifth.open(limits=hh.Limits(max_concurrent_downloads=2)) as client:
         downloading = asyncio.gather(*(client.download(task, tmp_path) for task in tasks))
         await gateway.until(2, "GET")
         await asyncio.sleep(0.02)

@@ -65,12 +65,12 @@ PLACES: dict[str, Callable[[Path], Path]] = {
 
 
 @pytest.mark.fault(84)
-@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize("location", PLACES.values(), ids=PLACES)
 async def test_a_target_that_cannot_be(
-    gateway: Gateway, client: hh.Client, task: hh.Task, tmp_path: Path, place: Callable[[Path], Path]
+    gateway: Gateway, client: hh.Client, task: hh.Task, tmp_path: Path, location: Callable[[Path], Path]
 ) -> None:
     """A place where no file can be is found out before anything is fetched, and named along with the task."""
-    target = place(tmp_path)
+    target = location(tmp_path)
     before = names(tmp_path)
 
     with pytest.raises(hh.DownloadError, match=r"cannot write .*mp4: ") as raised:
@@ -189,13 +189,13 @@ async def test_several_processes(gateway: Gateway, task: hh.Task, tmp_path: Path
     arguments = (sys.executable, "-c", PROGRAM, task.video_url or "", str(target))
     seen = set()
 
-    async def watch() -> None:
+    async def observe() -> None:
         while True:
             if target.exists():
                 seen.add(content(target))
             await asyncio.sleep(0.002)
 
-    watching = asyncio.create_task(watch())
+    watching = asyncio.create_task(observe())
     processes = [await asyncio.create_subprocess_exec(*arguments) for _ in range(3)]
     codes = [await process.wait() for process in processes]
     watching.cancel()

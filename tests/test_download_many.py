@@ -20,7 +20,7 @@ import pytest
 import happyhorse_async as hh
 from happyhorse_async.download import Downloads
 from happyhorse_async.exchange import Exchange
-from happyhorse_async.pacing import Budget
+from happyhorse_async.ratelimit import AccountLimits
 
 if TYPE_CHECKING:
     from conftest import Fifth
@@ -87,7 +87,7 @@ async def test_all_at_once(fifth: Fifth, tmp_path: Path) -> None:
     files: Any = Files()
     adapter = fifth.adapter()
     account = adapter.account(provider="fifth", api_key="sk-0451-6789")
-    budget = Budget.of(None, hh.Limits(downloads_at_once=4), "fifth")
+    budget = AccountLimits.of(None, hh.Limits(max_concurrent_downloads=4), "fifth")
     downloads = Downloads(exchange=Exchange(adapter, account, files, budget), fetch=no_look, private=True)
     lags: list[float] = []
     measuring = asyncio.create_task(measure(lags))

@@ -12,8 +12,8 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 import happyhorse_async as hh
-from happyhorse_async.transports.addresses import is_at_public_place, is_public, names_private_place
 from happyhorse_async.transports.aiohttp import AiohttpTransport
+from happyhorse_async.transports.ip_filter import is_private_host, is_public, is_public_host
 
 if TYPE_CHECKING:
     from conftest import Fifth, Gateway
@@ -75,7 +75,7 @@ def test_an_address_that_is_public(address: str) -> None:
 )  # fmt: skip
 def test_a_host_by_its_name(host: str, private: bool) -> None:
     """A host that is written as a number, or is this machine, is judged without being looked up."""
-    assert private is names_private_place(host)
+    assert private is is_private_host(host)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_host_by_its_name(host: str, private: bool) -> None:
 )  # fmt: skip
 async def test_the_place_of_a_url(url: str, public: bool) -> None:
     """A URL is at a public place if its host has no other address; one that cannot be found counts as public."""
-    assert public is await is_at_public_place(url)
+    assert public is await is_public_host(url)
 
 
 HOSTS = ["127.0.0.1", "localhost", "LocalHost.", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0", "[::1]"]
@@ -123,7 +123,7 @@ async def test_private_downloads(gateway: Gateway, fifth: Fifth, tmp_path: Path)
     """A caller who wants it may fetch from anywhere."""
     gateway.on("GET", "/v.mp4", gateway.reply(VIDEO))
 
-    async with fifth.open(base_url=PUBLIC, private_downloads=True) as client:
+    async with fifth.open(base_url=PUBLIC, allow_private_hosts=True) as client:
         path = await client.download(done(f"{gateway.url}/v.mp4"), tmp_path)
 
     assert VIDEO == path.read_bytes()
@@ -133,7 +133,7 @@ async def test_private_downloads(gateway: Gateway, fifth: Fifth, tmp_path: Path)
 @pytest.mark.parametrize("allowed", [True, False])
 async def test_private_downloads_of_a_section(gateway: Gateway, tmp_path: Path, allowed: bool) -> None:
     """The configuration file allows it as well, and by default it does not."""
-    key, line = "sk-1234567890", "private_downloads = true" if allowed else ""
+    key, line = "sk-1234567890", "allow_private_hosts = true" if allowed else ""
     (tmp_path / "happyhorse.toml").write_text(f"""
         [providers.main]
         adapter = "dashscope"

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import happyhorse_async as hh
-from happyhorse_async.download.expiry import UrlLife, watched
-from happyhorse_async.pacing.places import Places
+from happyhorse_async.download.expiry import UrlLife, tracked_by_ref
+from happyhorse_async.ratelimit.semaphore import PrioritySemaphore
 
 if TYPE_CHECKING:
     from conftest import Fifth, Gateway
@@ -72,7 +72,7 @@ async def test_the_earliest_expiry_goes_first(gateway: Gateway, fifth: Fifth, tm
         done(gateway, "second", until=hour),
         done(gateway, "third", ended=22 * hour),
     ]
-    async with fifth.open(limits=hh.Limits(downloads_at_once=1)) as client:
+    async with fifth.open(limits=hh.Limits(max_concurrent_downloads=1)) as client:
         async with occupied(gateway, client, tmp_path):
             downloads = [asyncio.create_task(client.download(task, tmp_path)) for task in tasks]
             await begun(*downloads)
@@ -104,7 +104,7 @@ async def test_a_url_that_grows_old_while_it_waits(
     """A download that waits for a place is logged once half of its URL's life is over, and louder after four fifths."""
     hours = None if ended is None else timedelta(hours=ended)
     task = done(gateway, "t-1", ended=hours, until=timedelta(hours=until))
-    async with fifth.open(limits=hh.Limits(downloads_at_once=1)) as client:
+    async with fifth.open(limits=hh.Limits(max_concurrent_downloads=1)) as client:
         async with occupied(gateway, client, tmp_path):
             download = asyncio.create_task(client.download(task, tmp_path))
             await begun(download)
@@ -121,7 +121,7 @@ async def test_a_url_that_grows_old_while_it_waits(
 async def test_both_stages_in_turn(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
     """A download that waits on is logged at both stages, each when it comes."""
     now = datetime.now(UTC)
-    with watched(done(gateway, "t-1"), UrlLife(now, now + timedelta(seconds=0.04))):
+    with tracked_by_ref(done(gateway, "t-1"), UrlLife(now, now + timedelta(seconds=0.04))):
         await asyncio.sleep(0.06)
 
     assert [logging.WARNING, logging.ERROR] == [record.levelno for record in caplog.records]
@@ -141,18 +141,18 @@ async def test_who_does_not_wait_is_not_warned_of(
 
 async def test_a_place_is_never_lost() -> None:
     """Whoever is cancelled while waiting, or just as a place was given, hands it on to the next."""
-    places, inside = Places(1), 0
+    semaphore, inside = PrioritySemaphore(1), 0
 
-    async def stay(until: float) -> None:
+    async def permit(until: float) -> None:
         nonlocal inside
-        async with places.hold(until):
+        async with semaphore.hold(until):
             inside += 1
             assert 1 == inside
             await asyncio.sleep(0)
             inside -= 1
 
     for cancelled in range(6):
-        stays = [asyncio.create_task(stay(until)) for until in range(4)]
+        stays = [asyncio.create_task(permit(until)) for until in range(4)]
         for _ in range(cancelled):
             await asyncio.sleep(0)
         stays[1].cancel()
@@ -160,5 +160,5 @@ async def test_a_place_is_never_lost() -> None:
         await asyncio.wait(stays)
         assert not stays[0].cancelled()
         assert not stays[3].cancelled()
-    async with asyncio.timeout(1), places.hold(0.0):
+    async with asyncio.timeout(1), semaphore.hold(0.0):
         pass

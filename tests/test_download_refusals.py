@@ -17,14 +17,14 @@ from attrs import evolve
 
 import happyhorse_async as hh
 from happyhorse_async.download import DownloadPolicy, download
-from happyhorse_async.retries import RetryPolicy
+from happyhorse_async.retry import RetryPolicy
 from happyhorse_async.transports.aiohttp import AiohttpTransport
 
 if TYPE_CHECKING:
     from conftest import Ending, Gateway
 
 OK = b"HTTP/1.1 200 OK\r\n"
-HURRIED = DownloadPolicy(retry=RetryPolicy(retries=1, base=0.0), patience=0.1)
+HURRIED = DownloadPolicy(retry=RetryPolicy(max_retries=1, initial_interval=0.0), patience=0.1)
 
 
 def names(folder: Path) -> list[str]:
@@ -137,7 +137,7 @@ async def test_the_number_of_tries(gateway: Gateway, fetch: Fetch, retries: int)
     gateway.on("GET", "/v.mp4", 503)
 
     with pytest.raises(hh.DownloadError, match="answered 503") as raised:
-        await fetch(DownloadPolicy(retry=RetryPolicy(retries=retries, base=0.0)))
+        await fetch(DownloadPolicy(retry=RetryPolicy(max_retries=retries, initial_interval=0.0)))
 
     assert retries + 1 == len(gateway.requests)
     assert 503 == raised.value.status_code
@@ -221,7 +221,7 @@ async def test_an_endless_video_that_comes_in_drops(tmp_path: Path) -> None:
 
     async with dripping(itertools.repeat(b"\0")) as url:
         with pytest.raises(hh.DownloadError, match=r"too slowly: [1-9]"):
-            await download(transport, url, tmp_path / "v.mp4", policy=evolve(HURRIED, retry=RetryPolicy(retries=0)))
+            await download(transport, url, tmp_path / "v.mp4", policy=evolve(HURRIED, retry=RetryPolicy(max_retries=0)))
         await transport.aclose()
 
     assert [] == names(tmp_path)

@@ -11,7 +11,7 @@ import pytest
 
 import happyhorse_async as hh
 from happyhorse_async.download import DownloadPolicy, download
-from happyhorse_async.retries import RetryPolicy
+from happyhorse_async.retry import RetryPolicy
 from happyhorse_async.transports.aiohttp import AiohttpTransport
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ def box(name: bytes, payload: bytes) -> bytes:
     return (len(payload) + 8).to_bytes(4) + name + payload
 
 
-def film(byte: bytes) -> bytes:
+def video_file(byte: bytes) -> bytes:
     """Make a video of three mebibytes and a little."""
     return box(b"ftyp", b"isom\0\0\0\0") + box(b"mdat", byte * (3 << 20)) + box(b"moov", b"\0" * 100)
 
 
-VIDEO, OTHER = film(b"\1"), film(b"\2")
+VIDEO, OTHER = video_file(b"\1"), video_file(b"\2")
 TAG = '"a-1"'
 DATE = "Sat, 21 Nov 2026 08:00:00 GMT"
 
@@ -87,7 +87,7 @@ async def fetch(gateway: Gateway, tmp_path: Path) -> AsyncGenerator[Fetch]:
     transport = AiohttpTransport()
 
     async def fetch(*, retries: int = 3, patience: float = 5.0, **options: object) -> bytes:
-        policy = DownloadPolicy(retry=RetryPolicy(retries=retries, base=0.0), patience=patience)
+        policy = DownloadPolicy(retry=RetryPolicy(max_retries=retries, initial_interval=0.0), patience=patience)
         path = tmp_path / "train.mp4"
         await download(transport, f"{gateway.url}/v.mp4", path, policy=policy, **options)  # type: ignore[arg-type]
         assert [path.name] == names(tmp_path)

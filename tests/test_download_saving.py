@@ -13,11 +13,11 @@ import pytest
 from attrs import evolve
 
 import happyhorse_async as hh
-from happyhorse_async.job import Job, JobState, Place
+from happyhorse_async.job import Endpoint, Job, JobState
+from happyhorse_async.jobs.auto_download import AutoDownload
 from happyhorse_async.jobs.journal import Journal
-from happyhorse_async.jobs.saving import Saving
-from happyhorse_async.retries import RetryPolicy
-from happyhorse_async.watch import Watch
+from happyhorse_async.retry import RetryPolicy
+from happyhorse_async.tracked_job import TrackedJob
 
 if TYPE_CHECKING:
     from conftest import Fifth, Gateway
@@ -56,14 +56,14 @@ async def saved_to(store: hh.MemoryStore, job_id: str) -> str | None:
 
 
 @pytest.fixture
-def film(gateway: Gateway) -> None:
+def video_file(gateway: Gateway) -> None:
     """Let the provider make a video, and keep it."""
     gateway.accept("t-1")
     gateway.show("t-1", "running", "done")
     gateway.on("GET", "/files/t-1.mp4", gateway.reply(VIDEO))
 
 
-@pytest.mark.usefixtures("film")
+@pytest.mark.usefixtures("video_file")
 @pytest.mark.parametrize("name", ["train.mp4", ""])
 @pytest.mark.parametrize("method", ["submit", "enqueue"])
 async def test_a_video_is_saved(
@@ -79,7 +79,7 @@ async def test_a_video_is_saved(
     assert str(path) == await saved_to(store, handle.job_id)
 
 
-@pytest.mark.usefixtures("film")
+@pytest.mark.usefixtures("video_file")
 async def test_a_video_is_there_when_generate_returns(fifth: Fifth, store: hh.MemoryStore, tmp_path: Path) -> None:
     """Whoever asks for a video and waits finds it at its place."""
     async with fifth.open(store=store) as client:
@@ -142,7 +142,7 @@ async def test_a_task_without_a_video(
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-@pytest.mark.usefixtures("film")
+@pytest.mark.usefixtures("video_file")
 async def test_a_caller_who_goes_away(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
     """A submit that is cancelled when it is too late to take it back is saved all the same."""
     answer = asyncio.Event()
@@ -188,7 +188,7 @@ async def test_a_client_that_closes_before(
     assert "the client closes before the video of fifth:t-1 is saved" in caplog.text
 
 
-@pytest.mark.usefixtures("film")
+@pytest.mark.usefixtures("video_file")
 async def test_a_video_is_saved_once(gateway: Gateway, fifth: Fifth, store: hh.MemoryStore, tmp_path: Path) -> None:
     """The same key and path save the same video once, also in a client that is opened later."""
     for _ in range(2):
@@ -199,7 +199,7 @@ async def test_a_video_is_saved_once(gateway: Gateway, fifth: Fifth, store: hh.M
     assert 1 == len(gateway.seen("POST"))
 
 
-@pytest.mark.usefixtures("film")
+@pytest.mark.usefixtures("video_file")
 async def test_a_video_that_was_removed_is_saved_again(
     gateway: Gateway, fifth: Fifth, store: hh.MemoryStore, tmp_path: Path
 ) -> None:
@@ -220,23 +220,23 @@ class Line:
         self.tries = 0
         self.store = hh.MemoryStore()
 
-    async def saving(self, path: Path, *, retries: int = 2, base: float = 0.0) -> Saving:
+    async def saving(self, path: Path, *, retries: int = 2, base: float = 0.0) -> AutoDownload:
         """Make a saving that goes through here, of a job that is in the store."""
-        watch = Watch(REF, job_id="hh-1")
-        place = Place(provider="fifth", adapter="fifth", base_url="https://fifth.example")
-        job = Job(job_id="hh-1", place=place, model="m", created_at=datetime.now(UTC), save_to=str(path))
-        watch.job = await self.store.add(evolve(job, state=JobState.ACCEPTED, task_id=REF.id, task=DONE))
-        watch.task = DONE
-        return Saving(
-            watch=watch,
+        tracked = TrackedJob(REF, job_id="hh-1")
+        endpoint = Endpoint(provider="fifth", adapter="fifth", base_url="https://fifth.example")
+        job = Job(job_id="hh-1", endpoint=endpoint, model="m", created_at=datetime.now(UTC), save_to=str(path))
+        tracked.job = await self.store.add(evolve(job, state=JobState.ACCEPTED, task_id=REF.id, task=DONE))
+        tracked.task = DONE
+        return AutoDownload(
+            tracked=tracked,
             path=path,
-            journal=Journal(self.store, place),
+            journal=Journal(self.store, endpoint),
             attend=self.attend,
             download=self.download,
-            retry=RetryPolicy(retries=retries, base=base),
+            retry=RetryPolicy(max_retries=retries, initial_interval=base),
         )
 
-    async def attend(self, watch: Watch) -> None:
+    async def attend(self, tracked: TrackedJob) -> None:
         """Have the task already."""
 
     async def download(self, task: hh.Task, path: Path) -> Path:

@@ -44,20 +44,20 @@ BLURRED = {
 }
 
 
-def course_by_prompt(request: hh.VideoRequest, number: int) -> hh.Course:
+def simulate_by_prompt(request: hh.VideoRequest, number: int) -> hh.SimulatedTask:
     """Let a prompt such as `PENDING`, `RUNNING` or `fail TIMEOUT` decide; any other succeeds after a moment."""
     word, _, reason = (request.prompt or "").partition(" ")
     if word == "PENDING":
-        return hh.Course(queue=math.inf)
+        return hh.SimulatedTask(queue=math.inf)
     if word == "RUNNING":
-        return hh.Course(queue=0, run=math.inf)
-    return hh.Course(queue=6, run=24, failure=hh.FailureReason(reason) if word == "fail" else None)
+        return hh.SimulatedTask(queue=0, run=math.inf)
+    return hh.SimulatedTask(queue=6, run=24, failure=hh.FailureReason(reason) if word == "fail" else None)
 
 
 @pytest.fixture
 def happyhorse_emulator_options() -> Mapping[str, Any]:
     """Ten emulated minutes in a second, and courses by prompt."""
-    return {"speed": 600.0, "scenario": hh.Scenario(choose=course_by_prompt), "api_key": "sk-right"}
+    return {"speed": 600.0, "scenario": hh.Scenario(choose=simulate_by_prompt), "api_key": "sk-right"}
 
 
 @pytest.fixture(params=PROVIDERS)
@@ -281,7 +281,7 @@ async def test_one_look_at_an_unknown_task_finds_nothing(account: Account) -> No
 async def test_waiting_for_an_unknown_task_ends(account: Account) -> None:
     """After some looks that found nothing the task counts as expired."""
     ref = hh.TaskRef(account.provider, UNKNOWN_ID)
-    async with account.client(misses=3) as client:
+    async with account.client(not_found_retries=3) as client:
         with pytest.raises(hh.TaskExpiredError) as raised:
             await client.resume(ref)
 

@@ -221,6 +221,6 @@ def test_what_errors_know_of_a_submit() -> None:
     assert not TransportError("no", sent=False, retryable=False).retryable
     assert None is RateLimitError("no").retry_after
     assert 5.0 == RateLimitError("no", retry_after=5.0).retry_after
-    assert not ProviderError("no").refused
-    assert ProviderError("no", refused=True).refused
+    assert not ProviderError("no").not_accepted
+    assert ProviderError("no", not_accepted=True).not_accepted
     assert None is SubmitOutcomeUnknownError("no").ref

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from happyhorse_async.adapter import Adapter
-from happyhorse_async.dialect import Dialect
+from happyhorse_async.emulation import EmulatedAPI
 
 ROOT = Path(__file__).parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -54,10 +54,10 @@ def test_each_adapter_is_an_adapter(name: str) -> None:
 @pytest.mark.parametrize("name", PROVIDERS)
 def test_each_dialect_is_a_dialect(name: str) -> None:
     """What is registered for the emulator under a provider's name is a dialect, written apart from the adapter."""
-    dialect = entry("happyhorse_async.dialects", name).load()
+    emulated_api = entry("happyhorse_async.emulated_apis", name).load()
 
-    assert issubclass(dialect, Dialect)
-    assert dialect.__module__.startswith("happyhorse_adapters.emulated.")
+    assert issubclass(emulated_api, EmulatedAPI)
+    assert emulated_api.__module__.startswith("happyhorse_adapters.emulated.")
 
 
 def test_every_adapter_has_its_dialect() -> None:
@@ -65,7 +65,7 @@ def test_every_adapter_has_its_dialect() -> None:
     points = PROJECT["entry-points"]
 
     assert set(PROVIDERS) == set(points["happyhorse_async.adapters"])
-    assert set(PROVIDERS) == set(points["happyhorse_async.dialects"])
+    assert set(PROVIDERS) == set(points["happyhorse_async.emulated_apis"])
 
 
 @pytest.mark.parametrize("package", ["happyhorse_async", "happyhorse_adapters"])

@@ -122,7 +122,7 @@ async def test_too_many_queries_without_a_wish(gateway: Gateway, fifth: Fifth) -
     """A 429 without a wish slows down, and does not count against the task."""
     script(gateway, 429, "done")
 
-    async with fifth.open(poll=hh.PollSchedule(interval=0.01, misses=1)) as client:
+    async with fifth.open(poll=hh.PollSchedule(interval=0.01, not_found_retries=1)) as client:
         await client.generate(REQUEST)
 
     refused, other = gateway.seen("GET")

@@ -101,7 +101,7 @@ async def test_a_refused_look(gateway: Gateway, fifth: Fifth) -> None:
     """A refusal of the look itself is believed when it is repeated as often as a miss would be."""
     gateway.show("t-1", 400)
 
-    async with fifth.open(poll=hh.PollSchedule(interval=0.01, misses=3)) as client:
+    async with fifth.open(poll=hh.PollSchedule(interval=0.01, not_found_retries=3)) as client:
         with pytest.raises(hh.InvalidRequestError) as raised:
             await client.generate(REQUEST)
 
@@ -127,7 +127,7 @@ async def test_a_task_that_was_never_there(gateway: Gateway, fifth: Fifth) -> No
     """A resumed task that the provider never knew is expired too, and has nothing to show but its name."""
     gateway.show("t-0", 404)
 
-    async with fifth.open(poll=hh.PollSchedule(interval=0.01, misses=1)) as client:
+    async with fifth.open(poll=hh.PollSchedule(interval=0.01, not_found_retries=1)) as client:
         with pytest.raises(hh.TaskExpiredError) as raised:
             await client.resume("fifth:t-0")
 
@@ -193,7 +193,7 @@ async def test_a_lifetime_that_is_over(gateway: Gateway, fifth: Fifth) -> None:
     """A task that has not ended within its lifetime never will."""
     gateway.show("t-1", "running")
 
-    async with fifth.open(fifth.adapter(lifetime=0.1)) as client:
+    async with fifth.open(fifth.adapter(task_ttl=0.1)) as client:
         with pytest.raises(hh.TaskExpiredError) as raised:
             await client.generate(REQUEST)
 
@@ -204,7 +204,7 @@ async def test_a_lifetime_that_ends_in_an_outage(gateway: Gateway, fifth: Fifth)
     """The lifetime holds while every look fails, and the last look comes at its end."""
     gateway.show("t-1", 502)
 
-    async with fifth.open(fifth.adapter(lifetime=0.3), poll=hh.PollSchedule(interval=0.05)) as client:
+    async with fifth.open(fifth.adapter(task_ttl=0.3), poll=hh.PollSchedule(interval=0.05)) as client:
         with pytest.raises(hh.TaskExpiredError):
             await client.generate(REQUEST)
 

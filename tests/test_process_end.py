@@ -48,8 +48,8 @@ async def run(gateway: Gateway, script: str, folder: Path) -> tuple[int | None, 
         stderr=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(20):
-        printed, complaints = await process.communicate()
-    return process.returncode, printed.decode(), complaints.decode()
+        printed, details_list = await process.communicate()
+    return process.returncode, printed.decode(), details_list.decode()
 
 
 @pytest.mark.fault(80)
@@ -64,13 +64,13 @@ async def run(gateway: Gateway, script: str, folder: Path) -> tuple[int | None, 
 )
 async def test_a_process_that_ends(gateway: Gateway, tmp_path: Path, script: str) -> None:
     """The interpreter ends at once and well, and says that a client was never closed without a storm of tracebacks."""
-    code, _, complaints = await run(gateway, script, tmp_path)
+    code, _, details_list = await run(gateway, script, tmp_path)
 
     assert 0 == code
-    assert 1 == complaints.count("the client of fifth was never closed")
+    assert 1 == details_list.count("the client of fifth was never closed")
     # asyncio has a line for each task of a loop that was thrown away, and a traceback for the one that held a lock.
-    assert complaints.count("Traceback") <= (1 if "sys.exit" in script else 0)
-    assert complaints.count("\n") < 80
+    assert details_list.count("Traceback") <= (1 if "sys.exit" in script else 0)
+    assert details_list.count("\n") < 80
 
 
 @pytest.mark.fault(79)
@@ -130,14 +130,14 @@ async def main():
 
 asyncio.run(main())
 """
-    code, printed, complaints = await run(gateway, script, tmp_path)
+    code, printed, details_list = await run(gateway, script, tmp_path)
     lines = printed.splitlines()
 
     assert 0 == code
     assert 3 == len([line for line in lines if line.startswith("refused:") and "forked" in line])
     assert ["child: RUNNING", "code: 0", "parent: RUNNING ['ACCEPTED']"] == lines[3:]
-    assert "Traceback" not in complaints
-    assert "never closed" not in complaints
+    assert "Traceback" not in details_list
+    assert "never closed" not in details_list
 
 
 @pytest.mark.fault(80)

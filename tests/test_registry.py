@@ -9,26 +9,32 @@ from textwrap import dedent
 import pytest
 
 from happyhorse_async.errors import ConfigurationError
-from happyhorse_async.registry import adapter_names, dialect_names, find_adapter, find_dialect, providers_that_can
+from happyhorse_async.registry import (
+    adapter_names,
+    emulated_api_names,
+    find_adapter,
+    find_emulated_api,
+    providers_that_can,
+)
 from happyhorse_async.request import TextToVideo, VideoEdit
 
 Install = Callable[..., None]
 
 ADAPTER = """
     from happyhorse_async.adapter import Account, Adapter, Submission
-    from happyhorse_async.capabilities import Capabilities, Offer
+    from happyhorse_async.capabilities import Capabilities, ModelSpec
     from happyhorse_async.messages import HttpRequest, HttpResponse
     from happyhorse_async.request import Mode
     from happyhorse_async.task import Task
 
-    OFFER = Offer(mode=Mode.T2V, version="1.0", model="toy-t2v", resolutions=("720P",), durations=range(60, 61))
+    SPEC = ModelSpec(mode=Mode.T2V, version="1.0", model="toy-t2v", resolutions=("720P",), durations=range(60, 61))
 
     class Toy(Adapter):
         name = "toy"
         title = "Toy"
         documentation = "https://toy.example/docs"
         api_key_env = "TOY_API_KEY"
-        capabilities = Capabilities(offers=(OFFER,))
+        capabilities = Capabilities(models=(SPEC,))
         default_base_url = "https://toy.example"
 
         def encode_submit(self, submission: Submission, account: Account) -> HttpRequest:
@@ -68,7 +74,7 @@ def test_ours_are_registered() -> None:
 
     assert {"dashscope", "hiapi", "imini", "nexusflow"} <= set(adapter_names())
     assert adapter_names() == tuple(sorted(adapter_names()))
-    assert {"dashscope", "hiapi", "imini", "nexusflow"} <= set(dialect_names())
+    assert {"dashscope", "hiapi", "imini", "nexusflow"} <= set(emulated_api_names())
 
 
 def test_a_third_party_adapter_is_found(install: Install) -> None:
@@ -89,8 +95,8 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 
 def test_an_unknown_dialect_is_refused() -> None:
     """The dialects have the same rule as the adapters."""
-    with pytest.raises(ConfigurationError, match="no dialect 'hiap'"):
-        find_dialect("hiap")
+    with pytest.raises(ConfigurationError, match="no emulated API 'hiap'"):
+        find_emulated_api("hiap")
 
 
 def test_two_claims_on_one_name_are_refused(install: Install) -> None:
@@ -135,10 +141,10 @@ def test_a_load_failure_names_the_distribution(install: Install) -> None:
 def test_a_third_party_dialect_is_found(install: Install) -> None:
     """A dialect is found by its entry point and made without arguments."""
     code = "class Toy:\n    name = 'toy'"
-    install("toy-adapter", "toy_dialect", code, "toy = toy_dialect:Toy", group="happyhorse_async.dialects")
+    install("toy-adapter", "toy_dialect", code, "toy = toy_dialect:Toy", group="happyhorse_async.emulated_apis")
 
-    assert "toy" in dialect_names()
-    assert "toy" == find_dialect("toy").name
+    assert "toy" in emulated_api_names()
+    assert "toy" == find_emulated_api("toy").name
 
 
 def test_providers_that_can(install: Install) -> None:

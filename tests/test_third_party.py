@@ -26,7 +26,7 @@ PROVIDER = """
         documentation = "https://toy.example/docs"
         api_key_env = "TOY_API_KEY"
         capabilities = hh.Capabilities(
-            offers=[hh.Offer(mode=hh.Mode.T2V, version="1.0", model="toy-t2v", resolutions=("720P",))]
+            models=[hh.ModelSpec(mode=hh.Mode.T2V, version="1.0", model="toy-t2v", resolutions=("720P",))]
         )
         default_base_url = "https://toy.example"
 

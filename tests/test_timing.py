@@ -29,14 +29,16 @@ def answer(value: str, date: str | None = None) -> HttpResponse:
 
 
 @pytest.mark.parametrize("value", [-1, math.inf, math.nan, "5", True])
-@pytest.mark.parametrize("name", ["interval", "first_after", "max_interval", "jitter", "reconcile", "misses"])
+@pytest.mark.parametrize(
+    "name", ["interval", "first_after", "max_interval", "jitter", "reconcile", "not_found_retries"]
+)
 def test_a_schedule_refuses_what_is_no_time(name: str, value: Any) -> None:
     """A time that is negative, endless or no number is refused by name."""
     with pytest.raises(ConfigurationError, match=f"{name} must be a"):
         PollSchedule(**{name: value})
 
 
-@pytest.mark.parametrize("name", ["interval", "max_interval", "reconcile", "misses"])
+@pytest.mark.parametrize("name", ["interval", "max_interval", "reconcile", "not_found_retries"])
 def test_a_schedule_refuses_to_look_without_a_pause(name: str) -> None:
     """An interval of zero would ask for ever without a pause, and no misses at all would never find a task."""
     with pytest.raises(ConfigurationError, match=f"{name} must be "):
@@ -85,9 +87,11 @@ def test_the_first_look_waits_an_interval() -> None:
 
 def test_patience_is_the_callers() -> None:
     """How often a task may be missed, and how often to look beside callbacks, is never advised."""
-    schedule = PollSchedule(misses=2, reconcile=7).advised_by(PollSchedule(misses=9, reconcile=99))
+    schedule = PollSchedule(not_found_retries=2, reconcile=7).advised_by(
+        PollSchedule(not_found_retries=9, reconcile=99)
+    )
 
-    assert (2, 7) == (schedule.misses, schedule.reconcile)
+    assert (2, 7) == (schedule.not_found_retries, schedule.reconcile)
 
 
 def test_looks_grow_apart() -> None:
@@ -149,7 +153,8 @@ def test_jitter_never_makes_a_pause_negative() -> None:
 
 @pytest.mark.parametrize("value", [0, -1, math.inf, math.nan, "5", True])
 @pytest.mark.parametrize(
-    "name", ["queries_per_second", "submits_per_second", "queries_at_once", "running_at_once", "downloads_at_once"]
+    "name",
+    ["queries_per_second", "submits_per_second", "max_concurrent_queries", "max_running", "max_concurrent_downloads"],
 )
 def test_limits_refuse_what_is_no_limit(name: str, value: Any) -> None:
     """A limit is a number above zero; no limit at all is None."""
@@ -157,7 +162,7 @@ def test_limits_refuse_what_is_no_limit(name: str, value: Any) -> None:
         Limits(**{name: value})
 
 
-@pytest.mark.parametrize("name", ["queries_at_once", "submits_at_once", "running_at_once", "queued_at_once"])
+@pytest.mark.parametrize("name", ["max_concurrent_queries", "max_concurrent_submits", "max_running", "max_queued"])
 def test_what_is_counted_is_whole(name: str) -> None:
     """Half a request cannot be on its way: a fraction would never count down to nothing, and so limit nothing."""
     half: Any = 2.5
@@ -167,14 +172,14 @@ def test_what_is_counted_is_whole(name: str) -> None:
 
 def test_no_queue_at_all() -> None:
     """Nothing may be left waiting at the provider, and that is not the same as leaving it to the adapter."""
-    defaults = Limits(running_at_once=5, queued_at_once=50)
+    defaults = Limits(max_running=5, max_queued=50)
 
-    assert 5 == Limits(queued_at_once=0).filled_from(defaults).tasks_at_once
-    assert 55 == Limits().filled_from(defaults).tasks_at_once
-    assert Limits().filled_from(Limits()).tasks_at_once is None
+    assert 5 == Limits(max_queued=0).filled_from(defaults).max_tasks
+    assert 55 == Limits().filled_from(defaults).max_tasks
+    assert Limits().filled_from(Limits()).max_tasks is None
     for wrong in (-1, True, 0.0, "5"):
-        with pytest.raises(ConfigurationError, match="queued_at_once must be a whole number of at least 0"):
-            Limits(queued_at_once=wrong)  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError, match="max_queued must be a whole number of at least 0"):
+            Limits(max_queued=wrong)  # type: ignore[arg-type]
 
 
 def test_rates_may_be_fractions() -> None:
@@ -190,12 +195,12 @@ def test_limits_are_filled() -> None:
     assert (2, 5, 32, 4) == (
         filled.queries_per_second,
         filled.submits_per_second,
-        filled.queries_at_once,
-        filled.downloads_at_once,
+        filled.max_concurrent_queries,
+        filled.max_concurrent_downloads,
     )
     assert (1, 1) == (
-        Limits(queries_at_once=1).filled_from(Limits(queries_at_once=9)).queries_at_once,
-        Limits(downloads_at_once=1).filled_from(Limits(downloads_at_once=9)).downloads_at_once,
+        Limits(max_concurrent_queries=1).filled_from(Limits(max_concurrent_queries=9)).max_concurrent_queries,
+        Limits(max_concurrent_downloads=1).filled_from(Limits(max_concurrent_downloads=9)).max_concurrent_downloads,
     )
 
 

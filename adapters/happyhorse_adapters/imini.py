@@ -21,10 +21,10 @@ from urllib.parse import quote
 from attrs import define
 
 from happyhorse_async.adapter import Account, Adapter, Submission
-from happyhorse_async.capabilities import AUDIO_SETTINGS, DURATIONS, Capabilities, MediaForm, Offer
-from happyhorse_async.classification import ErrorClass, class_by_status, failure_reason, refusal
-from happyhorse_async.decoding import Loose, parse_datetime, read_object, structure
-from happyhorse_async.encoding import json_request
+from happyhorse_async.adapter_kit.decoding import Lax, parse_datetime, read_object, structure
+from happyhorse_async.adapter_kit.error_mapping import ErrorClass, class_by_status, error_from_response, failure_reason
+from happyhorse_async.adapter_kit.http import json_request
+from happyhorse_async.capabilities import AUDIO_SETTINGS, DURATIONS, Capabilities, MediaForm, ModelSpec
 from happyhorse_async.errors import (
     ContentRejectedError,
     HappyHorseError,
@@ -73,45 +73,45 @@ _IMAGE_TOKEN = re.compile(r"\[image ?\d+\]", re.IGNORECASE)
 class _WireError:
     """The error of a refusal, and (not documented, seen in the guide's types) of a failed task."""
 
-    code: Loose[str] = None
-    message: Loose[str] = None
-    status: Loose[int] = None
-    request_id: Loose[str] = None
+    code: Lax[str] = None
+    message: Lax[str] = None
+    status: Lax[int] = None
+    request_id: Lax[str] = None
 
 
 @define(kw_only=True)
 class _WireRefusal:
-    error: Loose[_WireError] = None
-    request_id: Loose[str] = None
+    error: Lax[_WireError] = None
+    request_id: Lax[str] = None
 
 
 @define(kw_only=True)
 class _WireAccepted:
     task_id: str
-    model: Loose[str] = None
-    created_at: Loose[str] = None
-    request_id: Loose[str] = None
+    model: Lax[str] = None
+    created_at: Lax[str] = None
+    request_id: Lax[str] = None
 
 
 @define(kw_only=True)
 class _WireVideo:
     url: str | None = None
-    width: Loose[int] = None
-    height: Loose[int] = None
-    duration: Loose[float] = None
-    cover_url: Loose[str] = None
+    width: Lax[int] = None
+    height: Lax[int] = None
+    duration: Lax[float] = None
+    cover_url: Lax[str] = None
 
 
 @define(kw_only=True)
 class _WireTask:
     task_id: str | None = None
     status: str
-    model: Loose[str] = None
-    created_at: Loose[str] = None
-    completed_at: Loose[str] = None
+    model: Lax[str] = None
+    created_at: Lax[str] = None
+    completed_at: Lax[str] = None
     videos: list[_WireVideo] | None = None
-    error: Loose[_WireError] = None
-    request_id: Loose[str] = None
+    error: Lax[_WireError] = None
+    request_id: Lax[str] = None
 
 
 class IminiAdapter(Adapter):
@@ -124,8 +124,8 @@ class IminiAdapter(Adapter):
     # The path is part of it.
     default_base_url = "https://openapi.imini.ai/imini/router"
     capabilities = Capabilities(
-        offers=(
-            Offer(
+        models=(
+            ModelSpec(
                 mode=Mode.T2V,
                 version="1.0",
                 model=_MODEL,
@@ -134,7 +134,7 @@ class IminiAdapter(Adapter):
                 durations=DURATIONS,
                 prompt_limit=_PROMPT_LIMIT,
             ),
-            Offer(
+            ModelSpec(
                 mode=Mode.I2V,
                 version="1.0",
                 model=_MODEL,
@@ -145,7 +145,7 @@ class IminiAdapter(Adapter):
                 images=range(1, 2),
                 image_forms=_IMAGE_FORMS,
             ),
-            Offer(
+            ModelSpec(
                 mode=Mode.R2V,
                 version="1.0",
                 model=_MODEL,
@@ -156,7 +156,7 @@ class IminiAdapter(Adapter):
                 images=range(1, 10),
                 image_forms=_IMAGE_FORMS,
             ),
-            Offer(
+            ModelSpec(
                 mode=Mode.EDIT,
                 version="1.0",
                 model=_MODEL,
@@ -174,7 +174,7 @@ class IminiAdapter(Adapter):
     # its own pace of looks this is enough for 150 tasks in flight.
     limits = Limits(queries_per_second=5, submits_per_second=2)
     # Task ids expire; the documentation does not say when. Upstream, DashScope's live for 24 hours.
-    lifetime = 24 * 3600.0
+    task_ttl = 24 * 3600.0
 
     def warnings(self, submission: Submission, account: Account) -> tuple[str, ...]:
         request = submission.request
@@ -186,7 +186,7 @@ class IminiAdapter(Adapter):
         return tuple(found)
 
     def encode_submit(self, submission: Submission, account: Account) -> HttpRequest:
-        fields = {"model": submission.offer.model, **_fields(submission.request)}
+        fields = {"model": submission.spec.model, **_fields(submission.request)}
         return json_request("POST", f"{account.base_url}/v1/videos/generate", account, body=fields)
 
     def decode_submit(self, response: HttpResponse, account: Account) -> Task:
@@ -270,7 +270,7 @@ def _error_body(response: HttpResponse) -> Mapping[str, Any]:
 def _refusal(body: Mapping[str, Any], response: HttpResponse, account: Account) -> HappyHorseError:
     wire = structure(body, _WireRefusal)
     error = wire.error or _WireError()
-    return refusal(
+    return error_from_response(
         _error_class(error.code, response.status),
         error.message,
         response=response,

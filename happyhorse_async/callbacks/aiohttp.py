@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from .answering import Call, Receive, answer, leaves_a_body, lower_names
+from .respond import Call, Receive, answer, leaves_a_body, lower_names
 
 
 async def handle(request: web.Request, receive: Receive, *, timeout: float) -> web.Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
-from .answering import Call, Receive, answer, leaves_a_body, lower_names
+from .respond import Call, Receive, answer, leaves_a_body, lower_names
 
 Message: TypeAlias = MutableMapping[str, Any]
 

@@ -8,13 +8,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..client import Client
-from ..client.planning import named_job
+from ..client.plan import named_job
+from ..config import check_secret
 from ..errors import ConfigurationError
 from ..messages import HttpRequest
-from ..settings import check_secret
 from ..task import Task
-from .answering import LARGEST_BODY, lower_names, too_large
 from .asgi import AsgiApp
+from .respond import LARGEST_BODY, lower_names, too_large
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -61,8 +61,8 @@ class CallbackReceiver:
         Take in one call, and return how its task stands now; `None` if it is genuine and about no task of ours.
 
         Once this returns, what the call has said of a task of ours is in the store, and the call can be answered with a
-        200. The same call again is harmless. When this raises, answer with `CallbackRejectedError.answer`, and with
-        a 503 for any other error, so that the provider calls again.
+        200. The same call again is harmless. When this raises, answer with `CallbackRejectedError.http_status`, and
+        with a 503 for any other error, so that the provider calls again.
 
         :param headers: of the request, in any case.
         :param body: of the request, to the byte: neither decoded nor written anew.

@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :param arguments: by default those of the process.
     """
     try:
-        from .application import run  # noqa: PLC0415 - what it needs may not be installed
+        from .app import run  # noqa: PLC0415 - what it needs may not be installed
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise

@@ -8,7 +8,7 @@ from attrs import frozen
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from ..emulator import CallbackScenario, Delivery
+from ..emulator import CallbackScenario, WebhookDelivery
 from ..errors import ConfigurationError
 
 Share = Annotated[float, Parameter(validator=Number(gte=0, lte=1))]
@@ -63,7 +63,7 @@ def _pair(text: str) -> tuple[str, str]:
     return name, url
 
 
-def delivery_line(delivery: Delivery) -> str:
+def delivery_line(delivery: WebhookDelivery) -> str:
     """Say in a line what came of a delivery."""
     kind = "forged callback" if delivery.forged else "callback"
     if delivery.lost:

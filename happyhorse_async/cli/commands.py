@@ -12,22 +12,18 @@ from cyclopts.validators import Number
 
 from ..adapter import Adapter
 from ..client import Client
+from ..config import Settings
 from ..errors import ConfigurationError, InvalidRequestError
 from ..registry import adapter_names, find_adapter
-from ..settings import Settings
 from ..task import TaskRef, TaskStatus
-from .batching import BatchRunner
+from .batch import BatchRunner
 from .callbacks import CallbackOptions
+from .emulator_cmd import run_demo, serve_emulator
+from .emulator_options import ServeOptions
 from .exit_codes import EXIT_CODES, ExitCode
-from .jobs import JobRunner, check_folder
-from .orders import Order, demo_order, make_request
+from .generate import JobRunner, check_folder
 from .output import Output
-from .playground import run_demo, serve_emulator
-from .resuming import Resumption
-from .serving import ServeOptions
-from .session import Session
-from .settling import Settlement
-from .views import (
+from .render import (
     adapter_object,
     adapter_table,
     job_object,
@@ -38,6 +34,10 @@ from .views import (
     task_object,
     task_table,
 )
+from .request_options import RequestOptions, demo_options, make_request
+from .resolve import Settlement
+from .resume import Resumption
+from .session import Session
 
 
 @Parameter(name="*")
@@ -52,7 +52,7 @@ class Common:
 
 
 _COMMON = Common()
-_ORDER = Order()
+_ORDER = RequestOptions()
 _CALLBACKS = CallbackOptions()
 _SERVING = ServeOptions()
 
@@ -109,7 +109,7 @@ class Commands:
         prompt: str | None = None,
         /,
         *,
-        order: Order = _ORDER,
+        options: RequestOptions = _ORDER,
         output: Target = None,
         timeout: Seconds = None,
         key: Key = None,
@@ -125,10 +125,10 @@ class Commands:
         :param key: Your own name for the job. With a [store], the same key and request are the same task.
         :param provider: The section of the configuration, or without a file an adapter.
         """
-        request = make_request(prompt, order)
+        request = make_request(prompt, options)
         session = Session(common.config)
         job = JobRunner(self._output, session, target=output or Path(), key=key)
-        async with job.opened(session.client(provider, inherit=True)) as client:
+        async with job.opened(session.client(provider, recover=True)) as client:
             handle = await job.submit(client, request)
             await job.save(client, await job.follow(handle, timeout))
 
@@ -137,7 +137,7 @@ class Commands:
         prompt: str | None = None,
         /,
         *,
-        order: Order = _ORDER,
+        options: RequestOptions = _ORDER,
         key: Key = None,
         provider: str | None = None,
         common: Common = _COMMON,
@@ -149,10 +149,10 @@ class Commands:
         :param key: Your own name for the job. With a [store], the same key and request are the same task.
         :param provider: The section of the configuration, or without a file an adapter.
         """
-        request = make_request(prompt, order)
+        request = make_request(prompt, options)
         session = Session(common.config)
         job = JobRunner(self._output, session, key=key)
-        async with job.opened(session.client(provider, inherit=True)) as client:
+        async with job.opened(session.client(provider, recover=True)) as client:
             handle = await job.submit(client, request)
             self._output.line(str(handle.ref))
 
@@ -189,7 +189,7 @@ class Commands:
 
         :param ref: The task, as it was printed: provider:id.
         """
-        async with Client.from_config(common.config, provider=_ref(ref).provider, inherit=False) as client:
+        async with Client.from_config(common.config, provider=_ref(ref).provider, recover=False) as client:
             task = await client.fetch(ref)
         self._output.object(task_object(task))
         for line in task_details(task):
@@ -283,7 +283,7 @@ class Commands:
 
         :param ref: The task, as it was printed: provider:id.
         """
-        async with Client.from_config(common.config, provider=_ref(ref).provider, inherit=False) as client:
+        async with Client.from_config(common.config, provider=_ref(ref).provider, recover=False) as client:
             task = await client.cancel(ref)
         self._output.object(task_object(task))
         self._output.line(task_line(task))
@@ -310,7 +310,7 @@ class Commands:
         if pending:
             await self._list_pending(Session(common.config), provider)
             return
-        async with Client.from_config(common.config, provider=provider, inherit=False) as client:
+        async with Client.from_config(common.config, provider=provider, recover=False) as client:
             tasks = await client.list_tasks(limit=limit)
         self._output.listing([task_object(task) for task in tasks], task_table(tasks), empty="no tasks")
 
@@ -358,7 +358,7 @@ class Commands:
         prompt: str = "A cardboard train at night",
         /,
         *,
-        order: Order = _ORDER,
+        options: RequestOptions = _ORDER,
         output: Annotated[Path, Parameter(name=("--output", "-o"))] = Path("demo.mp4"),
         provider: str = "dashscope",
         common: Common = _COMMON,
@@ -370,7 +370,7 @@ class Commands:
         :param output: The file, or a folder.
         :param provider: Which one is emulated.
         """
-        request = make_request(prompt, demo_order(order))
+        request = make_request(prompt, demo_options(options))
         await run_demo(self._output, request, provider=provider, target=output)
 
 

@@ -25,7 +25,7 @@ from rich.text import Text
 from ..errors import HappyHorseError, TaskError, TaskNotFoundError
 from ..redaction import redact_text
 from ..task import Task, TaskRef
-from .views import plain, task_line, task_object
+from .render import plain, task_line, task_object
 
 _LOGGER = logging.getLogger("happyhorse_async")
 

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 
 from ..client import Client
 from ..client.opening import configured_store
+from ..config import Settings
 from ..errors import ConfigurationError, InvalidRequestError
 from ..job import Job
-from ..settings import Settings
 from ..stores import MemoryStore, TaskStore
 
 
@@ -30,7 +30,7 @@ class Session:
         """Whether another run will know what this one has done."""
         self._store = store or MemoryStore()
 
-    def client(self, provider: str | None = None, *, inherit: bool = False) -> Client:
+    def client(self, provider: str | None = None, *, recover: bool = False) -> Client:
         """
         Make a client for *provider*, by default the one that is chosen. It is not open yet.
 
@@ -39,7 +39,7 @@ class Session:
         with warnings.catch_warnings():
             # What there is to say about the file was said when it was read for this session.
             warnings.simplefilter("ignore")
-            return Client.from_config(self.config, provider=provider, store=self._store, inherit=inherit)
+            return Client.from_config(self.config, provider=provider, store=self._store, recover=recover)
 
     def command(self, *words: str) -> tuple[str, ...]:
         """Return a command line that has this run's configuration."""

@@ -4,5 +4,5 @@ from .batch import Batch as Batch
 from .batch import Outcome as Outcome
 from .client import Client as Client
 from .handle import TaskHandle as TaskHandle
-from .listing import TaskList as TaskList
-from .planning import Plan as Plan
+from .plan import Plan as Plan
+from .task_list import TaskList as TaskList

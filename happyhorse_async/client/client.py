@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from attrs import evolve
 
 from ..adapter import Adapter, PageRequest, TaskPage
+from ..config import SecretSource, Settings, check_url
 from ..download import Progress
 from ..job import PendingJob
 from ..messages import HttpRequest
 from ..registry import find_adapter
 from ..request import VideoRequest
-from ..retries import Retries
-from ..settings import SecretSource, Settings, check_url
+from ..retry import RetryPolicies
 from ..stores import MemoryStore, TaskStore
 from ..task import Task, TaskRef
 from ..timing import Limits, PollSchedule
-from ..watch import Watch
+from ..tracked_job import TrackedJob
 from .batch import Batch
 from .handle import TaskHandle
-from .listing import TaskList
 from .opening import Door, Setup, api_key_for, configured_store
-from .planning import Plan, Planner, new_job_id
+from .plan import Plan, Planner, new_job_id
+from .task_list import TaskList
 
 if TYPE_CHECKING:
     import aiohttp
@@ -50,11 +50,11 @@ class Client:
     :param retries: how often what fails is tried again, phase by phase.
     :param connector: an aiohttp connector to use, and to leave open at the end.
     :param proxy: the URL of an HTTP proxy. Those of the environment are not looked at.
-    :param private_downloads: whether a video may be fetched from an address that is not on the public internet. By
+    :param allow_private_hosts: whether a video may be fetched from an address that is not on the public internet. By
         default only where the API itself is at one, as an emulator is.
     :param inherit: whether the client goes on with what processes that have died have left: sends what was enqueued and
-        what an idempotency key protects, saves videos, and searches for lost answers (`adopt_unique`).
-    :param adopt_unique: whether a submit whose answer was lost adopts the only task in the provider's list that it can
+        what an idempotency key protects, saves videos, and searches for lost answers (`auto_adopt`).
+    :param auto_adopt: whether a submit whose answer was lost adopts the only task in the provider's list that it can
         be, where the list shows all tasks. That task may be somebody else's if other programs use the account.
     :raises ConfigurationError: no such adapter, region or option; no key, or one that no header can carry.
     """
@@ -70,12 +70,12 @@ class Client:
         store: TaskStore | None = None,
         poll: PollSchedule = PollSchedule(),  # noqa: B008 - immutable
         limits: Limits | None = None,
-        retries: Retries = Retries(),  # noqa: B008 - immutable
+        retries: RetryPolicies = RetryPolicies(),  # noqa: B008 - immutable
         connector: aiohttp.BaseConnector | None = None,
         proxy: str | None = None,
-        private_downloads: bool = False,
-        inherit: bool = True,
-        adopt_unique: bool = False,
+        allow_private_hosts: bool = False,
+        recover: bool = True,
+        auto_adopt: bool = False,
     ) -> None:
         adapter = provider if isinstance(provider, Adapter) else find_adapter(provider)
         account = adapter.account(
@@ -93,9 +93,9 @@ class Client:
             retries=retries,
             connector=connector,
             proxy=proxy,
-            inherit=inherit,
-            adopt_unique=adopt_unique,
-            private_downloads=private_downloads,
+            recover=recover,
+            auto_adopt=auto_adopt,
+            allow_private_hosts=allow_private_hosts,
         )
         self._door = Door(setup)
         self._callback_secret: SecretSource | None = None
@@ -107,7 +107,7 @@ class Client:
         *,
         provider: str | None = None,
         store: TaskStore | None = None,
-        inherit: bool = True,
+        recover: bool = True,
     ) -> Self:
         """
         Make a client from `happyhorse.toml`, `[tool.happyhorse]` in `pyproject.toml`, and the environment.
@@ -130,9 +130,9 @@ class Client:
             poll=settings.poll,
             limits=settings.limits,
             retries=settings.retries,
-            inherit=inherit,
-            adopt_unique=chosen.adopt_unique,
-            private_downloads=chosen.private_downloads,
+            recover=recover,
+            auto_adopt=chosen.auto_adopt,
+            allow_private_hosts=chosen.allow_private_hosts,
         )
         account = evolve(client._planner.account, provider=chosen.name)
         client._planner = evolve(client._planner, account=account, callback_url=chosen.callback_url)
@@ -207,9 +207,9 @@ class Client:
         :raises HappyHorseError: any other refusal; the task was certainly not taken.
         """
         opened, submission = self._door.inside(), self._planner.submission(request, callback_url)
-        watch = await opened.jobs.take_in(submission, key=key, durable=False, save_to=save_to)
-        await opened.submitter.accepted(watch)
-        return TaskHandle(self, watch)
+        tracked = await opened.jobs.take_in(submission, key=key, durable=False, save_to=save_to)
+        await opened.submitter.accepted(tracked)
+        return TaskHandle(self, tracked)
 
     async def enqueue(
         self,
@@ -232,8 +232,8 @@ class Client:
         :raises StoreError: it cannot be written down.
         """
         opened, submission = self._door.inside(), self._planner.submission(request, callback_url)
-        watch = await opened.jobs.take_in(submission, key=key, durable=True, save_to=save_to)
-        return TaskHandle(self, watch)
+        tracked = await opened.jobs.take_in(submission, key=key, durable=True, save_to=save_to)
+        return TaskHandle(self, tracked)
 
     async def generate(
         self,
@@ -255,7 +255,7 @@ class Client:
         handle = await self.submit(request, key=key, save_to=save_to)
         task = await handle.wait(timeout)
         if save_to is not None:
-            await opened.savings.tried(handle.job_id)
+            await opened.auto_downloads.tried(handle.job_id)
         return task
 
     def generate_many(
@@ -304,7 +304,7 @@ class Client:
         :raises UnsupportedFeatureError: the provider cannot cancel. Nothing was sent.
         """
         opened, ref = self._door.inside(), self._planner.account.own(ref)
-        async with opened.exchange.query_turn():
+        async with opened.exchange.query_slot():
             await opened.exchange.cancel(ref)
         return await self.fetch(ref)
 
@@ -320,7 +320,7 @@ class Client:
         opened = self._door.inside()
 
         async def fetch_page(page: PageRequest) -> TaskPage:
-            async with opened.exchange.query_turn():
+            async with opened.exchange.query_slot():
                 return await opened.exchange.list_page(page)
 
         return TaskList(fetch_page, limit=limit)
@@ -347,7 +347,7 @@ class Client:
         :raises InvalidRequestError: there is no such job, or it is settled.
         :raises UnsupportedFeatureError: the provider has no list.
         """
-        return await self._door.inside().questions.candidates(job_id)
+        return await self._door.inside().reconciler.candidates(job_id)
 
     async def resolve(
         self, job_id: str, *, adopt: TaskRef | str | None = None, write_off: bool = False
@@ -361,15 +361,15 @@ class Client:
         :raises InvalidRequestError: there is no such job, it is settled, or the task is another job's.
         :raises TaskNotFoundError: the provider does not know the task to adopt.
         """
-        questions = self._door.inside().questions
+        reconciler = self._door.inside().reconciler
         if (adopt is None) == (not write_off):
             raise ValueError("say one of the two: adopt=… or write_off=True")
         if adopt is None:
-            await questions.write_off(job_id)
+            await reconciler.write_off(job_id)
             return None
         is_ref = isinstance(adopt, TaskRef) or adopt.startswith(f"{self.provider}:")
         ref = self._planner.account.own(adopt) if is_ref else self._planner.account.ref(str(adopt))
-        return TaskHandle(self, await questions.adopt(job_id, ref))
+        return TaskHandle(self, await reconciler.adopt(job_id, ref))
 
     async def take_callback(self, message: HttpRequest, secrets: Sequence[str], *, job_id: str | None) -> Task | None:
         """
@@ -379,22 +379,22 @@ class Client:
         :param secrets: those that prove it to be the provider's.
         :param job_id: what the URL that was called says of the job.
         """
-        return await self._door.inside().deliveries.take_in(message, secrets, job_id=job_id)
+        return await self._door.inside().callback_processor.take_in(message, secrets, job_id=job_id)
 
-    async def attend(self, watch: Watch) -> None:
+    async def attend(self, tracked: TrackedJob) -> None:
         """
         See to it that the task of *watch* is looked at.
 
         :raises ConfigurationError: the store knows that the task was submitted elsewhere.
         :raises RuntimeError: the client is closed, or runs in another event loop.
         """
-        if not watch.ended:
-            await self._door.inside().jobs.attend(watch)
+        if not tracked.ended:
+            await self._door.inside().jobs.attend(tracked)
 
-    async def withdraw(self, watch: Watch) -> bool:
+    async def withdraw(self, tracked: TrackedJob) -> bool:
         """
         Take back a job that has not been sent, and return whether that was possible.
 
         :raises StoreError: that cannot be written down.
         """
-        return self._door.engine is not None and await self._door.inside().jobs.withdraw(watch.job_id)
+        return self._door.engine is not None and await self._door.inside().jobs.withdraw(tracked.job_id)

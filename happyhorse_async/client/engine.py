@@ -9,19 +9,19 @@ from contextlib import AsyncExitStack
 from ..background import Background
 from ..download import DownloadPolicy, Downloads
 from ..exchange import Exchange
-from ..job import Place
-from ..jobs.deliveries import Deliveries
-from ..jobs.jobs import Jobs
+from ..job import Endpoint
+from ..jobs.auto_download import AutoDownloads
+from ..jobs.callbacks import CallbackProcessor
+from ..jobs.early_callbacks import EarlyCallbacks
 from ..jobs.journal import Journal
-from ..jobs.questions import Questions
-from ..jobs.saving import Savings
-from ..jobs.submitter import Submitter
-from ..jobs.unclaimed import Unclaimed
-from ..polling import Experience, Poller
-from ..retries import Retries
+from ..jobs.manager import Jobs
+from ..jobs.reconcile import Reconciler
+from ..jobs.submit import Submitter
+from ..polling import EstimatorPersistence, Poller
+from ..retry import RetryPolicies
 from ..stores import TaskStore
 from ..timing import PollSchedule
-from ..watch import Watch
+from ..tracked_job import TrackedJob
 
 
 class Engine:
@@ -32,42 +32,50 @@ class Engine:
         exchange: Exchange,
         store: TaskStore,
         schedule: PollSchedule,
-        retries: Retries,
+        retries: RetryPolicies,
         *,
-        inherits: bool,
+        recovers: bool,
         adopts: bool,
-        private_downloads: bool,
+        allow_private_hosts: bool,
     ) -> None:
         account = exchange.account
-        place = Place(provider=account.provider, adapter=exchange.adapter.name, base_url=account.base_url)
+        endpoint = Endpoint(provider=account.provider, adapter=exchange.adapter.name, base_url=account.base_url)
         self.loop = asyncio.get_running_loop()
         self.process = os.getpid()
         self.background = Background()
         self.exchange = exchange
-        self._journal = Journal(store, place)
+        self._journal = Journal(store, endpoint)
         self.poller = Poller(exchange, schedule, self._changed, retries.poll)
-        self._experience = Experience(store, self.poller.durations, exchange.adapter.name)
+        self._persistence = EstimatorPersistence(store, self.poller.estimator, exchange.adapter.name)
         self.downloads = Downloads(
             exchange=exchange,
             fetch=self.poller.fetch,
-            private=private_downloads,
+            private=allow_private_hosts,
             policy=DownloadPolicy(retry=retries.download),
         )
-        self.savings = Savings(
+        self.auto_downloads = AutoDownloads(
             self.poller,
             self._journal,
             attend=self._attend,
             download=self.downloads.bring,
             retry=retries.save,
-            inherits=inherits,
+            recovers=recovers,
         )
-        unclaimed = Unclaimed()
-        self.questions = Questions(exchange, self.poller, self._journal, self.savings, adopts=adopts)
-        self.submitter = Submitter(exchange, self.poller, self._journal, self.questions, unclaimed, retries)
+        early_callbacks = EarlyCallbacks()
+        self.reconciler = Reconciler(exchange, self.poller, self._journal, self.auto_downloads, adopts=adopts)
+        self.submitter = Submitter(exchange, self.poller, self._journal, self.reconciler, early_callbacks, retries)
         self.jobs = Jobs(
-            exchange, self.poller, self.submitter, self._journal, self.questions, self.savings, inherits=inherits
+            exchange,
+            self.poller,
+            self.submitter,
+            self._journal,
+            self.reconciler,
+            self.auto_downloads,
+            recovers=recovers,
         )
-        self.deliveries = Deliveries(exchange, self.poller, self.submitter, self._journal, self.savings, unclaimed)
+        self.callback_processor = CallbackProcessor(
+            exchange, self.poller, self.submitter, self._journal, self.auto_downloads, early_callbacks
+        )
 
     @classmethod
     async def start(
@@ -75,18 +83,18 @@ class Engine:
         exchange: Exchange,
         store: TaskStore,
         schedule: PollSchedule,
-        retries: Retries = Retries(),  # noqa: B008 - immutable
+        retries: RetryPolicies = RetryPolicies(),  # noqa: B008 - immutable
         *,
-        inherit: bool = True,
-        adopt_unique: bool = False,
-        private_downloads: bool = False,
+        recover: bool = True,
+        auto_adopt: bool = False,
+        allow_private_hosts: bool = False,
     ) -> Engine:
         """
         Start everything.
 
         :param inherit: whether to send what dead processes have left to be sent, to save what they have not, and to
             search for what they have left unknown.
-        :param adopt_unique: whether a job of unknown outcome adopts the only task that it can be.
+        :param auto_adopt: whether a job of unknown outcome adopts the only task that it can be.
         :raises StoreError: the store cannot be used.
         """
         engine = cls(
@@ -94,24 +102,24 @@ class Engine:
             store,
             schedule,
             retries,
-            inherits=inherit,
-            adopts=adopt_unique,
-            private_downloads=private_downloads,
+            recovers=recover,
+            adopts=auto_adopt,
+            allow_private_hosts=allow_private_hosts,
         )
         try:
             await engine.jobs.open()
-            await engine._experience.load()
+            await engine._persistence.load()
         except BaseException:
             await engine.aclose()
             raise
         return engine
 
-    def _changed(self, watch: Watch) -> None:
-        self._journal.observed(watch)
-        self._experience.grown()
+    def _changed(self, tracked: TrackedJob) -> None:
+        self._journal.observed(tracked)
+        self._persistence.grown()
 
-    async def _attend(self, watch: Watch) -> None:
-        await self.jobs.attend(watch)
+    async def _attend(self, tracked: TrackedJob) -> None:
+        await self.jobs.attend(tracked)
 
     async def aclose(self) -> None:
         """Stop everything, the requests that cost money first and with time to be answered."""
@@ -119,11 +127,11 @@ class Engine:
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self.exchange.transport.aclose)
             closing.push_async_callback(self._journal.aclose)
-            closing.push_async_callback(self._experience.aclose)
+            closing.push_async_callback(self._persistence.aclose)
             closing.push_async_callback(self.background.aclose)
             closing.push_async_callback(self.poller.aclose)
-            closing.push_async_callback(self.savings.aclose)
-            closing.push_async_callback(self.questions.aclose)
+            closing.push_async_callback(self.auto_downloads.aclose)
+            closing.push_async_callback(self.reconciler.aclose)
             closing.push_async_callback(self.submitter.aclose)
             closing.push_async_callback(self.jobs.aclose)
-            closing.push_async_callback(self.deliveries.aclose)
+            closing.push_async_callback(self.callback_processor.aclose)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from ..download import Progress
 from ..errors import TaskCanceledError, TaskExpiredError, TaskFailedError, WaitTimeoutError
 from ..task import Task, TaskRef, TaskStatus
-from ..watch import Watch
+from ..tracked_job import TrackedJob
 
 if TYPE_CHECKING:
     from .client import Client
@@ -24,11 +24,11 @@ class TaskHandle:
     Awaiting the handle returns the succeeded `Task` or raises. Cancelling whoever waits ends the waiting alone.
     """
 
-    __slots__ = ("__weakref__", "_client", "_watch")
+    __slots__ = ("__weakref__", "_client", "_tracked")
 
-    def __init__(self, client: Client, watch: Watch) -> None:
+    def __init__(self, client: Client, tracked: TrackedJob) -> None:
         self._client = client
-        self._watch = watch
+        self._tracked = tracked
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a handle cannot be pickled, its client included: hand over str(handle.ref), and resume that")
@@ -36,7 +36,7 @@ class TaskHandle:
     @property
     def job_id(self) -> str:
         """Our own id of the job. It existed before the submit."""
-        return self._watch.job_id
+        return self._tracked.job_id
 
     @property
     def ref(self) -> TaskRef | None:
@@ -45,17 +45,17 @@ class TaskHandle:
 
         `None` until the provider has taken the job, which it has when `Client.submit` returns.
         """
-        return self._watch.ref
+        return self._tracked.ref
 
     @property
     def id(self) -> str | None:
         """The provider's id of the task, once it has taken the job."""
-        return self._watch.ref.id if self._watch.ref else None
+        return self._tracked.ref.id if self._tracked.ref else None
 
     @property
     def task(self) -> Task | None:
         """The last observation; `None` until there is one."""
-        return self._watch.whole_task
+        return self._tracked.whole_task
 
     def __await__(self) -> Generator[object, None, Task]:
         return self.wait().__await__()
@@ -75,9 +75,9 @@ class TaskHandle:
         """
         if timeout is not None:
             return await self._wait_within(timeout)
-        await self._client.attend(self._watch)
-        while not self._watch.ended:
-            await self._watch.news()
+        await self._client.attend(self._tracked)
+        while not self._tracked.ended:
+            await self._tracked.news()
         return self._result()
 
     async def _wait_within(self, timeout: float) -> Task:
@@ -97,8 +97,8 @@ class TaskHandle:
 
         :raises AuthenticationError: and its like: looking has become impossible. The task stays as it is.
         """
-        await self._client.attend(self._watch)
-        async for task in self._watch.changes():
+        await self._client.attend(self._tracked)
+        async for task in self._tracked.changes():
             yield task
 
     async def cancel(self) -> Task | None:
@@ -111,11 +111,11 @@ class TaskHandle:
         :raises UnsupportedFeatureError: the provider cannot cancel. The task goes on.
         :raises StoreError: the withdrawal cannot be written down.
         """
-        if await self._client.withdraw(self._watch):
+        if await self._client.withdraw(self._tracked):
             return None
-        await self._watch.accepted()
-        assert self._watch.ref is not None
-        return await self._client.cancel(self._watch.ref)
+        await self._tracked.accepted()
+        assert self._tracked.ref is not None
+        return await self._client.cancel(self._tracked.ref)
 
     async def download(self, path: str | PathLike[str], *, progress: Progress | None = None) -> Path:
         """
@@ -126,7 +126,7 @@ class TaskHandle:
         return await self._client.download(await self.wait(), path, progress=progress)
 
     def _result(self) -> Task:
-        task = self._watch.whole_task
+        task = self._tracked.whole_task
         assert task is not None
         why = f": {task.error.message}" if task.error and task.error.message else ""
         match task.status:

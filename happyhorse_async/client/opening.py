@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import frozen
 
 from ..adapter import Adapter
+from ..config import KeySource, Settings, check_api_key
 from ..exchange import Exchange
-from ..pacing import Budget
-from ..retries import Retries
-from ..settings import KeySource, Settings, check_api_key
+from ..ratelimit import AccountLimits
+from ..retry import RetryPolicies
 from ..stores import TaskStore
 from ..timing import Limits, PollSchedule
 from .engine import Engine
-from .planning import Planner
+from .plan import Planner
 
 if TYPE_CHECKING:
     import aiohttp
@@ -33,12 +33,12 @@ class Setup:
 
     poll: PollSchedule
     limits: Limits | None
-    retries: Retries
+    retries: RetryPolicies
     connector: aiohttp.BaseConnector | None
     proxy: str | None
-    inherit: bool
-    adopt_unique: bool
-    private_downloads: bool
+    recover: bool
+    auto_adopt: bool
+    allow_private_hosts: bool
 
     async def start(self, planner: Planner, store: TaskStore) -> Engine:
         """
@@ -50,16 +50,18 @@ class Setup:
 
         transport = AiohttpTransport(connector=self.connector, proxy=self.proxy)
         adapter = planner.adapter
-        budget = Budget.of(self.limits, adapter.limits, adapter.name, gives_up_after=adapter.gives_up_after)
+        budget = AccountLimits.of(
+            self.limits, adapter.limits, adapter.name, execution_timeout=adapter.execution_timeout
+        )
         exchange = Exchange(adapter, planner.account, transport, budget)
         return await Engine.start(
             exchange,
             store,
             self.poll,
             self.retries,
-            inherit=self.inherit,
-            adopt_unique=self.adopt_unique,
-            private_downloads=self.private_downloads,
+            recover=self.recover,
+            auto_adopt=self.auto_adopt,
+            allow_private_hosts=self.allow_private_hosts,
         )
 
 
@@ -126,7 +128,7 @@ def configured_store(settings: Settings) -> TaskStore | None:
     """Make the store that *settings* name, if they name one."""
     if settings.store is None:
         return None
-    from ..stores.sqlite import SQLiteStore  # noqa: PLC0415 - only a program with a journal on disk needs SQLite
+    from ..stores.sqlite.store import SQLiteStore  # noqa: PLC0415 - only a program with a journal on disk needs SQLite
 
     return SQLiteStore(settings.store.path, **settings.store.options)
 

@@ -7,7 +7,7 @@ target is either what stood there before or the whole video.
 
 from __future__ import annotations
 
-from .downloads import Downloads as Downloads
-from .fetching import Progress as Progress
-from .fetching import download as download
+from .fetch import Progress as Progress
+from .fetch import download as download
+from .manager import Downloads as Downloads
 from .policy import DownloadPolicy as DownloadPolicy

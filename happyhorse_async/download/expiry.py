@@ -43,7 +43,7 @@ class UrlLife:
 
 
 @contextmanager
-def watched(task: Task, life: UrlLife) -> Generator[None]:
+def tracked_by_ref(task: Task, life: UrlLife) -> Generator[None]:
     """Log a warning at half of the URL's *life*, and an error at four fifths, if they come while this is entered."""
     loop, now = asyncio.get_running_loop(), datetime.now(UTC)
     late = life.moment(_ALARMING) <= now

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
-from ..retries import Retries, RetryPolicy
+from ..retry import RetryPolicies, RetryPolicy
 
 
 @frozen(kw_only=True)
 class DownloadPolicy:
     """How long a download tries, and what it puts up with."""
 
-    retry: RetryPolicy = field(factory=lambda: Retries().download)
+    retry: RetryPolicy = field(factory=lambda: RetryPolicies().download)
     """Between tries. One that brings a mebibyte more than any before it begins the counting anew."""
     largest: int = 2 * 1024**3
     """Bytes. Fifteen seconds in 1080P are a hundredth of it."""

@@ -8,12 +8,12 @@ Nothing is generated: a video is a test picture that shows what was asked for.
 
 from __future__ import annotations
 
-from .callbacks import CallbackScenario as CallbackScenario
-from .deliveries import Delivery as Delivery
-from .deliveries import DeliveryLog as DeliveryLog
 from .emulator import Emulator as Emulator
 from .faults import Injection as Injection
-from .scenario import Course as Course
 from .scenario import Scenario as Scenario
+from .scenario import SimulatedTask as SimulatedTask
+from .webhook_log import WebhookDelivery as WebhookDelivery
+from .webhook_log import WebhookLog as WebhookLog
+from .webhook_plan import CallbackScenario as CallbackScenario
 
-__all__ = ["CallbackScenario", "Course", "Delivery", "DeliveryLog", "Emulator", "Injection", "Scenario"]
+__all__ = ["CallbackScenario", "Emulator", "Injection", "Scenario", "SimulatedTask", "WebhookDelivery", "WebhookLog"]

@@ -1,5 +1,5 @@
 """
-What an emulated provider remembers of one account: its tasks, its idempotency keys, its use of the quotas.
+What an emulated provider remembers of one account: its tasks, its idempotency keys, its use of the limits.
 
 All times are Unix seconds, handed in. The emulator's speed has divided every duration already.
 """
@@ -13,10 +13,10 @@ from itertools import islice
 
 from attrs import define, frozen
 
-from ..dialect import Call, ListCall, Quotas, Rate, SubmitCall
+from ..emulation import Call, ListCall, ProviderLimits, RateLimit, SubmitCall
 from ..request import VideoRequest
 from ..task import FailureReason, Task, TaskStatus
-from .callbacks import Posting
+from .webhook_plan import Webhook
 
 
 @define(kw_only=True, eq=False)
@@ -25,7 +25,7 @@ class Entry:
 
     id: str
     request: VideoRequest
-    film: str
+    video_file: str
     """The name of its video."""
     submit_id: str
     created: float
@@ -36,7 +36,7 @@ class Entry:
     canceled: float | None = None
     seen: Task | None = None
     """What the client was last told."""
-    posting: Posting | None = None
+    webhook: Webhook | None = None
     """Where its end is told."""
 
     @property
@@ -80,17 +80,17 @@ class Account:
     :param speed: how many seconds of a quota pass in one.
     """
 
-    def __init__(self, quotas: Quotas, *, lifetime: float, speed: float) -> None:
-        self._quotas = quotas
-        self._lifetime = lifetime
+    def __init__(self, limits: ProviderLimits, *, task_ttl: float, speed: float) -> None:
+        self._limits = limits
+        self._lifetime = task_ttl
         self._speed = speed
         self._entries: dict[str, Entry] = {}
         self._firsts: dict[str, _First] = {}
-        self._calls: dict[tuple[Rate, str | None], deque[float]] = {}
+        self._calls: dict[tuple[RateLimit, str | None], deque[float]] = {}
 
     def wait_for(self, call: Call, *, now: float) -> float:
-        """Count *call*. Return 0, or without counting it the seconds after which it would be within the quotas."""
-        meters = [(rate, self._meter(rate, call)) for rate in self._quotas.rates if isinstance(call, rate.calls)]
+        """Count *call*. Return 0, or without counting it the seconds after which it would be within the limits."""
+        meters = [(rate, self._meter(rate, call)) for rate in self._limits.rates if isinstance(call, rate.calls)]
         waits = [self._wait(rate, meter, now) for rate, meter in meters]
         if any(waits):
             return max(waits)
@@ -98,11 +98,11 @@ class Account:
             meter.append(now)
         return 0.0
 
-    def _meter(self, rate: Rate, call: Call) -> deque[float]:
+    def _meter(self, rate: RateLimit, call: Call) -> deque[float]:
         model = call.request.model if rate.per_model and isinstance(call, SubmitCall) else None
         return self._calls.setdefault((rate, model), deque())
 
-    def _wait(self, rate: Rate, meter: deque[float], now: float) -> float:
+    def _wait(self, rate: RateLimit, meter: deque[float], now: float) -> float:
         window = rate.seconds / self._speed
         while meter and meter[0] <= now - window:
             meter.popleft()
@@ -129,7 +129,7 @@ class Account:
         """
         self._forget(now)
         siblings = self._siblings(entry)
-        if self._quotas.queued is not None and sum(other.begins > now for other in siblings) >= self._quotas.queued:
+        if self._limits.queued is not None and sum(other.begins > now for other in siblings) >= self._limits.queued:
             raise QueueFullError
         self._schedule(entry, siblings)
         self._entries[entry.id] = entry
@@ -163,14 +163,14 @@ class Account:
 
     def _schedule(self, entry: Entry, siblings: Iterable[Entry]) -> None:
         entry.begins = entry.created + entry.queue
-        limit = self._quotas.running
+        limit = self._limits.running
         if limit is not None:
             busy = sorted(other.ends for other in siblings if other.ends > entry.begins)
             if len(busy) >= limit:
                 entry.begins = busy[-limit]
 
     def _siblings(self, entry: Entry) -> list[Entry]:
-        if self._quotas.running is None and self._quotas.queued is None:
+        if self._limits.running is None and self._limits.queued is None:
             return []
         return [
             other

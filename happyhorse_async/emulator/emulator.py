@@ -16,16 +16,16 @@ from typing import Self
 import anyio
 import anyio.to_thread
 
-from ..dialect import Dialect, Quotas
+from ..emulation import EmulatedAPI, ProviderLimits
 from ..errors import ConfigurationError
-from ..registry import dialect_names, find_dialect
-from .callbacks import CallbackScenario
-from .deliveries import DeliveryLog
+from ..registry import emulated_api_names, find_emulated_api
 from .faults import Fault, Faults, Injection, Operation, find_fault
-from .links import Links
+from .media_cache import MediaCache
 from .provider import EmulatedProvider
 from .scenario import Scenario
-from .studio import Studio
+from .signed_urls import SignedUrls
+from .webhook_log import WebhookLog
+from .webhook_plan import CallbackScenario
 
 
 class Emulator:
@@ -41,10 +41,10 @@ class Emulator:
     remembered from one `async with` to the next.
 
     :param speed: every duration is divided by it: a task that would run for two minutes is done after two seconds at
-        60, and its id and its URL die after 24 minutes. Rates of quotas are multiplied by it.
+        60, and its id and its URL die after 24 minutes. Rates of limits are multiplied by it.
     :param seed: the same seed gives the n-th task of a provider the same course.
     :param scenario: how tasks fare; by default they wait some seconds, run one to three minutes, and succeed.
-    :param quotas: `True` holds every account to the limits that its provider publishes; a mapping of provider names
+    :param limits: `True` holds every account to the limits that its provider publishes; a mapping of provider names
         sets others.
     :param api_key: the only key that is accepted. By default any is, and each is an account of its own.
     :param callbacks: how callbacks fare; by default each is sent once its task has ended, and again until it is taken.
@@ -62,7 +62,7 @@ class Emulator:
         speed: float = 60.0,
         seed: int = 0,
         scenario: Scenario | None = None,
-        quotas: bool | Mapping[str, Quotas] = False,
+        limits: bool | Mapping[str, ProviderLimits] = False,
         api_key: str | None = None,
         callbacks: CallbackScenario | None = None,
         callback_secret: str | None = None,
@@ -76,9 +76,9 @@ class Emulator:
         self.seed = seed
         self.scenario = scenario or Scenario()
         self.callbacks = callbacks or CallbackScenario()
-        self.deliveries = DeliveryLog()
+        self.callback_processor = WebhookLog()
         """What came of the callbacks, since the emulator was last entered."""
-        self._quotas = quotas
+        self._limits = limits
         self._api_key = api_key
         self._callback_secret = callback_secret
         self._events_urls = dict(events_urls or {})
@@ -105,7 +105,7 @@ class Emulator:
     @property
     def providers(self) -> tuple[str, ...]:
         """The names of the providers it plays."""
-        return dialect_names()
+        return emulated_api_names()
 
     def url(self, provider: str) -> str:
         """
@@ -168,25 +168,34 @@ class Emulator:
     async def __aenter__(self) -> Self:
         if self._port is not None:
             raise RuntimeError("the emulator runs already")
-        dialects = [find_dialect(name) for name in dialect_names()]
-        self._check_events_urls(dialects)
-        links = Links(secrets.token_bytes(32))
-        providers = {dialect.name: self._provider(dialect, links) for dialect in dialects}
+        emulated_apis = [find_emulated_api(name) for name in emulated_api_names()]
+        self._check_events_urls(emulated_apis)
+        links = SignedUrls(secrets.token_bytes(32))
+        providers = {emulated_api.name: self._provider(emulated_api, links) for emulated_api in emulated_apis}
         async with AsyncExitStack() as stack:
-            studio = Studio(await self._folder(stack))
+            media_cache = MediaCache(await self._folder(stack))
             # aiohttp takes a quarter of a second to import, which an import of this library must not.
-            from .courier import Courier  # noqa: PLC0415
             from .server import Server  # noqa: PLC0415
+            from .webhook_sender import WebhookSender  # noqa: PLC0415
 
             clock = _clock()
-            self.deliveries = DeliveryLog()
-            courier = Courier(providers.values(), log=self.deliveries, speed=self.speed, clock=clock)
-            server = Server(providers, links=links, studio=studio, courier=courier, clock=clock, faults=self._faults)
+            self.callback_processor = WebhookLog()
+            webhook_sender = WebhookSender(
+                providers.values(), log=self.callback_processor, speed=self.speed, clock=clock
+            )
+            server = Server(
+                providers,
+                links=links,
+                media_cache=media_cache,
+                webhook_sender=webhook_sender,
+                clock=clock,
+                faults=self._faults,
+            )
             stack.push_async_callback(server.stop)
-            await stack.enter_async_context(courier)
+            await stack.enter_async_context(webhook_sender)
             stack.callback(self._faults.clear)
             self._port = await server.start(self._host, self._wanted_port)
-            self._roots = {dialect.name: dialect.root for dialect in dialects}
+            self._roots = {emulated_api.name: emulated_api.root for emulated_api in emulated_apis}
             self._providers = providers
             self._faults.calls.clear()
             self._open = stack.pop_all()
@@ -199,27 +208,27 @@ class Emulator:
         with anyio.CancelScope(shield=True):
             await self._open.aclose()
 
-    def _provider(self, dialect: Dialect, links: Links) -> EmulatedProvider:
-        if isinstance(self._quotas, bool):
-            quotas = dialect.quotas if self._quotas else None
+    def _provider(self, emulated_api: EmulatedAPI, links: SignedUrls) -> EmulatedProvider:
+        if isinstance(self._limits, bool):
+            limits = emulated_api.limits if self._limits else None
         else:
-            quotas = self._quotas.get(dialect.name)
+            limits = self._limits.get(emulated_api.name)
         return EmulatedProvider(
-            dialect,
+            emulated_api,
             scenario=self.scenario,
             links=links,
             seed=self.seed,
             speed=self.speed,
-            quotas=quotas,
+            limits=limits,
             api_key=self._api_key,
             callbacks=self.callbacks,
             callback_secret=self._callback_secret,
-            events_url=self._events_urls.get(dialect.name),
+            events_url=self._events_urls.get(emulated_api.name),
             faults=self._faults,
         )
 
-    def _check_events_urls(self, dialects: Iterable[Dialect]) -> None:
-        rules = {dialect.name: dialect.callback_rules for dialect in dialects}
+    def _check_events_urls(self, emulated_apis: Iterable[EmulatedAPI]) -> None:
+        rules = {emulated_api.name: emulated_api.callback_rules for emulated_api in emulated_apis}
         able = [name for name, rule in rules.items() if rule is not None and rule.set_up_outside]
         for name in self._events_urls:
             if name not in able:

@@ -14,29 +14,29 @@ from uuid import uuid4
 
 from attrs import evolve, frozen
 
-from ..dialect import (
+from ..emulation import (
+    ApiError,
+    ApiFault,
     Call,
     CallbackNotice,
     CancelCall,
-    Dialect,
+    EmulatedAPI,
     FetchCall,
     Job,
     JobPage,
     ListCall,
-    Problem,
-    Quotas,
-    RefusalError,
+    ProviderLimits,
     SubmitCall,
 )
 from ..messages import HttpRequest, HttpResponse
 from ..task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
 from .account import Account, Entry, KeyReusedError, QueueFullError
-from .callbacks import CallbackScenario, Posting
-from .faults.fault import Operation, Scene
-from .footage import Footage, ratio_of, resolution_of, seconds_of, source_seconds_of
-from .links import Links
-from .outbox import Outbox
+from .faults.fault import CallContext, Operation
+from .media_spec import MediaSpec, ratio_of, resolution_of, seconds_of, source_seconds_of
 from .scenario import Scenario
+from .signed_urls import SignedUrls
+from .webhook_plan import CallbackScenario, Webhook
+from .webhook_queue import WebhookQueue
 
 if TYPE_CHECKING:
     from .faults.injection import Broken, Faults, Injection
@@ -56,18 +56,18 @@ class _Moment:
     now: float
     origin: str
     request_id: str
-    play: _Play | None = None
+    play: _AppliedFault | None = None
     """The fault that is played on it."""
 
 
 @frozen
-class _Play:
+class _AppliedFault:
     injection: Injection
-    scene: Scene
+    context: CallContext
 
     def shown(self, job: Job) -> Job | None:
         """Change what is said of *job*; `None`: it is not known."""
-        task = self.injection.fault.seen(job.task, self.scene)
+        task = self.injection.fault.seen(job.task, self.context)
         return None if task is None else evolve(job, task=task, seen=task)
 
 
@@ -78,7 +78,7 @@ class EmulatedProvider:
     Every API key is an account of its own, which sees its own tasks only.
 
     :param speed: every duration is divided by it.
-    :param quotas: `None`: the account may do all it likes.
+    :param limits: `None`: the account may do all it likes.
     :param api_key: the only key that is accepted; `None`: any is.
     :param callbacks: how callbacks fare.
     :param callback_secret: what they are signed with.
@@ -88,39 +88,39 @@ class EmulatedProvider:
 
     def __init__(
         self,
-        dialect: Dialect,
+        emulated_api: EmulatedAPI,
         *,
         scenario: Scenario,
-        links: Links,
+        links: SignedUrls,
         seed: int = 0,
         speed: float = 1.0,
-        quotas: Quotas | None = None,
+        limits: ProviderLimits | None = None,
         api_key: str | None = None,
         callbacks: CallbackScenario | None = None,
         callback_secret: str | None = None,
         events_url: str | None = None,
         faults: Faults | None = None,
     ) -> None:
-        self.dialect = dialect
+        self.emulated_api = emulated_api
         self.billed = 0
         """How many tasks were taken, and would have been paid for."""
         self._scenario = scenario
         self._links = links
-        self._seed = f"{seed}/{dialect.name}"
+        self._seed = f"{seed}/{emulated_api.name}"
         self._speed = speed
-        self._quotas = quotas or Quotas()
+        self._limits = limits or ProviderLimits()
         self._api_key = api_key
         self._faults = faults
         self._accounts: dict[str, Account] = {}
         self._films: dict[str, Entry] = {}
         self._submits = 0
         self._callback_secret = callback_secret
-        self.outbox = Outbox(
-            dialect.callback_rules,
+        self.webhook_queue = WebhookQueue(
+            emulated_api.callback_rules,
             callbacks or CallbackScenario(),
             events_url=events_url,
             seed=self._seed,
-            lifetime=dialect.lifetime / speed,
+            task_ttl=emulated_api.task_ttl / speed,
         )
 
     def handle(self, request: HttpRequest, *, now: float, origin: str) -> HttpResponse | Broken:
@@ -133,71 +133,71 @@ class EmulatedProvider:
         moment = _Moment(now, origin, str(uuid4()))
         try:
             account = self._account(request)
-            call = self.dialect.read(request)
+            call = self.emulated_api.read(request)
             moment = evolve(moment, play=self._play(call, moment))
             wait = account.wait_for(call, now=now)
             if wait:
-                raise RefusalError(evolve(self.dialect.refusal(Problem.TOO_FAST), retry_after=wait))
+                raise ApiError(evolve(self.emulated_api.refusal(ApiFault.TOO_FAST), retry_after=wait))
             answer = self._answer(call, account, moment)
-        except RefusalError as error:
-            answer = self.dialect.answer_refusal(error.refusal, request_id=moment.request_id)
-        return answer if moment.play is None else moment.play.injection.play(answer, moment.play.scene)
+        except ApiError as error:
+            answer = self.emulated_api.answer_error(error.refusal, request_id=moment.request_id)
+        return answer if moment.play is None else moment.play.injection.play(answer, moment.play.context)
 
-    def _play(self, call: Call, moment: _Moment) -> _Play | None:
+    def _play(self, call: Call, moment: _Moment) -> _AppliedFault | None:
         operation = _OPERATIONS[type(call)]
-        injection = self._faults.next(operation, self.dialect.name) if self._faults is not None else None
+        injection = self._faults.next(operation, self.emulated_api.name) if self._faults is not None else None
         if injection is None:
             return None
 
-        def refuse(problem: Problem) -> HttpResponse:
-            return self.dialect.answer_refusal(self.dialect.refusal(problem), request_id=moment.request_id)
+        def refuse(problem: ApiFault) -> HttpResponse:
+            return self.emulated_api.answer_error(self.emulated_api.refusal(problem), request_id=moment.request_id)
 
-        scene = Scene(operation=operation, now=moment.now, refuse=refuse)
-        return _Play(injection, scene)
+        context = CallContext(operation=operation, now=moment.now, refuse=refuse)
+        return _AppliedFault(injection, context)
 
-    def footage(self, film: str) -> Footage | None:
+    def media_spec(self, video_file: str) -> MediaSpec | None:
         """Say what the video called *film* shows; `None` where there is no such video."""
-        entry = self._films.get(film)
-        return None if entry is None else Footage.of(entry.request, provider=self.dialect.name)
+        entry = self._films.get(video_file)
+        return None if entry is None else MediaSpec.of(entry.request, provider=self.emulated_api.name)
 
-    def callback(self, entry: Entry, posting: Posting, *, now: float, forged: bool = False) -> HttpRequest:
+    def callback(self, entry: Entry, webhook: Webhook, *, now: float, forged: bool = False) -> HttpRequest:
         """
         Write the message that tells of the end of a task.
 
         :param forged: as one who does not know the secret, and who tells the contrary.
         """
-        job = self._job(entry, _Moment(now, posting.origin, posting.event_id))
+        job = self._job(entry, _Moment(now, webhook.origin, webhook.event_id))
         secret = self._callback_secret
         if forged:
             job = evolve(job, task=_contrary(job.task))
             secret = secret and secrets.token_hex(16)
-        notice = CallbackNotice(job=job, url=posting.url, event_id=posting.event_id, sent_at=_at(now), secret=secret)
-        return self.dialect.write_callback(notice)
+        notice = CallbackNotice(job=job, url=webhook.url, event_id=webhook.event_id, sent_at=_at(now), secret=secret)
+        return self.emulated_api.write_callback(notice)
 
     def _account(self, request: HttpRequest) -> Account:
-        key = self.dialect.api_key(request)
+        key = self.emulated_api.api_key(request)
         if key is None:
-            raise self.dialect.refuse(Problem.NO_KEY)
+            raise self.emulated_api.refuse(ApiFault.NO_KEY)
         if self._api_key not in (None, key):
-            raise self.dialect.refuse(Problem.WRONG_KEY)
+            raise self.emulated_api.refuse(ApiFault.WRONG_KEY)
         if key not in self._accounts:
-            lifetime = self.dialect.lifetime / self._speed
-            self._accounts[key] = Account(self._quotas, lifetime=lifetime, speed=self._speed)
+            task_ttl = self.emulated_api.task_ttl / self._speed
+            self._accounts[key] = Account(self._limits, task_ttl=task_ttl, speed=self._speed)
         return self._accounts[key]
 
     def _answer(self, call: Call, account: Account, moment: _Moment) -> HttpResponse:
         if moment.play is not None and not moment.play.injection.fault.taken:
-            raise self.dialect.refuse(Problem.UNAVAILABLE)
+            raise self.emulated_api.refuse(ApiFault.UNAVAILABLE)
         if isinstance(call, SubmitCall):
             return self._submit(call, account, moment)
         if isinstance(call, ListCall):
             entries, total = account.page(call, now=moment.now)
             jobs = (self._shown(entry, moment) for entry in entries)
             page = JobPage(jobs=tuple(job for job in jobs if job is not None), total=total)
-            return self.dialect.answer_list(call, page, request_id=moment.request_id)
+            return self.emulated_api.answer_list(call, page, request_id=moment.request_id)
         entry = account.find(call.task_id, now=moment.now)
         if entry is None:
-            return self.dialect.answer_missing(call, request_id=moment.request_id)
+            return self.emulated_api.answer_missing(call, request_id=moment.request_id)
         if isinstance(call, CancelCall):
             return self._cancel(entry, account, moment)
         return self._fetch(call, entry, moment)
@@ -210,30 +210,32 @@ class EmulatedProvider:
                 entry = self._entry(call, moment)
                 account.add(entry, call, now=moment.now)
                 self.billed += 1
-                self._keep_film(entry, now=moment.now)
-                self.outbox.add(entry)
+                self._keep_video_file(entry, now=moment.now)
+                self.webhook_queue.add(entry)
         except KeyReusedError:
-            raise self.dialect.refuse(Problem.KEY_REUSED) from None
+            raise self.emulated_api.refuse(ApiFault.KEY_REUSED) from None
         except QueueFullError:
-            raise self.dialect.refuse(Problem.QUEUE_FULL) from None
-        return self.dialect.answer_submit(self._job(entry, moment), request_id=moment.request_id, replayed=replayed)
+            raise self.emulated_api.refuse(ApiFault.QUEUE_FULL) from None
+        return self.emulated_api.answer_submit(
+            self._job(entry, moment), request_id=moment.request_id, replayed=replayed
+        )
 
-    def _keep_film(self, entry: Entry, *, now: float) -> None:
-        while self._films and now >= self._film_dies(next(iter(self._films.values()))):
+    def _keep_video_file(self, entry: Entry, *, now: float) -> None:
+        while self._films and now >= self._video_file_expires(next(iter(self._films.values()))):
             del self._films[next(iter(self._films))]
-        self._films[entry.film] = entry
+        self._films[entry.video_file] = entry
 
-    def _film_dies(self, entry: Entry) -> float:
+    def _video_file_expires(self, entry: Entry) -> float:
         # Nobody can learn the URL of a task that ends after it was forgotten.
-        ends = min(entry.ends, entry.created + self.dialect.lifetime / self._speed)
-        return ends + self.dialect.url_lifetime / self._speed
+        ends = min(entry.ends, entry.created + self.emulated_api.task_ttl / self._speed)
+        return ends + self.emulated_api.url_lifetime / self._speed
 
     def _fetch(self, call: FetchCall, entry: Entry, moment: _Moment) -> HttpResponse:
         entry.seen = self._task(entry, moment)
         job = self._shown(entry, moment)
         if job is None:
-            return self.dialect.answer_missing(call, request_id=moment.request_id)
-        return self.dialect.answer_fetch(job, request_id=moment.request_id)
+            return self.emulated_api.answer_missing(call, request_id=moment.request_id)
+        return self.emulated_api.answer_fetch(job, request_id=moment.request_id)
 
     def _shown(self, entry: Entry, moment: _Moment) -> Job | None:
         job = self._job(entry, moment)
@@ -242,34 +244,36 @@ class EmulatedProvider:
     def _cancel(self, entry: Entry, account: Account, moment: _Moment) -> HttpResponse:
         canceled = account.cancel(entry, now=moment.now)
         if canceled:
-            self.outbox.rearrange()
-        return self.dialect.answer_cancel(self._job(entry, moment), canceled=canceled, request_id=moment.request_id)
+            self.webhook_queue.rearrange()
+        return self.emulated_api.answer_cancel(
+            self._job(entry, moment), canceled=canceled, request_id=moment.request_id
+        )
 
     def _entry(self, call: SubmitCall, moment: _Moment) -> Entry:
         self._submits += 1
-        course = self._scenario.course(call.request, self._submits, seed=self._seed)
-        posting = self._posting(call, moment)
-        if posting is not None and posting.passage.early:
-            course = evolve(course, queue=0.0, run=0.0)
+        simulated = self._scenario.simulated(call.request, self._submits, seed=self._seed)
+        webhook = self._webhook(call, moment)
+        if webhook is not None and webhook.delivery_plan.early:
+            simulated = evolve(simulated, queue=0.0, run=0.0)
         return Entry(
             # Not seeded: two runs must never give two tasks the same id.
-            id=self.dialect.task_id(secrets.randbits(128)),
+            id=self.emulated_api.task_id(secrets.randbits(128)),
             request=call.request,
-            film=uuid4().hex,
+            video_file=uuid4().hex,
             submit_id=moment.request_id,
             created=moment.now,
-            queue=course.queue / self._speed,
-            run=course.run / self._speed,
-            failure=course.failure,
-            posting=posting,
+            queue=simulated.queue / self._speed,
+            run=simulated.run / self._speed,
+            failure=simulated.failure,
+            webhook=webhook,
         )
 
-    def _posting(self, call: SubmitCall, moment: _Moment) -> Posting | None:
-        url = self.outbox.destination(call)
+    def _webhook(self, call: SubmitCall, moment: _Moment) -> Webhook | None:
+        url = self.webhook_queue.destination(call)
         if url is None:
             return None
-        passage = self.outbox.passage(self._submits)
-        return Posting(url=url, origin=moment.origin, event_id=str(uuid4()), passage=passage)
+        delivery_plan = self.webhook_queue.delivery_plan(self._submits)
+        return Webhook(url=url, origin=moment.origin, event_id=str(uuid4()), delivery_plan=delivery_plan)
 
     def _job(self, entry: Entry, moment: _Moment) -> Job:
         task = self._task(entry, moment)
@@ -281,7 +285,7 @@ class EmulatedProvider:
         status = entry.status(moment.now)
         delivered = status is TaskStatus.SUCCEEDED and entry.failure is None
         return Task(
-            ref=TaskRef(self.dialect.name, entry.id),
+            ref=TaskRef(self.emulated_api.name, entry.id),
             status=status,
             progress=_progress(entry, status, moment.now),
             videos=(self._video(entry, moment.origin),) if delivered else (),
@@ -294,15 +298,15 @@ class EmulatedProvider:
         )
 
     def _video(self, entry: Entry, origin: str) -> Video:
-        expires = self._film_dies(entry)
-        footage = Footage.of(entry.request, provider=self.dialect.name)
+        expires = self._video_file_expires(entry)
+        media_spec = MediaSpec.of(entry.request, provider=self.emulated_api.name)
         return Video(
-            url=self._links.make(origin, f"/videos/{entry.film}.mp4", expires=expires),
-            cover_url=self._links.make(origin, f"/videos/{entry.film}.jpg", expires=expires),
+            url=self._links.make(origin, f"/videos/{entry.video_file}.mp4", expires=expires),
+            cover_url=self._links.make(origin, f"/videos/{entry.video_file}.jpg", expires=expires),
             expires_at=_at(expires),
-            width=footage.width,
-            height=footage.height,
-            duration=footage.seconds,
+            width=media_spec.width,
+            height=media_spec.height,
+            duration=media_spec.seconds,
         )
 
 

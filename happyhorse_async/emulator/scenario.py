@@ -20,7 +20,7 @@ from ..task import FailureReason
 
 
 @frozen(kw_only=True)
-class Course:
+class SimulatedTask:
     """
     The way of one task through its life.
 
@@ -39,7 +39,7 @@ class Course:
             raise ConfigurationError(f"a course's times must be at least 0, not {self.queue!r} and {self.run!r}")
 
 
-Choice: TypeAlias = Callable[[VideoRequest, int], Course | None]
+Choice: TypeAlias = Callable[[VideoRequest, int], SimulatedTask | None]
 """From a request and its number among the provider's tasks, counted from 1, to a course; `None` leaves it to chance."""
 
 
@@ -78,16 +78,16 @@ class Scenario:
         if min(shares) < 0 or sum(shares) > 1 + 1e-9:
             raise ConfigurationError("the shares of failed and stuck tasks must lie from 0 to 1 together")
 
-    def course(self, request: VideoRequest, number: int, *, seed: str) -> Course:
+    def simulated(self, request: VideoRequest, number: int, *, seed: str) -> SimulatedTask:
         """Decide about *request*, the provider's task *number* counted from 1."""
         chosen = self.choose(request, number) if self.choose is not None else None
         return chosen or self._by_chance(random.Random(f"{seed}/{number}"))
 
-    def _by_chance(self, chance: random.Random) -> Course:
+    def _by_chance(self, chance: random.Random) -> SimulatedTask:
         # The order of the draws is fixed, so that a change of the failures leaves the durations alone.
         queue, run, fate = chance.uniform(*self.queue), chance.uniform(*self.run), chance.random()
         for reason, share in self.failures.items():
             if fate < share:
-                return Course(queue=queue, run=run, failure=reason)
+                return SimulatedTask(queue=queue, run=run, failure=reason)
             fate -= share
-        return Course(queue=queue, run=math.inf if fate < self.stuck else run)
+        return SimulatedTask(queue=queue, run=math.inf if fate < self.stuck else run)

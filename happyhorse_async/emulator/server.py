@@ -10,17 +10,17 @@ from uuid import uuid4
 import anyio.to_thread
 from aiohttp import web
 
-from ..dialect import Problem
+from ..emulation import ApiFault
 from ..messages import HttpRequest, HttpResponse
-from .breakage import BrokenAnswer
-from .courier import Courier
-from .faults.fault import Operation, Scene
+from .faults.fault import CallContext, Operation
 from .faults.injection import Broken, Faults, Injection
-from .films import film_answer, part_of
-from .footage import Footage
-from .links import LinkError, Links, refusal_page
+from .media_cache import ClosingError, MediaCache, MissingExtraError
+from .media_spec import MediaSpec
 from .provider import EmulatedProvider
-from .studio import ClosingError, MissingExtraError, Studio
+from .range_response import part_of, video_response
+from .raw_response import RawHttpResponse
+from .signed_urls import SignedUrlError, SignedUrls, refusal_page
+from .webhook_sender import WebhookSender
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -46,16 +46,16 @@ class Server:
         self,
         providers: Mapping[str, EmulatedProvider],
         *,
-        links: Links,
-        studio: Studio,
-        courier: Courier,
+        links: SignedUrls,
+        media_cache: MediaCache,
+        webhook_sender: WebhookSender,
         clock: Callable[[], float],
         faults: Faults | None = None,
     ) -> None:
         self._providers = providers
         self._links = links
-        self._studio = studio
-        self._courier = courier
+        self._media_cache = media_cache
+        self._webhook_sender = webhook_sender
         self._clock = clock
         self._faults = faults or Faults()
         self._runner: web.AppRunner | None = None
@@ -69,7 +69,7 @@ class Server:
         app = web.Application(client_max_size=_LARGEST_BODY)
         app.on_response_prepare.append(_sign_answer)
         app.router.add_get("/", self._welcome)
-        app.router.add_get("/videos/{name}", self._film)
+        app.router.add_get("/videos/{name}", self._video_file)
         app.router.add_route("*", "/{provider}/{path:.*}", self._exchange)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSING_SECONDS)
         await runner.setup()
@@ -79,7 +79,7 @@ class Server:
 
     async def stop(self) -> None:
         """Stop listening and close every connection."""
-        self._studio.close()
+        self._media_cache.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -96,21 +96,23 @@ class Server:
             body=await request.read(),
         )
         answer = provider.handle(message, now=self._clock(), origin=_origin(request))
-        await self._courier.after_call(provider)
+        await self._webhook_sender.after_call(provider)
         return _response(answer)
 
-    async def _film(self, request: web.Request) -> web.StreamResponse:
+    async def _video_file(self, request: web.Request) -> web.StreamResponse:
         try:
             self._links.check(request.path, request.query, now=self._clock())
-        except LinkError as error:
+        except SignedUrlError as error:
             return _store_refusal(403, error.code, str(error))
-        film, _, suffix = request.match_info["name"].partition(".")
-        found = self._found(film)
+        video_file, _, suffix = request.match_info["name"].partition(".")
+        found = self._found(video_file)
         if found is None:
             return _store_refusal(404, "NoSuchKey", "The specified key does not exist.")
-        provider, footage = found
+        provider, media_spec = found
         try:
-            path = await (self._studio.still(footage) if suffix == "jpg" else self._studio.video(footage))
+            path = await (
+                self._media_cache.still(media_spec) if suffix == "jpg" else self._media_cache.video(media_spec)
+            )
         except MissingExtraError as error:
             _LOGGER.error("%s", error)
             return web.Response(status=501, text=f"{error}\n")
@@ -119,27 +121,28 @@ class Server:
         injection = self._faults.next(Operation.DOWNLOAD, provider)
         return web.FileResponse(path) if injection is None else await self._played(injection, path, request)
 
-    def _found(self, film: str) -> tuple[str, Footage] | None:
-        found = ((name, provider.footage(film)) for name, provider in self._providers.items())
-        return next(((name, footage) for name, footage in found if footage is not None), None)
+    def _found(self, video_file: str) -> tuple[str, MediaSpec] | None:
+        found = ((name, provider.media_spec(video_file)) for name, provider in self._providers.items())
+        return next(((name, media_spec) for name, media_spec in found if media_spec is not None), None)
 
     async def _played(self, injection: Injection, path: Path, request: web.Request) -> web.StreamResponse:
-        whole = await anyio.to_thread.run_sync(film_answer, path)
-        scene = Scene(
+        whole = await anyio.to_thread.run_sync(video_response, path)
+        context = CallContext(
             operation=Operation.DOWNLOAD,
             now=self._clock(),
             refuse=_refuse_download,
             whole=whole,
         )
         headers = {name.lower(): value for name, value in request.headers.items()}
-        return _response(injection.play(part_of(whole, headers), scene))
+        return _response(injection.play(part_of(whole, headers), context))
 
     async def _welcome(self, request: web.Request) -> web.StreamResponse:
         return web.Response(text=self._overview(request))
 
     def _overview(self, request: web.Request) -> str:
         lines = [
-            f"{name}: {_origin(request)}/{name}{provider.dialect.root}" for name, provider in self._providers.items()
+            f"{name}: {_origin(request)}/{name}{provider.emulated_api.root}"
+            for name, provider in self._providers.items()
         ]
         return _WELCOME.format(providers="\n".join(lines))
 
@@ -150,7 +153,7 @@ def _origin(request: web.Request) -> str:
 
 def _response(answer: HttpResponse | Broken) -> web.StreamResponse:
     if isinstance(answer, Broken):
-        return BrokenAnswer(answer)
+        return RawHttpResponse(answer)
     return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
 
 
@@ -159,15 +162,15 @@ def _store_refusal(status: int, code: str, message: str) -> web.Response:
     return web.Response(status=status, body=body, content_type="application/xml")
 
 
-def _refuse_download(problem: Problem) -> HttpResponse:
+def _refuse_download(problem: ApiFault) -> HttpResponse:
     status, code, message = _STORE_REFUSALS.get(problem, (503, "SlowDown", "Please reduce your request rate."))
     body = refusal_page(code, message, request_id=uuid4().hex[:24].upper())
     return HttpResponse(status=status, headers={"content-type": "application/xml"}, body=body)
 
 
 _STORE_REFUSALS = {
-    Problem.FORBIDDEN: (403, "AccessDenied", "Request has expired."),
-    Problem.UNKNOWN_TASK: (404, "NoSuchKey", "The specified key does not exist."),
+    ApiFault.FORBIDDEN: (403, "AccessDenied", "Request has expired."),
+    ApiFault.UNKNOWN_TASK: (404, "NoSuchKey", "The specified key does not exist."),
 }
 
 

@@ -18,10 +18,10 @@ from attrs import define, evolve
 
 from ..background import Background
 from ..errors import ConfigurationError, HappyHorseError, StoreError
-from ..job import Job, JobState, Place
+from ..job import Endpoint, Job, JobState
 from ..stores import TaskStore
 from ..task import Task, TaskRef, TaskStatus
-from ..watch import Watch
+from ..tracked_job import TrackedJob
 
 _log = logging.getLogger("happyhorse_async")
 
@@ -49,9 +49,9 @@ class _Entry:
 class Journal:
     """The jobs of one place in a store."""
 
-    def __init__(self, store: TaskStore, place: Place) -> None:
+    def __init__(self, store: TaskStore, endpoint: Endpoint) -> None:
         self.store = store
-        self.place = place
+        self.endpoint = endpoint
         self._is_open = False
         self._owed: dict[str, _Entry] = {}
         self._writes = Background()
@@ -117,17 +117,17 @@ class Journal:
         taken = _settled(taken)
         return self._settle(taken, only_from=only_from)
 
-    async def lighten(self, watch: Watch) -> None:
+    async def lighten(self, tracked: TrackedJob) -> None:
         """Let go of a request that the store has forgotten: it may hold images, and its task may take long."""
         try:
-            kept = await self.store.get(watch.job_id)
+            kept = await self.store.get(tracked.job_id)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the store, the task is there
-            _log.info("job %s keeps its request in memory: %s", watch.job_id, error)
+            _log.info("job %s keeps its request in memory: %s", tracked.job_id, error)
             return
-        if kept is not None and kept.request is None and watch.job is not None:
-            light = evolve(watch.job, request=None)
+        if kept is not None and kept.request is None and tracked.job is not None:
+            light = evolve(tracked.job, request=None)
             # A store in memory has the very same, which is then held once.
-            watch.job = kept if kept == light and kept.task is light.task else light
+            tracked.job = kept if kept == light and kept.task is light.task else light
 
     def refused(self, job: Job, error: HappyHorseError | None, *, only_from: JobState | None = None) -> Written:
         """
@@ -180,12 +180,12 @@ class Journal:
         lost = evolve(job, state=JobState.OUTCOME_UNKNOWN, owner=None, failure=str(error))
         return self._settle(lost, only_from=JobState.SUBMITTING, only_owner=job.owner)
 
-    def observed(self, watch: Watch) -> None:
+    def observed(self, tracked: TrackedJob) -> None:
         """Write down a change of a task, without holding up whoever saw it."""
-        job, task = watch.job, watch.task
+        job, task = tracked.job, tracked.task
         if job is None or task is None or task == job.task or _goes_back(job, task):
             return
-        watch.job, _ = self._settle(_settled(evolve(job, task=_lasting(task))), only_from=job.state)
+        tracked.job, _ = self._settle(_settled(evolve(job, task=_lasting(task))), only_from=job.state)
 
     def called(self, job: Job, task: Task, *, saved_here: bool) -> Written | None:
         """
@@ -212,21 +212,21 @@ class Journal:
     async def find(self, ref: TaskRef) -> Job | None:
         """Return the job of a task, if it was submitted here."""
         job = await self.store.by_ref(ref)
-        return job if job is not None and job.place == self.place else None
+        return job if job is not None and job.endpoint == self.endpoint else None
 
-    async def wished(self, watch: Watch, path: str) -> None:
+    async def wished(self, tracked: TrackedJob, path: str) -> None:
         """
         Write down that the video of *watch* is to be saved at *path*, however far its job has come meanwhile.
 
         :raises StoreError: it cannot be written down.
         """
-        known = watch.job
+        known = tracked.job
         assert known is not None
         wished = await self._wish(known, path)
-        if watch.job is not None and watch.job is not known:
-            wished = evolve(watch.job, save_to=wished.save_to, saved_to=wished.saved_to)
+        if tracked.job is not None and tracked.job is not known:
+            wished = evolve(tracked.job, save_to=wished.save_to, saved_to=wished.saved_to)
             wished = wished if wished.ref is None else _settled(wished)
-        watch.job = wished
+        tracked.job = wished
 
     async def _wish(self, job: Job, path: str) -> Job:
         while True:
@@ -247,28 +247,28 @@ class Journal:
         wanted = _settled(wanted)
         return wanted if wanted.state is JobState.CLOSED else evolve(wanted, owner=self.store.owner)
 
-    async def saved(self, watch: Watch, path: Path, file: Path) -> None:
+    async def saved(self, tracked: TrackedJob, path: Path, file: Path) -> None:
         """Write down that the video, which was to be saved at *path*, stands in *file*."""
-        if watch.job is not None:
-            await self._saving_ended(watch, path, evolve(watch.job, saved_to=str(file), failure=None))
+        if tracked.job is not None:
+            await self._saving_ended(tracked, path, evolve(tracked.job, saved_to=str(file), failure=None))
 
-    async def given_up(self, watch: Watch, path: Path, error: HappyHorseError) -> None:
+    async def given_up(self, tracked: TrackedJob, path: Path, error: HappyHorseError) -> None:
         """Write down that the video, which was to be saved at *path*, can be fetched no longer."""
-        if watch.job is not None:
-            await self._saving_ended(watch, path, evolve(watch.job, failure=str(error)))
+        if tracked.job is not None:
+            await self._saving_ended(tracked, path, evolve(tracked.job, failure=str(error)))
 
-    async def _saving_ended(self, watch: Watch, path: Path, job: Job) -> None:
+    async def _saving_ended(self, tracked: TrackedJob, path: Path, job: Job) -> None:
         # Another place may have been asked for meanwhile, and whoever goes there writes it down.
         if job.save_to in (None, str(path)):
             ended = evolve(job, state=JobState.CLOSED, owner=None, save_to=str(path))
-            watch.job, written = self._settle(ended)
+            tracked.job, written = self._settle(ended)
             await asyncio.shield(written)
 
-    def left_unsaved(self, watch: Watch, path: Path) -> None:
+    def left_unsaved(self, tracked: TrackedJob, path: Path) -> None:
         """Leave the saving of a video to whoever opens the store next."""
-        if watch.job is not None and watch.job.state is JobState.ACCEPTED:
-            left = evolve(watch.job, save_to=str(path), owner=NOBODY)
-            watch.job, _ = self._settle(left, only_from=JobState.ACCEPTED, only_owner=self.store.owner)
+        if tracked.job is not None and tracked.job.state is JobState.ACCEPTED:
+            left = evolve(tracked.job, save_to=str(path), owner=NOBODY)
+            tracked.job, _ = self._settle(left, only_from=JobState.ACCEPTED, only_owner=self.store.owner)
 
     def _settle(self, job: Job, *, only_from: JobState | None = None, only_owner: str | None = None) -> Written:
         """Write down *job*, now or as soon as the store allows."""
@@ -315,27 +315,27 @@ class Journal:
             if self._closing.is_set():
                 return
 
-    async def take_up(self, watch: Watch) -> None:
+    async def take_up(self, tracked: TrackedJob) -> None:
         """
         Tell *watch* what the journal knows of its task, where it knows nothing itself.
 
         :raises ConfigurationError: the task was submitted elsewhere, where its id means something else.
         """
-        if watch.job is None and watch.ref is not None:
-            job = await self.store.by_ref(watch.ref)
+        if tracked.job is None and tracked.ref is not None:
+            job = await self.store.by_ref(tracked.ref)
             if job is None:
                 return
-            self._check_place(job)
-            watch.job, watch.job_id = job, job.job_id
-        task = watch.job.task if watch.job else None
+            self._check_endpoint(job)
+            tracked.job, tracked.job_id = job, job.job_id
+        task = tracked.job.task if tracked.job else None
         # A success whose URLs have died needs another look, and so does a task that had expired: it may be back.
-        if task is None or watch.task is not None or task.status is TaskStatus.EXPIRED:
+        if task is None or tracked.task is not None or task.status is TaskStatus.EXPIRED:
             return
         if task.videos or task.status is not TaskStatus.SUCCEEDED:
-            watch.record(task)
+            tracked.record(task)
 
-    def _check_place(self, job: Job) -> None:
-        there, here = job.place, self.place
+    def _check_endpoint(self, job: Job) -> None:
+        there, here = job.endpoint, self.endpoint
         if there != here:
             raise ConfigurationError(
                 f"the task was submitted through {there.adapter} at {there.base_url}, and the provider "

@@ -5,7 +5,7 @@ How waiting works: one poller for all tasks of a client.
 `durations` has learned and `experience` keeps; `pages` finds many tasks with one request to the provider's list.
 """
 
-from .experience import Experience
+from .persistence import EstimatorPersistence
 from .poller import Poller
 
-__all__ = ["Experience", "Poller"]
+__all__ = ["EstimatorPersistence", "Poller"]

@@ -18,8 +18,8 @@ from weakref import WeakValueDictionary
 
 from attrs import evolve
 
-from ..background import Background, one_by_one
-from ..billing import Asked, asked_in
+from ..background import Background, for_each_yielding
+from ..billing import ExpectedUsage, expected_usage
 from ..errors import (
     AuthenticationError,
     HappyHorseError,
@@ -34,13 +34,13 @@ from ..errors import (
 )
 from ..exchange import Exchange
 from ..redaction import redact_text
-from ..retries import LONGEST_WAIT, Retries, RetryPolicy
+from ..retry import LONGEST_WAIT, RetryPolicies, RetryPolicy
 from ..task import FailureReason, Task, TaskRef, TaskStatus
 from ..timing import PollSchedule
-from ..watch import Watch
-from .agenda import Agenda
-from .cadence import Cadence
-from .pages import Page, Pages
+from ..tracked_job import TrackedJob
+from .intervals import PollIntervals
+from .list_index import ListIndex, Page
+from .poll_queue import PollQueue
 
 _log = logging.getLogger("happyhorse_async")
 
@@ -60,54 +60,54 @@ class Poller:
         self,
         exchange: Exchange,
         schedule: PollSchedule,
-        on_change: Callable[[Watch], object] = lambda _: None,
-        retry: RetryPolicy = Retries().poll,  # noqa: B008 - immutable
+        on_change: Callable[[TrackedJob], object] = lambda _: None,
+        retry: RetryPolicy = RetryPolicies().poll,  # noqa: B008 - immutable
     ) -> None:
         adapter = exchange.adapter
-        self._cadence = Cadence(schedule, adapter.poll)
-        self.durations = self._cadence.durations
+        self._intervals = PollIntervals(schedule, adapter.poll)
+        self.estimator = self._intervals.estimator
         """What was learned of how long tasks take."""
         self._exchange = exchange
         self._on_change = on_change
         self._retry = retry
-        self._schedule = self._cadence.schedule
-        self._has_whole_list = adapter.capabilities.whole_list
-        self._pages = Pages(is_usable=adapter.capabilities.live_list, interval=self._schedule.interval or 15.0)
-        self._known: WeakValueDictionary[TaskRef, Watch] = WeakValueDictionary()
-        self._agenda = Agenda()
+        self._schedule = self._intervals.schedule
+        self._has_whole_list = adapter.capabilities.list_has_results
+        self._pages = ListIndex(is_usable=adapter.capabilities.list_is_live, interval=self._schedule.interval or 15.0)
+        self._known: WeakValueDictionary[TaskRef, TrackedJob] = WeakValueDictionary()
+        self._poll_queue = PollQueue()
         self._lead = asyncio.Lock()
         self._workers = Background()
         self._strange_words: set[str] = set()
 
-    def accepted(self, watch: Watch, task: Task) -> None:
+    def accepted(self, tracked: TrackedJob, task: Task) -> None:
         """Begin to look at the task that has just come of a job."""
-        watch.ref = task.ref
-        self._known[task.ref] = watch
-        self._take_in(watch, task)
-        if not watch.ended:
+        tracked.ref = task.ref
+        self._known[task.ref] = tracked
+        self._take_in(tracked, task)
+        if not tracked.ended:
             # Its lifetime begins now, whatever the clocks of the provider and of this machine say.
-            watch.alive = self._begin(watch)
-            self._schedule_look(watch, self._cadence.after_submit(watch))
-        watch.wake()
+            tracked.alive = self._begin(tracked)
+            self._schedule_look(tracked, self._intervals.after_submit(tracked))
+        tracked.wake()
 
-    def known(self, ref: TaskRef, job_id: str) -> Watch:
+    def known(self, ref: TaskRef, job_id: str) -> TrackedJob:
         """Return the one watch on *ref*, without beginning to look. One on an expired task gives way to a new one."""
-        watch = self._known.get(ref)
-        if watch is None or (watch.task is not None and watch.task.status is TaskStatus.EXPIRED):
-            watch = self._known[ref] = Watch(ref, job_id=job_id)
-        return watch
+        tracked = self._known.get(ref)
+        if tracked is None or (tracked.task is not None and tracked.task.status is TaskStatus.EXPIRED):
+            tracked = self._known[ref] = TrackedJob(ref, job_id=job_id)
+        return tracked
 
-    def watched(self, ref: TaskRef) -> Watch | None:
+    def tracked_by_ref(self, ref: TaskRef) -> TrackedJob | None:
         """Return the watch on *ref*, where anybody here has to do with it."""
         return self._known.get(ref)
 
-    def ensure(self, watch: Watch) -> None:
+    def ensure(self, tracked: TrackedJob) -> None:
         """See to it that somebody looks at a task that has not ended."""
-        if watch.ref is not None and not watch.entry and not watch.ended:
+        if tracked.ref is not None and not tracked.entry and not tracked.ended:
             # Its handle may come from an earlier time when the client was open.
-            self._known.setdefault(watch.ref, watch)
-            self._begin(watch)
-            self._schedule_look(watch, 0.0)
+            self._known.setdefault(tracked.ref, tracked)
+            self._begin(tracked)
+            self._schedule_look(tracked, 0.0)
 
     async def fetch(self, ref: TaskRef) -> Task:
         """
@@ -115,7 +115,7 @@ class Poller:
 
         :raises TaskNotFoundError: the provider does not know it.
         """
-        async with self._exchange.query_turn():
+        async with self._exchange.query_slot():
             task = await self._exchange.fetch(ref)
         self.observe(task)
         return task
@@ -127,35 +127,35 @@ class Poller:
 
     def observe(self, task: Task) -> None:
         """Take in one observation, wherever it comes from. The first end of a task stays its end."""
-        watch = self._known.get(task.ref)
-        if watch is not None:
-            self._take_in(watch, task)
+        tracked = self._known.get(task.ref)
+        if tracked is not None:
+            self._take_in(tracked, task)
 
-    def _take_in(self, watch: Watch, task: Task) -> None:
-        if watch.ended:
+    def _take_in(self, tracked: TrackedJob, task: Task) -> None:
+        if tracked.ended:
             return
-        watch.faults = watch.misses = watch.refusals = 0
-        if _delivers_nothing(task) and watch.empty_successes < _EMPTY_SUCCESSES:
+        tracked.faults = tracked.misses = tracked.refusals = 0
+        if _delivers_nothing(task) and tracked.empty_successes < _EMPTY_SUCCESSES:
             # Some providers say "success" a moment before the URL is there.
-            watch.empty_successes += 1
+            tracked.empty_successes += 1
             return
-        self._age(watch, task)
-        if watch.entry:
+        self._age(tracked, task)
+        if tracked.entry:
             now = asyncio.get_running_loop().time()
-            learn = self._cadence.ended if task.status.is_terminal else self._cadence.goes_on
-            learn(watch, task, now)
-        self._record(watch, task)
-        if watch.ended:
-            self._check_bill(watch, task)
-            self._leave(watch)
+            learn = self._intervals.ended if task.status.is_terminal else self._intervals.goes_on
+            learn(tracked, task, now)
+        self._record(tracked, task)
+        if tracked.ended:
+            self._check_bill(tracked, task)
+            self._leave(tracked)
 
-    def _record(self, watch: Watch, task: Task) -> None:
+    def _record(self, tracked: TrackedJob, task: Task) -> None:
         if task.status is TaskStatus.UNKNOWN:
             self._mention(task)
-        changed = watch.record(task)
-        watch.unchanged = 0 if changed else watch.unchanged + 1
+        changed = tracked.record(task)
+        tracked.unchanged = 0 if changed else tracked.unchanged + 1
         if changed:
-            self._on_change(watch)
+            self._on_change(tracked)
 
     def _mention(self, task: Task) -> None:
         word = redact_text(task.raw_status or "", self._exchange.account.api_key)[:_LONGEST_WORD]
@@ -163,136 +163,138 @@ class Poller:
             self._strange_words.add(word)
             _log.warning("%s: the provider calls its status %r, which is no word we know", task.ref, word)
 
-    def _check_bill(self, watch: Watch, task: Task) -> None:
-        differences = (watch.asked or _asked(watch)).differences(task.usage) if task.usage else []
+    def _check_bill(self, tracked: TrackedJob, task: Task) -> None:
+        differences = (tracked.asked or _expected_usage(tracked)).differences(task.usage) if task.usage else []
         if differences:
             _log.warning("%s: what was billed is not what was asked for: %s", task.ref, ", ".join(differences))
 
-    def _age(self, watch: Watch, task: Task) -> None:
-        if watch.task is None and task.created_at is not None:
+    def _age(self, tracked: TrackedJob, task: Task) -> None:
+        if tracked.task is None and task.created_at is not None:
             age = (datetime.now(UTC) - task.created_at).total_seconds()
             # One of the two clocks may be wrong by hours. What the provider still shows is not given up at first sight.
-            still = self._schedule.misses * (self._schedule.interval or 15.0)
-            earliest = asyncio.get_running_loop().time() + still - self._exchange.adapter.lifetime
-            watch.submitted = min(watch.submitted, max(watch.submitted - age, earliest))
+            still = self._schedule.not_found_retries * (self._schedule.interval or 15.0)
+            earliest = asyncio.get_running_loop().time() + still - self._exchange.adapter.task_ttl
+            tracked.submitted = min(tracked.submitted, max(tracked.submitted - age, earliest))
 
-    def _begin(self, watch: Watch) -> float:
+    def _begin(self, tracked: TrackedJob) -> float:
         """Make ready to look at a task, and return the time."""
         now = asyncio.get_running_loop().time()
-        watch.gone = None
-        watch.submitted = now
-        watch.kind = self._cadence.kind(watch.job)
-        watch.asked = watch.asked or _asked(watch)
-        self._pages.enter(watch)
+        tracked.gone = None
+        tracked.submitted = now
+        tracked.kind = self._intervals.kind(tracked.job)
+        tracked.asked = tracked.asked or _expected_usage(tracked)
+        self._pages.enter(tracked)
         if not self._workers:
             for _ in range(_WORKERS):
                 self._workers.spawn(self._work())
         return now
 
-    def _schedule_look(self, watch: Watch, delay: float, *, before_others: bool = False) -> None:
+    def _schedule_look(self, tracked: TrackedJob, delay: float, *, before_others: bool = False) -> None:
         now = asyncio.get_running_loop().time()
-        deadline = watch.submitted + self._exchange.adapter.lifetime
+        deadline = tracked.submitted + self._exchange.adapter.task_ttl
         if deadline <= now:
-            self._expire(watch)
+            self._expire(tracked)
         else:
-            self._agenda.put(watch, min(now + delay, deadline), before_others=before_others)
+            self._poll_queue.put(tracked, min(now + delay, deadline), before_others=before_others)
 
     async def _work(self) -> None:
         # One worker at a time waits for the next task to be due, while the others look or queue up behind it.
-        loop, turn = asyncio.get_running_loop(), self._exchange.query_turn()
+        loop, slot = asyncio.get_running_loop(), self._exchange.query_slot()
         while True:
             async with self._lead:
-                await self._agenda.until_due()
-                await turn.take()
-                watch = self._agenda.next(loop.time())
+                await self._poll_queue.until_due()
+                await slot.acquire()
+                tracked = self._poll_queue.next(loop.time())
             try:
-                if watch is not None:
-                    await self._look(watch, loop.time())
+                if tracked is not None:
+                    await self._look(tracked, loop.time())
             finally:
-                turn.leave()
+                slot.release()
 
-    async def _look(self, watch: Watch, now: float) -> None:
-        self._cadence.taken(watch, now)
-        page = self._pages.page_with(watch, now)
+    async def _look(self, tracked: TrackedJob, now: float) -> None:
+        self._intervals.taken(tracked, now)
+        page = self._pages.page_with(tracked, now)
         if page is not None:
-            watches = [each for each in self._pages.on(page) if self._cadence.is_nearly_due(each, now)]
-            if self._pages.is_worth(watches):
-                await self._look_at_page(page, watches)
+            tracked_jobs = [each for each in self._pages.on(page) if self._intervals.is_nearly_due(each, now)]
+            if self._pages.is_worth(tracked_jobs):
+                await self._look_at_page(page, tracked_jobs)
                 return
-        await self._look_at_one(watch)
+        await self._look_at_one(tracked)
 
-    async def _look_at_one(self, watch: Watch) -> None:
+    async def _look_at_one(self, tracked: TrackedJob) -> None:
         asked_at = asyncio.get_running_loop().time()
-        entry = self._agenda.hold(watch)
-        is_disputed, watch.is_disputed = watch.is_disputed, False
+        entry = self._poll_queue.hold(tracked)
+        is_disputed, tracked.is_disputed = tracked.is_disputed, False
         if not is_disputed:
-            self._pages.queried(watch)
-            self._cadence.looked(1)
+            self._pages.queried(tracked)
+            self._intervals.looked(1)
         delay: float | None = 0.0
         try:
-            delay = await self._delay_after_look(watch)
+            delay = await self._delay_after_look(tracked)
         except Exception:  # noqa: BLE001 - whatever is wrong with one look, the task goes on
-            _log.exception("a look at %s failed for a reason that is no fault of the provider", watch.ref)
-            watch.faults += 1
-            delay = self._schedule.after_fault(watch.faults)
+            _log.exception("a look at %s failed for a reason that is no fault of the provider", tracked.ref)
+            tracked.faults += 1
+            delay = self._schedule.after_fault(tracked.faults)
         finally:
-            if delay is not None and watch.entry == entry:
-                self._schedule_look(watch, delay)
-        if is_disputed and not watch.ended and watch.alive >= asked_at:
+            if delay is not None and tracked.entry == entry:
+                self._schedule_look(tracked, delay)
+        if is_disputed and not tracked.ended and tracked.alive >= asked_at:
             self._pages.contradicted(asked_at)
 
-    async def _delay_after_look(self, watch: Watch) -> float | None:
+    async def _delay_after_look(self, tracked: TrackedJob) -> float | None:
         """Look once, and return the seconds until the next look; `None` where there will be none."""
-        ref = watch.ref
+        ref = tracked.ref
         assert ref is not None
         try:
-            self._take_in(watch, await self._exchange.fetch(ref))
+            self._take_in(tracked, await self._exchange.fetch(ref))
         except _WILL_NOT_HEAL as error:
-            self._give_up(watch, error)
+            self._give_up(tracked, error)
             return None
         except TaskNotFoundError as error:
-            return self._missed(watch, error)
+            return self._missed(tracked, error)
         except (RateLimitError, *_FAULTS) as error:
-            return self._failed(watch, error)
+            return self._failed(tracked, error)
         except HappyHorseError as error:
-            return self._refused(watch, error)
+            return self._refused(tracked, error)
         now = asyncio.get_running_loop().time()
-        return None if watch.ended or watch.gone else self._cadence.after_look(watch, now)
+        return None if tracked.ended or tracked.gone else self._intervals.after_look(tracked, now)
 
-    def _failed(self, watch: Watch, error: HappyHorseError) -> float | None:
-        watch.faults += 1
-        if watch.faults > self._retry.retries:
-            self._give_up(watch, error)
+    def _failed(self, tracked: TrackedJob, error: HappyHorseError) -> float | None:
+        tracked.faults += 1
+        if tracked.faults > self._retry.max_retries:
+            self._give_up(tracked, error)
             return None
-        _log.info("%s: look failed %d times in a row: %s", watch.ref, watch.faults, error)
+        _log.info("%s: look failed %d times in a row: %s", tracked.ref, tracked.faults, error)
         if isinstance(error, RateLimitError):
             # Everything that the account asks is slowed down already.
-            return self._schedule.after_look(watch.unchanged)
-        delay = self._schedule.after_fault(watch.faults, base=self._retry.base, cap=self._retry.cap)
+            return self._schedule.after_look(tracked.unchanged)
+        delay = self._schedule.after_fault(
+            tracked.faults, base=self._retry.initial_interval, cap=self._retry.max_interval
+        )
         return max(delay, min(getattr(error, "retry_after", None) or 0.0, LONGEST_WAIT))
 
-    def _missed(self, watch: Watch, error: TaskNotFoundError) -> float | None:
-        watch.misses += 1
-        _log.info("%s: unknown to the provider %d times in a row: %s", watch.ref, watch.misses, error)
-        if watch.misses < self._schedule.misses:
-            return self._schedule.after_miss(watch.misses)
-        self._expire(watch)
+    def _missed(self, tracked: TrackedJob, error: TaskNotFoundError) -> float | None:
+        tracked.misses += 1
+        _log.info("%s: unknown to the provider %d times in a row: %s", tracked.ref, tracked.misses, error)
+        if tracked.misses < self._schedule.not_found_retries:
+            return self._schedule.after_miss(tracked.misses)
+        self._expire(tracked)
         return None
 
-    def _refused(self, watch: Watch, error: HappyHorseError) -> float | None:
-        watch.refusals += 1
-        if watch.refusals < self._schedule.misses and watch.refusals <= self._retry.retries:
-            return self._schedule.after_fault(watch.refusals)
-        self._give_up(watch, error)
+    def _refused(self, tracked: TrackedJob, error: HappyHorseError) -> float | None:
+        tracked.refusals += 1
+        if tracked.refusals < self._schedule.not_found_retries and tracked.refusals <= self._retry.max_retries:
+            return self._schedule.after_fault(tracked.refusals)
+        self._give_up(tracked, error)
         return None
 
-    def _give_up(self, watch: Watch, error: HappyHorseError) -> None:
-        self._pages.leave(watch, asyncio.get_running_loop().time())
-        watch.give_up(error)
+    def _give_up(self, tracked: TrackedJob, error: HappyHorseError) -> None:
+        self._pages.leave(tracked, asyncio.get_running_loop().time())
+        tracked.give_up(error)
 
-    async def _look_at_page(self, page: Page, watches: list[Watch]) -> None:
+    async def _look_at_page(self, page: Page, tracked_jobs: list[TrackedJob]) -> None:
         # Nobody else takes them while the page is on its way.
-        held = {self._agenda.hold(watch): watch for watch in watches}
+        held = {self._poll_queue.hold(tracked): tracked for tracked in tracked_jobs}
         try:
             answer = await self._exchange.list_page(page.request)
             self._take_in_page(self._pages.read(page, answer, self._known))
@@ -304,44 +306,46 @@ class Poller:
             _log.exception("a look at the task list failed for a reason that is no fault of the provider")
             self._pages.distrust("it cannot be read", page.asked_at)
         finally:
-            for entry, watch in held.items():
-                if watch.entry == entry:
-                    self._pages.missed(watch)
-                    self._schedule_look(watch, 0.0)
+            for entry, tracked in held.items():
+                if tracked.entry == entry:
+                    self._pages.missed(tracked)
+                    self._schedule_look(tracked, 0.0)
 
-    def _take_in_page(self, found: list[tuple[Watch, Task]]) -> None:
+    def _take_in_page(self, found: list[tuple[TrackedJob, Task]]) -> None:
         now = asyncio.get_running_loop().time()
-        due = [watch for watch, _ in found if watch.due == math.inf or self._cadence.is_nearly_due(watch, now)]
-        self._cadence.looked(len(due))
+        due = [
+            tracked for tracked, _ in found if tracked.due == math.inf or self._intervals.is_nearly_due(tracked, now)
+        ]
+        self._intervals.looked(len(due))
         worthwhile = set(due)
-        for watch, row in found:
+        for tracked, row in found:
             # An end is news at any time, unless a query that has just failed is to tell how.
-            is_news = row.status.is_terminal and not (watch.faults or watch.misses or watch.refusals)
-            if watch in worthwhile or is_news:
-                self._take_in_row(watch, row, now)
+            is_news = row.status.is_terminal and not (tracked.faults or tracked.misses or tracked.refusals)
+            if tracked in worthwhile or is_news:
+                self._take_in_row(tracked, row, now)
 
-    def _take_in_row(self, watch: Watch, row: Task, now: float) -> None:
+    def _take_in_row(self, tracked: TrackedJob, row: Task, now: float) -> None:
         is_whole = self._has_whole_list and row.status is TaskStatus.SUCCEEDED and row.videos
         if row.status.is_terminal and not is_whole:
             # The list tells that it has ended, and a query how.
-            if not watch.is_disputed:
-                watch.is_disputed = True
-                self._schedule_look(watch, 0.0, before_others=True)
+            if not tracked.is_disputed:
+                tracked.is_disputed = True
+                self._schedule_look(tracked, 0.0, before_others=True)
             return
-        self._take_in(watch, row if self._has_whole_list else _updated(watch.task, row))
-        if not watch.ended:
-            self._schedule_look(watch, self._cadence.after_look(watch, now))
+        self._take_in(tracked, row if self._has_whole_list else _updated(tracked.task, row))
+        if not tracked.ended:
+            self._schedule_look(tracked, self._intervals.after_look(tracked, now))
 
-    def _expire(self, watch: Watch) -> None:
-        assert watch.ref is not None
-        last = watch.task or Task(ref=watch.ref, status=TaskStatus.EXPIRED)
-        self._record(watch, evolve(last, status=TaskStatus.EXPIRED, observed_at=datetime.now(UTC)))
-        self._leave(watch)
+    def _expire(self, tracked: TrackedJob) -> None:
+        assert tracked.ref is not None
+        last = tracked.task or Task(ref=tracked.ref, status=TaskStatus.EXPIRED)
+        self._record(tracked, evolve(last, status=TaskStatus.EXPIRED, observed_at=datetime.now(UTC)))
+        self._leave(tracked)
 
-    def _leave(self, watch: Watch) -> None:
-        watch.entry = 0
-        self._pages.leave(watch, asyncio.get_running_loop().time())
-        watch.wake()
+    def _leave(self, tracked: TrackedJob) -> None:
+        tracked.entry = 0
+        self._pages.leave(tracked, asyncio.get_running_loop().time())
+        tracked.wake()
 
     async def aclose(self) -> None:
         """Stop looking. Whoever still waits is told, and told the ref."""
@@ -349,19 +353,19 @@ class Poller:
             await self._workers.aclose()
         finally:
             # Two watches may be on one task, of which only the later is known by its ref.
-            watches = [*self._known.values(), *self._agenda.clear()]
+            tracked_jobs = [*self._known.values(), *self._poll_queue.clear()]
             # A query from elsewhere that is still on its way has nobody to tell.
             self._known.clear()
-            await one_by_one(watches, _part_with)
+            await for_each_yielding(tracked_jobs, _part_with)
 
 
-def _part_with(watch: Watch) -> None:
-    if watch.entry:
-        watch.give_up(WaitTimeoutError("the client was closed while the task was going on", task=watch.whole_task))
+def _part_with(tracked: TrackedJob) -> None:
+    if tracked.entry:
+        tracked.give_up(WaitTimeoutError("the client was closed while the task was going on", task=tracked.whole_task))
 
 
-def _asked(watch: Watch) -> Asked:
-    return asked_in(watch.job.request if watch.job else None)
+def _expected_usage(tracked: TrackedJob) -> ExpectedUsage:
+    return expected_usage(tracked.job.request if tracked.job else None)
 
 
 def _delivers_nothing(task: Task) -> bool:

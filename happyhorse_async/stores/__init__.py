@@ -14,7 +14,7 @@ from ..task import TaskRef
 from .memory import MemoryStore
 
 if TYPE_CHECKING:
-    from .sqlite import SQLiteStore
+    from .sqlite.store import SQLiteStore
 
 __all__ = ["MemoryStore", "SQLiteStore", "TaskStore"]
 
@@ -22,7 +22,7 @@ __all__ = ["MemoryStore", "SQLiteStore", "TaskStore"]
 def __getattr__(name: str) -> Any:
     if name != "SQLiteStore":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .sqlite import SQLiteStore  # noqa: PLC0415
+    from .sqlite.store import SQLiteStore  # noqa: PLC0415
 
     return SQLiteStore
 
@@ -94,11 +94,11 @@ class TaskStore(Protocol):
         """Return the jobs of *provider* that are not closed, in the order they were added."""
         ...
 
-    async def recall(self, name: str) -> str | None:
+    async def get_note(self, name: str) -> str | None:
         """Return what was last kept under *name*; `None` where nothing was."""
         ...
 
-    async def keep(self, name: str, text: str) -> None:
+    async def put_note(self, name: str, text: str) -> None:
         """
         Keep *text* under *name*, in place of what was there: a few kilobytes that are useful and can be done without.
 

@@ -91,14 +91,14 @@ class MemoryStore:
         return [
             self._read(job_id, now)
             for job_id, job in self._jobs.items()
-            if job.place.provider == provider and job.state is not JobState.CLOSED
+            if job.endpoint.provider == provider and job.state is not JobState.CLOSED
         ]
 
-    async def recall(self, name: str) -> str | None:
+    async def get_note(self, name: str) -> str | None:
         """Return what was last kept under *name*."""
         return self._kept.get(name)
 
-    async def keep(self, name: str, text: str) -> None:
+    async def put_note(self, name: str, text: str) -> None:
         """Keep *text* under *name*."""
         self._kept[name] = text
 

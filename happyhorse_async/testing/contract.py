@@ -15,7 +15,7 @@ import pytest
 from attrs import evolve
 
 from ..adapter import Account
-from ..capabilities import VERSIONS, Offer
+from ..capabilities import VERSIONS, ModelSpec
 from ..errors import (
     CallbackRejectedError,
     ConfigurationError,
@@ -25,12 +25,12 @@ from ..errors import (
     UnsupportedFeatureError,
 )
 from ..messages import HttpRequest
-from ..registry import find_adapter, find_dialect
+from ..registry import find_adapter, find_emulated_api
 from ..request import Mode, VideoRequest
 from ..task import Task
-from .answers import AnswerContract
-from .corpus import HOSTILE_BODIES, places
-from .roundtrip import RoundTripContract
+from .malformed import HOSTILE_BODIES, json_positions
+from .replies import AnswerContract
+from .round_trip import RoundTripContract
 from .samples import ANY_OFFERS, CALLBACK_URL, JOB_ID, KEY, PROVIDER, maximal, minimal, missing_versions, right, wrong
 from .subject import PAGE
 
@@ -73,43 +73,43 @@ class AdapterContract(AnswerContract, RoundTripContract):
             pytest.skip("the adapter is not registered")
 
         assert type(self.adapter) is type(find_adapter(self.adapter.name))
-        if self.dialect is not None:
-            assert type(self.dialect) is type(find_dialect(self.adapter.name))
+        if self.emulated_api is not None:
+            assert type(self.emulated_api) is type(find_emulated_api(self.adapter.name))
 
     def test_figures_make_sense(self) -> None:
         """There is advice on polling, and tasks live for a while."""
         assert self.adapter.poll.interval is not None
-        assert 0 < self.adapter.lifetime
+        assert 0 < self.adapter.task_ttl
 
     def test_offers_are_told_apart(self) -> None:
         """No mode has two offers of the same model, and the newest version of each mode stands first."""
-        offers = self.adapter.capabilities.offers
-        names = [(offer.mode, offer.model) for offer in offers]
+        models = self.adapter.capabilities.models
+        names = [(spec.mode, spec.model) for spec in models]
 
-        assert offers
+        assert models
         assert len(names) == len(set(names))
         for mode in Mode:
-            versions = [offer.version for offer in offers if offer.mode is mode]
+            versions = [spec.version for spec in models if spec.mode is mode]
             assert versions == sorted(versions, key=VERSIONS.index)
 
-    def test_an_offer_is_sane(self, offer: Offer) -> None:
+    def test_an_offer_is_sane(self, spec: ModelSpec) -> None:
         """An offer has a model and at least one resolution, and all its values are of their kind."""
-        assert offer.model.strip() == offer.model != ""
-        assert offer.resolutions
-        assert all(_TIER.fullmatch(tier) for tier in offer.resolutions), offer.resolutions
-        assert all(_RATIO.fullmatch(ratio) for ratio in offer.ratios), offer.ratios
-        assert not offer.durations or offer.durations[0] >= 1
-        assert offer.prompt_limit is None or offer.prompt_limit > 0
-        assert offer.image_forms
-        assert offer.video_forms
+        assert spec.model.strip() == spec.model != ""
+        assert spec.resolutions
+        assert all(_TIER.fullmatch(tier) for tier in spec.resolutions), spec.resolutions
+        assert all(_RATIO.fullmatch(ratio) for ratio in spec.ratios), spec.ratios
+        assert not spec.durations or spec.durations[0] >= 1
+        assert spec.prompt_limit is None or spec.prompt_limit > 0
+        assert spec.image_forms
+        assert spec.video_forms
 
-    def test_an_offer_takes_the_media_of_its_mode(self, offer: Offer) -> None:
+    def test_an_offer_takes_the_media_of_its_mode(self, spec: ModelSpec) -> None:
         """Text to video takes no image, image to video one, reference to video one or more."""
-        expected = {Mode.T2V: range(1), Mode.I2V: range(1, 2)}.get(offer.mode, offer.images)
+        expected = {Mode.T2V: range(1), Mode.I2V: range(1, 2)}.get(spec.mode, spec.images)
 
-        assert expected == offer.images
-        assert len(offer.images) > 0
-        assert offer.images[0] >= (1 if offer.mode is Mode.R2V else 0)
+        assert expected == spec.images
+        assert len(spec.images) > 0
+        assert spec.images[0] >= (1 if spec.mode is Mode.R2V else 0)
 
     def test_an_account_refuses_what_it_does_not_know(self) -> None:
         """An option or region that is not the provider's is a ConfigurationError."""
@@ -138,24 +138,24 @@ class AdapterContract(AnswerContract, RoundTripContract):
         for message in self._messages(account):
             assert message.url.startswith("http://127.0.0.1:8000/there/")
 
-    def test_a_request_finds_its_offer(self, offer: Offer) -> None:
+    def test_a_request_finds_its_offer(self, spec: ModelSpec) -> None:
         """An offer is found by its model, by its version, and without either if it is the first of its mode."""
-        request = minimal(offer)
-        siblings = [other for other in self.adapter.capabilities.offers if other.mode is offer.mode]
-        namesakes = [other for other in siblings if other.version == offer.version]
+        request = minimal(spec)
+        siblings = [other for other in self.adapter.capabilities.models if other.mode is spec.mode]
+        namesakes = [other for other in siblings if other.version == spec.version]
 
-        assert offer == self._checked(request)
-        assert namesakes[0] == self._checked(evolve(request, model=None, version=offer.version))
+        assert spec == self._checked(request)
+        assert namesakes[0] == self._checked(evolve(request, model=None, version=spec.version))
         assert siblings[0] == self._checked(evolve(minimal(siblings[0]), model=None))
 
-    def test_what_is_offered_is_taken(self, offer: Offer) -> None:
+    def test_what_is_offered_is_taken(self, spec: ModelSpec) -> None:
         """Every value that an offer lists can be asked for and written down."""
-        for request in right(offer):
+        for request in right(spec):
             assert self.encoded(request).method
 
-    def test_what_is_not_offered_is_refused_before_it_is_written(self, offer: Offer) -> None:
+    def test_what_is_not_offered_is_refused_before_it_is_written(self, spec: ModelSpec) -> None:
         """A value out of range is an InvalidRequestError, an option there is not an UnsupportedFeatureError."""
-        for case in wrong(offer):
+        for case in wrong(spec):
             error = _error_of(self._checked, case.request)
             assert isinstance(error, case.error), f"{case.what}: {error!r}"
             assert PROVIDER == error.provider
@@ -163,76 +163,76 @@ class AdapterContract(AnswerContract, RoundTripContract):
     def test_what_the_provider_lacks_is_unsupported(self) -> None:
         """A mode, a version, a callback, a list or a cancellation that there is not is an UnsupportedFeatureError."""
         adapter, account = self.adapter, self.account
-        offers = adapter.capabilities.offers
+        models = adapter.capabilities.models
         for mode in Mode:
-            siblings = [offer for offer in offers if offer.mode is mode]
+            siblings = [spec for spec in models if spec.mode is mode]
             for request in missing_versions(siblings) if siblings else [minimal(ANY_OFFERS[mode])]:
                 error = _error_of(self._checked, evolve(request, model=None))
                 assert isinstance(error, UnsupportedFeatureError), f"{mode} {request.version}: {error!r}"
-        called = _error_of(self.submission, minimal(offers[0]), callback_url=CALLBACK_URL)
+        called = _error_of(self.submission, minimal(models[0]), callback_url=CALLBACK_URL)
         listed = _error_of(adapter.encode_list, PAGE, account)
         canceled = _error_of(adapter.encode_cancel, "1", account)
 
         assert adapter.capabilities.callbacks == (not isinstance(called, UnsupportedFeatureError))
-        assert adapter.capabilities.lists == (not isinstance(listed, UnsupportedFeatureError))
-        assert adapter.capabilities.lists or not adapter.capabilities.live_list
-        assert adapter.capabilities.live_list or not adapter.capabilities.whole_list
-        assert adapter.capabilities.cancels == (not isinstance(canceled, UnsupportedFeatureError))
+        assert adapter.capabilities.can_list == (not isinstance(listed, UnsupportedFeatureError))
+        assert adapter.capabilities.can_list or not adapter.capabilities.list_is_live
+        assert adapter.capabilities.list_is_live or not adapter.capabilities.list_has_results
+        assert adapter.capabilities.can_cancel == (not isinstance(canceled, UnsupportedFeatureError))
 
-    def test_a_request_is_written_the_same_way_each_time(self, offer: Offer) -> None:
+    def test_a_request_is_written_the_same_way_each_time(self, spec: ModelSpec) -> None:
         """The same request makes the same message, to the last byte."""
-        for request in (minimal(offer), maximal(offer)):
+        for request in (minimal(spec), maximal(spec)):
             assert self.encoded(request) == self.encoded(request)
 
-    def test_the_key_stands_in_the_headers_alone(self, offer: Offer) -> None:
+    def test_the_key_stands_in_the_headers_alone(self, spec: ModelSpec) -> None:
         """Neither URL nor body nor repr of any message shows the API key, and a header carries it."""
-        for message in (self.encoded(maximal(offer)), *self._messages(self.account)):
+        for message in (self.encoded(maximal(spec)), *self._messages(self.account)):
             assert any(KEY in value for value in message.headers.values())
             assert KEY not in message.url
             assert KEY.encode() not in (message.body or b"")
             assert KEY not in repr(message)
 
-    def test_messages_go_to_the_provider(self, offer: Offer) -> None:
+    def test_messages_go_to_the_provider(self, spec: ModelSpec) -> None:
         """Every message goes below the account's root, and has headers that can be sent."""
-        for message in (self.encoded(maximal(offer)), *self._messages(self.account)):
+        for message in (self.encoded(maximal(spec)), *self._messages(self.account)):
             assert message.url.startswith(f"{self.account.base_url}/")
             assert message.url.isascii()
             assert message.method in ("GET", "POST", "PUT", "DELETE")
             assert all("\n" not in value and value.isascii() for value in message.headers.values())
 
-    def test_what_is_not_asked_for_is_not_sent(self, offer: Offer) -> None:
+    def test_what_is_not_asked_for_is_not_sent(self, spec: ModelSpec) -> None:
         """An option that is not set leaves no trace: no null, and no word for it."""
-        message = self.encoded(minimal(offer))
-        nulls = [path for path, value in places(_body(message)) if value is None]
+        message = self.encoded(minimal(spec))
+        nulls = [path for path, value in json_positions(_body(message)) if value is None]
 
         assert [] == nulls
         assert "None" not in f"{message.url} {dict(message.headers)}"
         assert CALLBACK_URL.encode() not in (message.body or b"")
 
-    def test_extra_is_sent(self, offer: Offer) -> None:
+    def test_extra_is_sent(self, spec: ModelSpec) -> None:
         """A field that this library does not know goes where the provider keeps its parameters."""
-        message = self.encoded(evolve(minimal(offer), extra={"contract_probe": "x"}))
+        message = self.encoded(evolve(minimal(spec), extra={"contract_probe": "x"}))
 
-        assert "x" in [value for path, value in places(_body(message)) if path[-1:] == ("contract_probe",)]
+        assert "x" in [value for path, value in json_positions(_body(message)) if path[-1:] == ("contract_probe",)]
 
     @pytest.mark.parametrize("value", [object(), float("nan"), "\ud800"], ids=["an object", "NaN", "half a pair"])
-    def test_extra_that_cannot_be_written_is_refused(self, offer: Offer, value: object) -> None:
+    def test_extra_that_cannot_be_written_is_refused(self, spec: ModelSpec, value: object) -> None:
         """What is no JSON in an extra field is an InvalidRequestError."""
         with pytest.raises(InvalidRequestError):
-            self.encoded(evolve(minimal(offer), extra={"contract_probe": value}))
+            self.encoded(evolve(minimal(spec), extra={"contract_probe": value}))
 
-    def test_a_prompt_that_cannot_be_written_is_refused(self, offer: Offer) -> None:
+    def test_a_prompt_that_cannot_be_written_is_refused(self, spec: ModelSpec) -> None:
         """A prompt with half a surrogate pair in it is an InvalidRequestError."""
         with pytest.raises(InvalidRequestError):
-            self.encoded(evolve(minimal(offer), prompt="a kite \ud800"))
+            self.encoded(evolve(minimal(spec), prompt="a kite \ud800"))
 
     def test_a_callback_url_is_sent(self) -> None:
         """Where there are callbacks, the URL is in the message."""
         if not self.adapter.capabilities.callbacks:
             pytest.skip("the provider has no callbacks")
-        message = self.encoded(minimal(self.adapter.capabilities.offers[0]), callback_url=CALLBACK_URL)
+        message = self.encoded(minimal(self.adapter.capabilities.models[0]), callback_url=CALLBACK_URL)
 
-        assert CALLBACK_URL in [value for _, value in places(_body(message))]
+        assert CALLBACK_URL in [value for _, value in json_positions(_body(message))]
 
     def test_a_callback_that_nobody_has_signed(self) -> None:
         """Where callbacks are signed, one without a signature is rejected; where not, there is nothing to verify."""
@@ -256,7 +256,7 @@ class AdapterContract(AnswerContract, RoundTripContract):
         """Where a repetition is the same task, the message names our job, and no other message names the same."""
         if not self.adapter.capabilities.idempotent:
             pytest.skip("the provider takes no idempotency key")
-        request = maximal(self.adapter.capabilities.offers[0])
+        request = maximal(self.adapter.capabilities.models[0])
         first, second = self.encoded(request), self.encoded(request, job_id=f"{JOB_ID}2")
 
         assert JOB_ID in _everything(first)
@@ -267,7 +267,7 @@ class AdapterContract(AnswerContract, RoundTripContract):
         """An id is opaque, and whatever it holds it changes no other part of the URL."""
         account = self.account
         encoders = [self.adapter.encode_fetch]
-        if self.adapter.capabilities.cancels:
+        if self.adapter.capabilities.can_cancel:
             encoders.append(self.adapter.encode_cancel)
 
         for encode in encoders:
@@ -276,9 +276,9 @@ class AdapterContract(AnswerContract, RoundTripContract):
             assert plain.query.count("&") == strange.query.count("&")
             assert "" == strange.fragment
 
-    def test_warnings_are_sentences(self, offer: Offer) -> None:
+    def test_warnings_are_sentences(self, spec: ModelSpec) -> None:
         """What may surprise the caller is said in words, and never with the key in them."""
-        for request in (minimal(offer), maximal(offer)):
+        for request in (minimal(spec), maximal(spec)):
             warnings = self.adapter.warnings(self.submission(request), self.account)
             assert all(isinstance(warning, str) and warning.strip() for warning in cast("tuple[object]", warnings))
             assert KEY not in "".join(warnings)
@@ -287,16 +287,16 @@ class AdapterContract(AnswerContract, RoundTripContract):
         choices: dict[str, Any] = {"options": self.options, **choice}
         return self.adapter.account(provider=PROVIDER, api_key=KEY, **choices)
 
-    def _checked(self, request: VideoRequest) -> Offer:
+    def _checked(self, request: VideoRequest) -> ModelSpec:
         return self.adapter.check(request, provider=PROVIDER)
 
     def _messages(self, account: Account) -> list[HttpRequest]:
         """Write everything but a submit."""
         adapter = self.adapter
         messages = [adapter.encode_fetch("task-0451", account)]
-        if adapter.capabilities.lists:
+        if adapter.capabilities.can_list:
             messages.append(adapter.encode_list(PAGE, account))
-        if adapter.capabilities.cancels:
+        if adapter.capabilities.can_cancel:
             messages.append(adapter.encode_cancel("task-0451", account))
         return messages
 

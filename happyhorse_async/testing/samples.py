@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import evolve, fields_dict, frozen
 
-from ..capabilities import SEEDS, VERSIONS, MediaForm, Offer
+from ..capabilities import SEEDS, VERSIONS, MediaForm, ModelSpec
 from ..errors import HappyHorseError, InvalidRequestError, UnsupportedFeatureError
 from ..request import ImageToVideo, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from ..task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
@@ -29,34 +29,34 @@ _FINISHED = _CREATED + timedelta(seconds=95)
 _EXPIRES = _FINISHED.replace(microsecond=0) + timedelta(days=1)
 
 
-def minimal(offer: Offer) -> VideoRequest:
+def minimal(spec: ModelSpec) -> VideoRequest:
     """Ask *offer* for no more than it needs."""
-    prompt = PROMPT if offer.prompt_required else None
-    match offer.mode:
+    prompt = PROMPT if spec.prompt_required else None
+    match spec.mode:
         case Mode.T2V:
-            return TextToVideo(PROMPT, model=offer.model)
+            return TextToVideo(PROMPT, model=spec.model)
         case Mode.I2V:
-            return ImageToVideo(_images(offer, 1)[0], prompt=prompt, model=offer.model)
+            return ImageToVideo(_images(spec, 1)[0], prompt=prompt, model=spec.model)
         case Mode.R2V:
-            return ReferenceToVideo(PROMPT, _images(offer, max(1, offer.images.start)), model=offer.model)
+            return ReferenceToVideo(PROMPT, _images(spec, max(1, spec.images.start)), model=spec.model)
         case Mode.EDIT:
-            return VideoEdit(PROMPT, _VIDEO_URL, images=_images(offer, offer.images.start), model=offer.model)
+            return VideoEdit(PROMPT, _VIDEO_URL, images=_images(spec, spec.images.start), model=spec.model)
 
 
-def maximal(offer: Offer) -> VideoRequest:
+def maximal(spec: ModelSpec) -> VideoRequest:
     """Ask *offer* for everything it has, as much as it takes."""
-    request = _with(minimal(offer), prompt=PROMPT)
+    request = _with(minimal(spec), prompt=PROMPT)
     has = fields_dict(type(request))
-    chosen = {option.name: option.good[-1] for option in _options(offer) if option.good and option.name in has}
+    chosen = {option.name: option.good[-1] for option in _options(spec) if option.good and option.name in has}
     if "images" in has:
-        chosen["images"] = _images(offer, offer.images[-1])
+        chosen["images"] = _images(spec, spec.images[-1])
     return _with(request, **chosen)
 
 
-def right(offer: Offer) -> Iterator[VideoRequest]:
+def right(spec: ModelSpec) -> Iterator[VideoRequest]:
     """Ask *offer* for each value that it says it takes, a single one at a time, and of a range for both its ends."""
-    request = minimal(offer)
-    for option in _options(offer):
+    request = minimal(spec)
+    for option in _options(spec):
         if option.name in fields_dict(type(request)):
             ends = (option.good[0], option.good[-1]) if isinstance(option.good, range) and option.good else option.good
             for value in ends:
@@ -72,13 +72,13 @@ class Wrong:
     error: type[HappyHorseError]
 
 
-def wrong(offer: Offer) -> Iterator[Wrong]:
+def wrong(spec: ModelSpec) -> Iterator[Wrong]:
     """Ask *offer* for what it does not take."""
-    yield from _wrong_options(offer)
-    yield from _wrong_prompts(offer)
-    yield from _wrong_counts(offer)
-    yield from _wrong_media(offer)
-    yield Wrong("version 0.0", _with(minimal(offer), model=None, version="0.0"), InvalidRequestError)
+    yield from _wrong_options(spec)
+    yield from _wrong_prompts(spec)
+    yield from _wrong_counts(spec)
+    yield from _wrong_media(spec)
+    yield Wrong("version 0.0", _with(minimal(spec), model=None, version="0.0"), InvalidRequestError)
 
 
 @frozen
@@ -90,14 +90,14 @@ class _Option:
     """A value that some other provider takes."""
 
 
-def _options(offer: Offer) -> tuple[_Option, ...]:
+def _options(spec: ModelSpec) -> tuple[_Option, ...]:
     return (
-        _Option("resolution", offer.resolutions, ("4321P", "", 720)),
-        _Option("ratio", offer.ratios, ("17:3", "", 1.5), stranger="16:9"),
-        _Option("duration", offer.durations, (*_outside(offer.durations), -1, 5.5, "5", True), stranger=5),
-        _Option("seed", SEEDS if offer.seed else (), (*_outside(SEEDS), 1.5, "7", True), stranger=7),
-        _Option("watermark", (True, False) if offer.watermark else (), ("yes", 1), stranger=False),
-        _Option("audio", offer.audio, ("loud", "", True), stranger="auto"),
+        _Option("resolution", spec.resolutions, ("4321P", "", 720)),
+        _Option("ratio", spec.ratios, ("17:3", "", 1.5), stranger="16:9"),
+        _Option("duration", spec.durations, (*_outside(spec.durations), -1, 5.5, "5", True), stranger=5),
+        _Option("seed", SEEDS if spec.seed else (), (*_outside(SEEDS), 1.5, "7", True), stranger=7),
+        _Option("watermark", (True, False) if spec.watermark else (), ("yes", 1), stranger=False),
+        _Option("audio", spec.audio, ("loud", "", True), stranger="auto"),
     )
 
 
@@ -105,9 +105,9 @@ def _outside(values: range) -> tuple[int, ...]:
     return (values[0] - 1, values[-1] + 1) if values else ()
 
 
-def _wrong_options(offer: Offer) -> Iterator[Wrong]:
-    request = minimal(offer)
-    for option in _options(offer):
+def _wrong_options(spec: ModelSpec) -> Iterator[Wrong]:
+    request = minimal(spec)
+    for option in _options(spec):
         if option.name not in fields_dict(type(request)):
             continue
         error = InvalidRequestError if option.good else UnsupportedFeatureError
@@ -115,29 +115,29 @@ def _wrong_options(offer: Offer) -> Iterator[Wrong]:
             yield Wrong(f"{option.name} {value!r}", _with(request, **{option.name: value}), error)
 
 
-def _wrong_prompts(offer: Offer) -> Iterator[Wrong]:
-    request = minimal(offer)
+def _wrong_prompts(spec: ModelSpec) -> Iterator[Wrong]:
+    request = minimal(spec)
     yield Wrong("a prompt that is no text", _with(request, prompt=7), InvalidRequestError)
-    if offer.prompt_required:
+    if spec.prompt_required:
         yield Wrong("no prompt", _with(request, prompt=""), InvalidRequestError)
         yield Wrong("a blank prompt", _with(request, prompt=" \n"), InvalidRequestError)
-    if offer.prompt_limit is not None:
-        yield Wrong("a long prompt", _with(request, prompt="x" * (offer.prompt_limit + 1)), InvalidRequestError)
+    if spec.prompt_limit is not None:
+        yield Wrong("a long prompt", _with(request, prompt="x" * (spec.prompt_limit + 1)), InvalidRequestError)
 
 
-def _wrong_counts(offer: Offer) -> Iterator[Wrong]:
-    if offer.mode not in (Mode.R2V, Mode.EDIT):
+def _wrong_counts(spec: ModelSpec) -> Iterator[Wrong]:
+    if spec.mode not in (Mode.R2V, Mode.EDIT):
         return
-    for count in (offer.images.start - 1, offer.images.stop):
+    for count in (spec.images.start - 1, spec.images.stop):
         if count >= 0:
-            yield Wrong(f"{count} images", _with(minimal(offer), images=_images(offer, count)), InvalidRequestError)
+            yield Wrong(f"{count} images", _with(minimal(spec), images=_images(spec, count)), InvalidRequestError)
 
 
-def _wrong_media(offer: Offer) -> Iterator[Wrong]:
-    request = minimal(offer)
-    places = {"image": offer.image_forms, "images": offer.image_forms, "video": offer.video_forms}
+def _wrong_media(spec: ModelSpec) -> Iterator[Wrong]:
+    request = minimal(spec)
+    places = {"image": spec.image_forms, "images": spec.image_forms, "video": spec.video_forms}
     for name, forms in places.items():
-        if name not in fields_dict(type(request)) or (name == "images" and not offer.images[-1]):
+        if name not in fields_dict(type(request)) or (name == "images" and not spec.images[-1]):
             continue
         for url in ("", "frame.png", "ftp://media.example.org/a", "https:///a", "data:,", "oss://"):
             yield Wrong(f"{name} {url!r}", _with(request, **{name: _placed(name, url)}), InvalidRequestError)
@@ -151,9 +151,9 @@ def _placed(name: str, url: str) -> str | tuple[str, ...]:
     return (url,) if name == "images" else url
 
 
-def _images(offer: Offer, count: int) -> tuple[str, ...]:
+def _images(spec: ModelSpec, count: int) -> tuple[str, ...]:
     """Name *count* images, in all the forms that *offer* takes in turn."""
-    forms = islice(cycle(form for form in MediaForm if form in offer.image_forms), count)
+    forms = islice(cycle(form for form in MediaForm if form in spec.image_forms), count)
     return tuple(_medium(form, number) for number, form in enumerate(forms))
 
 
@@ -174,16 +174,17 @@ def _with(request: VideoRequest, **changes: Any) -> VideoRequest:
     return changed
 
 
-def missing_versions(offers: Sequence[Offer]) -> Iterator[VideoRequest]:
+def missing_versions(models: Sequence[ModelSpec]) -> Iterator[VideoRequest]:
     """Ask for each version that is not among *offers*, which are all of one mode."""
-    versions = {offer.version for offer in offers}
+    versions = {spec.version for spec in models}
     for version in VERSIONS:
         if version not in versions:
-            yield _with(minimal(offers[0]), model=None, version=version)
+            yield _with(minimal(models[0]), model=None, version=version)
 
 
 ANY_OFFERS = {
-    mode: Offer(mode=mode, version=VERSIONS[0], model="any", resolutions=("720P",), images=range(1, 2)) for mode in Mode
+    mode: ModelSpec(mode=mode, version=VERSIONS[0], model="any", resolutions=("720P",), images=range(1, 2))
+    for mode in Mode
 }
 """For each mode, the offer of a provider that is none."""
 

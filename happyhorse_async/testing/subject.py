@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from ..adapter import Account, Adapter, PageRequest, Submission, TaskPage
-from ..dialect import Dialect
+from ..emulation import EmulatedAPI
 from ..errors import HappyHorseError, InvalidResponseError, ProviderError
 from ..messages import HttpRequest, HttpResponse
 from ..request import VideoRequest
@@ -24,7 +24,7 @@ class Subject:
 
     adapter: ClassVar[Adapter]
     """The adapter, an instance of it."""
-    dialect: ClassVar[Dialect | None] = None
+    emulated_api: ClassVar[EmulatedAPI | None] = None
     """Its provider's server side. With one, the suite also leads every request to it, and its answers back."""
     registered: ClassVar[bool] = True
     """Whether adapter and dialect are installed, under the entry points of their name."""
@@ -33,13 +33,13 @@ class Subject:
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Run each test for every offer, operation and problem that it asks for."""
-        if "offer" in metafunc.fixturenames:
-            offers = self.adapter.capabilities.offers
-            metafunc.parametrize("offer", offers, ids=[f"{offer.mode}-{offer.model}" for offer in offers])
+        if "spec" in metafunc.fixturenames:
+            models = self.adapter.capabilities.models
+            metafunc.parametrize("spec", models, ids=[f"{spec.mode}-{spec.model}" for spec in models])
         if "operation" in metafunc.fixturenames:
             metafunc.parametrize("operation", self.operations)
         if "problem" in metafunc.fixturenames:
-            metafunc.parametrize("problem", list(self.dialect.refusals) if self.dialect else [])
+            metafunc.parametrize("problem", list(self.emulated_api.refusals) if self.emulated_api else [])
 
     @property
     def account(self) -> Account:
@@ -50,13 +50,13 @@ class Subject:
     def operations(self) -> tuple[str, ...]:
         """Everything the adapter can do."""
         capabilities = self.adapter.capabilities
-        lists, cancels = ("list",) * capabilities.lists, ("cancel",) * capabilities.cancels
-        return ("submit", "fetch", *lists, *cancels)
+        lists, can_cancel = ("list",) * capabilities.can_list, ("cancel",) * capabilities.can_cancel
+        return ("submit", "fetch", *lists, *can_cancel)
 
     def submission(self, request: VideoRequest, *, callback_url: str | None = None, job_id: str = JOB_ID) -> Submission:
         """Let *request* pass the check."""
-        offer = self.adapter.check(request, provider=PROVIDER, callback_url=callback_url)
-        return Submission(request=request, offer=offer, job_id=job_id, callback_url=callback_url)
+        spec = self.adapter.check(request, provider=PROVIDER, callback_url=callback_url)
+        return Submission(request=request, spec=spec, job_id=job_id, callback_url=callback_url)
 
     def encoded(self, request: VideoRequest, *, callback_url: str | None = None, job_id: str = JOB_ID) -> HttpRequest:
         """Write *request* down for the provider."""
@@ -87,7 +87,7 @@ class Subject:
             answer = error
         except Exception as error:
             raise AssertionError(f"{what}: {error!r}") from error
-        assert not getattr(answer, "refused", False), f"{what}: {answer!r} claims that nothing was taken"
+        assert not getattr(answer, "not_accepted", False), f"{what}: {answer!r} claims that nothing was taken"
         if not isinstance(answer, HappyHorseError):
             _assert_sound(answer, what)
         return answer

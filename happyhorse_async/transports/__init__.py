@@ -63,7 +63,7 @@ class Transport(Protocol):
         ...
 
     @property
-    def places(self) -> asyncio.Semaphore | None:
+    def connection_slots(self) -> asyncio.Semaphore | None:
         """One for each connection that there may be; `None` means any number. Who holds one need not wait in `send`."""
         ...
 

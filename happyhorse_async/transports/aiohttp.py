@@ -25,8 +25,8 @@ from yarl import URL
 from ..errors import InvalidResponseError, TransportError
 from ..messages import HttpRequest, HttpResponse
 from ..redaction import redact_text, redact_url
-from .addresses import is_public, names_private_place
-from .resolving import JudgingResolver
+from .ip_filter import is_private_host, is_public
+from .resolver import FilteringResolver
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
@@ -70,7 +70,7 @@ class AiohttpTransport:
 
     def __init__(self, *, connector: aiohttp.BaseConnector | None = None, proxy: str | None = None) -> None:
         self._answers: set[aiohttp.ClientResponse] = set()
-        self.places = _places_of(connector)
+        self.connection_slots = _places_of(connector)
         """One for each connection, where the caller's connector has only so many."""
         self._proxy = proxy
         self._connects_itself = connector is None and proxy is None
@@ -80,7 +80,7 @@ class AiohttpTransport:
     def _new_session(
         self, connector: aiohttp.BaseConnector | None, *, public_only: bool = False
     ) -> aiohttp.ClientSession:
-        resolver = JudgingResolver(_check_public) if public_only else None
+        resolver = FilteringResolver(_check_public) if public_only else None
         return aiohttp.ClientSession(
             connector=connector or aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE, resolver=resolver),
             connector_owner=connector is None,
@@ -125,7 +125,7 @@ class AiohttpTransport:
     ) -> AsyncGenerator[_Download]:
         """Begin to fetch *url*, exactly as it is written."""
         limits = aiohttp.ClientTimeout(total=None, connect=_CONNECT_TIMEOUT, sock_read=_READ_TIMEOUT)
-        async with self.places or nullcontext():
+        async with self.connection_slots or nullcontext():
             try:
                 session = self._session_for(url, public_only)
                 response = await session.get(_address(url), headers=headers, allow_redirects=False, timeout=limits)
@@ -148,7 +148,7 @@ class AiohttpTransport:
             raise _ClosedError
         if not public_only:
             return self._session
-        if names_private_place(_address(url).host or ""):
+        if is_private_host(_address(url).host or ""):
             raise _NotPublicError
         if not self._connects_itself:
             # A proxy, or a connector that somebody else has made, looks names up in its own way.

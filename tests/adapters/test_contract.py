@@ -19,43 +19,43 @@ from attrs import evolve
 
 import happyhorse_async as hh
 from happyhorse_adapters.dashscope import DashScopeAdapter
-from happyhorse_adapters.emulated.dashscope import DashScopeDialect
-from happyhorse_adapters.emulated.hiapi import HiAPIDialect
-from happyhorse_adapters.emulated.imini import IminiDialect
-from happyhorse_adapters.emulated.nexusflow import NexusFlowDialect
+from happyhorse_adapters.emulated.dashscope import EmulatedDashScope
+from happyhorse_adapters.emulated.hiapi import EmulatedHiAPI
+from happyhorse_adapters.emulated.imini import EmulatedImini
+from happyhorse_adapters.emulated.nexusflow import EmulatedNexusFlow
 from happyhorse_adapters.hiapi import HiAPIAdapter
 from happyhorse_adapters.imini import IminiAdapter
 from happyhorse_adapters.nexusflow import NexusFlowAdapter
-from happyhorse_async.decoding import from_epoch
+from happyhorse_async.adapter_kit.decoding import from_epoch
 from happyhorse_async.registry import providers_that_can
 from happyhorse_async.testing import AdapterContract
 
-from .toy import ToyAdapter, ToyDialect
+from .toy import EmulatedToy, ToyAdapter
 
 
 class TestDashScope(AdapterContract):
     adapter = DashScopeAdapter()
-    dialect = DashScopeDialect()
+    emulated_api = EmulatedDashScope()
 
 
 class TestHiAPI(AdapterContract):
     adapter = HiAPIAdapter()
-    dialect = HiAPIDialect()
+    emulated_api = EmulatedHiAPI()
 
 
 class TestImini(AdapterContract):
     adapter = IminiAdapter()
-    dialect = IminiDialect()
+    emulated_api = EmulatedImini()
 
 
 class TestNexusFlow(AdapterContract):
     adapter = NexusFlowAdapter()
-    dialect = NexusFlowDialect()
+    emulated_api = EmulatedNexusFlow()
 
 
 class TestToy(AdapterContract):
     adapter = ToyAdapter()
-    dialect = ToyDialect()
+    emulated_api = EmulatedToy()
     registered = False
 
 
@@ -66,7 +66,7 @@ async def test_a_fifth_provider_needs_nothing_but_entry_points(tmp_path: Path, m
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(
         f"[happyhorse_async.adapters]\ntoy = {ToyAdapter.__module__}:ToyAdapter\n"
-        f"[happyhorse_async.dialects]\ntoy = {ToyDialect.__module__}:ToyDialect\n"
+        f"[happyhorse_async.emulated_apis]\ntoy = {EmulatedToy.__module__}:EmulatedToy\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     request = hh.ReferenceToVideo("a kite", ["https://media.example.org/a.png"], resolution="480P", duration=2)
@@ -82,7 +82,7 @@ async def test_a_fifth_provider_needs_nothing_but_entry_points(tmp_path: Path, m
     assert path.read_bytes()[4:8] == b"ftyp"
 
 
-OFFER = ToyAdapter.capabilities.offers[0]
+OFFER = ToyAdapter.capabilities.models[0]
 COUNTER = itertools.count()
 
 

@@ -23,7 +23,7 @@ def account(**arguments: Any) -> Account:
 
 def every_message(account: Account) -> list[HttpRequest]:
     request = TextToVideo("a boat")
-    submission = Submission(request=request, offer=ADAPTER.check(request, provider="main"), job_id="job-1")
+    submission = Submission(request=request, spec=ADAPTER.check(request, provider="main"), job_id="job-1")
     return [
         ADAPTER.encode_submit(submission, account),
         ADAPTER.encode_fetch("t-1", account),
@@ -194,8 +194,8 @@ def test_what_is_asked_of_the_provider() -> None:
     assert 15 == ADAPTER.poll.interval
     assert 18 == ADAPTER.limits.queries_per_second
     assert 4.5 == ADAPTER.limits.submits_per_second
-    assert 86_400 == ADAPTER.lifetime
-    assert ADAPTER.capabilities.lists
-    assert ADAPTER.capabilities.cancels
+    assert 86_400 == ADAPTER.task_ttl
+    assert ADAPTER.capabilities.can_list
+    assert ADAPTER.capabilities.can_cancel
     assert not ADAPTER.capabilities.callbacks
     assert not ADAPTER.capabilities.idempotent

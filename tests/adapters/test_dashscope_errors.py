@@ -267,7 +267,7 @@ def test_words_alone_do_not_acquit_the_provider(status: int, message: str) -> No
     error = refused_submit(reply(flat("InternalError", message), status))
 
     assert isinstance(error, ProviderError)
-    assert not error.refused
+    assert not error.not_accepted
 
 
 @pytest.mark.parametrize(("status", "expected"), STATUSES)
@@ -347,7 +347,7 @@ def test_what_is_said_before_a_request_is_taken(status: int, code: str, expected
     """Only a 503 with one of two codes says for certain that nothing was taken."""
     error = refused_submit(reply(flat(code), status))
 
-    assert expected is getattr(error, "refused", False)
+    assert expected is getattr(error, "not_accepted", False)
     assert isinstance(error, ProviderError) is (code != "" or status >= 500)
 
 
@@ -357,7 +357,7 @@ def test_a_503_without_a_readable_code_is_not_certain(body: bytes) -> None:
     error = refused_submit(reply(body, 503))
 
     assert isinstance(error, ProviderError)
-    assert not error.refused
+    assert not error.not_accepted
 
 
 @pytest.mark.parametrize(("code", "status"), [("Throttling", 429), ("ModelUnavailable", 503)])

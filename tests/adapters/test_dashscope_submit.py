@@ -25,7 +25,7 @@ OSS = "oss://dashscope-instant/aaaa/2026-11-21/bbbb/vase.webp"
 
 
 def submission(request: VideoRequest) -> Submission:
-    return Submission(request=request, offer=ADAPTER.check(request, provider="main"), job_id="job-1")
+    return Submission(request=request, spec=ADAPTER.check(request, provider="main"), job_id="job-1")
 
 
 def encode(request: VideoRequest, account: Account = ACCOUNT) -> HttpRequest:
@@ -293,7 +293,7 @@ def test_nine_references() -> None:
 def test_the_options_that_no_mode_of_this_kind_has() -> None:
     """A first frame has no ratio to choose; an edit neither ratio nor duration; only an edit has a sound to keep."""
     lacking = {
-        offer.model: (not offer.ratios, not offer.durations, not offer.audio) for offer in ADAPTER.capabilities.offers
+        spec.model: (not spec.ratios, not spec.durations, not spec.audio) for spec in ADAPTER.capabilities.models
     }
 
     assert {

@@ -93,7 +93,7 @@ def test_a_call_that_is_not_genuine(changes: dict[str, Any]) -> None:
     with pytest.raises(hh.CallbackRejectedError) as raised:
         ADAPTER.verify_callback(call(**changes), [SECRET], NOW)
 
-    assert 401 == raised.value.answer
+    assert 401 == raised.value.http_status
     assert SECRET not in str(raised.value)
 
 

@@ -22,9 +22,9 @@ FIVE_RATIOS = ("1:1", "16:9", "3:4", "4:3", "9:16")
 )
 def test_a_callback_to_this_machine_may_be_plain_http(url: str) -> None:
     """The emulator calls back over plain HTTP on the loopback interface."""
-    offer = ADAPTER.check(TextToVideo("a kite"), provider="backup", callback_url=url)
+    spec = ADAPTER.check(TextToVideo("a kite"), provider="backup", callback_url=url)
 
-    assert "happyhorse-1.1/text-to-video" == offer.model
+    assert "happyhorse-1.1/text-to-video" == spec.model
 
 
 @pytest.mark.parametrize(
@@ -132,9 +132,9 @@ def test_every_documented_ratio_passes(version: str, ratio: str) -> None:
 @pytest.mark.parametrize("count", [1, 9])
 def test_references_take_nine_ratios_and_nine_images(ratio: str, count: int) -> None:
     """Reference-to-video takes the same nine ratios, and one to nine images."""
-    offer = ADAPTER.check(ReferenceToVideo("[Image 1]", (IMAGE,) * count, ratio=ratio), provider="x")
+    spec = ADAPTER.check(ReferenceToVideo("[Image 1]", (IMAGE,) * count, ratio=ratio), provider="x")
 
-    assert "happyhorse-1.1/reference-to-video" == offer.model
+    assert "happyhorse-1.1/reference-to-video" == spec.model
 
 
 @pytest.mark.parametrize(
@@ -147,9 +147,9 @@ def test_references_take_nine_ratios_and_nine_images(ratio: str, count: int) -> 
 )
 def test_the_costly_default_is_pointed_out(request_: VideoRequest, count: int) -> None:
     """Without a resolution the provider makes and bills 1080P, which is said before the submit."""
-    offer = ADAPTER.check(request_, provider="x")
+    spec = ADAPTER.check(request_, provider="x")
     account = ADAPTER.account(provider="backup", api_key="key")
-    warnings = ADAPTER.warnings(Submission(request=request_, offer=offer, job_id="job-1"), account)
+    warnings = ADAPTER.warnings(Submission(request=request_, spec=spec, job_id="job-1"), account)
 
     assert count == len(warnings)
     assert all("1080P" in warning for warning in warnings)
@@ -160,9 +160,9 @@ def test_the_declared_abilities_are_the_documented_ones() -> None:
     capabilities = ADAPTER.capabilities
 
     assert (True, False, True, True) == (
-        capabilities.lists,
-        capabilities.cancels,
+        capabilities.can_list,
+        capabilities.can_cancel,
         capabilities.callbacks,
         capabilities.idempotent,
     )
-    assert not any(offer.audio or offer.watermark for offer in capabilities.offers)
+    assert not any(spec.audio or spec.watermark for spec in capabilities.models)

@@ -29,8 +29,8 @@ def account(*, base_url: str | None = None, options: Mapping[str, Any] | None = 
 def encode(
     request: VideoRequest, *, callback_url: str | None = None, options: Mapping[str, Any] | None = None
 ) -> HttpRequest:
-    offer = ADAPTER.check(request, provider="backup", callback_url=callback_url)
-    submission = Submission(request=request, offer=offer, job_id="job-1", callback_url=callback_url)
+    spec = ADAPTER.check(request, provider="backup", callback_url=callback_url)
+    submission = Submission(request=request, spec=spec, job_id="job-1", callback_url=callback_url)
     return ADAPTER.encode_submit(submission, account(options=options))
 
 

@@ -88,7 +88,7 @@ def test_no_fault_of_imini_is_a_certain_refusal(status: int) -> None:
     error = submit_error(reply(status, None))
 
     assert isinstance(error, ProviderError)
-    assert error.refused is False
+    assert error.not_accepted is False
 
 
 @pytest.mark.parametrize(

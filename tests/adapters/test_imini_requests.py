@@ -25,7 +25,7 @@ PICTURES = tuple(f"https://media.example.org/{number}.png" for number in range(1
 
 
 def submission(request: VideoRequest) -> Submission:
-    return Submission(request=request, offer=ADAPTER.check(request, provider="main"), job_id="job-1")
+    return Submission(request=request, spec=ADAPTER.check(request, provider="main"), job_id="job-1")
 
 
 def encode(request: VideoRequest) -> HttpRequest:
@@ -147,9 +147,9 @@ def test_extra_is_merged_last_into_the_extension_parameters() -> None:
 )
 def test_one_model_serves_every_mode(request_: VideoRequest, mode: Mode) -> None:
     """The model's name finds what is offered for the request's own mode."""
-    offer = ADAPTER.check(request_, provider="main")
+    spec = ADAPTER.check(request_, provider="main")
 
-    assert (MODEL, mode, "1.0") == (offer.model, offer.mode, offer.version)
+    assert (MODEL, mode, "1.0") == (spec.model, spec.mode, spec.version)
 
 
 @pytest.mark.parametrize(
@@ -213,14 +213,14 @@ def test_list_cancel_and_callbacks_are_unsupported() -> None:
         ADAPTER.encode_cancel("task_1", ACCOUNT)
     with pytest.raises(UnsupportedFeatureError, match="callbacks"):
         ADAPTER.check(TextToVideo("a"), provider="main", callback_url="https://app.example/hook")
-    assert (False, False, False, False) == (found.lists, found.cancels, found.callbacks, found.idempotent)
+    assert (False, False, False, False) == (found.can_list, found.can_cancel, found.callbacks, found.idempotent)
 
 
 def test_advice_is_the_vendors() -> None:
     """Polling begins at 5 s and slows down to 30 s, and the key's variable is the vendor's."""
     assert (5, 30) == (ADAPTER.poll.interval, ADAPTER.poll.max_interval)
     assert "IMINI_API_KEY" == ADAPTER.api_key_env
-    assert 24 * 3600 == ADAPTER.lifetime
+    assert 24 * 3600 == ADAPTER.task_ttl
 
 
 @pytest.mark.parametrize(

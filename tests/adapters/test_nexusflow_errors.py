@@ -135,7 +135,7 @@ def test_upstream_refusals_are_told_apart(status: int, type_: str, message: str,
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "type_", "refused"),
+    ("status", "code", "type_", "not_accepted"),
     [
         (503, "control_store_unavailable", "server_error", True),
         (503, "provider_capacity_store_unavailable", "server_error", True),
@@ -155,12 +155,12 @@ def test_upstream_refusals_are_told_apart(status: int, type_: str, message: str,
         (401, "upstream_error", "server_error", False),
     ],
 )
-def test_only_documented_refusals_are_certain(status: int, code: str | None, type_: str, refused: bool) -> None:
+def test_only_documented_refusals_are_certain(status: int, code: str | None, type_: str, not_accepted: bool) -> None:
     """A fault tells that the submit was not taken only where nexusflow answers so before it passes it on."""
     error = submit_error(reply(status, code, type_=type_))
 
     assert isinstance(error, ProviderError)
-    assert refused is error.refused
+    assert not_accepted is error.not_accepted
 
 
 STATUSES: list[tuple[int, type[HappyHorseError]]] = [

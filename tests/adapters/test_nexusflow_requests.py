@@ -23,7 +23,7 @@ PICTURES = tuple(f"https://media.example.org/{number}.png" for number in range(1
 
 
 def submission(request: VideoRequest) -> Submission:
-    return Submission(request=request, offer=ADAPTER.check(request, provider="main"), job_id="job-1")
+    return Submission(request=request, spec=ADAPTER.check(request, provider="main"), job_id="job-1")
 
 
 def encode(request: VideoRequest) -> HttpRequest:
@@ -269,10 +269,10 @@ def test_capabilities_name_what_the_provider_has() -> None:
     """nexusflow lists tasks, and neither cancels, nor calls back, nor recognises a repeated submit."""
     found = ADAPTER.capabilities
 
-    assert (True, False, False, False) == (found.lists, found.cancels, found.callbacks, found.idempotent)
+    assert (True, False, False, False) == (found.can_list, found.can_cancel, found.callbacks, found.idempotent)
     assert "NEXUSFLOW_API_KEY" == ADAPTER.api_key_env
     assert 10 == ADAPTER.poll.interval
-    assert 24 * 3600 == ADAPTER.lifetime
+    assert 24 * 3600 == ADAPTER.task_ttl
 
 
 SILENT: dict[str, Any] = {"resolution": "720P", "watermark": False}

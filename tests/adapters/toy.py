@@ -9,26 +9,26 @@ from urllib.parse import quote
 from attrs import frozen
 
 import happyhorse_async as hh
-from happyhorse_async.classification import class_by_status, refusal
-from happyhorse_async.decoding import Loose, from_epoch, read_object, structure
-from happyhorse_async.dialect import (
+from happyhorse_async.adapter_kit.decoding import Lax, from_epoch, read_object, structure
+from happyhorse_async.adapter_kit.error_mapping import class_by_status, error_from_response
+from happyhorse_async.adapter_kit.http import json_request
+from happyhorse_async.emulation import (
+    ApiError,
+    ApiFault,
     Call,
     CancelCall,
-    Dialect,
+    EmulatedAPI,
+    ErrorReply,
     FetchCall,
     Fields,
     Job,
     JobPage,
     ListCall,
-    Problem,
-    Refusal,
-    RefusalError,
     SubmitCall,
     json_answer,
     path_of,
     query_of,
 )
-from happyhorse_async.encoding import json_request
 from happyhorse_async.redaction import redact_text
 
 STAGES = {
@@ -49,9 +49,9 @@ class WireTake:
     take: str
     stage: str
     reel: str | None = None
-    since: Loose[float] = None
-    why: Loose[str] = None
-    words: Loose[str] = None
+    since: Lax[float] = None
+    why: Lax[str] = None
+    words: Lax[str] = None
 
 
 class ToyAdapter(hh.Adapter):
@@ -62,11 +62,11 @@ class ToyAdapter(hh.Adapter):
     documentation = "https://toy.example/docs"
     api_key_env = "TOY_API_KEY"
     capabilities = hh.Capabilities(
-        offers=(
-            hh.Offer(
+        models=(
+            hh.ModelSpec(
                 mode=hh.Mode.T2V, version="1.1", model="toy-t2v", resolutions=("720P",), ratios=("16:9",), seed=True
             ),
-            hh.Offer(
+            hh.ModelSpec(
                 mode=hh.Mode.R2V,
                 version="1.0",
                 model="toy-r2v",
@@ -75,8 +75,8 @@ class ToyAdapter(hh.Adapter):
                 images=range(1, 4),
             ),
         ),
-        lists=True,
-        cancels=True,
+        can_list=True,
+        can_cancel=True,
         callbacks=True,
         idempotent=True,
     )
@@ -94,7 +94,7 @@ class ToyAdapter(hh.Adapter):
             "ring": submission.callback_url,
         }
         body = {name: value for name, value in fields.items() if value is not None}
-        body |= {"engine": submission.offer.model, **request.extra}
+        body |= {"engine": submission.spec.model, **request.extra}
         return json_request(
             "POST", f"{account.base_url}/takes", account, body=body, headers={"Once": submission.job_id}
         )
@@ -130,7 +130,7 @@ class ToyAdapter(hh.Adapter):
         except hh.InvalidResponseError:
             words = None
         message = words if isinstance(words, str) else None
-        raise refusal(class_by_status(response.status), message, response=response, account=account)
+        raise error_from_response(class_by_status(response.status), message, response=response, account=account)
 
     def take(self, answer: Mapping[str, Any], account: hh.Account) -> hh.Task:
         """Read a task."""
@@ -154,14 +154,14 @@ class ToyAdapter(hh.Adapter):
         )
 
 
-class ToyDialect(Dialect):
+class EmulatedToy(EmulatedAPI):
     """The fifth provider's server side."""
 
     name = "toy"
     root = "/api"
-    refusals: ClassVar[Mapping[Problem, Refusal]] = {
-        Problem.NO_KEY: Refusal(status=401, message="who are you"),
-        Problem.UNKNOWN_TASK: Refusal(status=404, message="no such take"),
+    refusals: ClassVar[Mapping[ApiFault, ErrorReply]] = {
+        ApiFault.NO_KEY: ErrorReply(status=401, message="who are you"),
+        ApiFault.UNKNOWN_TASK: ErrorReply(status=404, message="no such take"),
     }
 
     def task_id(self, number: int) -> str:
@@ -192,7 +192,7 @@ class ToyDialect(Dialect):
     def answer_cancel(self, job: Job, *, canceled: bool, request_id: str) -> hh.HttpResponse:
         return json_answer(200, self._take(job))
 
-    def answer_refusal(self, refusal: Refusal, *, request_id: str) -> hh.HttpResponse:
+    def answer_error(self, refusal: ErrorReply, *, request_id: str) -> hh.HttpResponse:
         return json_answer(refusal.status, {"words": refusal.message})
 
     def _submit(self, request: hh.HttpRequest) -> SubmitCall:
@@ -218,5 +218,5 @@ class ToyDialect(Dialect):
         return take
 
 
-def _refuse(sentence: str) -> RefusalError:
-    return RefusalError(Refusal(status=400, message=sentence))
+def _refuse(sentence: str) -> ApiError:
+    return ApiError(ErrorReply(status=400, message=sentence))

@@ -12,8 +12,8 @@ import pytest
 from attrs import evolve
 
 import happyhorse_async as hh
-from happyhorse_async.job import Job, JobState, Place
-from happyhorse_async.recording import to_data
+from happyhorse_async.job import Endpoint, Job, JobState
+from happyhorse_async.request_codec import to_data
 
 SECRET = "the-canary-of-the-callbacks-0451"
 URL = "https://app.example/hooks"
@@ -66,10 +66,10 @@ class FullStore(hh.MemoryStore):
 
 def left(gateway: Any, state: JobState, **fields: Any) -> Job:
     """Make a job that somebody has sent from elsewhere."""
-    place = Place(provider="fifth", adapter="fifth", base_url=gateway.url)
+    endpoint = Endpoint(provider="fifth", adapter="fifth", base_url=gateway.url)
     now = datetime.now(UTC)
     return Job(
-        job_id="hh-left", place=place, model="fifth-t2v", created_at=now, submitted_at=now, state=state, **fields
+        job_id="hh-left", endpoint=endpoint, model="fifth-t2v", created_at=now, submitted_at=now, state=state, **fields
     )
 
 
@@ -79,7 +79,7 @@ async def test_while_it_waits_to_be_sent_again(
 ) -> None:
     """A job that was refused and yet taken, as its call says, is not sent again."""
     gateway.on("POST", "/videos", 429)
-    patient = hh.Retries(submit=hh.RetryPolicy(retries=4, base=3600, cap=3600))
+    patient = hh.RetryPolicies(submit=hh.RetryPolicy(max_retries=4, initial_interval=3600, max_interval=3600))
     async with fifth.open(signing, retries=patient) as client, asyncio.timeout(5):
         hook = await serve(hh.CallbackReceiver(client, SECRET))
         submitting = asyncio.create_task(client.submit(REQUEST, callback_url=URL))
@@ -100,8 +100,8 @@ async def test_while_its_task_is_searched_for(
     """A call about a job whose lost answer is searched for ends the search, and the submit with it."""
     gateway.on("POST", "/videos", b"")
     gateway.on("GET", "/videos", {"tasks": []})
-    type(signing).capabilities = evolve(signing.capabilities, live_list=True)
-    async with fifth.open(signing, adopt_unique=True) as client, asyncio.timeout(5):
+    type(signing).capabilities = evolve(signing.capabilities, list_is_live=True)
+    async with fifth.open(signing, auto_adopt=True) as client, asyncio.timeout(5):
         hook = await serve(hh.CallbackReceiver(client, SECRET))
         submitting = asyncio.create_task(client.submit(REQUEST, callback_url=URL))
         await gateway.until(1, "GET")
@@ -176,7 +176,7 @@ async def test_a_video_that_others_are_to_save(
     """A client that is to inherit nothing writes down what a call says, and leaves the video to the next that is."""
     gateway.on("GET", "/files/t-1.mp4", gateway.reply(VIDEO))
     store, target = hh.MemoryStore(), tmp_path / "train.mp4"
-    async with fifth.open(signing, store=store, inherit=False) as client:
+    async with fifth.open(signing, store=store, recover=False) as client:
         await store.add(left(gateway, JobState.OUTCOME_UNKNOWN, save_to=str(target)))
         hook = await serve(hh.CallbackReceiver(client, SECRET))
         status = await hook.call(done("t-1"), query=LEFT)
@@ -197,7 +197,7 @@ async def test_a_video_that_was_asked_for_here(
     gateway.on("GET", "/files/t-1.mp4", gateway.reply(VIDEO))
     gateway.on("POST", "/videos", b"")
     store, target = hh.MemoryStore(), tmp_path / "train.mp4"
-    async with fifth.open(signing, store=store, inherit=False) as client, asyncio.timeout(5):
+    async with fifth.open(signing, store=store, recover=False) as client, asyncio.timeout(5):
         hook = await serve(hh.CallbackReceiver(client, SECRET))
         with pytest.raises(hh.SubmitOutcomeUnknownError) as caught:
             await client.submit(REQUEST, callback_url=URL, save_to=target)
@@ -232,7 +232,7 @@ async def test_a_call_that_dies_with_its_process(gateway: Any, fifth: Any, serve
     store, body = hh.MemoryStore(), b'{"the very": "bytes"}'
     gateway.accept("t-1")
     gateway.show("t-1", "done")
-    async with fifth.open(adapter, store=store, inherit=False) as client:
+    async with fifth.open(adapter, store=store, recover=False) as client:
         await store.add(left(gateway, JobState.SUBMITTING, owner="dead", request=to_data(REQUEST), body=body))
         hook = await serve(hh.CallbackReceiver(client, SECRET))
         status = await hook.call(done("t-1"))
@@ -299,8 +299,8 @@ async def test_a_client_that_closes_after_a_call_elsewhere(
     """Who waits for a search when his client closes is told of the task that a call has named to another process."""
     gateway.on("POST", "/videos", b"")
     gateway.on("GET", "/videos", {"tasks": []})
-    type(signing).capabilities = evolve(signing.capabilities, live_list=True)
-    here = fifth.client(signing, store=hh.SQLiteStore(path), adopt_unique=True)
+    type(signing).capabilities = evolve(signing.capabilities, list_is_live=True)
+    here = fifth.client(signing, store=hh.SQLiteStore(path), auto_adopt=True)
     async with here, fifth.client(signing, store=hh.SQLiteStore(path)) as there:
         submitting = asyncio.create_task(here.submit(REQUEST, callback_url=URL))
         await gateway.until(1, "GET")

@@ -265,7 +265,7 @@ async def test_a_task_that_had_expired_comes_back(gateway: Any, fifth: Any, sign
     """A genuine call about a task that the provider had forgotten for a while makes it good."""
     gateway.accept("t-1")
     gateway.on("GET", "/videos/t-1", 404)
-    fifth.poll = hh.PollSchedule(interval=0.001, misses=1, jitter=0)
+    fifth.poll = hh.PollSchedule(interval=0.001, not_found_retries=1, jitter=0)
     async with fifth.open(signing) as client:
         handle = await client.submit(REQUEST)
         with pytest.raises(hh.TaskExpiredError):

@@ -154,7 +154,7 @@ async def test_receive_has_the_same_limit(fifth: Any, signing: Any) -> None:
         with pytest.raises(hh.CallbackRejectedError) as raised:
             await hh.CallbackReceiver(client, SECRET).receive({}, bytes(LARGEST + 1))
 
-    assert 413 == raised.value.answer
+    assert 413 == raised.value.http_status
 
 
 @pytest.mark.fault(49)

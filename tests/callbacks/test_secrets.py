@@ -63,16 +63,16 @@ def test_a_secret_that_is_configured_and_missing(directory: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "complaint"),
+    ("lines", "details"),
     [
         (['callback_secret_env = "A"', 'callback_secret_file = "b"'], "only one of callback_secret_env"),
         (['callback_secret_env = "not a name"'], "expected the name of an environment variable, not the secret"),
         (['callback_secret = "x"'], "unknown key providers.hiapi.callback_secret"),
     ],
 )
-def test_what_cannot_be_configured(directory: Path, lines: list[str], complaint: str) -> None:
+def test_what_cannot_be_configured(directory: Path, lines: list[str], details: str) -> None:
     """A secret stands in one place, and not in the file itself."""
-    with pytest.raises(hh.ConfigurationError, match=complaint):
+    with pytest.raises(hh.ConfigurationError, match=details):
         configured(*lines)
 
 

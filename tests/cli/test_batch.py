@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from happyhorse_async.cli.exit_codes import ExitCode
-from happyhorse_async.emulator import Course, Emulator, Scenario
+from happyhorse_async.emulator import Emulator, Scenario, SimulatedTask
 from happyhorse_async.task import FailureReason
 
 QUICK = Scenario(queue=(0, 0), run=(3, 3))
@@ -73,7 +73,7 @@ async def test_the_same_batch_again(program: Any, emulate: Any) -> None:
 
 async def test_a_batch_in_json(program: Any, emulate: Any) -> None:
     """With --json every line of the file has one object, with its path or its error."""
-    scenario = Scenario(choose=lambda request, _: Course(queue=0, run=1, failure=_failure(request.prompt)))
+    scenario = Scenario(choose=lambda request, _: SimulatedTask(queue=0, run=1, failure=_failure(request.prompt)))
     shots(program, {"prompt": "a"}, {"prompt": "bad"})
     async with emulate(scenario, store=True):
         run = await program.run("batch", "shots.jsonl", "--json")

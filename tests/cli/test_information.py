@@ -34,8 +34,8 @@ async def test_providers_in_json(program: Any) -> None:
     providers = {provider["provider"]: provider for provider in run.objects}
 
     assert (True, True, False) == tuple(providers["dashscope"][name] for name in ("lists", "cancels", "callbacks"))
-    assert {"t2v", "i2v", "r2v"} == {offer["mode"] for offer in providers["hiapi"]["offers"]}
-    assert [3, 15] == providers["nexusflow"]["offers"][0]["durations"]
+    assert {"t2v", "i2v", "r2v"} == {spec["mode"] for spec in providers["hiapi"]["models"]}
+    assert [3, 15] == providers["nexusflow"]["models"][0]["durations"]
 
 
 async def test_config(program: Any, emulator: Emulator) -> None:

@@ -9,7 +9,7 @@ import pytest
 import happyhorse_async as hh
 from happyhorse_async.cli.exit_codes import ExitCode, exit_code, worst
 from happyhorse_async.cli.output import Output, Unfinished
-from happyhorse_async.cli.views import plain, task_line, task_object
+from happyhorse_async.cli.render import plain, task_line, task_object
 
 REF = hh.TaskRef("main", "1")
 TASK = hh.Task(ref=REF, status=hh.TaskStatus.FAILED)

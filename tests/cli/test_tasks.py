@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from happyhorse_async.emulator import Course, Emulator, Scenario
+from happyhorse_async.emulator import Emulator, Scenario, SimulatedTask
 from happyhorse_async.task import FailureReason
 
 
@@ -130,7 +130,7 @@ async def test_no_network(program: Any) -> None:
 
 async def test_cancel(program: Any, emulate: Any) -> None:
     """A task that has not begun is cancelled, and a wait for it then ends in 4."""
-    async with emulate(Scenario(choose=lambda request, number: Course(queue=math.inf))):
+    async with emulate(Scenario(choose=lambda request, number: SimulatedTask(queue=math.inf))):
         ref = await submitted(program)
         run = await program.run("cancel", ref)
         waited = await program.run("wait", ref)
@@ -141,7 +141,7 @@ async def test_cancel(program: Any, emulate: Any) -> None:
 
 async def test_a_cancellation_that_comes_too_late(program: Any, emulate: Any) -> None:
     """A task that runs is not cancelled: its true state is shown, and the run ends in 3."""
-    async with emulate(Scenario(choose=lambda request, number: Course(queue=0, run=math.inf))):
+    async with emulate(Scenario(choose=lambda request, number: SimulatedTask(queue=0, run=math.inf))):
         ref = await submitted(program)
         await program.run("status", ref)
         run = await program.run("cancel", ref, "--json")

@@ -31,8 +31,8 @@ from sybil.evaluators.python import pad
 from sybil.parsers.myst import CodeBlockParser
 
 import happyhorse_async as hh
-from happyhorse_async.registry import ADAPTERS, DIALECTS
-from happyhorse_async.settings import Settings
+from happyhorse_async.config import Settings
+from happyhorse_async.registry import ADAPTERS, EMULATED_APIS
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -101,7 +101,7 @@ class Page:
     def _toml(self, example: Example) -> None:
         table = tomllib.loads(example.parsed)
         if "project" in table:
-            assert {ADAPTERS, DIALECTS} >= table["project"]["entry-points"].keys()
+            assert {ADAPTERS, EMULATED_APIS} >= table["project"]["entry-points"].keys()
             return
         in_project = "tool" in table
         self._shown = self._folder / "shown" / ("pyproject.toml" if in_project else "happyhorse.toml")
@@ -201,15 +201,15 @@ def _toml_lines(table: Mapping[str, Any], path: str = "") -> list[str]:
     return lines
 
 
-def _course(request: hh.VideoRequest, _: int) -> hh.Course | None:
+def _simulated(request: hh.VideoRequest, _: int) -> hh.SimulatedTask | None:
     # A page that shows a cancellation or a timeout needs a task that does not end while it is read.
-    return hh.Course(queue=math.inf) if "glacier" in (request.prompt or "") else None
+    return hh.SimulatedTask(queue=math.inf) if "glacier" in (request.prompt or "") else None
 
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[hh.Emulator]:
     """Run an emulator in a thread of its own, whose tasks end within a third of a second but for those of a glacier."""
-    emulator = hh.Emulator(speed=600, scenario=hh.Scenario(choose=_course))
+    emulator = hh.Emulator(speed=600, scenario=hh.Scenario(choose=_simulated))
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(emulator):
         yield emulator
 

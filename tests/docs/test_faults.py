@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from happyhorse_async.emulator.faults import SWITCHES
+from happyhorse_async.emulator.faults import PRESETS
 
 REQUIRED = {"fault", "on", "expected"}
 OPTIONAL = {"switch", "missing", "partly", "elsewhere"}
@@ -51,4 +51,4 @@ def test_every_fault_of_the_emulator_is_in_a_row(writer: dict[str, Any]) -> None
     """Each named fault plays a row of the catalogue, and no row names one that there is not."""
     named = {name for row in writer["catalogue"]().values() for name in row.get("switch", ())}
 
-    assert set(SWITCHES) == named
+    assert set(PRESETS) == named

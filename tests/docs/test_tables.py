@@ -16,8 +16,9 @@ from happyhorse_async import errors
 from happyhorse_async.cli.commands import make_app
 from happyhorse_async.cli.exit_codes import ExitCode
 from happyhorse_async.cli.output import Output
-from happyhorse_async.registry import ADAPTERS, find_adapter, find_dialect
-from happyhorse_async.settings import StoreSettings, model
+from happyhorse_async.config import StoreSettings
+from happyhorse_async.config import settings as settings_module
+from happyhorse_async.registry import ADAPTERS, find_adapter, find_emulated_api
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -34,12 +35,12 @@ _MODES = {
 }
 
 
-def _versions(offers: Iterable[hh.Offer]) -> str:
-    return ", ".join(sorted({offer.version for offer in offers})) or _NONE
+def _versions(models: Iterable[hh.ModelSpec]) -> str:
+    return ", ".join(sorted({spec.version for spec in models})) or _NONE
 
 
-def _of(adapter: hh.Adapter, mode: hh.Mode) -> list[hh.Offer]:
-    return [offer for offer in adapter.capabilities.offers if offer.mode is mode]
+def _of(adapter: hh.Adapter, mode: hh.Mode) -> list[hh.ModelSpec]:
+    return [spec for spec in adapter.capabilities.models if spec.mode is mode]
 
 
 def _yes(able: bool) -> str:
@@ -56,7 +57,7 @@ def _readme_table() -> str:
         (
             f"[`{adapter.name}`](docs/providers/{adapter.name}.md)",
             *(_versions(_of(adapter, mode)) for mode in hh.Mode),
-            *(_yes(able) for able in (adapter.capabilities.lists, adapter.capabilities.cancels)),
+            *(_yes(able) for able in (adapter.capabilities.can_list, adapter.capabilities.can_cancel)),
             _yes(adapter.capabilities.callbacks),
             f"`{adapter.api_key_env}`",
         )
@@ -65,14 +66,14 @@ def _readme_table() -> str:
     return "\n".join(_row(*cells) for cells in (head, ["---"] * len(head), *rows))
 
 
-def _by_version(adapter: hh.Adapter, what: Callable[[hh.Offer], Iterable[str]]) -> str:
+def _by_version(adapter: hh.Adapter, what: Callable[[hh.ModelSpec], Iterable[str]]) -> str:
     """List all values, each with the versions that have it unless all versions do."""
-    offers = [offer for offer in adapter.capabilities.offers if tuple(what(offer))]
-    everywhere = {offer.version for offer in offers}
-    values = dict.fromkeys(value for offer in offers for value in what(offer))
+    models = [spec for spec in adapter.capabilities.models if tuple(what(spec))]
+    everywhere = {spec.version for spec in models}
+    values = dict.fromkeys(value for spec in models for value in what(spec))
     shown: list[str] = []
     for value in values:
-        having = {offer.version for offer in offers if value in what(offer)}
+        having = {spec.version for spec in models if value in what(spec)}
         shown.append(value if having == everywhere else f"{value} ({', '.join(sorted(having))})")
     return ", ".join(shown) or _NONE
 
@@ -82,27 +83,27 @@ def _span(values: range) -> str:
 
 
 def _images(adapter: hh.Adapter, mode: hh.Mode) -> str:
-    return next((_span(offer.images) for offer in _of(adapter, mode)), _NONE)
+    return next((_span(spec.images) for spec in _of(adapter, mode)), _NONE)
 
 
-def _option(adapter: hh.Adapter, has: Callable[[hh.Offer], bool]) -> str:
-    offers = adapter.capabilities.offers
-    having = [offer for offer in offers if has(offer)]
+def _option(adapter: hh.Adapter, has: Callable[[hh.ModelSpec], bool]) -> str:
+    models = adapter.capabilities.models
+    having = [spec for spec in models if has(spec)]
     versions = _versions(having)
-    return "yes" if versions == _versions(offers) else versions if not having else f"{versions} only"
+    return "yes" if versions == _versions(models) else versions if not having else f"{versions} only"
 
 
-def _forms(adapter: hh.Adapter, forms: Callable[[hh.Offer], Iterable[hh.MediaForm]]) -> str:
-    found = {form for offer in adapter.capabilities.offers if offer.mode is not hh.Mode.T2V for form in forms(offer)}
+def _forms(adapter: hh.Adapter, forms: Callable[[hh.ModelSpec], Iterable[hh.MediaForm]]) -> str:
+    found = {form for spec in adapter.capabilities.models if spec.mode is not hh.Mode.T2V for form in forms(spec)}
     return ", ".join(form.value for form in hh.MediaForm if form in found)
 
 
 def _tasks_at_once(adapter: hh.Adapter) -> str:
     limits = adapter.limits
-    if limits.running_at_once is None:
+    if limits.max_running is None:
         return _NONE
-    apart = ", per model" if adapter.counts_by_model else ""
-    return f"{limits.running_at_once}, and {limits.queued_at_once or 0} that wait{apart}"
+    apart = ", per model" if adapter.limits_per_model else ""
+    return f"{limits.max_running}, and {limits.max_queued or 0} that wait{apart}"
 
 
 def _interval(adapter: hh.Adapter) -> str:
@@ -111,24 +112,24 @@ def _interval(adapter: hh.Adapter) -> str:
 
 
 _FACTS: dict[str, Callable[[hh.Adapter], str]] = {
-    "resolutions": lambda adapter: _by_version(adapter, lambda offer: offer.resolutions),
-    "ratios": lambda adapter: _by_version(adapter, lambda offer: offer.ratios),
-    "seconds": lambda adapter: _span(adapter.capabilities.offers[0].durations),
-    "`seed`": lambda adapter: _option(adapter, lambda offer: offer.seed),
-    "`watermark`": lambda adapter: _option(adapter, lambda offer: offer.watermark),
-    "`audio` of an edit": lambda adapter: _yes(any(offer.audio for offer in adapter.capabilities.offers)),
+    "resolutions": lambda adapter: _by_version(adapter, lambda spec: spec.resolutions),
+    "ratios": lambda adapter: _by_version(adapter, lambda spec: spec.ratios),
+    "seconds": lambda adapter: _span(adapter.capabilities.models[0].durations),
+    "`seed`": lambda adapter: _option(adapter, lambda spec: spec.seed),
+    "`watermark`": lambda adapter: _option(adapter, lambda spec: spec.watermark),
+    "`audio` of an edit": lambda adapter: _yes(any(spec.audio for spec in adapter.capabilities.models)),
     "reference images": lambda adapter: _images(adapter, hh.Mode.R2V),
     "images beside an edit": lambda adapter: _images(adapter, hh.Mode.EDIT),
-    "an image is given as": lambda adapter: _forms(adapter, lambda offer: offer.image_forms),
-    "list": lambda adapter: _yes(adapter.capabilities.lists),
-    "cancel": lambda adapter: _yes(adapter.capabilities.cancels),
+    "an image is given as": lambda adapter: _forms(adapter, lambda spec: spec.image_forms),
+    "list": lambda adapter: _yes(adapter.capabilities.can_list),
+    "cancel": lambda adapter: _yes(adapter.capabilities.can_cancel),
     "callback URL": lambda adapter: _yes(adapter.capabilities.callbacks),
     "idempotency key": lambda adapter: _yes(adapter.capabilities.idempotent),
     "looks every": _interval,
     "queries per second": lambda adapter: f"{adapter.limits.queries_per_second:g}",
     "submits per second": lambda adapter: f"{adapter.limits.submits_per_second:g}",
     "tasks at once": _tasks_at_once,
-    "looks for up to": lambda adapter: f"{adapter.lifetime / 3600:g} h",
+    "looks for up to": lambda adapter: f"{adapter.task_ttl / 3600:g} h",
     "regions": lambda adapter: ", ".join(adapter.regions) or _NONE,
     "options": lambda adapter: ", ".join(f"`{name}`" for name in sorted(adapter.option_names)) or _NONE,
     "key from": lambda adapter: f"`{adapter.api_key_env}`",
@@ -142,9 +143,9 @@ def _matrix() -> str:
     return "\n".join(_row(*cells) for cells in (head, ["---"] * len(head), *modes, *facts))
 
 
-def _offer_table(adapter: hh.Adapter) -> str:
+def _model_table(adapter: hh.Adapter) -> str:
     head = ("mode", "version", "model")
-    rows = [(offer.mode, offer.version, f"`{offer.model}`") for offer in adapter.capabilities.offers]
+    rows = [(spec.mode, spec.version, f"`{spec.model}`") for spec in adapter.capabilities.models]
     return "\n".join(_row(*cells) for cells in (head, ["---"] * 3, *rows))
 
 
@@ -167,7 +168,7 @@ def test_the_page_of_a_provider_names_its_models(adapter: hh.Adapter) -> None:
     """Each provider has a page with its models, its address and its documentation."""
     page = (DOCS / "providers" / f"{adapter.name}.md").read_text("utf-8")
 
-    assert _offer_table(adapter) in page
+    assert _model_table(adapter) in page
     assert adapter.default_base_url in page
     assert adapter.documentation in page
     assert f"`{adapter.api_key_env}`" in page
@@ -182,7 +183,7 @@ def test_the_page_of_a_provider_shows_what_is_sent(adapter: hh.Adapter) -> None:
     """For each mode, a page has the JSON body that the adapter writes for the request printed before it."""
     page = (DOCS / "providers" / f"{adapter.name}.md").read_text("utf-8")
 
-    assert len({offer.mode for offer in adapter.capabilities.offers}) == page.count("print_body(client.plan(")
+    assert len({spec.mode for spec in adapter.capabilities.models}) == page.count("print_body(client.plan(")
 
 
 def _first_cells(page: str) -> set[str]:
@@ -221,10 +222,10 @@ def test_every_word_is_explained(page: str, words: type[StrEnum]) -> None:
 
 def test_every_key_of_the_file_is_explained() -> None:
     """The page on configuration has a row for every key that the file may hold."""
-    classes = (model._Section, StoreSettings, hh.PollSchedule, hh.Limits, hh.Retries, hh.RetryPolicy)
+    classes = (settings_module._Section, StoreSettings, hh.PollSchedule, hh.Limits, hh.RetryPolicies, hh.RetryPolicy)
     keys = {attribute.name for cls in classes for attribute in fields(cls) if attribute.init}
     tables = {f"`{attribute.name}`" if attribute.name == "default" else f"[{attribute.name}"
-              for attribute in fields(model._File)}  # fmt: skip
+              for attribute in fields(settings_module._File)}  # fmt: skip
     text = (DOCS / "configuration.md").read_text("utf-8")
 
     assert set() == keys - _first_cells("configuration.md")
@@ -247,7 +248,7 @@ def test_every_exit_code_is_explained() -> None:
 
 def test_the_emulator_is_explained() -> None:
     """The page on the emulator has a row for every argument and every figure of a scenario."""
-    names = {attribute.name for cls in (hh.Scenario, hh.Course) for attribute in fields(cls)}
+    names = {attribute.name for cls in (hh.Scenario, hh.SimulatedTask) for attribute in fields(cls)}
     arguments = set(hh.Emulator.__init__.__annotations__) - {"return"}
 
     assert set() == (names | arguments) - _first_cells("emulator.md")
@@ -257,9 +258,9 @@ def test_the_quotas_of_the_emulator_are_those_of_the_providers() -> None:
     """The page on the emulator names every provider whose published limits the emulator can keep."""
     page = (DOCS / "emulator.md").read_text("utf-8")
     names = {adapter.name for adapter in _ADAPTERS}
-    limited = {name for name in names if find_dialect(name).quotas.rates}
+    limited = {name for name in names if find_emulated_api(name).limits.rates}
 
-    assert limited == {name for name in names if f"| `{name}` | " in page.partition("## Quotas")[2]}
+    assert limited == {name for name in names if f"| `{name}` | " in page.partition("## Limits")[2]}
 
 
 def test_every_public_name_is_in_the_reference() -> None:

@@ -17,7 +17,7 @@ import pytest
 from aiohttp import ClientResponse, ClientSession, web
 from attrs import frozen
 
-from happyhorse_async.emulator import Course, Emulator, Scenario
+from happyhorse_async.emulator import Emulator, Scenario, SimulatedTask
 from happyhorse_async.request import VideoRequest
 from happyhorse_async.task import FailureReason
 
@@ -30,19 +30,19 @@ SECRET = "0123456789abcdef"
 SPEED = 20_000.0
 
 
-def course_by_prompt(request: VideoRequest, number: int) -> Course:
+def simulate_by_prompt(request: VideoRequest, number: int) -> SimulatedTask:
     """Let a prompt such as `PENDING`, `RUNNING` or `fail TIMEOUT` decide; any other succeeds at once."""
     word, _, reason = (request.prompt or "").partition(" ")
     if word == "PENDING":
-        return Course(queue=math.inf)
+        return SimulatedTask(queue=math.inf)
     if word == "RUNNING":
-        return Course(queue=0, run=math.inf)
-    return Course(queue=0, run=0, failure=FailureReason(reason) if word == "fail" else None)
+        return SimulatedTask(queue=0, run=math.inf)
+    return SimulatedTask(queue=0, run=0, failure=FailureReason(reason) if word == "fail" else None)
 
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(scenario=Scenario(choose=course_by_prompt)) as running:
+    async with Emulator(scenario=Scenario(choose=simulate_by_prompt)) as running:
         yield running
 
 
@@ -143,7 +143,11 @@ def emulate(receiver: Receiver) -> Emulate:
 
     @asynccontextmanager
     async def run(**options: Any) -> AsyncIterator[Emulator]:
-        settings = {"speed": SPEED, "scenario": Scenario(choose=course_by_prompt), "callback_secret": SECRET} | options
+        settings = {
+            "speed": SPEED,
+            "scenario": Scenario(choose=simulate_by_prompt),
+            "callback_secret": SECRET,
+        } | options
         async with Emulator(events_urls={"dashscope": receiver.url}, **settings) as emulator:
             yield emulator
 

@@ -199,7 +199,7 @@ async def test_a_download_without_end(
     """No more bytes are taken than are allowed, and no more time than a video may take."""
     played = faults.Trickle(pause=0.005) if fault == "trickle" else fault
     emulator.inject(played, on="download", times=None)
-    policy = DownloadPolicy(retry=hh.RetryPolicy(retries=0), largest=4 * 1024**2, patience=0.1)
+    policy = DownloadPolicy(retry=hh.RetryPolicy(max_retries=0), largest=4 * 1024**2, patience=0.1)
     transport = AiohttpTransport()
 
     try:

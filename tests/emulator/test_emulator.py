@@ -8,7 +8,7 @@ import sys
 import pytest
 from aiohttp import ClientConnectionError, ClientSession
 
-from happyhorse_async.dialect import Quotas, Rate
+from happyhorse_async.emulation import ProviderLimits, RateLimit
 from happyhorse_async.emulator import Emulator
 from happyhorse_async.errors import ConfigurationError
 
@@ -105,16 +105,18 @@ async def test_only_its_key_is_accepted(http: ClientSession) -> None:
 
 
 @pytest.mark.parametrize(
-    ("quotas", "expected"),
+    ("limits", "expected"),
     [
         (False, [200, 200]),
         ({}, [200, 200]),
-        ({"hiapi": Quotas(rates=(Rate(count=1, seconds=600),))}, [200, 429]),
+        ({"hiapi": ProviderLimits(rates=(RateLimit(count=1, seconds=600),))}, [200, 429]),
     ],
 )
-async def test_quotas_can_be_set(http: ClientSession, quotas: bool | dict[str, Quotas], expected: list[int]) -> None:
+async def test_quotas_can_be_set(
+    http: ClientSession, limits: bool | dict[str, ProviderLimits], expected: list[int]
+) -> None:
     """By default there are none; a mapping sets those of single providers."""
-    async with Emulator(speed=1, quotas=quotas) as emulator:
+    async with Emulator(speed=1, limits=limits) as emulator:
         statuses: list[int] = []
         for _ in range(2):
             headers = {"Authorization": "Bearer sk-any"}
@@ -125,8 +127,8 @@ async def test_quotas_can_be_set(http: ClientSession, quotas: bool | dict[str, Q
 
 
 async def test_published_quotas_can_be_switched_on(http: ClientSession) -> None:
-    """With quotas switched on, DashScope's twenty-first query of a second is refused."""
-    async with Emulator(speed=0.01, quotas=True) as emulator:
+    """With limits switched on, DashScope's twenty-first query of a second is refused."""
+    async with Emulator(speed=0.01, limits=True) as emulator:
         statuses: list[int] = []
         for _ in range(21):
             headers = {"Authorization": "Bearer sk-any"}
@@ -159,10 +161,10 @@ def test_without_the_extra_a_video_is_a_clear_error(missing: str) -> None:
 import asyncio, sys
 sys.modules[{missing!r}] = None
 from aiohttp import ClientSession
-from happyhorse_async.emulator import Course, Emulator, Scenario
+from happyhorse_async.emulator import SimulatedTask, Emulator, Scenario
 
 async def main():
-    scenario = Scenario(choose=lambda request, number: Course(queue=0, run=0))
+    scenario = Scenario(choose=lambda request, number: SimulatedTask(queue=0, run=0))
     async with Emulator(scenario=scenario) as emulator, ClientSession(headers={{"Authorization": "Bearer x"}}) as http:
         url = emulator.url("nexusflow") + "/v1/tasks"
         async with http.post(url, json={{"model": "happyhorse-1.0-t2v", "prompt": "a kite"}}) as response:

@@ -15,7 +15,7 @@ from anyio.from_thread import start_blocking_portal
 
 import happyhorse_async as hh
 from happyhorse_async.emulator import faults
-from happyhorse_async.emulator.faults import SWITCHES, Operation, Problem
+from happyhorse_async.emulator.faults import PRESETS, ApiFault, Operation
 
 Raw = Callable[..., Awaitable[bytes]]
 SUBMIT = json.dumps({"model": "happyhorse-1.0-t2v", "prompt": "a kite"}).encode()
@@ -89,8 +89,8 @@ async def test_bytes_that_are_no_http(emulator: hh.Emulator, raw: Raw) -> None:
 
 async def test_bodies_that_cannot_be_read(emulator: hh.Emulator, raw: Raw) -> None:
     """Each broken body is a whole HTTP answer, whose length is true."""
-    for name in faults.SWITCHES:
-        if not isinstance(SWITCHES[name].fault, faults.Inserted | faults.Recoded | faults.Bomb | faults.HalfJSON):
+    for name in faults.PRESETS:
+        if not isinstance(PRESETS[name].fault, faults.Inserted | faults.Recoded | faults.Bomb | faults.HalfJSON):
             continue
         emulator.inject(name)
         head, _, body = (await raw()).partition(b"\r\n\r\n")
@@ -212,7 +212,7 @@ async def test_nothing_is_remembered(http: ClientSession) -> None:
 
 async def test_the_dates_of_a_refusal(emulator: hh.Emulator, http: ClientSession) -> None:
     """A date in `Retry-After` is by the clock that the answer's own `Date` shows."""
-    emulator.inject(faults.RefusedUntil(problem=Problem.TOO_FAST, seconds=7, hours_off=-3), on="query")
+    emulator.inject(faults.RefusedUntil(problem=ApiFault.TOO_FAST, seconds=7, hours_off=-3), on="query")
     path = f"{emulator.url('imini')}/v1/videos/tasks/task_1"
 
     async with http.get(path, headers={"Authorization": "Bearer k"}) as response:
@@ -226,18 +226,18 @@ async def test_a_fault_of_ones_own(emulator: hh.Emulator, http: ClientSession) -
     """A class that inherits `Fault` is switched on like any other."""
 
     class Teapot(faults.Fault):
-        def answer(self, answer: hh.HttpResponse, scene: faults.Scene) -> faults.Answer:
-            return hh.HttpResponse(status=418, body=scene.operation.encode())
+        def answer(self, answer: hh.HttpResponse, context: faults.CallContext) -> faults.Answer:
+            return hh.HttpResponse(status=418, body=context.operation.encode())
 
     emulator.inject(Teapot())
 
     assert 418 == await query(emulator, http, "hiapi")
 
 
-@pytest.mark.parametrize("name", SWITCHES)
+@pytest.mark.parametrize("name", PRESETS)
 def test_every_switch_fits_somewhere(name: str) -> None:
     """Each named fault has an operation to be played on, and a sentence that says what it does."""
-    switch = SWITCHES[name]
+    switch = PRESETS[name]
 
     assert frozenset() < switch.fault.operations <= frozenset(Operation)
     assert switch.meaning

@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 import pytest
 
-from happyhorse_async.dialect import FetchCall, Quotas, Rate, SubmitCall
-from happyhorse_async.emulator import Course, Scenario
-from happyhorse_async.emulator.links import Links
+from happyhorse_async.emulation import FetchCall, ProviderLimits, RateLimit, SubmitCall
+from happyhorse_async.emulator import Scenario, SimulatedTask
 from happyhorse_async.emulator.provider import EmulatedProvider
+from happyhorse_async.emulator.signed_urls import SignedUrls
 from happyhorse_async.messages import HttpRequest, HttpResponse
-from happyhorse_async.registry import find_dialect
+from happyhorse_async.registry import find_emulated_api
 
 HOUR = 3600.0
 START = 1_780_000_000.0
@@ -48,8 +48,8 @@ class Ask(Protocol):
 
 def provider_asked(name: str, **settings: Any) -> Ask:
     """Return a function that sends a message to a provider, so many seconds after the start."""
-    scenario = settings.pop("scenario", Scenario(choose=lambda request, number: Course(queue=10, run=100)))
-    provider = EmulatedProvider(find_dialect(name), scenario=scenario, links=Links(b"secret"), **settings)
+    scenario = settings.pop("scenario", Scenario(choose=lambda request, number: SimulatedTask(queue=10, run=100)))
+    provider = EmulatedProvider(find_emulated_api(name), scenario=scenario, links=SignedUrls(b"secret"), **settings)
 
     def ask(method: str, path: str, after: float, content: Any = None, **headers: str) -> HttpResponse:
         message = HttpRequest(
@@ -134,7 +134,7 @@ def test_timestamps_tell_the_course() -> None:
 )
 def test_a_task_is_forgotten_after_a_day(name: str, status: int, code: str) -> None:
     """Until 24 hours after its submit a task is known, from then on it never was, not even if it still runs."""
-    scenario = Scenario(choose=lambda request, number: Course(queue=0, run=0 if number == 1 else math.inf))
+    scenario = Scenario(choose=lambda request, number: SimulatedTask(queue=0, run=0 if number == 1 else math.inf))
     ask = provider_asked(name, scenario=scenario)
     ids = [submit(ask, name), submit(ask, name)]
 
@@ -181,8 +181,8 @@ def test_a_link_dies_a_day_after_the_end_of_its_task() -> None:
 
 def test_a_video_is_forgotten_when_its_link_is_dead() -> None:
     """The first submit a day after the end of a task clears its video away."""
-    scenario = Scenario(choose=lambda request, number: Course(queue=0, run=100))
-    provider = EmulatedProvider(find_dialect("nexusflow"), scenario=scenario, links=Links(b"secret"))
+    scenario = Scenario(choose=lambda request, number: SimulatedTask(queue=0, run=100))
+    provider = EmulatedProvider(find_emulated_api("nexusflow"), scenario=scenario, links=SignedUrls(b"secret"))
 
     def ask(method: str, path: str, after: float) -> Any:
         body = json.dumps(SUBMITS["nexusflow"][1]).encode()
@@ -191,14 +191,14 @@ def test_a_video_is_forgotten_when_its_link_is_dead() -> None:
         return json.loads(provider.handle(message, now=START + after, origin="http://host").body)
 
     task_id = ask("POST", "/v1/tasks", 0)["id"]
-    film = ask("GET", f"/v1/tasks/{task_id}", 100)["output"]["video_url"].partition(".mp4")[0].rpartition("/")[2]
+    video_file = ask("GET", f"/v1/tasks/{task_id}", 100)["output"]["video_url"].partition(".mp4")[0].rpartition("/")[2]
     ask("POST", "/v1/tasks", 24 * HOUR + 99)
-    kept = provider.footage(film)
+    kept = provider.media_spec(video_file)
     ask("POST", "/v1/tasks", 24 * HOUR + 100)
 
     assert kept is not None
     assert "a kite" == kept.prompt
-    assert provider.footage(film) is None
+    assert provider.media_spec(video_file) is None
 
 
 def test_nexusflow_lists_what_the_last_query_saw() -> None:
@@ -218,8 +218,8 @@ def test_nexusflow_lists_what_the_last_query_saw() -> None:
 
 
 def test_only_so_many_tasks_of_a_model_run_at_once() -> None:
-    """With quotas, DashScope's sixth task of a model begins when the first ends."""
-    ask = provider_asked("dashscope", quotas=Quotas(running=5))
+    """With limits, DashScope's sixth task of a model begins when the first ends."""
+    ask = provider_asked("dashscope", limits=ProviderLimits(running=5))
     ids = [submit(ask, "dashscope", after=number) for number in range(6)]
 
     at_50 = [status_in(look(ask, "dashscope", task_id, 50)) for task_id in ids]
@@ -231,7 +231,7 @@ def test_only_so_many_tasks_of_a_model_run_at_once() -> None:
 
 def test_a_canceled_task_makes_room_for_the_next() -> None:
     """Those that wait move up when one before them is canceled."""
-    ask = provider_asked("dashscope", quotas=Quotas(running=1))
+    ask = provider_asked("dashscope", limits=ProviderLimits(running=1))
     ids = [submit(ask, "dashscope", after=0) for _ in range(3)]
 
     canceled = ask("POST", f"/api/v1/tasks/{ids[1]}/cancel", 50)
@@ -244,7 +244,7 @@ def test_a_canceled_task_makes_room_for_the_next() -> None:
 
 def test_a_full_queue_takes_no_more() -> None:
     """A task that would have to wait beyond the quota is refused with a 429."""
-    ask = provider_asked("dashscope", quotas=Quotas(running=1, queued=2))
+    ask = provider_asked("dashscope", limits=ProviderLimits(running=1, queued=2))
     path, content = SUBMITS["dashscope"]
 
     first = ask("POST", path, 0, content).status
@@ -259,8 +259,8 @@ def test_a_full_queue_takes_no_more() -> None:
     [("dashscope", 20, "Throttling.RateQuota", None), ("hiapi", 60, "rate_limit_exceeded", "60")],
 )
 def test_the_published_rates_are_kept(name: str, calls: int, code: str, wait: str | None) -> None:
-    """With its own quotas a provider answers so many queries and refuses the next with a 429."""
-    ask = provider_asked(name, quotas=find_dialect(name).quotas)
+    """With its own limits a provider answers so many queries and refuses the next with a 429."""
+    ask = provider_asked(name, limits=find_emulated_api(name).limits)
 
     answers = [ask("GET", TASKS[name] + "x", 0) for _ in range(calls + 1)]
 
@@ -272,7 +272,7 @@ def test_the_published_rates_are_kept(name: str, calls: int, code: str, wait: st
 
 def test_nexusflow_counts_submits_and_polls_apart() -> None:
     """The twenty-first submit of a minute is refused, and polls go on."""
-    ask = provider_asked("nexusflow", quotas=find_dialect("nexusflow").quotas)
+    ask = provider_asked("nexusflow", limits=find_emulated_api("nexusflow").limits)
     path, content = SUBMITS["nexusflow"]
 
     submits = [ask("POST", path, 0, content) for _ in range(21)]
@@ -286,7 +286,7 @@ def test_nexusflow_counts_submits_and_polls_apart() -> None:
 
 def test_dashscope_counts_the_submits_of_each_model() -> None:
     """Five submits a second for one model leave five for another."""
-    ask = provider_asked("dashscope", quotas=find_dialect("dashscope").quotas)
+    ask = provider_asked("dashscope", limits=find_emulated_api("dashscope").limits)
     path, content = SUBMITS["dashscope"]
 
     new = [ask("POST", path, 0, content).status for _ in range(6)]
@@ -299,8 +299,8 @@ def test_dashscope_counts_the_submits_of_each_model() -> None:
 @pytest.mark.parametrize(("speed", "after"), [(1.0, 10.0), (4.0, 2.5)])
 def test_a_rate_is_a_sliding_window(speed: float, after: float) -> None:
     """A refused call does not count; the next is taken as soon as the first leaves the window, sooner at speed."""
-    rate = Rate(count=2, seconds=10, calls=(FetchCall,))
-    ask = provider_asked("dashscope", quotas=Quotas(rates=(rate,)), speed=speed)
+    rate = RateLimit(count=2, seconds=10, calls=(FetchCall,))
+    ask = provider_asked("dashscope", limits=ProviderLimits(rates=(rate,)), speed=speed)
 
     moments = (0.0, 0.1, after - 0.01, after, after + 0.05, after + 0.1)
     answers = [ask("GET", "/api/v1/tasks/x", moment).status for moment in moments]
@@ -310,7 +310,9 @@ def test_a_rate_is_a_sliding_window(speed: float, after: float) -> None:
 
 def test_a_refused_submit_makes_no_task() -> None:
     """What the quota refuses is not listed."""
-    ask = provider_asked("dashscope", quotas=Quotas(rates=(Rate(count=1, seconds=10, calls=(SubmitCall,)),)))
+    ask = provider_asked(
+        "dashscope", limits=ProviderLimits(rates=(RateLimit(count=1, seconds=10, calls=(SubmitCall,)),))
+    )
     path, content = SUBMITS["dashscope"]
 
     statuses = [ask("POST", path, 0, content).status for _ in range(2)]

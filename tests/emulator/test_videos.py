@@ -13,13 +13,13 @@ from aiohttp import ClientResponse, ClientSession
 from attrs import frozen
 from PIL import Image, ImageChops
 
-from happyhorse_async.emulator.courier import Courier
-from happyhorse_async.emulator.deliveries import DeliveryLog
-from happyhorse_async.emulator.footage import Footage
-from happyhorse_async.emulator.links import Links
-from happyhorse_async.emulator.picture import Picture
+from happyhorse_async.emulator.media_cache import ClosingError, MediaCache
+from happyhorse_async.emulator.media_spec import MediaSpec
+from happyhorse_async.emulator.renderer import Renderer
 from happyhorse_async.emulator.server import Server
-from happyhorse_async.emulator.studio import ClosingError, Studio
+from happyhorse_async.emulator.signed_urls import SignedUrls
+from happyhorse_async.emulator.webhook_log import WebhookLog
+from happyhorse_async.emulator.webhook_sender import WebhookSender
 from happyhorse_async.request import TextToVideo
 
 Send = Callable[..., Awaitable[ClientResponse]]
@@ -136,9 +136,11 @@ async def test_an_expired_url_is_refused_as_by_an_object_store(
     http: ClientSession, tmp_path: Path, expires: float, status: int, code: str
 ) -> None:
     """A URL whose time is over is a 403; one that still holds, of a video that is gone, a 404."""
-    links = Links(b"secret")
-    async with Courier((), log=DeliveryLog(), speed=1.0, clock=lambda: 1000.0) as courier:
-        server = Server({}, links=links, studio=Studio(tmp_path), courier=courier, clock=lambda: 1000.0)
+    links = SignedUrls(b"secret")
+    async with WebhookSender((), log=WebhookLog(), speed=1.0, clock=lambda: 1000.0) as webhook_sender:
+        server = Server(
+            {}, links=links, media_cache=MediaCache(tmp_path), webhook_sender=webhook_sender, clock=lambda: 1000.0
+        )
         port = await server.start("127.0.0.1", 0)
         try:
             response = await fetch(http, links.make(f"http://127.0.0.1:{port}", "/videos/a.mp4", expires=expires))
@@ -151,29 +153,29 @@ async def test_an_expired_url_is_refused_as_by_an_object_store(
 
 async def test_a_closed_studio_finishes_nothing(tmp_path: Path) -> None:
     """Work in hand stops when the emulator closes, and leaves no half file under the final name."""
-    studio = Studio(tmp_path)
-    footage = Footage.of(TextToVideo("a kite", resolution="480P"), provider="hiapi")
-    studio.close()
+    media_cache = MediaCache(tmp_path)
+    media_spec = MediaSpec.of(TextToVideo("a kite", resolution="480P"), provider="hiapi")
+    media_cache.close()
 
     with pytest.raises(ClosingError):
-        await studio.video(footage)
+        await media_cache.video(media_spec)
 
-    assert not (tmp_path / f"{footage.digest}.mp4").exists()
+    assert not (tmp_path / f"{media_spec.digest}.mp4").exists()
 
 
 @pytest.mark.parametrize("prompt", ["", "\n\n", "a kite " * 700, "x" * 5000, "一只风筝" * 50, "\U0001fa81\udcff"])
 @pytest.mark.parametrize("ratio", ["21:9", "9:21"])
 def test_any_prompt_can_be_drawn(prompt: str, ratio: str) -> None:
     """No prompt is too long, too strange or too empty for a picture of its size."""
-    footage = Footage.of(TextToVideo(prompt, resolution="480P", ratio=ratio), provider="hiapi")
+    media_spec = MediaSpec.of(TextToVideo(prompt, resolution="480P", ratio=ratio), provider="hiapi")
 
-    assert (footage.width, footage.height) == Picture(footage).first_frame().size
+    assert (media_spec.width, media_spec.height) == Renderer(media_spec).first_frame().size
 
 
 def test_the_prompt_is_drawn() -> None:
     """Two pictures that differ in their prompt alone differ in the panel where it is written, and nowhere else."""
     kite, boat = (
-        Picture(Footage.of(TextToVideo(prompt, seed=1), provider="hiapi")).still() for prompt in ("a kite", "a boat")
+        Renderer(MediaSpec.of(TextToVideo(prompt, seed=1), provider="hiapi")).still() for prompt in ("a kite", "a boat")
     )
 
     left, top, right, bottom = ImageChops.difference(kite, boat).getbbox() or (0, 0, 0, 0)

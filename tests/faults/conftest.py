@@ -64,7 +64,7 @@ def no_secret_in_the_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 @pytest.fixture
 async def emulator() -> AsyncIterator[hh.Emulator]:
     """Serve all providers. Every task has succeeded by the first look."""
-    scenario = hh.Scenario(choose=lambda request, number: hh.Course(queue=0, run=0))
+    scenario = hh.Scenario(choose=lambda request, number: hh.SimulatedTask(queue=0, run=0))
     async with hh.Emulator(speed=1, scenario=scenario) as running:
         yield running
 

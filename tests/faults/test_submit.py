@@ -117,8 +117,8 @@ async def test_a_path_that_is_none(emulator: hh.Emulator, opened: Open, provider
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect(emulator: hh.Emulator, opened: Open, status: int) -> None:
     """A redirect is not followed, even to where the same request would be taken, and its host is named."""
-    place = f"http://localhost:{emulator.address.rpartition(':')[2]}/hiapi/v1/tasks"
-    emulator.inject(faults.Redirected(status=status, location=place), on="submit")
+    endpoint = f"http://localhost:{emulator.address.rpartition(':')[2]}/hiapi/v1/tasks"
+    emulator.inject(faults.Redirected(status=status, location=endpoint), on="submit")
 
     async with opened("hiapi") as client:
         with pytest.raises(hh.InvalidResponseError, match="localhost"):
@@ -257,7 +257,7 @@ async def test_a_way_that_is_full(emulator: hh.Emulator, opened: Open) -> None:
     """A job that waits for a place on the way is not written down as sent, and goes once there is one."""
     hanging = emulator.inject("hang", on="submit")
 
-    async with opened("hiapi", limits=hh.Limits(submits_at_once=1)) as client:
+    async with opened("hiapi", limits=hh.Limits(max_concurrent_submits=1)) as client:
         first = asyncio.create_task(client.submit(REQUEST))
         await hanging.until()
         second = asyncio.create_task(client.submit(REQUEST))

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import happyhorse_async as hh
-from happyhorse_async.job import Job, JobState, Place
-from happyhorse_async.recording import fingerprint, to_data
+from happyhorse_async.job import Endpoint, Job, JobState
+from happyhorse_async.request_codec import fingerprint, to_data
 
 Rows = Callable[[], list[dict[str, Any]]]
 
@@ -56,7 +56,7 @@ def left_behind(path: Path, gateway: Any) -> Callable[..., Awaitable[Job]]:
         request = to_data(REQUEST)
         given = {
             "job_id": "hh-left",
-            "place": Place(provider="fifth", adapter="fifth", base_url=gateway.url),
+            "endpoint": Endpoint(provider="fifth", adapter="fifth", base_url=gateway.url),
             "model": "fifth-t2v",
             "created_at": datetime.now(UTC),
             "submitted_at": datetime.now(UTC) if state is not JobState.QUEUED else None,

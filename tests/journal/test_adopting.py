@@ -42,11 +42,11 @@ def skip(monkeypatch: pytest.MonkeyPatch) -> Skip:
     return skip
 
 
-def client(fifth: Any, *, adopt_unique: bool = True, live_list: bool = True, **options: Any) -> Any:
+def client(fifth: Any, *, auto_adopt: bool = True, list_is_live: bool = True, **options: Any) -> Any:
     """Open a client whose provider has a list."""
     adapter = fifth.adapter()
-    type(adapter).capabilities = evolve(adapter.capabilities, live_list=live_list)
-    return fifth.open(adapter, poll=SLOWLY, adopt_unique=adopt_unique, **options)
+    type(adapter).capabilities = evolve(adapter.capabilities, list_is_live=list_is_live)
+    return fifth.open(adapter, poll=SLOWLY, auto_adopt=auto_adopt, **options)
 
 
 def listed(*names: str, model: str = "fifth-t2v") -> dict[str, Any]:
@@ -152,7 +152,7 @@ async def test_two(gateway: Any, fifth: Any) -> None:
 
 
 @pytest.mark.fault(40)
-@pytest.mark.parametrize("options", [{"adopt_unique": False}, {"live_list": False}], ids=["off", "no true list"])
+@pytest.mark.parametrize("options", [{"auto_adopt": False}, {"list_is_live": False}], ids=["off", "no true list"])
 async def test_it_is_asked_for(gateway: Any, fifth: Any, options: dict[str, bool]) -> None:
     """Nothing is adopted by default, nor where a list does not show every task: it stays a guess."""
     lose(gateway)
@@ -234,7 +234,7 @@ async def test_a_client_that_only_looks(
     gateway.show("t-1", "done")
     gateway.on("GET", "/videos", lambda _: listed("t-1"))
 
-    async with client(fifth, store=hh.SQLiteStore(path), inherit=False) as opened:
+    async with client(fifth, store=hh.SQLiteStore(path), recover=False) as opened:
         await asyncio.sleep(0.05)
         [pending] = await opened.pending()
 

@@ -83,7 +83,7 @@ async def test_it_survives_the_closing(gateway: Any, fifth: Any, store: hh.TaskS
 async def test_in_order(gateway: Any, fifth: Any, store: hh.TaskStore) -> None:
     """One after the other, in the order of the calls, also when another client takes them over."""
     numbered(gateway)
-    one_at_once = hh.Limits(submits_at_once=1)
+    one_at_once = hh.Limits(max_concurrent_submits=1)
 
     async with fifth.open(store=store, poll=SLOWLY, limits=ONE_ONLY) as client:
         for number in range(10):

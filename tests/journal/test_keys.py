@@ -201,7 +201,11 @@ async def test_a_job_of_a_dead_process_by_its_key(
     assert [] == gateway.requests
 
 
-@pytest.mark.parametrize("extra", [{1: "a", "b": 2}, {"a": object()}, {"a": float("nan")}], ids=repr)
+@pytest.mark.parametrize(
+    "extra",
+    [{1: "a", "b": 2}, {"a": object()}, {"a": float("nan")}],
+    ids=["key", "object", "NaN"],
+)
 async def test_a_request_that_cannot_be_written_down(gateway: Any, fifth: Any, extra: dict[Any, Any]) -> None:
     """What is no plain data is refused by name before anything is sent."""
     async with fifth.open() as client:
@@ -231,7 +235,7 @@ async def test_a_promise_after_a_full_disk(gateway: Any, fifth: Any) -> None:
     """What is promised while the disk lags behind is kept, and a promise that is on no disk is none."""
     gateway.on("POST", "/videos", 429, {"id": "t-1", "status": "queued"})
     store = Forgetful()
-    briefly = hh.Retries(submit=hh.RetryPolicy(retries=4, base=0.1))
+    briefly = hh.RetryPolicies(submit=hh.RetryPolicy(max_retries=4, initial_interval=0.1))
     async with fifth.open(store=store, retries=briefly) as client:
         submitting = asyncio.create_task(client.submit(REQUEST, key="order-1"))
         await store.refused.wait()

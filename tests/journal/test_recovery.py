@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import happyhorse_async as hh
-from happyhorse_async.job import Job, JobState, Place
+from happyhorse_async.job import Endpoint, Job, JobState
 
 pytestmark = pytest.mark.usefixtures("no_chance")
 
@@ -130,8 +130,8 @@ async def test_the_jobs_of_a_living_process(gateway: Any, fifth: Any, path: Path
 
 async def test_a_job_of_another_place(gateway: Any, fifth: Any, path: Path, left_behind: LeftBehind) -> None:
     """What was enqueued for another base URL is left to a client of that one."""
-    elsewhere = Place(provider="fifth", adapter="fifth", base_url="https://elsewhere.example")
-    await left_behind(JobState.QUEUED, durable=True, place=elsewhere)
+    elsewhere = Endpoint(provider="fifth", adapter="fifth", base_url="https://elsewhere.example")
+    await left_behind(JobState.QUEUED, durable=True, endpoint=elsewhere)
 
     async with fifth.open(store=hh.SQLiteStore(path), poll=SLOWLY) as client:
         await asyncio.sleep(0.05)
@@ -164,7 +164,7 @@ async def test_nothing_is_inherited(
     await left_behind(JobState.SUBMITTING)
     adapter = fifth.adapter(idempotent=idempotent)
 
-    async with fifth.open(adapter, store=hh.SQLiteStore(path), poll=SLOWLY, inherit=False) as client:
+    async with fifth.open(adapter, store=hh.SQLiteStore(path), poll=SLOWLY, recover=False) as client:
         await asyncio.sleep(0.05)
         states = [job.state for job in await client.pending()]
     kept = [row["body"] for row in rows()]
@@ -180,8 +180,8 @@ async def test_nothing_is_inherited(
 
 async def test_resuming_elsewhere(gateway: Any, fifth: Any, path: Path, left_behind: LeftBehind) -> None:
     """A ref that was submitted to another place is a mistake in the configuration, and not a task that is gone."""
-    elsewhere = Place(provider="fifth", adapter="fifth", base_url="https://elsewhere.example")
-    await left_behind(JobState.ACCEPTED, task_id="t-1", place=elsewhere)
+    elsewhere = Endpoint(provider="fifth", adapter="fifth", base_url="https://elsewhere.example")
+    await left_behind(JobState.ACCEPTED, task_id="t-1", endpoint=elsewhere)
 
     async with fifth.open(store=hh.SQLiteStore(path), poll=SLOWLY) as client:
         with pytest.raises(hh.ConfigurationError, match=r"elsewhere\.example") as raised:

@@ -53,7 +53,7 @@ def target(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def film(gateway: Any) -> None:
+def video_file(gateway: Any) -> None:
     """Let the provider make a video, and keep it."""
     gateway.accept("t-1")
     gateway.show("t-1", "running", "done")
@@ -80,7 +80,7 @@ async def closed(rows: Rows) -> dict[str, Any]:
 
 
 @pytest.mark.fault(75)
-@pytest.mark.usefixtures("film")
+@pytest.mark.usefixtures("video_file")
 @pytest.mark.parametrize("state", [JobState.QUEUED, JobState.ACCEPTED])
 async def test_what_a_dead_process_was_to_save(
     fifth: Any, path: Path, rows: Rows, target: Path, left_behind: LeftBehind, state: JobState
@@ -100,7 +100,7 @@ async def test_what_a_dead_process_was_to_save(
 
 
 @pytest.mark.fault(75)
-@pytest.mark.usefixtures("film")
+@pytest.mark.usefixtures("video_file")
 async def test_a_video_that_was_there_already(
     gateway: Any, fifth: Any, path: Path, rows: Rows, target: Path, left_behind: LeftBehind
 ) -> None:
@@ -161,7 +161,7 @@ async def test_a_success_is_pending_until_it_is_saved(gateway: Any, fifth: Any, 
 
 
 @pytest.mark.fault(74)
-@pytest.mark.usefixtures("film")
+@pytest.mark.usefixtures("video_file")
 async def test_what_a_living_process_saves(
     gateway: Any, fifth: Any, path: Path, rows: Rows, target: Path, left_behind: LeftBehind
 ) -> None:
@@ -180,7 +180,7 @@ async def test_what_a_living_process_saves(
     assert [] == names(target.parent)
 
 
-@pytest.mark.usefixtures("film")
+@pytest.mark.usefixtures("video_file")
 @pytest.mark.parametrize("first", [None, "other.mp4"])
 async def test_a_place_that_is_given_later(fifth: Any, store: hh.TaskStore, target: Path, first: str | None) -> None:
     """The same key with a place, or with another one, brings the video there as well, and the last one is recorded."""
@@ -200,7 +200,7 @@ async def test_a_place_that_is_given_later(fifth: Any, store: hh.TaskStore, targ
     assert (str(target), JobState.CLOSED) == (job.save_to, job.state)
 
 
-@pytest.mark.usefixtures("film")
+@pytest.mark.usefixtures("video_file")
 async def test_a_place_for_a_job_that_is_closed(gateway: Any, fifth: Any, store: hh.TaskStore, target: Path) -> None:
     """A job that has succeeded is open again until its video is where it is now wanted."""
     gateway.show("t-1", "done")

@@ -79,7 +79,7 @@ def adapter(fifth: Any, *, whole: bool = False, **methods: Any) -> hh.Adapter:
         )
 
     plain = fifth.adapter()
-    capabilities = evolve(plain.capabilities, live_list=True, whole_list=whole, callbacks=True)
+    capabilities = evolve(plain.capabilities, list_is_live=True, list_has_results=whole, callbacks=True)
     made: hh.Adapter = fifth.adapter(capabilities=capabilities, **{"decode_list": decode_list, **methods})
     return made
 

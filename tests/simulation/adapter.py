@@ -10,8 +10,8 @@ from typing import Any
 from attrs import evolve
 
 import happyhorse_async as hh
-from happyhorse_async.classification import class_by_status, refusal
-from happyhorse_async.decoding import parse_datetime, read_callback, read_object
+from happyhorse_async.adapter_kit.decoding import parse_datetime, read_callback, read_object
+from happyhorse_async.adapter_kit.error_mapping import class_by_status, error_from_response
 
 _STATUSES = {
     "queued": hh.TaskStatus.PENDING,
@@ -30,9 +30,9 @@ class Adapter(hh.Adapter):
     documentation = "https://simulated.example/docs"
     api_key_env = "SIMULATED_API_KEY"
     capabilities = hh.Capabilities(
-        offers=(hh.Offer(mode=hh.Mode.T2V, version="1.0", model="t2v", resolutions=("720P",)),),
-        lists=True,
-        live_list=True,
+        models=(hh.ModelSpec(mode=hh.Mode.T2V, version="1.0", model="t2v", resolutions=("720P",)),),
+        can_list=True,
+        list_is_live=True,
     )
     default_base_url = "https://simulated.example"
 
@@ -40,7 +40,7 @@ class Adapter(hh.Adapter):
         self.capabilities = evolve(  # type: ignore[misc]
             type(self).capabilities,
             idempotent=world.idempotent,
-            whole_list=bool(world.listing and world.listing.is_whole),
+            list_has_results=bool(world.listing and world.listing.is_whole),
             callbacks=world.calling is not None,
             signed_callbacks=bool(world.calling and world.calling.signs),
         )
@@ -84,7 +84,9 @@ class Adapter(hh.Adapter):
         answer = read_object(response)
         if not response.ok:
             refused, cls = bool(answer.get("refused")), class_by_status(response.status)
-            raise refusal(cls, answer.get("error"), response=response, account=account, refused=refused)
+            raise error_from_response(
+                cls, answer.get("error"), response=response, account=account, not_accepted=refused
+            )
         return answer
 
     def _task(self, answer: Mapping[str, Any], account: hh.Account) -> hh.Task:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import happyhorse_async as hh
-from happyhorse_async.client.planning import named_job
+from happyhorse_async.client.plan import named_job
 from happyhorse_async.job import JobState
 
 URL = "https://app.example/hooks"

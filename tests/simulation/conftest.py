@@ -177,10 +177,10 @@ class Store:
     async def unfinished(self, provider: str) -> list[Job]:
         return await self._do(self._world.disk.unfinished(provider))
 
-    async def recall(self, name: str) -> str | None:
-        return await self._do(self._world.disk.recall(name))
+    async def get_note(self, name: str) -> str | None:
+        return await self._do(self._world.disk.get_note(name))
 
-    async def keep(self, name: str, text: str) -> None:
+    async def put_note(self, name: str, text: str) -> None:
         await self._do(self._world.disk.keep(name, text), writes=True)
 
     async def is_alive(self, owner: str) -> bool:
@@ -280,7 +280,7 @@ class Transport:
         except TimeoutError:
             raise hh.TransportError("no answer in time", sent=True) from None
 
-    places = None
+    connection_slots = None
 
     async def aclose(self) -> None: ...
 
@@ -288,7 +288,7 @@ class Transport:
 class World:
     """All that is outside the processes."""
 
-    def __init__(self, seed: int, *, lists: bool = False, calls: bool = False) -> None:
+    def __init__(self, seed: int, *, can_list: bool = False, calls: bool = False) -> None:
         self.seed = seed
         self.calm = False
         self.disk = MemoryStore(keep_prompts=None)
@@ -303,7 +303,7 @@ class World:
         self.idempotent = self.chance("idempotent").random() < 0.5
         self.adopts = self.chance("adopts").random() < 0.5
         self.adopted = 0
-        self.listing = Listing(self) if lists else None
+        self.listing = Listing(self) if can_list else None
         self.calling = Calling(self) if calls else None
 
     def chance(self, *what: object) -> random.Random:

@@ -13,10 +13,10 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 import happyhorse_async as hh
+from happyhorse_async.adapter_kit.decoding import read_object
 from happyhorse_async.client.engine import Engine
-from happyhorse_async.decoding import read_object
 from happyhorse_async.exchange import Exchange
-from happyhorse_async.pacing import Budget
+from happyhorse_async.ratelimit import AccountLimits
 from happyhorse_async.stores import MemoryStore
 
 PER_SECOND = 20
@@ -30,9 +30,9 @@ class Adapter(hh.Adapter):
     documentation = "https://busy.example/docs"
     api_key_env = "BUSY_API_KEY"
     capabilities = hh.Capabilities(
-        offers=(hh.Offer(mode=hh.Mode.T2V, version="1.0", model="t2v", resolutions=("720P",)),),
-        lists=True,
-        live_list=True,
+        models=(hh.ModelSpec(mode=hh.Mode.T2V, version="1.0", model="t2v", resolutions=("720P",)),),
+        can_list=True,
+        list_is_live=True,
     )
     default_base_url = "https://busy.example"
     limits = hh.Limits(queries_per_second=PER_SECOND - 1)
@@ -83,7 +83,7 @@ class Account:
         await asyncio.sleep(self._chance.uniform(0.015, 0.06))
         return hh.HttpResponse(status=200, body=json.dumps(answer).encode())
 
-    places = None
+    connection_slots = None
 
     async def aclose(self) -> None: ...
 
@@ -125,7 +125,7 @@ class Client(hh.Client):
     async def __aenter__(self) -> Self:
         adapter = Adapter()
         account = adapter.account(provider="busy", api_key="sk-busy")
-        budget = Budget.of(None, adapter.limits, "busy")
+        budget = AccountLimits.of(None, adapter.limits, "busy")
         exchange = Exchange(adapter, account, self._carries, budget)  # type: ignore[arg-type]
         self._door.engine = await Engine.start(exchange, MemoryStore(), hh.PollSchedule())
         return self

@@ -25,7 +25,7 @@ import happyhorse_async as hh
 from happyhorse_async.client.engine import Engine
 from happyhorse_async.exchange import Exchange
 from happyhorse_async.job import Job, JobState
-from happyhorse_async.pacing import Budget
+from happyhorse_async.ratelimit import AccountLimits
 
 from .adapter import Adapter
 from .calling import URL
@@ -73,9 +73,9 @@ class Client(hh.Client):
 
     async def __aenter__(self) -> Self:
         account = self._speaks.account(provider="simulated", api_key="sk-simulated")
-        budget = Budget.of(None, hh.Limits(submits_per_second=self._pace), "simulated")
+        budget = AccountLimits.of(None, hh.Limits(submits_per_second=self._pace), "simulated")
         exchange = Exchange(self._speaks, account, self._carries, budget)
-        self._door.engine = await Engine.start(exchange, self._remembers, self._looks, adopt_unique=self._adopts)
+        self._door.engine = await Engine.start(exchange, self._remembers, self._looks, auto_adopt=self._adopts)
         return self
 
 
@@ -163,7 +163,7 @@ class Life:
         # Whoever dies over it, or whose disk is full, cannot know what came of it.
         promised, call.promised = call.promised, False
         try:
-            call.withdrawn = await client.withdraw(handle._watch)
+            call.withdrawn = await client.withdraw(handle._tracked)
         except hh.StoreError:
             return
         call.promised = promised and not call.withdrawn
@@ -315,7 +315,7 @@ def test_no_world_loses_a_paid_task(simulation: Any, seeds: range) -> None:
 @pytest.mark.parametrize("seeds", _seeds(_COUNT // 10), ids=lambda seeds: f"from {seeds[0]}")
 def test_no_list_misleads(simulation: Any, seeds: range) -> None:
     """The same where a list shows how tasks stand, or does not."""
-    live_all(simulation, seeds, "no_list", lists=True)
+    live_all(simulation, seeds, "no_list", can_list=True)
 
 
 @pytest.mark.fault(45, 46, 47, 48)
@@ -377,7 +377,7 @@ def test_a_world_can_be_lived_through_again(simulation: Any) -> None:
 
 def test_lists_are_asked_for(simulation: Any) -> None:
     """Where there is a list it is used, and its manners are as bad as they are meant to be."""
-    worlds = [simulate(simulation, seed, lists=True)[0] for seed in range(25)]
+    worlds = [simulate(simulation, seed, can_list=True)[0] for seed in range(25)]
     told = sum((world.listing.told for world in worlds), Counter[str]())
 
     assert sum(bool(world.listing.told) for world in worlds) >= 15

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from happyhorse_async.job import Job, Place
+from happyhorse_async.job import Endpoint, Job
 from happyhorse_async.stores import MemoryStore, SQLiteStore, TaskStore
 
 Store = TypeVar("Store", bound=TaskStore)
@@ -29,7 +29,7 @@ from happyhorse_async.stores import SQLiteStore
 
 def new_job(job_id, **fields):
     place = Place(provider="main", adapter="fifth", base_url="https://fifth.example")
-    return Job(job_id=job_id, place=place, model="fifth-t2v", created_at=datetime.now(UTC), **fields)
+    return Job(job_id=job_id, endpoint=place, model="fifth-t2v", created_at=datetime.now(UTC), **fields)
 
 """
 
@@ -39,9 +39,9 @@ def new_job() -> Callable[..., Job]:
     """Make jobs, each with an id of its own."""
 
     def new_job(*, provider: str = "main", **fields: Any) -> Job:
-        place = Place(provider=provider, adapter="fifth", base_url="https://fifth.example/api")
+        endpoint = Endpoint(provider=provider, adapter="fifth", base_url="https://fifth.example/api")
         given = {"job_id": f"job-{next(_NUMBERS)}", "created_at": datetime.now(UTC), "model": "fifth-t2v", **fields}
-        return Job(place=place, **given)
+        return Job(endpoint=endpoint, **given)
 
     return new_job
 

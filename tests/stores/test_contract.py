@@ -324,9 +324,9 @@ async def test_a_store_that_is_opened_again(open_store: OpenStore, new_job: NewJ
 async def test_what_is_kept_under_a_name(open_store: OpenStore) -> None:
     """What was kept last is there for whoever opens the store next, and nothing where nothing was kept."""
     store = await open_store()
-    await store.keep("durations", "old")
-    await store.keep("durations", "new")
-    await store.keep("other", "text")
+    await store.put_note("durations", "old")
+    await store.put_note("durations", "new")
+    await store.put_note("other", "text")
 
-    assert "new" == await store.recall("durations")
-    assert await store.recall("nothing") is None
+    assert "new" == await store.get_note("durations")
+    assert await store.get_note("nothing") is None

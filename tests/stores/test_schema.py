@@ -14,8 +14,8 @@ from attrs import evolve
 from happyhorse_async.job import Job, JobState
 from happyhorse_async.stores import SQLiteStore
 from happyhorse_async.stores.retention import Retention
-from happyhorse_async.stores.schema import APPLICATION_ID, MIGRATIONS, migrate, pragma
-from happyhorse_async.stores.statements import Jobs
+from happyhorse_async.stores.sqlite.schema import APPLICATION_ID, MIGRATIONS, migrate, pragma
+from happyhorse_async.stores.sqlite.statements import Jobs
 from happyhorse_async.task import Task, TaskRef, TaskStatus
 
 NewJob = Callable[..., Job]

@@ -19,7 +19,7 @@ from attrs import evolve
 from happyhorse_async.errors import StoreError
 from happyhorse_async.job import Job, JobState
 from happyhorse_async.stores import SQLiteStore
-from happyhorse_async.stores.schema import APPLICATION_ID
+from happyhorse_async.stores.sqlite.schema import APPLICATION_ID
 
 NewJob = Callable[..., Job]
 OpenFile = Callable[..., Awaitable[SQLiteStore]]

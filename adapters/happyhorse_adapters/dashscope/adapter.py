@@ -14,19 +14,19 @@ from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
 from happyhorse_async.adapter import Account, Adapter, PageRequest, Submission, TaskPage
-from happyhorse_async.capabilities import AUDIO_SETTINGS, DURATIONS, Capabilities, MediaForm, Offer, media_form
-from happyhorse_async.decoding import read_callback, read_object
-from happyhorse_async.encoding import json_request
+from happyhorse_async.adapter_kit.decoding import read_callback, read_object
+from happyhorse_async.adapter_kit.http import json_request
+from happyhorse_async.capabilities import AUDIO_SETTINGS, DURATIONS, Capabilities, MediaForm, ModelSpec, media_form
 from happyhorse_async.errors import InvalidResponseError, TaskNotFoundError
 from happyhorse_async.messages import HttpRequest, HttpResponse
 from happyhorse_async.request import ImageToVideo, Media, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from happyhorse_async.task import Task, TaskRef, TaskStatus
 from happyhorse_async.timing import Limits, PollSchedule
 
-from .errors import Complaint, read_complaint, refusal_in, refuses
+from .errors import ErrorDetails, read_error_details, refusal_in, refuses
 from .events import ended_task, verify_token
 from .regions import DEFAULT_REGION, REGIONS, check_workspace, find_base_url, is_tokyo, workspace_headers
-from .replies import accepted_task, listed_tasks, observed_task
+from .responses import accepted_task, listed_tasks, observed_task
 
 _SUBMIT_PATH = "/services/aigc/video-generation/video-synthesis"
 
@@ -48,9 +48,9 @@ _CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003
 _TOO_LATE = "unsupportedoperation"
 
 
-def _offers(mode: Mode, *, ratios: tuple[str, ...], prompt_required: bool, images: range) -> tuple[Offer, ...]:
+def _models(mode: Mode, *, ratios: tuple[str, ...], prompt_required: bool, images: range) -> tuple[ModelSpec, ...]:
     return tuple(
-        Offer(
+        ModelSpec(
             mode=mode,
             version=version,
             model=f"happyhorse-{version}-{mode.value}",
@@ -68,7 +68,7 @@ def _offers(mode: Mode, *, ratios: tuple[str, ...], prompt_required: bool, image
 
 
 # There is no 1.1 of video editing, whatever some resellers list.
-_EDIT = Offer(
+_EDIT = ModelSpec(
     mode=Mode.EDIT,
     version="1.0",
     model="happyhorse-1.0-video-edit",
@@ -95,15 +95,15 @@ class DashScopeAdapter(Adapter):
     documentation = "https://help.aliyun.com/zh/model-studio/happyhorse-text-to-video-api-reference"
     api_key_env = "DASHSCOPE_API_KEY"
     capabilities = Capabilities(
-        offers=(
-            *_offers(Mode.T2V, ratios=_RATIOS, prompt_required=True, images=range(1)),
-            *_offers(Mode.I2V, ratios=(), prompt_required=False, images=range(1, 2)),
-            *_offers(Mode.R2V, ratios=_RATIOS, prompt_required=True, images=range(1, 10)),
+        models=(
+            *_models(Mode.T2V, ratios=_RATIOS, prompt_required=True, images=range(1)),
+            *_models(Mode.I2V, ratios=(), prompt_required=False, images=range(1, 2)),
+            *_models(Mode.R2V, ratios=_RATIOS, prompt_required=True, images=range(1, 10)),
             _EDIT,
         ),
-        lists=True,
-        live_list=True,
-        cancels=True,
+        can_list=True,
+        list_is_live=True,
+        can_cancel=True,
         signed_callbacks=True,
     )
     regions = REGIONS
@@ -113,14 +113,14 @@ class DashScopeAdapter(Adapter):
     # 20 queries a second for an account, all its keys together, and 5 submits a second for a model:
     # https://help.aliyun.com/zh/model-studio/rate-limit
     # Of each model 5 tasks run at once and up to 500 more wait as PENDING, says its catalogue:
-    # GET /quotas, async_user_concurrency_limit and async_user_queue_limit.
-    limits = Limits(queries_per_second=18, submits_per_second=4.5, running_at_once=5, queued_at_once=500)
-    counts_by_model = True
+    # GET /limits, async_user_concurrency_limit and async_user_queue_limit.
+    limits = Limits(queries_per_second=18, submits_per_second=4.5, max_running=5, max_queued=500)
+    limits_per_model = True
     # InternalError.Timeout: "no result within 3 hours", https://help.aliyun.com/zh/model-studio/error-code
-    gives_up_after = 3 * 3600.0
+    execution_timeout = 3 * 3600.0
     # None is still running after a day; and a day is the least for which the pages promise to answer for it (from its
     # submit or from its end, they disagree).
-    lifetime = 24 * 3600.0
+    task_ttl = 24 * 3600.0
 
     def account(
         self,
@@ -148,7 +148,7 @@ class DashScopeAdapter(Adapter):
                 f"the prompt counts {length} characters, a Chinese one for two; DashScope cuts it without a word after "
                 f"{_PROMPT_LIMIT} and bills the video all the same"
             )
-        if submission.offer.version == "1.0" and request.mode is not Mode.EDIT and is_tokyo(account):
+        if submission.spec.version == "1.0" and request.mode is not Mode.EDIT and is_tokyo(account):
             # https://help.aliyun.com/zh/model-studio/model-pricing, mid 2026
             found.append("the price list has no 1.0 model for Tokyo but the video edit")
         return tuple(found)
@@ -157,7 +157,7 @@ class DashScopeAdapter(Adapter):
         request = submission.request
         media = _media(request)
         body = {
-            "model": submission.offer.model,
+            "model": submission.spec.model,
             "input": _input(request, media),
             # The list of errors has one for a missing object, so an empty one is sent.
             "parameters": {**_parameters(request), **request.extra},
@@ -169,20 +169,20 @@ class DashScopeAdapter(Adapter):
         return json_request("POST", account.base_url + _SUBMIT_PATH, account, body=body, headers=headers)
 
     def decode_submit(self, response: HttpResponse, account: Account) -> Task:
-        answer, complaint = _read(response, account)
+        answer, details = _read(response, account)
         try:
-            return accepted_task(answer, complaint, account)
+            return accepted_task(answer, details, account)
         except InvalidResponseError as error:
             # By this id the vendor's support, and the list's rows, know a submit whose task is not known.
-            error.request_id = complaint.request_id
+            error.request_id = details.request_id
             raise
 
     def encode_fetch(self, task_id: str, account: Account) -> HttpRequest:
         return json_request("GET", _task_url(task_id, account), account, headers=workspace_headers(account))
 
     def decode_fetch(self, response: HttpResponse, task_id: str, account: Account) -> Task:
-        answer, complaint = _read(response, account)
-        task = observed_task(answer, complaint, task_id, account)
+        answer, details = _read(response, account)
+        task = observed_task(answer, details, task_id, account)
         if task.status is TaskStatus.EXPIRED:
             raise TaskNotFoundError(
                 "DashScope does not know the task: it never did, or has forgotten it after 24 hours",
@@ -199,8 +199,8 @@ class DashScopeAdapter(Adapter):
         return json_request("GET", f"{account.base_url}/tasks/?{query}", account, headers=workspace_headers(account))
 
     def decode_list(self, response: HttpResponse, page: PageRequest, account: Account) -> TaskPage:
-        answer, complaint = _read(response, account)
-        return listed_tasks(answer, complaint, page, account)
+        answer, details = _read(response, account)
+        return listed_tasks(answer, details, page, account)
 
     def encode_cancel(self, task_id: str, account: Account) -> HttpRequest:
         return json_request(
@@ -208,12 +208,12 @@ class DashScopeAdapter(Adapter):
         )
 
     def decode_cancel(self, response: HttpResponse, account: Account) -> bool:
-        answer, complaint = _open(response)
+        answer, details = _open(response)
         # The task must be PENDING, and between a look and a cancellation it may well have begun.
-        if complaint.normal_code == _TOO_LATE:
+        if details.normal_code == _TOO_LATE:
             return False
-        if refuses(response, answer, complaint):
-            raise refusal_in(response, complaint, account)
+        if refuses(response, answer, details):
+            raise refusal_in(response, details, account)
         return True
 
     def verify_callback(self, message: HttpRequest, secrets: Sequence[str], now: datetime) -> None:
@@ -273,7 +273,7 @@ def _prompt_length(prompt: str) -> int:
     return len(prompt) + len(_CHINESE.findall(prompt))
 
 
-def _open(response: HttpResponse) -> tuple[Mapping[str, Any], Complaint]:
+def _open(response: HttpResponse) -> tuple[Mapping[str, Any], ErrorDetails]:
     answer: Mapping[str, Any] = {}
     try:
         answer = read_object(response)
@@ -281,11 +281,11 @@ def _open(response: HttpResponse) -> tuple[Mapping[str, Any], Complaint]:
         # Gateways answer an error with a page of their own. Its status is enough.
         if response.ok:
             raise
-    return answer, read_complaint(answer, response)
+    return answer, read_error_details(answer, response)
 
 
-def _read(response: HttpResponse, account: Account) -> tuple[Mapping[str, Any], Complaint]:
-    answer, complaint = _open(response)
-    if refuses(response, answer, complaint):
-        raise refusal_in(response, complaint, account)
-    return answer, complaint
+def _read(response: HttpResponse, account: Account) -> tuple[Mapping[str, Any], ErrorDetails]:
+    answer, details = _open(response)
+    if refuses(response, answer, details):
+        raise refusal_in(response, details, account)
+    return answer, details

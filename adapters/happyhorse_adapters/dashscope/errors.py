@@ -15,7 +15,7 @@ from typing import Any
 from attrs import frozen
 
 from happyhorse_async.adapter import Account
-from happyhorse_async.classification import ErrorClass, class_by_status, failure_reason, refusal
+from happyhorse_async.adapter_kit.error_mapping import ErrorClass, class_by_status, error_from_response, failure_reason
 from happyhorse_async.errors import (
     AuthenticationError,
     ContentRejectedError,
@@ -124,7 +124,7 @@ _TASK_TIMEOUT = "internalerror.timeout"
 
 
 @frozen(kw_only=True)
-class Complaint:
+class ErrorDetails:
     """What a reply says of a failure, wherever in the reply it says so. What is null or empty counts as absent."""
 
     code: str | None
@@ -137,14 +137,14 @@ class Complaint:
         return (self.code or "").lower().translate({ord(sign): None for sign in "_- "})
 
 
-def read_complaint(answer: Mapping[str, Any], response: HttpResponse) -> Complaint:
+def read_error_details(answer: Mapping[str, Any], response: HttpResponse) -> ErrorDetails:
     """
     Read code, message and request id from any of the envelopes.
 
     Beside DashScope's flat one there is the OpenAI-style `error` of its compatible hosts and a `msg` of some gateways.
     """
     output, error = _mapping(answer.get("output")), _mapping(answer.get("error"))
-    return Complaint(
+    return ErrorDetails(
         code=_text(answer.get("code"), output.get("code"), error.get("code"), error.get("type")),
         message=_text(
             answer.get("message"), answer.get("msg"), output.get("message"), error.get("message"), answer.get("error")
@@ -153,44 +153,44 @@ def read_complaint(answer: Mapping[str, Any], response: HttpResponse) -> Complai
     )
 
 
-def refuses(response: HttpResponse, answer: Mapping[str, Any], complaint: Complaint) -> bool:
+def refuses(response: HttpResponse, answer: Mapping[str, Any], details: ErrorDetails) -> bool:
     """Tell whether *response* is a refusal. A failed task has a code as well, and is an answer."""
     if not response.ok:
         return True
     # Gateways refuse with a 200, too.
     output = _mapping(answer.get("output"))
     answered = output.get("task_id") or output.get("task_status") or isinstance(answer.get("data"), list)
-    return complaint.code is not None and not answered
+    return details.code is not None and not answered
 
 
-def refusal_in(response: HttpResponse, complaint: Complaint, account: Account) -> HappyHorseError:
+def refusal_in(response: HttpResponse, details: ErrorDetails, account: Account) -> HappyHorseError:
     """Make the error for a *response* that is a refusal, from what it says."""
-    cls = _by_message(complaint, response.status, account) or _by_code(complaint)
+    cls = _by_message(details, response.status, account) or _by_code(details)
     if cls is None:
         # A reply that is no error by its status and has a code we do not know says nothing that could be relied on.
         cls = class_by_status(response.status) if response.status >= 400 else InvalidResponseError
-    return refusal(
+    return error_from_response(
         cls,
-        complaint.message,
+        details.message,
         response=response,
         account=account,
-        code=complaint.code,
-        request_id=complaint.request_id,
-        refused=response.status == 503 and complaint.normal_code in _BEFORE_ACCEPTANCE,
+        code=details.code,
+        request_id=details.request_id,
+        not_accepted=response.status == 503 and details.normal_code in _BEFORE_ACCEPTANCE,
     )
 
 
-def reason_of(complaint: Complaint, account: Account) -> FailureReason:
+def reason_of(details: ErrorDetails, account: Account) -> FailureReason:
     """Tell why a task failed. The same codes as on a call, with no HTTP status to help."""
-    if complaint.normal_code == _TASK_TIMEOUT:
+    if details.normal_code == _TASK_TIMEOUT:
         return FailureReason.TIMEOUT
-    cls = _by_message(complaint, None, account) or _by_code(complaint)
+    cls = _by_message(details, None, account) or _by_code(details)
     # The task is there. What was not found is something that its request refers to.
     return FailureReason.INVALID_REQUEST if cls is TaskNotFoundError else failure_reason(cls)
 
 
-def _by_message(complaint: Complaint, status: int | None, account: Account) -> ErrorClass | None:
-    code, message = complaint.normal_code, (complaint.message or "").lower()
+def _by_message(details: ErrorDetails, status: int | None, account: Account) -> ErrorClass | None:
+    code, message = details.normal_code, (details.message or "").lower()
     if _PLAN_HOST in account.base_url and status in (None, 429) and _PLAN_EXHAUSTED in message:
         return QuotaExceededError
     for prefix, fragments, cls in _MESSAGES:
@@ -203,8 +203,8 @@ def _by_message(complaint: Complaint, status: int | None, account: Account) -> E
     return None
 
 
-def _by_code(complaint: Complaint) -> ErrorClass | None:
-    code = complaint.normal_code
+def _by_code(details: ErrorDetails) -> ErrorClass | None:
+    code = details.normal_code
     while code:
         if code in _CODES:
             return _CODES[code]

@@ -18,7 +18,7 @@ from typing import Any
 
 from attrs import define
 
-from happyhorse_async.decoding import structure
+from happyhorse_async.adapter_kit.decoding import structure
 from happyhorse_async.errors import CallbackRejectedError, InvalidResponseError
 from happyhorse_async.messages import HttpRequest
 

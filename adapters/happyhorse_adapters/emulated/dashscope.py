@@ -17,21 +17,21 @@ from uuid import UUID
 
 from attrs import frozen
 
-from happyhorse_async.dialect import (
+from happyhorse_async.emulation import (
+    ApiError,
+    ApiFault,
     Call,
     CallbackNotice,
     CancelCall,
-    Dialect,
+    EmulatedAPI,
+    ErrorReply,
     FetchCall,
     Fields,
     Job,
     JobPage,
     ListCall,
-    Problem,
-    Quotas,
-    Rate,
-    Refusal,
-    RefusalError,
+    ProviderLimits,
+    RateLimit,
     SubmitCall,
     json_answer,
     path_of,
@@ -95,50 +95,50 @@ _FAILURES: dict[FailureReason, tuple[str, str]] = {
 _UNEXPLAINED = ("Unknown", "The task failed.")
 
 
-def _invalid(sentence: str) -> RefusalError:
-    return RefusalError(Refusal(status=400, code="InvalidParameter", message=sentence))
+def _invalid(sentence: str) -> ApiError:
+    return ApiError(ErrorReply(status=400, code="InvalidParameter", message=sentence))
 
 
-def _bad_request(code: str, sentence: str) -> RefusalError:
-    return RefusalError(Refusal(status=400, code=f"BadRequest.{code}", message=sentence))
+def _bad_request(code: str, sentence: str) -> ApiError:
+    return ApiError(ErrorReply(status=400, code=f"BadRequest.{code}", message=sentence))
 
 
-def _not_json(sentence: str) -> RefusalError:
+def _not_json(sentence: str) -> ApiError:
     return _bad_request("IllegalInput", sentence)
 
 
-class DashScopeDialect(Dialect):
+class EmulatedDashScope(EmulatedAPI):
     """The server side of DashScope. It ignores what it does not know, as the real one seems to."""
 
     name = "dashscope"
     root = "/api/v1"
     # 5 submits per second and model, 5 running, 500 waiting: https://help.aliyun.com/zh/model-studio/rate-limit
     # 20 queries, lists and cancellations per second: the page on asynchronous tasks.
-    quotas = Quotas(
+    limits = ProviderLimits(
         rates=(
-            Rate(count=5, seconds=1, calls=(SubmitCall,), per_model=True),
-            Rate(count=20, seconds=1, calls=(FetchCall, ListCall, CancelCall)),
+            RateLimit(count=5, seconds=1, calls=(SubmitCall,), per_model=True),
+            RateLimit(count=20, seconds=1, calls=(FetchCall, ListCall, CancelCall)),
         ),
         running=5,
         queued=500,
     )
     # There is no URL in a submit: the end of a task is an event, which EventBridge forwards as it was set up to.
     callback_rules = PUSH_RULES
-    refusals: ClassVar[Mapping[Problem, Refusal]] = {
-        Problem.NO_KEY: Refusal(status=401, code="InvalidApiKey", message="No API-key provided."),
-        Problem.WRONG_KEY: Refusal(status=401, code="InvalidApiKey", message="Invalid API-key provided."),
-        Problem.NO_SUCH_PATH: Refusal(status=404, code="NotFound", message="There is no such resource."),
-        Problem.TOO_FAST: Refusal(status=429, code="Throttling.RateQuota", message="Requests rate limit exceeded."),
-        Problem.QUEUE_FULL: Refusal(status=429, code="Throttling", message="Too many tasks are waiting already."),
-        Problem.BAD_REQUEST: Refusal(status=400, code="InvalidParameter", message="A parameter is not valid."),
-        Problem.REJECTED_CONTENT: Refusal(
+    refusals: ClassVar[Mapping[ApiFault, ErrorReply]] = {
+        ApiFault.NO_KEY: ErrorReply(status=401, code="InvalidApiKey", message="No API-key provided."),
+        ApiFault.WRONG_KEY: ErrorReply(status=401, code="InvalidApiKey", message="Invalid API-key provided."),
+        ApiFault.NO_SUCH_PATH: ErrorReply(status=404, code="NotFound", message="There is no such resource."),
+        ApiFault.TOO_FAST: ErrorReply(status=429, code="Throttling.RateQuota", message="Requests rate limit exceeded."),
+        ApiFault.QUEUE_FULL: ErrorReply(status=429, code="Throttling", message="Too many tasks are waiting already."),
+        ApiFault.BAD_REQUEST: ErrorReply(status=400, code="InvalidParameter", message="A parameter is not valid."),
+        ApiFault.REJECTED_CONTENT: ErrorReply(
             status=400, code="DataInspectionFailed", message="Input data may contain inappropriate content."
         ),
-        Problem.FORBIDDEN: Refusal(status=403, code="AccessDenied", message="Access denied."),
+        ApiFault.FORBIDDEN: ErrorReply(status=403, code="AccessDenied", message="Access denied."),
         # An unpaid bill comes with the status of a rate limit, and only the code tells them apart.
-        Problem.NO_MONEY: Refusal(status=429, code="PrepaidBillOverdue", message="The prepaid bill is overdue."),
-        Problem.BROKEN: Refusal(status=500, code="InternalError", message="An internal error has occurred."),
-        Problem.UNAVAILABLE: Refusal(status=503, code="ModelUnavailable", message="The model is not available."),
+        ApiFault.NO_MONEY: ErrorReply(status=429, code="PrepaidBillOverdue", message="The prepaid bill is overdue."),
+        ApiFault.BROKEN: ErrorReply(status=500, code="InternalError", message="An internal error has occurred."),
+        ApiFault.UNAVAILABLE: ErrorReply(status=503, code="ModelUnavailable", message="The model is not available."),
     }
 
     def task_id(self, number: int) -> str:
@@ -158,7 +158,7 @@ class DashScopeDialect(Dialect):
             case "POST", ("api", "v1", "tasks", task_id, "cancel"):
                 return CancelCall(task_id)
             case _:
-                raise self.refuse(Problem.NO_SUCH_PATH)
+                raise self.refuse(ApiFault.NO_SUCH_PATH)
 
     def answer_submit(self, job: Job, *, request_id: str, replayed: bool = False) -> HttpResponse:
         output = {"task_status": "PENDING", "task_id": job.task.id}
@@ -172,7 +172,7 @@ class DashScopeDialect(Dialect):
 
     def answer_missing(self, call: FetchCall | CancelCall, *, request_id: str) -> HttpResponse:
         if isinstance(call, CancelCall):
-            return self.answer_refusal(_NOT_PENDING, request_id=request_id)
+            return self.answer_error(_NOT_PENDING, request_id=request_id)
         output = {"task_id": call.task_id, "task_status": "UNKNOWN"}
         return json_answer(200, {"request_id": request_id, "output": output})
 
@@ -191,18 +191,18 @@ class DashScopeDialect(Dialect):
 
     def answer_cancel(self, job: Job, *, canceled: bool, request_id: str) -> HttpResponse:
         if not canceled:
-            return self.answer_refusal(_NOT_PENDING, request_id=request_id)
+            return self.answer_error(_NOT_PENDING, request_id=request_id)
         return json_answer(200, {"request_id": request_id})
 
     def write_callback(self, notice: CallbackNotice) -> HttpRequest:
         kind = "dashscope:System:AsyncTaskFinish"
         return push(notice, source="acs.dashscope", kind=kind, region=_REGION, data=_finish(notice.job))
 
-    def answer_refusal(self, refusal: Refusal, *, request_id: str) -> HttpResponse:
+    def answer_error(self, refusal: ErrorReply, *, request_id: str) -> HttpResponse:
         return json_answer(refusal.status, {"code": refusal.code, "message": refusal.message, "request_id": request_id})
 
 
-_NOT_PENDING = Refusal(
+_NOT_PENDING = ErrorReply(
     status=400,
     code="UnsupportedOperation",
     message="The task cannot be canceled, please make sure that its status is PENDING.",
@@ -211,8 +211,8 @@ _NOT_PENDING = Refusal(
 
 def _read_submit(request: HttpRequest) -> SubmitCall:
     if request.headers.get("x-dashscope-async") != "enable":
-        raise RefusalError(
-            Refusal(status=403, code="AccessDenied", message="current user api does not support synchronous calls.")
+        raise ApiError(
+            ErrorReply(status=403, code="AccessDenied", message="current user api does not support synchronous calls.")
         )
     body = Fields.parse(request.body, _invalid, unreadable=_not_json)
     model_id = body.text("model")
@@ -220,7 +220,7 @@ def _read_submit(request: HttpRequest) -> SubmitCall:
         raise _bad_request("EmptyModel", "Required parameter model is missing or empty.")
     model = _MODELS.get(model_id)
     if model is None:
-        raise RefusalError(Refusal(status=404, code="ModelNotFound", message=f"Model {model_id} does not exist."))
+        raise ApiError(ErrorReply(status=404, code="ModelNotFound", message=f"Model {model_id} does not exist."))
     given = body.child("input")
     if given is None:
         raise _bad_request("EmptyInput", "Required parameter input is missing or empty.")
@@ -256,7 +256,7 @@ class _Media:
                 raise element.wrong("type", "is required")
             url = element.media("url", _VIDEO_KINDS if kind == "video" else _IMAGE_KINDS)
             if url.lower().startswith("oss:") and not self._resolves_oss:
-                raise RefusalError(_UNRESOLVED)
+                raise ApiError(_UNRESOLVED)
             found[kind] = (*found[kind], url)
         for kind, allowed in limits.items():
             if len(found[kind]) not in allowed:
@@ -265,7 +265,7 @@ class _Media:
 
 
 # The page on temporary storage names this code for an oss:// URL without the header that resolves it.
-_UNRESOLVED = Refusal(
+_UNRESOLVED = ErrorReply(
     status=400, code="InvalidParameter.DataInspection", message="Unable to download the media resource."
 )
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from happyhorse_async.dialect import CallbackNotice, CallbackRules
+from happyhorse_async.emulation import CallbackNotice, CallbackRules
 from happyhorse_async.messages import HttpRequest
 
 # The default policy: three further tries, each after a random 10 to 20 seconds.

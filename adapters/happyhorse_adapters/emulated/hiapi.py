@@ -18,21 +18,21 @@ from typing import Any, ClassVar
 
 from attrs import frozen
 
-from happyhorse_async.dialect import (
+from happyhorse_async.emulation import (
+    ApiError,
+    ApiFault,
     Call,
     CallbackNotice,
     CallbackRules,
-    Dialect,
+    EmulatedAPI,
+    ErrorReply,
     FetchCall,
     Fields,
     Job,
     JobPage,
     ListCall,
-    Problem,
-    Quotas,
-    Rate,
-    Refusal,
-    RefusalError,
+    ProviderLimits,
+    RateLimit,
     SubmitCall,
     json_answer,
     path_of,
@@ -91,38 +91,38 @@ _FAILURES: dict[FailureReason, tuple[str, str]] = {
 _UNEXPLAINED = ("TASK_FAILED", "The task failed.")
 
 
-def _invalid(sentence: str) -> RefusalError:
-    return RefusalError(Refusal(status=400, code="INVALID_REQUEST", message=sentence))
+def _invalid(sentence: str) -> ApiError:
+    return ApiError(ErrorReply(status=400, code="INVALID_REQUEST", message=sentence))
 
 
-class HiAPIDialect(Dialect):
+class EmulatedHiAPI(EmulatedAPI):
     """The server side of HiAPI. It refuses every property that a schema does not name."""
 
     name = "hiapi"
     # https://docs.hiapi.ai/api-reference/rate-limits, polling included.
-    quotas = Quotas(rates=(Rate(count=60, seconds=60),))
+    limits = ProviderLimits(rates=(RateLimit(count=60, seconds=60),))
     # Whatever is not answered with a 2xx is sent again, says the SDK. How often and when is documented nowhere: these
     # pauses are ours.
     callback_rules = CallbackRules(pauses=((10.0, 10.0), (30.0, 30.0), (60.0, 60.0), (300.0, 300.0), (600.0, 600.0)))
-    refusals: ClassVar[Mapping[Problem, Refusal]] = {
-        Problem.NO_KEY: Refusal(status=401, code="permission_denied", message="The API key is missing."),
-        Problem.WRONG_KEY: Refusal(status=401, code="permission_denied", message="The API key is invalid."),
-        Problem.NO_SUCH_PATH: Refusal(status=404, message="not found"),
-        Problem.UNKNOWN_TASK: Refusal(status=404, message="task not found"),
-        Problem.TOO_FAST: Refusal(status=429, code="rate_limit_exceeded", message="Too many requests."),
-        Problem.QUEUE_FULL: Refusal(status=429, code="rate_limit_exceeded", message="Too many tasks at once."),
-        Problem.KEY_REUSED: Refusal(
+    refusals: ClassVar[Mapping[ApiFault, ErrorReply]] = {
+        ApiFault.NO_KEY: ErrorReply(status=401, code="permission_denied", message="The API key is missing."),
+        ApiFault.WRONG_KEY: ErrorReply(status=401, code="permission_denied", message="The API key is invalid."),
+        ApiFault.NO_SUCH_PATH: ErrorReply(status=404, message="not found"),
+        ApiFault.UNKNOWN_TASK: ErrorReply(status=404, message="task not found"),
+        ApiFault.TOO_FAST: ErrorReply(status=429, code="rate_limit_exceeded", message="Too many requests."),
+        ApiFault.QUEUE_FULL: ErrorReply(status=429, code="rate_limit_exceeded", message="Too many tasks at once."),
+        ApiFault.KEY_REUSED: ErrorReply(
             status=422,
             code="IDEMPOTENCY_KEY_MISMATCH",
             message="This Idempotency-Key was used with another request body.",
         ),
-        Problem.KEY_IN_WORK: Refusal(
+        ApiFault.KEY_IN_WORK: ErrorReply(
             status=409,
             code="IDEMPOTENCY_KEY_PROCESSING",
             message="The first request with this Idempotency-Key is still processed.",
             retry_after=1.0,
         ),
-        Problem.BAD_REQUEST: Refusal(status=400, code="INVALID_REQUEST", message="A value is not valid."),
+        ApiFault.BAD_REQUEST: ErrorReply(status=400, code="INVALID_REQUEST", message="A value is not valid."),
     }
 
     def task_id(self, number: int) -> str:
@@ -139,7 +139,7 @@ class HiAPIDialect(Dialect):
             case "GET", ("v1", "tasks", task_id):
                 return FetchCall(task_id)
             case _:
-                raise self.refuse(Problem.NO_SUCH_PATH)
+                raise self.refuse(ApiFault.NO_SUCH_PATH)
 
     def answer_submit(self, job: Job, *, request_id: str, replayed: bool = False) -> HttpResponse:
         return _envelope({"taskId": job.task.id}, {"idempotent-replay": "true"} if replayed else None)
@@ -167,7 +167,7 @@ class HiAPIDialect(Dialect):
             headers |= {"X-HiAPI-Timestamp": moment, "X-HiAPI-Signature": digest.hexdigest()}
         return HttpRequest(method="POST", url=notice.url, headers=headers, body=body)
 
-    def answer_refusal(self, refusal: Refusal, *, request_id: str) -> HttpResponse:
+    def answer_error(self, refusal: ErrorReply, *, request_id: str) -> HttpResponse:
         headers = {} if refusal.retry_after is None else {"retry-after": str(math.ceil(refusal.retry_after))}
         if refusal.status in (401, 429):
             # A gateway stands in front of the task service and answers these in an envelope of its own:

@@ -13,15 +13,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from happyhorse_async.dialect import (
+from happyhorse_async.emulation import (
+    ApiError,
+    ApiFault,
     Call,
-    Dialect,
+    EmulatedAPI,
+    ErrorReply,
     FetchCall,
     Fields,
     Job,
-    Problem,
-    Refusal,
-    RefusalError,
     SubmitCall,
     json_answer,
     path_of,
@@ -56,29 +56,31 @@ _FAILURES: dict[FailureReason, tuple[str | None, int, str]] = {
 _UNEXPLAINED = (None, None, "The task failed.")
 
 
-def _invalid(sentence: str) -> RefusalError:
-    return RefusalError(Refusal(status=400, code="INVALID_PARAMETER", message=sentence))
+def _invalid(sentence: str) -> ApiError:
+    return ApiError(ErrorReply(status=400, code="INVALID_PARAMETER", message=sentence))
 
 
-class IminiDialect(Dialect):
+class EmulatedImini(EmulatedAPI):
     """The server side of imini. What it does with unknown fields is not documented; here it ignores them."""
 
     name = "imini"
     root = "/imini/router"
-    refusals: ClassVar[Mapping[Problem, Refusal]] = {
-        Problem.NO_KEY: Refusal(status=401, message="The API key is missing."),
-        Problem.WRONG_KEY: Refusal(status=401, message="The API key is invalid or revoked."),
-        Problem.NO_SUCH_PATH: Refusal(status=404, message="There is no such path."),
-        Problem.UNKNOWN_TASK: Refusal(
+    refusals: ClassVar[Mapping[ApiFault, ErrorReply]] = {
+        ApiFault.NO_KEY: ErrorReply(status=401, message="The API key is missing."),
+        ApiFault.WRONG_KEY: ErrorReply(status=401, message="The API key is invalid or revoked."),
+        ApiFault.NO_SUCH_PATH: ErrorReply(status=404, message="There is no such path."),
+        ApiFault.UNKNOWN_TASK: ErrorReply(
             status=404, code="TASK_NOT_FOUND", message="The task does not exist or has expired."
         ),
-        Problem.TOO_FAST: Refusal(status=429, code="RATE_LIMITED", message="The account's rate quota is exceeded."),
-        Problem.QUEUE_FULL: Refusal(status=429, code="RATE_LIMITED", message="The account's rate quota is exceeded."),
-        Problem.BAD_REQUEST: Refusal(status=400, code="INVALID_PARAMETER", message="A parameter is invalid."),
-        Problem.REJECTED_CONTENT: Refusal(
+        ApiFault.TOO_FAST: ErrorReply(status=429, code="RATE_LIMITED", message="The account's rate quota is exceeded."),
+        ApiFault.QUEUE_FULL: ErrorReply(
+            status=429, code="RATE_LIMITED", message="The account's rate quota is exceeded."
+        ),
+        ApiFault.BAD_REQUEST: ErrorReply(status=400, code="INVALID_PARAMETER", message="A parameter is invalid."),
+        ApiFault.REJECTED_CONTENT: ErrorReply(
             status=400, code="INVALID_PROMPT", message="The prompt was flagged by content safety."
         ),
-        Problem.NO_MONEY: Refusal(
+        ApiFault.NO_MONEY: ErrorReply(
             status=402, code="INSUFFICIENT_CREDITS", message="The credits do not cover this call."
         ),
     }
@@ -93,7 +95,7 @@ class IminiDialect(Dialect):
             case "GET", ("imini", "router", "v1", "videos", "tasks", task_id):
                 return FetchCall(task_id)
             case _:
-                raise self.refuse(Problem.NO_SUCH_PATH)
+                raise self.refuse(ApiFault.NO_SUCH_PATH)
 
     def answer_submit(self, job: Job, *, request_id: str, replayed: bool = False) -> HttpResponse:
         return json_answer(
@@ -122,7 +124,7 @@ class IminiDialect(Dialect):
             },
         )
 
-    def answer_refusal(self, refusal: Refusal, *, request_id: str) -> HttpResponse:
+    def answer_error(self, refusal: ErrorReply, *, request_id: str) -> HttpResponse:
         error: dict[str, Any] = {
             "message": refusal.message,
             "status": refusal.status,

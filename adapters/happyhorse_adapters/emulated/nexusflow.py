@@ -13,19 +13,19 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from happyhorse_async.dialect import (
+from happyhorse_async.emulation import (
+    ApiError,
+    ApiFault,
     Call,
-    Dialect,
+    EmulatedAPI,
+    ErrorReply,
     FetchCall,
     Fields,
     Job,
     JobPage,
     ListCall,
-    Problem,
-    Quotas,
-    Rate,
-    Refusal,
-    RefusalError,
+    ProviderLimits,
+    RateLimit,
     SubmitCall,
     json_answer,
     path_of,
@@ -70,42 +70,42 @@ _FAILURES: dict[FailureReason, str] = {
 _UNEXPLAINED = "The task failed."
 
 
-def _refusal(status: int, code: str, sentence: str) -> RefusalError:
-    return RefusalError(Refusal(status=status, code=code, message=sentence))
+def _refusal(status: int, code: str, sentence: str) -> ApiError:
+    return ApiError(ErrorReply(status=status, code=code, message=sentence))
 
 
-def _invalid(sentence: str) -> RefusalError:
+def _invalid(sentence: str) -> ApiError:
     return _refusal(400, "invalid_request", sentence)
 
 
-def _not_json(sentence: str) -> RefusalError:
+def _not_json(sentence: str) -> ApiError:
     return _refusal(400, "invalid_json", sentence)
 
 
-class NexusFlowDialect(Dialect):
+class EmulatedNexusFlow(EmulatedAPI):
     """The server side of nexusflow. It ignores what it does not know."""
 
     name = "nexusflow"
     # The free tier's 20 requests a minute, and 60 polls a minute for each key.
-    quotas = Quotas(
+    limits = ProviderLimits(
         rates=(
-            Rate(count=20, seconds=60, calls=(SubmitCall,)),
-            Rate(count=60, seconds=60, calls=(FetchCall, ListCall)),
+            RateLimit(count=20, seconds=60, calls=(SubmitCall,)),
+            RateLimit(count=60, seconds=60, calls=(FetchCall, ListCall)),
         ),
     )
-    refusals: ClassVar[Mapping[Problem, Refusal]] = {
-        Problem.NO_KEY: Refusal(status=401, code="missing_api_key", message="The API key is missing."),
-        Problem.WRONG_KEY: Refusal(status=401, code="invalid_api_key", message="The API key is invalid."),
-        Problem.NO_SUCH_PATH: Refusal(status=404, code="invalid_request", message="There is no such path."),
-        Problem.UNKNOWN_TASK: Refusal(status=404, code="task_not_found", message="The task was not found."),
-        Problem.TOO_FAST: Refusal(status=429, code="rate_limit_exceeded", message="Too many requests."),
-        Problem.QUEUE_FULL: Refusal(status=429, code="rate_limit_exceeded", message="Too many tasks at once."),
-        Problem.BAD_REQUEST: Refusal(status=400, code="invalid_request", message="A value is not valid."),
-        Problem.REJECTED_CONTENT: Refusal(status=400, code="content_filter", message="The content is not allowed."),
-        Problem.FORBIDDEN: Refusal(status=403, code="model_not_allowed", message="The key may not use the model."),
-        Problem.NO_MONEY: Refusal(status=402, code="insufficient_balance", message="The balance is too low."),
-        Problem.BROKEN: Refusal(status=500, code="internal_error", message="An internal error has occurred."),
-        Problem.UNAVAILABLE: Refusal(
+    refusals: ClassVar[Mapping[ApiFault, ErrorReply]] = {
+        ApiFault.NO_KEY: ErrorReply(status=401, code="missing_api_key", message="The API key is missing."),
+        ApiFault.WRONG_KEY: ErrorReply(status=401, code="invalid_api_key", message="The API key is invalid."),
+        ApiFault.NO_SUCH_PATH: ErrorReply(status=404, code="invalid_request", message="There is no such path."),
+        ApiFault.UNKNOWN_TASK: ErrorReply(status=404, code="task_not_found", message="The task was not found."),
+        ApiFault.TOO_FAST: ErrorReply(status=429, code="rate_limit_exceeded", message="Too many requests."),
+        ApiFault.QUEUE_FULL: ErrorReply(status=429, code="rate_limit_exceeded", message="Too many tasks at once."),
+        ApiFault.BAD_REQUEST: ErrorReply(status=400, code="invalid_request", message="A value is not valid."),
+        ApiFault.REJECTED_CONTENT: ErrorReply(status=400, code="content_filter", message="The content is not allowed."),
+        ApiFault.FORBIDDEN: ErrorReply(status=403, code="model_not_allowed", message="The key may not use the model."),
+        ApiFault.NO_MONEY: ErrorReply(status=402, code="insufficient_balance", message="The balance is too low."),
+        ApiFault.BROKEN: ErrorReply(status=500, code="internal_error", message="An internal error has occurred."),
+        ApiFault.UNAVAILABLE: ErrorReply(
             status=503, code="provider_unavailable", message="The provider is not available.", retry_after=5.0
         ),
     }
@@ -122,7 +122,7 @@ class NexusFlowDialect(Dialect):
             case "GET", ("v1", "tasks", task_id):
                 return FetchCall(task_id)
             case _:
-                raise self.refuse(Problem.NO_SUCH_PATH)
+                raise self.refuse(ApiFault.NO_SUCH_PATH)
 
     def answer_submit(self, job: Job, *, request_id: str, replayed: bool = False) -> HttpResponse:
         # It says "running" whatever the truth, so that the first query may show a step back to "pending".
@@ -149,7 +149,7 @@ class NexusFlowDialect(Dialect):
         rows = [_row(job.seen) for job in page.jobs]
         return json_answer(200, {"object": "list", "data": rows}, {"x-request-id": request_id})
 
-    def answer_refusal(self, refusal: Refusal, *, request_id: str) -> HttpResponse:
+    def answer_error(self, refusal: ErrorReply, *, request_id: str) -> HttpResponse:
         headers = {"x-request-id": request_id}
         if refusal.retry_after is not None:
             headers["retry-after"] = str(math.ceil(refusal.retry_after))

@@ -22,16 +22,16 @@ from urllib.parse import quote, urlencode, urlsplit
 from attrs import define, evolve
 
 from happyhorse_async.adapter import Account, Adapter, PageRequest, Submission, TaskPage
-from happyhorse_async.capabilities import DURATIONS, Capabilities, Offer
-from happyhorse_async.decoding import Loose, from_epoch, read_callback, structure
-from happyhorse_async.encoding import json_request
+from happyhorse_async.adapter_kit.decoding import Lax, from_epoch, read_callback, structure
+from happyhorse_async.adapter_kit.http import json_request
+from happyhorse_async.capabilities import DURATIONS, Capabilities, ModelSpec
 from happyhorse_async.errors import ConfigurationError, InvalidRequestError, InvalidResponseError
 from happyhorse_async.messages import HttpRequest, HttpResponse
 from happyhorse_async.request import ImageToVideo, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from happyhorse_async.task import Task, TaskStatus, Video
-from happyhorse_async.timing import Limits, PollSchedule, Quota, quota
+from happyhorse_async.timing import Limits, PollSchedule, RateLimitWindow, rate_limit_window
 
-from .refusals import WireError, failure, read, request_id
+from .errors import WireError, failure, read, request_id
 from .signature import verify
 
 _LARGEST_PAGE = 100
@@ -71,29 +71,29 @@ class _Created:
 
 @define(kw_only=True)
 class _Output:
-    url: Loose[str] = None
-    type: Loose[str] = None
-    expireAt: Loose[float] = None  # noqa: N815 - the provider's spelling
+    url: Lax[str] = None
+    type: Lax[str] = None
+    expireAt: Lax[float] = None  # noqa: N815 - the provider's spelling
 
 
 @define(kw_only=True)
 class _TaskObject:
     """A task in an answer to a query, in a list, and as the whole body of a callback."""
 
-    taskId: Loose[str] = None  # noqa: N815 - the provider's spelling
+    taskId: Lax[str] = None  # noqa: N815 - the provider's spelling
     status: str
-    model: Loose[str] = None
-    created: Loose[float] = None
-    completed: Loose[float] = None
+    model: Lax[str] = None
+    created: Lax[float] = None
+    completed: Lax[float] = None
     output: Any = None
-    error: Loose[WireError] = None
+    error: Lax[WireError] = None
 
 
 @define(kw_only=True)
 class _List:
     tasks: list[Any] | None
-    size: Loose[int] = None
-    total: Loose[int] = None
+    size: Lax[int] = None
+    total: Lax[int] = None
 
 
 class HiAPIAdapter(Adapter):
@@ -110,9 +110,9 @@ class HiAPIAdapter(Adapter):
     api_key_env = "HIAPI_API_KEY"
     capabilities = Capabilities(
         # What is not in a model's table is refused as unknown: no watermark anywhere, and a seed on 1.0 alone.
-        offers=(
+        models=(
             # https://www.hiapi.ai/en/blog/happyhorse-1-1-text-to-video-hiapi-tutorial
-            Offer(
+            ModelSpec(
                 mode=Mode.T2V,
                 version="1.1",
                 model="happyhorse-1.1/text-to-video",
@@ -121,7 +121,7 @@ class HiAPIAdapter(Adapter):
                 durations=DURATIONS,
             ),
             # https://docs.hiapi.ai/models/video/happyhorse-1-1-i2v/
-            Offer(
+            ModelSpec(
                 mode=Mode.I2V,
                 version="1.1",
                 model="happyhorse-1.1/image-to-video",
@@ -131,7 +131,7 @@ class HiAPIAdapter(Adapter):
                 images=range(1, 2),
             ),
             # https://docs.hiapi.ai/models/video/happyhorse-1-1-r2v/
-            Offer(
+            ModelSpec(
                 mode=Mode.R2V,
                 version="1.1",
                 model="happyhorse-1.1/reference-to-video",
@@ -142,7 +142,7 @@ class HiAPIAdapter(Adapter):
             ),
             # https://docs.hiapi.ai/models/video/happyhorse-1-0/ has 3 to 15 seconds; an older copy of it and the
             # vendor's skill have only 3, 5, 8, 10 and 15.
-            Offer(
+            ModelSpec(
                 mode=Mode.T2V,
                 version="1.0",
                 model="happyhorse-1-0",
@@ -152,9 +152,9 @@ class HiAPIAdapter(Adapter):
                 seed=True,
             ),
         ),
-        lists=True,
-        live_list=True,
-        whole_list=True,
+        can_list=True,
+        list_is_live=True,
+        list_has_results=True,
         callbacks=True,
         signed_callbacks=True,
         idempotent=True,
@@ -167,10 +167,10 @@ class HiAPIAdapter(Adapter):
     # once, and says that both vary by model and tier. One request a second would stall an account of a higher tier for
     # good; one of a lower tier is told by the headers of every answer how much is left, and slows down before it is
     # refused. So only the concurrency is taken over, in two parts.
-    limits = Limits(queries_per_second=10, submits_per_second=10, queries_at_once=6, submits_at_once=4)
+    limits = Limits(queries_per_second=10, submits_per_second=10, max_concurrent_queries=6, max_concurrent_submits=4)
     # How long a task is remembered is not documented, but its output stays for up to 7 days. To give up earlier could
     # lose a video that was paid for.
-    lifetime = 7 * 24 * 3600.0
+    task_ttl = 7 * 24 * 3600.0
 
     def account(
         self,
@@ -190,17 +190,17 @@ class HiAPIAdapter(Adapter):
         _check_options(account)
         return evolve(account, base_url=account.base_url.removesuffix("/v1").rstrip("/"))
 
-    def check(self, request: VideoRequest, *, provider: str, callback_url: str | None = None) -> Offer:
+    def check(self, request: VideoRequest, *, provider: str, callback_url: str | None = None) -> ModelSpec:
         """
         Find the model for *request* and hold every option against what it takes.
 
         :raises UnsupportedFeatureError: the provider cannot express it.
         :raises InvalidRequestError: a value is outside what the provider documents; a callback URL that is not HTTPS.
         """
-        offer = super().check(request, provider=provider, callback_url=callback_url)
+        spec = super().check(request, provider=provider, callback_url=callback_url)
         if callback_url is not None and not _is_callback_url(callback_url):
             raise InvalidRequestError(f"callback_url must be an https URL, not {callback_url!r}", provider=provider)
-        return offer
+        return spec
 
     def warnings(self, submission: Submission, account: Account) -> tuple[str, ...]:
         """Say that the default resolution is the costlier one."""
@@ -216,7 +216,7 @@ class HiAPIAdapter(Adapter):
         The idempotency key is the job's id. The provider compares the raw body for 24 hours and answers the same bytes
         with the first task: https://github.com/HiAPIAI/hiapi-python
         """
-        body: dict[str, Any] = {"model": submission.offer.model, "input": _input(submission.request)}
+        body: dict[str, Any] = {"model": submission.spec.model, "input": _input(submission.request)}
         if submission.callback_url is not None:
             body["callback"] = {"url": submission.callback_url, "when": "final"}
         body |= {name: value for name, value in sorted(account.options.items()) if value is not None}
@@ -259,9 +259,9 @@ class HiAPIAdapter(Adapter):
         call_id = request_id(envelope, response)
         return _read_task(envelope.data, account, task_id=task_id, call_id=call_id, root="data")
 
-    def quota(self, response: HttpResponse) -> Quota | None:
+    def rate_limit(self, response: HttpResponse) -> RateLimitWindow | None:
         """Read the headers of https://docs.hiapi.ai/api-reference/rate-limits. Looks count like submits."""
-        return quota(response, shared=True)
+        return rate_limit_window(response, shared=True)
 
     def encode_list(self, page: PageRequest, account: Account) -> HttpRequest:
         """Write a query of the account's tasks. The size is always sent, since the sources differ on its default."""
@@ -380,7 +380,7 @@ def _read_task(
 
 
 def _videos(wire: _TaskObject, root: str) -> tuple[Video, ...]:
-    outputs = structure(wire.output or [], list[Loose[_Output]], root=f"{root}.output".lstrip("."))
+    outputs = structure(wire.output or [], list[Lax[_Output]], root=f"{root}.output".lstrip("."))
     entries = [entry for entry in outputs if entry and entry.url]
     chosen = (
         [entry for entry in entries if entry.type == "video"]

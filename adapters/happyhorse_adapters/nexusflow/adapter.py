@@ -22,16 +22,16 @@ from urllib.parse import quote, urlencode
 from attrs import define
 
 from happyhorse_async.adapter import Account, Adapter, PageRequest, Submission, TaskPage
-from happyhorse_async.capabilities import DURATIONS, Capabilities, Offer
-from happyhorse_async.decoding import Loose, from_epoch, parse_datetime, structure
-from happyhorse_async.encoding import json_request
+from happyhorse_async.adapter_kit.decoding import Lax, from_epoch, parse_datetime, structure
+from happyhorse_async.adapter_kit.http import json_request
+from happyhorse_async.capabilities import DURATIONS, Capabilities, ModelSpec
 from happyhorse_async.errors import InvalidResponseError
 from happyhorse_async.messages import HttpRequest, HttpResponse
 from happyhorse_async.request import ImageToVideo, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from happyhorse_async.task import Task, TaskStatus, Usage, Video
-from happyhorse_async.timing import Limits, PollSchedule, Quota, quota
+from happyhorse_async.timing import Limits, PollSchedule, RateLimitWindow, rate_limit_window
 
-from .refusals import failure, read, request_id
+from .errors import failure, read, request_id
 
 _RESOLUTIONS = ("720P", "1080P")
 _RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4")
@@ -66,43 +66,43 @@ _EXPIRES = re.compile(r"[?&]Expires=([0-9]+)(?![^&#])")
 class _WireUsage:
     """DashScope's usage object, passed through."""
 
-    duration: Loose[float] = None
-    input_video_duration: Loose[float] = None
-    output_video_duration: Loose[float] = None
-    SR: Loose[str] = None
-    ratio: Loose[str] = None
-    video_count: Loose[int] = None
+    duration: Lax[float] = None
+    input_video_duration: Lax[float] = None
+    output_video_duration: Lax[float] = None
+    SR: Lax[str] = None
+    ratio: Lax[str] = None
+    video_count: Lax[int] = None
 
 
 @define(kw_only=True)
 class _WireOutput:
     video_url: str | None = None
-    usage: Loose[_WireUsage] = None
+    usage: Lax[_WireUsage] = None
 
 
 @define(kw_only=True)
 class _WireAccepted:
     id: str
-    status: Loose[str] = None
-    model: Loose[str] = None
-    created_at: Loose[str] = None
+    status: Lax[str] = None
+    model: Lax[str] = None
+    created_at: Lax[str] = None
 
 
 @define(kw_only=True)
 class _WireTask:
     id: str | None = None
     status: str
-    model: Loose[str] = None
-    progress: Loose[float] = None
+    model: Lax[str] = None
+    progress: Lax[float] = None
     output: _WireOutput | None = None
     error: Any = None
-    created_at: Loose[str] = None
-    completed_at: Loose[str] = None
+    created_at: Lax[str] = None
+    completed_at: Lax[str] = None
 
 
 @define(kw_only=True)
 class _WirePage:
-    data: list[Loose[Mapping[str, Any]]]
+    data: list[Lax[Mapping[str, Any]]]
 
 
 class NexusFlowAdapter(Adapter):
@@ -115,8 +115,8 @@ class NexusFlowAdapter(Adapter):
     default_base_url = "https://nexusflow.vip"
     # `audio` is missing on purpose: the relay passes DashScope's `audio_setting` on, but no page of its own names it.
     capabilities = Capabilities(
-        offers=(
-            Offer(
+        models=(
+            ModelSpec(
                 mode=Mode.T2V,
                 version="1.0",
                 model="happyhorse-1.0-t2v",
@@ -126,7 +126,7 @@ class NexusFlowAdapter(Adapter):
                 seed=True,
                 watermark=True,
             ),
-            Offer(
+            ModelSpec(
                 mode=Mode.I2V,
                 version="1.0",
                 model="happyhorse-1.0-i2v",
@@ -137,7 +137,7 @@ class NexusFlowAdapter(Adapter):
                 prompt_required=False,
                 images=range(1, 2),
             ),
-            Offer(
+            ModelSpec(
                 mode=Mode.R2V,
                 version="1.0",
                 model="happyhorse-1.0-r2v",
@@ -148,7 +148,7 @@ class NexusFlowAdapter(Adapter):
                 watermark=True,
                 images=range(1, 10),
             ),
-            Offer(
+            ModelSpec(
                 mode=Mode.EDIT,
                 version="1.0",
                 model="happyhorse-1.0-video-edit",
@@ -158,7 +158,7 @@ class NexusFlowAdapter(Adapter):
                 images=range(6),
             ),
         ),
-        lists=True,
+        can_list=True,
     )
     # "Polling recommended interval 10-15 seconds."
     poll = PollSchedule(interval=10)
@@ -166,7 +166,7 @@ class NexusFlowAdapter(Adapter):
     # for a key in the public source) as it likes. What an account really has is learned from the headers of its
     # answers, from 429 and from Retry-After.
     limits = Limits(queries_per_second=10, submits_per_second=5)
-    lifetime = 24 * 3600.0
+    task_ttl = 24 * 3600.0
 
     def warnings(self, submission: Submission, account: Account) -> tuple[str, ...]:
         request = submission.request
@@ -183,7 +183,7 @@ class NexusFlowAdapter(Adapter):
 
     def encode_submit(self, submission: Submission, account: Account) -> HttpRequest:
         request = submission.request
-        fields = {"model": submission.offer.model, **_fields(request), **request.extra}
+        fields = {"model": submission.spec.model, **_fields(request), **request.extra}
         # A compressed body is refused with 415.
         return json_request("POST", f"{account.base_url}/v1/tasks", account, body=fields)
 
@@ -215,14 +215,14 @@ class NexusFlowAdapter(Adapter):
         wire = structure(body, _WireTask)
         return _task(wire, body, wire.id or task_id, response, account)
 
-    def quota(self, response: HttpResponse) -> Quota | None:
+    def rate_limit(self, response: HttpResponse) -> RateLimitWindow | None:
         """
         Read what is left, where it is the account's: one task may be looked at too often by itself.
 
         The limits' page promises `X-RateLimit-Remaining`; the public source sends the limit and the reset with it.
         """
         ours = response.headers.get("x-ratelimit-scope", "").strip() in _ACCOUNT_SCOPES
-        return quota(response) if ours else None
+        return rate_limit_window(response) if ours else None
 
     def encode_list(self, page: PageRequest, account: Account) -> HttpRequest:
         if page.number > 1:

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ...dialect import Problem as Problem
+from ...emulation import ApiFault as ApiFault
 from ...errors import ConfigurationError
 from .bodies import BODIES, Bomb, Empty, HalfJSON, Inserted, Page, Recoded
 from .downloads import DOWNLOADED, ChangedObject, DeadURL, Endless, IgnoredRange, NoLength, OtherContent, WrongLength
-from .fault import Answer, Breakage, Fault, Operation, Scene, Switch
+from .fault import Answer, CallContext, Fault, FaultPreset, Operation, RawResponse
 from .injection import Faults, Injection
 from .refusals import REFUSALS, ErrorIn200, Redirected, Refused, RefusedUntil
 from .tasks import (
@@ -34,11 +34,12 @@ from .tasks import (
 from .wire import WIRE, Cut, CutChunk, Hang, LongHeader, NotHTTP, Part, Trickle, TwoLengths, WrongClock
 
 __all__ = [
-    "SWITCHES",
+    "PRESETS",
     "Answer",
+    "ApiFault",
     "Bare",
     "Bomb",
-    "Breakage",
+    "CallContext",
     "ChangedObject",
     "Cut",
     "CutChunk",
@@ -48,6 +49,7 @@ __all__ = [
     "Endless",
     "ErrorIn200",
     "Fault",
+    "FaultPreset",
     "Faults",
     "HalfJSON",
     "Hang",
@@ -65,14 +67,12 @@ __all__ = [
     "OtherTask",
     "Page",
     "Part",
-    "Problem",
+    "RawResponse",
     "Recoded",
     "Redirected",
     "Refused",
     "RefusedUntil",
-    "Scene",
     "Status",
-    "Switch",
     "TextNumbers",
     "Trickle",
     "TwoLengths",
@@ -82,7 +82,7 @@ __all__ = [
     "find_fault",
 ]
 
-SWITCHES: Mapping[str, Switch] = MappingProxyType({**WIRE, **BODIES, **REFUSALS, **TASKS, **DOWNLOADED})
+PRESETS: Mapping[str, FaultPreset] = MappingProxyType({**WIRE, **BODIES, **REFUSALS, **TASKS, **DOWNLOADED})
 """Every fault that has a name."""
 
 
@@ -92,6 +92,6 @@ def find_fault(name: str) -> Fault:
 
     :raises ConfigurationError: there is none.
     """
-    if name not in SWITCHES:
-        raise ConfigurationError(f"there is no fault {name!r}; known: {', '.join(SWITCHES)}")
-    return SWITCHES[name].fault
+    if name not in PRESETS:
+        raise ConfigurationError(f"there is no fault {name!r}; known: {', '.join(PRESETS)}")
+    return PRESETS[name].fault

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from attrs import evolve, frozen
 
-from ...dialect import Problem
+from ...emulation import ApiFault
 from ...messages import HttpResponse
-from .fault import DOWNLOADS, Answer, Breakage, Fault, Scene, Switch, head, written
+from .fault import DOWNLOADS, Answer, CallContext, Fault, FaultPreset, RawResponse, head, written
 
 
 @frozen(kw_only=True)
@@ -14,10 +14,10 @@ class DeadURL(Fault):
     """The URL is refused, as if its time were over."""
 
     operations = DOWNLOADS
-    problem: Problem = Problem.FORBIDDEN
+    problem: ApiFault = ApiFault.FORBIDDEN
 
-    def answer(self, answer: HttpResponse, scene: Scene) -> Answer:
-        return scene.refuse(self.problem)
+    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
+        return context.refuse(self.problem)
 
 
 @frozen(kw_only=True)
@@ -28,8 +28,8 @@ class WrongLength(Fault):
     by: int
     """Bytes that are announced too many; negative: too few."""
 
-    def answer(self, answer: HttpResponse, scene: Scene) -> Answer:
-        return Breakage(data=written(answer, length=max(0, len(answer.body) + self.by)))
+    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
+        return RawResponse(data=written(answer, length=max(0, len(answer.body) + self.by)))
 
 
 @frozen(kw_only=True)
@@ -40,8 +40,8 @@ class NoLength(Fault):
     share: float = 1.0
     """How much of the body comes."""
 
-    def answer(self, answer: HttpResponse, scene: Scene) -> Answer:
-        return Breakage(data=head(answer) + answer.body[: int(len(answer.body) * self.share)])
+    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
+        return RawResponse(data=head(answer) + answer.body[: int(len(answer.body) * self.share)])
 
 
 @frozen(kw_only=True)
@@ -52,7 +52,7 @@ class OtherContent(Fault):
     kind: str = "application/json"
     body: bytes = b'{"error": {"code": "InternalError", "message": "try again later"}}'
 
-    def answer(self, answer: HttpResponse, scene: Scene) -> Answer:
+    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
         return HttpResponse(status=200, headers={"content-type": self.kind}, body=self.body)
 
 
@@ -62,8 +62,8 @@ class IgnoredRange(Fault):
 
     operations = DOWNLOADS
 
-    def answer(self, answer: HttpResponse, scene: Scene) -> Answer:
-        return scene.whole or answer
+    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
+        return context.whole or answer
 
 
 @frozen(kw_only=True)
@@ -72,7 +72,7 @@ class ChangedObject(Fault):
 
     operations = DOWNLOADS
 
-    def answer(self, answer: HttpResponse, scene: Scene) -> Answer:
+    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
         marks = {"etag": '"changed"', "last-modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
         return evolve(answer, headers={**answer.headers, **marks})
 
@@ -83,20 +83,20 @@ class Endless(Fault):
 
     operations = DOWNLOADS
 
-    def answer(self, answer: HttpResponse, scene: Scene) -> Answer:
-        return Breakage(data=head(answer) + answer.body, repeated=b"\0" * 65536)
+    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
+        return RawResponse(data=head(answer) + answer.body, repeated=b"\0" * 65536)
 
 
-DOWNLOADED: dict[str, Switch] = {
-    "dead-url": Switch(DeadURL(), "the URL is refused with a 403, as one whose time is over"),
-    "gone-url": Switch(DeadURL(problem=Problem.UNKNOWN_TASK), "the URL leads to a 404"),
-    "length-too-long": Switch(WrongLength(by=1000), "a length is announced that never comes"),
-    "length-too-short": Switch(WrongLength(by=-1000), "more comes than the length says"),
-    "no-length": Switch(NoLength(), "no length is announced"),
-    "no-length-cut": Switch(NoLength(share=0.5), "no length is announced, and half of the video comes"),
-    "json-download": Switch(OtherContent(), "an error in JSON comes with a 200 instead of the video"),
-    "range-ignored": Switch(IgnoredRange(), "the whole video comes where a part of it was asked for"),
-    "changed-object": Switch(ChangedObject(), "the video has another tag and another date than before"),
-    "endless-download": Switch(Endless(), "the video never ends"),
+DOWNLOADED: dict[str, FaultPreset] = {
+    "dead-url": FaultPreset(DeadURL(), "the URL is refused with a 403, as one whose time is over"),
+    "gone-url": FaultPreset(DeadURL(problem=ApiFault.UNKNOWN_TASK), "the URL leads to a 404"),
+    "length-too-long": FaultPreset(WrongLength(by=1000), "a length is announced that never comes"),
+    "length-too-short": FaultPreset(WrongLength(by=-1000), "more comes than the length says"),
+    "no-length": FaultPreset(NoLength(), "no length is announced"),
+    "no-length-cut": FaultPreset(NoLength(share=0.5), "no length is announced, and half of the video comes"),
+    "json-download": FaultPreset(OtherContent(), "an error in JSON comes with a 200 instead of the video"),
+    "range-ignored": FaultPreset(IgnoredRange(), "the whole video comes where a part of it was asked for"),
+    "changed-object": FaultPreset(ChangedObject(), "the video has another tag and another date than before"),
+    "endless-download": FaultPreset(Endless(), "the video never ends"),
 }
 """By name."""

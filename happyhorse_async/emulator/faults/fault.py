@@ -14,7 +14,7 @@ from typing import ClassVar, TypeAlias
 
 from attrs import frozen
 
-from ...dialect import Problem
+from ...emulation import ApiFault
 from ...messages import HttpResponse
 from ...task import Task
 
@@ -41,7 +41,7 @@ DOWNLOADS = frozenset({Operation.DOWNLOAD})
 
 
 @frozen(kw_only=True)
-class Breakage:
+class RawResponse:
     """How an answer is written to the connection that no web server would write so. The connection ends with it."""
 
     data: bytes = b""
@@ -58,18 +58,18 @@ class Breakage:
     """Whether nothing is written before the injection is released."""
 
 
-Answer: TypeAlias = HttpResponse | Breakage
+Answer: TypeAlias = HttpResponse | RawResponse
 """An answer that is fit for a web server, or bytes."""
 
 
 @frozen(kw_only=True)
-class Scene:
+class CallContext:
     """The call that a fault is played on."""
 
     operation: Operation
     now: float
     """Unix seconds."""
-    refuse: Callable[[Problem], HttpResponse]
+    refuse: Callable[[ApiFault], HttpResponse]
     """Writes a refusal in the form of the one who is asked: the provider, or the store of the videos."""
     whole: HttpResponse | None = None
     """The whole video, where a part of it was asked for."""
@@ -90,17 +90,17 @@ class Fault:
     taken: bool = True
     """Whether the provider carries the call out. If not, nothing is billed, and its answer would be a 503."""
 
-    def seen(self, task: Task, scene: Scene) -> Task | None:
+    def seen(self, task: Task, context: CallContext) -> Task | None:
         """Change what a look at *task* shows; `None`: the provider does not know it."""
         return task
 
-    def answer(self, answer: HttpResponse, scene: Scene) -> Answer:
+    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
         """Change the *answer* that would be given."""
         return answer
 
 
 @frozen
-class Switch:
+class FaultPreset:
     """A fault by a name, ready to be switched on."""
 
     fault: Fault

@@ -11,14 +11,14 @@ from attrs import frozen
 
 from ...errors import ConfigurationError
 from ...messages import HttpResponse
-from .fault import Breakage, Fault, Operation, Scene
+from .fault import CallContext, Fault, Operation, RawResponse
 
 
 @frozen
 class Broken:
     """An answer that has to be written byte by byte, and the injection that may hold it back."""
 
-    breakage: Breakage
+    raw_response: RawResponse
     injection: Injection
 
 
@@ -83,10 +83,10 @@ class Injection:
             with suppress(RuntimeError):
                 waiter.get_loop().call_soon_threadsafe(_settle, waiter)
 
-    def play(self, answer: HttpResponse, scene: Scene) -> HttpResponse | Broken:
+    def play(self, answer: HttpResponse, context: CallContext) -> HttpResponse | Broken:
         """Give what the fault makes of *answer*."""
-        changed = self.fault.answer(answer, scene)
-        return Broken(changed, self) if isinstance(changed, Breakage) else changed
+        changed = self.fault.answer(answer, context)
+        return Broken(changed, self) if isinstance(changed, RawResponse) else changed
 
     def takes(self, operation: Operation, provider: str) -> bool:
         """Tell whether it is played on the call at hand, and count it."""

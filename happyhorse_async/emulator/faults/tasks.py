@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 
 from ...messages import HttpResponse
 from ...task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Video
-from .fault import API, LOOKS, Answer, Fault, Scene, Switch
+from .fault import API, LOOKS, Answer, CallContext, Fault, FaultPreset
 
 
 @frozen(kw_only=True)
@@ -25,8 +25,8 @@ class Status(Fault):
     reason: FailureReason | None = None
     """Why it failed; `None`: nothing is said of it."""
 
-    def seen(self, task: Task, scene: Scene) -> Task:
-        ended = datetime.fromtimestamp(scene.now, UTC)
+    def seen(self, task: Task, context: CallContext) -> Task:
+        ended = datetime.fromtimestamp(context.now, UTC)
         return evolve(
             task,
             status=self.status,
@@ -44,8 +44,8 @@ class EmptyURL(Fault):
 
     operations = LOOKS
 
-    def seen(self, task: Task, scene: Scene) -> Task:
-        done = Status(status=TaskStatus.SUCCEEDED).seen(task, scene)
+    def seen(self, task: Task, context: CallContext) -> Task:
+        done = Status(status=TaskStatus.SUCCEEDED).seen(task, context)
         return evolve(done, videos=(Video(url=""),))
 
 
@@ -55,7 +55,7 @@ class Vanished(Fault):
 
     operations = LOOKS
 
-    def seen(self, task: Task, scene: Scene) -> None:
+    def seen(self, task: Task, context: CallContext) -> None:
         return None
 
 
@@ -65,7 +65,7 @@ class OtherTask(Fault):
 
     operations = LOOKS
 
-    def seen(self, task: Task, scene: Scene) -> Task:
+    def seen(self, task: Task, context: CallContext) -> Task:
         return evolve(task, ref=TaskRef(task.provider, f"{task.id}0"))
 
 
@@ -75,7 +75,7 @@ class Bare(Fault):
 
     operations = LOOKS
 
-    def seen(self, task: Task, scene: Scene) -> Task:
+    def seen(self, task: Task, context: CallContext) -> Task:
         videos = tuple(Video(url=video.url) for video in task.videos)
         return Task(ref=task.ref, status=task.status, videos=videos, error=task.error)
 
@@ -87,7 +87,7 @@ class OtherBill(Fault):
     operations = LOOKS
     seconds: float = 15.0
 
-    def seen(self, task: Task, scene: Scene) -> Task:
+    def seen(self, task: Task, context: CallContext) -> Task:
         if task.usage is None:
             return task
         return evolve(task, usage=evolve(task.usage, duration=self.seconds, output_duration=self.seconds))
@@ -99,7 +99,7 @@ class MoreFields(Fault):
 
     operations = API
 
-    def answer(self, answer: HttpResponse, scene: Scene) -> Answer:
+    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
         more = {"emulated_extra": {"null": None, "list": [1, "two", None]}, "x_trace": "0af7651916cd43dd"}
         return _rewritten(answer, more=more)
 
@@ -110,7 +110,7 @@ class LooseNumbers(Fault):
 
     operations = API
 
-    def answer(self, answer: HttpResponse, scene: Scene) -> Answer:
+    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
         return _rewritten(answer, {int: float, float: str, bool: lambda truth: str(truth).lower()})
 
 
@@ -120,7 +120,7 @@ class TextNumbers(Fault):
 
     operations = API
 
-    def answer(self, answer: HttpResponse, scene: Scene) -> Answer:
+    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
         return _rewritten(answer, {int: str, float: str})
 
 
@@ -144,24 +144,24 @@ def _rewritten(
     return evolve(answer, body=json.dumps(walk(json.loads(answer.body)), ensure_ascii=False).encode())
 
 
-TASKS: dict[str, Switch] = {
-    "unknown-status": Switch(
+TASKS: dict[str, FaultPreset] = {
+    "unknown-status": FaultPreset(
         Status(status=TaskStatus.RUNNING, word="SIMMERING"), "a word for the status that no page has"
     ),
-    "bare-task": Switch(Bare(), "every field that can be is left out or null"),
-    "more-fields": Switch(MoreFields(), "every object has fields that no page has"),
-    "loose-numbers": Switch(LooseNumbers(), "whole numbers come as floats, and others as texts"),
-    "text-numbers": Switch(TextNumbers(), "every number comes as a text"),
-    "vanished": Switch(Vanished(), "the provider does not know the task"),
-    "back-to-pending": Switch(Status(status=TaskStatus.PENDING), "the task waits, whatever it did before"),
-    "never-ending": Switch(Status(status=TaskStatus.RUNNING), "the task runs, whatever has become of it"),
-    "no-video": Switch(Status(status=TaskStatus.SUCCEEDED), "a success without a video"),
-    "empty-url": Switch(EmptyURL(), "a success whose URL is an empty text"),
-    "failed-in-silence": Switch(Status(status=TaskStatus.FAILED), "a failure of which nothing is said"),
-    "moderated": Switch(
+    "bare-task": FaultPreset(Bare(), "every field that can be is left out or null"),
+    "more-fields": FaultPreset(MoreFields(), "every object has fields that no page has"),
+    "loose-numbers": FaultPreset(LooseNumbers(), "whole numbers come as floats, and others as texts"),
+    "text-numbers": FaultPreset(TextNumbers(), "every number comes as a text"),
+    "vanished": FaultPreset(Vanished(), "the provider does not know the task"),
+    "back-to-pending": FaultPreset(Status(status=TaskStatus.PENDING), "the task waits, whatever it did before"),
+    "never-ending": FaultPreset(Status(status=TaskStatus.RUNNING), "the task runs, whatever has become of it"),
+    "no-video": FaultPreset(Status(status=TaskStatus.SUCCEEDED), "a success without a video"),
+    "empty-url": FaultPreset(EmptyURL(), "a success whose URL is an empty text"),
+    "failed-in-silence": FaultPreset(Status(status=TaskStatus.FAILED), "a failure of which nothing is said"),
+    "moderated": FaultPreset(
         Status(status=TaskStatus.FAILED, reason=FailureReason.CONTENT_REJECTED), "the task fails in moderation"
     ),
-    "other-task": Switch(OtherTask(), "the answer is about a task with another id"),
-    "other-bill": Switch(OtherBill(), "the provider bills another length than was asked for"),
+    "other-task": FaultPreset(OtherTask(), "the answer is about a task with another id"),
+    "other-bill": FaultPreset(OtherBill(), "the provider bills another length than was asked for"),
 }
 """By name."""

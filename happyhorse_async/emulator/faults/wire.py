@@ -8,7 +8,7 @@ from enum import Enum, auto
 from attrs import evolve, frozen
 
 from ...messages import HttpResponse
-from .fault import Answer, Breakage, Fault, Scene, Switch, head, written
+from .fault import Answer, CallContext, Fault, FaultPreset, RawResponse, head, written
 
 
 class Part(Enum):
@@ -30,7 +30,7 @@ class Cut(Fault):
     reset: bool = True
     """Whether the connection is reset, and not closed."""
 
-    def answer(self, answer: HttpResponse, scene: Scene) -> Answer:
+    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
         whole, body = written(answer, length=len(answer.body) + 1), len(answer.body)
         lengths = {
             Part.NOTHING: 0,
@@ -40,25 +40,25 @@ class Cut(Fault):
         }
         if self.part is Part.HALF_THE_BODY:
             whole = written(answer)
-        return Breakage(data=whole[: lengths[self.part]], reset=self.reset)
+        return RawResponse(data=whole[: lengths[self.part]], reset=self.reset)
 
 
 @frozen(kw_only=True)
 class CutChunk(Fault):
     """A body in chunks ends in the middle of one."""
 
-    def answer(self, answer: HttpResponse, scene: Scene) -> Answer:
+    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
         half = answer.body[: len(answer.body) // 2]
         chunk = f"{len(answer.body):x}\r\n".encode() + half
-        return Breakage(data=head(answer, "Transfer-Encoding: chunked\r\n") + chunk)
+        return RawResponse(data=head(answer, "Transfer-Encoding: chunked\r\n") + chunk)
 
 
 @frozen(kw_only=True)
 class Hang(Fault):
     """The server says nothing until the injection is released, and then gives its answer."""
 
-    def answer(self, answer: HttpResponse, scene: Scene) -> Answer:
-        return Breakage(data=written(answer), held=True)
+    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
+        return RawResponse(data=written(answer), held=True)
 
 
 @frozen(kw_only=True)
@@ -68,18 +68,18 @@ class Trickle(Fault):
     pause: float = 5.0
     """Seconds before each byte."""
 
-    def answer(self, answer: HttpResponse, scene: Scene) -> Answer:
+    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
         whole = written(answer)
         start = len(whole) - len(answer.body)
-        return Breakage(data=whole[:start], drops=whole[start:], pause=self.pause)
+        return RawResponse(data=whole[:start], drops=whole[start:], pause=self.pause)
 
 
 @frozen(kw_only=True)
 class NotHTTP(Fault):
     """Something answers that speaks another protocol."""
 
-    def answer(self, answer: HttpResponse, scene: Scene) -> Answer:
-        return Breakage(data=b"220 mail.example ESMTP ready\r\n")
+    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
+        return RawResponse(data=b"220 mail.example ESMTP ready\r\n")
 
 
 @frozen(kw_only=True)
@@ -88,16 +88,16 @@ class LongHeader(Fault):
 
     length: int = 200_000
 
-    def answer(self, answer: HttpResponse, scene: Scene) -> Answer:
-        return Breakage(data=written(answer, more=f"X-Long: {'x' * self.length}\r\n"))
+    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
+        return RawResponse(data=written(answer, more=f"X-Long: {'x' * self.length}\r\n"))
 
 
 @frozen(kw_only=True)
 class TwoLengths(Fault):
     """The head has a length and says that the body comes in chunks, so that two readers see two bodies."""
 
-    def answer(self, answer: HttpResponse, scene: Scene) -> Answer:
-        return Breakage(data=written(answer, more="Transfer-Encoding: chunked\r\n"))
+    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
+        return RawResponse(data=written(answer, more="Transfer-Encoding: chunked\r\n"))
 
 
 @frozen(kw_only=True)
@@ -106,8 +106,8 @@ class WrongClock(Fault):
 
     hours: float = 5.0
 
-    def answer(self, answer: HttpResponse, scene: Scene) -> Answer:
-        return evolve(answer, headers={**answer.headers, "date": http_date(scene.now + 3600 * self.hours)})
+    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
+        return evolve(answer, headers={**answer.headers, "date": http_date(context.now + 3600 * self.hours)})
 
 
 def http_date(moment: float) -> str:
@@ -115,23 +115,23 @@ def http_date(moment: float) -> str:
     return formatdate(moment, usegmt=True)
 
 
-WIRE: dict[str, Switch] = {
-    "reset-before-answer": Switch(Cut(), "the connection is reset before a byte of the answer"),
-    "reset-in-head": Switch(Cut(part=Part.HALF_THE_HEAD), "the connection is reset in the middle of the headers"),
-    "reset-in-body": Switch(Cut(part=Part.HALF_THE_BODY), "the connection is reset in the middle of the body"),
-    "cut-after-object": Switch(
+WIRE: dict[str, FaultPreset] = {
+    "reset-before-answer": FaultPreset(Cut(), "the connection is reset before a byte of the answer"),
+    "reset-in-head": FaultPreset(Cut(part=Part.HALF_THE_HEAD), "the connection is reset in the middle of the headers"),
+    "reset-in-body": FaultPreset(Cut(part=Part.HALF_THE_BODY), "the connection is reset in the middle of the body"),
+    "cut-after-object": FaultPreset(
         Cut(part=Part.ALL_BUT_THE_END, reset=False), "all of the body comes, and less than was announced"
     ),
-    "close-before-answer": Switch(Cut(reset=False), "the connection is closed without an answer"),
-    "stale-connection": Switch(
+    "close-before-answer": FaultPreset(Cut(reset=False), "the connection is closed without an answer"),
+    "stale-connection": FaultPreset(
         Cut(reset=False, taken=False), "the connection is closed as the request comes, which nobody has read"
     ),
-    "hang": Switch(Hang(), "nothing comes until the injection is released"),
-    "trickle": Switch(Trickle(), "the body comes byte by byte, one in five seconds"),
-    "not-http": Switch(NotHTTP(), "the answer is another protocol's"),
-    "long-header": Switch(LongHeader(), "a header has 200,000 characters"),
-    "two-lengths": Switch(TwoLengths(), "the head has both a length and chunks"),
-    "cut-chunk": Switch(CutChunk(), "a body in chunks ends in the middle of one"),
-    "wrong-clock": Switch(WrongClock(), "the server's `Date` is five hours ahead"),
+    "hang": FaultPreset(Hang(), "nothing comes until the injection is released"),
+    "trickle": FaultPreset(Trickle(), "the body comes byte by byte, one in five seconds"),
+    "not-http": FaultPreset(NotHTTP(), "the answer is another protocol's"),
+    "long-header": FaultPreset(LongHeader(), "a header has 200,000 characters"),
+    "two-lengths": FaultPreset(TwoLengths(), "the head has both a length and chunks"),
+    "cut-chunk": FaultPreset(CutChunk(), "a body in chunks ends in the middle of one"),
+    "wrong-clock": FaultPreset(WrongClock(), "the server's `Date` is five hours ahead"),
 }
 """By name."""

@@ -1,0 +1,136 @@
+"""From the arguments of `generate` and `submit` to a request."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypedDict
+
+from attrs import evolve, frozen
+from cyclopts import Parameter
+
+from ..capabilities import media_form
+from ..errors import InvalidRequestError
+from ..request import ImageToVideo, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
+
+
+@Parameter(name="*")
+@frozen(kw_only=True)
+class RequestOptions:
+    """What the video shall be like."""
+
+    image: tuple[str, ...] = ()
+    """URL of an input image. Repeat it for several."""
+    video: str | None = None
+    """URL of a video to be edited."""
+    mode: Literal["t2v", "i2v", "r2v", "edit"] | None = None
+    """By default inferred: no media is t2v, one image i2v, several r2v, a video edit."""
+    resolution: str | None = None
+    """Such as 720P or 1080P."""
+    ratio: str | None = None
+    """Width to height, such as 16:9. For t2v and r2v."""
+    duration: int | None = None
+    """Whole seconds. Not for edit, whose length follows the source."""
+    seed: int | None = None
+    """Random seed; the same seed makes a similar video more likely."""
+    watermark: Annotated[bool | None, Parameter(negative="--no-watermark")] = None
+    """Whether the provider draws its watermark; by default the provider decides."""
+    audio: str | None = None
+    """For edit: auto lets the model decide about the sound, origin keeps the source's."""
+    version: str | None = None
+    """HappyHorse version, 1.0 or 1.1; by default the newest the provider has."""
+    model: str | None = None
+    """The provider's exact model id, instead of a version."""
+
+
+def make_request(prompt: str | None, options: RequestOptions) -> VideoRequest:
+    """
+    Make the request.
+
+    :raises InvalidRequestError: arguments that do not go together.
+    """
+    mode = _mode(options)
+    _check_media(mode, options)
+    _check_options(mode, options)
+    text = _check_prompt(mode, prompt)
+    match mode:
+        case Mode.T2V:
+            return TextToVideo(text, ratio=options.ratio, duration=options.duration, **_common(options))
+        case Mode.I2V:
+            return ImageToVideo(options.image[0], prompt=prompt, duration=options.duration, **_common(options))
+        case Mode.R2V:
+            return ReferenceToVideo(
+                text, options.image, ratio=options.ratio, duration=options.duration, **_common(options)
+            )
+        case Mode.EDIT:
+            return VideoEdit(text, options.video or "", images=options.image, audio=options.audio, **_common(options))
+
+
+def demo_options(options: RequestOptions) -> RequestOptions:
+    """Fill in what makes a demonstration quick."""
+    length = None if _mode(options) is Mode.EDIT else 5
+    return evolve(options, resolution=options.resolution or "720P", duration=options.duration or length)
+
+
+class _Common(TypedDict):
+    resolution: str | None
+    seed: int | None
+    watermark: bool | None
+    version: str | None
+    model: str | None
+
+
+def _common(options: RequestOptions) -> _Common:
+    return _Common(
+        resolution=options.resolution,
+        seed=options.seed,
+        watermark=options.watermark,
+        version=options.version,
+        model=options.model,
+    )
+
+
+def _mode(options: RequestOptions) -> Mode:
+    if options.mode is not None:
+        return Mode(options.mode)
+    if options.video is not None:
+        return Mode.EDIT
+    return {0: Mode.T2V, 1: Mode.I2V}.get(len(options.image), Mode.R2V)
+
+
+def _check_prompt(mode: Mode, prompt: str | None) -> str:
+    if prompt is None and mode is not Mode.I2V:
+        raise InvalidRequestError(f"PROMPT is missing: mode {mode} needs one")
+    try:
+        (prompt or "").encode()
+    except UnicodeEncodeError:
+        raise InvalidRequestError("PROMPT holds bytes that are no text in the terminal's encoding") from None
+    return prompt or ""
+
+
+def _check_media(mode: Mode, options: RequestOptions) -> None:
+    if options.video is not None and mode is not Mode.EDIT:
+        raise InvalidRequestError(f"--video is for mode edit, and --mode says {mode}")
+    if options.video is None and mode is Mode.EDIT:
+        raise InvalidRequestError("mode edit needs --video URL")
+    if options.image and mode is Mode.T2V:
+        raise InvalidRequestError("--image is not for mode t2v; leave --mode out, or choose i2v or r2v")
+    if not options.image and mode in (Mode.I2V, Mode.R2V):
+        raise InvalidRequestError(f"mode {mode} needs --image URL")
+    if mode is Mode.I2V and len(options.image) > 1:
+        raise InvalidRequestError(f"mode i2v takes one --image, not {len(options.image)}; several are for mode r2v")
+    for name, media in [*(("--image", image) for image in options.image), ("--video", options.video)]:
+        if media is not None and media_form(media) is None and not media.startswith("data:") and "://" not in media:
+            raise InvalidRequestError(f"{name} {media}: local files cannot be sent yet; give an http(s) URL")
+
+
+def _check_options(mode: Mode, options: RequestOptions) -> None:
+    if options.ratio is not None and mode is Mode.I2V:
+        raise InvalidRequestError(
+            "--ratio has no effect with a single image: the video takes the shape of the image. "
+            "With --mode r2v the image is a reference only, and --ratio counts"
+        )
+    if options.ratio is not None and mode is Mode.EDIT:
+        raise InvalidRequestError("--ratio has no effect in mode edit: the video keeps the shape of its source")
+    if options.duration is not None and mode is Mode.EDIT:
+        raise InvalidRequestError("--duration has no effect in mode edit: the video is as long as its source")
+    if options.audio is not None and mode is not Mode.EDIT:
+        raise InvalidRequestError("--audio is for mode edit alone")

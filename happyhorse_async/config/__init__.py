@@ -1,0 +1,26 @@
+"""
+Which provider, in whose name, how often, how much: from arguments, the environment and a file.
+
+The file is the one that is named, by argument or by `HAPPYHORSE_CONFIG`; else `happyhorse.toml` in the current
+directory; else `pyproject.toml` there, where it has a table `[tool.happyhorse]`. The provider is the one that is named,
+by argument or by `HAPPYHORSE_PROVIDER`; else the file's `default`; else its only section.
+
+Whatever is wrong is a `ConfigurationError` that names the file, the key and the known choices, and shows no secret.
+"""
+
+from __future__ import annotations
+
+from .secrets import KeySource, SecretSource, check_api_key, check_secret, check_url
+from .settings import ProviderSettings, Settings
+from .store import StoreSettings
+
+__all__ = [
+    "KeySource",
+    "ProviderSettings",
+    "SecretSource",
+    "Settings",
+    "StoreSettings",
+    "check_api_key",
+    "check_secret",
+    "check_url",
+]

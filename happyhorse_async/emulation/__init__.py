@@ -1,0 +1,57 @@
+"""
+The contract between the emulator and a provider's server side.
+
+A *dialect* is the mirror image of an adapter: it reads the requests that an adapter writes, and writes the answers that
+an adapter reads. **It never performs I/O**, reads no clock, draws no random number and keeps no state: all that is the
+emulator's business.
+
+A dialect must not import the adapter of its provider nor share a class with it, or a misspelt field would cancel itself
+out. To add one, write a class that inherits `EmulatedAPI` and register it under the entry-point group
+`happyhorse_async.emulated_apis`.
+"""
+
+from __future__ import annotations
+
+from .contract import Call as Call
+from .contract import CallbackNotice as CallbackNotice
+from .contract import CallbackRules as CallbackRules
+from .contract import CancelCall as CancelCall
+from .contract import EmulatedAPI as EmulatedAPI
+from .contract import FetchCall as FetchCall
+from .contract import Job as Job
+from .contract import JobPage as JobPage
+from .contract import ListCall as ListCall
+from .contract import ProviderLimits as ProviderLimits
+from .contract import RateLimit as RateLimit
+from .contract import SubmitCall as SubmitCall
+from .contract import json_answer as json_answer
+from .contract import media_kind as media_kind
+from .contract import path_of as path_of
+from .contract import query_of as query_of
+from .errors import ApiError as ApiError
+from .errors import ApiFault as ApiFault
+from .errors import ErrorReply as ErrorReply
+from .fields import Fields as Fields
+
+__all__ = [
+    "ApiError",
+    "ApiFault",
+    "Call",
+    "CallbackNotice",
+    "CallbackRules",
+    "CancelCall",
+    "EmulatedAPI",
+    "ErrorReply",
+    "FetchCall",
+    "Fields",
+    "Job",
+    "JobPage",
+    "ListCall",
+    "ProviderLimits",
+    "Rate",
+    "SubmitCall",
+    "json_answer",
+    "media_kind",
+    "path_of",
+    "query_of",
+]

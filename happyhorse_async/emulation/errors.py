@@ -1,0 +1,99 @@
+"""What may be wrong with a call to a provider, and how the provider says so: the emulator's side of a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum, auto
+
+from attrs import frozen
+
+
+class ApiFault(Enum):
+    """What may be wrong with a call, whichever the provider. The later ones come up as faults only."""
+
+    NO_KEY = auto()
+    """There is no API key."""
+    WRONG_KEY = auto()
+    """The API key is not the one."""
+    NO_SUCH_PATH = auto()
+    """The provider has no such path or method."""
+    UNKNOWN_TASK = auto()
+    """The account has no such task, or it is too old."""
+    TOO_FAST = auto()
+    """More calls than the provider's quota."""
+    QUEUE_FULL = auto()
+    """More waiting tasks than the provider's quota."""
+    KEY_REUSED = auto()
+    """The idempotency key was used before, with another body."""
+    KEY_IN_WORK = auto()
+    """The first request with the idempotency key has not been answered yet."""
+    BAD_REQUEST = auto()
+    """A value of the request is not taken."""
+    REJECTED_CONTENT = auto()
+    """Moderation does not let the request pass."""
+    FORBIDDEN = auto()
+    """The API key may not do this."""
+    NO_MONEY = auto()
+    """The account cannot pay."""
+    TIMED_OUT = auto()
+    """The request did not arrive in time."""
+    CONFLICT = auto()
+    """The request contradicts something that is there."""
+    TOO_EARLY = auto()
+    """The request may be a replay."""
+    BROKEN = auto()
+    """A fault inside the provider."""
+    BAD_GATEWAY = auto()
+    """The provider's front has no good answer from what is behind it."""
+    UNAVAILABLE = auto()
+    """The provider takes nothing now."""
+    GATEWAY_TIMEOUT = auto()
+    """The provider's front has no answer in time from what is behind it."""
+
+
+@frozen(kw_only=True)
+class ErrorReply:
+    """An error answer in the provider's own terms, without the envelope around them."""
+
+    status: int
+    """The HTTP status."""
+    message: str
+    code: str | None = None
+    """The provider's code; `None` where its pages name none."""
+    retry_after: float | None = None
+    """Seconds after which the call would be taken."""
+
+
+class ApiError(Exception):
+    """Raised while a call is read or carried out: the provider would refuse it."""
+
+    def __init__(self, refusal: ErrorReply) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+BARE_REFUSALS: Mapping[ApiFault, ErrorReply] = {
+    problem: ErrorReply(status=status, message=message)
+    for problem, status, message in (
+        (ApiFault.NO_KEY, 401, "There is no API key."),
+        (ApiFault.WRONG_KEY, 401, "The API key is not valid."),
+        (ApiFault.NO_SUCH_PATH, 404, "There is no such path."),
+        (ApiFault.UNKNOWN_TASK, 404, "There is no such task."),
+        (ApiFault.TOO_FAST, 429, "Too many requests."),
+        (ApiFault.QUEUE_FULL, 429, "Too many tasks at once."),
+        (ApiFault.KEY_REUSED, 422, "The key came with another request before."),
+        (ApiFault.KEY_IN_WORK, 409, "The first request with this key is in work."),
+        (ApiFault.BAD_REQUEST, 400, "A value is not valid."),
+        (ApiFault.REJECTED_CONTENT, 400, "The content is not allowed."),
+        (ApiFault.FORBIDDEN, 403, "The API key may not do this."),
+        (ApiFault.NO_MONEY, 402, "The balance does not cover this call."),
+        (ApiFault.TIMED_OUT, 408, "The request did not arrive in time."),
+        (ApiFault.CONFLICT, 409, "The request is in conflict with another."),
+        (ApiFault.TOO_EARLY, 425, "The request came too early."),
+        (ApiFault.BROKEN, 500, "Something went wrong."),
+        (ApiFault.BAD_GATEWAY, 502, "The upstream service failed."),
+        (ApiFault.UNAVAILABLE, 503, "The service is not available."),
+        (ApiFault.GATEWAY_TIMEOUT, 504, "The upstream service gave no answer."),
+    )
+}
+"""What the HTTP status alone says of each problem, without a code of anybody's."""

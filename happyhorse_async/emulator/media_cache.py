@@ -1,0 +1,95 @@
+"""Where test pictures are made: in worker threads, when somebody first asks for one, and kept until the end."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from .media_spec import MediaSpec
+
+_AT_ONCE = 2
+
+
+class MissingExtraError(Exception):
+    """The libraries that draw and encode are not installed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The emulator needs av and pillow to make videos: python -m pip install 'happyhorse-async[emulator]'"
+        )
+
+
+class ClosingError(Exception):
+    """The emulator is closing; nobody waits for the video any more."""
+
+
+class MediaCache:
+    """
+    Makes videos and stills.
+
+    :param folder: where they are kept.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._closing = threading.Event()
+        self._room = anyio.CapacityLimiter(_AT_ONCE)
+        self._works: dict[Path, asyncio.Lock] = {}
+
+    async def video(self, media_spec: MediaSpec) -> Path:
+        """
+        Return the video for *footage*, making it if need be.
+
+        :raises MissingExtraError: the libraries for it are not installed.
+        :raises ClosingError: the studio was closed before it was finished.
+        """
+        return await self._made(media_spec, ".mp4", self._video_file)
+
+    async def still(self, media_spec: MediaSpec) -> Path:
+        """
+        Return the first frame of the video for *footage*, making it if need be.
+
+        :raises MissingExtraError: the libraries for it are not installed.
+        """
+        return await self._made(media_spec, ".jpg", _draw)
+
+    def close(self) -> None:
+        """Let the work in hand stop at its next frame."""
+        self._closing.set()
+
+    async def _made(self, media_spec: MediaSpec, suffix: str, make: Callable[[MediaSpec, Path], None]) -> Path:
+        target = self._folder / (media_spec.digest + suffix)
+        async with self._works.setdefault(target, asyncio.Lock()):
+            await anyio.to_thread.run_sync(_make_once, make, media_spec, target, limiter=self._room)
+        return target
+
+    def _video_file(self, media_spec: MediaSpec, target: Path) -> None:
+        from .encoder import encode  # noqa: PLC0415
+
+        encode(media_spec, target, checkpoint=self._checkpoint)
+
+    def _checkpoint(self) -> None:
+        if self._closing.is_set():
+            raise ClosingError
+
+
+def _draw(media_spec: MediaSpec, target: Path) -> None:
+    from .renderer import Renderer  # noqa: PLC0415
+
+    Renderer(media_spec).first_frame().save(target, "JPEG", quality=85)
+
+
+def _make_once(make: Callable[[MediaSpec, Path], None], media_spec: MediaSpec, target: Path) -> None:
+    if target.exists():
+        return
+    unfinished = target.with_name(f"unfinished-{target.name}")
+    try:
+        make(media_spec, unfinished)
+    except ImportError as error:
+        raise MissingExtraError from error
+    unfinished.replace(target)

@@ -1,0 +1,41 @@
+"""The answer to a download as plain data, for a fault to change. Without one, aiohttp sends the file itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from attrs import evolve
+
+from ..messages import HttpResponse
+from .faults.wire import http_date
+
+_REST = re.compile(r"bytes=(\d+)-(\d*)")
+
+
+def video_response(path: Path) -> HttpResponse:
+    """Write the answer with the whole file at *path*, marked as aiohttp marks files. Blocks."""
+    stat = path.stat()
+    kinds = {".mp4": "video/mp4", ".jpg": "image/jpeg"}
+    headers = {
+        "content-type": kinds[path.suffix],
+        "etag": f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"',
+        "last-modified": http_date(stat.st_mtime),
+        "accept-ranges": "bytes",
+    }
+    return HttpResponse(status=200, headers=headers, body=path.read_bytes())
+
+
+def part_of(whole: HttpResponse, headers: Mapping[str, str]) -> HttpResponse:
+    """Cut out of *whole* what the *headers* of a request, in lower case, ask for: all of it or one range."""
+    asked = _REST.fullmatch(headers.get("range", ""))
+    condition = headers.get("if-range")
+    if asked is None or condition not in (None, whole.headers["etag"], whole.headers["last-modified"]):
+        return whole
+    size = len(whole.body)
+    first, last = int(asked[1]), min(int(asked[2] or size), size - 1)
+    if first > last:
+        return HttpResponse(status=416, headers={"content-range": f"bytes */{size}"})
+    place = {"content-range": f"bytes {first}-{last}/{size}"}
+    return evolve(whole, status=206, headers={**whole.headers, **place}, body=whole.body[first : last + 1])

@@ -1,0 +1,53 @@
+"""Answers that no web server gives, written to the connection byte by byte."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+
+from .faults.injection import Broken
+
+
+class RawHttpResponse(web.StreamResponse):
+    """Writes what a fault has made of an answer, and ends the connection."""
+
+    def __init__(self, broken: Broken) -> None:
+        super().__init__()
+        self.force_close()
+        self._breakage = broken.raw_response
+        self._injection = broken.injection
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Write everything."""
+        raw_response = self._breakage
+        if raw_response.held:
+            await self._injection.released()
+        await _write(request, raw_response.data)
+        for drop in raw_response.drops:
+            await asyncio.sleep(raw_response.pause)
+            await _write(request, bytes([drop]))
+        while raw_response.repeated:
+            await _write(request, raw_response.repeated)
+        if raw_response.reset and request.transport is not None:
+            _reset(request.transport)
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Write no more: all has been said."""
+
+
+async def _write(request: web.BaseRequest, data: bytes) -> None:
+    if request.transport is None or request.transport.is_closing():
+        raise ConnectionResetError("the client has left")
+    request.transport.write(data)
+    await request.writer.drain()
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    connection = transport.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

@@ -1,0 +1,246 @@
+"""The journal in a file: one SQLite database, shared by the processes of one machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from copy import copy
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Any, TypeVar
+
+from ...errors import StoreError
+from ...job import Job, JobState
+from ...task import TaskRef
+from ..retention import Retention
+from .database import Database, Work
+from .errors import os_error
+from .owner_lock import OwnerFile, is_alive, new_owner, remove_stale
+from .statements import Jobs, get_note, put_note
+from .thread import Writer
+
+T = TypeVar("T")
+
+_KEEP_CLOSED = 30 * 86400.0
+_BUSY_TIMEOUT = 10.0
+
+
+class SQLiteStore:
+    """
+    Keeps jobs in the file at *path*: a `TaskStore` that outlives its process, for all processes of one machine.
+
+    What a method has written is on the disk when it returns. The file can be read with the `sqlite3` tool while it is
+    in use; its folder also holds SQLite's log and one empty file for each process that has the store open. A store that
+    is open belongs to one process and one event loop; any number of stores may have the same path.
+
+    It holds no API key. The bytes to be sent are erased once their outcome is known, the URLs of videos when they die,
+    and what is erased is overwritten on the disk within about a minute, as long as any process has the store open.
+
+    Times are in seconds; `None` means without limit.
+
+    :param path: the file, on a local disk. It is created if there is none; its folder is not.
+    :param keep_prompts: how long a request (prompt, media URLs) is kept after its outcome is known.
+    :param keep_closed: how long a job is kept after it is closed. Its key is free again after that.
+    :param busy_timeout: how long to wait while other processes write.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        keep_prompts: float | None = 0.0,
+        keep_closed: float | None = _KEEP_CLOSED,
+        busy_timeout: float = _BUSY_TIMEOUT,
+    ) -> None:
+        if os.fspath(path) == ":memory:":
+            raise ValueError("a job store that is to live in memory is a MemoryStore")
+        self._path = Path(path)
+        self._busy_timeout = busy_timeout
+        self._jobs = Jobs(Retention(prompts=keep_prompts, closed=keep_closed))
+        self._session: _Session | None = None
+
+    @property
+    def owner(self) -> str:
+        """
+        The name under which this store has its file open, new each time it is opened.
+
+        :raises RuntimeError: it is not open.
+        """
+        if self._session is None:
+            raise RuntimeError(f"the job store {self._path} is not open")
+        return self._session.owner
+
+    async def open(self) -> None:
+        """
+        Open the file, or create it.
+
+        :raises StoreError: it cannot be read or written, is no job store, is damaged, or was written by a newer
+            version. Whatever is there is left as it is.
+        :raises RuntimeError: it is open in another process or on another event loop.
+        """
+        if self._session is None:
+            self._session = _Session(self._path, self._busy_timeout, self._jobs)
+        session = self._open_session()
+        session.users += 1
+        try:
+            # Shielded, since others may wait for the same opening.
+            await asyncio.shield(session.writer.opened)
+        except StoreError as error:
+            self._leave(session)
+            # Each opener gets an exception of its own.
+            raise copy(error) from error.__cause__
+        except BaseException:
+            self._leave(session)
+            raise
+
+    async def aclose(self) -> None:
+        """
+        Let go of the file, once everybody who opened the store has. Everything asked before is done first.
+
+        :raises StoreError: the file could not be closed well. What was confirmed before is on the disk.
+        """
+        if self._session is not None:
+            session = self._open_session()
+            if self._leave(session):
+                await session.writer.closed
+
+    async def purge(self) -> None:
+        """
+        Erase what is past its time now, and overwrite it on the disk. This happens by itself about every minute.
+
+        :raises StoreError: it could not be done; it is tried again by itself.
+        """
+        await self._open_session().writer.upkeep()
+
+    async def add(self, job: Job) -> Job:
+        """Write down a new job; see `TaskStore.add`."""
+        return await self._write(lambda connection: self._jobs.add(connection, job), job)
+
+    async def change(self, job: Job, *, only_from: JobState | None = None, only_owner: str | None = None) -> bool:
+        """Write *job* over the entry with its id; see `TaskStore.change`."""
+        return await self._write(lambda connection: self._jobs.change(connection, job, only_from, only_owner), job)
+
+    async def get(self, job_id: str) -> Job | None:
+        """Return a job by its id."""
+        return await self._read(lambda connection: self._jobs.get(connection, job_id))
+
+    async def by_key(self, key: str) -> Job | None:
+        """Return a job by the caller's own name for it."""
+        return await self._read(lambda connection: self._jobs.by_key(connection, key))
+
+    async def by_ref(self, ref: TaskRef) -> Job | None:
+        """Return the job that a task belongs to."""
+        return await self._read(lambda connection: self._jobs.by_ref(connection, ref))
+
+    async def unfinished(self, provider: str) -> list[Job]:
+        """Return the jobs of *provider* that are not closed, in the order they were added."""
+        return await self._read(lambda connection: self._jobs.unfinished(connection, provider))
+
+    async def get_note(self, name: str) -> str | None:
+        """Return what was last kept under *name*."""
+        return await self._read(lambda connection: get_note(connection, name))
+
+    async def put_note(self, name: str, text: str) -> None:
+        """Keep *text* under *name*; see `TaskStore.keep`."""
+        await self._open_session().writer.write(lambda connection: put_note(connection, name, text))
+
+    async def is_alive(self, owner: str) -> bool:
+        """Tell whether *owner* still has the file open, in this process or another. Killed processes have not."""
+        return await asyncio.to_thread(is_alive, self._open_session().path, owner)
+
+    async def _read(self, work: Callable[[Connection], T]) -> T:
+        return await self._open_session().writer.read(work)
+
+    async def _write(self, work: Callable[[Connection], T], job: Job) -> T:
+        try:
+            return await self._open_session().writer.write(work)
+        except StoreError as error:
+            error.about(ref=job.ref, job_id=job.job_id)
+            raise
+
+    def _open_session(self) -> _Session:
+        if self._session is None:
+            raise RuntimeError(f"the job store {self._path} is not open")
+        self._session.check()
+        return self._session
+
+    def _leave(self, session: _Session) -> bool:
+        session.users -= 1
+        if session.users:
+            return False
+        self._session = None
+        session.writer.stop()
+        return True
+
+    def __del__(self) -> None:
+        session: _Session | None = getattr(self, "_session", None)
+        if session is not None and session.process == os.getpid():
+            session.writer.stop()
+            warnings.warn(f"the job store {self._path} was never closed", ResourceWarning, stacklevel=2, source=self)
+
+
+class _Session:
+    """The file from its opening to its closing, and the thread that alone works on it."""
+
+    def __init__(self, path: Path, busy_timeout: float, jobs: Jobs) -> None:
+        # The same file by two names would have its owners in two places.
+        self.path = Path(os.path.realpath(path))
+        self.owner = new_owner()
+        self.process = os.getpid()
+        self.users = 0
+        self.writer = Writer(_File(self.path, busy_timeout, jobs, OwnerFile(self.path, self.owner)))
+
+    def check(self) -> None:
+        # A thread does not live on in a forked child, and a result cannot be handed to another loop.
+        if self.process != os.getpid():
+            raise RuntimeError(
+                f"the job store {self.path} was opened before this process was forked: make one in each process"
+            )
+        if self.writer.loop is not asyncio.get_running_loop():
+            raise RuntimeError(
+                f"the job store {self.path} is open on another event loop: close it there, or make one for each loop"
+            )
+
+
+class _File:
+    """What the thread works on: the database, and the file that shows who has it open."""
+
+    def __init__(self, path: Path, busy_timeout: float, jobs: Jobs, owner: OwnerFile) -> None:
+        self._path = path
+        self._busy_timeout = busy_timeout
+        self._jobs = jobs
+        self._owner = owner
+        self._database: Database | None = None
+
+    def open(self) -> None:
+        self._database = Database(self._path, self._busy_timeout)
+        try:
+            self._owner.hold()
+            remove_stale(self._path)
+        except OSError as error:
+            self.close()
+            raise os_error(error, self._path) from error
+
+    def run(self, works: Sequence[Work], *, writes: bool) -> list[Any]:
+        return self._opened().run(works, writes=writes)
+
+    def upkeep(self, *, patient: bool) -> None:
+        database = self._opened()
+        with nullcontext() if patient else database.impatient():
+            outcome = database.run([self._jobs.forget], writes=True)[0]
+            if isinstance(outcome, StoreError):
+                raise outcome
+            database.empty_log()
+
+    def close(self) -> None:
+        try:
+            self._opened().close()
+        finally:
+            self._owner.release()
+
+    def _opened(self) -> Database:
+        assert self._database is not None
+        return self._database

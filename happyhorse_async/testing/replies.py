@@ -1,0 +1,124 @@
+"""What an adapter makes of answers that no provider documents."""
+
+# ruff: noqa: SIM300 - the expected value stands on the left of ==
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from unicodedata import category
+
+import pytest
+
+from ..adapter_kit.error_mapping import ErrorClass
+from ..errors import (
+    AuthenticationError,
+    HappyHorseError,
+    InvalidRequestError,
+    PermissionDeniedError,
+    ProviderError,
+    QuotaExceededError,
+    RateLimitError,
+    TaskNotFoundError,
+)
+from ..messages import HttpResponse
+from ..task import Task
+from .malformed import HOSTILE_BODIES, TEMPTING_BODIES, encoded
+from .samples import KEY
+from .subject import Subject
+
+_BY_STATUS: dict[int, ErrorClass] = {
+    400: InvalidRequestError,
+    401: AuthenticationError,
+    402: QuotaExceededError,
+    403: PermissionDeniedError,
+    404: TaskNotFoundError,
+    422: InvalidRequestError,
+    429: RateLimitError,
+    500: ProviderError,
+    502: ProviderError,
+    503: ProviderError,
+    504: ProviderError,
+}
+
+# Control characters, which can drive a terminal, and halves of surrogate pairs, which cannot be encoded.
+_UNPRINTABLE = {"Cc", "Cs"}
+
+# Each sentence is a provider's way to quote the key that it refuses.
+_ECHOES: dict[str, bytes] = {
+    "plain text": f"invalid key {KEY}".encode(),
+    "HTML": f"<html><body>Invalid key <b>{KEY}</b></body></html>".encode(),
+    "a broken object": f'{{"message": "invalid key {KEY}'.encode(),
+    "a flat object": encoded({"code": "InvalidKey", "message": f"invalid key {KEY}", "request_id": "1"}),
+    "an error object": encoded({"error": {"code": "invalid_key", "message": f"invalid key {KEY}", "type": "auth"}}),
+    "an error text": encoded({"error": f"invalid key {KEY}"}),
+    "an envelope": encoded({"code": 401, "message": f"invalid key {KEY}", "data": None, "error_code": "KEY"}),
+    "a list": encoded([f"invalid key {KEY}"]),
+}
+
+_RETRY_AFTERS: dict[str, Mapping[str, str]] = {
+    "seconds": {"Retry-After": "7"},
+    "a date": {"Retry-After": "Sat, 21 Nov 2026 07:30:07 GMT", "Date": "Sat, 21 Nov 2026 07:30:00 GMT"},
+}
+
+
+class AnswerContract(Subject):
+    """The part of the suite that is about answers, whoever wrote them."""
+
+    @pytest.mark.parametrize("status", [200, 202])
+    def test_an_unreadable_success_is_no_refusal(self, operation: str, status: int) -> None:
+        """
+        Junk with a 2xx is an answer nobody can understand: it neither refuses a paid request nor ends a task.
+
+        As an InvalidResponseError, or a ProviderError that does not claim a refusal, it leaves open whether a submit
+        was taken, and makes the poller look again.
+        """
+        for what, body in HOSTILE_BODIES.items():
+            answer = self.attempt(operation, HttpResponse(status=status, body=body), what)
+            assert not isinstance(answer, Task) or not answer.status.is_terminal, what
+
+    @pytest.mark.parametrize("status", [400, 401, 404, 418, 429, 500, 503, 599])
+    def test_an_unreadable_refusal_is_one(self, operation: str, status: int) -> None:
+        """Junk with a 4xx or 5xx is an error of this library, with its status, and can be printed."""
+        for what, body in HOSTILE_BODIES.items():
+            error = self.failure(operation, HttpResponse(status=status, body=body), what)
+            assert isinstance(error, HappyHorseError), what
+            assert status == error.status_code, what
+            assert _UNPRINTABLE.isdisjoint(map(category, str(error))), what
+
+    @pytest.mark.parametrize("status", _BY_STATUS)
+    def test_a_status_has_its_meaning_where_there_is_no_code(self, operation: str, status: int) -> None:
+        """Without a code that the provider documents, the HTTP status decides which error it is."""
+        for body in (b"", b"{}", b"<h1>No</h1>"):
+            error = self.failure(operation, HttpResponse(status=status, body=body))
+            if status == 404 and operation != "fetch":
+                # What is not there may as well be the place that was asked.
+                assert isinstance(error, TaskNotFoundError | InvalidRequestError), body
+            else:
+                assert _BY_STATUS[status] is type(error), body
+
+    @pytest.mark.parametrize("status", [429, 503])
+    @pytest.mark.parametrize("form", _RETRY_AFTERS)
+    def test_retry_after_is_read(self, operation: str, form: str, status: int) -> None:
+        """The wait that a provider asks for is on the error, whether it is given in seconds or as a date."""
+        error = self.failure(operation, HttpResponse(status=status, headers=_RETRY_AFTERS[form], body=b"{}"))
+
+        assert isinstance(error, RateLimitError | ProviderError)
+        assert 7.0 == error.retry_after
+
+    @pytest.mark.parametrize("body", TEMPTING_BODIES.values(), ids=TEMPTING_BODIES)
+    @pytest.mark.parametrize("status", [500, 502, 504])
+    def test_what_may_have_been_taken_is_not_called_refused(self, status: int, body: bytes) -> None:
+        """A 500, 502 or 504 without a documented code leaves open whether a paid request was taken."""
+        error = self.failure("submit", HttpResponse(status=status, body=body))
+
+        assert isinstance(error, ProviderError)
+        assert not error.not_accepted
+
+    @pytest.mark.parametrize("body", _ECHOES.values(), ids=_ECHOES)
+    def test_no_refusal_shows_the_key(self, operation: str, body: bytes) -> None:
+        """An error does not repeat the API key, even where the provider does."""
+        for status in (400, 401, 403, 500):
+            error = self.failure(operation, HttpResponse(status=status, body=body))
+            assert error is not None
+            assert KEY not in "".join([str(error), repr(error), *traceback.format_exception(error)])
