@@ -20,15 +20,51 @@ class JobState(StrEnum):
     """How far a job has come."""
 
     QUEUED = "QUEUED"
-    """Written down, and not sent."""
+    """Recorded and not sent, or certainly not accepted by the provider and waiting to be sent again."""
     SUBMITTING = "SUBMITTING"
-    """About to be sent, or sent and not answered. If its process dies now, nobody knows whether it was paid."""
+    """About to be sent, or sent and not answered. If the process dies now, the outcome is unknown."""
     ACCEPTED = "ACCEPTED"
-    """The provider has taken it: the task's id is known."""
+    """The provider accepted it: the task id is known."""
     OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
-    """It was sent and no readable answer came. It may have been paid."""
+    """It was sent and no readable response came. It may have been billed."""
+    SUCCEEDED = "SUCCEEDED"
+    """The task succeeded."""
+    FAILED = "FAILED"
+    """The task failed."""
+    CANCELED = "CANCELED"
+    """The task was cancelled at the provider."""
+    EXPIRED = "EXPIRED"
+    """The provider no longer knows the task."""
+    REFUSED = "REFUSED"
+    """The provider certainly did not accept the request, and it will not be sent again."""
+    WITHDRAWN = "WITHDRAWN"
+    """The caller took it back before it was sent."""
+    WRITTEN_OFF = "WRITTEN_OFF"
+    """Its outcome stayed unknown, and the user declared it lost with `Client.resolve`."""
     CLOSED = "CLOSED"
-    """Nothing is left to do: the task has ended, or there never was one and never will be."""
+    """Final, in a journal written by an earlier version."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the job has ended: nothing will change any more, except that an expired task may reappear."""
+        return self not in _OPEN
+
+
+_OPEN = frozenset({JobState.QUEUED, JobState.SUBMITTING, JobState.ACCEPTED, JobState.OUTCOME_UNKNOWN})
+
+
+@frozen(kw_only=True)
+class JobError:
+    """Why a job has no video, as data: an error of the tree that survives a restart."""
+
+    type: str
+    """The name of the error class, such as `ContentRejectedError`."""
+    message: str
+    """The sentence of the error, without secrets."""
+    code: str | None = None
+    """The provider's own error code."""
+    status_code: int | None = None
+    """The HTTP status of the provider's response."""
 
 
 @frozen(kw_only=True)
@@ -77,6 +113,8 @@ class Job:
     """The provider's id of the task."""
     task: Task | None = None
     """The last observation."""
+    error: JobError | None = None
+    """Why there is no task, why the outcome is unknown, or why the video could not be saved."""
     failure: str | None = None
     """Why there is no task, why the outcome is unknown, or why the video could not be saved."""
     save_to: str | None = None
