@@ -255,21 +255,20 @@ class SubmitOutcomeUnknownError(HappyHorseError):
 
 class TaskError(HappyHorseError):
     """
-    The task came to an end without a video.
+    The task ended without a video.
 
-    :param task: the last observation.
+    :param task: the last observation; `None` for a job that was withdrawn before there was a task.
     """
 
-    def __init__(self, message: str, *, task: Task, job_id: str | None = None) -> None:
+    def __init__(self, message: str, *, task: Task | None = None, job_id: str | None = None) -> None:
         super().__init__(
             message,
-            ref=task.ref,
+            ref=task.ref if task else None,
             job_id=job_id,
-            code=task.error.code if task.error else None,
-            request_id=task.request_id,
+            code=task.error.code if task and task.error else None,
+            request_id=task.request_id if task else None,
         )
         self.task = task
-        self.ref: TaskRef = task.ref
 
 
 class TaskFailedError(TaskError):
@@ -278,11 +277,11 @@ class TaskFailedError(TaskError):
     @property
     def reason(self) -> FailureReason:
         """Why, in the words all providers share."""
-        return self.task.error.reason if self.task.error else FailureReason.UNKNOWN
+        return self.task.error.reason if self.task and self.task.error else FailureReason.UNKNOWN
 
 
 class TaskCanceledError(TaskError):
-    """The task was cancelled at the provider."""
+    """The task was cancelled at the provider, or the job was withdrawn before it was sent: then without a task."""
 
 
 class TaskExpiredError(TaskError):

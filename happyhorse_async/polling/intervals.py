@@ -52,21 +52,21 @@ class PollIntervals:
 
     def after_submit(self, tracked: TrackedJob) -> float:
         """Seconds from the submit to the first look."""
-        is_fixed = self._own.first_after is not None or (self._own.interval is not None and not tracked.called_back)
+        is_fixed = self._own.first_after is not None or (self._own.interval is not None and not tracked.has_callback)
         if is_fixed:
             return self.schedule.after_submit()
-        return self.after_look(tracked, tracked.submitted)
+        return self.after_look(tracked, tracked.poll.submitted_at)
 
     def after_look(self, tracked: TrackedJob, now: float) -> float:
         """Seconds until the next look at a task that goes on *now*."""
-        if tracked.called_back:
+        if tracked.has_callback:
             return self._jittered(self.schedule.reconcile)
-        steady = self.schedule.after_look(tracked.unchanged)
+        steady = self.schedule.after_look(tracked.poll.unchanged)
         is_fixed = self._own.interval is not None
         if is_fixed and self._tasks_per_look < 2:
             return steady
-        kind = tracked.kind or self.kind(tracked.job)
-        learned = self._learned(kind, now - tracked.submitted - tracked.queued)
+        kind = tracked.poll.model or self.kind(tracked.job)
+        learned = self._learned(kind, now - tracked.poll.submitted_at - tracked.poll.queued_for)
         # Before anything is known, and where the caller has set an interval, no look is later than it says.
         return learned if kind.is_familiar and not is_fixed else min(steady, learned)
 
@@ -93,35 +93,35 @@ class PollIntervals:
 
     def taken(self, tracked: TrackedJob, now: float) -> None:
         """Note that it is only *now* the turn of a watch that was due."""
-        wanted, waited = tracked.due - tracked.alive, now - tracked.alive
+        wanted, waited = tracked.poll.due - tracked.poll.active_at, now - tracked.poll.active_at
         late = math.log(min(waited / wanted, _LATEST)) if wanted > 0 else 0.0
         self._lateness += _CROWD_INERTIA * (late - self._lateness)
 
     def is_nearly_due(self, tracked: TrackedJob, now: float) -> bool:
         """Tell whether a look at a task is worth something now."""
-        early = min(_CLOSE * (tracked.due - tracked.alive), _CLOSE_OF_AGE * (now - tracked.submitted))
-        return tracked.due - now <= early
+        poll = tracked.poll
+        return poll.due - now <= min(_CLOSE * (poll.due - poll.active_at), _CLOSE_OF_AGE * (now - poll.submitted_at))
 
     def goes_on(self, tracked: TrackedJob, task: Task, now: float) -> None:
         """Learn from an observation of a task that has not ended."""
-        tracked.alive = now
-        age = now - tracked.submitted
+        tracked.poll.active_at = now
+        age = now - tracked.poll.submitted_at
         if task.status is TaskStatus.PENDING:
             # It has not begun, so it may yet take as long as any.
-            tracked.queued = age
+            tracked.poll.queued_for = age
         elif task.started_at and task.created_at:
             queued = (task.started_at - task.created_at).total_seconds()
-            tracked.queued = min(max(tracked.queued, queued), age)
+            tracked.poll.queued_for = min(max(tracked.poll.queued_for, queued), age)
 
     def ended(self, tracked: TrackedJob, task: Task, now: float) -> None:
         """Learn how long a task took that has ended."""
-        if task.status not in (TaskStatus.SUCCEEDED, TaskStatus.FAILED) or not tracked.alive:
+        if task.status not in (TaskStatus.SUCCEEDED, TaskStatus.FAILED) or not tracked.poll.active_at:
             return
-        begun = tracked.submitted + tracked.queued
-        shortest, longest = max(tracked.alive - begun, 0.0), now - begun
+        begun = tracked.poll.submitted_at + tracked.poll.queued_for
+        shortest, longest = max(tracked.poll.active_at - begun, 0.0), now - begun
         seconds = (shortest + longest) / 2
         stamp = task.started_at or task.created_at
         if task.finished_at and stamp:
             # The provider's own stamps are exact, unless its clock is not.
             seconds = (task.finished_at - stamp).total_seconds()
-        self.estimator.add(tracked.kind or self.kind(tracked.job), min(max(seconds, shortest), longest))
+        self.estimator.add(tracked.poll.model or self.kind(tracked.job), min(max(seconds, shortest), longest))

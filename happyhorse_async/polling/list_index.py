@@ -17,6 +17,7 @@ from attrs import define, frozen
 
 from ..adapter import PageRequest, TaskPage
 from ..errors import HappyHorseError, ProviderError, RateLimitError, TransportError
+from ..poll_state import ListPosition
 from ..task import Task, TaskRef, TaskStatus
 from ..tracked_job import TrackedJob
 
@@ -61,8 +62,7 @@ class Page:
 
 @define
 class _End:
-    number: int
-    foreign: int
+    position: ListPosition
     at: float
     is_unheard: bool
     """Whether the list has not told of it yet, so that it can still show whether it is up to date."""
@@ -115,32 +115,36 @@ class ListIndex:
 
     def enter(self, tracked: TrackedJob) -> None:
         """Count a task that is newer than all others."""
-        self._tracked_jobs.pop(tracked.number, None)
+        position = tracked.poll.position
+        self._tracked_jobs.pop(position.number, None)
         self._newest += 1
-        tracked.number = self._newest
-        tracked.foreign = self._foreign
-        self._tracked_jobs[tracked.number] = tracked
+        position.number = self._newest
+        position.others_before = self._foreign
+        self._tracked_jobs[position.number] = tracked
 
     def leave(self, tracked: TrackedJob, now: float) -> None:
         """Look for a task no more. Its end is remembered for a while: the list must show it too."""
-        if self._tracked_jobs.pop(tracked.number, None) is None:
+        if self._tracked_jobs.pop(tracked.poll.position.number, None) is None:
             return
         # That a task has expired is our own word, not the provider's.
         if tracked.task is not None and tracked.ended and tracked.task.status is not TaskStatus.EXPIRED:
-            self._ended[tracked.task.ref] = _End(tracked.number, tracked.foreign, now, is_unheard=not tracked.listed)
+            self._ended[tracked.task.ref] = _End(
+                tracked.poll.position, now, is_unheard=not tracked.poll.list_polls
+            )
             if len(self._ended) > _REMEMBERED:
                 self._ended.popitem(last=False)
 
     def page_with(self, tracked: TrackedJob, now: float) -> Page | None:
         """Return the page on which *watch* should be; `None` where it must have a query of its own."""
-        if not self._is_usable or now < self._banned_until or tracked.number not in self._tracked_jobs:
+        position = tracked.poll.position
+        if not self._is_usable or now < self._banned_until or position.number not in self._tracked_jobs:
             return None
-        if tracked.is_disputed or tracked.listed >= _TRUSTED_LOOKS or tracked.strays >= _MOST_STRAYS:
+        if position.is_disputed or tracked.poll.list_polls >= _TRUSTED_LOOKS or position.missing >= _MOST_STRAYS:
             return None
-        if tracked.listed and now >= self._audited_at + self._audit_interval:
+        if tracked.poll.list_polls and now >= self._audited_at + self._audit_interval:
             self._audited_at = now
             return None
-        row = self._total - tracked.number - tracked.foreign
+        row = self._row(position)
         if row < 0:
             # The list is late, and does not show it yet.
             return None
@@ -154,11 +158,14 @@ class ListIndex:
 
     def on(self, page: Page) -> list[TrackedJob]:
         """Return the tasks that *page* should show, which are neighbours of the one that it is asked for."""
-        rows, total = self._rows(page), self._total
-        return [each for each in self._neighbours(page) if total - each.number - each.foreign in rows]
+        rows = self._rows(page)
+        return [each for each in self._neighbours(page) if self._row(each.poll.position) in rows]
+
+    def _row(self, position: ListPosition) -> int:
+        return self._total - position.number - position.others_before
 
     def _neighbours(self, page: Page) -> Iterator[TrackedJob]:
-        number = page.wanted.number
+        number = page.wanted.poll.position.number
         numbers = range(number - self._size + 1, number + self._size)
         return (tracked for tracked in map(self._tracked_jobs.get, numbers) if tracked)
 
@@ -168,8 +175,8 @@ class ListIndex:
 
     def queried(self, tracked: TrackedJob) -> None:
         """Note that a task has a query of its own. After that the list gets another chance to show it."""
-        tracked.listed = 0
-        tracked.strays = min(tracked.strays, _MOST_STRAYS - 1)
+        tracked.poll.list_polls = 0
+        tracked.poll.position.missing = min(tracked.poll.position.missing, _MOST_STRAYS - 1)
 
     @staticmethod
     def is_worth(tracked_jobs: list[TrackedJob]) -> bool:
@@ -180,19 +187,19 @@ class ListIndex:
         """Return what *page* says of our tasks, and learn where they stand."""
         self._size = min(max(1, answer.size or self._size), _LARGEST_SIZE)
         found: list[tuple[TrackedJob, Task]] = []
-        ours: list[tuple[TrackedJob | _End, int]] = []
+        ours: list[tuple[ListPosition, int]] = []
         for row, task in enumerate(answer.tasks, start=self._rows(page).start):
             tracked = known.get(task.ref)
             if task.status is TaskStatus.UNKNOWN:
                 # A row without a word that we know tells nothing of its task.
                 continue
-            if tracked is not None and tracked.number in self._tracked_jobs:
-                tracked.strays = 0
-                tracked.listed += 1
+            if tracked is not None and tracked.poll.position.number in self._tracked_jobs:
+                tracked.poll.position.missing = 0
+                tracked.poll.list_polls += 1
                 found.append((tracked, task))
-                ours.append((tracked, row))
+                ours.append((tracked.poll.position, row))
             elif (end := self._ended.get(task.ref)) is not None:
-                ours.append((end, row))
+                ours.append((end.position, row))
                 self._check_end(end, task, page.asked_at)
         if ours:
             self._learn(page, ours)
@@ -205,23 +212,23 @@ class ListIndex:
             self.distrust("it shows too few of our tasks", page.asked_at)
         return found
 
-    def _learn(self, page: Page, ours: list[tuple[TrackedJob | _End, int]]) -> None:
+    def _learn(self, page: Page, ours: list[tuple[ListPosition, int]]) -> None:
         self._in_vain, self._search = 0, _Search()
         # How many of others came later than each: its row without ours that are above it.
-        later = [(each, row - (page.newest - each.number)) for each, row in ours]
-        foreign = sorted(each.foreign + number for each, number in later)[len(later) // 2]
+        later = [(position, row - (page.newest - position.number)) for position, row in ours]
+        foreign = sorted(position.others_before + number for position, number in later)[len(later) // 2]
         # A list only grows. If they stand much higher than they should, it is their own places that were wrong.
         if foreign > self._foreign - self._size // 2:
             self._foreign = foreign
-        for each, number in later:
-            each.foreign = self._foreign - number
+        for position, number in later:
+            position.others_before = self._foreign - number
         newest, oldest = max(ours, key=_number)[0], min(ours, key=_number)[0]
-        for tracked in self._neighbours(page):
+        for position in (tracked.poll.position for tracked in self._neighbours(page)):
             # What came later has at least as many before it.
-            if tracked.number > newest.number:
-                tracked.foreign = max(tracked.foreign, newest.foreign)
-            elif tracked.number < oldest.number:
-                tracked.foreign = min(tracked.foreign, oldest.foreign)
+            if position.number > newest.number:
+                position.others_before = max(position.others_before, newest.others_before)
+            elif position.number < oldest.number:
+                position.others_before = min(position.others_before, oldest.others_before)
 
     def _check_end(self, end: _End, task: Task, asked_at: float) -> None:
         if not task.status.is_terminal:
@@ -242,7 +249,7 @@ class ListIndex:
         """Note that a page did not show a task that should have been on it, or did not come."""
         if not self._search.skipped:
             # While all are looked for further down, it is not the task that is missing.
-            tracked.strays += 1
+            tracked.poll.position.missing += 1
 
     def contradicted(self, now: float) -> None:
         """Note that the list and a query say different things."""
@@ -275,5 +282,5 @@ class ListIndex:
             self.distrust(f"it is refused: {error}", now)
 
 
-def _number(place: tuple[TrackedJob | _End, int]) -> int:
-    return place[0].number
+def _number(found: tuple[ListPosition, int]) -> int:
+    return found[0].number

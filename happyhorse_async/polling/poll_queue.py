@@ -22,16 +22,16 @@ class PollQueue:
 
     def put(self, tracked: TrackedJob, due: float, *, before_others: bool = False) -> None:
         """Have *watch* be due at *due*; or now, even if others have waited for longer."""
-        tracked.entry = next(self._numbers)
-        tracked.due = due
+        tracked.poll.entry = next(self._numbers)
+        tracked.poll.due = due
         if not self._heap or due < self._heap[0][0]:
             self._news.set()
-        heapq.heappush(self._heap, (_FIRST if before_others else due, tracked.entry, tracked))
+        heapq.heappush(self._heap, (_FIRST if before_others else due, tracked.poll.entry, tracked))
 
     def hold(self, tracked: TrackedJob) -> int:
         """Take *watch* off while it is looked at, and return the number by which to see whether it is back on."""
-        tracked.entry, tracked.due = next(self._numbers), math.inf
-        return tracked.entry
+        tracked.poll.entry, tracked.poll.due = next(self._numbers), math.inf
+        return tracked.poll.entry
 
     async def until_due(self) -> None:
         """Wait until one is due, or may be."""
@@ -55,13 +55,13 @@ class PollQueue:
     def _next_due(self) -> float | None:
         while self._heap:
             due, entry, tracked = self._heap[0]
-            if tracked.entry == entry:
+            if tracked.poll.entry == entry:
                 return due
             heapq.heappop(self._heap)
         return None
 
     def clear(self) -> list[TrackedJob]:
         """Take all off, and return them."""
-        tracked_jobs = [tracked for _, entry, tracked in self._heap if tracked.entry == entry]
+        tracked_jobs = [tracked for _, entry, tracked in self._heap if tracked.poll.entry == entry]
         self._heap.clear()
         return tracked_jobs
