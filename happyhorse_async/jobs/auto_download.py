@@ -216,7 +216,7 @@ class AutoDownloads:
         """Go on with a job whose task is known, and whose video a process was to save that has died."""
         mine = evolve(job, owner=self._journal.store.owner)
         if job.ref is None or not await self._journal.store.change(
-            mine, only_from=JobState.ACCEPTED, only_owner=job.owner
+            mine, only_from={JobState.ACCEPTED}, only_owner=job.owner
         ):
             return
         tracked = self._poller.known(job.ref, job.job_id)

@@ -89,7 +89,7 @@ class Journal:
         sent = evolve(job, state=JobState.SUBMITTING, submitted_at=first or datetime.now(UTC), owner=self.store.owner)
         owed = self._owed.pop(job.job_id, None)
         try:
-            changed = await self.store.change(sent, only_from=None if owed else job.state, only_owner=job.owner)
+            changed = await self.store.change(sent, only_from=None if owed else {job.state}, only_owner=job.owner)
         except HappyHorseError:
             raise
         except Exception as error:
@@ -231,7 +231,7 @@ class Journal:
     async def _wish(self, job: Job, path: str) -> Job:
         while True:
             wanted = self._with_wish(job, path)
-            if wanted is job or await self.store.change(wanted, only_from=job.state, only_owner=job.owner):
+            if wanted is job or await self.store.change(wanted, only_from={job.state}, only_owner=job.owner):
                 return wanted
             current = await self.store.get(job.job_id)
             if current is None:
@@ -290,7 +290,8 @@ class Journal:
     async def _write(self, entry: _Entry) -> bool:
         job = entry.job
         try:
-            changed = await self.store.change(job, only_from=entry.only_from, only_owner=entry.only_owner)
+            only_from = None if entry.only_from is None else {entry.only_from}
+            changed = await self.store.change(job, only_from=only_from, only_owner=entry.only_owner)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the store, the task is there
             at_stake = job.task_id is not None or job.state is not JobState.QUEUED
             level = logging.CRITICAL if at_stake else logging.WARNING
@@ -302,7 +303,7 @@ class Journal:
             return True
         if self._owed.get(job.job_id) is entry:
             del self._owed[job.job_id]
-        return changed
+        return changed is not None
 
     async def _retry(self) -> None:
         while True:

@@ -224,7 +224,7 @@ class Jobs:
         """
         while _is_unsent(job) and not job.durable:
             promised = evolve(job, durable=True)
-            if await self._journal.store.change(promised, only_from=job.state, only_owner=job.owner):
+            if await self._journal.store.change(promised, only_from={job.state}, only_owner=job.owner):
                 return promised
             job = await self._journal.store.get(job.job_id) or evolve(job, state=JobState.CLOSED)
         return job
@@ -330,7 +330,7 @@ class Jobs:
 
     async def _claim(self, job: Job, message: HttpRequest, tracked: TrackedJob) -> bool:
         mine = evolve(job, owner=self._journal.store.owner)
-        if not await self._journal.store.change(mine, only_from=job.state, only_owner=job.owner):
+        if not await self._journal.store.change(mine, only_from={job.state}, only_owner=job.owner):
             return False
         tracked.job = mine
         sent = InvalidResponseError("an earlier process died before the answer came")

@@ -237,8 +237,8 @@ async def test_stores_of_one_process_share_a_file(open_file: OpenFile, new_job: 
     taken = evolve(job, state=JobState.SUBMITTING, owner=second.owner)
 
     assert job == await second.add(new_job(key="order-8472"))
-    assert await second.change(taken, only_from=JobState.QUEUED)
-    assert not await first.change(evolve(taken, owner=first.owner), only_from=JobState.QUEUED)
+    assert await second.change(taken, only_from={JobState.QUEUED})
+    assert not await first.change(evolve(taken, owner=first.owner), only_from={JobState.QUEUED})
     assert await first.is_alive(second.owner)
 
 
