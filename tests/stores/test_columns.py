@@ -129,9 +129,9 @@ def test_timestamps_sort_as_text() -> None:
 
 @pytest.mark.parametrize("value", [object(), Path("a.png"), {1, 2}, b"bytes"])
 def test_a_request_that_json_cannot_express_is_an_error(new_job: NewJob, value: object) -> None:
-    """The error names the job and the type of the value, and shows nothing else of the request."""
+    """The error names the type of the value, and shows nothing else of the request."""
     job = new_job(request={"prompt": "canary", "image": value})
-    with pytest.raises(StoreError, match=f"{job.job_id} cannot be written as JSON.*{type(value).__name__}") as caught:
+    with pytest.raises(StoreError, match=f"request cannot be written as JSON.*{type(value).__name__}") as caught:
         written(job)
 
     assert "canary" not in str(caught.value)

@@ -137,6 +137,13 @@ def _to_json(value: object) -> str:
     return to_text(json.dumps(value, ensure_ascii=False))
 
 
+def _request_to_json(request: object) -> str:
+    try:
+        return _to_json(request)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StoreError(f"the request cannot be written as JSON: {error}") from None
+
+
 def _converter() -> Converter:
     converter = Converter(omit_if_default=True)
     converter.register_unstructure_hook(datetime, datetime.isoformat)
@@ -166,7 +173,7 @@ _TEXT = Codec("TEXT", to_text, _unchanged)
 _STATE = Codec("TEXT", lambda state: state.value, JobState)
 _FLAG = Codec("INTEGER", int, bool)
 _TIMESTAMP = Codec("TEXT", to_timestamp, datetime.fromisoformat)
-_JSON = Codec("TEXT", _to_json, json.loads)
+_REQUEST = Codec("TEXT", _request_to_json, json.loads)
 _BYTES = Codec("BLOB", _unchanged, _unchanged)
 
 COLUMNS = (
@@ -192,7 +199,7 @@ COLUMNS = (
     Column("padding", _BYTES, "entry"),
     Column("videos", _structured(tuple[Video, ...]), "entry", erasable=True),
     Column("callback_url", _TEXT, erasable=True),
-    Column("request", _JSON, erasable=True),
+    Column("request", _REQUEST, erasable=True),
     Column("body", _BYTES, erasable=True),
     Column("save_to", _TEXT, since=3),
     Column("released_key", _TEXT, "entry", since=4),
@@ -212,17 +219,11 @@ def to_row(entry: Entry) -> dict[str, Value]:
     :raises StoreError: its request is not plain data.
     """
     objects = {"entry": entry, "job": entry.job, "endpoint": entry.job.endpoint, "dates": entry.dates}
-    row: dict[str, Value] = {}
-    for column in COLUMNS:
-        value = getattr(objects[column.of], column.attribute)
-        try:
-            row[column.name] = None if value is None else column.codec.encode(value)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise StoreError(
-                f"the {column.name} of job {entry.job.job_id} cannot be written as JSON: {error}",
-                job_id=entry.job.job_id,
-            ) from None
-    return row
+    return {column.name: _encoded(column, getattr(objects[column.of], column.attribute)) for column in COLUMNS}
+
+
+def _encoded(column: Column, value: Any) -> Value:
+    return None if value is None else column.codec.encode(value)
 
 
 def from_row(row: Row) -> Entry:
