@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from glob import escape
@@ -15,6 +14,7 @@ from typing import BinaryIO, TypeVar
 import anyio
 
 from ..errors import DownloadError
+from ..file_lock import create_locked, remove_unless_locked
 from .container import Verdict, is_text, judge
 
 T = TypeVar("T")
@@ -84,11 +84,8 @@ class PartFile:
     def _create(self) -> None:
         # A file system counts the bytes of a name, of which a character may have four.
         path = self._target.with_name(f"{_prefix(self._target)}{secrets.token_hex(4)}{_SUFFIX}")
-        self._file = path.open("x+b")
+        self._file = os.fdopen(create_locked(path, mode=0o666, may_lack_lock=True), "r+b")
         self._path = path
-        with suppress(OSError):
-            # Some file systems know no locks. What is left there by those who are killed looks abandoned to all.
-            _hold(self._file)
 
     def _flush(self) -> BinaryIO:
         file = self._file
@@ -129,27 +126,11 @@ class PartFile:
 def discard_abandoned(target: Path) -> None:
     """Remove what killed processes have left of the video for *target*. Blocks."""
     for path in target.parent.glob(f"{escape(_prefix(target))}*{_SUFFIX}"):
-        with suppress(OSError):
-            # Where files have no locks, one that is open cannot be removed.
-            with path.open("rb") as file:
-                _hold(file)
-            path.unlink()
+        remove_unless_locked(path)
 
 
 def _prefix(target: Path) -> str:
     return f".{target.name[:40]}."
-
-
-if sys.platform == "win32":
-
-    def _hold(file: BinaryIO) -> None: ...
-
-else:
-    import fcntl
-
-    def _hold(file: BinaryIO) -> None:
-        """Show that somebody writes *file*, for as long as it is open and its process lives."""
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _make_durable(folder: Path) -> None:
