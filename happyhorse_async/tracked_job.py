@@ -16,7 +16,7 @@ from .billing import ExpectedUsage
 from .errors import HappyHorseError
 from .job import Job
 from .ratelimit.concurrency import Permit
-from .task import Task, TaskRef, TaskStatus
+from .task import Task, TaskRef
 
 if TYPE_CHECKING:
     from .polling.estimator import DurationModel
@@ -181,7 +181,7 @@ class TrackedJob:
         """Leave the place among the provider's tasks to another: this one has ended, or nobody looks when it does."""
         permit, self.permit = self.permit, None
         if permit is not None:
-            permit.end(made=self.task is not None and self.task.status is TaskStatus.SUCCEEDED)
+            permit.release()
 
     def news(self) -> asyncio.Future[None]:
         """

@@ -276,9 +276,7 @@ class Client:
         :raises UnsupportedFeatureError: the provider cannot express the request.
         :raises InvalidRequestError: a value is out of range.
         """
-        plan = self._planner.plan(request, callback_url)
-        engine = self._door.engine
-        return plan if engine is None else evolve(plan, warnings=plan.warnings + engine.submitter.warnings(plan.model))
+        return self._planner.plan(request, callback_url)
 
     async def fetch(self, ref: TaskRef | str) -> Task:
         """

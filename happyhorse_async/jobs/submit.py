@@ -96,10 +96,6 @@ class Submitter:
         self._attempts[job.job_id] = attempt
         self._dispatch.put(attempt)
 
-    def warnings(self, model: str) -> tuple[str, ...]:
-        """Say what may surprise whoever wants a task of *model* now: that it waits for hours."""
-        return self._dispatch.warnings(model)
-
     def count(self, tracked: TrackedJob) -> None:
         """Count the task of *watch* among those that the provider has, from now until nobody looks at it any more."""
         self._dispatch.count(tracked)

@@ -34,7 +34,7 @@ from ..errors import (
 )
 from ..exchange import Exchange
 from ..redaction import redact_text
-from ..retry import LONGEST_WAIT, RetryPolicies, RetryPolicy
+from ..retry import RetryPolicies, RetryPolicy
 from ..task import FailureReason, Task, TaskRef, TaskStatus
 from ..timing import PollSchedule
 from ..tracked_job import TrackedJob
@@ -234,7 +234,7 @@ class Poller:
         except Exception:  # noqa: BLE001 - whatever is wrong with one look, the task goes on
             _log.exception("a look at %s failed for a reason that is no fault of the provider", tracked.ref)
             tracked.faults += 1
-            delay = self._schedule.after_fault(tracked.faults)
+            delay = self._schedule.after_failure(tracked.faults, self._retry)
         finally:
             if delay is not None and tracked.entry == entry:
                 self._schedule_look(tracked, delay)
@@ -267,24 +267,21 @@ class Poller:
         _log.info("%s: look failed %d times in a row: %s", tracked.ref, tracked.faults, error)
         if isinstance(error, RateLimitError):
             # Everything that the account asks is slowed down already.
-            return self._schedule.after_look(tracked.unchanged)
-        delay = self._schedule.after_fault(
-            tracked.faults, base=self._retry.initial_interval, cap=self._retry.max_interval
-        )
-        return max(delay, min(getattr(error, "retry_after", None) or 0.0, LONGEST_WAIT))
+            return self._schedule.after_poll(tracked.unchanged)
+        return self._schedule.after_failure(tracked.faults, self._retry, getattr(error, "retry_after", None))
 
     def _missed(self, tracked: TrackedJob, error: TaskNotFoundError) -> float | None:
         tracked.misses += 1
         _log.info("%s: unknown to the provider %d times in a row: %s", tracked.ref, tracked.misses, error)
         if tracked.misses < self._schedule.not_found_retries:
-            return self._schedule.after_miss(tracked.misses)
+            return self._schedule.after_not_found(tracked.misses)
         self._expire(tracked)
         return None
 
     def _refused(self, tracked: TrackedJob, error: HappyHorseError) -> float | None:
         tracked.refusals += 1
         if tracked.refusals < self._schedule.not_found_retries and tracked.refusals <= self._retry.max_retries:
-            return self._schedule.after_fault(tracked.refusals)
+            return self._schedule.after_failure(tracked.refusals, self._retry)
         self._give_up(tracked, error)
         return None
 
