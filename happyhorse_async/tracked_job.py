@@ -8,18 +8,15 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from copy import copy
 from sys import intern
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import evolve
 
-from .billing import ExpectedUsage
 from .errors import HappyHorseError
 from .job import Job
+from .poll_state import PollState
 from .ratelimit.concurrency import Permit
 from .task import Task, TaskRef
-
-if TYPE_CHECKING:
-    from .polling.estimator import DurationModel
 
 _INBOX_SIZE = 100
 _NOTHING: Mapping[str, Any] = {}
@@ -35,29 +32,16 @@ class TrackedJob:
         "_onlookers",
         "_raw",
         "_waiters",
-        "alive",
-        "asked",
-        "due",
-        "empty_successes",
-        "entry",
         "faults",
-        "foreign",
         "gone",
-        "is_disputed",
         "job",
         "job_id",
-        "kind",
-        "listed",
         "misses",
-        "number",
         "permit",
-        "queued",
+        "poll",
         "ref",
         "refusals",
-        "strays",
-        "submitted",
         "task",
-        "unchanged",
     )  # fmt: skip
 
     def __init__(self, ref: TaskRef | None = None, *, job_id: str) -> None:
@@ -70,40 +54,14 @@ class TrackedJob:
         """The last observation. Until it is the end it lacks the provider's object; see `whole_task`."""
         self.gone: HappyHorseError | None = None
         """Why nobody looks any more although the task has not ended. Whoever waits next begins anew."""
-        self.entry = 0
-        """The number of the valid entry in the poller's heap; 0 while nobody looks."""
-        self.submitted = 0.0
-        """When the task's lifetime began, by the event loop's clock."""
-        self.kind: DurationModel | None = None
-        """What is known of tasks of its kind."""
-        self.asked: ExpectedUsage | None = None
-        """What was asked for of all that is billed. Its job may forget the request before the bill comes."""
-        self.due = 0.0
-        """When it is looked at next, by the event loop's clock."""
-        self.alive = 0.0
-        """When it was last seen to go on, by the event loop's clock; 0 where it has not been."""
-        self.queued = 0.0
-        """Seconds after its submit at which it was not running yet."""
-        self.number = 0
-        """Its place in the order in which tasks were taken."""
-        self.foreign = 0
-        """How many tasks of others the account had taken before it, as far as pages of the list have shown."""
-        self.listed = 0
-        """How many looks in a row were made by the provider's list."""
-        self.is_disputed = False
-        """Whether the list tells of its end, which a query is to confirm."""
-        self.strays = 0
-        """How many pages in a row did not show it where it should have been."""
-        self.unchanged = 0
-        """How many looks in a row saw nothing new."""
+        self.poll = PollState()
+        """The polls of its task."""
         self.faults = 0
         """How many looks in a row failed."""
         self.misses = 0
         """How many looks in a row found the task unknown."""
         self.refusals = 0
         """How many looks in a row the provider refused."""
-        self.empty_successes = 0
-        """How many looks saw a success without a video."""
         self.permit: Permit | None = None
         """Counts the task among those that the provider has, where they are counted."""
         # Nearly every task has one waiter, for whom a list would take twice the room.
@@ -126,7 +84,7 @@ class TrackedJob:
         return self.task is not None and self.task.status.is_terminal
 
     @property
-    def called_back(self) -> bool:
+    def has_callback(self) -> bool:
         """Whether the provider was told to call us at the end, so that looking is only for the call that is lost."""
         return self.job is not None and self.job.callback_url is not None
 
@@ -162,7 +120,7 @@ class TrackedJob:
     def give_up(self, error: HappyHorseError) -> None:
         """Tell everybody who waits that nothing more will come, and why."""
         self.gone = error.about(ref=self.ref, job_id=self.job_id)
-        self.entry = 0
+        self.poll.entry = 0
         self.wake()
 
     def wake(self) -> None:

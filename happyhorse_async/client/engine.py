@@ -116,7 +116,7 @@ class Engine:
 
     def _changed(self, tracked: TrackedJob) -> None:
         self._journal.observed(tracked)
-        self._persistence.grown()
+        self._persistence.save_periodically()
 
     async def _attend(self, tracked: TrackedJob) -> None:
         await self.jobs.attend(tracked)

@@ -125,10 +125,10 @@ class Jobs:
         """
         await self._journal.take_up(tracked)
         self._check_open(tracked)
-        begun = tracked.entry
+        begun = tracked.poll.entry
         self._poller.ensure(tracked)
         self._submitter.count(tracked)
-        if tracked.job and tracked.entry and not begun:
+        if tracked.job and tracked.poll.entry and not begun:
             self._grow_old(tracked, tracked.job)
 
     def _grow_old(self, tracked: TrackedJob, job: Job) -> None:
@@ -136,7 +136,7 @@ class Jobs:
         age = (datetime.now(UTC) - (job.submitted_at or job.created_at)).total_seconds()
         # Without an observation, the first one will say how old it is.
         if tracked.task is not None or age > self._exchange.adapter.task_ttl:
-            tracked.submitted -= age
+            tracked.poll.submitted_at -= age
 
     def _check_open(self, tracked: TrackedJob) -> None:
         # Whoever has asked the store before the client was closed must not set anything going after it.

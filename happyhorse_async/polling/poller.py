@@ -86,7 +86,7 @@ class Poller:
         self._take_in(tracked, task)
         if not tracked.ended:
             # Its lifetime begins now, whatever the clocks of the provider and of this machine say.
-            tracked.alive = self._begin(tracked)
+            tracked.poll.active_at = self._begin(tracked)
             self._schedule_look(tracked, self._intervals.after_submit(tracked))
         tracked.wake()
 
@@ -103,7 +103,7 @@ class Poller:
 
     def ensure(self, tracked: TrackedJob) -> None:
         """See to it that somebody looks at a task that has not ended."""
-        if tracked.ref is not None and not tracked.entry and not tracked.ended:
+        if tracked.ref is not None and not tracked.poll.entry and not tracked.ended:
             # Its handle may come from an earlier time when the client was open.
             self._known.setdefault(tracked.ref, tracked)
             self._begin(tracked)
@@ -135,14 +135,14 @@ class Poller:
         if tracked.ended:
             return
         tracked.faults = tracked.misses = tracked.refusals = 0
-        if _delivers_nothing(task) and tracked.empty_successes < _EMPTY_SUCCESSES:
+        if _delivers_nothing(task) and tracked.poll.empty_successes < _EMPTY_SUCCESSES:
             # Some providers say "success" a moment before the URL is there.
-            tracked.empty_successes += 1
+            tracked.poll.empty_successes += 1
             return
         self._age(tracked, task)
-        if tracked.entry:
+        if tracked.poll.entry:
             now = asyncio.get_running_loop().time()
-            learn = self._intervals.ended if task.status.is_terminal else self._intervals.goes_on
+            learn = self._intervals.observed_end if task.status.is_terminal else self._intervals.observed_active
             learn(tracked, task, now)
         self._record(tracked, task)
         if tracked.ended:
@@ -153,7 +153,7 @@ class Poller:
         if task.status is TaskStatus.UNKNOWN:
             self._mention(task)
         changed = tracked.record(task)
-        tracked.unchanged = 0 if changed else tracked.unchanged + 1
+        tracked.poll.unchanged = 0 if changed else tracked.poll.unchanged + 1
         if changed:
             self._on_change(tracked)
 
@@ -164,7 +164,7 @@ class Poller:
             _log.warning("%s: the provider calls its status %r, which is no word we know", task.ref, word)
 
     def _check_bill(self, tracked: TrackedJob, task: Task) -> None:
-        differences = (tracked.asked or _expected_usage(tracked)).differences(task.usage) if task.usage else []
+        differences = (tracked.poll.expected or _expected_usage(tracked)).differences(task.usage) if task.usage else []
         if differences:
             _log.warning("%s: what was billed is not what was asked for: %s", task.ref, ", ".join(differences))
 
@@ -174,16 +174,16 @@ class Poller:
             # One of the two clocks may be wrong by hours. What the provider still shows is not given up at first sight.
             still = self._schedule.not_found_retries * (self._schedule.interval or 15.0)
             earliest = asyncio.get_running_loop().time() + still - self._exchange.adapter.task_ttl
-            tracked.submitted = min(tracked.submitted, max(tracked.submitted - age, earliest))
+            tracked.poll.submitted_at = min(tracked.poll.submitted_at, max(tracked.poll.submitted_at - age, earliest))
 
     def _begin(self, tracked: TrackedJob) -> float:
         """Make ready to look at a task, and return the time."""
         now = asyncio.get_running_loop().time()
         tracked.gone = None
-        tracked.submitted = now
-        tracked.kind = self._intervals.kind(tracked.job)
-        tracked.asked = tracked.asked or _expected_usage(tracked)
-        self._pages.enter(tracked)
+        tracked.poll.submitted_at = now
+        tracked.poll.model = self._intervals.model(tracked.job)
+        tracked.poll.expected = tracked.poll.expected or _expected_usage(tracked)
+        self._pages.add(tracked)
         if not self._workers:
             for _ in range(_WORKERS):
                 self._workers.spawn(self._work())
@@ -191,7 +191,7 @@ class Poller:
 
     def _schedule_look(self, tracked: TrackedJob, delay: float, *, before_others: bool = False) -> None:
         now = asyncio.get_running_loop().time()
-        deadline = tracked.submitted + self._exchange.adapter.task_ttl
+        deadline = tracked.poll.submitted_at + self._exchange.adapter.task_ttl
         if deadline <= now:
             self._expire(tracked)
         else:
@@ -212,11 +212,11 @@ class Poller:
                 slot.release()
 
     async def _look(self, tracked: TrackedJob, now: float) -> None:
-        self._intervals.taken(tracked, now)
-        page = self._pages.page_with(tracked, now)
+        self._intervals.started(tracked, now)
+        page = self._pages.page_for(tracked, now)
         if page is not None:
-            tracked_jobs = [each for each in self._pages.on(page) if self._intervals.is_nearly_due(each, now)]
-            if self._pages.is_worth(tracked_jobs):
+            tracked_jobs = [each for each in self._pages.expected_on(page) if self._intervals.is_nearly_due(each, now)]
+            if self._pages.is_worthwhile(tracked_jobs):
                 await self._look_at_page(page, tracked_jobs)
                 return
         await self._look_at_one(tracked)
@@ -224,10 +224,10 @@ class Poller:
     async def _look_at_one(self, tracked: TrackedJob) -> None:
         asked_at = asyncio.get_running_loop().time()
         entry = self._poll_queue.hold(tracked)
-        is_disputed, tracked.is_disputed = tracked.is_disputed, False
+        is_disputed, tracked.poll.position.is_disputed = tracked.poll.position.is_disputed, False
         if not is_disputed:
             self._pages.queried(tracked)
-            self._intervals.looked(1)
+            self._intervals.polled(1)
         delay: float | None = 0.0
         try:
             delay = await self._delay_after_look(tracked)
@@ -236,10 +236,10 @@ class Poller:
             tracked.faults += 1
             delay = self._schedule.after_failure(tracked.faults, self._retry)
         finally:
-            if delay is not None and tracked.entry == entry:
+            if delay is not None and tracked.poll.entry == entry:
                 self._schedule_look(tracked, delay)
-        if is_disputed and not tracked.ended and tracked.alive >= asked_at:
-            self._pages.contradicted(asked_at)
+        if is_disputed and not tracked.ended and tracked.poll.active_at >= asked_at:
+            self._pages.mismatch(asked_at)
 
     async def _delay_after_look(self, tracked: TrackedJob) -> float | None:
         """Look once, and return the seconds until the next look; `None` where there will be none."""
@@ -257,7 +257,7 @@ class Poller:
         except HappyHorseError as error:
             return self._refused(tracked, error)
         now = asyncio.get_running_loop().time()
-        return None if tracked.ended or tracked.gone else self._intervals.after_look(tracked, now)
+        return None if tracked.ended or tracked.gone else self._intervals.after_poll(tracked, now)
 
     def _failed(self, tracked: TrackedJob, error: HappyHorseError) -> float | None:
         tracked.faults += 1
@@ -267,7 +267,7 @@ class Poller:
         _log.info("%s: look failed %d times in a row: %s", tracked.ref, tracked.faults, error)
         if isinstance(error, RateLimitError):
             # Everything that the account asks is slowed down already.
-            return self._schedule.after_poll(tracked.unchanged)
+            return self._schedule.after_poll(tracked.poll.unchanged)
         return self._schedule.after_failure(tracked.faults, self._retry, getattr(error, "retry_after", None))
 
     def _missed(self, tracked: TrackedJob, error: TaskNotFoundError) -> float | None:
@@ -286,7 +286,7 @@ class Poller:
         return None
 
     def _give_up(self, tracked: TrackedJob, error: HappyHorseError) -> None:
-        self._pages.leave(tracked, asyncio.get_running_loop().time())
+        self._pages.remove(tracked, asyncio.get_running_loop().time())
         tracked.give_up(error)
 
     async def _look_at_page(self, page: Page, tracked_jobs: list[TrackedJob]) -> None:
@@ -294,26 +294,28 @@ class Poller:
         held = {self._poll_queue.hold(tracked): tracked for tracked in tracked_jobs}
         try:
             answer = await self._exchange.list_page(page.request)
-            self._take_in_page(self._pages.read(page, answer, self._known))
+            self._take_in_page(self._pages.read(page, answer, self._known.get))
         except HappyHorseError as error:
-            self._pages.failed(error, page.asked_at)
+            self._pages.failed(error, page.requested_at)
             wish: float = getattr(error, "retry_after", None) or 0.0
-            self._pages.leave_until(asyncio.get_running_loop().time() + wish)
+            self._pages.pause_until(asyncio.get_running_loop().time() + wish)
         except Exception:  # noqa: BLE001 - whatever is wrong with the list, the tasks go on
             _log.exception("a look at the task list failed for a reason that is no fault of the provider")
-            self._pages.distrust("it cannot be read", page.asked_at)
+            self._pages.open_circuit("it cannot be read", page.requested_at)
         finally:
             for entry, tracked in held.items():
-                if tracked.entry == entry:
-                    self._pages.missed(tracked)
+                if tracked.poll.entry == entry:
+                    self._pages.missing(tracked)
                     self._schedule_look(tracked, 0.0)
 
     def _take_in_page(self, found: list[tuple[TrackedJob, Task]]) -> None:
         now = asyncio.get_running_loop().time()
         due = [
-            tracked for tracked, _ in found if tracked.due == math.inf or self._intervals.is_nearly_due(tracked, now)
+            tracked
+            for tracked, _ in found
+            if tracked.poll.due == math.inf or self._intervals.is_nearly_due(tracked, now)
         ]
-        self._intervals.looked(len(due))
+        self._intervals.polled(len(due))
         worthwhile = set(due)
         for tracked, row in found:
             # An end is news at any time, unless a query that has just failed is to tell how.
@@ -325,13 +327,13 @@ class Poller:
         is_whole = self._has_whole_list and row.status is TaskStatus.SUCCEEDED and row.videos
         if row.status.is_terminal and not is_whole:
             # The list tells that it has ended, and a query how.
-            if not tracked.is_disputed:
-                tracked.is_disputed = True
+            if not tracked.poll.position.is_disputed:
+                tracked.poll.position.is_disputed = True
                 self._schedule_look(tracked, 0.0, before_others=True)
             return
         self._take_in(tracked, row if self._has_whole_list else _updated(tracked.task, row))
         if not tracked.ended:
-            self._schedule_look(tracked, self._intervals.after_look(tracked, now))
+            self._schedule_look(tracked, self._intervals.after_poll(tracked, now))
 
     def _expire(self, tracked: TrackedJob) -> None:
         assert tracked.ref is not None
@@ -340,8 +342,8 @@ class Poller:
         self._leave(tracked)
 
     def _leave(self, tracked: TrackedJob) -> None:
-        tracked.entry = 0
-        self._pages.leave(tracked, asyncio.get_running_loop().time())
+        tracked.poll.entry = 0
+        self._pages.remove(tracked, asyncio.get_running_loop().time())
         tracked.wake()
 
     async def aclose(self) -> None:
@@ -357,7 +359,7 @@ class Poller:
 
 
 def _part_with(tracked: TrackedJob) -> None:
-    if tracked.entry:
+    if tracked.poll.entry:
         tracked.give_up(WaitTimeoutError("the client was closed while the task was going on", task=tracked.whole_task))
 
 
