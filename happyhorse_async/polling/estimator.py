@@ -27,8 +27,8 @@ _MEMORY = 200
 _PRIOR_WEIGHT = 2.0
 _RELIABLE_FROM = 3.0
 _LARGEST_WEIGHT = 1e9
-# The duration of a task depends on these fields of the request. The provider's page speaks of one to five minutes, which
-# queues and long videos extend.
+# The duration of a task depends on these fields of the request. The provider's page speaks of one to five minutes;
+# queues and long videos make it more.
 # https://help.aliyun.com/zh/model-studio/happyhorse-text-to-video-api-reference
 _FIELDS = ("mode", "resolution", "duration")
 _GUESS_MEDIAN = 120.0
@@ -49,9 +49,7 @@ _GUESS = _guess()
 
 
 class _Histogram:
-    """
-    Exponentially weighted counts. Instead of reducing all counts with each sample, the weight of the new one grows.
-    """
+    """Exponentially weighted counts. Old counts are not reduced with each sample; the weight of new ones grows."""
 
     __slots__ = ("counts", "total", "weight")
 

@@ -23,7 +23,7 @@ _INTERVALS_PER_TASK = 8
 # However low the price, a task is not polled more often than this within one interval.
 _MOST_POLLS_PER_INTERVAL = 8
 _JITTER = 0.05
-# When a page is requested anyway, it also polls tasks that are so close to being due, as a share of their delay and age.
+# A page that is requested anyway also polls tasks that are so close to being due, as a share of their delay and age.
 _CLOSE = 0.5
 _CLOSE_OF_AGE = 0.1
 # A poll that comes after a multiple of the planned delay shows that the account is busy. The largest that counts.
