@@ -77,7 +77,7 @@ def test_a_short_secret_is_mentioned_in_the_log(client: hh.Client, caplog: pytes
     assert "whsec" not in message
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "deflate", "br", "zstd", "gzip, identity"])
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "deflate"])
 async def test_a_compressed_webhook_is_answered_with_415_in_every_framework(
     hook: Hook, done: Any, encoding: str
 ) -> None:
