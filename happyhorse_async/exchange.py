@@ -191,11 +191,11 @@ class Exchange:
             decoded = _read(decode, response, message)
         except HappyHorseError as error:
             if isinstance(error, RateLimitError):
-                limiter.refused(error.retry_after)
+                limiter.back_off(error.retry_after)
             error.provider = error.provider or self.account.provider
             error.mask(self.account.api_key)
             raise
-        limiter.accepted()
+        limiter.succeeded()
         return decoded
 
     def _observe_rate_limit(self, response: HttpResponse, limiter: RateLimiter) -> None:
@@ -205,7 +205,7 @@ class Exchange:
             _log.exception("the adapter cannot read the quota of an answer")
             return
         if quota is not None:
-            self.limits.observed(quota, limiter)
+            self.limits.apply_window(quota, limiter)
 
 
 def _is_whole(response: HttpResponse) -> bool:

@@ -170,7 +170,7 @@ class TrackedJob:
         """Stop counting the task among those of the provider: it has ended, or it is not polled any more."""
         permit, self.permit = self.permit, None
         if permit is not None:
-            permit.end(made=self.task is not None and self.task.status is TaskStatus.SUCCEEDED)
+            permit.release()
 
     def check(self) -> None:
         """
@@ -220,11 +220,6 @@ class Tracker:
     def __init__(self) -> None:
         self._unaccepted: dict[str, TrackedJob] = {}
         self._by_ref: WeakValueDictionary[TaskRef, TrackedJob] = WeakValueDictionary()
-
-    @property
-    def by_refs(self) -> Mapping[TaskRef, TrackedJob]:
-        """The jobs that are tracked by ref."""
-        return self._by_ref
 
     def add(self, tracked: TrackedJob) -> None:
         """Track a job that waits to be sent."""
@@ -285,9 +280,11 @@ class Tracker:
     def __len__(self) -> int:
         return len(self._unaccepted)
 
-    def clear(self) -> None:
-        """Forget all jobs that are tracked by ref. An observation that is still on its way reaches none of them."""
+    def clear(self) -> list[TrackedJob]:
+        """Forget all jobs that are tracked by ref, and return them. A late observation reaches none of them."""
+        found = list(self._by_ref.values())
         self._by_ref.clear()
+        return found
 
 
 def _interned(word: str | None) -> str | None:

@@ -145,7 +145,7 @@ async def test_a_place_is_never_lost() -> None:
 
     async def permit(until: float) -> None:
         nonlocal inside
-        async with semaphore.hold(until):
+        async with semaphore.acquire(until):
             inside += 1
             assert 1 == inside
             await asyncio.sleep(0)
@@ -160,5 +160,5 @@ async def test_a_place_is_never_lost() -> None:
         await asyncio.wait(stays)
         assert not stays[0].cancelled()
         assert not stays[3].cancelled()
-    async with asyncio.timeout(1), semaphore.hold(0.0):
+    async with asyncio.timeout(1), semaphore.acquire(0.0):
         pass

@@ -138,7 +138,7 @@ class ClientRuntime:
 
     def _changed(self, tracked: TrackedJob) -> None:
         self.journal.observed(tracked)
-        self.accounts.of(tracked.job).persistence.grown()
+        self.accounts.of(tracked.job).persistence.save_periodically()
 
     async def _attend(self, tracked: TrackedJob) -> None:
         await self.intake.attend(tracked)

@@ -52,7 +52,7 @@ class Downloads:
             async with AsyncExitStack() as place:
                 with tracked_by_ref(task, life):
                     # Whose URL dies first goes first, however many wait.
-                    await place.enter_async_context(self.exchange.limits.downloads.hold(life.ends.timestamp()))
+                    await place.enter_async_context(self.exchange.limits.downloads.acquire(life.ends.timestamp()))
                 return await download(
                     self.exchange.transport,
                     url,

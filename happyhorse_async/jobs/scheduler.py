@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
@@ -11,34 +10,8 @@ from ..background import Background
 from ..exchange import Exchange
 from ..job import Job
 from ..ratelimit.submit_queue import SubmitQueue
+from ..ratelimit.unprotected import UnprotectedSubmitLimit
 from ..tracked_job import TrackedJob
-
-_log = logging.getLogger("happyhorse_async")
-
-# Where no idempotency key protects them, submits that are in flight when a process dies have an unknown outcome.
-_MOST_EXPOSED = 0.005
-_FEWEST = 2
-
-
-class UnprotectedSubmitLimit:
-    """Limits how many unanswered submits a crash would leave unknown: at most two, or 0.5 % of the jobs in flight."""
-
-    def __init__(self, in_flight: Callable[[], int], *, is_protected: bool) -> None:
-        self.news = asyncio.Event()
-        """To be set when more jobs are in flight."""
-        self._in_flight = in_flight
-        self._is_protected = is_protected
-        self._exposed = 0
-
-    async def __aenter__(self) -> None:
-        while not self._is_protected and self._exposed >= max(_FEWEST, int(self._in_flight() * _MOST_EXPOSED)):
-            self.news.clear()
-            await self.news.wait()
-        self._exposed += 1
-
-    async def __aexit__(self, *_: object) -> None:
-        self._exposed -= 1
-        self.news.set()
 
 
 class SubmitScheduler:
@@ -60,13 +33,17 @@ class SubmitScheduler:
         self._work = Background()
         self._pauses = Background()
         self._closing = False
-        self._unprotected = UnprotectedSubmitLimit(in_flight, is_protected=exchange.adapter.capabilities.idempotent)
+        self._unprotected = UnprotectedSubmitLimit(
+            in_flight,
+            maximum=exchange.limits.limits.max_unprotected_submits,
+            is_protected=exchange.adapter.capabilities.idempotent,
+        )
         self._running.listeners.add(self._changed.set)
 
     def count(self, tracked: TrackedJob) -> None:
         """Count the task of a job among those of the provider, until it has ended or is not polled any more."""
         if tracked.is_recorded and tracked.ref is not None and not tracked.ended and tracked.permit is None:
-            tracked.permit = self._running.begin(self._queue_key(tracked.job), was_sent=False)
+            tracked.permit = self._running.acquire(self._queue_key(tracked.job))
 
     def put(self, tracked: TrackedJob, *, first: bool = False) -> None:
         """Queue a job behind all others, or in front of them."""
@@ -74,7 +51,7 @@ class SubmitScheduler:
             return
         self._queue.put(self._queue_key(tracked.job), tracked.job_id, tracked, first=first)
         self._changed.set()
-        self._unprotected.news.set()
+        self._unprotected.recheck()
         if not self._work:
             self._work.spawn(self._run())
 
@@ -97,16 +74,16 @@ class SubmitScheduler:
 
     async def _run(self) -> None:
         while True:
-            while self._queue.next_line() is None:
+            while self._queue.next_key() is None:
                 self._changed.clear()
                 await self._changed.wait()
             async with AsyncExitStack() as slot:
-                await slot.enter_async_context(self._unprotected)
+                await slot.enter_async_context(self._unprotected.slot())
                 await slot.enter_async_context(self._exchange.submit_slot())
                 # A job may have been withdrawn, or room have been lost, while the slot was waited for.
                 tracked = self._queue.take()
                 if tracked is not None:
-                    tracked.permit = self._running.begin(self._queue_key(tracked.job))
+                    tracked.permit = self._running.acquire(self._queue_key(tracked.job))
                     self._start(tracked, slot.pop_all())
 
     async def aclose(self) -> None:

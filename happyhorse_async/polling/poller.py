@@ -34,7 +34,7 @@ from ..errors import (
 from ..exchange import Exchange
 from ..poll_state import PollFailures
 from ..redaction import redact_text
-from ..retry import LONGEST_WAIT, RetryPolicies, RetryPolicy
+from ..retry import RetryPolicies, RetryPolicy
 from ..task import FailureReason, Task, TaskRef, TaskStatus
 from ..timing import PollSchedule
 from ..tracked_job import TrackedJob, Tracker
@@ -148,7 +148,7 @@ class Poller:
         self._learn_age(tracked, task)
         if tracked.is_polled:
             now = asyncio.get_running_loop().time()
-            learn = self._intervals.ended if task.status.is_terminal else self._intervals.goes_on
+            learn = self._intervals.observed_end if task.status.is_terminal else self._intervals.observed_active
             learn(tracked, task, now)
         self._record(tracked, task)
         if tracked.ended:
@@ -191,9 +191,9 @@ class Poller:
         now = asyncio.get_running_loop().time()
         tracked.gone = None
         tracked.poll.submitted_at = now
-        tracked.poll.model = self._intervals.kind(tracked.job)
+        tracked.poll.model = self._intervals.model(tracked.job)
         tracked.poll.expected = tracked.poll.expected or _expected_usage(tracked)
-        self._list.enter(tracked)
+        self._list.add(tracked)
         if not self._workers:
             for _ in range(_WORKERS):
                 self._workers.spawn(self._work())
@@ -223,11 +223,11 @@ class Poller:
                 slot.release()
 
     async def _poll(self, tracked: TrackedJob, now: float) -> None:
-        self._intervals.taken(tracked, now)
-        page = self._list.page_with(tracked, now)
+        self._intervals.started(tracked, now)
+        page = self._list.page_for(tracked, now)
         if page is not None:
-            on_page = [each for each in self._list.on(page) if self._intervals.is_nearly_due(each, now)]
-            if self._list.is_worth(on_page):
+            on_page = [each for each in self._list.expected_on(page) if self._intervals.is_nearly_due(each, now)]
+            if self._list.is_worthwhile(on_page):
                 await self._poll_page(page, on_page)
                 return
         await self._poll_one(tracked)
@@ -238,7 +238,7 @@ class Poller:
         is_disputed, position.is_disputed = position.is_disputed, False
         if not is_disputed:
             self._list.queried(tracked)
-            self._intervals.looked(1)
+            self._intervals.polled(1)
         delay: float | None = 0.0
         try:
             delay = await self._query(tracked)
@@ -246,12 +246,12 @@ class Poller:
             _log.exception("polling %s failed with an unexpected error", tracked.ref)
             failures = _failures(tracked)
             failures.faults += 1
-            delay = self._schedule.after_fault(failures.faults)
+            delay = self._schedule.after_failure(failures.faults, self._retry)
         finally:
             if delay is not None and tracked.poll.entry == entry:
                 self._schedule_poll(tracked, delay)
         if is_disputed and not tracked.ended and tracked.poll.active_at >= asked_at:
-            self._list.contradicted(asked_at)
+            self._list.mismatch(asked_at)
 
     async def _query(self, tracked: TrackedJob) -> float | None:
         """Query a task once, and return the seconds until its next poll; `None` if there will be none."""
@@ -269,7 +269,7 @@ class Poller:
         except HappyHorseError as error:
             return self._refused(tracked, error)
         now = asyncio.get_running_loop().time()
-        return None if tracked.ended or tracked.gone else self._intervals.after_look(tracked, now)
+        return None if tracked.ended or tracked.gone else self._intervals.after_poll(tracked, now)
 
     def _failed(self, tracked: TrackedJob, error: HappyHorseError) -> float | None:
         failures = _failures(tracked)
@@ -280,18 +280,15 @@ class Poller:
         _log.info("%s: poll failed %d times in a row: %s", tracked.ref, failures.faults, error)
         if isinstance(error, RateLimitError):
             # The rate limiter slows down all requests of the account already.
-            return self._schedule.after_look(tracked.poll.unchanged)
-        delay = self._schedule.after_fault(
-            failures.faults, base=self._retry.initial_interval, cap=self._retry.max_interval
-        )
-        return max(delay, min(getattr(error, "retry_after", None) or 0.0, LONGEST_WAIT))
+            return self._schedule.after_poll(tracked.poll.unchanged)
+        return self._schedule.after_failure(failures.faults, self._retry, getattr(error, "retry_after", None))
 
     def _not_found(self, tracked: TrackedJob, error: TaskNotFoundError) -> float | None:
         failures = _failures(tracked)
         failures.not_found += 1
         _log.info("%s: unknown to the provider %d times in a row: %s", tracked.ref, failures.not_found, error)
         if failures.not_found < self._schedule.not_found_retries:
-            return self._schedule.after_miss(failures.not_found)
+            return self._schedule.after_not_found(failures.not_found)
         self._expire(tracked)
         return None
 
@@ -299,12 +296,12 @@ class Poller:
         failures = _failures(tracked)
         failures.refusals += 1
         if failures.refusals < self._schedule.not_found_retries and failures.refusals <= self._retry.max_retries:
-            return self._schedule.after_fault(failures.refusals)
+            return self._schedule.after_failure(failures.refusals, self._retry)
         self._give_up(tracked, error)
         return None
 
     def _give_up(self, tracked: TrackedJob, error: HappyHorseError) -> None:
-        self._list.leave(tracked, asyncio.get_running_loop().time())
+        self._list.remove(tracked, asyncio.get_running_loop().time())
         tracked.give_up(error)
 
     async def _poll_page(self, page: Page, on_page: list[TrackedJob]) -> None:
@@ -312,18 +309,18 @@ class Poller:
         held = {self._queue.hold(tracked): tracked for tracked in on_page}
         try:
             answer = await self._exchange.list_page(page.request)
-            self._take_in_page(self._list.read(page, answer, self._tracker.by_refs))
+            self._take_in_page(self._list.read(page, answer, self._tracker.by_ref))
         except HappyHorseError as error:
-            self._list.failed(error, page.asked_at)
+            self._list.failed(error, page.requested_at)
             retry_after: float = getattr(error, "retry_after", None) or 0.0
-            self._list.leave_until(asyncio.get_running_loop().time() + retry_after)
+            self._list.pause_until(asyncio.get_running_loop().time() + retry_after)
         except Exception:  # noqa: BLE001 - the tasks go on, whatever is wrong with the list
             _log.exception("polling the task list failed with an unexpected error")
-            self._list.distrust("it cannot be read", page.asked_at)
+            self._list.open_circuit("it cannot be read", page.requested_at)
         finally:
             for entry, tracked in held.items():
                 if tracked.poll.entry == entry:
-                    self._list.missed(tracked)
+                    self._list.missing(tracked)
                     self._schedule_poll(tracked, 0.0)
 
     def _take_in_page(self, found: list[tuple[TrackedJob, Task]]) -> None:
@@ -333,7 +330,7 @@ class Poller:
             for tracked, _ in found
             if tracked.poll.due == math.inf or self._intervals.is_nearly_due(tracked, now)
         }
-        self._intervals.looked(len(due))
+        self._intervals.polled(len(due))
         for tracked, row in found:
             # An end is news at any time, unless a query that has just failed is to tell how it ended.
             if tracked in due or (row.status.is_terminal and tracked.poll.failures is None):
@@ -350,7 +347,7 @@ class Poller:
             return
         self._take_in(tracked, row if has_whole_list else _updated(tracked.task, row))
         if not tracked.ended:
-            self._schedule_poll(tracked, self._intervals.after_look(tracked, now))
+            self._schedule_poll(tracked, self._intervals.after_poll(tracked, now))
 
     def _expire(self, tracked: TrackedJob) -> None:
         assert tracked.ref is not None
@@ -360,7 +357,7 @@ class Poller:
 
     def _stop(self, tracked: TrackedJob) -> None:
         tracked.poll.entry = 0
-        self._list.leave(tracked, asyncio.get_running_loop().time())
+        self._list.remove(tracked, asyncio.get_running_loop().time())
         tracked.wake()
 
     async def aclose(self) -> None:
@@ -369,7 +366,7 @@ class Poller:
             await self._workers.aclose()
         finally:
             # The queue may hold two jobs of one task, of which only the later is found by its ref.
-            await for_each_yielding([*self._tracker.by_refs.values(), *self._queue.clear()], _close)
+            await for_each_yielding([*self._tracker.clear(), *self._queue.clear()], _close)
 
 
 def _close(tracked: TrackedJob) -> None:

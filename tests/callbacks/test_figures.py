@@ -79,10 +79,10 @@ async def test_a_job_that_is_called_about_is_marked(gateway: Any, fifth: Any, si
     async with fifth.open(signing, store=store) as client:
         called = await client.submit(REQUEST, callback_url=URL)
         alone = await client.submit(REQUEST)
-        marks = [handle._tracked.called_back for handle in (called, alone)]
+        marks = [handle._tracked.has_callback for handle in (called, alone)]
     async with fifth.open(signing, store=store) as client:
         resumed = client.resume("fifth:t-1")
         await client.attend(resumed._tracked)
-        marks.append(resumed._tracked.called_back)
+        marks.append(resumed._tracked.has_callback)
 
     assert [True, False, True] == marks

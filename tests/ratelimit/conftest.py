@@ -21,14 +21,14 @@ from happyhorse_async.registry import find_adapter
 
 
 class _Clock(selectors.DefaultSelector):
-    """Waits for nothing: where a selector would sleep, its time goes on."""
+    """Where a selector would sleep, only the time of the loop advances."""
 
     now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
         if not ready:
-            assert timeout is not None, "everybody waits, and nothing will ever happen"
+            assert timeout is not None, "all tasks wait, and no timer is set"
             self.now += timeout
         return ready
 
@@ -56,14 +56,14 @@ class _Client(hh.Client):
 
     def __init__(self, provider: Any, schedule: hh.PollSchedule = _LEARNING) -> None:
         super().__init__("dashscope", api_key="sk-test")
-        self._carries = provider
+        self._transport = provider
         self._schedule = schedule
 
     async def __aenter__(self) -> Self:
         adapter = find_adapter("dashscope")
         account = adapter.account(provider="dashscope", api_key="sk-test")
-        budget = AccountLimits.of(None, adapter.limits, "dashscope", execution_timeout=adapter.execution_timeout)
-        exchange = Exchange(adapter, account, self._carries, budget)
+        limits = AccountLimits.of(None, adapter.limits, "dashscope", execution_timeout=adapter.execution_timeout)
+        exchange = Exchange(adapter, account, self._transport, limits)
         self._door.engine = await Engine.start(exchange, hh.MemoryStore(), self._schedule)
         return self
 
