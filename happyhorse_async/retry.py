@@ -98,8 +98,11 @@ class RetryPolicies:
     Polls of a task that fail in a row, within the task's lifetime. When the retries are used up, waiters get the error
     of the last poll; the task goes on and can be resumed. No pause is shorter than the polling interval.
     """
-    download: RetryPolicy = RetryPolicy(max_retries=4)
-    """Attempts in a row of one download that bring no new bytes."""
+    download: RetryPolicy = RetryPolicy(max_retries=20, max_interval=30.0)
+    """
+    Attempts in a row of one download that bring nothing new. By default some minutes: a file may appear in the storage
+    that long after its task has succeeded.
+    """
     save: RetryPolicy = RetryPolicy(max_retries=40, initial_interval=5.0, max_interval=3600.0)
     """
     How often the download of a `save_to=` video is started again after it has failed. By default the retries go on for

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from ..client import Client
+from ..client.client import lifecycle_of
 from ..client.plan import named_job
 from ..config import check_secret
 from ..errors import ConfigurationError
@@ -48,7 +49,8 @@ class CallbackReceiver:
     def __init__(
         self, client: Client, secret: str | Sequence[str] | None = None, *, body_timeout: float = 10.0
     ) -> None:
-        self._client = client
+        self._lifecycle = lifecycle_of(client)
+        self._provider = client.provider
         self._secrets = client.callback_secrets() if secret is None else _as_tuple(secret)
         self._body_timeout = body_timeout
         for one in self._secrets:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -13,16 +14,18 @@ from attrs import evolve
 
 from ..adapter import Adapter, PageRequest, TaskPage
 from ..config import KeySource, Settings, check_api_key, check_url
-from ..download import Progress
+from ..download import Progress, VideoStream
 from ..errors import ConfigurationError, InvalidRequestError, TaskNotFoundError
 from ..registry import find_adapter
 from ..request import VideoRequest
 from ..retry import RetryPolicies
 from ..stores import MemoryStore, TaskStore
 from ..task import Task, TaskRef
+from ..timeouts import Timeouts
 from ..timing import Limits, PollSchedule
 from ..tracked_job import TrackedJob
 from ..transports import Transport
+from ..transports.proxy import Proxies
 from .batch import Batch
 from .handle import JobHandle, TaskHandle, Unloaded
 from .job_info import JobInfo
@@ -52,10 +55,12 @@ class Client:
     :param limits: rate and concurrency limits; what is not set is the adapter's default. Clients that are given the
         same object share the limits.
     :param retries: how often failed requests are retried, phase by phase.
+    :param timeouts: how long each kind of request may take.
     :param transport: sends all requests, instead of aiohttp: for tests and other HTTP stacks. It is not closed with the
         client.
     :param connector: an aiohttp connector to use. It is not closed with the client.
-    :param proxy: the URL of an HTTP proxy. Proxies of the environment are not used.
+    :param proxy: the URL of an HTTP proxy, or `"env"` for `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` of
+        the environment, which are ignored otherwise.
     :param recover: whether the client goes on with what processes that have died have left: it sends enqueued jobs and
         jobs that an idempotency key protects, saves videos, and searches for lost answers (`auto_adopt`).
     :param auto_adopt: whether a submit whose answer was lost adopts the only task in the provider's list that it can
@@ -77,6 +82,7 @@ class Client:
         poll: PollSchedule = PollSchedule(),  # noqa: B008 - immutable
         limits: Limits | None = None,
         retries: RetryPolicies = RetryPolicies(),  # noqa: B008 - immutable
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 - immutable
         transport: Transport | None = None,
         connector: aiohttp.BaseConnector | None = None,
         proxy: str | None = None,
@@ -84,6 +90,7 @@ class Client:
         auto_adopt: bool = False,
         allow_private_hosts: bool = False,
     ) -> None:
+        Proxies.of(proxy)
         adapter = provider if isinstance(provider, Adapter) else find_adapter(provider)
         account = adapter.account(
             provider=adapter.name,
@@ -99,6 +106,7 @@ class Client:
                 poll=poll,
                 limits=limits,
                 retries=retries,
+                timeouts=timeouts,
                 transport=transport,
                 connector=connector,
                 proxy=proxy,
@@ -424,14 +432,31 @@ class Client:
 
     async def download(self, task: Task, path: str | PathLike[str], *, progress: Progress | None = None) -> Path:
         """
-        Download a finished video. The file appears whole or not at all.
+        Download a finished video to disk. The file appears whole or not at all.
 
-        :param path: the file, or a folder, where it is named after the task.
-        :param progress: called with the bytes received and the bytes expected (`None` if unknown).
-        :raises DownloadError: no video, no answer, a URL that stays refused, a body that is not a whole video, or a
-            file that cannot be written. The task stays as it is, and can be downloaded again.
+        :param path: the file, or a folder, where it is named after the task. A path with a separator at its end is a
+            folder, which is made. A symbolic link to a file is followed; nothing but a regular file is replaced.
+        :param progress: called with the bytes received and the bytes expected (`None` where unknown). It may be a
+            coroutine function.
+        :raises DownloadError: no video, no response, a URL that has expired, a body that is not a whole video, or a
+            path that cannot be written. The task stays as it is, and can be downloaded again.
         """
-        return await self._lifecycle.inside().download(task, Path(path), progress=progress)
+        return await self._lifecycle.inside().download(task, path, progress=progress)
+
+    @asynccontextmanager
+    async def stream(self, task: Task) -> AsyncGenerator[VideoStream]:
+        """
+        Stream a finished video, to object storage or to a browser: `async with client.stream(task) as chunks`.
+
+        It is resumed and checked like a download. Its first bytes have arrived when the block is entered, so that most
+        errors come before anything has been passed on; `chunks.total` is its size where the server announces it. What
+        was passed on is void if the stream ends in an error.
+
+        :raises DownloadError: see `download`; also while the stream is read.
+        """
+        account = self._lifecycle.inside().accounts.named(task.ref.provider)
+        async with account.downloads.stream(task) as chunks:
+            yield chunks
 
     async def pending(self) -> list[JobInfo]:
         """List the unfinished jobs of this client's accounts, those of other processes included, oldest first."""

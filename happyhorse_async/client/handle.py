@@ -147,7 +147,7 @@ class JobHandle:
 
         :raises TaskError: there will be no video.
         """
-        return await self._lifecycle.inside().download(await self.wait(), Path(path), progress=progress)
+        return await self._lifecycle.inside().download(await self.wait(), path, progress=progress)
 
     async def _load(self) -> TrackedJob:
         if isinstance(self._tracked, Unloaded):

@@ -8,6 +8,7 @@ import warnings
 import weakref
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,6 +33,7 @@ from ..ratelimit import AccountLimits
 from ..retry import RetryPolicies
 from ..stores import TaskStore
 from ..task import Task, TaskRef
+from ..timeouts import Timeouts
 from ..timing import Limits, PollSchedule
 from ..tracked_job import TrackedJob, Tracker
 from ..transports import Transport
@@ -51,6 +53,7 @@ class Options:
     poll: PollSchedule
     limits: Limits | None
     retries: RetryPolicies
+    timeouts: Timeouts
     transport: Transport | None
     connector: aiohttp.BaseConnector | None
     proxy: str | None
@@ -73,7 +76,7 @@ class ClientRuntime:
             self.tracker,
             self.journal,
             attend=self._attend,
-            download=self.download,
+            download=self._save,
             retry=options.retries.save,
             recovers=options.recover,
         )
@@ -118,13 +121,13 @@ class ClientRuntime:
         limits = AccountLimits.of(
             options.limits, adapter.limits, adapter.name, execution_timeout=adapter.execution_timeout
         )
-        exchange = Exchange(adapter, planner.account, options.transport or _transport(options), limits)
+        exchange = Exchange(adapter, planner.account, options.transport or _transport(options), limits, options.timeouts)
         poller = Poller(exchange, options.poll, self.tracker, self._changed, options.retries.poll)
         downloads = Downloads(
             exchange=exchange,
             fetch=poller.fetch,
             private=options.allow_private_hosts,
-            policy=DownloadPolicy(retry=options.retries.download),
+            policy=DownloadPolicy(retry=options.retries.download, patience=options.timeouts.download),
         )
         return AccountRuntime(
             exchange,
@@ -143,9 +146,14 @@ class ClientRuntime:
     async def _attend(self, tracked: TrackedJob) -> None:
         await self.intake.attend(tracked)
 
-    async def download(self, task: Task, path: Path, *, progress: Progress | None = None) -> Path:
+    async def download(
+        self, task: Task, path: str | PathLike[str], *, progress: Progress | None = None
+    ) -> Path:
         """Download the video of a task; see `Client.download`."""
-        return await self.accounts.named(task.ref.provider).downloads.bring(task, path, progress=progress)
+        return await self.accounts.named(task.ref.provider).downloads.download(task, path, progress=progress)
+
+    async def _save(self, task: Task, path: Path) -> Path:
+        return await self.accounts.named(task.ref.provider).downloads.with_few_retries().download(task, path)
 
     def find(self, ref: TaskRef) -> TrackedJob:
         """
@@ -203,7 +211,7 @@ class ClientRuntime:
 def _transport(options: Options) -> Transport:
     from ..transports.aiohttp import AiohttpTransport  # noqa: PLC0415 - aiohttp takes longer to import than the rest
 
-    return AiohttpTransport(connector=options.connector, proxy=options.proxy)
+    return AiohttpTransport(connector=options.connector, proxy=options.proxy, timeouts=options.timeouts)
 
 
 class Lifecycle:

@@ -11,15 +11,14 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from attrs import define, field
 
 from ..background import Background
 from ..download.fetch import UrlRefusedError
-from ..download.naming import place_for
 from ..download.part_file import discard_abandoned
+from ..download.target import target_path
 from ..errors import ConfigurationError, HappyHorseError, SubmitOutcomeUnknownError, WaitTimeoutError
 from ..job import Job
 from ..retry import RetryPolicies, RetryPolicy
@@ -32,11 +31,10 @@ from .state import JobEvent
 _log = logging.getLogger("happyhorse_async")
 
 _CLOSING_GRACE = 60.0
-# Every known provider documents that its URLs live for 24 hours.
-_URL_LIFETIME = timedelta(hours=24)
 # After an error that ended the wait, the task is polled again within a minute and then ever more seldom.
 _WAIT_AGAIN = RetryPolicy(max_retries=math.inf, initial_interval=60.0, max_interval=3600.0)
-_LONGEST_WAIT = 2 * _URL_LIFETIME.total_seconds()
+# A task may run for a day, and its video is available for another.
+_LONGEST_WAIT = 2 * 86_400.0
 
 
 @define(kw_only=True, eq=False)
@@ -53,7 +51,7 @@ class AutoDownload:
     """
 
     tracked: TrackedJob
-    path: Path
+    path: str
     journal: Journal
     attend: Callable[[TrackedJob], Awaitable[object]]
     download: Callable[[Task, Path], Awaitable[object]]
@@ -96,7 +94,7 @@ class AutoDownload:
             level = logging.ERROR if task.status is TaskStatus.EXPIRED else logging.INFO
             _log.log(level, "nothing to save at %s: the task %s is %s", self.path, task.ref, task.status)
             return
-        target = await asyncio.to_thread(place_for, self.path, task.id)
+        target = await asyncio.to_thread(target_path, self.path, task.id)
         if self.recovered:
             await asyncio.to_thread(discard_abandoned, target)
         is_saved = self.tracked.job.saved_to == str(target)
@@ -131,9 +129,8 @@ class AutoDownload:
                 await self.download(task, target)
                 break
             except HappyHorseError as error:
-                # Storage may be late by minutes: a video that is younger than its life has not expired.
-                is_over = isinstance(error, UrlRefusedError) and _has_expired(task)
-                if is_over or attempt >= self.retry.max_retries:
+                # A video that is younger than its life has not expired: storage may be late.
+                if isinstance(error, UrlRefusedError) or attempt >= self.retry.max_retries:
                     raise
                 delay = self.retry.delay(attempt)
                 _log.error("the video is not yet saved at %s; next attempt in %.0f s: %s", target, delay, error)
@@ -144,8 +141,8 @@ class AutoDownload:
 
     async def _record(self, **changes: object) -> None:
         # Another path may have been requested in the meantime. Then the download to that path is recorded.
-        if self.tracked.job.save_to in (None, str(self.path)):
-            changes = {"save_to": str(self.path), **changes}
+        if self.tracked.job.save_to in (None, self.path):
+            changes = {"save_to": self.path, **changes}
             write = self.journal.record(self.tracked, JobEvent.SAVE_ENDED, **changes)
             if write is not None:
                 await asyncio.shield(write)
@@ -166,7 +163,7 @@ class AutoDownload:
         message = "the client was closed before the video of %s was saved at %s%s; the next one that opens the store saves it"
         _log.warning(message, self._name, self.path, cut)
         if self.tracked.ref is not None:
-            self.journal.record(self.tracked, JobEvent.RELEASE, save_to=str(self.path), owner=NO_OWNER)
+            self.journal.record(self.tracked, JobEvent.RELEASE, save_to=self.path, owner=NO_OWNER)
 
     @property
     def _name(self) -> str:
@@ -200,14 +197,14 @@ class AutoDownloads:
         self._retry = retry
         self._recovers = recovers
         self._unsettled: set[str] = set()
-        self._running: dict[tuple[TrackedJob, Path], AutoDownload] = {}
+        self._running: dict[tuple[TrackedJob, str], AutoDownload] = {}
         self._work = Background()
 
     def begin(self, tracked: TrackedJob, *, recovered: bool = False) -> None:
         """Save the video of a job at the path that is recorded with it, if any, and once at each path."""
         if tracked.job.save_to is None:
             return
-        path = Path(tracked.job.save_to)
+        path = tracked.job.save_to
         if (tracked, path) in self._running:
             return
         download = AutoDownload(
@@ -267,10 +264,3 @@ class AutoDownloads:
                 await asyncio.wait(under_way, timeout=_CLOSING_GRACE)
         finally:
             await self._work.aclose()
-
-
-def _has_expired(task: Task) -> bool:
-    now = datetime.now(UTC)
-    stated = [video.expires_at for video in task.videos if video.expires_at is not None]
-    ends = min(stated) if stated else min(task.finished_at or task.observed_at or now, now) + _URL_LIFETIME
-    return now >= ends

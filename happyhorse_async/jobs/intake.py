@@ -8,6 +8,7 @@ followed in the store until that process has settled it, or is dead.
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from os import PathLike
@@ -319,8 +320,10 @@ def _error(job: Job) -> HappyHorseError:
 
 
 def _absolute(path: str | PathLike[str]) -> str:
-    # A relative path would mean something else to the next process.
-    return str(Path(path).absolute())
+    # A relative path would mean something else to the next process. A separator at the end means a folder.
+    text = os.fspath(path)
+    absolute = str(Path(text).absolute())
+    return f"{absolute}{os.sep}" if text.endswith(("/", os.sep)) and not absolute.endswith(os.sep) else absolute
 
 
 def _check_same(job: Job, wanted: Job) -> None:
