@@ -1,7 +1,7 @@
 """
 A job: the record of one paid request, from before it is sent until its end.
 
-A job exists before anything is sent. Its id is ours; the provider's id of the task is known once the submit is answered.
+A job exists before anything is sent. Its id is ours; the provider's id of the task is known once it is accepted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from .task import Task, TaskRef, TaskStatus
+from .task import Task, TaskRef
 
 
 class JobState(StrEnum):

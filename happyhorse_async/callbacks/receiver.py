@@ -51,7 +51,9 @@ class CallbackReceiver:
     ) -> None:
         self._lifecycle = lifecycle_of(client)
         self._provider = client.provider
-        self._secrets = client.callback_secrets() if secret is None else _as_tuple(secret)
+        self._secrets = (
+            self._lifecycle.planners[self._provider].callback_secrets() if secret is None else _as_tuple(secret)
+        )
         self._body_timeout = body_timeout
         for one in self._secrets:
             _check(one)
@@ -87,7 +89,9 @@ class CallbackReceiver:
         """
         message = HttpRequest(method="POST", url="", headers=_headers(headers), body=_body(body))
         check_encoding(message.headers)
-        return await self._client.take_callback(message, self._secrets, job_id=named_job(query or ""))
+        runtime = self._lifecycle.inside()
+        account = runtime.accounts.named(self._provider)
+        return await runtime.callbacks.process(account, message, self._secrets, job_id=named_job(query or ""))
 
     @cached_property
     def asgi_app(self) -> AsgiApp:

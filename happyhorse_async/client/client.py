@@ -151,7 +151,7 @@ class Client:
             base_url=chosen.base_url,
             region=chosen.region,
             options=chosen.options,
-            store=_configured_store(settings) if store is None else store,
+            store=configured_store(settings) if store is None else store,
             poll=settings.poll,
             limits=settings.limits,
             retries=settings.retries,
@@ -401,7 +401,7 @@ class Client:
         """
         Ask the provider to cancel a task, and return its state afterwards: cancelled, or too late for it.
 
-        :param ref_or_id: its ref, or the id of its job. A job that has not been sent is withdrawn, which returns `None`.
+        :param ref_or_id: its ref, or the id of its job. A job that has not been sent is withdrawn: `None` is returned.
         :raises TaskNotFoundError: there is no such job, or the text is neither a ref nor a job id.
         :raises UnsupportedFeatureError: the provider cannot cancel. Nothing was sent.
         """
@@ -494,7 +494,7 @@ class Client:
 
 def lifecycle_of(client: Client) -> Lifecycle:
     """Return what a callback receiver needs of *client*."""
-    return client._lifecycle  # pyright: ignore[reportPrivateUsage]
+    return client._lifecycle  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 def _parse(text: TaskRef | str) -> TaskRef | str:
@@ -520,7 +520,8 @@ def _check_key(key: object) -> None:
         raise InvalidRequestError(f"key must be valid text, not {key!r}") from None
 
 
-def _configured_store(settings: Settings) -> TaskStore | None:
+def configured_store(settings: Settings) -> TaskStore | None:
+    """Return the store that *settings* name, if they name one."""
     if settings.store is None:
         return None
     from ..stores.sqlite.store import SQLiteStore  # noqa: PLC0415 - only a program with a journal on disk needs SQLite

@@ -44,6 +44,14 @@ class Planner:
     callback_secret: SecretSource | None = None
     """Where the secrets are configured that prove the sender of a callback."""
 
+    def callback_secrets(self) -> tuple[str, ...]:
+        """
+        Read the configured secrets for callbacks, if there are any.
+
+        :raises ConfigurationError: they are configured, and cannot be read.
+        """
+        return self.callback_secret.read_all() if self.callback_secret else ()
+
     def submission(self, request: VideoRequest, callback_url: str | None) -> Submission:
         """
         Check *request* against what the provider accepts, and give it a job id.

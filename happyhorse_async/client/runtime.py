@@ -121,7 +121,9 @@ class ClientRuntime:
         limits = AccountLimits.of(
             options.limits, adapter.limits, adapter.name, execution_timeout=adapter.execution_timeout
         )
-        exchange = Exchange(adapter, planner.account, options.transport or _transport(options), limits, options.timeouts)
+        exchange = Exchange(
+            adapter, planner.account, options.transport or _transport(options), limits, options.timeouts
+        )
         poller = Poller(exchange, options.poll, self.tracker, self._changed, options.retries.poll)
         downloads = Downloads(
             exchange=exchange,
@@ -146,9 +148,7 @@ class ClientRuntime:
     async def _attend(self, tracked: TrackedJob) -> None:
         await self.intake.attend(tracked)
 
-    async def download(
-        self, task: Task, path: str | PathLike[str], *, progress: Progress | None = None
-    ) -> Path:
+    async def download(self, task: Task, path: str | PathLike[str], *, progress: Progress | None = None) -> Path:
         """Download the video of a task; see `Client.download`."""
         return await self.accounts.named(task.ref.provider).downloads.download(task, path, progress=progress)
 

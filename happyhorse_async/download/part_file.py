@@ -7,6 +7,7 @@ import errno
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress

@@ -45,9 +45,7 @@ class AccountRuntime:
         self.persistence = persistence
         self.downloads = downloads
         self.scheduler = SubmitScheduler(exchange, start_submit, in_flight)
-        self.endpoint = Endpoint(
-            provider=account.provider, adapter=exchange.adapter.name, base_url=account.base_url
-        )
+        self.endpoint = Endpoint(provider=account.provider, adapter=exchange.adapter.name, base_url=account.base_url)
 
     @property
     def adapter(self) -> Adapter:

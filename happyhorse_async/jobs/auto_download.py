@@ -20,7 +20,7 @@ from ..download.fetch import UrlRefusedError
 from ..download.part_file import discard_abandoned
 from ..download.target import target_path
 from ..errors import ConfigurationError, HappyHorseError, SubmitOutcomeUnknownError, WaitTimeoutError
-from ..job import Job
+from ..job import Job, JobError
 from ..retry import RetryPolicies, RetryPolicy
 from ..task import Task, TaskStatus
 from ..tracked_job import TrackedJob, Tracker
@@ -139,11 +139,12 @@ class AutoDownload:
         _log.info("the video of %s is saved at %s", task.ref, target)
         await self._record(saved_to=str(target), error=None)
 
-    async def _record(self, **changes: object) -> None:
+    async def _record(self, *, error: JobError | None, saved_to: str | None = None) -> None:
         # Another path may have been requested in the meantime. Then the download to that path is recorded.
         if self.tracked.job.save_to in (None, self.path):
-            changes = {"save_to": self.path, **changes}
-            write = self.journal.record(self.tracked, JobEvent.SAVE_ENDED, **changes)
+            write = self.journal.record(
+                self.tracked, JobEvent.SAVE_ENDED, save_to=self.path, saved_to=saved_to, error=error
+            )
             if write is not None:
                 await asyncio.shield(write)
 
@@ -160,7 +161,9 @@ class AutoDownload:
         if not self.tracked.job.is_unfinished:
             return
         cut = " while it was being downloaded" if self.under_way else ""
-        message = "the client was closed before the video of %s was saved at %s%s; the next one that opens the store saves it"
+        message = (
+            "the client was closed before the video of %s was saved at %s%s; the next that opens the store saves it"
+        )
         _log.warning(message, self._name, self.path, cut)
         if self.tracked.ref is not None:
             self.journal.record(self.tracked, JobEvent.RELEASE, save_to=self.path, owner=NO_OWNER)

@@ -33,9 +33,7 @@ _log = logging.getLogger("happyhorse_async")
 class CallbackProcessor:
     """Processes the callbacks of one client."""
 
-    def __init__(
-        self, tracker: Tracker, submitter: Submitter, journal: Journal, auto_downloads: AutoDownloads
-    ) -> None:
+    def __init__(self, tracker: Tracker, submitter: Submitter, journal: Journal, auto_downloads: AutoDownloads) -> None:
         self._tracker = tracker
         self._submitter = submitter
         self._journal = journal
@@ -91,9 +89,7 @@ class CallbackProcessor:
             tracked = self._tracker.for_job(job)
         return tracked
 
-    async def _observe(
-        self, account: AccountRuntime, tracked: TrackedJob, ref: TaskRef, observed: Task | None
-    ) -> Task:
+    async def _observe(self, account: AccountRuntime, tracked: TrackedJob, ref: TaskRef, observed: Task | None) -> Task:
         if not tracked.ended:
             observed = observed or await self._confirmed(account, ref)
             account.poller.observe(observed)

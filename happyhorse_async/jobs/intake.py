@@ -192,7 +192,9 @@ class Intake:
     async def _follow(self, tracked: TrackedJob, wanted: _Wanted | None) -> None:
         """Wait until another process has settled a job, or send it if that process does not."""
         try:
-            while not await self._is_settled(tracked, wanted):
+            while True:
+                if await self._is_settled(tracked, wanted):
+                    return
                 await asyncio.sleep(_FOLLOW_INTERVAL)
         except HappyHorseError as error:
             tracked.give_up(error)
@@ -240,9 +242,7 @@ class Intake:
         job = await self.read(job_id=job_id, key=key)
         return self._tracker.by_id(job.job_id) or await self._tracked(job, None)
 
-    async def read(
-        self, *, job_id: str | None = None, key: str | None = None, ref: TaskRef | None = None
-    ) -> Job:
+    async def read(self, *, job_id: str | None = None, key: str | None = None, ref: TaskRef | None = None) -> Job:
         """
         Return what is known of a job.
 
@@ -316,7 +316,8 @@ class Intake:
 
 
 def _error(job: Job) -> HappyHorseError:
-    return error_of(job) or InvalidRequestError(f"the job has ended without a task: it is {job.state}", job_id=job.job_id)
+    message = f"the job has ended without a task: it is {job.state}"
+    return error_of(job) or InvalidRequestError(message, job_id=job.job_id)
 
 
 def _absolute(path: str | PathLike[str]) -> str:

@@ -77,9 +77,7 @@ class Journal:
                 closing.push_async_callback(part.aclose)
                 closing.push_async_callback(part.settle, _CLOSING_GRACE)
 
-    def record(
-        self, tracked: TrackedJob, event: JobEvent, *, task: Task | None = None, **changes: Any
-    ) -> Write | None:
+    def record(self, tracked: TrackedJob, event: JobEvent, *, task: Task | None = None, **changes: Any) -> Write | None:
         """
         Apply *event* to a job, and write it now or as soon as the store allows.
 

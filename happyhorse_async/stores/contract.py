@@ -22,7 +22,7 @@ def is_unfinished(job: Job) -> bool:
         return True
     unsaved = job.save_to is not None and job.saved_to is None
     # An error beside a success says that saving the video was given up.
-    return job.state is JobState.SUCCEEDED and unsaved and job.error is None and job.failure is None
+    return job.state is JobState.SUCCEEDED and unsaved and job.error is None
 
 
 class TaskStore(Protocol):

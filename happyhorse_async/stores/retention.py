@@ -78,8 +78,6 @@ class Retention:
             left["task"] = _kept_task(job.task, dates, now)
         if job.error is not None and (message := redact_text(job.error.message)) != job.error.message:
             left["error"] = evolve(job.error, message=message)
-        if job.failure is not None:
-            left["failure"] = redact_text(job.failure)
         changed = any(value is not getattr(job, name) for name, value in left.items())
         return evolve(job, **left) if changed else job
 

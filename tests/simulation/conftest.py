@@ -183,7 +183,7 @@ class Store:
         return await self._do(self._world.disk.get_note(name))
 
     async def put_note(self, name: str, text: str) -> None:
-        await self._do(self._world.disk.keep(name, text), writes=True)
+        await self._do(self._world.disk.put_note(name, text), writes=True)
 
     async def is_alive(self, owner: str) -> bool:
         await asyncio.sleep(0.001)

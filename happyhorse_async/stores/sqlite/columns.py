@@ -71,6 +71,10 @@ class Entry:
         return self.job.task.videos or None if self.job.task is not None else None
 
     @property
+    def failure(self) -> None:
+        """Empty since version 4, which has the error as data."""
+
+    @property
     def padding(self) -> bytes | None:
         """A page of zeros, where something follows that is to be erased."""
         secrets = (self.videos, self.job.callback_url, self.job.request, self.job.body)
@@ -192,7 +196,7 @@ COLUMNS = (
     Column("settled_at", _TIMESTAMP, "dates"),
     Column("closed_at", _TIMESTAMP, "dates"),
     Column("saved_to", _TEXT),
-    Column("failure", _TEXT),
+    Column("failure", _TEXT, "entry"),
     Column("fingerprint", _TEXT, constraint="NOT NULL"),
     Column("task", _structured(Task)),
     Column("videos_until", _TIMESTAMP, "dates", renames="urls_until"),
