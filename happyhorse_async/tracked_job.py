@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import marshal
+from collections import OrderedDict
 from collections.abc import Mapping
 from copy import copy
 from sys import intern
@@ -22,6 +23,7 @@ from .waiters import Subscription, Waiters
 if TYPE_CHECKING:
     from .jobs.attempt import SubmitAttempt
 
+_MOST_EARLY = 1000
 _NO_RAW: Mapping[str, Any] = {}
 _PACKED_NO_RAW = marshal.dumps({})
 
@@ -220,6 +222,7 @@ class Tracker:
     def __init__(self) -> None:
         self._unaccepted: dict[str, TrackedJob] = {}
         self._by_ref: WeakValueDictionary[TaskRef, TrackedJob] = WeakValueDictionary()
+        self._early: OrderedDict[TaskRef, None] = OrderedDict()
 
     def add(self, tracked: TrackedJob) -> None:
         """Track a job that waits to be sent."""
@@ -236,7 +239,7 @@ class Tracker:
     def for_job(self, job: Job) -> TrackedJob:
         """Return the one tracked job of an entry of the store whose task is known."""
         assert job.ref is not None
-        tracked = self._usable(job.ref)
+        tracked = self.usable(job.ref)
         if tracked is None:
             tracked = self._by_ref[job.ref] = TrackedJob(job)
             tracked.load(job)
@@ -246,22 +249,36 @@ class Tracker:
 
     def for_ref(self, ref: TaskRef, unrecorded: Job) -> TrackedJob:
         """Return the one tracked job of a task, of which the store has not been asked yet."""
-        tracked = self._usable(ref)
+        tracked = self.usable(ref)
         if tracked is None:
             tracked = self._by_ref[ref] = TrackedJob(unrecorded, is_recorded=False)
         return tracked
 
-    def _usable(self, ref: TaskRef) -> TrackedJob | None:
-        # A task that has expired may have reappeared: whoever asks again gets a new poll.
+    def usable(self, ref: TaskRef) -> TrackedJob | None:
+        """Return the job of a task, unless it has expired: such a task may have reappeared, and is polled anew."""
         tracked = self._by_ref.get(ref)
         has_expired = tracked is not None and tracked.task is not None and tracked.task.status is TaskStatus.EXPIRED
         return None if has_expired else tracked
 
-    def accepted(self, tracked: TrackedJob) -> None:
-        """Track a job by its ref from now on."""
-        self.forget(tracked)
+    def name(self, tracked: TrackedJob) -> None:
+        """Track a job by its ref too, which was just learned."""
         assert tracked.ref is not None
         self._by_ref[tracked.ref] = tracked
+
+    def accepted(self, tracked: TrackedJob) -> None:
+        """Track a job by its ref alone from now on."""
+        self.forget(tracked)
+        self.name(tracked)
+
+    def note_early_callback(self, ref: TaskRef) -> None:
+        """Remember that the provider has called about a task that is not known here, or not yet."""
+        self._early[ref] = None
+        if len(self._early) > _MOST_EARLY:
+            self._early.popitem(last=False)
+
+    def take_early_callback(self, ref: TaskRef) -> bool:
+        """Return whether the provider has called about a task before it was known, so that it should be polled now."""
+        return self._early.pop(ref, self) is None
 
     def restore(self, tracked: TrackedJob) -> None:
         """Track the job of a handle from an earlier time when the client was open."""

@@ -73,21 +73,22 @@ class CallbackProcessor:
         if not is_proven:
             # The task id is not repeated: the sender is not authenticated.
             raise CallbackRejectedError("the sender is not proven to be the provider, and the task is not ours")
+        # Its submit may be about to be answered. Then the task is polled at once.
+        self._tracker.note_early_callback(ref)
         _log.info("a callback is about %s, which is not known to be a task of ours", ref)
         return None
 
     async def _find(self, account: AccountRuntime, ref: TaskRef) -> TrackedJob | None:
         """Return the tracked job of a task of ours, whichever process submitted it, with what the store knows of it."""
-        tracked = self._tracker.by_ref(ref)
+        tracked = self._tracker.usable(ref)
         if tracked is not None:
             await self._journal.load(tracked, account.endpoint)
             return tracked
         job = await self._journal.store.by_ref(ref)
+        if job is not None and job.endpoint == account.endpoint:
+            return self._tracker.for_job(job)
         # It may have been accepted while the store was asked.
-        tracked = self._tracker.by_ref(ref)
-        if tracked is None and job is not None and job.endpoint == account.endpoint:
-            tracked = self._tracker.for_job(job)
-        return tracked
+        return self._tracker.usable(ref)
 
     async def _observe(self, account: AccountRuntime, tracked: TrackedJob, ref: TaskRef, observed: Task | None) -> Task:
         if not tracked.ended:

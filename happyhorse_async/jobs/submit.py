@@ -33,7 +33,7 @@ from .job_errors import error_of, to_data, withdrawn
 from .journal import NO_OWNER, Journal, Write
 from .reconcile import Reconciler
 from .state import JobEvent, applies
-from .submit_errors import certain, is_ambiguous, not_accepted, outcome_unknown, unreadable
+from .submit_errors import certain, closed_meanwhile, is_ambiguous, not_accepted, outcome_unknown, unreadable
 
 _log = logging.getLogger("happyhorse_async")
 
@@ -123,6 +123,7 @@ class Submitter:
         is_early_end = task.status.is_terminal and not task.videos
         task = tracked.without_raw(unended(task) if is_early_end else task)
         write = self._journal.record(tracked, JobEvent.ANSWER, task=task, owner=self._saver(tracked.job))
+        self._tracker.name(tracked)
         try:
             if write is not None and not await asyncio.shield(write):
                 await self._compare_with_store(tracked, task)
@@ -136,6 +137,7 @@ class Submitter:
 
     def _hand_over(self, tracked: TrackedJob, task: Task, *, at_once: bool = False) -> None:
         tracked.attempt = None
+        at_once = self._tracker.take_early_callback(task.ref) or at_once
         self._accounts.of(tracked.job).poller.accepted(tracked, task, at_once=at_once)
 
     def _compare(self, tracked: TrackedJob, task: Task) -> None:
@@ -332,6 +334,10 @@ class Submitter:
             # A waiter that was told that the client is closed has taken it back.
             return
         job, closed = tracked.job, not_accepted(tracked.job_id)
+        if job.ref is not None:
+            # Its task was found while the client was being closed.
+            self._end(tracked, closed_meanwhile(tracked.whole_task, job.ref, job.job_id))
+            return
         may_be_accepted = applies(job.state, JobEvent.LOSE_ANSWER)
         can_be_sent = not may_be_accepted or is_protected(job, self._accounts.of(job).adapter)
         if job.durable and can_be_sent and applies(job.state, JobEvent.RELEASE):

@@ -116,7 +116,7 @@ class Poller:
         now = self._begin(tracked)
         # Without an observation, the first one will say how old it is.
         if age is not None and (tracked.task is not None or age > self._exchange.adapter.task_ttl):
-            tracked.poll.submitted_at = max(now - age, self._earliest_submit(now))
+            tracked.poll.submitted_at = now - age
         self._schedule_poll(tracked, 0.0)
 
     async def fetch(self, ref: TaskRef) -> Task:
@@ -177,14 +177,17 @@ class Poller:
 
     def _learn_age(self, tracked: TrackedJob, task: Task) -> None:
         if tracked.task is None and task.created_at is not None:
-            poll, now = tracked.poll, asyncio.get_running_loop().time()
             age = (datetime.now(UTC) - task.created_at).total_seconds()
-            poll.submitted_at = min(poll.submitted_at, max(poll.submitted_at - age, self._earliest_submit(now)))
+            # The provider's clock or ours may be wrong by hours.
+            tracked.poll.submitted_at -= min(max(age, 0.0), self._exchange.adapter.task_ttl)
 
-    def _earliest_submit(self, now: float) -> float:
-        # The provider's clock or ours may be wrong by hours: some polls are made before a task expires by its age.
-        grace = self._schedule.not_found_retries * (self._schedule.interval or 15.0)
-        return now + grace - self._exchange.adapter.task_ttl
+    def _deadline(self, tracked: TrackedJob) -> float:
+        """
+        Return when the lifetime of a task is over, if it is not seen until then.
+
+        An answer of the provider outweighs our clock: a task that it shows as active does not expire by its age.
+        """
+        return max(tracked.poll.submitted_at, tracked.poll.active_at or -math.inf) + self._exchange.adapter.task_ttl
 
     def _begin(self, tracked: TrackedJob) -> float:
         """Prepare to poll a task, and return the time."""
@@ -200,13 +203,9 @@ class Poller:
         return now
 
     def _schedule_poll(self, tracked: TrackedJob, delay: float, *, before_others: bool = False) -> None:
-        now = asyncio.get_running_loop().time()
-        # A task that the provider shows as active does not expire by any clock of ours.
-        deadline = max(tracked.poll.submitted_at, tracked.poll.active_at) + self._exchange.adapter.task_ttl
-        if deadline <= now:
-            self._expire(tracked)
-        else:
-            self._queue.put(tracked, min(now + delay, deadline), before_others=before_others)
+        now, deadline = asyncio.get_running_loop().time(), self._deadline(tracked)
+        due = min(now + delay, deadline) if deadline > now else now + delay
+        self._queue.put(tracked, due, before_others=before_others)
 
     async def _work(self) -> None:
         # One worker at a time waits for the next task to be due. The others are polling, or queue up behind it.
@@ -278,6 +277,10 @@ class Poller:
             self._give_up(tracked, error)
             return None
         _log.info("%s: poll failed %d times in a row: %s", tracked.ref, failures.faults, error)
+        # One of the clocks may be wrong: a task that is too old gets as many polls as one that is not found.
+        if failures.faults >= self._schedule.not_found_retries and self._is_too_old(tracked):
+            self._expire(tracked)
+            return None
         if isinstance(error, RateLimitError):
             # The rate limiter slows down all requests of the account already.
             return self._schedule.after_poll(tracked.poll.unchanged)
@@ -287,10 +290,13 @@ class Poller:
         failures = _failures(tracked)
         failures.not_found += 1
         _log.info("%s: unknown to the provider %d times in a row: %s", tracked.ref, failures.not_found, error)
-        if failures.not_found < self._schedule.not_found_retries:
+        if failures.not_found < self._schedule.not_found_retries and not self._is_too_old(tracked):
             return self._schedule.after_not_found(failures.not_found)
         self._expire(tracked)
         return None
+
+    def _is_too_old(self, tracked: TrackedJob) -> bool:
+        return self._deadline(tracked) <= asyncio.get_running_loop().time()
 
     def _refused(self, tracked: TrackedJob, error: HappyHorseError) -> float | None:
         failures = _failures(tracked)
