@@ -57,7 +57,7 @@ async def _until(network: StaticServer, polls: int) -> None:
 
 
 def measure(*, rounds: int, counts: tuple[int, ...] = COUNTS, provider: str = "nexusflow") -> dict[str, Any]:
-    """Measure every count in turn, *rounds* times, each in a new process."""
+    """Measure every count *rounds* times, alternating, each in a new process."""
     costs: dict[int, list[float]] = {count: [] for count in counts}
     for _ in range(rounds):
         for count in counts:

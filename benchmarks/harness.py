@@ -1,8 +1,8 @@
 """
 Runs a client against a neutral provider: two processes, real sockets, one clock.
 
-Both processes are new for every run, so that no run benefits from the caches of another. The CPU time of a client is that
-of its process.
+Both processes are new for every run, so that no run benefits from the caches of another. The CPU time of a client is
+that of its process.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ OURS: dict[str, Caller] = {
 
 
 def measure(*, count: int = COUNT) -> dict[str, Any]:
-    """Let everybody make *count* calls with each fault, three callers at a time."""
+    """Let each client make *count* calls with each fault, three clients at a time."""
     peers = installed()
     keyed = {"hiapi, with a key": HiAPI(keyed=True)} if "hiapi" in peers else {}
     callers: dict[str, Caller] = {**OURS, **keyed, **peers}

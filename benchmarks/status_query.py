@@ -3,9 +3,9 @@ CPU time of one status query, compared with a bare aiohttp loop in the same proc
 
     python benchmarks/status_query.py
 
-A neutral server in another process uses the client's own wire format. Client and baseline alternate, each with one query
-after the other over one connection, so that other processes disturb both alike. The baseline requests the same document,
-reads the body and decodes the JSON.
+A neutral server in another process uses the client's own wire format. Client and baseline alternate, each with one
+query after the other over one connection, so that other processes disturb both alike. The baseline requests the same
+document, reads the body and decodes the JSON.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ CPU time of a whole job, compared with a bare aiohttp loop that sends the same r
     python benchmarks/whole_job.py
 
 A hundred jobs are submitted at once, and each is polled 15 times by queries of its own, every fifth of a second. The
-server counts the queries and ends a task with the 15th, so both clients send exactly the same requests. The library uses
-a memory store.
+server counts the queries and ends a task with the 15th, so both clients send exactly the same requests. The library
+uses a memory store.
 """
 
 from __future__ import annotations
