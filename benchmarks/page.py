@@ -112,7 +112,7 @@ def _steady(found: dict[str, Any]) -> str:
                 name,
                 f"{run['jobs']:.0f}",
                 f"{run['lost']:.0f}",
-                f"{run['refused_share']:.1%}",
+                f"{run['throttled_share']:.1%}",
                 f"{run['requests_per_job']:.2f}",
                 _seconds(run["mean"]),
                 _seconds(run["p95"]),
