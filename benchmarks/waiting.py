@@ -90,12 +90,12 @@ def submitted(count: int) -> dict[str, float]:
             handles += await asyncio.gather(*(client.submit(request) for request in requests))
         return handles
 
-    return asyncio.run(_handles(work, there=0))
+    return asyncio.run(_handles(work, initial=0))
 
 
-async def _handles(make: Callable[[hh.Client], Awaitable[list[hh.TaskHandle]]], *, there: int) -> dict[str, float]:
+async def _handles(make: Callable[[hh.Client], Awaitable[list[hh.TaskHandle]]], *, initial: int) -> dict[str, float]:
     logging.disable(logging.CRITICAL)
-    network = StaticServer(there)
+    network = StaticServer(initial)
     with carried_by(network):
         async with hh.Client(
             "dashscope", api_key="any", limits=unlimited(), poll=hh.PollSchedule(interval=_FAR, jitter=0)
