@@ -1,4 +1,10 @@
-"""Every check of the project. `nox` runs them all; `nox -s tests` runs the tests on every Python that is installed."""
+"""
+Every check of the project, and the only place that has their commands.
+
+`nox` runs them all, each in an environment of its own; `nox -s tests` runs the tests on every Python that is installed.
+`.ci/run` runs `lint`, `types` and `docs` in one shared environment (`--no-venv --no-install`), the workflows in
+`.github/` each session on each Python (`--force-python`).
+"""
 
 from __future__ import annotations
 
@@ -40,14 +46,17 @@ def _extras(*names: str) -> str:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the tests on the installed wheel, and note what they cover."""
-    session.install(_extras("cli", "emulator"), *_group("tests"))
-    # Without this the checkout would be imported in place of what is installed.
-    session.run("coverage", "run", "-m", "pytest", *session.posargs, env={"PYTHONSAFEPATH": "1"})
+    """Run the tests in parallel on the installed wheel, and note what they cover."""
+    session.install(_extras("cli", "emulator"), *_group("tests"), "pytest-cov>=7")
+    # Without PYTHONSAFEPATH the checkout would be imported in place of what is installed.
+    env = {"PYTHONSAFEPATH": "1", "COVERAGE_FILE": f".coverage.{session.python}"}
+    # The session `coverage` judges what all Pythons cover together.
+    coverage = ("--cov", "--cov-report=", "--cov-fail-under=0")
+    session.run("pytest", "-n", "auto", *coverage, *session.posargs, env=env)
     session.notify("coverage")
 
 
-@nox.session(python=PYTHON)
+@nox.session
 def coverage(session: nox.Session) -> None:
     """Put together what the tests of all Pythons cover."""
     session.install("coverage[toml]>=7.6")
@@ -94,15 +103,16 @@ def benchmarks(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON)
 def package(session: nox.Session) -> None:
-    """Build sdist and wheel, check them, and use the wheel in an environment that has nothing else."""
+    """Build sdist and wheel in dist/, check them, and use the wheel in an environment that has nothing else."""
     session.install(*_group("package"))
-    dist = Path(session.create_tmp()) / "dist"
+    dist = Path("dist")
     shutil.rmtree(dist, ignore_errors=True)
     session.run("python", "-m", "build", "--outdir", str(dist))
     wheel = next(dist.glob("*.whl"))
     session.run("twine", "check", "--strict", *(str(file) for file in dist.iterdir()))
     session.run("check-wheel-contents", str(wheel))
-    session.run("python", "-m", "venv", "--clear", str(dist / "empty"))
-    python = str(dist / "empty" / "bin" / "python")
+    empty = Path(session.create_tmp()) / "empty"
+    session.run("python", "-m", "venv", "--clear", str(empty))
+    python = str(empty / "bin" / "python")
     session.run(python, "-m", "pip", "install", "--quiet", f"{wheel}[cli]", external=True)
     session.run(python, "-m", "happyhorse_async", "providers", external=True)

@@ -1,7 +1,8 @@
 """
 What a provider can express, as data.
 
-An adapter declares one `ModelSpec` for each model. The local check of a request, the choice of the model, the `providers` table of the command line and the matrix in the documentation.
+An adapter declares one `ModelSpec` for each model. The local check of a request, the choice of the model, the table
+of `happyhorse providers` and the matrix in the documentation are made from them.
 """
 
 from __future__ import annotations

@@ -9,15 +9,31 @@ Every option defaults to `None`, which means "not sent, the provider decides".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Literal, Self, TypeAlias, TypeVar, cast
+from urllib.parse import urlsplit
 
-from attrs import asdict, field, frozen
+from attrs import NOTHING, asdict, field, fields, frozen
 
+from .errors import InvalidRequestError
+from .plain_data import pydantic_schema
 from .redaction import redact_text
+
+LARGEST_INLINE = 20 * 1024 * 1024
+"""Characters of a `data:` URI that is read from JSON."""
+
+Resolution: TypeAlias = Literal["480P", "720P", "1080P"] | str
+"""A tier. The literals are what an editor offers; a provider may have further ones."""
+Ratio: TypeAlias = Literal["16:9", "9:16", "1:1", "4:3", "3:4", "21:9", "9:21", "4:5", "5:4"] | str
+"""Width to height."""
+Version: TypeAlias = Literal["1.0", "1.1"] | str
+"""A HappyHorse version."""
+Audio: TypeAlias = Literal["auto", "origin"] | str
+"""What becomes of the sound of an edited video."""
 
 Media: TypeAlias = str | Path | bytes
 """An input image or video: an http(s) URL, a `data:` URI, or (where local media is supported) a file or its bytes."""
@@ -61,23 +77,121 @@ def _extra(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
 class _Options:
     """The options every mode has."""
 
-    resolution: str | None = field(default=None, converter=_resolution)
+    mode: ClassVar[Mode]
+
+    resolution: Resolution | None = field(default=None, converter=_resolution)
     """The tier, written `"720P"` whatever a provider's own spelling."""
     seed: int | None = None
     """Random seed. The same seed makes a similar video more likely, never certain."""
     watermark: bool | None = None
     """Whether the provider draws its watermark. Most draw one unless told otherwise."""
-    version: str | None = None
+    version: Version | None = None
     """The HappyHorse version, `"1.0"` or `"1.1"`. By default the newest the provider offers for the mode."""
     model: str | None = None
     """The provider's exact model id. It wins over `version`."""
     extra: Mapping[str, Any] = field(factory=dict[str, Any], converter=_extra, hash=False, repr=False)
     """Fields this library does not know, merged last into the place where the provider keeps its parameters."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """
+        Return the request as plain data for JSON: its `mode`, and every field that is set.
+
+        :raises InvalidRequestError: a medium is a local file or bytes, which JSON cannot hold, or `extra` holds a value
+            that is no plain data.
+        """
+        data: dict[str, Any] = {"mode": type(self).mode.value}
+        for name, value in asdict(self, recurse=False).items():
+            plain = list(cast("Iterable[Any]", value)) if isinstance(value, tuple) else value
+            plain = dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else plain
+            if plain not in (None, [], {}):
+                data[name] = plain
+        try:
+            json.dumps(data, allow_nan=False, sort_keys=True)
+        except (TypeError, ValueError) as error:
+            raise InvalidRequestError(f"the request cannot be written as JSON: {error}") from None
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """
+        Read a request from what `to_dict` returned. A medium is an http(s) URL or a `data:` URI, never a path.
+
+        :raises InvalidRequestError: a field is unknown, missing, or not what it should be; names it.
+        """
+        for name in ("image", "images", "video"):
+            for medium in _as_list(data.get(name)):
+                _check_remote(name, medium)
+        return read_fields(cls, data)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Let pydantic, and so FastAPI, read the request from JSON, without `model` and `extra`, and describe it."""
+        return pydantic_schema(
+            cls,
+            read=_read_from_web(cls),
+            write=cls.to_dict,
+            skip=frozenset({"model", "extra"}),
+            constants={"mode": cls.mode.value},
+            strict=True,
+        )
+
     def __reduce__(self) -> tuple[object, ...]:
         # A request is carried to workers and queues by pickle, which cannot take a mapping proxy.
         fields = asdict(self, recurse=False)
         return _rebuild, (type(self), fields | {"extra": dict(self.extra)})
+
+
+_Request = TypeVar("_Request", bound=_Options)
+
+
+def read_fields(cls: type[_Request], data: Mapping[str, Any]) -> _Request:
+    """
+    Make a request of *cls* from plain data. Fields that are null count as not given.
+
+    :raises InvalidRequestError: a field is unknown, missing, or the mode is another one; names it.
+    """
+    given = {name: value for name, value in data.items() if name != "mode" and value is not None}
+    mode = cls.mode.value
+    if data.get("mode", mode) != mode:
+        raise InvalidRequestError(f"mode must be {mode!r} for {cls.__name__}, not {data['mode']!r}")
+    known = {attribute.name: attribute for attribute in fields(cls)}
+    for name in given:
+        if name not in known:
+            raise InvalidRequestError(f"{name!r} does not go with {mode}; known: {', '.join(known)}")
+    for name, attribute in known.items():
+        if attribute.default is NOTHING and name not in given:
+            raise InvalidRequestError(f"{name} is missing for {mode}")
+    return cls(**given)
+
+
+def _as_list(value: object) -> list[object]:
+    return [*cast("list[object]", value)] if isinstance(value, list | tuple) else [] if value is None else [value]
+
+
+def _check_remote(name: str, medium: object) -> None:
+    if not isinstance(medium, str):
+        raise InvalidRequestError(f"{name} must be text: an http(s) URL or a data: URI")
+    if medium[:5].lower() == "data:":
+        if len(medium) > LARGEST_INLINE:
+            raise InvalidRequestError(f"{name} is a data: URI of {len(medium)} characters; at most {LARGEST_INLINE}")
+        return
+    try:
+        parts = urlsplit(medium)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
+        raise InvalidRequestError(f"{name} must be an http(s) URL or a data: URI")
+
+
+def _read_from_web(cls: type[_Options]) -> Callable[[dict[str, Any]], Any]:
+    def read(data: dict[str, Any]) -> Any:
+        try:
+            return cls.from_dict(data)
+        except InvalidRequestError as error:
+            # pydantic reports a ValueError with its place in the body, and FastAPI answers 422.
+            raise ValueError(error.message) from None
+
+    return read
 
 
 def _rebuild(cls: type[_Options], fields: dict[str, Any]) -> _Options:
@@ -92,7 +206,7 @@ class TextToVideo(_Options):
 
     prompt: str = field(kw_only=False)
     """What is to be seen and heard."""
-    ratio: str | None = field(default=None, kw_only=True)
+    ratio: Ratio | None = field(default=None, kw_only=True)
     """Aspect ratio, width to height, such as `"16:9"`."""
     duration: int | None = field(default=None, kw_only=True)
     """Length in whole seconds."""
@@ -127,7 +241,7 @@ class ReferenceToVideo(_Options):
     """What is to be seen, naming the images by their position."""
     images: tuple[Media, ...] = field(kw_only=False, converter=_medias, repr=_show_medias)
     """The reference images, in the order the prompt counts them."""
-    ratio: str | None = field(default=None, kw_only=True)
+    ratio: Ratio | None = field(default=None, kw_only=True)
     """Aspect ratio, width to height, such as `"16:9"`."""
     duration: int | None = field(default=None, kw_only=True)
     """Length in whole seconds."""
@@ -145,7 +259,7 @@ class VideoEdit(_Options):
     """The source video."""
     images: tuple[Media, ...] = field(default=(), kw_only=True, converter=_medias, repr=_show_medias)
     """Reference images for what is to be put into the video."""
-    audio: str | None = field(default=None, kw_only=True)
+    audio: Audio | None = field(default=None, kw_only=True)
     """`"auto"`: the model decides about the sound; `"origin"`: the source's sound is kept."""
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any, cast
-
-from attrs import NOTHING, fields
+from collections.abc import Mapping
+from typing import Any
 
 from .errors import InvalidRequestError
-from .request import ImageToVideo, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
+from .request import ImageToVideo, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest, read_fields
 
 _CLASSES: dict[Mode, type[VideoRequest]] = {
     Mode.T2V: TextToVideo,
@@ -22,24 +20,11 @@ _CLASSES: dict[Mode, type[VideoRequest]] = {
 
 def to_data(request: VideoRequest) -> dict[str, Any]:
     """
-    Write *request* down: its `mode`, and every field that is set.
+    Return *request* as plain data: its `mode`, and every field that is set.
 
     :raises InvalidRequestError: it holds local media or another value that is no plain data.
     """
-    data: dict[str, Any] = {"mode": request.mode.value}
-    for attribute in fields(type(request)):
-        value = getattr(request, attribute.name)
-        if isinstance(value, tuple):
-            value = [*cast("Iterable[Any]", value)]
-        elif isinstance(value, Mapping):
-            value = dict(cast("Mapping[str, Any]", value))
-        if value not in (None, [], {}):
-            data[attribute.name] = value
-    try:
-        json.dumps(data, allow_nan=False, sort_keys=True)
-    except (TypeError, ValueError) as error:
-        raise InvalidRequestError(f"the request cannot be written down: {error}") from None
-    return data
+    return request.to_dict()
 
 
 def from_data(data: Mapping[str, Any]) -> VideoRequest:
@@ -48,16 +33,7 @@ def from_data(data: Mapping[str, Any]) -> VideoRequest:
 
     :raises InvalidRequestError: a field is unknown, missing, or does not go with the mode; names it.
     """
-    given = {name: value for name, value in data.items() if name != "mode"}
-    cls = _CLASSES[_mode(data)]
-    known = {attribute.name: attribute for attribute in fields(cls)}
-    for name in given:
-        if name not in known:
-            raise InvalidRequestError(f"{name!r} does not go with {cls.mode.value}; known: {', '.join(known)}")
-    for name, attribute in known.items():
-        if attribute.default is NOTHING and name not in given:
-            raise InvalidRequestError(f"{name} is missing for {cls.mode.value}")
-    return cls(**given)
+    return read_fields(_CLASSES[_mode(data)], data)
 
 
 def _mode(data: Mapping[str, Any]) -> Mode:

@@ -14,6 +14,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from .plain_data import from_plain, pydantic_schema, to_plain
 from .redaction import redact_text, redact_url
 
 _PROVIDER_NAME = re.compile(r"[a-z0-9_-]+")
@@ -210,3 +211,31 @@ class Task:
     def video_url(self) -> str | None:
         """The URL of the first video, or `None`."""
         return self.videos[0].url if self.videos else None
+
+    def to_dict(self, *, urls: bool = True, raw: bool = False) -> dict[str, Any]:
+        """
+        Return the task as plain data for JSON: the ref as text, times as ISO 8601. The command line prints the same.
+
+        :param urls: whether the URLs of videos and covers are in it. Whoever has one can fetch the video.
+        :param raw: whether the provider's object is in it, which has the URLs as well.
+        :raises ValueError: *raw* without *urls*.
+        """
+        if raw and not urls:
+            raise ValueError("raw=True holds the URLs that urls=False leaves out: choose one of them")
+        skip = frozenset({"raw"}) if urls else frozenset({"raw", "url", "cover_url"})
+        data: dict[str, Any] = to_plain(self, skip=skip)
+        return {**data, "raw": dict(self.raw)} if raw else data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Task:
+        """
+        Read a task from what `to_dict` returned with its URLs. Fields that are not known are ignored.
+
+        :raises ValueError: a field is missing or of the wrong type.
+        """
+        return from_plain(data, cls)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Let pydantic, and so FastAPI, read and write the shape of `to_dict`."""
+        return pydantic_schema(Task, read=Task.from_dict, write=Task.to_dict, skip=frozenset({"raw"}))

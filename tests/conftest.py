@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 import random
+import signal
 import socket
 import struct
 from collections import deque
@@ -26,6 +27,11 @@ from attrs import frozen
 import happyhorse_async as hh
 
 from .fifth import FifthAdapter, sign, variant
+
+# A shell starts background jobs with SIGINT ignored, and children inherit that: tests that interrupt a program would
+# wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 KEY = "sk-canary-0451-never-to-be-seen"
 """The API key of every client here. Whatever is logged is searched for it."""

@@ -43,7 +43,7 @@ async def serve_emulator(output: Output, serving: ServeOptions, callbacks: Callb
             for line in ("", f"[providers.{name}]", f'base_url = "{url}"', f'api_key = "{_ANY_KEY}"  # any will do'):
                 output.line(line)
         try:
-            async for delivery in emulator.callback_processor:
+            async for delivery in emulator.deliveries:
                 output.event("delivery", **asdict(delivery))
                 output.note(delivery_line(delivery))
         except asyncio.CancelledError:

@@ -48,7 +48,6 @@ __all__ = [
     "JobPage",
     "ListCall",
     "ProviderLimits",
-    "Rate",
     "SubmitCall",
     "json_answer",
     "media_kind",

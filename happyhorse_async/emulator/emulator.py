@@ -76,7 +76,7 @@ class Emulator:
         self.seed = seed
         self.scenario = scenario or Scenario()
         self.callbacks = callbacks or CallbackScenario()
-        self.callback_processor = WebhookLog()
+        self.deliveries = WebhookLog()
         """What came of the callbacks, since the emulator was last entered."""
         self._limits = limits
         self._api_key = api_key
@@ -179,10 +179,8 @@ class Emulator:
             from .webhook_sender import WebhookSender  # noqa: PLC0415
 
             clock = _clock()
-            self.callback_processor = WebhookLog()
-            webhook_sender = WebhookSender(
-                providers.values(), log=self.callback_processor, speed=self.speed, clock=clock
-            )
+            self.deliveries = WebhookLog()
+            webhook_sender = WebhookSender(providers.values(), log=self.deliveries, speed=self.speed, clock=clock)
             server = Server(
                 providers,
                 links=links,

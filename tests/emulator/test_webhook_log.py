@@ -28,18 +28,18 @@ async def test_leaving_ends_everything(emulate: Emulate, submit: Submit, receive
     receiver.statuses.append(500)
     async with emulate(speed=1) as emulator:
         await submit(emulator)
-        await emulator.callback_processor.wait(1)
+        await emulator.deliveries.wait(1)
         receiver.gate.clear()
         await submit(emulator)
         await receiver.until(2)
-        waiting = asyncio.ensure_future(emulator.callback_processor.wait(2))
+        waiting = asyncio.ensure_future(emulator.deliveries.wait(2))
         others = asyncio.all_tasks()
 
     with pytest.raises(RuntimeError, match="ended after 1 of 2"):
         await waiting
     receiver.gate.set()
     assert 2 == len(receiver.arrivals)
-    assert [row.status for row in emulator.callback_processor] == [500]
+    assert [row.status for row in emulator.deliveries] == [500]
     assert len(asyncio.all_tasks()) < len(others)
 
 
@@ -75,7 +75,7 @@ async def test_deliveries_can_be_waited_for_in_another_loop(
 ) -> None:
     """A test in a thread of its own waits for a delivery as well."""
     async with emulate() as emulator:
-        waiting = asyncio.ensure_future(asyncio.to_thread(asyncio.run, emulator.callback_processor.wait(1)))
+        waiting = asyncio.ensure_future(asyncio.to_thread(asyncio.run, emulator.deliveries.wait(1)))
         await asyncio.sleep(0.01)
         task_id = await submit(emulator)
         (row,) = await waiting

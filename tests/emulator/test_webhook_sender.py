@@ -125,7 +125,7 @@ async def test_a_callback_comes_again_until_it_is_taken(emulate: Emulate, submit
     receiver.statuses.extend((500, 401, 302, 200))
     async with emulate() as emulator:
         task_id = await submit(emulator)
-        rows = await emulator.callback_processor.wait(4)
+        rows = await emulator.deliveries.wait(4)
 
     assert [(1, 500), (2, 401), (3, 302), (4, 200)] == [(row.attempt, row.status) for row in rows]
     assert [False, False, False, True] == [row.taken for row in rows]
@@ -142,12 +142,12 @@ async def test_a_callback_is_given_up(
     receiver.always = 503
     async with emulate(speed=1e6) as emulator:
         first = await submit(emulator, provider)
-        await emulator.callback_processor.wait(tries)
+        await emulator.deliveries.wait(tries)
         second = await submit(emulator, provider)
-        rows = await emulator.callback_processor.wait(tries, task_id=second)
+        rows = await emulator.deliveries.wait(tries, task_id=second)
 
         assert [*range(1, tries + 1)] == [row.attempt for row in rows]
-        assert tries == len([row for row in emulator.callback_processor if row.task_id == first])
+        assert tries == len([row for row in emulator.deliveries if row.task_id == first])
     if provider == "dashscope":
         assert 2 == len({arrival.content["id"] for arrival in receiver.arrivals})
 
@@ -157,9 +157,9 @@ async def test_tries_keep_their_distance(emulate: Emulate, submit: Submit, recei
     receiver.statuses.extend((500,))
     async with emulate(speed=200) as emulator:
         await submit(emulator)
-        await emulator.callback_processor.wait(1)
+        await emulator.deliveries.wait(1)
         begun = asyncio.get_running_loop().time()
-        await emulator.callback_processor.wait(2)
+        await emulator.deliveries.wait(2)
 
     assert asyncio.get_running_loop().time() - begun >= 0.045
 
@@ -169,7 +169,7 @@ async def test_nobody_there(emulate: Emulate, submit: Submit, receiver: Receiver
     await receiver.stop()
     async with emulate() as emulator:
         await submit(emulator)
-        rows = await emulator.callback_processor.wait(2)
+        rows = await emulator.deliveries.wait(2)
 
     assert [(1, None, "no connection"), (2, None, "no connection")] == [
         (row.attempt, row.status, row.problem) for row in rows
@@ -187,7 +187,7 @@ async def test_nothing_is_sent_to_the_internet(emulate: Emulate, submit: Submit)
     """What an emulator makes up never reaches a public host; the record says so."""
     async with emulate() as emulator:
         await submit(emulator, url="https://93.184.215.14/hooks?secret=x")
-        (row,) = await emulator.callback_processor.wait(1)
+        (row,) = await emulator.deliveries.wait(1)
 
     assert row.status is None
     assert "public internet" in str(row.problem)
@@ -197,7 +197,7 @@ async def test_the_record_has_no_secrets(emulate: Emulate, submit: Submit, recei
     """A delivery shows where it went without the query of the URL."""
     async with emulate() as emulator:
         await submit(emulator)
-        rows = await emulator.callback_processor.wait(1)
+        rows = await emulator.deliveries.wait(1)
 
     assert "/hooks/video?***" in rows[0].url
     assert not [secret for secret in ("hh-1", "secret=x", SECRET) if secret in repr(rows)]
@@ -210,7 +210,7 @@ async def test_duplicates_come_at_the_same_moment(emulate: Emulate, submit: Subm
         await submit(emulator)
         first, second = await receiver.until(2)
         receiver.gate.set()
-        rows = await emulator.callback_processor.wait(2)
+        rows = await emulator.deliveries.wait(2)
 
     assert first.body == second.body
     assert [(1, 204), (1, 204)] == [(row.attempt, row.status) for row in rows]
@@ -220,7 +220,7 @@ async def test_a_lost_callback_is_never_sent(emulate: Emulate, submit: Submit, r
     """With a loss of 1 nothing arrives, and the record says so."""
     async with emulate(callbacks=CallbackScenario(loss=1)) as emulator:
         task_ids = [await submit(emulator) for _ in range(3)]
-        rows = await emulator.callback_processor.wait(3)
+        rows = await emulator.deliveries.wait(3)
 
     assert [] == receiver.arrivals
     assert [(task_id, True, None, False) for task_id in task_ids] == [
@@ -232,7 +232,7 @@ async def test_callbacks_change_places(emulate: Emulate, submit: Submit, receive
     """With reorder every first of two comes after the second."""
     async with emulate(callbacks=CallbackScenario(reorder=1), speed=1) as emulator:
         task_ids = [await submit(emulator) for _ in range(4)]
-        order = [row.task_id for row in await emulator.callback_processor.wait(4)]
+        order = [row.task_id for row in await emulator.deliveries.wait(4)]
 
     assert order.index(task_ids[1]) < order.index(task_ids[0])
     assert order.index(task_ids[3]) < order.index(task_ids[2])
@@ -275,7 +275,7 @@ async def test_a_refused_early_callback_comes_again(emulate: Emulate, submit: Su
     receiver.statuses.append(503)
     async with emulate(callbacks=CallbackScenario(early=1)) as emulator:
         task_id = await submit(emulator)
-        rows = await emulator.callback_processor.wait(2, task_id=task_id)
+        rows = await emulator.deliveries.wait(2, task_id=task_id)
 
     assert [503, 204] == [row.status for row in rows]
 
@@ -288,7 +288,7 @@ async def test_a_forgery_comes_first(
     receiver.statuses.extend((401, 200))
     async with emulate(callbacks=CallbackScenario(forge=1)) as emulator:
         task_id = await submit(emulator, prompt=prompt)
-        rows = await emulator.callback_processor.wait(2)
+        rows = await emulator.deliveries.wait(2)
 
     assert told == [arrival.content["status"] for arrival in receiver.arrivals]
     assert {task_id} == {arrival.content["taskId"] for arrival in receiver.arrivals}
@@ -311,9 +311,9 @@ async def test_a_repeated_submit_is_told_once(emulate: Emulate, submit: Submit, 
     async with emulate() as emulator:
         ids = [await submit(emulator, key="job") for _ in range(2)]
         other = await submit(emulator)
-        await emulator.callback_processor.wait(1, task_id=other)
+        await emulator.deliveries.wait(1, task_id=other)
 
-        assert 1 == len([row for row in emulator.callback_processor if row.task_id == ids[0] == ids[1]])
+        assert 1 == len([row for row in emulator.deliveries if row.task_id == ids[0] == ids[1]])
 
 
 async def test_a_running_task_is_told_of_at_its_end(emulate: Emulate, submit: Submit, receiver: Receiver) -> None:
@@ -332,7 +332,7 @@ async def test_a_client_asks_for_callbacks(receiver: Receiver, emulate: Emulate)
     """What a client submits with a callback URL is told there."""
     async with emulate() as emulator, hh.Client("hiapi", api_key="any", base_url=emulator.url("hiapi")) as client:
         handle = await client.submit(hh.TextToVideo("a kite", resolution="720P"), callback_url=receiver.url)
-        (row,) = await emulator.callback_processor.wait(1, task_id=handle.id)
+        (row,) = await emulator.deliveries.wait(1, task_id=handle.id)
 
     assert row.taken
     assert is_signed(receiver.arrivals[0])

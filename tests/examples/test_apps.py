@@ -145,7 +145,7 @@ async def test_the_provider_calls(make_app: Any, client_of: Any, listening: sock
         _, body = await asked(browser, "POST", "/videos", json={"prompt": "a paper boat"})
         ref = json.loads(body)["ref"]
         events = await told(browser, f"/videos/{ref}/events")
-        callback_processor = await emulator.callback_processor.wait(3)
+        deliveries = await emulator.deliveries.wait(3)
 
     assert "SUCCEEDED" == events[-1]["status"]
-    assert [401, 200, 200] == [delivery.status for delivery in callback_processor]
+    assert [401, 200, 200] == [delivery.status for delivery in deliveries]

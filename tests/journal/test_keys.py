@@ -209,7 +209,7 @@ async def test_a_job_of_a_dead_process_by_its_key(
 async def test_a_request_that_cannot_be_written_down(gateway: Any, fifth: Any, extra: dict[Any, Any]) -> None:
     """What is no plain data is refused by name before anything is sent."""
     async with fifth.open() as client:
-        with pytest.raises(hh.InvalidRequestError, match="cannot be written down"):
+        with pytest.raises(hh.InvalidRequestError, match="cannot be written as JSON"):
             await client.submit(hh.TextToVideo("a train", extra=extra))
 
     assert [] == gateway.requests

@@ -24,11 +24,11 @@ _PRELUDE = """
 import asyncio, os, sys
 from datetime import UTC, datetime
 from happyhorse_async.errors import StoreError
-from happyhorse_async.job import Job, JobState, Place
+from happyhorse_async.job import Job, JobState, Endpoint
 from happyhorse_async.stores import SQLiteStore
 
 def new_job(job_id, **fields):
-    place = Place(provider="main", adapter="fifth", base_url="https://fifth.example")
+    place = Endpoint(provider="main", adapter="fifth", base_url="https://fifth.example")
     return Job(job_id=job_id, endpoint=place, model="fifth-t2v", created_at=datetime.now(UTC), **fields)
 
 """

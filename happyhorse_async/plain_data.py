@@ -1,0 +1,166 @@
+"""
+Attrs objects as plain data that JSON can hold, and back: one shape for `to_dict`, the command line and pydantic.
+
+A ref is its text, a time is ISO 8601 with an offset, an enumeration is its value, a tuple is a list, and a field
+that is not known is null.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cache
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, cast, get_args, get_origin
+
+from attrs import NOTHING, AttrsInstance, fields, has, resolve_types
+
+if TYPE_CHECKING:
+    from cattrs import Converter
+    from pydantic_core.core_schema import CoreSchema
+
+T = TypeVar("T")
+
+
+def to_plain(value: object, *, skip: frozenset[str] = frozenset()) -> Any:
+    """Return *value* as plain data, without the fields named in *skip*, at any depth."""
+    if hasattr(value, "parse"):
+        return str(value)
+    if has(type(value)):
+        names = [attribute.name for attribute in fields(type(cast("AttrsInstance", value)))]
+        return {name: to_plain(getattr(value, name), skip=skip) for name in names if name not in skip}
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, StrEnum):
+        return value.value
+    if isinstance(value, tuple | list):
+        return [to_plain(item, skip=skip) for item in cast("list[Any]", value)]
+    if isinstance(value, Mapping):
+        items = cast("Iterable[tuple[object, object]]", value.items())
+        return {str(name): to_plain(item, skip=skip) for name, item in items}
+    # JSON has no word for infinity and NaN.
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def from_plain(data: Mapping[str, Any], cls: type[T]) -> T:
+    """
+    Read an object of the attrs class *cls* from what `to_plain` wrote. Unknown fields are ignored.
+
+    :raises ValueError: a field is missing or of the wrong type; names each of them.
+    """
+    try:
+        return _converter().structure(data, cls)
+    except Exception as error:  # noqa: BLE001 - cattrs raises whatever a converter or a class raises
+        from cattrs import transform_error  # noqa: PLC0415 - importing cattrs takes longer than most programs may wait
+
+        why = "; ".join(transform_error(error, path=cls.__name__))
+        raise ValueError(f"this is not a {cls.__name__} as to_dict() writes it: {why}") from None
+
+
+@cache
+def _converter() -> Converter:
+    from cattrs import Converter  # noqa: PLC0415 - see from_plain
+
+    converter = Converter()
+    converter.register_structure_hook_func(
+        lambda kind: isinstance(kind, type) and hasattr(kind, "parse"), lambda text, kind: kind.parse(text)
+    )
+    converter.register_structure_hook(datetime, lambda text, _: _to_datetime(text))
+    return converter
+
+
+def _to_datetime(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def pydantic_schema(
+    cls: type[T],
+    *,
+    read: Callable[[dict[str, Any]], T],
+    write: Callable[[T], dict[str, Any]],
+    skip: frozenset[str] = frozenset(),
+    constants: Mapping[str, str] | None = None,
+    strict: bool = False,
+) -> CoreSchema:
+    """
+    Return pydantic's schema of the attrs class *cls*, for a `__get_pydantic_core_schema__`. Only pydantic calls those.
+
+    :param read: makes the object from plain data that fits the schema; what it raises as a `ValueError` is reported.
+    :param write: returns the plain data of an object.
+    :param skip: fields that are neither read nor part of the schema.
+    :param constants: further fields with their only value, which may be left out.
+    :param strict: whether an unknown field is an error.
+    """
+    from pydantic_core import core_schema  # noqa: PLC0415 - pydantic is no dependency: whoever calls this has it
+
+    shape = _object_schema(cls, skip=skip, constants=constants or {}, strict=strict)
+
+    def validate(value: Any, inner: Callable[[Any], dict[str, Any]]) -> T:
+        return value if isinstance(value, cls) else read(inner(value))
+
+    # pydantic names the function in its errors.
+    validate.__qualname__ = cls.__name__
+    return core_schema.no_info_wrap_validator_function(
+        validate, shape, serialization=core_schema.plain_serializer_function_ser_schema(write, return_schema=shape)
+    )
+
+
+def _object_schema(
+    cls: type[Any], *, skip: frozenset[str] = frozenset(), constants: Mapping[str, str], strict: bool
+) -> CoreSchema:
+    from pydantic_core import core_schema  # noqa: PLC0415 - see pydantic_schema
+
+    resolve_types(cls)
+    shape = {
+        attribute.name: core_schema.typed_dict_field(
+            _field_schema(attribute.type, strict=strict), required=attribute.default is NOTHING
+        )
+        for attribute in fields(cls)
+        if attribute.name not in skip
+    }
+    for name, value in constants.items():
+        shape[name] = core_schema.typed_dict_field(core_schema.literal_schema([value]), required=False)
+    return core_schema.typed_dict_schema(
+        shape, extra_behavior="forbid" if strict else "ignore", cls_name=cls.__name__, ref=f"happyhorse.{cls.__name__}"
+    )
+
+
+def _field_schema(annotation: Any, *, strict: bool) -> CoreSchema:
+    from pydantic_core import core_schema  # noqa: PLC0415 - see pydantic_schema
+
+    scalars: dict[Any, Callable[[], CoreSchema]] = {
+        str: core_schema.str_schema,
+        int: core_schema.int_schema,
+        float: core_schema.float_schema,
+        bool: core_schema.bool_schema,
+        datetime: lambda: core_schema.str_schema(metadata={"pydantic_js_updates": {"format": "date-time"}}),
+    }
+    if annotation in scalars:
+        return scalars[annotation]()
+    origin: Any = get_origin(annotation)
+    arguments: tuple[Any, ...] = get_args(annotation)
+    if origin in (Union, UnionType):
+        return _union_schema(arguments, strict=strict)
+    if origin is tuple:
+        return core_schema.list_schema(_field_schema(arguments[0], strict=strict))
+    if origin is Literal:
+        return core_schema.literal_schema(list(arguments))
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return core_schema.literal_schema([member.value for member in annotation])
+    if hasattr(cast("object", annotation), "parse"):
+        return core_schema.str_schema()
+    return _object_schema(cast("type[Any]", annotation), constants={}, strict=strict)
+
+
+def _union_schema(members: tuple[Any, ...], *, strict: bool) -> CoreSchema:
+    from pydantic_core import core_schema  # noqa: PLC0415 - see pydantic_schema
+
+    optional = type(None) in members
+    # Text is how JSON has a picture or a path, and the literals beside it are what an editor offers, not a limit.
+    kinds = [str] if str in members else [member for member in members if member is not type(None)]
+    schemas: list[CoreSchema | tuple[CoreSchema, str]] = [_field_schema(kind, strict=strict) for kind in kinds]
+    schema = core_schema.union_schema(schemas)
+    return core_schema.nullable_schema(schema) if optional else schema
