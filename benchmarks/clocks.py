@@ -1,9 +1,9 @@
 """
-Event loops whose time is not that of the wall, so that an hour can be measured in seconds.
+Event loops with virtual time, so that an hour can be measured in seconds.
 
-On a skipping clock time passes only while nobody has anything to do: without sockets, an hour takes what its work
-takes. On a fast clock every second is a tenth of a real one, or whatever is asked for, with real sockets. Either way
-every timer of every client is bent alike, and the calendar goes with it.
+A skipping clock advances only while no task is ready to run: without sockets, an hour takes as long as its CPU work. A
+fast clock runs at a multiple of real time, with real sockets. Both apply to every timer of every client alike, and to
+the calendar.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _real_monotonic = time.monotonic
 
 
 class _Skipping(selectors.SelectSelector):
-    """Skips the time that others would wait."""
+    """Advances the time instead of waiting."""
 
     def __init__(self, calendar: time_machine.Traveller) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class _Skipping(selectors.SelectSelector):
         self._calendar = calendar
 
     def select(self, timeout: float | None = None) -> list[Any]:
-        assert timeout is not None, "everybody waits, and nothing will ever happen"
+        assert timeout is not None, "all tasks wait, and no timer is set"
         if timeout > 0:
             self.now += timeout
             self._calendar.move_to(EPOCH + self.now)
@@ -40,7 +40,7 @@ class _Skipping(selectors.SelectSelector):
 
 
 class _Fast(selectors.DefaultSelector):
-    """Waits for sockets, and less long for time."""
+    """Waits for sockets, and for a fraction of the time."""
 
     def __init__(self, calendar: time_machine.Traveller, speed: float, began: float) -> None:
         super().__init__()
@@ -68,14 +68,14 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 def run_skipping(work: Coroutine[Any, Any, T]) -> T:
-    """Do *work* on an event loop whose time is skipped."""
+    """Run *work* on a skipping clock."""
     with time_machine.travel(EPOCH, tick=False) as calendar:
         return _run(work, _Skipping(calendar))
 
 
 def run_fast(work: Coroutine[Any, Any, T], *, speed: float, began: float) -> T:
     """
-    Do *work* on an event loop whose time runs *speed* times as fast.
+    Run *work* on a clock that is *speed* times as fast as real time.
 
     :param began: what the system's monotonic clock, common to all processes, showed at second 0.
     """

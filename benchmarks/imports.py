@@ -1,5 +1,5 @@
 """
-What CPU importing the library takes, against importing aiohttp, which it does not do before a client is opened.
+CPU time of importing the library, compared with aiohttp, which it imports only when a client is opened.
 
     python benchmarks/imports.py
 """
@@ -17,13 +17,13 @@ NAMES = ("aiohttp", "happyhorse_async", "asyncio, attrs, cattrs", "dashscope")
 
 
 def measure(*, rounds: int) -> dict[str, Any]:
-    """Import each in a fresh interpreter, in turn, *rounds* times after one that fills the caches."""
+    """Import each in a new interpreter, alternating, *rounds* times after one that fills the caches."""
     times: dict[str, list[float]] = {name: [] for name in NAMES if importlib.util.find_spec(name.split(",")[0])}
-    for turn in range(rounds + 1):
+    for number in range(rounds + 1):
         for name, spent in times.items():
             command = [sys.executable, "-c", _CODE.format(name)]
             printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            if turn:
+            if number:
                 spent.append(float(printed))
     pairs = zip(times["happyhorse_async"], times["aiohttp"], strict=True)
     return {

@@ -1,5 +1,5 @@
 """
-How late the event loop is while ten thousand tasks are in flight and the whole budget is used.
+How late the event loop is while ten thousand tasks are in flight and the rate limit is fully used.
 
     python benchmarks/lag.py
 """
@@ -12,24 +12,24 @@ from typing import Any
 
 import happyhorse_async as hh
 from account import task_id
-from figures import Notices, quantile
+from figures import Outcomes, quantile
+from harness import run_over_sockets
 from loads import Load
-from race import race
 
 COUNT = 10_000
 _TICK = 0.005
 
 
 class Probe:
-    """Counts how late a tick of 5 ms is: while the client is idle, and then while it works."""
+    """Measures how late a timer of 5 ms fires: while the client is idle, and while it polls."""
 
-    form = "dashscope"
+    wire_format = "dashscope"
 
     def __init__(self, count: int, seconds: float) -> None:
         self._count = count
         self._seconds = seconds
 
-    async def __call__(self, base_url: str, load: Load, notices: Notices) -> tuple[list[float], list[float]]:
+    async def __call__(self, base_url: str, load: Load, outcomes: Outcomes) -> tuple[list[float], list[float]]:
         async with hh.Client("dashscope", api_key="any", base_url=base_url) as client:
             idle = await self._lateness()
             handles = [client.resume(f"dashscope:{task_id(number)}") for number in range(self._count)]
@@ -55,9 +55,9 @@ def measure(*, rounds: int, seconds: float, count: int = COUNT) -> dict[str, Any
     """Measure *rounds* times, each in new processes."""
     runs: list[dict[str, float]] = []
     for _ in range(rounds):
-        run = race(Probe(count, seconds), Load(()), there=count)
+        run = run_over_sockets(Probe(count, seconds), Load(()), initial=count)
         idle, busy = (sorted(found) for found in run.answer)
-        asked = [request for request in run.asked if request.kind != "submit"]
+        asked = [request for request in run.requests if request.kind != "submit"]
         runs.append(
             {
                 "idle_p99_ms": quantile(idle, 0.99) * 1000,

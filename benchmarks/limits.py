@@ -1,4 +1,4 @@
-"""Limits of the library that leave the provider's own the only ones."""
+"""Limits of the library under which only the provider's own limits apply."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ _FAR = 1_000_000
 
 
 def submits_unlimited() -> hh.Limits:
-    """Make limits with the adapter's own budget of queries, and none of submits and of what runs."""
+    """Return limits with the adapter's own limit on queries, and none on submits and running tasks."""
     return _limits(submits_per_second=_FAR, max_concurrent_submits=100, max_running=_FAR)
 
 
 def unlimited() -> hh.Limits:
-    """Make limits that leave nothing but a hundred connections, as many as the floor has."""
+    """Return limits of nothing but a hundred connections, as many as the baseline has."""
     return _limits(
         queries_per_second=_FAR,
         submits_per_second=_FAR,
-        requests_at_once=100,
         max_concurrent_queries=100,
         max_concurrent_submits=100,
         max_running=_FAR,
@@ -29,5 +28,5 @@ def unlimited() -> hh.Limits:
 
 
 def _limits(**wanted: Any) -> hh.Limits:
-    # So that other versions of the library can be measured, what one of them does not have is left out.
+    # Limits that another version of the library does not have are left out, so that it can be measured.
     return hh.Limits(**{name: value for name, value in wanted.items() if name in fields_dict(hh.Limits)})

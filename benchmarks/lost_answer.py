@@ -1,11 +1,11 @@
 """
-A paid submit is taken, and its answer is lost, or is a 500: how often is it paid, and what does the caller get?
+A paid submit is accepted, and its response is lost, or is a 500: how often is it billed, and what does the caller get?
 
     python benchmarks/lost_answer.py
 
-Every prompt is submitted by one call, one after the other. The first submit of each is taken and billed, and its answer
-does not come: the connection is closed, or the answer is a 500. What else is sent is answered as usual. The clocks run
-fast, so that nobody's backoff takes long. Nothing here is a matter of speed.
+Every prompt is submitted by one call, one after the other. The first submit of each is accepted and billed, but the
+connection is closed without a response, or the response is a 500. All other requests are answered normally. The clocks
+run fast, so that backoff takes little time. No speed is measured.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from typing import Any
 
 import happyhorse_async as hh
 from account import BROKEN, LOST
-from contestants import Caller, Library
-from figures import Notices
+from clients import Caller, Library
+from figures import Outcomes
+from harness import run_over_sockets
 from limits import submits_unlimited
 from loads import Job, Load
 from peers import HiAPI, installed
-from race import race
 
 COUNT = 20
-FATES = (LOST, BROKEN)
+FAULTS = (LOST, BROKEN)
 _SECONDS = 0.3
 _SPEED = 10.0
-# Whose call has neither returned nor raised by then hangs.
+# A call that has neither returned nor raised by then counts as hanging.
 _PATIENCE = 180.0
 _VIDEO, _HUNG, _FOUND = "the video", "no end", "an error, then the video"
 
 
 class Searching(Library):
-    """This library with an error handler that looks for the lost task, and adopts it if it is the only one."""
+    """This library with an error handler that searches the lost task, and adopts it if it is the only one."""
 
     async def make(self, client: hh.Client, request: hh.TextToVideo) -> str:
         try:
@@ -51,28 +51,28 @@ class Searching(Library):
 
 
 class FoundError(Exception):
-    """The caller was told that the outcome is unknown, and has found the task, which has its video."""
+    """The caller was told that the outcome is unknown, and has found the task and its video."""
 
 
 @dataclass(frozen=True)
 class CallByCall:
-    """Makes every call of *caller* after the one before it has come to something."""
+    """Makes the calls of *caller* one after the other."""
 
     caller: Caller
 
     @property
-    def form(self) -> str:
-        return self.caller.form
+    def wire_format(self) -> str:
+        return self.caller.wire_format
 
     def prepare(self) -> None:
         self.caller.prepare()
 
-    async def __call__(self, base_url: str, load: Load, notices: Notices) -> dict[str, tuple[str, str | None]]:
-        """Return what the caller got, by prompt, and the id of the task whose video it is."""
+    async def __call__(self, base_url: str, load: Load, outcomes: Outcomes) -> dict[str, tuple[str, str | None]]:
+        """Return what the caller got for each prompt, and the id of the task of its video."""
         got: dict[str, tuple[str, str | None]] = {}
         async with self.caller.open(base_url) as calls:
             for job in load.jobs:
-                call = asyncio.ensure_future(calls.carry(job.prompt))
+                call = asyncio.ensure_future(calls.generate(job.prompt))
                 await asyncio.wait([call], timeout=_PATIENCE)
                 got[job.prompt] = _outcome(call)
                 call.cancel()
@@ -96,35 +96,35 @@ OURS: dict[str, Caller] = {
 
 
 def measure(*, count: int = COUNT) -> dict[str, Any]:
-    """Let everybody make *count* calls with each fate, three callers at a time."""
+    """Let each client make *count* calls with each fault, three clients at a time."""
     peers = installed()
     keyed = {"hiapi, with a key": HiAPI(keyed=True)} if "hiapi" in peers else {}
     callers: dict[str, Caller] = {**OURS, **keyed, **peers}
     with ThreadPoolExecutor(3) as threads:
-        found = threads.map(lambda caller: _fates(caller, count), callers.values())
+        found = threads.map(lambda caller: _faults(caller, count), callers.values())
         return {"count": count, "callers": dict(zip(callers, found, strict=True))}
 
 
-def _fates(caller: Caller, count: int) -> dict[str, dict[str, Any]]:
-    jobs = {fate: [Job(0.0, _SECONDS, f": number {number}, {fate}") for number in range(count)] for fate in FATES}
-    load = Load(tuple(job for of_fate in jobs.values() for job in of_fate))
-    run = race(CallByCall(caller), load, per_second=None, speed=_SPEED)
-    taken = Counter(task.prompt for task in run.tasks.values())
+def _faults(caller: Caller, count: int) -> dict[str, dict[str, Any]]:
+    jobs = {fault: [Job(0.0, _SECONDS, f": number {number}, {fault}") for number in range(count)] for fault in FAULTS}
+    load = Load(tuple(job for of_fault in jobs.values() for job in of_fault))
+    run = run_over_sockets(CallByCall(caller), load, per_second=None, speed=_SPEED)
+    accepted = Counter(task.prompt for task in run.tasks.values())
     for prompt, (_, task_id) in run.answer.items():
-        assert task_id is None or run.tasks[task_id].prompt == prompt, "somebody else's video"
+        assert task_id is None or run.tasks[task_id].prompt == prompt, "the video of another prompt"
     return {
-        fate: {
-            "paid": sum(taken[job.prompt] for job in of_fate) / count,
-            "got": dict(Counter(run.answer[job.prompt][0] for job in of_fate)),
+        fault: {
+            "paid": sum(accepted[job.prompt] for job in of_fault) / count,
+            "got": dict(Counter(run.answer[job.prompt][0] for job in of_fault)),
         }
-        for fate, of_fate in jobs.items()
+        for fault, of_fault in jobs.items()
     }
 
 
 def main() -> None:
-    for name, fates in measure()["callers"].items():
-        for fate, found in fates.items():
-            print(f"{name:50} {fate:24} paid {found['paid']:4.2f} times a call; the caller got {found['got']}")
+    for name, faults in measure()["callers"].items():
+        for fault, found in faults.items():
+            print(f"{name:50} {fault:24} billed {found['paid']:4.2f} times per call; the caller got {found['got']}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """
-The clients that others make: each from its own package, called as its own pages show it, in its own wire form.
+The clients of others: each from its own package, called as its documentation shows, in its own wire format.
 
-Their retries, backoff and connection pools are their own. They look every second, where that can be said to them; what
-had to be patched, or cannot be set, stands in `docs/benchmarks.md`. Who is not installed is left out.
+Their retries, backoff and connection pools are unchanged. They poll every second where that can be set; what had to be
+patched, or cannot be set, is listed in `docs/benchmarks.md`. Clients that are not installed are left out.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Self
 
-from contestants import Caller, Calls, LostError
+from clients import Caller, Calls, LostError
 
 _MODEL = "happyhorse-1.1-t2v"
 _INTERVAL = 1.0
 
 
 class Peer(Caller):
-    """Somebody else's client."""
+    """A client of others."""
 
     package: ClassVar[str]
-    """The distribution that it comes in."""
+    """Its distribution."""
     module: ClassVar[str]
-    """What takes its time to import."""
+    """The module whose import takes time."""
 
     def prepare(self) -> None:
         importlib.import_module(self.module)
@@ -51,15 +51,15 @@ class DashScopeClass(Peer):
 
         dashscope.base_http_api_url, dashscope.api_key = base_url, "any"
 
-        async def carry(prompt: str) -> str:
+        async def generate(prompt: str) -> str:
             return _result(await AioVideoSynthesis.call(model=_MODEL, prompt=prompt))
 
-        yield Calls(carry, AioVideoSynthesis.fetch)
+        yield Calls(generate, AioVideoSynthesis.fetch)
         await dashscope.close_shared_aio_session()
 
 
 class DashScopeThreads(Peer):
-    """The same in its blocking form, with a thread for each job: `VideoSynthesis.call`."""
+    """The same, blocking, with a thread for each job: `VideoSynthesis.call`."""
 
     package = "dashscope"
     module = "dashscope.aigc.video_synthesis"
@@ -73,10 +73,10 @@ class DashScopeThreads(Peer):
 
         with _Threads() as threads:
 
-            async def carry(prompt: str) -> str:
+            async def generate(prompt: str) -> str:
                 return _result(await threads.run(lambda: VideoSynthesis.call(model=_MODEL, prompt=prompt)))
 
-            yield Calls(carry, lambda task_id: threads.run(lambda: VideoSynthesis.fetch(task_id)))
+            yield Calls(generate, lambda task_id: threads.run(lambda: VideoSynthesis.fetch(task_id)))
 
 
 class DashScopeClient(Peer):
@@ -98,17 +98,17 @@ class DashScopeClient(Peer):
 
         async with dashscope.AsyncClient(base_url=base_url, api_key="any") as client:
 
-            async def carry(prompt: str) -> str:
+            async def generate(prompt: str) -> str:
                 done = await client.videos.generate(model=_MODEL, prompt=prompt, **self._intervals)
                 return _ended(done.task_id, done.status, "SUCCEEDED")
 
-            yield Calls(carry, client.videos.jobs.fetch)
+            yield Calls(generate, client.videos.jobs.fetch)
 
 
 class HiAPI(Peer):
     """HiAPI's own SDK, which only blocks: with a thread for each job, `client.tasks.run`."""
 
-    form = "hiapi"
+    wire_format = "hiapi"
     package = module = "hiapi"
 
     def __init__(self, *, keyed: bool = False) -> None:
@@ -122,20 +122,20 @@ class HiAPI(Peer):
 
         with _Threads() as threads:
 
-            async def carry(prompt: str) -> str:
+            async def generate(prompt: str) -> str:
                 order: dict[str, Any] = {"model": "happyhorse-1.1/text-to-video", "input": {"prompt": prompt}}
                 if self._keyed:
                     order["idempotency_key"] = prompt
                 task = await threads.run(lambda: client.tasks.run(**order, poll_interval=_INTERVAL))
                 return _ended(task.task_id, task.status, "success")
 
-            yield Calls(carry, lambda task_id: threads.run(lambda: client.tasks.retrieve(task_id)))
+            yield Calls(generate, lambda task_id: threads.run(lambda: client.tasks.retrieve(task_id)))
 
 
 class Fal(Peer):
     """fal.ai's client: `AsyncClient().subscribe`."""
 
-    form = "fal"
+    wire_format = "fal"
     package, module = "fal-client", "fal_client"
 
     @asynccontextmanager
@@ -146,20 +146,20 @@ class Fal(Peer):
         fal_client.client.QUEUE_URL_FORMAT = f"{base_url}/"
         client = fal_client.AsyncClient(key="any")
 
-        async def carry(prompt: str) -> str:
+        async def generate(prompt: str) -> str:
             done = await client.subscribe("a/video", {"prompt": prompt}, interval=_INTERVAL)
             return str(done["video"]["url"]).rpartition("/")[2].removesuffix(".mp4")
 
-        async def look(task_id: str) -> object:
+        async def poll(task_id: str) -> object:
             return await client.status("a/video", task_id)
 
-        yield Calls(carry, look)
+        yield Calls(generate, poll)
 
 
 class Replicate(Peer):
     """Replicate's client: `predictions.async_create`, then `async_wait`."""
 
-    form = "replicate"
+    wire_format = "replicate"
     package = module = "replicate"
 
     @asynccontextmanager
@@ -169,18 +169,18 @@ class Replicate(Peer):
         client = replicate.Client(api_token="any", base_url=base_url)
         client.poll_interval = _INTERVAL
 
-        async def carry(prompt: str) -> str:
+        async def generate(prompt: str) -> str:
             made = await client.predictions.async_create(model="a/video", input={"prompt": prompt})
             await made.async_wait()
             return _ended(made.id, made.status, "succeeded")
 
-        yield Calls(carry, client.predictions.async_get)
+        yield Calls(generate, client.predictions.async_get)
 
 
 class Runway(Peer):
     """Runway's client: `text_to_video.create`, then `wait_for_task_output`."""
 
-    form = "runway"
+    wire_format = "runway"
     package = module = "runwayml"
 
     @asynccontextmanager
@@ -193,20 +193,20 @@ class Runway(Peer):
 
         async with runwayml.AsyncRunwayML(api_key="any", base_url=base_url) as client:
 
-            async def carry(prompt: str) -> str:
+            async def generate(prompt: str) -> str:
                 made = await client.text_to_video.create(
                     model="gen4.5", prompt_text=prompt, ratio="1280:720", duration=5
                 )
                 done = await made.wait_for_task_output()
                 return _ended(done.id, done.status, "SUCCEEDED")
 
-            yield Calls(carry, client.tasks.retrieve)
+            yield Calls(generate, client.tasks.retrieve)
 
 
 class OpenAI(Peer):
     """OpenAI's client: `videos.create_and_poll`."""
 
-    form = "openai"
+    wire_format = "openai"
     package = module = "openai"
 
     @asynccontextmanager
@@ -218,17 +218,17 @@ class OpenAI(Peer):
 
         async with openai.AsyncOpenAI(api_key="any", base_url=base_url, http_client=make()) as client:
 
-            async def carry(prompt: str) -> str:
+            async def generate(prompt: str) -> str:
                 done = await client.videos.create_and_poll(prompt=prompt, poll_interval_ms=int(_INTERVAL * 1000))
                 return _ended(done.id, done.status, "completed")
 
-            yield Calls(carry, client.videos.retrieve)
+            yield Calls(generate, client.videos.retrieve)
 
 
 class LiteLLM(Peer):
-    """LiteLLM, which has no wait of its own: `avideo_generation`, then `avideo_status` in a loop."""
+    """LiteLLM, which has no wait function: `avideo_generation`, then `avideo_status` in a loop."""
 
-    form = "openai"
+    wire_format = "openai"
     package = module = "litellm"
 
     def prepare(self) -> None:
@@ -243,23 +243,23 @@ class LiteLLM(Peer):
         litellm.telemetry, litellm.suppress_debug_info = False, True
         account = {"api_base": base_url, "api_key": "any"}
 
-        async def look(task_id: str) -> Any:
+        async def poll(task_id: str) -> Any:
             return await litellm.avideo_status(video_id=task_id, custom_llm_provider="openai", **account)
 
-        async def carry(prompt: str) -> str:
+        async def generate(prompt: str) -> str:
             made = await litellm.avideo_generation(model="openai/sora-2", prompt=prompt, **account)
             while made.status in ("queued", "in_progress"):
                 await asyncio.sleep(_INTERVAL)
-                made = await look(made.id)
+                made = await poll(made.id)
             return _ended(_plain(made.id), made.status, "completed")
 
-        yield Calls(carry, look)
+        yield Calls(generate, poll)
 
 
 class GenAI(Peer):
-    """Google's client, which has no wait of its own: `generate_videos`, then `operations.get` in a loop."""
+    """Google's client, which has no wait function: `generate_videos`, then `operations.get` in a loop."""
 
-    form = "vertex"
+    wire_format = "vertex"
     package, module = "google-genai", "google.genai"
 
     @asynccontextmanager
@@ -271,25 +271,25 @@ class GenAI(Peer):
         client = genai.Client(vertexai=True, api_key="any", http_options=options).aio
         model = "veo-3.1-generate-001"
 
-        async def look(task_id: str) -> Any:
+        async def poll(task_id: str) -> Any:
             name = f"publishers/google/models/{model}/operations/{task_id}"
             return await client.operations.get(types.GenerateVideosOperation(name=name))
 
-        async def carry(prompt: str) -> str:
+        async def generate(prompt: str) -> str:
             made = await client.models.generate_videos(model=model, source=types.GenerateVideosSource(prompt=prompt))
             while not made.done:
                 await asyncio.sleep(_INTERVAL)
                 made = await client.operations.get(made)
             return _ended(made.name.rpartition("/")[2], "video" if made.response else made.error, "video")
 
-        yield Calls(carry, look)
+        yield Calls(generate, poll)
         await client.aclose()
 
 
 class Luma(Peer):
-    """Luma's client, which has no wait of its own: `generations.create`, then `generations.get` in a loop."""
+    """Luma's client, which has no wait function: `generations.create`, then `generations.get` in a loop."""
 
-    form = "luma"
+    wire_format = "luma"
     package = module = "lumaai"
 
     @asynccontextmanager
@@ -298,14 +298,14 @@ class Luma(Peer):
 
         async with lumaai.AsyncLumaAI(auth_token="any", base_url=base_url) as client:
 
-            async def carry(prompt: str) -> str:
+            async def generate(prompt: str) -> str:
                 made = await client.generations.create(model="ray-2", prompt=prompt)
                 while made.state in ("queued", "dreaming"):
                     await asyncio.sleep(_INTERVAL)
                     made = await client.generations.get(made.id)
                 return _ended(made.id, made.state, "completed")
 
-            yield Calls(carry, client.generations.get)
+            yield Calls(generate, client.generations.get)
 
 
 PEERS: dict[str, Peer] = {
@@ -347,7 +347,7 @@ class _Threads:
 
 
 def _result(response: Any) -> str:
-    # It returns the refusal of a look as if it were the outcome of the job.
+    # It returns the error of a poll as if it were the outcome of the job.
     if response.status_code != 200:
         raise LostError(f"{response.status_code} {response.code}")
     output: Mapping[str, str] = response.output

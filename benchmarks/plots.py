@@ -62,16 +62,16 @@ def _shapes(found: dict[str, Any]) -> None:
 def _steady(found: dict[str, Any]) -> None:
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     names = list(found["100"])
-    for row, (in_flight, contestants) in zip(figure.subplots(2, 3), found.items(), strict=False):
+    for row, (in_flight, clients) in zip(figure.subplots(2, 3), found.items(), strict=False):
         measures = {
             "lost, of 100 jobs": lambda run: 100 * run["lost"] / run["jobs"],
             "requests per job": lambda run: run["requests_per_job"],
             "p95 of the delay, s": lambda run: run["p95"],
         }
         for axes, (title, measure) in zip(row, measures.items(), strict=True):
-            shown = [name for name in reversed(names) if name in contestants]
+            shown = [name for name in reversed(names) if name in clients]
             colours = [_OURS if name.startswith("happyhorse") else _THEIRS for name in shown]
-            figures = [measure(contestants[name]) for name in shown]
+            figures = [measure(clients[name]) for name in shown]
             bars = axes.barh(shown, [figure or 0 for figure in figures], color=colours)
             labels = ["no end was noticed" if figure is None else f"{figure:.3g}" for figure in figures]
             axes.bar_label(bars, labels, padding=2, fontsize=8)
@@ -86,8 +86,8 @@ def _growth(found: dict[str, Any]) -> None:
     figure = Figure(figsize=(5, 2.4), layout="constrained")
     axes = figure.subplots()
     costs = {int(count): cost for count, cost in found["microseconds"].items()}
-    axes.semilogx(list(costs), list(costs.values()), "o-", color=_OURS, label="one look")
-    axes.axhline(1.5 * min(costs.values()), color=_GOAL, linestyle=":", label="1.5 times the cheapest")
+    axes.semilogx(list(costs), list(costs.values()), "o-", color=_OURS, label="one poll")
+    axes.axhline(1.5 * min(costs.values()), color=_GOAL, linestyle=":", label="1.5 times the lowest")
     axes.set_xlabel("tasks in flight")
     axes.set_ylabel("µs of CPU")
     axes.set_ylim(bottom=0)
@@ -104,8 +104,8 @@ def _queries(found: dict[str, Any]) -> None:
     colours = [_OURS if name == "happyhorse_async" else _THEIRS for name in names]
     bars = axes.barh(names, [ratios[name] for name in names], color=colours)
     axes.bar_label(bars, [f"{ratios[name]:.1f}" for name in names], padding=2, fontsize=8)
-    axes.axvline(1.0, color=_GOAL, linestyle=":", label="bare aiohttp, which reads the same answer")
-    axes.set_xlabel("CPU of one status query, in those of bare aiohttp")
+    axes.axvline(1.0, color=_GOAL, linestyle=":", label="bare aiohttp, which reads the same response")
+    axes.set_xlabel("CPU of one status query, as a multiple of bare aiohttp")
     axes.margins(x=0.1)
     figure.legend(loc="outside upper right", frameon=False)
     _bare(axes)

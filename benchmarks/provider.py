@@ -1,5 +1,5 @@
 """
-DashScope's wire form, written from the provider's pages and not with the library's code.
+DashScope's wire format, written from the provider's pages and not with the library's code.
 
 https://help.aliyun.com/zh/model-studio/manage-asynchronous-tasks
 """
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 
 from account import EPOCH, Task
-from wire import Call, Form
+from wire_format import Call, WireFormat
 
 _ZONE = timezone(timedelta(hours=8))
 _TASK = re.compile(r"/tasks/([^/]+)/?")
@@ -21,7 +21,7 @@ _DAY = 86_400.0
 _DEFAULT_PAGE = 10
 
 
-class DashScope(Form):
+class DashScope(WireFormat):
     """The tasks of an account, as the pages above describe them. Only here are queries limited."""
 
     root = "/api/v1"
@@ -32,8 +32,8 @@ class DashScope(Form):
         found = _TASK.fullmatch(call.path)
         kind = "query" if found else "list"
         if not self.account.allows_query():
-            return kind, 429, _refusal(len(self.account.asked))
-        return kind, 200, self._look(found[1]) if found else self._list(call.query)
+            return kind, 429, _throttled(len(self.account.requests))
+        return kind, 200, self._query(found[1]) if found else self._list(call.query)
 
     def query(self, task_id: str) -> Call:
         return Call("GET", f"/tasks/{task_id}")
@@ -60,9 +60,9 @@ class DashScope(Form):
         return answer
 
     def _request_id(self) -> str:
-        return _request_id(len(self.account.asked))
+        return _request_id(len(self.account.requests))
 
-    def _look(self, task_id: str) -> object:
+    def _query(self, task_id: str) -> object:
         task = self.account.tasks.get(task_id)
         if task is None:
             return {"request_id": self._request_id(), "output": {"task_id": task_id, "task_status": "UNKNOWN"}}
@@ -84,7 +84,7 @@ class DashScope(Form):
         }
 
     def _matching(self, query: Mapping[str, str]) -> list[Task]:
-        """Return the tasks that a list is about, oldest first."""
+        """Return the tasks that match the filters of a list request, oldest first."""
         since, until = _window(self.account.now, query.get("start_time"), query.get("end_time"))
         status = query.get("status")
         if status in ("PENDING", "RUNNING"):
@@ -133,7 +133,7 @@ def _row(task: Task) -> object:
     return row
 
 
-def _refusal(number: int) -> object:
+def _throttled(number: int) -> object:
     return {
         "request_id": _request_id(number),
         "code": "Throttling.RateQuota",

@@ -1,8 +1,8 @@
 """
 Measure everything, write `benchmarks/results.json` and draw the plots of the documentation.
 
-    nox -s benchmarks              # about three quarters of an hour
-    nox -s benchmarks -- --quick   # a little more than ten minutes
+    nox -s benchmarks              # about 45 minutes
+    nox -s benchmarks -- --quick   # about ten minutes
     python benchmarks/run.py --only imports growth
 """
 
@@ -32,15 +32,16 @@ import status_query
 import steady_state
 import thousand
 import waiting
+import whole_job
+from harness import SPAWN
 from loads import SHAPES
-from race import SPAWN
 
 RESULTS = Path(__file__).with_name("results.json")
 
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is measured."""
+    """The extent of a run."""
 
     rounds: int
     import_rounds: int
@@ -53,9 +54,9 @@ class Extent:
     lag_seconds: float
     handles: int
     slow_peers: bool
-    """Whether those take part with 500 in flight that need a slow clock for it."""
+    """Whether clients take part with 500 in flight that need a slow clock for that."""
     slow_count: int
-    """How many jobs those carry at once who need minutes for a thousand."""
+    """The number of jobs at once for clients that need minutes for a thousand."""
     peer_queries: int
     peer_rounds: int
 
@@ -93,12 +94,12 @@ QUICK = Extent(
 
 
 def steady(extent: Extent) -> dict[str, Any]:
-    """Measure the vendor's limits over sockets."""
+    """Measure many jobs within the limits of one account, over sockets."""
     found: dict[str, Any] = {}
     for in_flight, speed in extent.speeds.items():
         peers = steady_state.PEERS
         if in_flight >= 500 and not extent.slow_peers:
-            # Their CPU does not keep up with a fast clock.
+            # They need more CPU time than a fast clock leaves.
             peers = {name: peer for name, peer in peers.items() if name not in steady_state.SLOW}
         found[str(in_flight)] = steady_state.over_sockets(
             peers,
@@ -112,7 +113,7 @@ def steady(extent: Extent) -> dict[str, Any]:
 
 
 def hour(extent: Extent) -> dict[str, Any]:
-    """Measure every load shape on virtual time, which cannot be disturbed: on all cores at once."""
+    """Measure every load shape in virtual time, which other processes cannot disturb: on all cores at once."""
     shapes = [(name, rows, extent) for rows in (50, 10) for name in SHAPES]
     with SPAWN.Pool(os.cpu_count()) as pool:
         found = pool.starmap(_shape, shapes, chunksize=1)
@@ -120,7 +121,7 @@ def hour(extent: Extent) -> dict[str, Any]:
 
 
 def _shape(name: str, rows: int, extent: Extent) -> dict[str, Any]:
-    # What fixed intervals need does not depend on the pages of a list that they do not use.
+    # Fixed intervals do not use the list, so its page size does not matter for them.
     intervals = extent.intervals if rows == 50 else ()
     return steady_state.shape(
         name, in_flight=500, page=rows, minutes=extent.shape_minutes, warm_up=300, intervals=intervals
@@ -132,6 +133,7 @@ MEASURES: dict[str, Callable[[Extent], dict[str, Any]]] = {
     "lost_answer": lambda _: lost_answer.measure(),
     "status_query": lambda extent: status_query.run(queries=extent.peer_queries, rounds=extent.peer_rounds),
     "thousand": lambda extent: thousand.measure(rounds=extent.rounds, slow_count=extent.slow_count),
+    "whole_job": lambda extent: whole_job.measure(rounds=extent.rounds),
     "growth": lambda extent: growth.measure(rounds=extent.rounds),
     "waiting": lambda extent: waiting.measure(rounds=1, count=extent.handles),
     "lag": lambda extent: lag.measure(rounds=extent.rounds, seconds=extent.lag_seconds),
@@ -143,7 +145,7 @@ MEASURES: dict[str, Callable[[Extent], dict[str, Any]]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer rounds and shorter runs")
-    parser.add_argument("--only", nargs="+", choices=MEASURES, help="only these; the others stay as they were")
+    parser.add_argument("--only", nargs="+", choices=MEASURES, help="only these; the results of the others are kept")
     arguments = parser.parse_args()
     extent = QUICK if arguments.quick else FULL
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if arguments.only and RESULTS.exists() else {}
@@ -156,7 +158,7 @@ def main() -> None:
             measured[name] = {"minutes": round((time.monotonic() - began) / 60, 1), "quick": arguments.quick}
             if name not in ("shapes", "steady"):
                 print(json.dumps(results[name], indent=2))
-            # What was measured is kept even if the rest is interrupted.
+            # Results are kept even if the rest is interrupted.
             results["run"] = _circumstances(measured)
             RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     plots.draw(results)

@@ -1,11 +1,11 @@
 """
-What one look at a task costs a client in CPU, against a bare aiohttp loop in the same process.
+CPU time of one status query, compared with a bare aiohttp loop in the same process.
 
     python benchmarks/status_query.py
 
-The server is a neutral one in another process, and speaks the client's own wire form. Client and floor ask it one query
-after the other over one connection, in turns, so that a noisy machine disturbs both alike. The floor asks for the same
-document, reads the body, decodes the JSON, and does nothing else.
+A neutral server in another process uses the client's own wire format. Client and baseline alternate, each with one
+query after the other over one connection, so that other processes disturb both alike. The baseline requests the same
+document, reads the body and decodes the JSON.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ import aiohttp
 
 import happyhorse_async as hh
 from account import Account, task_id
-from contestants import Caller, Calls, Library
-from forms import FORMS
+from clients import Caller, Calls, Library
 from happyhorse_async.transports.aiohttp import AiohttpTransport
+from harness import Child, in_new_process, serve
 from limits import unlimited
 from peers import installed
-from race import Child, in_process, serve
+from wire_formats import WIRE_FORMATS
 
 QUERIES = 500
 ROUNDS = 15
@@ -37,36 +37,36 @@ BARE, OURS = "bare aiohttp", "happyhorse_async"
 
 
 class Bare(Caller):
-    """A bare aiohttp loop that asks what a client asks for in *form*."""
+    """A bare aiohttp loop that sends the queries of a client in *wire_format*."""
 
-    def __init__(self, form: str) -> None:
-        self.form = form
+    def __init__(self, wire_format: str) -> None:
+        self.wire_format = wire_format
 
     @asynccontextmanager
     async def open(self, base_url: str) -> AsyncIterator[Calls]:
-        call = FORMS[self.form](Account(time.monotonic)).query(task_id(0))
+        call = WIRE_FORMATS[self.wire_format](Account(time.monotonic)).query(task_id(0))
         async with aiohttp.ClientSession(headers={"Authorization": "Bearer any"}) as session:
 
-            async def look(_: str) -> object:
+            async def poll(_: str) -> object:
                 async with session.request(call.method, base_url + call.path, data=call.body or None) as response:
                     return json.loads(await response.read())
 
-            yield Calls(_nothing, look)
+            yield Calls(_nothing, poll)
 
 
 class Transport(Caller):
-    """What the library's transport takes of it."""
+    """The library's transport alone."""
 
     @asynccontextmanager
     async def open(self, base_url: str) -> AsyncIterator[Calls]:
         transport = AiohttpTransport()
 
-        async def look(task_id: str) -> object:
+        async def poll(task_id: str) -> object:
             headers = {"Authorization": "Bearer any"}
             query = hh.HttpRequest(method="GET", url=f"{base_url}/tasks/{task_id}", headers=headers)
             return await transport.send(query, timeout=30)
 
-        yield Calls(_nothing, look)
+        yield Calls(_nothing, poll)
         await transport.aclose()
 
 
@@ -75,7 +75,7 @@ async def _nothing(_: str) -> str:
 
 
 def costs(callers: dict[str, Caller], base_url: str, queries: int, rounds: int) -> dict[str, list[float]]:
-    """Return microseconds of this process's CPU for one query of each, measured in turns."""
+    """Return microseconds of this process's CPU for one query of each, measured alternately."""
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
 
@@ -85,33 +85,33 @@ def costs(callers: dict[str, Caller], base_url: str, queries: int, rounds: int) 
     async def work() -> dict[str, list[float]]:
         found: dict[str, list[float]] = {name: [] for name in callers}
         async with AsyncExitStack() as stack:
-            looks = {
-                name: (await stack.enter_async_context(caller.open(base_url))).look for name, caller in callers.items()
+            polls = {
+                name: (await stack.enter_async_context(caller.open(base_url))).poll for name, caller in callers.items()
             }
-            for look in looks.values():
-                await _cost(look, 20)
+            for poll in polls.values():
+                await _cost(poll, 20)
             for _ in range(rounds):
-                for name, look in looks.items():
-                    found[name].append(await _cost(look, queries))
+                for name, poll in polls.items():
+                    found[name].append(await _cost(poll, queries))
         return found
 
     return asyncio.run(work())
 
 
-async def _cost(look: Callable[[str], Awaitable[object]], queries: int) -> float:
+async def _cost(poll: Callable[[str], Awaitable[object]], queries: int) -> float:
     task = task_id(0)
     begun = time.process_time()
     for _ in range(queries):
-        await look(task)
+        await poll(task)
     return (time.process_time() - begun) / queries * 1e6
 
 
 def _measure(callers: dict[str, Caller], queries: int, rounds: int) -> dict[str, list[float]]:
-    """Measure *callers* of one wire form, and a floor that speaks it, in a process of their own."""
-    form = next(iter(callers.values())).form
-    with Child(serve, form, {"there": 1, "queries_per_second": None}, 1.0) as server:
-        server.say(time.monotonic())
-        return in_process(costs, {BARE: Bare(form), **callers}, server.hear(), queries, rounds)
+    """Measure *callers* of one wire format, and a baseline that uses it, in a new process."""
+    wire_format = next(iter(callers.values())).wire_format
+    with Child(serve, wire_format, {"initial": 1, "queries_per_second": None}, 1.0) as server:
+        server.send(time.monotonic())
+        return in_new_process(costs, {BARE: Bare(wire_format), **callers}, server.receive(), queries, rounds)
 
 
 def run(*, queries: int = QUERIES, rounds: int = ROUNDS) -> dict[str, Any]:
@@ -143,10 +143,10 @@ def _ratios(found: dict[str, list[float]], name: str) -> list[float]:
 def main() -> None:
     found = run()
     for name, microseconds in found["microseconds"].items():
-        print(f"{name:24} {microseconds:6.0f} µs of CPU a query")
+        print(f"{name:24} {microseconds:6.0f} µs of CPU per query")
     print(f"{'ratio':24} {found['ratio']:6.2f}  ({min(found['ratios']):.2f} to {max(found['ratios']):.2f})")
     for name, peer in found["peers"].items():
-        print(f"{name:24} {peer['microseconds']:6.0f} µs, {peer['ratio']:.2f} of its floor of {peer['bare']:.0f} µs")
+        print(f"{name:24} {peer['microseconds']:6.0f} µs, {peer['ratio']:.2f} of its baseline of {peer['bare']:.0f} µs")
 
 
 if __name__ == "__main__":

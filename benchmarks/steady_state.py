@@ -1,5 +1,5 @@
 """
-Many jobs inside the provider's limits: how many are lost, what they cost in requests, how late their ends are noticed.
+Many jobs within the provider's rate limit: how many are lost, how many requests they need, how late ends are noticed.
 
     python benchmarks/steady_state.py --virtual --in-flight 500 --page 50
     python benchmarks/steady_state.py --virtual --shape all --in-flight 500 --compare
@@ -19,26 +19,26 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import happyhorse_async as hh
-from contestants import Contestant, FixedInterval, Library
+from clients import BenchmarkClient, FixedInterval, Library
 from figures import HEADINGS, Figures, line
+from harness import run_over_sockets
 from loads import SHAPES, Load
 from peers import DashScopeClass, DashScopeClient, DashScopeThreads
-from race import race
 from virtual import Wire, run
 
-# Whose end is not noticed within ten minutes is lost.
+# A job whose end is not noticed within ten minutes counts as lost.
 _PATIENCE = 600.0
-# In these everything comes at once, and all of it counts.
+# Here all jobs come at once, and the whole run is measured.
 _WHOLE = ("bursts", "slow")
 INTERVALS = (5, 7.5, 10, 15, 20, 25, 30, 40, 60)
 
 
 def window(shape: str, length: float, warm_up: float) -> tuple[float, float]:
-    """Return from when to when a load of *shape* is measured."""
+    """Return when the measurement of a load begins and ends."""
     return (0.0, float("inf")) if shape in _WHOLE else (warm_up, length)
 
 
-PEERS: dict[str, tuple[Contestant, int]] = {
+PEERS: dict[str, tuple[BenchmarkClient, int]] = {
     "happyhorse_async, pages of 50": (Library(), 50),
     "happyhorse_async, pages of 10": (Library(), 10),
     "fixed interval of 25 s": (FixedInterval(25), 50),
@@ -48,7 +48,7 @@ PEERS: dict[str, tuple[Contestant, int]] = {
 }
 
 
-# Of these a fast clock asks for more CPU than there is, with 500 jobs in flight.
+# With 500 jobs in flight these need more CPU time than a fast clock leaves.
 SLOW = ("dashscope, class API, threads", "dashscope, client API, asyncio")
 
 
@@ -57,10 +57,10 @@ def make(shape: str, in_flight: int, length: float, seed: int) -> Load:
 
 
 def verdict(ours: Figures, fixed: dict[float, Figures]) -> str:
-    """Hold *ours* against the best of the fixed intervals."""
+    """Compare *ours* with the best of the fixed intervals."""
     as_fast = [found.requests_per_job for found in fixed.values() if found.p95 <= ours.p95]
     as_cheap = [found.p95 for found in fixed.values() if found.requests_per_job <= ours.requests_per_job]
-    price = f"needs {min(as_fast):.2f} requests a job" if as_fast else "does not exist"
+    price = f"needs {min(as_fast):.2f} requests per job" if as_fast else "does not exist"
     delay = f"has a p95 of {min(as_cheap):.1f} s" if as_cheap else "does not exist"
     worse = [
         f"{interval:g} s"
@@ -71,11 +71,11 @@ def verdict(ours: Figures, fixed: dict[float, Figures]) -> str:
     return f"  a fixed interval as fast {price}; one as cheap {delay}; {beaten}"
 
 
-def _library(interval: float | None) -> Callable[[Wire], Contestant]:
+def _library(interval: float | None) -> Callable[[Wire], BenchmarkClient]:
     return lambda _: Library(hh.PollSchedule(interval=interval))
 
 
-def _fixed(interval: float) -> Callable[[Wire], Contestant]:
+def _fixed(interval: float) -> Callable[[Wire], BenchmarkClient]:
     return lambda wire: FixedInterval(interval, connect=wire.connect)
 
 
@@ -96,14 +96,14 @@ def shape(
     load = make(name, in_flight, length, seed)
     options: dict[str, Any] = {"page": page, "since": since, "until": until, "seed": seed}
     began = time.process_time()
-    ours, notices = run(_library(interval), load, **options)
+    ours, outcomes = run(_library(interval), load, **options)
     spent = time.process_time() - began
     fixed = {seconds: run(_fixed(seconds), load, **options)[0] for seconds in intervals}
     report = [
         f"\n{name}: {len(load.jobs)} jobs, {in_flight} in flight, pages of {page}",
         HEADINGS,
         f"{line('happyhorse_async', ours)}   ({spent:.1f} s of CPU)",
-        *(f"  lost {count}: {why}" for why, count in Counter(notices.lost).most_common(3)),
+        *(f"  lost {count}: {why}" for why, count in Counter(outcomes.lost).most_common(3)),
         *(line(f"fixed, {seconds:g} s", found) for seconds, found in fixed.items()),
         *([verdict(ours, fixed)] if fixed else []),
     ]
@@ -113,7 +113,7 @@ def shape(
 
 
 def over_sockets(
-    contestants: Mapping[str, tuple[Contestant, int]],
+    clients: Mapping[str, tuple[BenchmarkClient, int]],
     *,
     in_flight: int,
     minutes: float,
@@ -121,23 +121,23 @@ def over_sockets(
     speed: float,
     rounds: int,
 ) -> dict[str, Any]:
-    """Let all carry the same jobs in turn, over sockets. Each comes with the most rows to a page of its list."""
+    """Run the same jobs with each client, over sockets. Each has the largest page size of its list."""
     length = warm_up + minutes * 60
     print(f"\nsteady, over sockets, {speed:g} times as fast: {in_flight} in flight")
     print(HEADINGS)
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in contestants}
-    for turn in range(rounds):
-        load = replace(make("steady", in_flight, length, 1 + turn), patience=_PATIENCE)
-        for name, (contestant, page) in contestants.items():
-            found = race(contestant, load, page=page, speed=speed)
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in clients}
+    for number in range(rounds):
+        load = replace(make("steady", in_flight, length, 1 + number), patience=_PATIENCE)
+        for name, (each, page) in clients.items():
+            found = run_over_sockets(each, load, page=page, speed=speed)
             figures = found.figures(warm_up, length)
             print(line(name, figures))
-            runs[name].append({**asdict(figures), "jobs": len(load.jobs), "cpu": found.cpu, "wall": found.wall / speed})
+            runs[name].append({**asdict(figures), "cpu": found.cpu, "wall": found.wall / speed})
     return {name: {what: _median([run[what] for run in found]) for what in found[0]} for name, found in runs.items()}
 
 
 def _median(figures: list[float]) -> float | None:
-    # Who loses every job has noticed no end, late or early.
+    # A client that loses every job has noticed no end.
     known = [figure for figure in figures if not math.isnan(figure)]
     return round(statistics.median(known), 4) if known else None
 

@@ -1,4 +1,4 @@
-"""A client and its provider in one thread on a skipping clock: an hour of work in seconds, without a socket."""
+"""Client and provider in one thread with virtual time: an hour in seconds, without sockets."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from urllib.parse import parse_qsl, urlsplit
 import happyhorse_async as hh
 import happyhorse_async.transports.aiohttp as carrier
 from account import Account
+from clients import BenchmarkClient, Send
 from clocks import run_skipping
-from contestants import Contestant, Send
-from figures import Figures, Notices, measure
+from figures import Figures, Outcomes, measure
 from loads import Load
 from provider import DashScope
-from wire import Call
+from wire_format import Call
 
 BASE_URL = "https://provider.example/api/v1"
-# There and back, each.
+# Each way, in seconds.
 _LATENCY = (0.015, 0.060)
 
 
 class Wire:
-    """The way to the provider and back."""
+    """The network between client and provider."""
 
     def __init__(self, provider: DashScope, seed: int) -> None:
         self._provider = provider
@@ -45,7 +45,7 @@ class Wire:
 
 
 class Transport:
-    """Takes the place of the library's transport, and has a wire instead of sockets."""
+    """A transport of the library without sockets."""
 
     connection_slots = None
 
@@ -57,15 +57,15 @@ class Transport:
         return hh.HttpResponse(status=status, headers={"content-type": "application/json"}, body=body)
 
     def stream(self, *_: object, **__: object) -> Any:
-        raise NotImplementedError("nothing is downloaded here")
+        raise NotImplementedError("no downloads here")
 
     async def aclose(self) -> None: ...
 
 
 @contextmanager
 def carried_by(transport: Any) -> Iterator[None]:
-    """Let clients that are opened meanwhile use *transport*."""
-    # A client makes its transport itself, from whatever stands here when it is opened.
+    """Make clients that are opened meanwhile use *transport*."""
+    # A client looks up this name when it is opened.
     real = carrier.AiohttpTransport
     carrier.AiohttpTransport = lambda **_: transport  # type: ignore[assignment,misc]
     try:
@@ -75,7 +75,7 @@ def carried_by(transport: Any) -> Iterator[None]:
 
 
 def run(
-    contestant: Callable[[Wire], Contestant],
+    client: Callable[[Wire], BenchmarkClient],
     load: Load,
     *,
     page: int = 50,
@@ -83,10 +83,10 @@ def run(
     since: float = 0.0,
     until: float = float("inf"),
     seed: int = 1,
-) -> tuple[Figures, Notices]:
-    """Let a contestant carry *load*, and measure it from *since* to *until*."""
-    notices = Notices()
-    # The jitter of the clients comes from here.
+) -> tuple[Figures, Outcomes]:
+    """Run *load* with a client, and measure from *since* to *until*."""
+    outcomes = Outcomes()
+    # The source of the clients' jitter.
     random.seed(seed)
 
     async def work() -> Account:
@@ -96,13 +96,13 @@ def run(
             queries_per_second=per_second,
             largest_page=page,
             running=load.running,
-            foreign=load.of_others,
+            others=load.of_others,
         )
         wire = Wire(DashScope(account), seed)
         with carried_by(Transport(wire)):
-            await contestant(wire)(BASE_URL, load, notices)
+            await client(wire)(BASE_URL, load, outcomes)
         account.settle()
         return account
 
     account = run_skipping(work())
-    return measure(account.tasks, account.asked, notices, since=since, until=until), notices
+    return measure(account.tasks, account.requests, outcomes, since=since, until=until), outcomes

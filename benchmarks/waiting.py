@@ -1,9 +1,10 @@
 """
-What a hundred thousand waiting handles cost: memory, idle CPU, and the pause of a garbage collection.
+The cost of a hundred thousand waiting handles: memory, idle CPU, and the pause of a garbage collection.
 
     python benchmarks/waiting.py
 
-The floor is as many bare tasks, each waiting for a future. All figures hold the caller's task and its `await handle`.
+The baseline is as many bare tasks, each waiting for a future. All figures include the caller's task and its
+`await handle`.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from typing import Any
 
 import happyhorse_async as hh
 from account import task_id
+from harness import in_new_process
 from limits import unlimited
-from race import in_process
-from still import Still
+from static_server import StaticServer
 from virtual import carried_by
 
 COUNT = 100_000
@@ -31,7 +32,7 @@ _PAGE = 4096
 _FAR = 80_000.0
 
 
-def floor(count: int) -> dict[str, float]:
+def bare(count: int) -> dict[str, float]:
     """Measure bare tasks."""
 
     async def work() -> dict[str, float]:
@@ -49,8 +50,8 @@ def floor(count: int) -> dict[str, float]:
 
 
 def answered(count: int) -> dict[str, float]:
-    """Measure bare tasks, each with the last answer to its query, decoded and nothing else."""
-    body = json.dumps(Still(0).state(task_id(0)))
+    """Measure bare tasks, each with the last response to its query, decoded."""
+    body = json.dumps(StaticServer(0).state(task_id(0)))
 
     async def work() -> dict[str, float]:
         loop = asyncio.get_running_loop()
@@ -69,16 +70,16 @@ def answered(count: int) -> dict[str, float]:
 
 
 def resumed(count: int) -> dict[str, float]:
-    """Measure handles that were resumed by their refs, after one look at each."""
+    """Measure handles that were resumed by their refs, after one poll of each."""
 
     async def work(client: hh.Client) -> list[hh.TaskHandle]:
         return [client.resume(f"dashscope:{task_id(number + 1)}") for number in range(count)]
 
-    return asyncio.run(_handles(work, there=count))
+    return asyncio.run(_handles(work, initial=count))
 
 
 def submitted(count: int) -> dict[str, float]:
-    """Measure handles whose jobs were submitted here, before the first look."""
+    """Measure handles whose jobs were submitted here, before the first poll."""
 
     async def work(client: hh.Client) -> list[hh.TaskHandle]:
         handles: list[hh.TaskHandle] = []
@@ -89,12 +90,12 @@ def submitted(count: int) -> dict[str, float]:
             handles += await asyncio.gather(*(client.submit(request) for request in requests))
         return handles
 
-    return asyncio.run(_handles(work, there=0))
+    return asyncio.run(_handles(work, initial=0))
 
 
-async def _handles(make: Callable[[hh.Client], Awaitable[list[hh.TaskHandle]]], *, there: int) -> dict[str, float]:
+async def _handles(make: Callable[[hh.Client], Awaitable[list[hh.TaskHandle]]], *, initial: int) -> dict[str, float]:
     logging.disable(logging.CRITICAL)
-    network = Still(there)
+    network = StaticServer(initial)
     with carried_by(network):
         async with hh.Client(
             "dashscope", api_key="any", limits=unlimited(), poll=hh.PollSchedule(interval=_FAR, jitter=0)
@@ -102,13 +103,13 @@ async def _handles(make: Callable[[hh.Client], Awaitable[list[hh.TaskHandle]]], 
             before = _empty()
             handles = await make(client)
             waiting = [asyncio.create_task(handle.wait()) for handle in handles]
-            while any(handle.task is None for handle in handles):  # noqa: ASYNC110 - nobody tells
+            while any(handle.task is None for handle in handles):  # noqa: ASYNC110 - there is no event to wait for
                 await asyncio.sleep(0.1)
             return await _figures(before, waiting)
 
 
 def _empty() -> tuple[int, float]:
-    """Return the memory and the seconds of a collection that there are without anybody waiting."""
+    """Return memory and collection time without any waiting task."""
     return _resident(), _collection()
 
 
@@ -133,7 +134,7 @@ async def _idle_cpu() -> float:
 
 
 def _collection() -> float:
-    """Return the CPU seconds of a full collection, which holds everything up: the median of five."""
+    """Return the CPU seconds of a full collection, which blocks the event loop: the median of five."""
     pauses: list[float] = []
     for _ in range(5):
         began = time.process_time()
@@ -148,17 +149,17 @@ def _resident() -> int:
 
 
 def measure(*, rounds: int, count: int = COUNT) -> dict[str, Any]:
-    """Measure each in turn, *rounds* times, each in a new process."""
+    """Measure each, *rounds* times, each in a new process."""
     kinds = {
-        "bare task and future": floor,
-        "the same and its last answer": answered,
+        "bare task and future": bare,
+        "the same and its last response": answered,
         "resumed handle": resumed,
         "submitted handle": submitted,
     }
     runs: dict[str, list[dict[str, float]]] = {kind: [] for kind in kinds}
     for _ in range(rounds):
         for kind, work in kinds.items():
-            runs[kind].append(in_process(work, count))
+            runs[kind].append(in_new_process(work, count))
     return {
         "count": count,
         "kinds": {

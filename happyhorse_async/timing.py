@@ -223,20 +223,27 @@ def retry_after(response: HttpResponse) -> float | None:
     return seconds if seconds <= _LONGEST_CREDIBLE_WAIT else LONGEST_WAIT
 
 
-def rate_limit_window(response: HttpResponse, *, shared: bool = False) -> RateLimitWindow | None:
+def rate_limit_window(
+    response: HttpResponse, *, shared: bool = False, period: float | None = None
+) -> RateLimitWindow | None:
     """
     Read `X-RateLimit-Remaining`, and `X-RateLimit-Limit` and `-Reset` (a Unix time) where they are present.
 
-    Without a reset time, that of `Retry-After` is taken. The reset time is compared with the server's own `Date`.
-    Returns `None` where `X-RateLimit-Remaining` is absent or cannot be read.
+    Without a reset time, that of `Retry-After` is taken if nothing is left, otherwise *period*. The reset time is
+    compared with the server's own `Date`. Returns `None` where `X-RateLimit-Remaining` is absent or cannot be read.
 
     :param shared: see `RateLimitWindow.shared`.
+    :param period: the length of the provider's window in seconds, for responses without a reset time.
     """
     remaining = _digits(response, "x-ratelimit-remaining")
     if remaining is None:
         return None
     reset = _digits(response, "x-ratelimit-reset")
-    reset_after = retry_after(response) if reset is None else max(0.0, reset - _server_time(response))
+    if reset is not None:
+        reset_after: float | None = max(0.0, reset - _server_time(response))
+    else:
+        wait = retry_after(response) if remaining == 0 else None
+        reset_after = period if wait is None else wait
     return RateLimitWindow(
         limit=_digits(response, "x-ratelimit-limit") or remaining,
         remaining=remaining,

@@ -84,7 +84,14 @@ def test_nexusflows_documented_headers_alone_are_enough() -> None:
     """Its page promises `X-RateLimit-Remaining` and, for a limited request, `Retry-After`; no reset time."""
     left = find_adapter("nexusflow").rate_limit(HttpResponse(status=200, headers={"X-RateLimit-Remaining": "3"}))
 
-    assert RateLimitWindow(limit=3, remaining=3, reset_after=None) == left
+    assert left is not None
+    assert 3 == left.remaining
+
+
+def test_a_provider_with_a_known_period_needs_no_reset_time() -> None:
+    response = HttpResponse(status=200, headers={"X-RateLimit-Remaining": "3"})
+
+    assert RateLimitWindow(limit=3, remaining=3, reset_after=60) == rate_limit_window(response, period=60)
 
 
 async def test_an_empty_window_of_unknown_end_is_tried_again_after_ten_seconds() -> None:

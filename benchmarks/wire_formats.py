@@ -1,8 +1,8 @@
 """
-The wire forms of other providers, as their own clients read them.
+The wire formats of other providers, as their own clients read them.
 
-Each is as much of its provider as submitting a job and asking for it needs, with the fields that the provider's client
-insists on. The list is there where this library uses it.
+Each has what submitting and polling a job needs, with the fields that the provider's client requires. A list exists
+only where this library uses it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from urllib.parse import parse_qs
 
 from account import EPOCH, Task
 from provider import DashScope
-from wire import Call, Form
+from wire_format import Call, WireFormat
 
 _PROGRESS = 40
 
 
-class HiAPI(Form):
+class HiAPI(WireFormat):
     """https://docs.hiapi.ai/async-api/"""
 
     def reply(self, call: Call) -> tuple[str, int, object]:
@@ -63,7 +63,7 @@ def _hiapi(task: Task) -> dict[str, object]:
     return shown
 
 
-class Fal(Form):
+class Fal(WireFormat):
     """https://docs.fal.ai/model-apis/model-endpoints/queue"""
 
     def reply(self, call: Call) -> tuple[str, int, object]:
@@ -100,10 +100,10 @@ def _fal(task: Task, host: str) -> dict[str, str]:
     }
 
 
-class Replicate(Form):
+class Replicate(WireFormat):
     """https://replicate.com/docs/reference/http"""
 
-    taken = 201
+    accepted = 201
 
     def query(self, task_id: str) -> Call:
         return Call("GET", f"/v1/predictions/{task_id}")
@@ -136,7 +136,7 @@ class Replicate(Form):
         }
 
 
-class Runway(Form):
+class Runway(WireFormat):
     """https://docs.dev.runwayml.com/api/"""
 
     def query(self, task_id: str) -> Call:
@@ -157,7 +157,7 @@ class Runway(Form):
         return shown | {"estimatedCost": {"credits": 25}}
 
 
-class OpenAI(Form):
+class OpenAI(WireFormat):
     """https://platform.openai.com/docs/api-reference/videos"""
 
     root = "/v1"
@@ -190,7 +190,7 @@ class OpenAI(Form):
         }
 
 
-class Vertex(Form):
+class Vertex(WireFormat):
     """https://docs.cloud.google.com/vertex-ai/generative-ai/docs/model-reference/veo-video-generation"""
 
     _MODEL = "publishers/google/models/veo-3.1-generate-001"
@@ -226,11 +226,11 @@ class Vertex(Form):
         return f"{self._MODEL}/operations/{task_id}"
 
 
-class Luma(Form):
+class Luma(WireFormat):
     """https://docs.lumalabs.ai/reference/getgeneration"""
 
     root = "/dream-machine/v1"
-    taken = 201
+    accepted = 201
 
     def query(self, task_id: str) -> Call:
         return Call("GET", f"/generations/{task_id}")
@@ -254,7 +254,7 @@ class Luma(Form):
         }
 
 
-FORMS: dict[str, type[Form]] = {
+WIRE_FORMATS: dict[str, type[WireFormat]] = {
     "dashscope": DashScope,
     "hiapi": HiAPI,
     "fal": Fal,
@@ -267,7 +267,7 @@ FORMS: dict[str, type[Form]] = {
 
 
 def _field(call: Call, name: str) -> str:
-    """Read a field of a form, in either of the two encodings that a form has, or of a JSON document."""
+    """Read a field of an HTML form, in either of its two encodings, or of a JSON document."""
     kind = call.headers.get("content-type", "")
     if kind.startswith("application/json"):
         return str(json.loads(call.body)[name])

@@ -1,31 +1,34 @@
-"""A network without sockets, at the end of which every task runs for ever: what is left is the work of the client."""
+"""A transport without sockets whose tasks run for ever: what remains is the work of the client."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import happyhorse_async as hh
 from account import EPOCH, task_id
 
+# In the time zone of DashScope.
+_STARTED = datetime.fromtimestamp(EPOCH, timezone(timedelta(hours=8)))
 _HEADERS = {"content-type": "application/json"}
 
 
-class Still:
+class StaticServer:
     """
-    Answers in DashScope's form, or in nexusflow's, which has no list to speak of. An answer costs the same always.
+    Responds in DashScope's wire format, or in nexusflow's, which has no usable list. Every response costs the same.
 
-    :param tasks: how many there are; the newest of them are on the first page of the list.
+    :param tasks: how many tasks there are; the newest are on the first page of the list.
     """
 
     connection_slots = None
 
     def __init__(self, tasks: int) -> None:
         self.requests = 0
-        self.looks = 0
-        """How many tasks the answers were about."""
+        self.polls = 0
+        """How many tasks the responses were about."""
         self.tasks = tasks
         self.open = asyncio.Event()
         self.open.set()
@@ -39,22 +42,22 @@ class Still:
             self.tasks += 1
             answer: Any = {"output": {"task_id": task_id(self.tasks), "task_status": "PENDING"}, "request_id": "r"}
         elif url.path.startswith("/v1/"):
-            self.looks += 1
-            answer = {"id": url.path.rpartition("/")[2], "status": "processing", "created_at": "2026-11-21T10:00:00Z"}
+            self.polls += 1
+            answer = {"id": url.path.rpartition("/")[2], "status": "processing", "created_at": _STARTED.isoformat()}
         elif url.path.endswith("/tasks/"):
             answer = self._page(dict(parse_qsl(url.query)))
         else:
-            self.looks += 1
+            self.polls += 1
             answer = self.state(url.path.rpartition("/")[2])
         return hh.HttpResponse(status=200, headers=_HEADERS, body=json.dumps(answer).encode())
 
     def state(self, name: str) -> object:
-        """The answer to a query of the task called *name*."""
+        """Return the response to a query of the task *name*."""
         output = {
             "task_id": name,
             "task_status": "RUNNING",
-            "submit_time": "2026-11-21 10:00:00.120",
-            "scheduled_time": "2026-11-21 10:00:00.161",
+            "submit_time": f"{_STARTED:%Y-%m-%d %H:%M:%S}.120",
+            "scheduled_time": f"{_STARTED:%Y-%m-%d %H:%M:%S}.161",
         }
         return {"request_id": "r", "output": output}
 
@@ -71,7 +74,7 @@ class Still:
             }
             for row in range(newest, max(0, newest - size), -1)
         ]
-        self.looks += len(rows)
+        self.polls += len(rows)
         pages = -(-self.tasks // size)
         return {"total": self.tasks, "total_page": pages, "page_no": number, "page_size": size, "data": rows}
 

@@ -1,7 +1,8 @@
 """
-A client and a neutral provider, in two processes and over real sockets, with one clock.
+Runs a client against a neutral provider: two processes, real sockets, one clock.
 
-Both are new for every run, so that none inherits another's caches, and the CPU of a client is its process's own.
+Both processes are new for every run, so that no run benefits from the caches of another. The CPU time of a client is
+that of its process.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from account import Account, ExpectedUsage, Task
+from account import Account, SeenRequest, Task
+from clients import BenchmarkClient
 from clocks import run_fast
-from contestants import Contestant
-from figures import Figures, Notices, measure
-from forms import FORMS
+from figures import Figures, Outcomes, measure
 from loads import Load
-from wire import Call, Form
+from wire_format import Call, WireFormat
+from wire_formats import WIRE_FORMATS
 
 SPAWN = multiprocessing.get_context("spawn")
 _real_sleep = time.sleep
@@ -32,58 +33,60 @@ _real_sleep = time.sleep
 
 @dataclass(frozen=True)
 class Run:
-    """What one run leaves behind. Times are seconds of its clock, CPU is real."""
+    """The result of one run. Times are seconds of its clock; CPU time is real."""
 
     tasks: dict[str, Task]
-    asked: list[ExpectedUsage]
-    notices: Notices
+    requests: list[SeenRequest]
+    outcomes: Outcomes
     cpu: float
-    """Seconds of the client's CPU, from the first submit to the last notice."""
+    """CPU seconds of the client, from the first submit to the last end that it noticed."""
     wall: float
-    """Seconds of the run's clock, likewise."""
+    """Seconds of the run's clock for the same span."""
     answer: Any = None
-    """What the contestant has returned."""
+    """What the client has returned."""
 
     def figures(self, since: float = 0.0, until: float = float("inf")) -> Figures:
-        return measure(self.tasks, self.asked, self.notices, since=since, until=until)
+        return measure(self.tasks, self.requests, self.outcomes, since=since, until=until)
 
 
-def race(
-    contestant: Contestant,
+def run_over_sockets(
+    benchmarked: BenchmarkClient,
     load: Load,
     *,
     page: int = 50,
     per_second: float | None = 20,
     speed: float = 1.0,
-    there: int = 0,
+    initial: int = 0,
 ) -> Run:
     """
-    Let *contestant* carry *load* to a provider over sockets, with a clock that is *speed* times as fast.
+    Run the jobs of *load* over sockets, with a clock that is *speed* times as fast. The provider uses the client's own
+    wire format.
 
-    The provider speaks the contestant's own wire form.
-
-    :param there: how many tasks the provider has from the beginning. They run for ever.
+    :param initial: how many tasks the provider has from the beginning. They run for ever.
     """
     options = {
         "largest_page": page,
         "queries_per_second": per_second,
         "running": load.running,
-        "there": there,
-        "foreign": load.of_others,
+        "initial": initial,
+        "others": load.of_others,
     }
-    with Child(serve, contestant.form, options, speed) as server, Child(_carry, contestant, load, speed) as client:
+    with (
+        Child(serve, benchmarked.wire_format, options, speed) as server,
+        Child(_run, benchmarked, load, speed) as client,
+    ):
         began = time.monotonic() + 0.2
-        server.say(began)
-        base_url = server.hear()
-        client.say((began, base_url))
-        notices, cpu, wall, answer = client.hear()
-        server.say("stop")
-        tasks, asked = server.hear()
-    return Run(tasks, asked, notices, cpu, wall, answer)
+        server.send(began)
+        base_url = server.receive()
+        client.send((began, base_url))
+        outcomes, cpu, wall, answer = client.receive()
+        server.send("stop")
+        tasks, requests = server.receive()
+    return Run(tasks, requests, outcomes, cpu, wall, answer)
 
 
 class Child:
-    """A process of ours, ready for work when it is entered."""
+    """A child process, ready for work when the context is entered."""
 
     def __init__(self, work: Callable[..., None], *arguments: Any) -> None:
         self._pipe, theirs = SPAWN.Pipe()
@@ -91,32 +94,32 @@ class Child:
 
     def __enter__(self) -> Self:
         self._process.start()
-        assert self.hear() == "ready"
+        assert self.receive() == "ready"
         return self
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.join()
 
-    def say(self, what: Any) -> None:
-        self._pipe.send(what)
+    def send(self, message: Any) -> None:
+        self._pipe.send(message)
 
-    def hear(self) -> Any:
+    def receive(self) -> Any:
         while not self._pipe.poll(1.0):
             if not self._process.is_alive():
-                raise RuntimeError(f"a process has died with {self._process.exitcode}")
+                raise RuntimeError(f"a child process died with exit code {self._process.exitcode}")
         return self._pipe.recv()
 
 
-def serve(pipe: Connection, form: str, options: dict[str, Any], speed: float) -> None:
-    """Be a provider that speaks *form*: hear when it begins, say the base URL, hear the end, say what there was."""
+def serve(pipe: Connection, wire_format: str, options: dict[str, Any], speed: float) -> None:
+    """Run a provider: receive the start time, send the base URL, wait for the end, and send what was recorded."""
     pipe.send("ready")
     began: float = pipe.recv()
 
     async def work() -> None:
         loop = asyncio.get_running_loop()
         account = Account(loop.time, **options)
-        provider = FORMS[form](account)
+        provider = WIRE_FORMATS[wire_format](account)
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", lambda request: _answer(provider, request))
         runner = web.AppRunner(app, access_log=None)
@@ -125,12 +128,12 @@ def serve(pipe: Connection, form: str, options: dict[str, Any], speed: float) ->
         pipe.send(f"http://127.0.0.1:{runner.addresses[0][1]}{provider.root}")
         await loop.run_in_executor(None, pipe.recv)
         account.settle()
-        pipe.send((account.tasks, account.asked))
+        pipe.send((account.tasks, account.requests))
 
     run_fast(work(), speed=speed, began=began)
 
 
-async def _answer(provider: Form, request: web.Request) -> web.Response:
+async def _answer(provider: WireFormat, request: web.Request) -> web.Response:
     headers = {name.lower(): value for name, value in request.headers.items()}
     path = request.path.removeprefix(provider.root)
     status, body = provider.answer(Call(request.method, path, request.query, headers, await request.read()))
@@ -140,31 +143,31 @@ async def _answer(provider: Form, request: web.Request) -> web.Response:
     return web.Response(status=status or 200, body=body, content_type="application/json")
 
 
-def _carry(pipe: Connection, contestant: Contestant, load: Load, speed: float) -> None:
+def _run(pipe: Connection, benchmarked: BenchmarkClient, load: Load, speed: float) -> None:
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
-    if hasattr(contestant, "prepare"):
-        contestant.prepare()
-    # What waits in a thread waits for this.
+    if hasattr(benchmarked, "prepare"):
+        benchmarked.prepare()
+    # Clients with threads sleep with this function.
     time.sleep = lambda seconds: _real_sleep(float(seconds) / speed)
     pipe.send("ready")
     began, base_url = pipe.recv()
-    notices = Notices()
+    outcomes = Outcomes()
 
     async def work() -> tuple[float, float, Any]:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(-loop.time())
         cpu, begun = time.process_time(), loop.time()
-        answer = await contestant(base_url, load, notices)
+        answer = await benchmarked(base_url, load, outcomes)
         return time.process_time() - cpu, loop.time() - begun, answer
 
-    pipe.send((notices, *run_fast(work(), speed=speed, began=began)))
+    pipe.send((outcomes, *run_fast(work(), speed=speed, began=began)))
 
 
-def in_process(work: Callable[..., Any], *arguments: Any) -> Any:
+def in_new_process(work: Callable[..., Any], *arguments: Any) -> Any:
     """Call *work* in a new process, and return what it returns."""
     with Child(_call, work, *arguments) as child:
-        return child.hear()
+        return child.receive()
 
 
 def _call(pipe: Connection, work: Callable[..., Any], *arguments: Any) -> None:
