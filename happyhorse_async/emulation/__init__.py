@@ -48,6 +48,7 @@ __all__ = [
     "JobPage",
     "ListCall",
     "ProviderLimits",
+    "RateLimit",
     "SubmitCall",
     "json_answer",
     "media_kind",

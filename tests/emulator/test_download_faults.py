@@ -76,7 +76,7 @@ async def test_a_download_that_breaks_once(
 
     await client.download(task, tmp_path / "train.mp4")
 
-    assert 1 == injection.played
+    assert 1 == injection.applied
     assert {"train.mp4": video} == contents(tmp_path)
 
 
@@ -134,7 +134,7 @@ async def test_a_part_that_is_no_part(
 
     await client.download(task, tmp_path / "train.mp4")
 
-    assert 1 == injection.played
+    assert 1 == injection.applied
     assert video == (tmp_path / "train.mp4").read_bytes()
 
 
@@ -159,7 +159,7 @@ async def test_a_redirect_to_another_host(
 ) -> None:
     """A redirect of a download is followed to another host."""
     place = str(task.video_url).replace("127.0.0.1", "localhost")
-    emulator.inject(faults.Redirected(status=302, location=place), on="download")
+    emulator.inject(faults.redirected(place, status=302), on="download")
 
     await client.download(task, tmp_path / "train.mp4")
 
@@ -169,12 +169,12 @@ async def test_a_redirect_to_another_host(
 @pytest.mark.fault(43)
 async def test_redirects_without_end(emulator: hh.Emulator, client: hh.Client, task: hh.Task, tmp_path: Path) -> None:
     """After five redirects a download is given up."""
-    around = emulator.inject(faults.Redirected(location=str(task.video_url)), on="download", times=None)
+    around = emulator.inject(faults.redirected(str(task.video_url)), on="download", times=None)
 
     with pytest.raises(hh.DownloadError):
         await client.download(task, tmp_path / "train.mp4")
 
-    assert 6 == around.played
+    assert 6 == around.applied
 
 
 @pytest.mark.fault(44)
@@ -183,7 +183,7 @@ async def test_a_redirect_to_no_place_of_the_web(
     emulator: hh.Emulator, client: hh.Client, task: hh.Task, tmp_path: Path, place: str
 ) -> None:
     """A redirect to anything but http and https is refused."""
-    emulator.inject(faults.Redirected(location=place), on="download", times=None)
+    emulator.inject(faults.redirected(place), on="download", times=None)
 
     with pytest.raises(hh.DownloadError):
         await client.download(task, tmp_path / "train.mp4")
@@ -197,7 +197,7 @@ async def test_a_download_without_end(
     emulator: hh.Emulator, task: hh.Task, video: bytes, tmp_path: Path, fault: str, sentence: str
 ) -> None:
     """No more bytes are taken than are allowed, and no more time than a video may take."""
-    played = faults.Trickle(pause=0.005) if fault == "trickle" else fault
+    played = faults.trickle(pause=0.005) if fault == "trickle" else fault
     emulator.inject(played, on="download", times=None)
     policy = DownloadPolicy(retry=hh.RetryPolicy(max_retries=0), largest=4 * 1024**2, patience=0.1)
     transport = AiohttpTransport()

@@ -63,7 +63,7 @@ async def test_the_port_is_free_again_afterwards(http: ClientSession) -> None:
         address, url = emulator.address, emulator.url("hiapi")
     with pytest.raises(ClientConnectionError):
         await http.get(address)
-    with pytest.raises(RuntimeError, match="does not run"):
+    with pytest.raises(RuntimeError, match="not running"):
         emulator.url("hiapi")
 
     port = int(address.rpartition(":")[2])
@@ -73,7 +73,7 @@ async def test_the_port_is_free_again_afterwards(http: ClientSession) -> None:
 
 async def test_it_cannot_be_entered_twice_at_once(emulator: Emulator) -> None:
     """A second entry is refused and leaves the first alone."""
-    with pytest.raises(RuntimeError, match="runs already"):
+    with pytest.raises(RuntimeError, match="already running"):
         await emulator.__aenter__()
 
     assert emulator.address

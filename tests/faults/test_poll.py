@@ -27,7 +27,7 @@ async def test_a_look_that_breaks_off_after_all_that_matters(emulator: hh.Emulat
             task = await client.generate(REQUEST)
 
         assert task.video_url
-        assert injection.played
+        assert injection.applied
 
     await asyncio.gather(*map(look, PROVIDERS))
 
@@ -62,7 +62,7 @@ async def test_a_list_that_says_nothing(emulator: hh.Emulator, opened: Open, pro
         handles = [await client.submit(REQUEST) for _ in range(20)]
         tasks = [await handle for handle in handles]
 
-    assert injection.played
+    assert injection.applied
     assert all(task.video_url for task in tasks)
     assert 20 == len({task.id for task in tasks}) == emulator.billed()
 
@@ -120,7 +120,7 @@ async def test_an_hour_of_refusals(emulator: hh.Emulator, opened: Open, provider
         handle = await client.submit(REQUEST)
         with pytest.raises(hh.WaitTimeoutError):
             await handle.wait(timeout=3600)
-        asked = refusals.played
+        asked = refusals.applied
         refusals.remove()
         task = await handle
 

@@ -118,7 +118,7 @@ async def test_a_path_that_is_none(emulator: hh.Emulator, opened: Open, provider
 async def test_a_redirect(emulator: hh.Emulator, opened: Open, status: int) -> None:
     """A redirect is not followed, even to where the same request would be taken, and its host is named."""
     endpoint = f"http://localhost:{emulator.address.rpartition(':')[2]}/hiapi/v1/tasks"
-    emulator.inject(faults.Redirected(status=status, location=endpoint), on="submit")
+    emulator.inject(faults.redirected(endpoint, status=status), on="submit")
 
     async with opened("hiapi") as client:
         with pytest.raises(hh.InvalidResponseError, match="localhost"):

@@ -94,7 +94,7 @@ async def test_a_task_that_vanishes(emulator: hh.Emulator, opened: Open, provide
         gone.remove()
         task = await client.resume(str(handle.ref))
 
-    assert 5 == gone.played
+    assert 5 == gone.applied
     assert 60 <= lasted <= 900
     assert task.video_url
 
@@ -158,7 +158,7 @@ async def test_a_success_without_a_video(emulator: hh.Emulator, opened: Open, pr
 
     assert hh.FailureReason.NO_OUTPUT is caught.value.reason
     assert caught.value.task.raw
-    assert 4 == injection.played
+    assert 4 == injection.applied
 
 
 @pytest.mark.fault(62)

@@ -122,7 +122,7 @@ async def test_a_look_that_says_nothing(emulator: hh.Emulator, opened: Open, fau
             task = await client.generate(REQUEST)
 
         assert task.video_url
-        assert 3 == injection.played
+        assert 3 == injection.applied
         assert 1 == emulator.calls("submit", provider=provider) == emulator.billed(provider)
 
     await asyncio.gather(*map(look, PROVIDERS))
