@@ -304,8 +304,7 @@ class Emulator:
         for name in self._events_urls:
             if name not in known:
                 raise ConfigurationError(
-                    f"events_urls names {name!r}, which sends no events to a URL that is set up outside its API; "
-                    f"known: {', '.join(known)}"
+                    f"{name!r} sends no events to a URL that is set up outside its API; known: {', '.join(known)}"
                 )
 
     async def _folder(self, stack: AsyncExitStack) -> Path:

@@ -74,7 +74,7 @@ class Scenario:
         for low, high in (self.queue, self.run):
             if not 0 <= low <= high < math.inf:
                 raise ConfigurationError(
-                    f"queue and run must be two numbers of at least 0 in order, not {low!r} and {high!r}"
+                    f"queue and run must be in order: two numbers of at least 0, not {low!r} and {high!r}"
                 )
         shares = [*self.failures.values(), self.stuck]
         if min(shares) < 0 or sum(shares) > 1 + 1e-9:

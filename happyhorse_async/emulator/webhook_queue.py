@@ -88,7 +88,7 @@ class CallbackScenario:
     def __attrs_post_init__(self) -> None:
         low, high = self.delay
         if not 0 <= low <= high < math.inf:
-            raise ConfigurationError(f"delay must be two numbers of at least 0 in order, not {low!r} and {high!r}")
+            raise ConfigurationError(f"delay must be in order: two numbers of at least 0, not {low!r} and {high!r}")
         shares = (self.loss, self.duplicates, self.reorder, self.early, self.forge)
         if not all(0 <= share <= 1 for share in shares):
             raise ConfigurationError("the shares of a CallbackScenario must be from 0 to 1")

@@ -15,7 +15,7 @@ from anyio.from_thread import start_blocking_portal
 
 import happyhorse_async as hh
 from happyhorse_async.emulator import faults
-from happyhorse_async.emulator.faults import PRESETS, ApiFault, Operation
+from happyhorse_async.emulator.faults import PRESETS, Operation
 
 Raw = Callable[..., Awaitable[bytes]]
 UNREADABLE = (
@@ -41,7 +41,9 @@ async def raw(emulator: hh.Emulator) -> Raw:
     async def raw(*, until_reset: bool = False) -> bytes:
         port = int(emulator.address.rpartition(":")[2])
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**22)
-        head = "POST /nexusflow/v1/tasks HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer k\r\n"
+        head = (
+            "POST /nexusflow/v1/tasks HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer k\r\n"
+        )
         writer.write(f"{head}Content-Length: {len(SUBMIT)}\r\n\r\n".encode() + SUBMIT)
         came = bytearray()
         try:
@@ -255,3 +257,66 @@ def test_every_preset_can_be_applied_to_something(name: str) -> None:
     assert fault.task or fault.response
     assert fault.summary
     assert name == name.lower()
+
+
+def test_a_fault_for_some_seconds_counts_from_its_first_call() -> None:
+    """It is applied to every call within that time, however late the first one comes."""
+    applied = faults.Faults()
+    injection = applied.add(PRESETS["late-404"], after=1, seconds=2)
+
+    def download(now: float) -> bool:
+        return applied.next(Operation.DOWNLOAD, "hiapi", now=now) is injection
+
+    assert [False, True, True, False, False] == [download(now) for now in (50, 100, 101.9, 102, 103)]
+    assert injection.over
+    assert 2 == injection.applied
+
+
+async def test_a_late_file_appears(emulator: hh.Emulator, http: ClientSession) -> None:
+    """The storage answers with its error at first, and then with the video."""
+    emulator.inject("late-404", times=2)
+    headers = {"Authorization": "Bearer k"}
+    async with http.post(emulator.url("nexusflow") + "/v1/tasks", data=SUBMIT, headers=headers) as response:
+        task_id = (await response.json())["id"]
+    async with http.get(f"{emulator.url('nexusflow')}/v1/tasks/{task_id}", headers=headers) as response:
+        url = (await response.json())["output"]["video_url"]
+
+    answers: list[tuple[int, bytes]] = []
+    for _ in range(3):
+        async with http.get(url) as response:
+            answers.append((response.status, await response.read()))
+
+    assert [404, 404, 200] == [status for status, _ in answers]
+    assert b"<Code>NoSuchKey</Code>" in answers[0][1]
+    assert [(404, "download"), (200, "download")] == [
+        (request.status, str(request.operation)) for request in emulator.requests[-2:]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("provider", "fault", "shape"),
+    [
+        ("dashscope", "url-in-list", ["output", "video_url", 0]),
+        ("nexusflow", "url-in-object", ["output", "video_url", "url"]),
+        ("imini", "url-as-text", ["videos"]),
+        ("imini", "url-in-list", ["videos", 0]),
+        ("hiapi", "url-as-text", ["data", "output"]),
+        ("hiapi", "url-in-object", ["data", "output", "url"]),
+    ],
+)
+async def test_the_shape_of_a_result_changes(
+    emulator: hh.Emulator, http: ClientSession, provider: str, fault: str, shape: list[str | int]
+) -> None:
+    """The URL of the video is in the documented member, as another type."""
+    async with hh.Client(provider, api_key="k", base_url=emulator.url(provider)) as client:
+        handle = await client.submit(hh.TextToVideo("a kite", resolution="720P"))
+    emulator.inject(fault, on="query")
+    path = {"dashscope": "/tasks/", "imini": "/v1/videos/tasks/"}.get(provider, "/v1/tasks/")
+
+    async with http.get(emulator.url(provider) + path + str(handle.id), headers={"Authorization": "Bearer k"}) as got:
+        value = await got.json()
+    for step in shape:
+        value = value[step]
+
+    assert f"{emulator.address}/videos/" in value
+    assert ".mp4?" in value

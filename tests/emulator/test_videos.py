@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import io
+from array import array
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -72,6 +74,20 @@ async def test_a_video_has_the_requested_size_and_length(
         assert size == (stream.width, stream.height)
         assert seconds * av.time_base == container.duration
         assert seconds * 24 == frames
+        (sound,) = container.streams.audio
+        assert "aac" == sound.codec_context.name
+
+
+async def test_the_sound_is_quiet_and_as_long_as_the_video(send: Send, http: ClientSession) -> None:
+    """The track is an audible hum far below full scale."""
+    reply = await fetch(http, await video_url(send, resolution="480P", duration=3))
+
+    with av.open(io.BytesIO(reply.body), "r") as container:
+        samples = array("f")
+        for frame in container.decode(audio=0):
+            samples.frombytes(bytes(frame.planes[0])[: frame.samples * 4])
+    assert 3 * 48_000 == pytest.approx(len(samples), abs=2048)
+    assert 0.001 < max(samples) < 0.05
 
 
 async def test_an_edit_lasts_the_assumed_five_seconds_of_its_source(send: Send, http: ClientSession) -> None:
@@ -213,3 +229,64 @@ async def test_each_video_has_a_cover(send: Send, http: ClientSession) -> None:
     assert "image/jpeg" == response.headers["Content-Type"]
     with Image.open(io.BytesIO(response.body)) as picture:
         assert ("JPEG", (1280, 720)) == (picture.format, picture.size)
+
+
+def data_uri(width: int, height: int, kind: str = "PNG") -> tuple[str, Image.Image]:
+    """Return a picture of four colours, and its URI."""
+    picture = Image.new("RGB", (width, height), (200, 40, 40))
+    picture.paste((40, 200, 40), (width // 2, 0, width, height // 2))
+    picture.paste((40, 40, 200), (0, height // 2, width // 2, height))
+    picture.paste((220, 220, 60), (width // 2, height // 2, width, height))
+    content = io.BytesIO()
+    picture.save(content, kind)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(content.getvalue()).decode()}", picture
+
+
+def difference(left: Image.Image, right: Image.Image) -> float:
+    """Return the mean difference of two pictures of one size, from 0 to 255."""
+    histogram = ImageChops.difference(left.convert("L"), right.convert("L")).histogram()
+    return sum(value * count for value, count in enumerate(histogram)) / (left.width * left.height)
+
+
+@pytest.mark.parametrize(("width", "height", "kind"), [(640, 640, "PNG"), (900, 1600, "JPEG"), (1200, 500, "WEBP")])
+async def test_an_inline_picture_is_the_first_frame(
+    send: Send, http: ClientSession, width: int, height: int, kind: str
+) -> None:
+    """The video begins with the picture that came with the request, and has its ratio."""
+    uri, picture = data_uri(width, height, kind)
+    media = [{"type": "first_frame", "url": uri}]
+
+    reply = await fetch(http, await video_url(send, "happyhorse-1.1-i2v", media, resolution="480P", duration=3))
+
+    with av.open(io.BytesIO(reply.body), "r") as container:
+        frames = [frame.to_image() for frame in container.decode(video=0)]
+    expected = picture.resize(frames[0].size)
+    assert width / height == pytest.approx(frames[0].width / frames[0].height, rel=0.01)
+    assert difference(expected, frames[0]) < 4
+    assert difference(expected, frames[-1]) > 4
+
+
+async def test_inline_references_are_shown(send: Send, http: ClientSession) -> None:
+    """A reference changes the video, and the ratio stays that of the request."""
+    uri, _ = data_uri(400, 400)
+    media = [{"type": "reference_image", "url": url} for url in (uri, "https://img.example.net/a.png")]
+    options = {"resolution": "480P", "duration": 3, "ratio": "1:1"}
+
+    reply = await fetch(http, await video_url(send, "happyhorse-1.1-r2v", media, **options))
+
+    with av.open(io.BytesIO(reply.body), "r") as container:
+        frame = next(container.decode(video=0)).to_image()
+    colours = {pixel for _, pixel in frame.resize((64, 64)).getcolors(4096) or ()}
+    assert 640 == frame.width == frame.height
+    assert any(red > 150 and green > 150 and blue < 120 for red, green, blue in colours)
+
+
+@pytest.mark.parametrize("uri", ["data:image/png;base64,AAAA", "data:image/png;base64," + "iVBORw0KGgo" * 3 + "A"])
+async def test_a_picture_that_cannot_be_read_is_treated_like_a_url(send: Send, http: ClientSession, uri: str) -> None:
+    """The emulator does not inspect media: the video comes, with the assumed ratio."""
+    media = [{"type": "first_frame", "url": uri}]
+
+    reply = await fetch(http, await video_url(send, "happyhorse-1.1-i2v", media, resolution="480P", duration=3))
+
+    with av.open(io.BytesIO(reply.body), "r") as container:
+        assert (854, 480) == (container.streams.video[0].width, container.streams.video[0].height)

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 AT_ONCE = Scenario(choose=lambda request, number: SimulatedTask(queue=0, run=0))
 
 
-async def test_closing_the_emulator_ends_deliveries_and_waits(emulate: Emulate, submit: Submit, receiver: Receiver) -> None:
+async def test_closing_the_emulator_ends_deliveries_and_waits(
+    emulate: Emulate, submit: Submit, receiver: Receiver
+) -> None:
     """Deliveries in progress, retries and waits all end with the emulator."""
     receiver.statuses.append(500)
     async with emulate(speed=1) as emulator:

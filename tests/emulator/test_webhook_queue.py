@@ -41,10 +41,7 @@ def test_by_default_a_webhook_is_sent_once_at_the_end_of_its_task() -> None:
 
     assert {(1, 0.0, 30.0)} == {(len(plan.copies), plan.copies[0][0], plan.copies[0][2]) for plan in found}
     assert all(10 <= plan.copies[0][1] <= 20 for plan in found)
-    assert not any(
-        plan.lost or plan.early or plan.held or plan.forged
-        for plan in found
-    )
+    assert not any(plan.lost or plan.early or plan.held or plan.forged for plan in found)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +54,9 @@ def test_by_default_a_webhook_is_sent_once_at_the_end_of_its_task() -> None:
         (CallbackScenario(forge=0.25), lambda plan: plan.forged),
     ],
 )
-def test_a_share_applies_to_that_many_webhooks(scenario: CallbackScenario, happened: Callable[[DeliveryPlan], bool]) -> None:
+def test_a_share_applies_to_that_many_webhooks(
+    scenario: CallbackScenario, happened: Callable[[DeliveryPlan], bool]
+) -> None:
     """The share decides how many webhooks are changed; the others are as before."""
     found = plans(scenario)
     ordinary = plans(CallbackScenario())
