@@ -163,9 +163,17 @@ async def test_bad_values_are_refused_and_named(send: Send, content: Any, word: 
     assert word in answer["error"]["message"]
 
 
+@pytest.mark.parametrize(("model", "status"), [("happyhorse-1.1-t2v", 202), ("happyhorse-1.0-t2v", 400)])
+async def test_only_1_1_has_480p_and_nine_ratios(send: Send, model: str, status: int) -> None:
+    """The relay forwards the fields of 1.1, which has what DashScope has."""
+    content = {"model": model, "prompt": "a kite", "resolution": "480P", "ratio": "21:9"}
+
+    assert status == (await submit(send, content)).status
+
+
 async def test_an_unknown_model_is_a_404(send: Send) -> None:
-    """A model that nexusflow does not relay, such as any of 1.1, is a model_not_found."""
-    response = await submit(send, {"model": "happyhorse-1.1-t2v", "prompt": "a kite"})
+    """There is no 1.1 for editing, and the code says so."""
+    response = await submit(send, {"model": "happyhorse-1.1-video-edit", "prompt": "a kite"})
 
     assert (404, "model_not_found") == (response.status, (await response.json())["error"]["code"])
 

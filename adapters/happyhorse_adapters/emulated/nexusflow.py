@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
+from attrs import frozen
+
 from happyhorse_async.emulation import (
     ApiError,
     ApiFault,
@@ -35,13 +37,32 @@ from happyhorse_async.messages import HttpRequest, HttpResponse
 from happyhorse_async.request import ImageToVideo, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from happyhorse_async.task import FailureReason, Task, TaskFailure, TaskStatus, Usage
 
+_FIVE_RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4")
+_NINE_RATIOS = (*_FIVE_RATIOS, "4:5", "5:4", "9:21", "21:9")
+
+
+@frozen
+class _Model:
+    mode: Mode
+    resolutions: tuple[str, ...] = ("720P", "1080P")
+    ratios: tuple[str, ...] = _FIVE_RATIOS
+
+
+def _newer(mode: Mode) -> _Model:
+    # The relay forwards the fields, so that 1.1 has DashScope's resolutions and ratios.
+    return _Model(mode, ("480P", "720P", "1080P"), _NINE_RATIOS)
+
+
+# 1.1 is in the catalogue of the public source since 2026-09-18; the page names 1.0 only.
 _MODELS = {
-    "happyhorse-1.0-t2v": Mode.T2V,
-    "happyhorse-1.0-i2v": Mode.I2V,
-    "happyhorse-1.0-r2v": Mode.R2V,
-    "happyhorse-1.0-video-edit": Mode.EDIT,
+    "happyhorse-1.0-t2v": _Model(Mode.T2V),
+    "happyhorse-1.0-i2v": _Model(Mode.I2V),
+    "happyhorse-1.0-r2v": _Model(Mode.R2V),
+    "happyhorse-1.0-video-edit": _Model(Mode.EDIT),
+    "happyhorse-1.1-t2v": _newer(Mode.T2V),
+    "happyhorse-1.1-i2v": _newer(Mode.I2V),
+    "happyhorse-1.1-r2v": _newer(Mode.R2V),
 }
-_RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4")
 _SECONDS = range(3, 16)
 _SEEDS = range(2_147_483_648)
 # The relay forwards an image as it is, so that a small data: URI works although only URLs are documented.
@@ -172,19 +193,21 @@ def _read_submit(request: HttpRequest) -> SubmitCall:
     if len(request.body or b"") > _LARGEST_BODY:
         raise _refusal(413, "payload_too_large", "The JSON body is too large.")
     body = Fields.parse(request.body, _invalid, unreadable=_not_json)
-    model = body.text("model", required=True) or ""
-    if model not in _MODELS:
-        raise _refusal(404, "model_not_found", f"The model {model} does not exist.")
-    return SubmitCall(request=_request(model, _MODELS[model], body))
+    model_id = body.text("model", required=True) or ""
+    model = _MODELS.get(model_id)
+    if model is None:
+        raise _refusal(404, "model_not_found", f"The model {model_id} does not exist.")
+    return SubmitCall(request=_request(model_id, model, body))
 
 
-def _request(model: str, mode: Mode, body: Fields) -> VideoRequest:
+def _request(model_id: str, model: _Model, body: Fields) -> VideoRequest:
+    mode = model.mode
     prompt = body.text("prompt", required=mode is not Mode.I2V)
     resolution = body.text("resolution")
-    if resolution is not None and resolution.upper() not in ("720P", "1080P"):
-        raise body.wrong("resolution", "must be 720P or 1080P")
+    if resolution is not None and resolution.upper() not in model.resolutions:
+        raise body.wrong("resolution", f"must be one of {', '.join(model.resolutions)}")
     common: dict[str, Any] = {
-        "model": model,
+        "model": model_id,
         # 720P is the documented default, but the relay sends none to DashScope, whose default is 1080P.
         "resolution": resolution or "1080P",
         "watermark": body.flag("watermark", default=True),
@@ -197,7 +220,7 @@ def _request(model: str, mode: Mode, body: Fields) -> VideoRequest:
     common["duration"] = body.number("duration", _SECONDS, default=5)
     if mode is Mode.I2V:
         return ImageToVideo(body.media("img_url", _IMAGE_KINDS), prompt=prompt, **common)
-    common["ratio"] = body.choice("ratio", _RATIOS, default="16:9")
+    common["ratio"] = body.choice("ratio", model.ratios, default="16:9")
     if mode is Mode.T2V:
         return TextToVideo(prompt or "", **common)
     # The relay accepts img_url alone as a list of one.
