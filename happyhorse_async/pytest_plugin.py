@@ -59,7 +59,7 @@ def happyhorse_client(happyhorse_emulator: Emulator, happyhorse_client_options: 
 
     options = dict(happyhorse_client_options)
     provider = options.pop("provider", "dashscope")
-    defaults = {
+    defaults: dict[str, Any] = {
         "api_key": "emulator",
         "base_url": happyhorse_emulator.url(provider),
         "poll": PollSchedule(interval=_POLL_INTERVAL),

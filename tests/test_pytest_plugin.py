@@ -6,59 +6,53 @@ import subprocess
 import sys
 from pathlib import Path
 
+import happyhorse_async as hh
+
+PROGRAM = """
+import asyncio
+
 import pytest
 
 import happyhorse_async as hh
 
-PLAIN = """
-import asyncio
+REQUEST = hh.TextToVideo("a kite")
 
-def test_plain(happyhorse_client):
-    async def main():
-        async with happyhorse_client as client:
-            return await client.generate(hh.TextToVideo("a kite"))
-
-    assert asyncio.run(main()).video_url
-"""
-ASYNCIO = """
-import pytest
-
-@pytest.mark.asyncio
-async def test_pytest_asyncio(happyhorse_client):
-    async with happyhorse_client as client:
-        assert (await client.generate(hh.TextToVideo("a kite"))).video_url
-"""
-ANYIO = """
-import pytest
 
 @pytest.fixture
 def anyio_backend():
     return "asyncio"
 
+
+def test_plain(happyhorse_client):
+    async def main():
+        async with happyhorse_client as client:
+            return await client.generate(REQUEST)
+
+    assert asyncio.run(main()).video_url
+
+
+@pytest.mark.asyncio
+async def test_pytest_asyncio(happyhorse_client):
+    async with happyhorse_client as client:
+        assert (await client.generate(REQUEST)).video_url
+
+
 @pytest.mark.anyio
 async def test_anyio(happyhorse_client):
     async with happyhorse_client as client:
-        assert (await client.generate(hh.TextToVideo("a kite"))).video_url
+        assert (await client.generate(REQUEST)).video_url
 """
 
 
-@pytest.mark.parametrize(
-    ("program", "options"),
-    [
-        (PLAIN, ["-p", "no:asyncio", "-p", "no:anyio"]),
-        (ASYNCIO, ["-p", "no:anyio", "-o", "asyncio_default_fixture_loop_scope=function"]),
-        (ANYIO, ["-p", "no:asyncio"]),
-    ],
-    ids=["plain", "pytest-asyncio", "anyio"],
-)
-def test_the_plugin_needs_no_conftest(tmp_path: Path, program: str, options: list[str]) -> None:
-    """A test in an empty folder finds the fixtures, whatever its plugin for asynchronous tests."""
-    (tmp_path / "test_it.py").write_text("import happyhorse_async as hh\n" + program, "utf-8")
+def test_the_fixtures_work_without_a_conftest_in_every_kind_of_test(tmp_path: Path) -> None:
+    """A plain test, one of pytest-asyncio and one of anyio find them in an empty folder."""
+    (tmp_path / "test_it.py").write_text(PROGRAM, "utf-8")
+    options = ["-W", "error", "-p", "no:cacheprovider", "-o", "asyncio_default_fixture_loop_scope=function"]
 
-    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", *options]
+    command = [sys.executable, "-m", "pytest", "-q", *options]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
 
-    assert "1 passed" in run.stdout, run.stdout + run.stderr
+    assert "3 passed" in run.stdout, run.stdout + run.stderr
 
 
 def test_loading_the_plugin_imports_nothing_heavy() -> None:

@@ -1,4 +1,4 @@
-"""Faults as something to switch on and off, and what they look like on the wire."""
+"""How faults are switched on and off, and what they send."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ async def raw(emulator: hh.Emulator) -> Raw:
     return raw
 
 
-async def test_the_parts_of_a_cut_answer(emulator: hh.Emulator, raw: Raw) -> None:
-    """An answer is cut where the fault says, by a reset or a mere end, and its task is in the books all the same."""
+async def test_a_response_is_cut_where_the_fault_says(emulator: hh.Emulator, raw: Raw) -> None:
+    """It ends by a reset or a close, and its task is billed all the same."""
     came: dict[str, bytes] = {}
     for name in ("reset-before-answer", "reset-in-head", "reset-in-body"):
         emulator.inject(name)
@@ -80,15 +80,15 @@ async def test_the_parts_of_a_cut_answer(emulator: hh.Emulator, raw: Raw) -> Non
 
 
 async def test_a_stale_connection_bills_nothing(emulator: hh.Emulator, raw: Raw) -> None:
-    """What is not taken is in no books."""
+    """Its request is not carried out."""
     emulator.inject("stale-connection")
 
     assert b"" == await raw()
     assert (1, 0) == (emulator.calls("submit"), emulator.billed())
 
 
-async def test_bytes_that_are_no_http(emulator: hh.Emulator, raw: Raw) -> None:
-    """Strange protocols, long headers, two lengths and cut chunks are on the wire as they are called."""
+async def test_invalid_http_is_sent_as_named(emulator: hh.Emulator, raw: Raw) -> None:
+    """Another protocol, a long header, two lengths and a cut chunk."""
     came: dict[str, bytes] = {}
     for name in ("not-http", "long-header", "two-lengths", "cut-chunk"):
         emulator.inject(name)
@@ -102,8 +102,8 @@ async def test_bytes_that_are_no_http(emulator: hh.Emulator, raw: Raw) -> None:
     assert len(came["cut-chunk"].partition(b"\r\n\r\n")[2].partition(b"\r\n")[2]) < announced
 
 
-async def test_bodies_that_cannot_be_read(emulator: hh.Emulator, raw: Raw) -> None:
-    """Each broken body is a whole HTTP answer, whose length is true."""
+async def test_an_unreadable_body_comes_in_a_complete_response(emulator: hh.Emulator, raw: Raw) -> None:
+    """Its length is the announced one."""
     for name in UNREADABLE:
         emulator.inject(name)
         head, _, body = (await raw()).partition(b"\r\n\r\n")
@@ -118,8 +118,8 @@ async def test_bodies_that_cannot_be_read(emulator: hh.Emulator, raw: Raw) -> No
                 json.dumps(json.loads(body.decode()), allow_nan=False, ensure_ascii=False).encode()
 
 
-async def test_what_hangs_is_released(emulator: hh.Emulator, raw: Raw) -> None:
-    """A call that hangs says nothing until its injection is released, and then is answered."""
+async def test_a_hanging_response_is_sent_when_it_is_released(emulator: hh.Emulator, raw: Raw) -> None:
+    """Nothing comes before that."""
     injection = emulator.inject("hang", on="submit")
 
     call = asyncio.ensure_future(raw())
@@ -130,8 +130,8 @@ async def test_what_hangs_is_released(emulator: hh.Emulator, raw: Raw) -> None:
     assert b'"id": "task_' in await call
 
 
-def test_what_hangs_is_released_in_another_thread() -> None:
-    """An emulator may run in a thread of its own: its faults are waited for and released from here."""
+def test_an_injection_is_awaited_and_released_in_another_thread() -> None:
+    """The emulator may run in a thread of its own."""
     emulator = hh.Emulator()
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(emulator):
         injection = emulator.inject("hang", on="query")
@@ -146,15 +146,17 @@ def test_what_hangs_is_released_in_another_thread() -> None:
         assert 404 == asyncio.run(main())
 
 
-async def test_a_trickle(emulator: hh.Emulator, raw: Raw) -> None:
-    """A body that trickles arrives as a whole in the end."""
+async def test_a_body_that_trickles_arrives_completely(emulator: hh.Emulator, raw: Raw) -> None:
+    """Every byte is sent in the end."""
     emulator.inject(faults.trickle(pause=0.0))
 
     assert b'"id": "task_' in await raw()
 
 
-async def test_faults_come_in_order(emulator: hh.Emulator, http: ClientSession) -> None:
-    """Faults are played in the order in which they were switched on, each as often as it was told, then no more."""
+async def test_faults_are_applied_in_the_order_in_which_they_were_switched_on(
+    emulator: hh.Emulator, http: ClientSession
+) -> None:
+    """Each is applied `times` times, then the next."""
     emulator.inject("broken-500", on="query", times=2)
     emulator.inject("html-502", on="query")
     emulator.inject("forbidden", on="list", times=None)
@@ -166,8 +168,8 @@ async def test_faults_come_in_order(emulator: hh.Emulator, http: ClientSession) 
     assert 0 == emulator.calls("list")
 
 
-async def test_a_fault_lets_some_calls_pass(emulator: hh.Emulator, http: ClientSession) -> None:
-    """A fault may wait for the n-th call of one provider, and others do not see it."""
+async def test_a_fault_skips_calls_before_it_is_applied(emulator: hh.Emulator, http: ClientSession) -> None:
+    """`after` counts the matching calls of its provider."""
     injection = emulator.inject("broken-500", on=("query", "list"), provider="hiapi", times=None, after=1)
 
     others = [await query(emulator, http, "imini") for _ in range(3)]
@@ -182,7 +184,7 @@ async def test_a_fault_lets_some_calls_pass(emulator: hh.Emulator, http: ClientS
 
 
 async def query(emulator: hh.Emulator, http: ClientSession, provider: str) -> int:
-    """Look at a task that there is not."""
+    """Query an unknown task."""
     path = "/v1/videos/tasks/task_1" if provider == "imini" else "/v1/tasks/task_1"
     async with http.get(emulator.url(provider) + path, headers={"Authorization": "Bearer k"}) as response:
         return response.status
@@ -195,19 +197,21 @@ async def query(emulator: hh.Emulator, http: ClientSession, provider: str) -> in
         ("broken-500", {"on": "upload"}),
         ("broken-500", {"on": "download"}),
         ("dead-url", {"on": ("download", "query")}),
-        ("broken-500", {"provider": "nobody"}),
+        ("broken-500", {"provider": "unknown"}),
         ("broken-500", {"times": -1}),
         ("broken-500", {"after": -1}),
     ],
 )
-async def test_a_fault_that_cannot_be(emulator: hh.Emulator, name: str, options: dict[str, object]) -> None:
-    """A name, an operation, a provider or a count that means nothing is an error."""
+async def test_an_impossible_injection_is_a_configuration_error(
+    emulator: hh.Emulator, name: str, options: dict[str, object]
+) -> None:
+    """Unknown names, operations and providers, and negative numbers are refused."""
     with pytest.raises(hh.ConfigurationError):
         emulator.inject(name, **options)  # type: ignore[arg-type]
 
 
-async def test_nothing_is_remembered(http: ClientSession) -> None:
-    """Faults and counts end with the emulator, and nothing that hangs holds it up."""
+async def test_closing_the_emulator_ends_faults_and_counts(http: ClientSession) -> None:
+    """A hanging response does not delay it."""
     emulator = hh.Emulator()
     early = emulator.inject("broken-500", on="query")
     async with emulator:
@@ -223,8 +227,8 @@ async def test_nothing_is_remembered(http: ClientSession) -> None:
     assert early.over
 
 
-async def test_the_dates_of_a_refusal(emulator: hh.Emulator, http: ClientSession) -> None:
-    """A date in `Retry-After` is by the clock that the answer's own `Date` shows."""
+async def test_retry_after_as_a_date_is_relative_to_the_server_date(emulator: hh.Emulator, http: ClientSession) -> None:
+    """Both are off by the same hours."""
     emulator.inject(faults.refused_until(7, hours_off=-3), on="query")
     path = f"{emulator.url('imini')}/v1/videos/tasks/task_1"
 
@@ -235,7 +239,7 @@ async def test_the_dates_of_a_refusal(emulator: hh.Emulator, http: ClientSession
     assert timedelta(seconds=7) == named - own
 
 
-async def test_a_fault_of_ones_own(emulator: hh.Emulator, http: ClientSession) -> None:
+async def test_a_custom_fault_is_applied(emulator: hh.Emulator, http: ClientSession) -> None:
     """A fault that a test defines is switched on like any other."""
 
     teapot = faults.Fault(

@@ -116,9 +116,11 @@ def _reshaped(shape: _Rewrite) -> ResponseChange:
     """Give the result another *shape*, made from the URL of the video. Each provider has one member for it."""
 
     def from_entries(value: object) -> object:
-        entries = cast("list[dict[str, Any]]", value) if isinstance(value, list) else []
+        if not isinstance(value, list):
+            return value
+        entries = cast("list[dict[str, Any]]", value)
         url = next((entry["url"] for entry in entries if entry.get("type", "video") == "video"), None)
-        return cast("object", value) if url is None else shape(url)
+        return entries if url is None else shape(url)
 
     def from_output(value: object) -> object:
         if not isinstance(value, dict):
