@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing
+from functools import partial
 from itertools import islice
 
 from attrs import frozen
+
+from .notifier import Notifier
 
 _KEPT = 10_000
 
@@ -54,7 +56,7 @@ class WebhookLog:
         self._dropped = 0
         self._closed = False
         self._lock = threading.Lock()
-        self._listeners: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+        self._notifier = Notifier()
 
     def __len__(self) -> int:
         return len(self._deliveries)
@@ -90,7 +92,7 @@ class WebhookLog:
             if len(self._deliveries) > _KEPT:
                 self._deliveries.popleft()
                 self._dropped += 1
-            self._wake()
+        self._notifier.notify()
 
     def clear(self) -> None:
         """Remove the deliveries so far."""
@@ -100,38 +102,20 @@ class WebhookLog:
 
     def close(self) -> None:
         """End every wait."""
-        with self._lock:
-            self._closed = True
-            self._wake()
+        self._closed = True
+        self._notifier.notify()
+
+    def _has_more(self, seen: int) -> bool:
+        return self._closed or self._dropped + len(self._deliveries) > seen
 
     async def _follow(self) -> AsyncGenerator[WebhookDelivery]:
         seen = 0
-        with self._listening() as news:
-            while True:
-                news.clear()
-                with self._lock:
-                    deliveries = tuple(islice(self._deliveries, max(0, seen - self._dropped), None))
-                    seen, closed = self._dropped + len(self._deliveries), self._closed
-                for delivery in deliveries:
-                    yield delivery
-                if not deliveries:
-                    if closed:
-                        return
-                    await news.wait()
-
-    @contextmanager
-    def _listening(self) -> Generator[asyncio.Event]:
-        listener = (asyncio.get_running_loop(), asyncio.Event())
-        with self._lock:
-            self._listeners.add(listener)
-        try:
-            yield listener[1]
-        finally:
+        while True:
+            await self._notifier.wait_for(partial(self._has_more, seen))
             with self._lock:
-                self._listeners.discard(listener)
-
-    def _wake(self) -> None:
-        for loop, event in self._listeners:
-            # The loop of a listener may be closed by now.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(event.set)
+                deliveries = tuple(islice(self._deliveries, max(0, seen - self._dropped), None))
+                seen, closed = self._dropped + len(self._deliveries), self._closed
+            for delivery in deliveries:
+                yield delivery
+            if closed and not deliveries:
+                return

@@ -1,7 +1,7 @@
 """
 What users and authors of adapters import in their tests. Needs pytest.
 
-`AdapterContract` is the suite that every adapter has to pass. The fixtures that run the emulator are in the pytest plugin,
+`AdapterContract` is the suite that every adapter has to pass. The fixtures that run the emulator are in
 `happyhorse_async.pytest_plugin`, which registers itself.
 """
 

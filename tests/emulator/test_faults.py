@@ -324,3 +324,19 @@ async def test_the_shape_of_a_result_changes(
 
     assert f"{emulator.address}/videos/" in value
     assert ".mp4?" in value
+
+
+@pytest.mark.parametrize(("fault", "segment"), [("url-with-space", "my video"), ("url-non-ascii", "视频")])
+async def test_a_url_that_is_not_encoded_leads_to_the_video_once_it_is_encoded(
+    emulator: hh.Emulator, http: ClientSession, fault: str, segment: str
+) -> None:
+    """The storage accepts the percent-encoded URL."""
+    emulator.inject(fault, on="query")
+    async with hh.Client("hiapi", api_key="k", base_url=emulator.url("hiapi")) as client:
+        handle = await client.submit(hh.TextToVideo("a kite", resolution="720P", duration=3))
+        task = await client.fetch(str(handle.ref))
+
+    assert f"/videos/{segment}/" in str(task.video_url)
+    # aiohttp encodes what a URL cannot hold.
+    async with http.get(str(task.video_url)) as response:
+        assert 200 == response.status

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Iterable
 from itertools import count
 
 from attrs import frozen
@@ -13,6 +11,7 @@ from attrs import frozen
 from ...errors import ConfigurationError
 from ...messages import HttpResponse
 from ...task import Task
+from ..notifier import Notifier
 from .fault import CallContext, Fault, Operation, RawResponse
 
 
@@ -56,7 +55,7 @@ class Injection:
         self._seconds = seconds
         self._ends_at: float | None = None
         self._released = False
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._notifier = Notifier()
 
     @property
     def over(self) -> bool:
@@ -71,32 +70,15 @@ class Injection:
     def release(self) -> None:
         """Send the responses that it holds back, and hold back none from now on."""
         self._released = True
-        self._wake()
+        self._notifier.notify()
 
     async def until(self, applied: int = 1) -> None:
         """Wait until it was applied to as many calls."""
-        await self._wait(lambda: self.applied >= applied)
+        await self._notifier.wait_for(lambda: self.applied >= applied)
 
     async def released(self) -> None:
         """Wait until `release` is called."""
-        await self._wait(lambda: self._released)
-
-    async def _wait(self, is_so: Callable[[], bool]) -> None:
-        # The waiter and the caller of release() may be on two event loops, in two threads.
-        while not is_so():
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiters.add(waiter)
-            try:
-                if not is_so():
-                    await waiter
-            finally:
-                self._waiters.discard(waiter)
-
-    def _wake(self) -> None:
-        for waiter in tuple(self._waiters):
-            # The loop of a waiter may be closed by now.
-            with suppress(RuntimeError):
-                waiter.get_loop().call_soon_threadsafe(_settle, waiter)
+        await self._notifier.wait_for(lambda: self._released)
 
     def change_task(self, task: Task, call: CallContext) -> Task | None:
         """Return the task that the provider reports instead of *task*; `None`: it does not know it."""
@@ -122,13 +104,8 @@ class Injection:
         if self._left is not None:
             self._left -= 1
         self.applied += 1
-        self._wake()
+        self._notifier.notify()
         return True
-
-
-def _settle(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
 
 
 class Faults:
