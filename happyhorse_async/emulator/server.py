@@ -82,7 +82,7 @@ class Server:
         :raises OSError: the port is in use.
         """
         middlewares = [_only_loopback_names] if is_loopback(host) else []
-        app = web.Application(client_max_size=_LARGEST_BODY, middlewares=middlewares)
+        app = web.Application(middlewares=middlewares)
         app.on_response_prepare.append(_add_server_header)
         app.router.add_get("/", self._welcome)
         # A fault may put a segment before the name of the file.
@@ -107,15 +107,12 @@ class Server:
         provider = self._providers.get(name)
         if provider is None:
             raise web.HTTPNotFound(text=self._overview(request))
-        if (request.content_length or 0) > _LARGEST_BODY:
-            # Refused unread, so that it costs no memory.
-            raise web.HTTPRequestEntityTooLarge(_LARGEST_BODY, request.content_length or 0)
         message = HttpRequest(
             method=request.method,
             # The URL that the provider itself would see: without the prefix that selects it here.
             url=_origin(request) + request.raw_path.removeprefix(f"/{name}"),
             headers={header.lower(): value for header, value in request.headers.items()},
-            body=await request.read(),
+            body=await _read_body(request),
         )
         response = provider.handle(message, now=self._clock(), origin=_origin(request))
         while provider.new_entries:
@@ -198,6 +195,22 @@ async def _only_loopback_names(request: web.Request, handler: _Handler) -> web.S
         text = "The emulator listens on loopback and answers to localhost only. Start it with another `host`.\n"
         raise web.HTTPMisdirectedRequest(text=text)
     return await handler(request)
+
+
+async def _read_body(request: web.Request) -> bytes:
+    size = request.content_length or 0
+    if size <= _LARGEST_BODY:
+        body = bytearray()
+        async for chunk in request.content.iter_any():
+            body += chunk
+            size = len(body)
+            if size > _LARGEST_BODY:
+                # The traceback of the error keeps this frame alive, and would keep the bytes.
+                body.clear()
+                break
+        else:
+            return bytes(body)
+    raise web.HTTPRequestEntityTooLarge(_LARGEST_BODY, size)
 
 
 def _origin(request: web.Request) -> str:

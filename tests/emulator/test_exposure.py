@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import ClientSession
@@ -54,3 +55,22 @@ async def test_a_body_that_is_too_large_is_refused_unread(emulator: Emulator) ->
 
     assert status.startswith(b"HTTP/1.1 413 ")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 * 1024
+
+
+async def test_chunked_bodies_that_are_too_large_leave_no_memory(emulator: Emulator, http: ClientSession) -> None:
+    """Their size is not announced; what was read is freed when the limit is reached."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(80):
+            yield b"x" * 1024**2
+
+    async def send() -> None:
+        async with http.post(emulator.url("hiapi") + "/v1/tasks", data=chunks(), headers=HEADERS) as response:
+            assert 413 == response.status
+
+    await send()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(3):
+        await send()
+
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024
