@@ -37,7 +37,7 @@ class Entry:
     begins: float = math.inf
     canceled: float | None = None
     seen: Task | None = None
-    """What the client was last told."""
+    """Its state as the client last saw it."""
     webhook: Webhook | None = None
     pictures: tuple[Picture, ...] = ()
     """The pictures that came with the request."""
@@ -75,7 +75,7 @@ class QueueFullError(Exception):
     """More tasks wait than the account may have."""
 
 
-class Account:
+class EmulatedAccount:
     """
     The account behind one API key.
 

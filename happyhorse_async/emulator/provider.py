@@ -33,7 +33,7 @@ from ..emulation import (
 )
 from ..messages import HttpRequest, HttpResponse
 from ..task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
-from .account import Account, Entry, KeyReusedError, QueueFullError
+from .account import EmulatedAccount, Entry, KeyReusedError, QueueFullError
 from .faults.fault import CallContext, Operation
 from .media_spec import MediaSpec, ratio_of, resolution_of, seconds_of, source_seconds_of
 from .pictures import has_inline_pictures
@@ -112,7 +112,7 @@ class EmulatedProvider:
         self._api_key = api_key
         self._faults = faults
         self._received = received
-        self._accounts: dict[str, Account] = {}
+        self._accounts: dict[str, EmulatedAccount] = {}
         self._video_files: dict[str, Entry] = {}
         self._submits = 0
         self._callback_secret = callback_secret
@@ -207,7 +207,7 @@ class EmulatedProvider:
         notice = CallbackNotice(job=job, url=webhook.url, event_id=webhook.event_id, sent_at=_at(now), secret=secret)
         return self.emulated_api.write_callback(notice)
 
-    def _account(self, request: HttpRequest) -> Account:
+    def _account(self, request: HttpRequest) -> EmulatedAccount:
         key = self.emulated_api.api_key(request)
         if key is None:
             raise self.emulated_api.refuse(ApiFault.NO_KEY)
@@ -215,10 +215,10 @@ class EmulatedProvider:
             raise self.emulated_api.refuse(ApiFault.WRONG_KEY)
         if key not in self._accounts:
             task_ttl = self.emulated_api.task_ttl / self._speed
-            self._accounts[key] = Account(self._limits, task_ttl=task_ttl, speed=self._speed)
+            self._accounts[key] = EmulatedAccount(self._limits, task_ttl=task_ttl, speed=self._speed)
         return self._accounts[key]
 
-    def _answer(self, call: Call, account: Account, exchange: _Exchange) -> HttpResponse:
+    def _answer(self, call: Call, account: EmulatedAccount, exchange: _Exchange) -> HttpResponse:
         if exchange.injection is not None and not exchange.injection.fault.accepted:
             raise self.emulated_api.refuse(ApiFault.UNAVAILABLE)
         if isinstance(call, SubmitCall):
@@ -235,7 +235,7 @@ class EmulatedProvider:
             return self._cancel(entry, account, exchange)
         return self._fetch(call, entry, exchange)
 
-    def _submit(self, call: SubmitCall, account: Account, exchange: _Exchange) -> HttpResponse:
+    def _submit(self, call: SubmitCall, account: EmulatedAccount, exchange: _Exchange) -> HttpResponse:
         try:
             entry = account.replayed(call, now=exchange.now)
             replayed = entry is not None
@@ -280,7 +280,7 @@ class EmulatedProvider:
         task = exchange.injection.change_task(job.task, exchange.context)
         return None if task is None else evolve(job, task=task, seen=task)
 
-    def _cancel(self, entry: Entry, account: Account, exchange: _Exchange) -> HttpResponse:
+    def _cancel(self, entry: Entry, account: EmulatedAccount, exchange: _Exchange) -> HttpResponse:
         canceled = account.cancel(entry, now=exchange.now)
         if canceled:
             self.webhook_queue.reorder()

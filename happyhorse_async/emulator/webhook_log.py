@@ -38,7 +38,7 @@ class WebhookDelivery:
     """A forgery, which must change nothing."""
 
     @property
-    def taken(self) -> bool:
+    def delivered(self) -> bool:
         """Whether the receiver answered with a 2xx."""
         return self.status is not None and 200 <= self.status < 300
 

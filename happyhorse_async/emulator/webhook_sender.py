@@ -149,7 +149,7 @@ class WebhookSender:
                 await asyncio.sleep(wait / self._speed)
             delivery = await self._attempt(pending, attempt)
             pending.mark_sent()
-            if delivery.taken:
+            if delivery.delivered:
                 return
 
     async def _hold(self, provider: EmulatedProvider) -> None:

@@ -55,7 +55,7 @@ async def test_the_state_names_providers_and_faults(control: Control, emulator: 
 
 
 async def test_a_fault_is_switched_on_and_off(control: Control, emulator: Emulator, http: ClientSession) -> None:
-    """A fault is applied as often as it was told, and each can be removed."""
+    """A fault is applied as often as it says, and each can be removed."""
     status, fault = await control("POST", "/faults", fault="broken-500", on="submit", provider="nexusflow", times=2)
     first = await submit(emulator, http)
     listed = await control("GET", "/faults")
@@ -96,7 +96,7 @@ async def test_what_was_billed_and_received_is_reported(
 
 
 async def test_a_scenario_is_set(control: Control, emulator: Emulator, http: ClientSession) -> None:
-    """The next tasks go as they are told, later ones by chance."""
+    """The next tasks go as listed, later ones by chance."""
     scripted = [{"queue": 0, "run": 0, "failure": "TIMEOUT"}, {"queue": 0, "run": 0}]
 
     status, _ = await control("PUT", "/scenario", tasks=scripted, stuck=1.0, queue=[0, 0])

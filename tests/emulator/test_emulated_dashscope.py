@@ -155,21 +155,21 @@ async def test_unknown_fields_are_ignored(send: Send) -> None:
     "url", ["http://img.example.net/a.bmp", "data:image/png;base64,AAAA", "data:image/webp;base64,AA=="]
 )
 async def test_images_come_as_url_or_inline(send: Send, url: str) -> None:
-    """An http URL and a data: URI of an image are both taken."""
+    """An http URL and a data: URI of an image are both accepted."""
     response = await submit(send, body("happyhorse-1.1-i2v", {"type": "first_frame", "url": url}))
 
     assert 200 == response.status
 
 
 async def test_a_file_in_temporary_storage_needs_its_header(send: Send) -> None:
-    """An oss:// URL is taken with the header that resolves it, and refused without."""
+    """An oss:// URL is accepted with the header that resolves it, and refused without."""
     content = body("happyhorse-1.1-i2v", {"type": "first_frame", "url": "oss://dashscope-instant/a/b.png"})
 
     refused = await submit(send, content)
-    taken = await submit(send, content, X_DashScope_OssResourceResolve="enable")
+    accepted = await submit(send, content, X_DashScope_OssResourceResolve="enable")
 
     assert (400, "InvalidParameter.DataInspection") == (refused.status, (await refused.json())["code"])
-    assert 200 == taken.status
+    assert 200 == accepted.status
 
 
 @pytest.mark.parametrize("value", [None, "disable"])

@@ -214,10 +214,10 @@ async def test_the_key_of_another_account_is_another_key(send: Send) -> None:
 
 async def test_a_long_idempotency_key_is_refused(send: Send) -> None:
     """A key may have 255 bytes and no more."""
-    taken = await submit(send, body(T2V), **{"Idempotency-Key": "k" * 255})
+    accepted = await submit(send, body(T2V), **{"Idempotency-Key": "k" * 255})
     refused = await submit(send, body(T2V), **{"Idempotency-Key": "k" * 256})
 
-    assert (200, 400) == (taken.status, refused.status)
+    assert (200, 400) == (accepted.status, refused.status)
 
 
 async def test_a_missing_key_is_refused_by_the_gateway(send: Send) -> None:

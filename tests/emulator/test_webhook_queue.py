@@ -125,7 +125,7 @@ def ended(provider: EmulatedProvider, after: float) -> list[str]:
 
 
 def test_a_webhook_is_due_once_at_the_end_of_its_task() -> None:
-    """No webhook is taken before the end of its task, nor twice."""
+    """No webhook is due before the end of its task, nor twice."""
     provider, post = provider_with(SimulatedTask(queue=10, run=100))
     first, second = post(0), post(50)
 

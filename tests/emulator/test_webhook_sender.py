@@ -130,7 +130,7 @@ async def test_a_webhook_is_repeated_until_it_is_answered_with_2xx(
         rows = await emulator.deliveries.wait(4)
 
     assert [(1, 500), (2, 401), (3, 302), (4, 200)] == [(row.attempt, row.status) for row in rows]
-    assert [False, False, False, True] == [row.taken for row in rows]
+    assert [False, False, False, True] == [row.delivered for row in rows]
     assert {(task_id, "hiapi")} == {(row.task_id, row.provider) for row in rows}
     assert 1 == len({arrival.body for arrival in receiver.arrivals})
     assert all(map(is_signed, receiver.arrivals))
@@ -245,7 +245,7 @@ async def test_a_lost_webhook_is_never_sent(emulate: Emulate, submit: Submit, re
 
     assert [] == receiver.arrivals
     assert [(task_id, True, None, False) for task_id in task_ids] == [
-        (row.task_id, row.lost, row.status, row.taken) for row in rows
+        (row.task_id, row.lost, row.status, row.delivered) for row in rows
     ]
 
 
@@ -349,7 +349,7 @@ async def test_webhooks_are_sent_in_the_order_in_which_tasks_end(
     emulate: Emulate, submit: Submit, receiver: Receiver
 ) -> None:
     """None is sent before its task has ended."""
-    runs = {"slow": 1000.0, "fast": 500.0}
+    runs = {"slow": 8000.0, "fast": 1000.0}
     scenario = Scenario(choose=lambda request, number: SimulatedTask(queue=0, run=runs[request.prompt or ""]))
     async with emulate(scenario=scenario) as emulator:
         ids = {prompt: await submit(emulator, prompt=prompt) for prompt in runs}
@@ -365,5 +365,5 @@ async def test_a_client_submits_with_a_callback_url(receiver: Receiver, emulate:
         handle = await client.submit(hh.TextToVideo("a kite", resolution="720P"), callback_url=receiver.url)
         (row,) = await emulator.deliveries.wait(1, task_id=handle.id)
 
-    assert row.taken
+    assert row.delivered
     assert is_signed(receiver.arrivals[0])
