@@ -1,8 +1,8 @@
 """
 Write docs/faults.md: the catalogue of docs/faults.toml, the emulator's faults, and the tests that show them.
 
-A test shows a row of the catalogue when `@pytest.mark.fault(number)` stands at it, or at one of its parameters. Run
-this file after a change of any of the three; a test in tests/docs fails where it was forgotten.
+A test shows a row of the catalogue if it, or one of its parameters, is marked `@pytest.mark.fault(number)`. Run this
+file after a change of any of the three; otherwise a test in tests/docs fails.
 """
 
 from __future__ import annotations
@@ -23,26 +23,27 @@ _OPENING = """\
 
 # Faults
 
-What can go wrong on the way to a video, what is promised then, and the tests that show it. Faults that a server can
-commit are played by [the emulator](emulator.md#faults), for your tests as well as for these.
+What can go wrong, what the library does then, and the tests that show it. Faults of a server can be switched on in
+[the emulator](emulator.md#faults), for your tests as well as for these.
 
-Beside the tests of single rows, each run of the tests lives through thousands of simulated worlds, in which processes
-die at any await, disks fail, answers are lost, lists mislead and callbacks come early, late, twice or forged; a world
-that goes wrong names the seed that makes it again. The last long runs, on 2026-11-21:
+Beside the tests of single rows, each run of the tests simulates thousands of programs in which processes are killed at
+any await, disks fail, responses are lost, lists are wrong and webhooks come early, late, twice or forged. A failing
+simulation prints the seed that repeats it. The last long runs, on 2026-11-21:
 
-| command | what was lived through | lost | paid twice |
+| command | what was simulated | lost | paid twice |
 | --- | --- | --- | --- |
-| `HAPPYHORSE_SEEDS=10000 pytest tests/simulation/test_simulation.py` | 16,000 worlds, 42,927 tasks billed, 14,392 crashes at 61 places of the code | 0 | 0 |
-| `HAPPYHORSE_KILLS=15 HAPPYHORSE_JOBS=200 pytest -s tests/journal/test_killed.py` | processes killed 15 times over 3,200 jobs, without an idempotency key: 3,168 known, 32 openly unknown | 0 | 0 |
+| `HAPPYHORSE_SEEDS=10000 pytest tests/simulation/test_simulation.py` | 16,000 simulations, 42,927 tasks billed, 14,392 crashes at 61 places of the code | 0 | 0 |
+| `HAPPYHORSE_KILLS=15 HAPPYHORSE_JOBS=200 pytest -s tests/journal/test_killed.py` | processes killed 15 times over 3,200 jobs, without an idempotency key: 3,168 known, 32 marked as unknown | 0 | 0 |
 | the same, with an idempotency key | 3,200 known, 0 unknown | 0 | 0 |
 
-In the table below, S is the paid request, P a look at a task or another read, D a download, C a callback, X this machine.
+In the table below, S is the paid request, P a poll or another read, D a download, C a webhook, X this machine.
 """
 _SWITCHES = """\
 ## The emulator's faults
 
-By name, for `Emulator.inject` and `happyhorse emulator --fault`. Unless it says otherwise, a submit was taken and
-billed before anything goes wrong.
+By name, for `Emulator.inject`, for `happyhorse emulator --fault` and for the [control API](emulator.md#over-http).
+Unless it says otherwise, a submit was accepted and billed before anything goes wrong. Faults of proxies and of TLS are
+not among them: the emulator is a server, and clients connect to it directly.
 """
 _EVERYWHERE = "everything"
 
@@ -81,19 +82,19 @@ def _numbers(mark: ast.expr, names: Mapping[str, ast.expr]) -> Iterator[int]:
 
 
 def page() -> str:
-    """Write the page."""
+    """Return the text of the page."""
     marked = tests()
     rows = [
-        (str(number), row["on"], row["fault"], row["expected"], _played(row), _shown(row, marked.get(number, [])))
+        (str(number), row["on"], row["fault"], row["expected"], _switches(row), _shown_by(row, marked.get(number, [])))
         for number, row in catalogue().items()
     ]
     presets = [
-        (f"`{name}`", ", ".join(operation for operation in _order(switch.fault.operations)), switch.meaning)
-        for name, switch in PRESETS.items()
+        (f"`{name}`", ", ".join(operation for operation in _order(fault.on)), fault.summary)
+        for name, fault in PRESETS.items()
     ]
     parts = (
         _OPENING,
-        _table(("", "on", "fault", "what happens", "the emulator's", "tests"), rows),
+        _table(("", "on", "fault", "what happens then", "emulator", "tests"), rows),
         _SWITCHES,
         _table(("name", "on", "what it does"), presets),
     )
@@ -105,13 +106,13 @@ def _order(operations: frozenset[Any]) -> list[str]:
     return [_EVERYWHERE] if len(operations) == len(every) else [name for name in every if name in operations]
 
 
-def _played(row: Mapping[str, Any]) -> str:
+def _switches(row: Mapping[str, Any]) -> str:
     return "<br>".join(f"`{name}`" for name in row.get("switch", ()))
 
 
-def _shown(row: Mapping[str, Any], marked: list[str]) -> str:
+def _shown_by(row: Mapping[str, Any], marked: list[str]) -> str:
     notes = [f"*{row[key]}*" for key in ("missing", "partly") if key in row]
-    notes += [f"*the business of {row['elsewhere']}*"] if "elsewhere" in row else []
+    notes += [f"*see {row['elsewhere']}*"] if "elsewhere" in row else []
     by_file: dict[str, list[str]] = {}
     for test in marked:
         file, _, name = test.partition("::")

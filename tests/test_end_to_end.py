@@ -18,8 +18,6 @@ import pytest
 
 import happyhorse_async as hh
 
-pytest_plugins = ["happyhorse_async.testing.plugin"]
-
 PROVIDERS = ("dashscope", "hiapi", "imini", "nexusflow")
 
 LACKING: dict[str, set[str]] = {

@@ -1,13 +1,13 @@
 """
 The contract between the emulator and a provider's server side.
 
-A *dialect* is the mirror image of an adapter: it reads the requests that an adapter writes, and writes the answers that
-an adapter reads. **It never performs I/O**, reads no clock, draws no random number and keeps no state: all that is the
-emulator's business.
+An *emulated API* is the counterpart of an adapter: it reads the requests that the adapter writes, and writes the
+responses that the adapter reads. **It never performs I/O**, reads no clock, uses no random numbers and keeps no state:
+the emulator does all that.
 
-A dialect must not import the adapter of its provider nor share a class with it, or a misspelt field would cancel itself
-out. To add one, write a class that inherits `EmulatedAPI` and register it under the entry-point group
-`happyhorse_async.emulated_apis`.
+An emulated API must not import the adapter of its provider nor share a class with it, or a misspelt field would be
+misspelt on both sides and never be noticed. To add one, write a class that inherits `EmulatedAPI` and register it under
+the entry-point group `happyhorse_async.emulated_apis`.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ __all__ = [
     "JobPage",
     "ListCall",
     "ProviderLimits",
+    "RateLimit",
     "SubmitCall",
     "json_answer",
     "media_kind",

@@ -1,4 +1,4 @@
-"""What a dialect is given, and what it has to say."""
+"""What an emulated API is given, and what it returns."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ def _show_url(url: str | None) -> str:
 
 @frozen(kw_only=True)
 class SubmitCall:
-    """A paid request that the provider would take."""
+    """A paid request that the provider accepts."""
 
     request: VideoRequest
-    """What shall be made, with `model` set and the provider's defaults filled in."""
+    """What to generate, with `model` set and the provider's defaults filled in."""
     idempotency_key: str | None = None
-    """A repetition with the same key is the same task, where the provider promises that."""
+    """Requests with the same key are the same task, where the provider promises that."""
     body: bytes = field(default=b"", repr=False)
-    """The bytes as they came: what makes a repetition the same."""
+    """The bytes as they came: a repetition must have the same."""
     callback_url: str | None = field(default=None, repr=_show_url)
-    """Where the end of the task shall be told, if the request says so."""
+    """Where the webhook goes, if the request has one."""
 
 
 @frozen
 class FetchCall:
-    """A query of one task."""
+    """A status request for one task."""
 
     task_id: str
 
 
 @frozen(kw_only=True)
 class ListCall:
-    """A query of the account's tasks, newest first. A filter that is `None` keeps everything."""
+    """A request for the account's tasks, newest first. A filter that is `None` keeps all."""
 
     page: int = 1
     """Counted from 1."""
@@ -66,21 +66,21 @@ class CancelCall:
 
 
 Call: TypeAlias = SubmitCall | FetchCall | ListCall | CancelCall
-"""Anything a provider can be asked."""
+"""Any request to a provider."""
 
 
 @frozen(kw_only=True)
 class Job:
-    """One task on the provider's side: what was asked for, and where it stands."""
+    """One task on the provider's side: its request and its status."""
 
     request: VideoRequest
     task: Task
     """
-    Where it stands now. A failure carries a `reason` only: the provider's words for it are the dialect's. So is the
-    word for the status, unless there is a `raw_status`, which is shown as it is.
+    Its present state. A failure has a `reason` only: the emulated API chooses the provider's code and message, and the
+    word for the status, unless there is a `raw_status`, which is written as it is.
     """
     seen: Task
-    """Where it stood when a submit or a query last told the client."""
+    """Its state when the client last saw it in a submit or a query."""
     submit_id: str
     """The id of the call that submitted it."""
 
@@ -96,55 +96,55 @@ class JobPage:
 
 @frozen(kw_only=True)
 class RateLimit:
-    """At most *count* of certain calls within any *seconds*."""
+    """At most *count* calls within any *seconds*."""
 
     count: int
     seconds: float
     calls: tuple[type[Call], ...] = (SubmitCall, FetchCall, ListCall, CancelCall)
-    """Which calls count."""
+    """The calls that count."""
     per_model: bool = False
     """Whether submits are counted for each model by itself."""
 
 
 @frozen(kw_only=True)
 class ProviderLimits:
-    """What a provider allows one account. `None` means no limit."""
+    """The limits of one account. `None` means no limit."""
 
     rates: tuple[RateLimit, ...] = ()
     running: int | None = None
-    """Tasks of one model that run at the same time. Further ones wait."""
+    """Tasks of one model that run at the same time. More of them wait."""
     queued: int | None = None
-    """Tasks of one model that wait. Further ones are refused."""
+    """Tasks of one model that wait. More of them are refused."""
 
 
 @frozen(kw_only=True)
 class CallbackRules:
-    """How a provider tells of the end of a task by itself. It does so when a task has succeeded or failed."""
+    """How a provider sends webhooks: one when a task has succeeded or failed."""
 
     set_up_outside: bool = False
-    """Whether the URL is set up outside the API, once for the account. Otherwise each submit brings its own."""
+    """Whether the URL is set up outside the API, once for the account. Otherwise each submit has its own."""
     pauses: tuple[tuple[float, float], ...] = ()
     """
-    The shortest and the longest pause, in seconds, before each further try while the receiver answers no 2xx. After the
-    last one the provider gives up.
+    The shortest and the longest pause, in seconds, before each further attempt, until the receiver answers with a 2xx.
+    After the last one the provider gives up.
     """
     timeout: float = 10.0
-    """Seconds that the receiver has to answer. It lives in real time, so that no speed divides them."""
+    """Real seconds that the receiver has to answer: the emulator's speed does not divide them."""
 
 
 @frozen(kw_only=True)
 class CallbackNotice:
-    """One try to tell of the end of a task."""
+    """One attempt to deliver a webhook."""
 
     job: Job
     url: str = field(repr=_show_url)
-    """Where it goes."""
+    """The destination."""
     event_id: str
-    """A UUID that names the event, the same at every try."""
+    """A UUID of the event, the same at every attempt."""
     sent_at: datetime
-    """When this try is made."""
+    """When this attempt is made."""
     secret: str | None = field(default=None, repr=False)
-    """What it is signed with; `None` where the account has set none."""
+    """The signing secret; `None` if the account has none."""
 
 
 class EmulatedAPI(ABC):
@@ -155,7 +155,7 @@ class EmulatedAPI(ABC):
     """
 
     name: ClassVar[str]
-    """The registered name, the same as the adapter's."""
+    """The registered name: the adapter's."""
     root: ClassVar[str] = ""
     """The path of the provider's documented base URL, such as `"/api/v1"`."""
     task_ttl: ClassVar[float] = 24 * 3600.0
@@ -165,81 +165,81 @@ class EmulatedAPI(ABC):
     limits: ClassVar[ProviderLimits] = ProviderLimits()
     """The provider's published limits."""
     refusals: ClassVar[Mapping[ApiFault, ErrorReply]]
-    """The provider's answer to each problem that can come up with it. Where its pages name none, there is none here."""
+    """The provider's error for each fault that it documents. Others are answered by the HTTP status alone."""
     callback_rules: ClassVar[CallbackRules | None] = None
-    """How the provider sends callbacks; `None` where it sends none."""
+    """How the provider sends webhooks; `None` if it sends none."""
 
     @abstractmethod
     def task_id(self, number: int) -> str:
-        """Write a task id as the provider shapes them. *number* is a random one of 128 bits."""
+        """Return a task id in the provider's format, made from a random *number* of 128 bits."""
 
     @abstractmethod
     def read(self, request: HttpRequest) -> Call:
         """
-        Understand a request.
+        Parse a request.
 
-        :raises RefusalError: the provider would not take it.
+        :raises ApiError: the provider refuses it.
         """
 
     @abstractmethod
     def answer_submit(self, job: Job, *, request_id: str, replayed: bool = False) -> HttpResponse:
         """
-        Write the answer to a submit that was taken.
+        Write the response to an accepted submit.
 
-        :param request_id: a fresh UUID that names this call.
-        :param replayed: the submit repeated an earlier one, and *job* is the earlier one's.
+        :param request_id: a new UUID for this call.
+        :param replayed: the submit repeated an earlier one by its idempotency key, and *job* is the earlier one's.
         """
 
     @abstractmethod
     def answer_fetch(self, job: Job, *, request_id: str) -> HttpResponse:
-        """Write the answer to a query of one task."""
+        """Write the response to a status request for one task."""
 
     @abstractmethod
     def answer_error(self, refusal: ErrorReply, *, request_id: str) -> HttpResponse:
-        """Put *refusal* into the provider's envelope."""
+        """Write an error in the provider's envelope."""
 
     def answer_missing(self, call: FetchCall | CancelCall, *, request_id: str) -> HttpResponse:
-        """Write the answer to a call about a task that is not known, or no longer."""
+        """Write the response to a call about a task that is unknown or has expired."""
         return self.answer_error(self.refusal(ApiFault.UNKNOWN_TASK), request_id=request_id)
 
     def answer_list(self, call: ListCall, page: JobPage, *, request_id: str) -> HttpResponse:
-        """Write the answer to a query of the account's tasks, for a provider that has one."""
-        raise NotImplementedError(f"{self.name} reads no list calls")
+        """Write the response to a list request, for a provider that has one."""
+        raise NotImplementedError(f"the emulated API of {self.name} has no list")
 
     def answer_cancel(self, job: Job, *, canceled: bool, request_id: str) -> HttpResponse:
-        """Write the answer to a cancellation, for a provider that has one. It is taken only before a task begins."""
-        raise NotImplementedError(f"{self.name} reads no cancellations")
+        """Write the response to a cancellation, for a provider that has one. Only pending tasks can be canceled."""
+        raise NotImplementedError(f"the emulated API of {self.name} has no cancellation")
 
     def write_callback(self, notice: CallbackNotice) -> HttpRequest:
-        """Write a callback, signed, for a provider that has `callback_rules`."""
-        raise NotImplementedError(f"{self.name} sends no callbacks")
+        """Write a webhook, signed, for a provider that has `callback_rules`."""
+        raise NotImplementedError(f"the emulated API of {self.name} has no webhooks")
 
     def api_key(self, request: HttpRequest) -> str | None:
-        """Find the API key in *request*; by default the bearer token."""
+        """Return the API key of *request*; by default the bearer token."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         return token.strip() or None if scheme.lower() == "bearer" else None
 
-    def refuse(self, problem: ApiFault) -> ApiError:
-        """Make the error for *problem*."""
-        return ApiError(self.refusal(problem))
+    def refuse(self, fault: ApiFault) -> ApiError:
+        """Return the exception for *fault*."""
+        return ApiError(self.refusal(fault))
 
-    def refusal(self, problem: ApiFault) -> ErrorReply:
-        """Say how the provider refuses for *problem*; by the bare HTTP status where its pages say nothing of it."""
-        return self.refusals.get(problem) or BARE_REFUSALS[problem]
+    def refusal(self, fault: ApiFault) -> ErrorReply:
+        """Return the provider's error for *fault*; with the HTTP status alone if it documents none."""
+        return self.refusals.get(fault) or BARE_REFUSALS[fault]
 
 
 def path_of(request: HttpRequest) -> tuple[str, ...]:
-    """Return the parts of the URL's path, decoded. A trailing slash is an empty part at the end."""
+    """Return the decoded segments of the URL's path. A trailing slash is an empty segment at the end."""
     return tuple(unquote(part) for part in urlsplit(request.url).path.split("/")[1:])
 
 
 def query_of(request: HttpRequest) -> dict[str, str]:
-    """Return the parameters of the URL's query. Of a repeated one the last counts."""
+    """Return the query parameters of the URL. Of a repeated one the last counts."""
     return dict(parse_qsl(urlsplit(request.url).query, keep_blank_values=True))
 
 
 def json_answer(status: int, value: object, headers: Mapping[str, str] | None = None) -> HttpResponse:
-    """Write *value* as a JSON answer."""
+    """Return a JSON response."""
     body = json.dumps(value, ensure_ascii=False).encode()
     return HttpResponse(status=status, headers={"content-type": "application/json", **(headers or {})}, body=body)
 
@@ -248,7 +248,7 @@ _DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,[A-Za-z0-9+/=_-]+", re.
 
 
 def media_kind(url: str) -> str:
-    """Tell what *url* is: `"http"`, `"oss"`, for a data: URI its type such as `"image/png"`; else an empty text."""
+    """Return `"http"`, `"oss"`, the type of a data: URI such as `"image/png"`, or an empty text for any other *url*."""
     if inline := _DATA_URI.fullmatch(url):
         return inline.group(1).lower()
     try:

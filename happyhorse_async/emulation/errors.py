@@ -1,4 +1,4 @@
-"""What may be wrong with a call to a provider, and how the provider says so: the emulator's side of a refusal."""
+"""The errors of an emulated API: what may be wrong with a call, and how the provider reports it."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from attrs import frozen
 
 
 class ApiFault(Enum):
-    """What may be wrong with a call, whichever the provider. The later ones come up as faults only."""
+    """What may be wrong with a call, whichever the provider. The later ones occur only as injected faults."""
 
     NO_KEY = auto()
-    """There is no API key."""
+    """The API key is missing."""
     WRONG_KEY = auto()
-    """The API key is not the one."""
+    """The API key is invalid."""
     NO_SUCH_PATH = auto()
     """The provider has no such path or method."""
     UNKNOWN_TASK = auto()
-    """The account has no such task, or it is too old."""
+    """The account has no such task, or it has expired."""
     TOO_FAST = auto()
-    """More calls than the provider's quota."""
+    """More calls than the rate limit allows."""
     QUEUE_FULL = auto()
-    """More waiting tasks than the provider's quota."""
+    """More waiting tasks than the limit allows."""
     KEY_REUSED = auto()
     """The idempotency key was used before, with another body."""
     KEY_IN_WORK = auto()
-    """The first request with the idempotency key has not been answered yet."""
+    """The first request with the idempotency key is still processed."""
     BAD_REQUEST = auto()
-    """A value of the request is not taken."""
+    """A value of the request is not valid."""
     REJECTED_CONTENT = auto()
-    """Moderation does not let the request pass."""
+    """Moderation rejects the request."""
     FORBIDDEN = auto()
     """The API key may not do this."""
     NO_MONEY = auto()
@@ -38,34 +38,34 @@ class ApiFault(Enum):
     TIMED_OUT = auto()
     """The request did not arrive in time."""
     CONFLICT = auto()
-    """The request contradicts something that is there."""
+    """The request is in conflict with the state of a resource."""
     TOO_EARLY = auto()
     """The request may be a replay."""
     BROKEN = auto()
-    """A fault inside the provider."""
+    """An internal error of the provider."""
     BAD_GATEWAY = auto()
-    """The provider's front has no good answer from what is behind it."""
+    """The provider's gateway got an invalid response from its upstream."""
     UNAVAILABLE = auto()
-    """The provider takes nothing now."""
+    """The provider accepts nothing now."""
     GATEWAY_TIMEOUT = auto()
-    """The provider's front has no answer in time from what is behind it."""
+    """The provider's gateway got no response from its upstream in time."""
 
 
 @frozen(kw_only=True)
 class ErrorReply:
-    """An error answer in the provider's own terms, without the envelope around them."""
+    """An error of a provider, without the envelope around it."""
 
     status: int
     """The HTTP status."""
     message: str
     code: str | None = None
-    """The provider's code; `None` where its pages name none."""
+    """The provider's code; `None` if it documents none."""
     retry_after: float | None = None
-    """Seconds after which the call would be taken."""
+    """Seconds after which the call would be accepted."""
 
 
 class ApiError(Exception):
-    """Raised while a call is read or carried out: the provider would refuse it."""
+    """Raised while a call is read or carried out: the provider refuses it."""
 
     def __init__(self, refusal: ErrorReply) -> None:
         super().__init__(refusal.message)
@@ -73,9 +73,9 @@ class ApiError(Exception):
 
 
 BARE_REFUSALS: Mapping[ApiFault, ErrorReply] = {
-    problem: ErrorReply(status=status, message=message)
-    for problem, status, message in (
-        (ApiFault.NO_KEY, 401, "There is no API key."),
+    fault: ErrorReply(status=status, message=message)
+    for fault, status, message in (
+        (ApiFault.NO_KEY, 401, "The API key is missing."),
         (ApiFault.WRONG_KEY, 401, "The API key is not valid."),
         (ApiFault.NO_SUCH_PATH, 404, "There is no such path."),
         (ApiFault.UNKNOWN_TASK, 404, "There is no such task."),
@@ -96,4 +96,4 @@ BARE_REFUSALS: Mapping[ApiFault, ErrorReply] = {
         (ApiFault.GATEWAY_TIMEOUT, 504, "The upstream service gave no answer."),
     )
 }
-"""What the HTTP status alone says of each problem, without a code of anybody's."""
+"""An error for each fault by its HTTP status, without a code."""

@@ -12,11 +12,11 @@ from .errors import ApiError
 
 class Fields:
     """
-    A JSON object of a request, read field by field. Whatever is wrong is refused with the path of the field.
+    A JSON object of a request, read field by field. The errors name the path of the field.
 
-    :param refuse: makes the provider's error from a sentence.
+    :param refuse: returns the provider's error for a message.
     :param nulls: whether null counts as left out. Otherwise it is refused like any value of a wrong type.
-    :raises RefusalError: *value* is no object.
+    :raises ApiError: *value* is not an object.
     """
 
     def __init__(self, value: object, refuse: Callable[[str], ApiError], *, path: str = "", nulls: bool = True) -> None:
@@ -37,9 +37,10 @@ class Fields:
         nulls: bool = True,
     ) -> Fields:
         """
-        Decode a request's body. For one that is no JSON, *unreadable* makes the error; by default *refuse*.
+        Decode the body of a request.
 
-        :raises RefusalError: it is no JSON object.
+        :param unreadable: returns the error for a body that is not JSON; by default *refuse*.
+        :raises ApiError: it is not a JSON object.
         """
         try:
             value = json.loads(body or b"")
@@ -53,7 +54,7 @@ class Fields:
             raise self._refuse(f"unexpected property '{self._name(name)}'")
 
     def text(self, name: str, *, required: bool = False, longest: int | None = None) -> str | None:
-        """Read a text of at most *longest* characters. A required one must hold more than blanks."""
+        """Read a text of at most *longest* characters. A required one must not be blank."""
         value = self._get(name)
         if value is None and not required:
             return None
@@ -64,7 +65,7 @@ class Fields:
         return value
 
     def choice(self, name: str, allowed: Iterable[str], *, default: str | None = None) -> str | None:
-        """Read one of a few words."""
+        """Read one of the *allowed* words."""
         value = self._get(name)
         if value is None:
             return default
@@ -73,7 +74,7 @@ class Fields:
         return cast("str", value)
 
     def number(self, name: str, allowed: range, *, default: int | None = None) -> int | None:
-        """Read a whole number. One that is written as a text or with a fraction is wrong."""
+        """Read an integer. Text and fractions are refused."""
         value = self._get(name)
         if value is None:
             return default
@@ -91,7 +92,7 @@ class Fields:
         return value
 
     def child(self, name: str) -> Fields | None:
-        """Read an object; `None` where there is none."""
+        """Read an object; `None` if it is missing."""
         value = self._get(name)
         if value is None:
             return None
@@ -115,7 +116,7 @@ class Fields:
         )
 
     def wrong(self, name: str, sentence: str) -> ApiError:
-        """Make the error that says what is wrong with the field *name*."""
+        """Return the error about the field *name*."""
         return self._refuse(f"{self._name(name)} {sentence}")
 
     def __contains__(self, name: str) -> bool:

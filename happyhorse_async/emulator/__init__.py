@@ -1,7 +1,7 @@
 """
-All providers on one machine: a real HTTP server on loopback that answers like them and delivers real videos.
+All providers on one machine: a real HTTP server that answers like them and delivers real videos.
 
-    HttpRequest ─dialect.read→ VideoRequest ─scenario→ Task ─dialect.answer→ HttpResponse
+    HttpRequest ─emulated API reads→ VideoRequest ─scenario→ Task ─emulated API answers→ HttpResponse
 
 Nothing is generated: a video is a test picture that shows what was asked for.
 """
@@ -10,10 +10,20 @@ from __future__ import annotations
 
 from .emulator import Emulator as Emulator
 from .faults import Injection as Injection
+from .request_log import ReceivedRequest as ReceivedRequest
 from .scenario import Scenario as Scenario
 from .scenario import SimulatedTask as SimulatedTask
 from .webhook_log import WebhookDelivery as WebhookDelivery
 from .webhook_log import WebhookLog as WebhookLog
-from .webhook_plan import CallbackScenario as CallbackScenario
+from .webhook_queue import CallbackScenario as CallbackScenario
 
-__all__ = ["CallbackScenario", "Emulator", "Injection", "Scenario", "SimulatedTask", "WebhookDelivery", "WebhookLog"]
+__all__ = [
+    "CallbackScenario",
+    "Emulator",
+    "Injection",
+    "ReceivedRequest",
+    "Scenario",
+    "SimulatedTask",
+    "WebhookDelivery",
+    "WebhookLog",
+]

@@ -1,11 +1,12 @@
 """
-What an emulated provider remembers of one account: its tasks, its idempotency keys, its use of the limits.
+What an emulated provider stores for one account: its tasks, its idempotency keys, its use of the limits.
 
-All times are Unix seconds, handed in. The emulator's speed has divided every duration already.
+All times are Unix seconds, passed in. Durations have already been divided by the emulator's speed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import deque
 from collections.abc import Iterable
@@ -16,12 +17,13 @@ from attrs import define, frozen
 from ..emulation import Call, ListCall, ProviderLimits, RateLimit, SubmitCall
 from ..request import VideoRequest
 from ..task import FailureReason, Task, TaskStatus
-from .webhook_plan import Webhook
+from .media_spec import Picture
+from .webhook_queue import Webhook
 
 
 @define(kw_only=True, eq=False)
 class Entry:
-    """One task in the books."""
+    """One task."""
 
     id: str
     request: VideoRequest
@@ -35,17 +37,18 @@ class Entry:
     begins: float = math.inf
     canceled: float | None = None
     seen: Task | None = None
-    """What the client was last told."""
+    """Its state as the client last saw it."""
     webhook: Webhook | None = None
-    """Where its end is told."""
+    pictures: tuple[Picture, ...] = ()
+    """The pictures that came with the request."""
 
     @property
     def ends(self) -> float:
-        """When it ends by itself."""
+        """When it ends unless it is canceled."""
         return self.begins + self.run
 
     def status(self, now: float) -> TaskStatus:
-        """Tell where it stands."""
+        """Return its status at *now*."""
         if self.canceled is not None:
             return TaskStatus.CANCELED
         if now < self.begins:
@@ -57,10 +60,10 @@ class Entry:
 
 
 @frozen
-class _First:
+class _FirstUse:
     """The submit that used an idempotency key first."""
 
-    body: bytes
+    body_digest: bytes
     entry: Entry
 
 
@@ -69,80 +72,80 @@ class KeyReusedError(Exception):
 
 
 class QueueFullError(Exception):
-    """One more task than may wait."""
+    """More tasks wait than the account may have."""
 
 
-class Account:
+class EmulatedAccount:
     """
     The account behind one API key.
 
-    :param lifetime: seconds from its submit for which a task is known.
-    :param speed: how many seconds of a quota pass in one.
+    :param task_ttl: seconds from its submit for which a task is known.
+    :param speed: the rates of the limits are multiplied by it.
     """
 
     def __init__(self, limits: ProviderLimits, *, task_ttl: float, speed: float) -> None:
         self._limits = limits
-        self._lifetime = task_ttl
+        self._task_ttl = task_ttl
         self._speed = speed
         self._entries: dict[str, Entry] = {}
-        self._firsts: dict[str, _First] = {}
+        self._first_uses: dict[str, _FirstUse] = {}
         self._calls: dict[tuple[RateLimit, str | None], deque[float]] = {}
 
     def wait_for(self, call: Call, *, now: float) -> float:
-        """Count *call*. Return 0, or without counting it the seconds after which it would be within the limits."""
-        meters = [(rate, self._meter(rate, call)) for rate in self._limits.rates if isinstance(call, rate.calls)]
-        waits = [self._wait(rate, meter, now) for rate, meter in meters]
+        """Count *call* and return 0; or return the seconds until it is within the limits, without counting it."""
+        windows = [(rate, self._window(rate, call)) for rate in self._limits.rates if isinstance(call, rate.calls)]
+        waits = [self._wait(rate, window, now) for rate, window in windows]
         if any(waits):
             return max(waits)
-        for _, meter in meters:
-            meter.append(now)
+        for _, window in windows:
+            window.append(now)
         return 0.0
 
-    def _meter(self, rate: RateLimit, call: Call) -> deque[float]:
+    def _window(self, rate: RateLimit, call: Call) -> deque[float]:
         model = call.request.model if rate.per_model and isinstance(call, SubmitCall) else None
         return self._calls.setdefault((rate, model), deque())
 
-    def _wait(self, rate: RateLimit, meter: deque[float], now: float) -> float:
-        window = rate.seconds / self._speed
-        while meter and meter[0] <= now - window:
-            meter.popleft()
-        return 0.0 if len(meter) < rate.count else meter[0] + window - now
+    def _wait(self, rate: RateLimit, window: deque[float], now: float) -> float:
+        seconds = rate.seconds / self._speed
+        while window and window[0] <= now - seconds:
+            window.popleft()
+        return 0.0 if len(window) < rate.count else window[0] + seconds - now
 
-    def earlier(self, call: SubmitCall, *, now: float) -> Entry | None:
+    def replayed(self, call: SubmitCall, *, now: float) -> Entry | None:
         """
-        Find the task that a submit with the same idempotency key made.
+        Return the task that an earlier submit with the same idempotency key created.
 
-        :raises KeyReusedError: that one had another body.
+        :raises KeyReusedError: the earlier submit had another body.
         """
-        first = self._firsts.get(call.idempotency_key or "")
-        if first is None or self._is_forgotten(first.entry, now):
+        first = self._first_uses.get(call.idempotency_key or "")
+        if first is None or self._has_expired(first.entry, now):
             return None
-        if first.body != call.body:
+        if first.body_digest != _digest(call.body):
             raise KeyReusedError
         return first.entry
 
     def add(self, entry: Entry, call: SubmitCall, *, now: float) -> None:
         """
-        Take a new task.
+        Add a new task.
 
-        :raises QueueFullError: too many of its model wait.
+        :raises QueueFullError: too many tasks of its model wait.
         """
-        self._forget(now)
+        self._drop_expired(now)
         siblings = self._siblings(entry)
         if self._limits.queued is not None and sum(other.begins > now for other in siblings) >= self._limits.queued:
             raise QueueFullError
         self._schedule(entry, siblings)
         self._entries[entry.id] = entry
         if call.idempotency_key:
-            self._firsts[call.idempotency_key] = _First(call.body, entry)
+            self._first_uses[call.idempotency_key] = _FirstUse(_digest(call.body), entry)
 
     def find(self, task_id: str, *, now: float) -> Entry | None:
-        """Find a task; `None` where there is none, or where it is too old."""
+        """Return a task; `None` where it does not exist or has expired."""
         entry = self._entries.get(task_id)
-        return None if entry is None or self._is_forgotten(entry, now) else entry
+        return None if entry is None or self._has_expired(entry, now) else entry
 
     def cancel(self, entry: Entry, *, now: float) -> bool:
-        """Cancel a task that has not begun. Those behind it move up."""
+        """Cancel a task that is pending. Those behind it in the queue move up."""
         if entry.status(now) is not TaskStatus.PENDING:
             return False
         entry.canceled = now
@@ -155,9 +158,9 @@ class Account:
         return True
 
     def page(self, call: ListCall, *, now: float) -> tuple[tuple[Entry, ...], int]:
-        """Return a page of the tasks that *call* asks for, newest first, and how many there are on all pages."""
-        self._forget(now)
-        found = [entry for entry in reversed(self._entries.values()) if _is_asked_for(entry, call, now)]
+        """Return a page of the tasks that match *call*, newest first, and how many match in all."""
+        self._drop_expired(now)
+        found = [entry for entry in reversed(self._entries.values()) if _matches(entry, call, now)]
         begin = (call.page - 1) * call.size
         return tuple(islice(found, begin, begin + call.size)), len(found)
 
@@ -178,23 +181,28 @@ class Account:
             if other.request.model == entry.request.model and other is not entry and other.canceled is None
         ]
 
-    def _is_forgotten(self, entry: Entry, now: float) -> bool:
-        return now >= entry.created + self._lifetime
+    def _has_expired(self, entry: Entry, now: float) -> bool:
+        return now >= entry.created + self._task_ttl
 
-    def _forget(self, now: float) -> None:
-        # Entries are in the order of their submits, so that the first one that is known ends the search.
-        old: list[str] = []
+    def _drop_expired(self, now: float) -> None:
+        # Entries are in the order of their submits: the search ends at the first one that has not expired.
+        expired: list[str] = []
         for entry in self._entries.values():
-            if not self._is_forgotten(entry, now):
+            if not self._has_expired(entry, now):
                 break
-            old.append(entry.id)
-        for task_id in old:
+            expired.append(entry.id)
+        for task_id in expired:
             del self._entries[task_id]
-        if old:
-            self._firsts = {key: first for key, first in self._firsts.items() if first.entry.id in self._entries}
+        if expired:
+            self._first_uses = {key: use for key, use in self._first_uses.items() if use.entry.id in self._entries}
 
 
-def _is_asked_for(entry: Entry, call: ListCall, now: float) -> bool:
+def _digest(body: bytes) -> bytes:
+    # A body with inline images has megabytes.
+    return hashlib.sha256(body).digest()
+
+
+def _matches(entry: Entry, call: ListCall, now: float) -> bool:
     return (
         call.task_id in (None, entry.id)
         and call.model in (None, entry.request.model)

@@ -1,4 +1,4 @@
-"""The emulator's front door."""
+"""The emulator itself: its settings, and what a test does with it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import math
 import secrets
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,15 +23,16 @@ from ..registry import emulated_api_names, find_emulated_api
 from .faults import Fault, Faults, Injection, Operation, find_fault
 from .media_cache import MediaCache
 from .provider import EmulatedProvider
+from .request_log import KEPT, ReceivedRequest
 from .scenario import Scenario
 from .signed_urls import SignedUrls
 from .webhook_log import WebhookLog
-from .webhook_plan import CallbackScenario
+from .webhook_queue import CallbackScenario
 
 
 class Emulator:
     """
-    Plays every provider that has a registered dialect, over real HTTP.
+    Emulates every provider that has a registered emulated API, over real HTTP.
 
     ```python
     async with Emulator(speed=60, seed=1) as emulator:
@@ -40,20 +42,23 @@ class Emulator:
     Its videos are real H.264 files with a test picture, and need the extra `happyhorse-async[emulator]`. Nothing is
     remembered from one `async with` to the next.
 
-    :param speed: every duration is divided by it: a task that would run for two minutes is done after two seconds at
-        60, and its id and its URL die after 24 minutes. Rates of limits are multiplied by it.
-    :param seed: the same seed gives the n-th task of a provider the same course.
-    :param scenario: how tasks fare; by default they wait some seconds, run one to three minutes, and succeed.
+    :param speed: every duration is divided by it: at 60, a task of two minutes is done after two seconds, and its id
+        and its URL expire after 24 minutes. Rate limits are multiplied by it.
+    :param seed: the same seed gives the n-th task of a provider the same durations and the same end.
+    :param scenario: how tasks go; by default they wait some seconds, run one to three minutes, and succeed.
     :param limits: `True` holds every account to the limits that its provider publishes; a mapping of provider names
         sets others.
     :param api_key: the only key that is accepted. By default any is, and each is an account of its own.
-    :param callbacks: how callbacks fare; by default each is sent once its task has ended, and again until it is taken.
-    :param callback_secret: what they are signed with, as the provider signs them. By default they are not.
-    :param events_urls: by the name of a provider that sends events to where the account has set it up, outside the API:
-        the URL. Other providers call the URL of the submit. Callbacks are sent to private addresses only.
-    :param host: the address to listen on.
+    :param callbacks: how webhooks are delivered; by default each is sent once its task has ended, and again until it
+        is answered with a 2xx.
+    :param callback_secret: what webhooks are signed with, as the provider signs them. By default they are not.
+    :param events_urls: by provider name, for providers that send events to a URL that is set up outside the API: the
+        URL. Other providers call the URL of the submit.
+    :param host: the address to listen on. While it is a loopback address, only requests to `localhost` or a loopback
+        address are answered, and webhooks go to this machine only; with another one also to private networks.
     :param port: the port to listen on; 0 takes any that is free.
-    :raises ConfigurationError: *speed* is no positive number. Entering it: *events_urls* names another provider.
+    :raises ConfigurationError: *speed* is not a positive number. On entering: *events_urls* names a provider that sends
+        no events.
     """
 
     def __init__(
@@ -74,10 +79,10 @@ class Emulator:
             raise ConfigurationError(f"speed must be a number of more than 0, not {speed!r}")
         self.speed = speed
         self.seed = seed
-        self.scenario = scenario or Scenario()
-        self.callbacks = callbacks or CallbackScenario()
         self.deliveries = WebhookLog()
-        """What came of the callbacks, since the emulator was last entered."""
+        """The webhook deliveries since the emulator was last entered or reset."""
+        self._first_scenario = self._scenario = scenario or Scenario()
+        self._first_callbacks = self._callbacks = callbacks or CallbackScenario()
         self._limits = limits
         self._api_key = api_key
         self._callback_secret = callback_secret
@@ -85,39 +90,71 @@ class Emulator:
         self._host = host
         self._wanted_port = port
         self._port: int | None = None
-        self._roots: dict[str, str] = {}
         self._faults = Faults()
+        self._received: deque[ReceivedRequest] = deque(maxlen=KEPT)
         self._providers: dict[str, EmulatedProvider] = {}
+        self._drop_webhooks: Callable[[], object] | None = None
         self._open = AsyncExitStack()
 
     @property
     def address(self) -> str:
         """
-        Where the server listens, such as `"http://127.0.0.1:8000"`.
+        The root URL of the server, such as `"http://127.0.0.1:8000"`.
 
-        :raises RuntimeError: it does not run.
+        :raises RuntimeError: it is not running.
         """
         if self._port is None:
-            raise RuntimeError("the emulator does not run; enter it with `async with` first")
+            raise RuntimeError("the emulator is not running; enter it with `async with` first")
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}"
 
     @property
     def providers(self) -> tuple[str, ...]:
-        """The names of the providers it plays."""
+        """The names of the providers it emulates."""
         return emulated_api_names()
+
+    @property
+    def scenario(self) -> Scenario:
+        """How tasks go. Setting it affects the tasks that are submitted from then on."""
+        return self._scenario
+
+    @scenario.setter
+    def scenario(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        for provider in self._providers.values():
+            provider.scenario = scenario
+
+    @property
+    def callbacks(self) -> CallbackScenario:
+        """How webhooks are delivered. Setting it affects the tasks that are submitted from then on."""
+        return self._callbacks
+
+    @callbacks.setter
+    def callbacks(self, callbacks: CallbackScenario) -> None:
+        self._callbacks = callbacks
+        for provider in self._providers.values():
+            provider.webhook_queue.scenario = callbacks
+
+    @property
+    def faults(self) -> tuple[Injection, ...]:
+        """The faults that are switched on and not over."""
+        return self._faults.active
+
+    @property
+    def requests(self) -> tuple[ReceivedRequest, ...]:
+        """The requests since the emulator was last entered or reset, downloads included: the last 10,000."""
+        return tuple(self._received)
 
     def url(self, provider: str) -> str:
         """
-        Return the base URL to give to a client of *provider*.
+        Return the base URL for a client of *provider*.
 
-        :raises RuntimeError: the emulator does not run.
+        :raises RuntimeError: the emulator is not running.
         :raises ConfigurationError: there is no such provider.
         """
         address = self.address
-        if provider not in self._roots:
-            raise ConfigurationError(f"the emulator plays no {provider!r}; known: {', '.join(self._roots)}")
-        return f"{address}/{provider}{self._roots[provider]}"
+        self._check_provider(provider)
+        return f"{address}/{provider}{self._providers[provider].emulated_api.root}"
 
     def inject(
         self,
@@ -127,82 +164,113 @@ class Emulator:
         provider: str | None = None,
         times: int | None = 1,
         after: int = 0,
+        seconds: float | None = None,
     ) -> Injection:
         """
         Switch a fault on.
 
         ```python
         emulator.inject("reset-before-answer", on="submit", provider="hiapi")
+        emulator.inject("late-404", seconds=2)
         ```
 
-        Faults that fit the same call are played in the order in which they were switched on, each until it is over.
+        Of several faults that match a call, the one that was switched on first is applied, until it is over.
 
-        :param fault: one by its name, or an object from `happyhorse_async.emulator.faults`.
-        :param on: what it is played on, of `"submit"`, `"query"`, `"list"`, `"cancel"` and `"download"`; by default
-            whatever it can be.
-        :param provider: whose calls it is played on; by default everybody's.
-        :param times: on how many calls it is played; `None`: on every one.
-        :param after: how many calls that fit are let pass before.
-        :return: a handle on it, by which what hangs is released and the fault is switched off.
-        :raises ConfigurationError: there is no such fault, operation or provider.
+        :param fault: its name, or an object from `happyhorse_async.emulator.faults`.
+        :param on: the calls it is applied to, of `"submit"`, `"query"`, `"list"`, `"cancel"` and `"download"`; by
+            default all that it can be applied to.
+        :param provider: whose calls it is applied to; by default those of all.
+        :param times: to how many calls it is applied; `None`: to every one.
+        :param after: how many matching calls are answered correctly before.
+        :param seconds: instead of *times*, for how long it is applied: real seconds, from the first call on.
+        :return: a handle, which switches the fault off and releases what it holds back.
+        :raises ConfigurationError: there is no such fault, operation or provider, or a number is negative.
         """
-        if provider is not None and provider not in self.providers:
-            raise ConfigurationError(f"the emulator plays no {provider!r}; known: {', '.join(self.providers)}")
+        if provider is not None:
+            self._check_provider(provider)
         found = find_fault(fault) if isinstance(fault, str) else fault
-        return self._faults.add(found, on=on, provider=provider, times=times, after=after)
+        return self._faults.add(found, on=on, provider=provider, times=times, after=after, seconds=seconds)
 
     def calls(self, on: Operation | str, *, provider: str | None = None) -> int:
         """
-        Count the calls that have come, faults or not.
+        Return how many calls have come, with faults or without.
 
-        :param on: of which operation; see `inject`.
-        :param provider: to whom; by default to all together.
+        :param on: the operation; see `inject`.
+        :param provider: by default all together.
         """
         counts = self._faults.calls.items()
         return sum(count for (name, operation), count in counts if operation == on and provider in (None, name))
 
     def billed(self, provider: str | None = None) -> int:
-        """Count the tasks that were taken, each of which a real provider would have billed. By default of all."""
-        return sum(played.billed for name, played in self._providers.items() if provider in (None, name))
+        """
+        Return how many tasks were accepted, each of which a real provider would have billed.
+
+        :param provider: by default all together.
+        """
+        return sum(emulated.billed for name, emulated in self._providers.items() if provider in (None, name))
+
+    def reset(self) -> None:
+        """
+        Forget every task, request and webhook, switch every fault off, and return to the first scenarios.
+
+        May be called from any thread. Clients with tasks in flight see them as unknown from then on.
+        """
+        self._faults.clear()
+        self._faults.calls.clear()
+        self.scenario, self.callbacks = self._first_scenario, self._first_callbacks
+        for provider in self._providers.values():
+            provider.reset()
+        if self._drop_webhooks is not None:
+            self._drop_webhooks()
+        self._received.clear()
+        self.deliveries.clear()
 
     async def __aenter__(self) -> Self:
         if self._port is not None:
-            raise RuntimeError("the emulator runs already")
+            raise RuntimeError("the emulator is already running")
         emulated_apis = [find_emulated_api(name) for name in emulated_api_names()]
         self._check_events_urls(emulated_apis)
-        links = SignedUrls(secrets.token_bytes(32))
-        providers = {emulated_api.name: self._provider(emulated_api, links) for emulated_api in emulated_apis}
+        # aiohttp takes a quarter of a second to import, which an import of this library must not.
+        from .control import ControlAPI  # noqa: PLC0415
+        from .server import Server, is_loopback  # noqa: PLC0415
+        from .webhook_sender import WebhookSender  # noqa: PLC0415
+
+        links, clock = SignedUrls(secrets.token_bytes(32)), _clock()
+        self._received.clear()
+        self._faults.calls.clear()
+        self.deliveries = WebhookLog()
+        self._providers = {api.name: self._provider(api, links) for api in emulated_apis}
         async with AsyncExitStack() as stack:
             media_cache = MediaCache(await self._folder(stack))
-            # aiohttp takes a quarter of a second to import, which an import of this library must not.
-            from .server import Server  # noqa: PLC0415
-            from .webhook_sender import WebhookSender  # noqa: PLC0415
-
-            clock = _clock()
-            self.deliveries = WebhookLog()
-            webhook_sender = WebhookSender(providers.values(), log=self.deliveries, speed=self.speed, clock=clock)
+            webhook_sender = WebhookSender(
+                self._providers.values(),
+                log=self.deliveries,
+                only_loopback=is_loopback(self._host),
+                speed=self.speed,
+                clock=clock,
+            )
             server = Server(
-                providers,
+                self._providers,
                 links=links,
                 media_cache=media_cache,
                 webhook_sender=webhook_sender,
                 clock=clock,
                 faults=self._faults,
+                received=self._received,
+                control=ControlAPI(self),
             )
             stack.push_async_callback(server.stop)
             await stack.enter_async_context(webhook_sender)
             stack.callback(self._faults.clear)
+            self._drop_webhooks = _in_loop(webhook_sender.drop_pending)
             self._port = await server.start(self._host, self._wanted_port)
-            self._roots = {emulated_api.name: emulated_api.root for emulated_api in emulated_apis}
-            self._providers = providers
-            self._faults.calls.clear()
             self._open = stack.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._port = None
+        self._port = self._drop_webhooks = None
         with anyio.CancelScope(shield=True):
             await self._open.aclose()
 
@@ -213,24 +281,31 @@ class Emulator:
             limits = self._limits.get(emulated_api.name)
         return EmulatedProvider(
             emulated_api,
-            scenario=self.scenario,
+            scenario=self._scenario,
             links=links,
             seed=self.seed,
             speed=self.speed,
             limits=limits,
             api_key=self._api_key,
-            callbacks=self.callbacks,
+            callbacks=self._callbacks,
             callback_secret=self._callback_secret,
             events_url=self._events_urls.get(emulated_api.name),
             faults=self._faults,
+            received=self._received,
         )
+
+    def _check_provider(self, name: str) -> None:
+        if name not in self.providers:
+            raise ConfigurationError(f"the emulator has no provider {name!r}; known: {', '.join(self.providers)}")
 
     def _check_events_urls(self, emulated_apis: Iterable[EmulatedAPI]) -> None:
         rules = {emulated_api.name: emulated_api.callback_rules for emulated_api in emulated_apis}
-        able = [name for name, rule in rules.items() if rule is not None and rule.set_up_outside]
+        known = [name for name, rule in rules.items() if rule is not None and rule.set_up_outside]
         for name in self._events_urls:
-            if name not in able:
-                raise ConfigurationError(f"{name!r} sends no events to a URL that is set up; known: {', '.join(able)}")
+            if name not in known:
+                raise ConfigurationError(
+                    f"{name!r} sends no events to a URL that is set up outside its API; known: {', '.join(known)}"
+                )
 
     async def _folder(self, stack: AsyncExitStack) -> Path:
         folder = await anyio.to_thread.run_sync(lambda: tempfile.TemporaryDirectory(prefix="happyhorse-emulator-"))
@@ -239,7 +314,19 @@ class Emulator:
 
 
 def _clock() -> Callable[[], float]:
-    """Make a clock in Unix seconds that runs with the event loop: setting the wall clock moves no task."""
+    """Return a clock in Unix seconds that runs with the event loop: setting the wall clock affects no task."""
     loop = asyncio.get_running_loop()
     offset = time.time() - loop.time()
     return lambda: loop.time() + offset
+
+
+def _in_loop(action: Callable[[], object]) -> Callable[[], None]:
+    """Return a function that any thread may call, and that runs *action* in the running event loop."""
+    loop = asyncio.get_running_loop()
+
+    def call() -> None:
+        # The loop may be closed by now.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(action)
+
+    return call

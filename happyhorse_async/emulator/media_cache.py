@@ -1,4 +1,4 @@
-"""Where test pictures are made: in worker threads, when somebody first asks for one, and kept until the end."""
+"""Makes test videos in worker threads when they are first asked for, and keeps them until the emulator is closed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import anyio.to_thread
 
 from .media_spec import MediaSpec
 
-_AT_ONCE = 2
+_MAX_CONCURRENT = 2
 
 
 class MissingExtraError(Exception):
@@ -25,7 +25,7 @@ class MissingExtraError(Exception):
 
 
 class ClosingError(Exception):
-    """The emulator is closing; nobody waits for the video any more."""
+    """The emulator is closing before the video is finished."""
 
 
 class MediaCache:
@@ -38,37 +38,37 @@ class MediaCache:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._closing = threading.Event()
-        self._room = anyio.CapacityLimiter(_AT_ONCE)
-        self._works: dict[Path, asyncio.Lock] = {}
+        self._limiter = anyio.CapacityLimiter(_MAX_CONCURRENT)
+        self._locks: dict[Path, asyncio.Lock] = {}
 
     async def video(self, media_spec: MediaSpec) -> Path:
         """
-        Return the video for *footage*, making it if need be.
+        Return the file of a video, making it first if necessary.
 
         :raises MissingExtraError: the libraries for it are not installed.
-        :raises ClosingError: the studio was closed before it was finished.
+        :raises ClosingError: the cache was closed before it was finished.
         """
-        return await self._made(media_spec, ".mp4", self._video_file)
+        return await self._get(media_spec, ".mp4", self._make_video)
 
     async def still(self, media_spec: MediaSpec) -> Path:
         """
-        Return the first frame of the video for *footage*, making it if need be.
+        Return the file of a video's first frame, making it first if necessary.
 
         :raises MissingExtraError: the libraries for it are not installed.
         """
-        return await self._made(media_spec, ".jpg", _draw)
+        return await self._get(media_spec, ".jpg", _make_still)
 
     def close(self) -> None:
-        """Let the work in hand stop at its next frame."""
+        """Stop the work in progress at its next frame."""
         self._closing.set()
 
-    async def _made(self, media_spec: MediaSpec, suffix: str, make: Callable[[MediaSpec, Path], None]) -> Path:
+    async def _get(self, media_spec: MediaSpec, suffix: str, make: Callable[[MediaSpec, Path], None]) -> Path:
         target = self._folder / (media_spec.digest + suffix)
-        async with self._works.setdefault(target, asyncio.Lock()):
-            await anyio.to_thread.run_sync(_make_once, make, media_spec, target, limiter=self._room)
+        async with self._locks.setdefault(target, asyncio.Lock()):
+            await anyio.to_thread.run_sync(_make_once, make, media_spec, target, limiter=self._limiter)
         return target
 
-    def _video_file(self, media_spec: MediaSpec, target: Path) -> None:
+    def _make_video(self, media_spec: MediaSpec, target: Path) -> None:
         from .encoder import encode  # noqa: PLC0415
 
         encode(media_spec, target, checkpoint=self._checkpoint)
@@ -78,7 +78,7 @@ class MediaCache:
             raise ClosingError
 
 
-def _draw(media_spec: MediaSpec, target: Path) -> None:
+def _make_still(media_spec: MediaSpec, target: Path) -> None:
     from .renderer import Renderer  # noqa: PLC0415
 
     Renderer(media_spec).first_frame().save(target, "JPEG", quality=85)

@@ -1,18 +1,18 @@
-"""What a test picture shows and how large it is. Pure."""
+"""What a test video shows, and its size. Pure."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 
-from attrs import frozen
+from attrs import field, frozen
 
-from ..request import ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
+from ..request import ImageToVideo, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 
 SOURCE_SECONDS = 5.0
-"""The stand-in length of a source video, which is never fetched."""
-STAND_IN_RATIO = "16:9"
-"""Stands in for the ratio of a first frame or a source video, which is never fetched."""
+"""The assumed length of a source video: URLs are never fetched."""
+ASSUMED_RATIO = "16:9"
+"""The assumed ratio of a first frame or a source video behind a URL."""
 FRAMES_PER_SECOND = 24
 
 _DEFAULT_RESOLUTION = "1080P"
@@ -20,8 +20,21 @@ _DEFAULT_SECONDS = 5
 
 
 @frozen(kw_only=True)
+class Picture:
+    """A picture that came with a request."""
+
+    digest: str
+    """Identifies its content."""
+    jpeg: bytes = field(repr=False)
+    """The picture, no larger than a video."""
+    width: int
+    """In pixels, as it came."""
+    height: int
+
+
+@frozen(kw_only=True)
 class MediaSpec:
-    """All that a test picture depends on. Two equal ones are the same file."""
+    """Everything that a test video depends on. Equal specs give the same file."""
 
     provider: str
     mode: str
@@ -32,6 +45,8 @@ class MediaSpec:
     seconds: float
     seed: int | None = None
     watermark: bool = False
+    pictures: tuple[Picture, ...] = ()
+    """Pictures of the request: the first frame, or references."""
 
     @property
     def digest(self) -> str:
@@ -39,9 +54,9 @@ class MediaSpec:
         return hashlib.sha256(repr(self).encode(errors="replace")).hexdigest()
 
     @classmethod
-    def of(cls, request: VideoRequest, *, provider: str) -> MediaSpec:
-        """Say what the video for *request* shows."""
-        width, height = frame_size(resolution_of(request), ratio_of(request))
+    def of(cls, request: VideoRequest, *, provider: str, pictures: tuple[Picture, ...] = ()) -> MediaSpec:
+        """Return what the video for *request* shows."""
+        width, height = frame_size(resolution_of(request), _ratio(request, pictures))
         return cls(
             provider=provider,
             mode=request.mode.value,
@@ -52,29 +67,36 @@ class MediaSpec:
             seconds=seconds_of(request),
             seed=request.seed,
             watermark=bool(request.watermark),
+            pictures=pictures,
         )
 
 
 def resolution_of(request: VideoRequest) -> str:
-    """Return the tier of the video."""
+    """Return the resolution of the video, such as `"720P"`."""
     return request.resolution or _DEFAULT_RESOLUTION
 
 
 def ratio_of(request: VideoRequest) -> str:
-    """Return the aspect ratio of the video."""
+    """Return the aspect ratio of the video, where the request says it."""
     ratio = request.ratio if isinstance(request, TextToVideo | ReferenceToVideo) else None
-    return ratio or STAND_IN_RATIO
+    return ratio or ASSUMED_RATIO
+
+
+def _ratio(request: VideoRequest, pictures: tuple[Picture, ...]) -> str:
+    if isinstance(request, ImageToVideo) and pictures:
+        return f"{pictures[0].width}:{pictures[0].height}"
+    return ratio_of(request)
 
 
 def seconds_of(request: VideoRequest) -> float:
-    """Return the length of the video in seconds. That of an edit follows its source."""
+    """Return the length of the video in seconds. An edit is as long as its source."""
     if isinstance(request, VideoEdit):
         return SOURCE_SECONDS
     return float(_DEFAULT_SECONDS if request.duration is None else request.duration)
 
 
 def source_seconds_of(request: VideoRequest) -> float:
-    """Return the length of the source video in seconds, which only an edit has."""
+    """Return the length of the source video in seconds, 0 unless it is an edit."""
     return SOURCE_SECONDS if isinstance(request, VideoEdit) else 0.0
 
 
@@ -82,8 +104,7 @@ def frame_size(resolution: str, ratio: str) -> tuple[int, int]:
     """
     Return width and height in pixels, both even.
 
-    The tier counts the lines of a 16:9 picture. Other ratios keep about its number of pixels; one that is only turned
-    round keeps its sides.
+    A resolution is the number of lines of a 16:9 video. Other ratios have about the same number of pixels.
 
     >>> frame_size("720P", "9:16")
     (720, 1280)

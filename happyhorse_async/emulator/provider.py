@@ -1,18 +1,20 @@
 """
-One emulated provider: a dialect, the accounts that use it and the scenario that decides what becomes of their tasks.
+One emulated provider: its API, the accounts that use it and the scenario that decides how their tasks go.
 
-No network and no clock: a message comes in with the time, and a message goes out.
+No network and no clock: a request comes in with the time, and a response goes out.
 """
 
 from __future__ import annotations
 
 import math
 import secrets
+from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 from uuid import uuid4
 
-from attrs import evolve, frozen
+from attrs import define, evolve
 
 from ..emulation import (
     ApiError,
@@ -21,6 +23,7 @@ from ..emulation import (
     CallbackNotice,
     CancelCall,
     EmulatedAPI,
+    ErrorReply,
     FetchCall,
     Job,
     JobPage,
@@ -30,13 +33,14 @@ from ..emulation import (
 )
 from ..messages import HttpRequest, HttpResponse
 from ..task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
-from .account import Account, Entry, KeyReusedError, QueueFullError
+from .account import EmulatedAccount, Entry, KeyReusedError, QueueFullError
 from .faults.fault import CallContext, Operation
 from .media_spec import MediaSpec, ratio_of, resolution_of, seconds_of, source_seconds_of
+from .pictures import has_inline_pictures
+from .request_log import ReceivedRequest
 from .scenario import Scenario
 from .signed_urls import SignedUrls
-from .webhook_plan import CallbackScenario, Webhook
-from .webhook_queue import WebhookQueue
+from .webhook_queue import CallbackScenario, Webhook, WebhookQueue
 
 if TYPE_CHECKING:
     from .faults.injection import Broken, Faults, Injection
@@ -49,41 +53,34 @@ _OPERATIONS: dict[type[Call], Operation] = {
 }
 
 
-@frozen
-class _Moment:
-    """One call: when and where it came in, and its id."""
+@define(kw_only=True)
+class _Exchange:
+    """One call while it is answered."""
 
     now: float
     origin: str
     request_id: str
-    play: _AppliedFault | None = None
-    """The fault that is played on it."""
-
-
-@frozen
-class _AppliedFault:
-    injection: Injection
-    context: CallContext
-
-    def shown(self, job: Job) -> Job | None:
-        """Change what is said of *job*; `None`: it is not known."""
-        task = self.injection.fault.seen(job.task, self.context)
-        return None if task is None else evolve(job, task=task, seen=task)
+    operation: Operation | None = None
+    task_id: str | None = None
+    injection: Injection | None = None
+    """The fault that is applied to it."""
+    context: CallContext | None = None
 
 
 class EmulatedProvider:
     """
-    Answers like the provider whose *dialect* it is given.
+    Answers like the provider whose *emulated_api* it is given.
 
     Every API key is an account of its own, which sees its own tasks only.
 
     :param speed: every duration is divided by it.
-    :param limits: `None`: the account may do all it likes.
+    :param limits: `None`: the account has no limits.
     :param api_key: the only key that is accepted; `None`: any is.
-    :param callbacks: how callbacks fare.
+    :param callbacks: how webhooks are delivered.
     :param callback_secret: what they are signed with.
     :param events_url: where they go if the provider has that set up outside its API.
-    :param faults: what goes wrong; `None`: nothing does.
+    :param faults: the faults that are switched on; `None`: there are none.
+    :param received: the log that every request is written to.
     """
 
     def __init__(
@@ -100,19 +97,23 @@ class EmulatedProvider:
         callback_secret: str | None = None,
         events_url: str | None = None,
         faults: Faults | None = None,
+        received: deque[ReceivedRequest] | None = None,
     ) -> None:
         self.emulated_api = emulated_api
+        self.scenario = scenario
         self.billed = 0
-        """How many tasks were taken, and would have been paid for."""
-        self._scenario = scenario
+        """How many tasks were accepted; a real provider would have charged for each."""
+        self.new_entries: deque[Entry] = deque()
+        """Accepted tasks whose inline pictures have not been read yet."""
         self._links = links
         self._seed = f"{seed}/{emulated_api.name}"
         self._speed = speed
         self._limits = limits or ProviderLimits()
         self._api_key = api_key
         self._faults = faults
-        self._accounts: dict[str, Account] = {}
-        self._films: dict[str, Entry] = {}
+        self._received = received
+        self._accounts: dict[str, EmulatedAccount] = {}
+        self._video_files: dict[str, Entry] = {}
         self._submits = 0
         self._callback_secret = callback_secret
         self.webhook_queue = WebhookQueue(
@@ -123,58 +124,90 @@ class EmulatedProvider:
             task_ttl=emulated_api.task_ttl / speed,
         )
 
+    def reset(self) -> None:
+        """Forget every account, task, video and webhook."""
+        self._accounts = {}
+        self._video_files = {}
+        self._submits = self.billed = 0
+        self.new_entries.clear()
+        self.webhook_queue.clear()
+
     def handle(self, request: HttpRequest, *, now: float, origin: str) -> HttpResponse | Broken:
         """
         Answer *request*.
 
         :param now: Unix seconds.
-        :param origin: where videos can be fetched, such as `"http://127.0.0.1:8000"`.
+        :param origin: scheme, host and port of the video URLs, such as `"http://127.0.0.1:8000"`.
         """
-        moment = _Moment(now, origin, str(uuid4()))
+        exchange = _Exchange(now=now, origin=origin, request_id=str(uuid4()))
         try:
             account = self._account(request)
             call = self.emulated_api.read(request)
-            moment = evolve(moment, play=self._play(call, moment))
+            self._begin(exchange, call)
             wait = account.wait_for(call, now=now)
             if wait:
                 raise ApiError(evolve(self.emulated_api.refusal(ApiFault.TOO_FAST), retry_after=wait))
-            answer = self._answer(call, account, moment)
+            regular = self._answer(call, account, exchange)
         except ApiError as error:
-            answer = self.emulated_api.answer_error(error.refusal, request_id=moment.request_id)
-        return answer if moment.play is None else moment.play.injection.play(answer, moment.play.context)
+            regular = self.emulated_api.answer_error(error.refusal, request_id=exchange.request_id)
+        response: HttpResponse | Broken = regular
+        if exchange.injection is not None and exchange.context is not None:
+            response = exchange.injection.apply(regular, exchange.context)
+        self._log(request, exchange, response)
+        return response
 
-    def _play(self, call: Call, moment: _Moment) -> _AppliedFault | None:
-        operation = _OPERATIONS[type(call)]
-        injection = self._faults.next(operation, self.emulated_api.name) if self._faults is not None else None
-        if injection is None:
-            return None
+    def _begin(self, exchange: _Exchange, call: Call) -> None:
+        """Note what *call* asks for, and find the fault that is applied to it."""
+        exchange.operation = _OPERATIONS[type(call)]
+        if isinstance(call, FetchCall | CancelCall):
+            exchange.task_id = call.task_id
+        if self._faults is None:
+            return
 
-        def refuse(problem: ApiFault) -> HttpResponse:
-            return self.emulated_api.answer_error(self.emulated_api.refusal(problem), request_id=moment.request_id)
+        def refuse(reason: ApiFault | ErrorReply) -> HttpResponse:
+            error = self.emulated_api.refusal(reason) if isinstance(reason, ApiFault) else reason
+            return self.emulated_api.answer_error(error, request_id=exchange.request_id)
 
-        context = CallContext(operation=operation, now=moment.now, refuse=refuse)
-        return _AppliedFault(injection, context)
+        exchange.injection = self._faults.next(exchange.operation, self.emulated_api.name, now=exchange.now)
+        exchange.context = CallContext(operation=exchange.operation, now=exchange.now, refuse=refuse)
+
+    def _log(self, request: HttpRequest, exchange: _Exchange, response: HttpResponse | Broken) -> None:
+        if self._received is None:
+            return
+        self._received.append(
+            ReceivedRequest(
+                provider=self.emulated_api.name,
+                operation=exchange.operation,
+                method=request.method,
+                path=urlsplit(request.url).path,
+                task_id=exchange.task_id,
+                status=response.status if isinstance(response, HttpResponse) else None,
+                fault=exchange.injection.fault.summary if exchange.injection is not None else None,
+                received_at=exchange.now,
+            )
+        )
 
     def media_spec(self, video_file: str) -> MediaSpec | None:
-        """Say what the video called *film* shows; `None` where there is no such video."""
-        entry = self._films.get(video_file)
-        return None if entry is None else MediaSpec.of(entry.request, provider=self.emulated_api.name)
+        """Return what a video shows; `None` if there is no such video."""
+        entry = self._video_files.get(video_file)
+        return None if entry is None else self._media_spec(entry)
 
     def callback(self, entry: Entry, webhook: Webhook, *, now: float, forged: bool = False) -> HttpRequest:
         """
-        Write the message that tells of the end of a task.
+        Write the webhook of a task that has ended.
 
-        :param forged: as one who does not know the secret, and who tells the contrary.
+        :param forged: with a wrong secret, and with the opposite of the truth.
         """
-        job = self._job(entry, _Moment(now, webhook.origin, webhook.event_id))
+        exchange = _Exchange(now=now, origin=webhook.origin, request_id=webhook.event_id)
+        job = self._job(entry, exchange)
         secret = self._callback_secret
         if forged:
-            job = evolve(job, task=_contrary(job.task))
+            job = evolve(job, task=_opposite(job.task))
             secret = secret and secrets.token_hex(16)
         notice = CallbackNotice(job=job, url=webhook.url, event_id=webhook.event_id, sent_at=_at(now), secret=secret)
         return self.emulated_api.write_callback(notice)
 
-    def _account(self, request: HttpRequest) -> Account:
+    def _account(self, request: HttpRequest) -> EmulatedAccount:
         key = self.emulated_api.api_key(request)
         if key is None:
             raise self.emulated_api.refuse(ApiFault.NO_KEY)
@@ -182,113 +215,111 @@ class EmulatedProvider:
             raise self.emulated_api.refuse(ApiFault.WRONG_KEY)
         if key not in self._accounts:
             task_ttl = self.emulated_api.task_ttl / self._speed
-            self._accounts[key] = Account(self._limits, task_ttl=task_ttl, speed=self._speed)
+            self._accounts[key] = EmulatedAccount(self._limits, task_ttl=task_ttl, speed=self._speed)
         return self._accounts[key]
 
-    def _answer(self, call: Call, account: Account, moment: _Moment) -> HttpResponse:
-        if moment.play is not None and not moment.play.injection.fault.taken:
+    def _answer(self, call: Call, account: EmulatedAccount, exchange: _Exchange) -> HttpResponse:
+        if exchange.injection is not None and not exchange.injection.fault.accepted:
             raise self.emulated_api.refuse(ApiFault.UNAVAILABLE)
         if isinstance(call, SubmitCall):
-            return self._submit(call, account, moment)
+            return self._submit(call, account, exchange)
         if isinstance(call, ListCall):
-            entries, total = account.page(call, now=moment.now)
-            jobs = (self._shown(entry, moment) for entry in entries)
+            entries, total = account.page(call, now=exchange.now)
+            jobs = (self._reported(entry, exchange) for entry in entries)
             page = JobPage(jobs=tuple(job for job in jobs if job is not None), total=total)
-            return self.emulated_api.answer_list(call, page, request_id=moment.request_id)
-        entry = account.find(call.task_id, now=moment.now)
+            return self.emulated_api.answer_list(call, page, request_id=exchange.request_id)
+        entry = account.find(call.task_id, now=exchange.now)
         if entry is None:
-            return self.emulated_api.answer_missing(call, request_id=moment.request_id)
+            return self.emulated_api.answer_missing(call, request_id=exchange.request_id)
         if isinstance(call, CancelCall):
-            return self._cancel(entry, account, moment)
-        return self._fetch(call, entry, moment)
+            return self._cancel(entry, account, exchange)
+        return self._fetch(call, entry, exchange)
 
-    def _submit(self, call: SubmitCall, account: Account, moment: _Moment) -> HttpResponse:
+    def _submit(self, call: SubmitCall, account: EmulatedAccount, exchange: _Exchange) -> HttpResponse:
         try:
-            entry = account.earlier(call, now=moment.now)
+            entry = account.replayed(call, now=exchange.now)
             replayed = entry is not None
             if entry is None:
-                entry = self._entry(call, moment)
-                account.add(entry, call, now=moment.now)
+                entry = self._entry(call, exchange)
+                account.add(entry, call, now=exchange.now)
                 self.billed += 1
-                self._keep_video_file(entry, now=moment.now)
+                if has_inline_pictures(call.request):
+                    self.new_entries.append(entry)
+                self._keep_video_file(entry, now=exchange.now)
                 self.webhook_queue.add(entry)
         except KeyReusedError:
             raise self.emulated_api.refuse(ApiFault.KEY_REUSED) from None
         except QueueFullError:
             raise self.emulated_api.refuse(ApiFault.QUEUE_FULL) from None
-        return self.emulated_api.answer_submit(
-            self._job(entry, moment), request_id=moment.request_id, replayed=replayed
-        )
+        exchange.task_id = entry.id
+        job = self._job(entry, exchange)
+        return self.emulated_api.answer_submit(job, request_id=exchange.request_id, replayed=replayed)
 
     def _keep_video_file(self, entry: Entry, *, now: float) -> None:
-        while self._films and now >= self._video_file_expires(next(iter(self._films.values()))):
-            del self._films[next(iter(self._films))]
-        self._films[entry.video_file] = entry
+        while self._video_files and now >= self._url_expires(next(iter(self._video_files.values()))):
+            del self._video_files[next(iter(self._video_files))]
+        self._video_files[entry.video_file] = entry
 
-    def _video_file_expires(self, entry: Entry) -> float:
-        # Nobody can learn the URL of a task that ends after it was forgotten.
+    def _url_expires(self, entry: Entry) -> float:
+        # The client cannot learn the URL of a task that ends after it has expired.
         ends = min(entry.ends, entry.created + self.emulated_api.task_ttl / self._speed)
         return ends + self.emulated_api.url_lifetime / self._speed
 
-    def _fetch(self, call: FetchCall, entry: Entry, moment: _Moment) -> HttpResponse:
-        entry.seen = self._task(entry, moment)
-        job = self._shown(entry, moment)
+    def _fetch(self, call: FetchCall, entry: Entry, exchange: _Exchange) -> HttpResponse:
+        entry.seen = self._task(entry, exchange)
+        job = self._reported(entry, exchange)
         if job is None:
-            return self.emulated_api.answer_missing(call, request_id=moment.request_id)
-        return self.emulated_api.answer_fetch(job, request_id=moment.request_id)
+            return self.emulated_api.answer_missing(call, request_id=exchange.request_id)
+        return self.emulated_api.answer_fetch(job, request_id=exchange.request_id)
 
-    def _shown(self, entry: Entry, moment: _Moment) -> Job | None:
-        job = self._job(entry, moment)
-        return job if moment.play is None else moment.play.shown(job)
+    def _reported(self, entry: Entry, exchange: _Exchange) -> Job | None:
+        """Return the task as a fault lets it appear; `None`: as unknown."""
+        job = self._job(entry, exchange)
+        if exchange.injection is None or exchange.context is None:
+            return job
+        task = exchange.injection.change_task(job.task, exchange.context)
+        return None if task is None else evolve(job, task=task, seen=task)
 
-    def _cancel(self, entry: Entry, account: Account, moment: _Moment) -> HttpResponse:
-        canceled = account.cancel(entry, now=moment.now)
+    def _cancel(self, entry: Entry, account: EmulatedAccount, exchange: _Exchange) -> HttpResponse:
+        canceled = account.cancel(entry, now=exchange.now)
         if canceled:
-            self.webhook_queue.rearrange()
-        return self.emulated_api.answer_cancel(
-            self._job(entry, moment), canceled=canceled, request_id=moment.request_id
-        )
+            self.webhook_queue.reorder()
+        job = self._job(entry, exchange)
+        return self.emulated_api.answer_cancel(job, canceled=canceled, request_id=exchange.request_id)
 
-    def _entry(self, call: SubmitCall, moment: _Moment) -> Entry:
+    def _entry(self, call: SubmitCall, exchange: _Exchange) -> Entry:
         self._submits += 1
-        simulated = self._scenario.simulated(call.request, self._submits, seed=self._seed)
-        webhook = self._webhook(call, moment)
-        if webhook is not None and webhook.delivery_plan.early:
+        simulated = self.scenario.simulated(call.request, self._submits, seed=self._seed)
+        webhook = self.webhook_queue.webhook(call, self._submits, origin=exchange.origin, event_id=str(uuid4()))
+        if webhook is not None and webhook.plan.early:
             simulated = evolve(simulated, queue=0.0, run=0.0)
         return Entry(
             # Not seeded: two runs must never give two tasks the same id.
             id=self.emulated_api.task_id(secrets.randbits(128)),
             request=call.request,
             video_file=uuid4().hex,
-            submit_id=moment.request_id,
-            created=moment.now,
+            submit_id=exchange.request_id,
+            created=exchange.now,
             queue=simulated.queue / self._speed,
             run=simulated.run / self._speed,
             failure=simulated.failure,
             webhook=webhook,
         )
 
-    def _webhook(self, call: SubmitCall, moment: _Moment) -> Webhook | None:
-        url = self.webhook_queue.destination(call)
-        if url is None:
-            return None
-        delivery_plan = self.webhook_queue.delivery_plan(self._submits)
-        return Webhook(url=url, origin=moment.origin, event_id=str(uuid4()), delivery_plan=delivery_plan)
-
-    def _job(self, entry: Entry, moment: _Moment) -> Job:
-        task = self._task(entry, moment)
+    def _job(self, entry: Entry, exchange: _Exchange) -> Job:
+        task = self._task(entry, exchange)
         if entry.seen is None:
             entry.seen = task
         return Job(request=entry.request, task=task, seen=entry.seen, submit_id=entry.submit_id)
 
-    def _task(self, entry: Entry, moment: _Moment) -> Task:
-        status = entry.status(moment.now)
+    def _task(self, entry: Entry, exchange: _Exchange) -> Task:
+        status = entry.status(exchange.now)
         delivered = status is TaskStatus.SUCCEEDED and entry.failure is None
         return Task(
             ref=TaskRef(self.emulated_api.name, entry.id),
             status=status,
-            progress=_progress(entry, status, moment.now),
-            videos=(self._video(entry, moment.origin),) if delivered else (),
+            progress=_progress(entry, status, exchange.now),
+            videos=(self._video(entry, exchange.origin),) if delivered else (),
             error=TaskFailure(reason=entry.failure) if status is TaskStatus.FAILED and entry.failure else None,
             usage=_usage(entry) if delivered else None,
             model=entry.request.model,
@@ -298,8 +329,8 @@ class EmulatedProvider:
         )
 
     def _video(self, entry: Entry, origin: str) -> Video:
-        expires = self._video_file_expires(entry)
-        media_spec = MediaSpec.of(entry.request, provider=self.emulated_api.name)
+        expires = self._url_expires(entry)
+        media_spec = self._media_spec(entry)
         return Video(
             url=self._links.make(origin, f"/videos/{entry.video_file}.mp4", expires=expires),
             cover_url=self._links.make(origin, f"/videos/{entry.video_file}.jpg", expires=expires),
@@ -308,6 +339,9 @@ class EmulatedProvider:
             height=media_spec.height,
             duration=media_spec.seconds,
         )
+
+    def _media_spec(self, entry: Entry) -> MediaSpec:
+        return MediaSpec.of(entry.request, provider=self.emulated_api.name, pictures=entry.pictures)
 
 
 def _progress(entry: Entry, status: TaskStatus, now: float) -> float:
@@ -322,8 +356,8 @@ def _finished_at(entry: Entry, status: TaskStatus) -> datetime | None:
     return _at(entry.ends) if status.is_terminal else None
 
 
-def _contrary(task: Task) -> Task:
-    """Tell of the end of *task* what is not true."""
+def _opposite(task: Task) -> Task:
+    """Return *task* with the opposite end."""
     if task.status is TaskStatus.FAILED:
         video = Video(url="https://forged.invalid/video.mp4")
         return evolve(task, status=TaskStatus.SUCCEEDED, error=None, videos=(video,))
@@ -332,10 +366,10 @@ def _contrary(task: Task) -> Task:
 
 
 def _usage(entry: Entry) -> Usage:
-    made, taken = seconds_of(entry.request), source_seconds_of(entry.request)
+    made, source = seconds_of(entry.request), source_seconds_of(entry.request)
     return Usage(
-        duration=made + taken,
-        input_duration=taken,
+        duration=made + source,
+        input_duration=source,
         output_duration=made,
         resolution=resolution_of(entry.request),
         ratio=ratio_of(entry.request),

@@ -1,4 +1,4 @@
-"""Answers that no web server gives, written to the connection byte by byte."""
+"""Responses that no web server would send, written to the connection byte by byte."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from .faults.injection import Broken
 
 
 class RawHttpResponse(web.StreamResponse):
-    """Writes what a fault has made of an answer, and ends the connection."""
+    """Writes the bytes that a fault has made of a response, and ends the connection."""
 
     def __init__(self, broken: Broken) -> None:
         super().__init__()
         self.force_close()
-        self._breakage = broken.raw_response
+        self._raw_response = broken.raw_response
         self._injection = broken.injection
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Write everything."""
-        raw_response = self._breakage
+        raw_response = self._raw_response
         if raw_response.held:
             await self._injection.released()
         await _write(request, raw_response.data)
-        for drop in raw_response.drops:
+        for byte in raw_response.slow_data:
             await asyncio.sleep(raw_response.pause)
-            await _write(request, bytes([drop]))
+            await _write(request, bytes([byte]))
         while raw_response.repeated:
             await _write(request, raw_response.repeated)
         if raw_response.reset and request.transport is not None:
@@ -37,12 +37,12 @@ class RawHttpResponse(web.StreamResponse):
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Write no more: all has been said."""
+        """Write nothing more."""
 
 
 async def _write(request: web.BaseRequest, data: bytes) -> None:
     if request.transport is None or request.transport.is_closing():
-        raise ConnectionResetError("the client has left")
+        raise ConnectionResetError("the client has disconnected")
     request.transport.write(data)
     await request.writer.drain()
 

@@ -1,29 +1,31 @@
-"""The test picture: what was asked for, drawn so that one sees it. Needs pillow."""
+"""Draws the frames of a test video: what was asked for, so that one sees it. Needs pillow."""
 
 from __future__ import annotations
 
 import colorsys
+import io
 import textwrap
 import zlib
 from typing import TypeAlias
 
 from attrs import frozen
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from ..request import Mode
 from .media_spec import FRAMES_PER_SECOND, MediaSpec
 
 _Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _BANNER = "TEST PICTURE from the happyhorse emulator"
 
-# Pillow's own font has Latin letters only. These are what systems call theirs with Chinese, Japanese and Korean.
+# Pillow's own font has Latin letters only. These are common fonts with Chinese, Japanese and Korean.
 _WIDE_FONTS = ("NotoSansCJK-Regular.ttc", "wqy-microhei.ttc", "PingFang.ttc", "Hiragino Sans GB.ttc", "msyh.ttc")
 _LAST_LATIN = "\u024f"
 
 
 @frozen
 class Renderer:
-    """The drawings for one video."""
+    """Draws one video."""
 
     media_spec: MediaSpec
 
@@ -32,9 +34,16 @@ class Renderer:
         """Rows of the black band at the bottom, the only part that moves."""
         return 2 * round(self.media_spec.height / 18)
 
+    @property
+    def opens_with_picture(self) -> bool:
+        """Whether the first frame is a picture of the request, without anything drawn over it."""
+        return self.media_spec.mode == Mode.I2V.value and bool(self.media_spec.pictures)
+
     def still(self) -> Image.Image:
         """Draw everything that does not move, in colour."""
         media_spec = self.media_spec
+        if self.opens_with_picture:
+            return self._still_over_picture()
         image = Image.new("RGB", (media_spec.width, media_spec.height), self._colour(0.45))
         draw = ImageDraw.Draw(image)
         margin = self._unit(40)
@@ -43,14 +52,43 @@ class Renderer:
         facts_top = bottom - self._unit(56)
         draw.rectangle((0, top + margin // 2, media_spec.width, facts_top - margin // 2), fill=self._colour(0.22))
         room = facts_top - top - 2 * margin
+        if media_spec.pictures:
+            room //= 2
+            self._show_references(image, top + margin + room, room)
         self._write(draw, media_spec.prompt or "(no prompt)", top + margin, largest=54, room=room, fill=(255, 255, 255))
         self._write(draw, self._facts(), facts_top, largest=26, room=self._unit(56), fill=self._colour(1.0))
         draw.rectangle((0, media_spec.height - self.band_height, media_spec.width, media_spec.height), fill=(0, 0, 0))
-        if media_spec.watermark:
-            font = _font("", self._unit(24))
-            place = (media_spec.width - margin, facts_top - margin)
-            draw.text(place, "HappyHorse", font=font, fill=(230, 230, 230), anchor="rd")
+        self._watermark(draw, facts_top - margin)
         return image
+
+    def _still_over_picture(self) -> Image.Image:
+        image = self._picture()
+        draw = ImageDraw.Draw(image)
+        margin, strip = self._unit(12), self._unit(64)
+        draw.rectangle((0, 0, self.media_spec.width, strip), fill=self._colour(0.22))
+        self._write(draw, _BANNER, margin, largest=34, room=strip - margin, fill=self._colour(1.0))
+        self._watermark(draw, self.media_spec.height - self.band_height - margin)
+        return image
+
+    def _picture(self) -> Image.Image:
+        size = (self.media_spec.width, self.media_spec.height)
+        with Image.open(io.BytesIO(self.media_spec.pictures[0].jpeg)) as picture:
+            return ImageOps.fit(picture.convert("RGB"), size)
+
+    def _show_references(self, image: Image.Image, top: int, height: int) -> None:
+        """Paste the pictures of the request in a row."""
+        pictures, gap = self.media_spec.pictures, self._unit(12)
+        width = (image.width - 2 * self._unit(40) - gap * (len(pictures) - 1)) // len(pictures)
+        for number, reference in enumerate(pictures):
+            with Image.open(io.BytesIO(reference.jpeg)) as picture:
+                shown = ImageOps.contain(picture.convert("RGB"), (max(1, width), max(1, height)))
+            image.paste(shown, (self._unit(40) + number * (width + gap), top))
+
+    def _watermark(self, draw: ImageDraw.ImageDraw, bottom: int) -> None:
+        if self.media_spec.watermark:
+            font = _font("", self._unit(24))
+            corner = (self.media_spec.width - self._unit(40), bottom)
+            draw.text(corner, "HappyHorse", font=font, fill=(230, 230, 230), anchor="rd")
 
     def band(self, frame: int) -> Image.Image:
         """Draw the band at *frame*, in shades of grey: a bar that grows and a clock."""
@@ -65,14 +103,16 @@ class Renderer:
         return band
 
     def first_frame(self) -> Image.Image:
-        """Draw the whole picture as it stands at the beginning."""
+        """Draw the complete first frame."""
+        if self.opens_with_picture:
+            return self._picture()
         image = self.still()
         image.paste(self.band(0).convert("RGB"), (0, self.media_spec.height - self.band_height))
         return image
 
     @property
     def frames(self) -> int:
-        """How many frames there are."""
+        """The number of frames."""
         return max(1, round(self.media_spec.seconds * FRAMES_PER_SECOND))
 
     def _facts(self) -> str:

@@ -1,45 +1,56 @@
-"""The emulator as an aiohttp.web application: it carries messages and files, and knows no provider."""
+"""The emulator as an aiohttp.web application: it passes on messages and files, and knows no provider."""
 
 from __future__ import annotations
 
+import ipaddress
 import logging
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from uuid import uuid4
 
 import anyio.to_thread
 from aiohttp import web
 
-from ..emulation import ApiFault
+from ..emulation import ApiFault, ErrorReply
 from ..messages import HttpRequest, HttpResponse
+from .control import ControlAPI
 from .faults.fault import CallContext, Operation
 from .faults.injection import Broken, Faults, Injection
 from .media_cache import ClosingError, MediaCache, MissingExtraError
 from .media_spec import MediaSpec
+from .pictures import read_pictures
 from .provider import EmulatedProvider
-from .range_response import part_of, video_response
+from .range_response import range_response, video_response
 from .raw_response import RawHttpResponse
-from .signed_urls import SignedUrlError, SignedUrls, refusal_page
+from .request_log import ReceivedRequest
+from .signed_urls import SignedUrlError, SignedUrls, storage_error
 from .webhook_sender import WebhookSender
 
 _LOGGER = logging.getLogger(__name__)
 
-_LARGEST_BODY = 256 * 1024 * 1024
-"""Room for nine images of 20 MB as data: URIs."""
+_LARGEST_BODY = 64 * 1024 * 1024
+"""Enough for two images of 20 MB as data: URIs."""
 _CLOSING_SECONDS = 1.0
 
 _WELCOME = """This is the happyhorse emulator. It generates nothing: every video is a test picture.
 
 {providers}
+
+It is controlled under {origin}/_emulator.
 """
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Server:
     """
-    Serves providers and their videos on one port.
+    Serves the providers, their videos and the control API on one port.
 
-    :param clock: gives the time in Unix seconds.
-    :param faults: what goes wrong with downloads; by default nothing does. The providers have their own part in it.
+    :param clock: returns the time in Unix seconds.
+    :param control: the control API; by default there is none.
+    :param faults: the faults that are switched on. The providers apply theirs; those of downloads are applied here.
+    :param received: the log that every download is written to.
     """
 
     def __init__(
@@ -50,26 +61,34 @@ class Server:
         media_cache: MediaCache,
         webhook_sender: WebhookSender,
         clock: Callable[[], float],
-        faults: Faults | None = None,
+        faults: Faults,
+        received: deque[ReceivedRequest],
+        control: ControlAPI | None = None,
     ) -> None:
         self._providers = providers
         self._links = links
         self._media_cache = media_cache
         self._webhook_sender = webhook_sender
         self._clock = clock
-        self._faults = faults or Faults()
+        self._faults = faults
+        self._received = received
+        self._control = control
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> int:
         """
         Begin to listen, and return the port.
 
-        :raises OSError: the port is taken.
+        :raises OSError: the port is in use.
         """
-        app = web.Application(client_max_size=_LARGEST_BODY)
-        app.on_response_prepare.append(_sign_answer)
+        middlewares = [_only_loopback_names] if is_loopback(host) else []
+        app = web.Application(middlewares=middlewares)
+        app.on_response_prepare.append(_add_server_header)
         app.router.add_get("/", self._welcome)
-        app.router.add_get("/videos/{name}", self._video_file)
+        # A fault may put a segment before the name of the file.
+        app.router.add_get("/videos/{name:.+}", self._download)
+        if self._control is not None:
+            self._control.add_routes(app.router)
         app.router.add_route("*", "/{provider}/{path:.*}", self._exchange)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSING_SECONDS)
         await runner.setup()
@@ -90,89 +109,138 @@ class Server:
             raise web.HTTPNotFound(text=self._overview(request))
         message = HttpRequest(
             method=request.method,
-            # The URL that the provider itself would see: without the prefix that tells it from the others here.
+            # The URL that the provider itself would see: without the prefix that selects it here.
             url=_origin(request) + request.raw_path.removeprefix(f"/{name}"),
             headers={header.lower(): value for header, value in request.headers.items()},
-            body=await request.read(),
+            body=await _read_body(request),
         )
-        answer = provider.handle(message, now=self._clock(), origin=_origin(request))
+        response = provider.handle(message, now=self._clock(), origin=_origin(request))
+        while provider.new_entries:
+            await anyio.to_thread.run_sync(read_pictures, provider.new_entries.popleft())
         await self._webhook_sender.after_call(provider)
-        return _response(answer)
+        return _response(response)
 
-    async def _video_file(self, request: web.Request) -> web.StreamResponse:
+    async def _download(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"].rpartition("/")[2]
         try:
-            self._links.check(request.path, request.query, now=self._clock())
+            self._links.check(f"/videos/{name}", request.query, now=self._clock())
         except SignedUrlError as error:
-            return _store_refusal(403, error.code, str(error))
-        video_file, _, suffix = request.match_info["name"].partition(".")
-        found = self._found(video_file)
+            return _response(_storage_response(403, error.code, str(error)))
+        video_file, _, suffix = name.partition(".")
+        found = self._find(video_file)
         if found is None:
-            return _store_refusal(404, "NoSuchKey", "The specified key does not exist.")
+            return _response(_storage_response(*_STORAGE_ERRORS[ApiFault.UNKNOWN_TASK]))
         provider, media_spec = found
         try:
-            path = await (
-                self._media_cache.still(media_spec) if suffix == "jpg" else self._media_cache.video(media_spec)
-            )
+            make = self._media_cache.still if suffix == "jpg" else self._media_cache.video
+            path = await make(media_spec)
         except MissingExtraError as error:
             _LOGGER.error("%s", error)
             return web.Response(status=501, text=f"{error}\n")
         except ClosingError:
             return web.Response(status=503, text="The emulator is closing.\n")
-        injection = self._faults.next(Operation.DOWNLOAD, provider)
-        return web.FileResponse(path) if injection is None else await self._played(injection, path, request)
+        injection = self._faults.next(Operation.DOWNLOAD, provider, now=self._clock())
+        response = web.FileResponse(path) if injection is None else await self._broken(injection, path, request)
+        self._log(provider, request, response, injection)
+        return response
 
-    def _found(self, video_file: str) -> tuple[str, MediaSpec] | None:
+    def _log(
+        self, provider: str, request: web.Request, response: web.StreamResponse, injection: Injection | None
+    ) -> None:
+        self._received.append(
+            ReceivedRequest(
+                provider=provider,
+                operation=Operation.DOWNLOAD,
+                method=request.method,
+                path=request.path,
+                status=None if isinstance(response, RawHttpResponse) else response.status,
+                fault=None if injection is None else injection.fault.summary,
+                received_at=self._clock(),
+            )
+        )
+
+    def _find(self, video_file: str) -> tuple[str, MediaSpec] | None:
         found = ((name, provider.media_spec(video_file)) for name, provider in self._providers.items())
         return next(((name, media_spec) for name, media_spec in found if media_spec is not None), None)
 
-    async def _played(self, injection: Injection, path: Path, request: web.Request) -> web.StreamResponse:
+    async def _broken(self, injection: Injection, path: Path, request: web.Request) -> web.StreamResponse:
         whole = await anyio.to_thread.run_sync(video_response, path)
-        context = CallContext(
-            operation=Operation.DOWNLOAD,
-            now=self._clock(),
-            refuse=_refuse_download,
-            whole=whole,
-        )
+        context = CallContext(operation=Operation.DOWNLOAD, now=self._clock(), refuse=_refuse_download, whole=whole)
         headers = {name.lower(): value for name, value in request.headers.items()}
-        return _response(injection.play(part_of(whole, headers), context))
+        return _response(injection.apply(range_response(whole, headers), context))
 
     async def _welcome(self, request: web.Request) -> web.StreamResponse:
         return web.Response(text=self._overview(request))
 
     def _overview(self, request: web.Request) -> str:
-        lines = [
-            f"{name}: {_origin(request)}/{name}{provider.emulated_api.root}"
-            for name, provider in self._providers.items()
-        ]
-        return _WELCOME.format(providers="\n".join(lines))
+        origin = _origin(request)
+        lines = [f"{name}: {origin}/{name}{provider.emulated_api.root}" for name, provider in self._providers.items()]
+        return _WELCOME.format(providers="\n".join(lines), origin=origin)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether *host* is this machine: a loopback address, or the name `localhost`."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".").rpartition(".")[2] == "localhost"
+
+
+@web.middleware
+async def _only_loopback_names(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Refuse other host names: a web page could let its own name resolve to this machine (DNS rebinding)."""
+    host = request.host
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    if not is_loopback(name):
+        text = "The emulator listens on loopback and answers to localhost only. Start it with another `host`.\n"
+        raise web.HTTPMisdirectedRequest(text=text)
+    return await handler(request)
+
+
+async def _read_body(request: web.Request) -> bytes:
+    size = request.content_length or 0
+    if size <= _LARGEST_BODY:
+        body = bytearray()
+        async for chunk in request.content.iter_any():
+            body += chunk
+            size = len(body)
+            if size > _LARGEST_BODY:
+                # The traceback of the error keeps this frame alive, and would keep the bytes.
+                body.clear()
+                break
+        else:
+            return bytes(body)
+    raise web.HTTPRequestEntityTooLarge(_LARGEST_BODY, size)
 
 
 def _origin(request: web.Request) -> str:
     return f"{request.scheme}://{request.host}"
 
 
-def _response(answer: HttpResponse | Broken) -> web.StreamResponse:
-    if isinstance(answer, Broken):
-        return RawHttpResponse(answer)
-    return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+def _response(response: HttpResponse | Broken) -> web.StreamResponse:
+    if isinstance(response, Broken):
+        return RawHttpResponse(response)
+    return web.Response(status=response.status, headers=response.headers, body=response.body)
 
 
-def _store_refusal(status: int, code: str, message: str) -> web.Response:
-    body = refusal_page(code, message, request_id=uuid4().hex[:24].upper())
-    return web.Response(status=status, body=body, content_type="application/xml")
-
-
-def _refuse_download(problem: ApiFault) -> HttpResponse:
-    status, code, message = _STORE_REFUSALS.get(problem, (503, "SlowDown", "Please reduce your request rate."))
-    body = refusal_page(code, message, request_id=uuid4().hex[:24].upper())
-    return HttpResponse(status=status, headers={"content-type": "application/xml"}, body=body)
-
-
-_STORE_REFUSALS = {
+# https://www.alibabacloud.com/help/en/oss/user-guide/http-status-code
+_STORAGE_ERRORS = {
     ApiFault.FORBIDDEN: (403, "AccessDenied", "Request has expired."),
     ApiFault.UNKNOWN_TASK: (404, "NoSuchKey", "The specified key does not exist."),
 }
+_BUSY = (503, "SlowDown", "Please reduce your request rate.")
 
 
-async def _sign_answer(_: web.Request, response: web.StreamResponse) -> None:
+def _refuse_download(reason: ApiFault | ErrorReply) -> HttpResponse:
+    if isinstance(reason, ErrorReply):
+        return _storage_response(reason.status, reason.code or "", reason.message)
+    return _storage_response(*_STORAGE_ERRORS.get(reason, _BUSY))
+
+
+def _storage_response(status: int, code: str, message: str) -> HttpResponse:
+    body = storage_error(code, message, request_id=uuid4().hex[:24].upper())
+    return HttpResponse(status=status, headers={"content-type": "application/xml"}, body=body)
+
+
+async def _add_server_header(_: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = "happyhorse-emulator"

@@ -1,4 +1,4 @@
-"""Links that die, in the manner of the signed URLs of Alibaba Cloud OSS, where providers keep their videos. Pure."""
+"""URLs that expire, like the signed URLs of Alibaba Cloud OSS, where providers store their videos. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from attrs import field, frozen
 
 class SignedUrlError(Exception):
     """
-    A link that is not honoured.
+    A URL that is refused.
 
-    :param code: the store's word for it.
+    :param code: the storage's error code.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -24,21 +24,21 @@ class SignedUrlError(Exception):
 
 @frozen
 class SignedUrls:
-    """Makes links and checks them. All times are Unix seconds."""
+    """Signs URLs and checks them. All times are Unix seconds."""
 
     secret: bytes = field(repr=False)
 
     def make(self, origin: str, path: str, *, expires: float) -> str:
         """Sign *path* at *origin* until *expires*."""
-        # The store knows whole seconds only.
+        # OSS has a precision of a second.
         moment = str(int(expires))
         return f"{origin}{path}?{urlencode({'Expires': moment, 'Signature': self._sign(path, moment)})}"
 
     def check(self, path: str, query: Mapping[str, str], *, now: float) -> None:
         """
-        Check a link that somebody came with.
+        Check the path and the query of a request.
 
-        :raises LinkError: it is not one of ours, or has died.
+        :raises SignedUrlError: the signature is wrong, or the URL has expired.
         """
         moment, signature = query.get("Expires", ""), query.get("Signature", "")
         if not hmac.compare_digest(signature.encode(errors="replace"), self._sign(path, moment).encode()):
@@ -52,8 +52,8 @@ class SignedUrls:
         return hmac.new(self.secret, f"GET\n{moment}\n{path}".encode(), hashlib.sha256).hexdigest()
 
 
-def refusal_page(code: str, message: str, *, request_id: str) -> bytes:
-    """Write the store's error page."""
+def storage_error(code: str, message: str, *, request_id: str) -> bytes:
+    """Return the error body of the storage."""
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error><Code>{code}</Code><Message>{message}</Message><RequestId>{request_id}</RequestId></Error>\n"

@@ -1,67 +1,69 @@
-"""What came of the callbacks: a record that tests can wait for."""
+"""The record of webhook deliveries, which tests can wait for."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing
+from functools import partial
 from itertools import islice
 
 from attrs import frozen
+
+from .notifier import Notifier
 
 _KEPT = 10_000
 
 
 @frozen(kw_only=True)
 class WebhookDelivery:
-    """One try to deliver a callback, and what came of it."""
+    """One attempt to deliver a webhook, and its outcome."""
 
     provider: str
     """The provider's name."""
     task_id: str
     """The provider's id of the task."""
     url: str
-    """Where it went, without the query, which may hold secrets."""
+    """The destination, without the query, which may hold secrets."""
     attempt: int
     """Counted from 1, for each copy by itself."""
     status: int | None = None
-    """The HTTP status of the receiver's answer; `None` where there was none."""
+    """The HTTP status of the receiver's response; `None` if there was none."""
     problem: str | None = None
-    """Why there was no answer."""
+    """Why there was no response."""
     lost: bool = False
-    """It was lost on purpose: nothing was sent."""
+    """Lost on purpose: nothing was sent."""
     forged: bool = False
-    """It was a forgery, which must change nothing."""
+    """A forgery, which must change nothing."""
 
     @property
-    def taken(self) -> bool:
+    def delivered(self) -> bool:
         """Whether the receiver answered with a 2xx."""
         return self.status is not None and 200 <= self.status < 300
 
 
 class WebhookLog:
     """
-    The deliveries of an emulator, in the order in which they were answered.
+    The webhook deliveries of an emulator, in the order in which they were answered.
 
-    `for` yields those so far, `async for` those and all to come, until the emulator is left. The last 10,000 are kept.
-    It may be read from any thread and waited for in any event loop.
+    `for` yields those so far, `async for` those and all later ones, until the emulator is closed. The last 10,000 are
+    kept. It may be read from any thread and awaited in any event loop.
     """
 
     def __init__(self) -> None:
-        self._rows: deque[WebhookDelivery] = deque()
+        self._deliveries: deque[WebhookDelivery] = deque()
         self._dropped = 0
         self._closed = False
         self._lock = threading.Lock()
-        self._ears: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+        self._notifier = Notifier()
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._deliveries)
 
     def __iter__(self) -> Iterator[WebhookDelivery]:
         with self._lock:
-            return iter(tuple(self._rows))
+            return iter(tuple(self._deliveries))
 
     def __aiter__(self) -> AsyncIterator[WebhookDelivery]:
         return self._follow()
@@ -70,62 +72,50 @@ class WebhookLog:
         """
         Wait until there are *count* deliveries, and return them.
 
-        :param task_id: only those of this task count.
-        :raises RuntimeError: the emulator was left before.
+        :param task_id: count only those of this task.
+        :raises RuntimeError: the emulator was closed before.
         """
         found: list[WebhookDelivery] = []
-        async with aclosing(self._follow()) as rows:
+        async with aclosing(self._follow()) as deliveries:
             while len(found) < count:
-                row = await anext(rows, None)
-                if row is None:
-                    raise RuntimeError(f"the emulator has ended after {len(found)} of {count} deliveries")
-                if task_id in (None, row.task_id):
-                    found.append(row)
+                delivery = await anext(deliveries, None)
+                if delivery is None:
+                    raise RuntimeError(f"the emulator was closed after {len(found)} of {count} deliveries")
+                if task_id in (None, delivery.task_id):
+                    found.append(delivery)
         return tuple(found)
 
     def add(self, delivery: WebhookDelivery) -> None:
-        """Write *delivery* down, and wake everybody who waits for it."""
+        """Record *delivery*, and wake all that wait for it."""
         with self._lock:
-            self._rows.append(delivery)
-            if len(self._rows) > _KEPT:
-                self._rows.popleft()
+            self._deliveries.append(delivery)
+            if len(self._deliveries) > _KEPT:
+                self._deliveries.popleft()
                 self._dropped += 1
-            self._wake()
+        self._notifier.notify()
+
+    def clear(self) -> None:
+        """Remove the deliveries so far."""
+        with self._lock:
+            self._dropped += len(self._deliveries)
+            self._deliveries.clear()
 
     def close(self) -> None:
-        """Let nobody wait any more."""
-        with self._lock:
-            self._closed = True
-            self._wake()
+        """End every wait."""
+        self._closed = True
+        self._notifier.notify()
+
+    def _has_more(self, seen: int) -> bool:
+        return self._closed or self._dropped + len(self._deliveries) > seen
 
     async def _follow(self) -> AsyncGenerator[WebhookDelivery]:
         seen = 0
-        with self._ear() as ear:
-            while True:
-                ear.clear()
-                with self._lock:
-                    rows = tuple(islice(self._rows, max(0, seen - self._dropped), None))
-                    seen, closed = self._dropped + len(self._rows), self._closed
-                for row in rows:
-                    yield row
-                if not rows:
-                    if closed:
-                        return
-                    await ear.wait()
-
-    @contextmanager
-    def _ear(self) -> Generator[asyncio.Event]:
-        ear = (asyncio.get_running_loop(), asyncio.Event())
-        with self._lock:
-            self._ears.add(ear)
-        try:
-            yield ear[1]
-        finally:
+        while True:
+            await self._notifier.wait_for(partial(self._has_more, seen))
             with self._lock:
-                self._ears.discard(ear)
-
-    def _wake(self) -> None:
-        for loop, event in self._ears:
-            # A loop that was closed has nobody waiting in it.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(event.set)
+                deliveries = tuple(islice(self._deliveries, max(0, seen - self._dropped), None))
+                seen, closed = self._dropped + len(self._deliveries), self._closed
+            for delivery in deliveries:
+                yield delivery
+            if closed and not deliveries:
+                return

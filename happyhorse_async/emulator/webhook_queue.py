@@ -1,32 +1,124 @@
 """
-The callbacks that a provider's tasks owe. No network and no clock.
+Which webhooks a provider's tasks have to send, when and how often. No network and no clock.
 
-All times are Unix seconds, handed in.
+How each one is delivered is repeatable by seed. Durations in a scenario are emulated seconds, before the emulator's
+speed divides them; the queue's own times are Unix seconds, passed in.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
+import random
 from collections.abc import Iterator
 from itertools import count
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
 
 from ..emulation import CallbackRules, SubmitCall
+from ..errors import ConfigurationError
+from ..redaction import redact_url
 from ..task import TaskStatus
-from .account import Entry
-from .webhook_plan import CallbackScenario, DeliveryPlan, Webhook
 
-_TOLD = (TaskStatus.SUCCEEDED, TaskStatus.FAILED)
+if TYPE_CHECKING:
+    from .account import Entry
+
+_REPORTED = (TaskStatus.SUCCEEDED, TaskStatus.FAILED)
+
+
+@frozen(kw_only=True)
+class DeliveryPlan:
+    """How one webhook is delivered."""
+
+    copies: tuple[tuple[float, ...], ...]
+    """
+    For each copy the seconds before each attempt: the first from the end of the task, each further one from an attempt
+    that was not answered with a 2xx.
+    """
+    lost: bool = False
+    """It is never sent."""
+    early: bool = False
+    """It is sent before the submit is answered."""
+    held: bool = False
+    """It is held back until the next webhook was sent."""
+    forged: bool = False
+    """A forgery is sent before it."""
+
+
+@frozen(kw_only=True)
+class Webhook:
+    """The webhook of one task."""
+
+    url: str = field(repr=lambda url: repr(redact_url(url)))
+    origin: str
+    """The scheme, host and port of the task's video URL."""
+    event_id: str
+    plan: DeliveryPlan
+
+
+@frozen(kw_only=True)
+class CallbackScenario:
+    """
+    How an emulated provider delivers its webhooks.
+
+    A webhook is sent when its task has succeeded or failed, and again as the provider documents it until it is answered
+    with a 2xx. A share is a number from 0 to 1. Chance comes from the emulator's seed alone: the webhook of the n-th
+    task is delivered the same way, independent of the others.
+
+    :raises ConfigurationError: a share is not from 0 to 1, or `delay` is not in order.
+    """
+
+    loss: float = 0.0
+    """The share of webhooks that are never sent."""
+    duplicates: float = 0.0
+    """The share that are sent twice, at the same moment unless there is a `delay`."""
+    delay: tuple[float, float] = (0.0, 0.0)
+    """The shortest and the longest time from the end of a task to its webhook, in seconds, drawn for each copy."""
+    reorder: float = 0.0
+    """The share that are held back until the provider's next one was sent, for a minute at most."""
+    early: float = 0.0
+    """The share that overtake the response to their own submit. Their tasks end at once."""
+    forge: float = 0.0
+    """
+    The share that a forgery precedes: it reports the opposite of the truth, and is signed with a wrong secret, or not
+    at all if there is no secret.
+    """
+
+    def __attrs_post_init__(self) -> None:
+        low, high = self.delay
+        if not 0 <= low <= high < math.inf:
+            raise ConfigurationError(f"delay must be in order: two numbers of at least 0, not {low!r} and {high!r}")
+        shares = (self.loss, self.duplicates, self.reorder, self.early, self.forge)
+        if not all(0 <= share <= 1 for share in shares):
+            raise ConfigurationError("the shares of a CallbackScenario must be from 0 to 1")
+
+    def delivery_plan(self, number: int, *, seed: str, rules: CallbackRules) -> DeliveryPlan:
+        """Return how the webhook of the provider's task *number* is delivered, counted from 1."""
+        chance = random.Random(f"{seed}/callback/{number}")
+        # The order of the draws is fixed, so that a change of one share does not affect the other webhooks.
+        lost, twice, held, early, forged = (
+            chance.random() < share for share in (self.loss, self.duplicates, self.reorder, self.early, self.forge)
+        )
+        waits = [(self.delay, *rules.pauses) for _ in range(2)]
+        copies = tuple(tuple(chance.uniform(*wait) for wait in copy) for copy in waits)
+        return DeliveryPlan(
+            copies=copies if twice else copies[:1],
+            lost=lost,
+            early=early and not lost,
+            held=held and not early,
+            forged=forged,
+        )
 
 
 class WebhookQueue:
     """
-    Tasks that somebody is to be told of, in the order in which they end.
+    The tasks of one provider that have a webhook to send, in the order in which they end.
 
-    :param rules: the provider's; `None` where it sends no callbacks.
-    :param events_url: where callbacks go that are set up outside the API; `None`: nowhere.
+    :param rules: the provider's; `None` where it sends no webhooks.
+    :param events_url: the destination where it is set up outside the API; `None`: none.
     :param seed: the provider's own.
-    :param lifetime: seconds from its submit for which a task is known.
+    :param task_ttl: seconds from its submit for which a task is known.
     """
 
     def __init__(
@@ -38,45 +130,49 @@ class WebhookQueue:
         seed: str,
         task_ttl: float,
     ) -> None:
+        self.scenario = scenario
         self._rules = rules
-        self._scenario = scenario
         self._events_url = events_url
         self._seed = seed
-        self._lifetime = task_ttl
+        self._task_ttl = task_ttl
         self._order = count()
         self._heap: list[tuple[float, int, Entry]] = []
 
-    def destination(self, call: SubmitCall) -> str | None:
-        """Say where the end of the task that *call* submits is told."""
+    def webhook(self, call: SubmitCall, number: int, *, origin: str, event_id: str) -> Webhook | None:
+        """Return the webhook of the task *number*, counted from 1, that *call* submits; `None` if it has none."""
         if self._rules is None:
             return None
-        return self._events_url if self._rules.set_up_outside else call.callback_url
-
-    def delivery_plan(self, number: int) -> DeliveryPlan:
-        """Decide about the callback of the provider's task *number*, counted from 1."""
-        return self._scenario.delivery_plan(number, seed=self._seed, rules=self._rules or CallbackRules())
+        url = self._events_url if self._rules.set_up_outside else call.callback_url
+        plan = self.scenario.delivery_plan(number, seed=self._seed, rules=self._rules)
+        return Webhook(url=url, origin=origin, event_id=event_id, plan=plan) if url else None
 
     def add(self, entry: Entry) -> None:
-        """Take in a task, unless nobody is to be told of it."""
+        """Add a task, if it has a webhook."""
         if entry.webhook is not None:
             heapq.heappush(self._heap, (self._due(entry), next(self._order), entry))
 
-    def rearrange(self) -> None:
-        """Put the tasks into order again, since some have moved up."""
+    def clear(self) -> None:
+        """Remove every task."""
+        self._heap = []
+
+    def reorder(self) -> None:
+        """Sort the tasks again after some have moved up in the provider's queue."""
         self._heap = [(self._due(entry), number, entry) for _, number, entry in self._heap]
         heapq.heapify(self._heap)
 
     def next_end(self) -> float:
-        """Say when the next task ends. `math.inf`: none does."""
-        return self._heap[0][0] if self._heap else math.inf
+        """Return when the next task ends; `math.inf` if there is none."""
+        heap = self._heap
+        return heap[0][0] if heap else math.inf
 
     def take(self, now: float) -> Iterator[tuple[Entry, Webhook]]:
-        """Yield the tasks that have succeeded or failed by *now*, each once. What ended otherwise is let go."""
-        while self.next_end() <= now:
-            entry = heapq.heappop(self._heap)[2]
-            if entry.webhook is not None and entry.status(now) in _TOLD:
+        """Yield the tasks that have succeeded or failed by *now*, each once. Others that have ended are dropped."""
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            entry = heapq.heappop(heap)[2]
+            if entry.webhook is not None and entry.status(now) in _REPORTED:
                 yield entry, entry.webhook
 
     def _due(self, entry: Entry) -> float:
-        # Of a task that ends after it was forgotten nobody is told.
-        return min(entry.ends, entry.created + self._lifetime)
+        # A task that would end after it has expired sends nothing.
+        return min(entry.ends, entry.created + self._task_ttl)

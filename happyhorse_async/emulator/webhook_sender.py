@@ -1,8 +1,9 @@
-"""Carries callbacks to their receivers over real HTTP, again and again until they are taken."""
+"""Sends webhooks over real HTTP, with the provider's retries."""
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -20,15 +21,15 @@ from ..transports.resolver import FilteringResolver
 from .account import Entry
 from .provider import EmulatedProvider
 from .webhook_log import WebhookDelivery, WebhookLog
-from .webhook_plan import DeliveryCopy, DeliveryPlan, Webhook
+from .webhook_queue import Webhook
 
 _LONGEST_HOLD = 60.0
-"""Emulated seconds for which a callback waits for another one to pass it."""
+"""Emulated seconds for which a webhook is held back for the next one to overtake it."""
 
 
 @define(eq=False)
 class _PendingWebhook:
-    """The callback of one task, on its way."""
+    """A webhook that is being delivered."""
 
     provider: EmulatedProvider
     entry: Entry
@@ -36,15 +37,10 @@ class _PendingWebhook:
     sent: asyncio.Event = field(factory=asyncio.Event)
     """Set once it has been sent for the first time."""
     overtaken: asyncio.Event | None = None
-    """What the callback that it passes waits for."""
-
-    @property
-    def delivery_plan(self) -> DeliveryPlan:
-        """How it fares."""
-        return self.webhook.delivery_plan
+    """Set at the same time: a webhook that is held back waits for it."""
 
     def mark_sent(self) -> None:
-        """Let go on whoever waits for it."""
+        """Wake all that wait until it is sent."""
         self.sent.set()
         if self.overtaken is not None:
             self.overtaken.set()
@@ -52,33 +48,42 @@ class _PendingWebhook:
 
 class WebhookSender:
     """
-    Sends what the providers' tasks owe. Whatever it has begun ends with it.
+    Sends the webhooks of the providers' tasks. Leaving it cancels the deliveries in progress.
 
-    It goes to private addresses only: what an emulator makes up must never reach a service in earnest.
+    It never sends to a public address: what an emulator makes up must not reach a real service.
 
-    :param speed: every duration is divided by it, but for the time that a receiver has.
-    :param clock: gives the time in Unix seconds.
+    :param only_loopback: whether it sends to this machine only, and to no other private address.
+    :param speed: every duration is divided by it, except for the time that a receiver has to answer.
+    :param clock: returns the time in Unix seconds.
     """
 
     def __init__(
-        self, providers: Iterable[EmulatedProvider], *, log: WebhookLog, speed: float, clock: Callable[[], float]
+        self,
+        providers: Iterable[EmulatedProvider],
+        *,
+        log: WebhookLog,
+        only_loopback: bool,
+        speed: float,
+        clock: Callable[[], float],
     ) -> None:
         self._providers = tuple(providers)
         self._log = log
+        self._only_loopback = only_loopback
         self._speed = speed
         self._clock = clock
         self._background = Background()
-        # A connection that a receiver closes while a callback is written to it would be one more try.
-        connector = aiohttp.TCPConnector(resolver=FilteringResolver(_check_private), force_close=True)
+        self._deliveries: set[asyncio.Task[None]] = set()
+        # A receiver that closes a kept connection while a webhook is written to it would get one more attempt.
+        connector = aiohttp.TCPConnector(resolver=FilteringResolver(self._check_addresses), force_close=True)
         self._session = aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers={"User-Agent": "happyhorse-emulator"}
         )
-        self._sooner = asyncio.Event()
+        self._earlier = asyncio.Event()
         self._wakes_at = math.inf
         self._held: dict[EmulatedProvider, asyncio.Event] = {}
 
     async def __aenter__(self) -> Self:
-        self._background.spawn(self._tracked())
+        self._background.spawn(self._run())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -87,59 +92,67 @@ class WebhookSender:
         self._log.close()
 
     async def after_call(self, provider: EmulatedProvider) -> None:
-        """Look what a call to *provider* has brought about. Returns once all that overtakes its answer was sent."""
-        early = self._send_ended(provider)
+        """Send what a call to *provider* has caused. Returns once all that overtakes its response was sent."""
+        pending = self._send_ended(provider)
         if provider.webhook_queue.next_end() < self._wakes_at:
-            self._sooner.set()
-        for pending in early:
-            await pending.sent.wait()
+            self._earlier.set()
+        for early in (webhook for webhook in pending if webhook.webhook.plan.early):
+            await early.sent.wait()
 
-    async def _tracked(self) -> None:
+    def drop_pending(self) -> None:
+        """Cancel every delivery in progress."""
+        for delivery in self._deliveries:
+            delivery.cancel()
+        self._held.clear()
+
+    async def _run(self) -> None:
         while True:
-            self._sooner.clear()
+            self._earlier.clear()
             for provider in self._providers:
                 self._send_ended(provider)
             self._wakes_at = min((provider.webhook_queue.next_end() for provider in self._providers), default=math.inf)
             wait = None if self._wakes_at == math.inf else self._wakes_at - self._clock()
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):
-                    await self._sooner.wait()
+                    await self._earlier.wait()
 
     def _send_ended(self, provider: EmulatedProvider) -> list[_PendingWebhook]:
-        """Begin to tell of the tasks that have ended. Return what has to overtake an answer."""
-        letters = [
-            _PendingWebhook(provider, entry, webhook) for entry, webhook in provider.webhook_queue.take(self._clock())
-        ]
-        for pending in letters:
-            self._background.spawn(self._deliver(pending))
-        return [pending for pending in letters if pending.delivery_plan.early]
+        """Begin to deliver the webhooks of the tasks that have ended, and return them."""
+        ended = provider.webhook_queue.take(self._clock())
+        pending = [_PendingWebhook(provider, entry, webhook) for entry, webhook in ended]
+        for webhook in pending:
+            delivery = self._background.spawn(self._deliver(webhook))
+            self._deliveries.add(delivery)
+            delivery.add_done_callback(self._deliveries.discard)
+        return pending
 
     async def _deliver(self, pending: _PendingWebhook) -> None:
+        plan = pending.webhook.plan
         try:
-            if pending.delivery_plan.lost:
+            if plan.lost:
                 self._record(pending, attempt=1, lost=True)
                 return
             pending.overtaken = self._held.pop(pending.provider, None)
-            if pending.delivery_plan.held and pending.overtaken is None:
-                await self._let_pass(pending.provider)
-            if pending.delivery_plan.forged:
-                await self._try(pending, 1, forged=True)
+            if plan.held and pending.overtaken is None:
+                await self._hold(pending.provider)
+            if plan.forged:
+                await self._attempt(pending, 1, forged=True)
             async with asyncio.TaskGroup() as copies:
-                for copy in pending.delivery_plan.copies:
-                    copies.create_task(self._carry(pending, copy))
+                for waits in plan.copies:
+                    copies.create_task(self._deliver_copy(pending, waits))
         finally:
             pending.mark_sent()
 
-    async def _carry(self, pending: _PendingWebhook, copy: DeliveryCopy) -> None:
-        waits = (0.0 if pending.delivery_plan.early else copy.delay, *copy.pauses)
+    async def _deliver_copy(self, pending: _PendingWebhook, waits: tuple[float, ...]) -> None:
         for attempt, wait in enumerate(waits, start=1):
-            await asyncio.sleep(wait / self._speed)
-            taken = await self._try(pending, attempt)
+            if attempt > 1 or not pending.webhook.plan.early:
+                await asyncio.sleep(wait / self._speed)
+            delivery = await self._attempt(pending, attempt)
             pending.mark_sent()
-            if taken:
+            if delivery.delivered:
                 return
 
-    async def _let_pass(self, provider: EmulatedProvider) -> None:
+    async def _hold(self, provider: EmulatedProvider) -> None:
         passed = self._held[provider] = asyncio.Event()
         with suppress(TimeoutError):
             async with asyncio.timeout(_LONGEST_HOLD / self._speed):
@@ -147,30 +160,30 @@ class WebhookSender:
         if self._held.get(provider) is passed:
             del self._held[provider]
 
-    async def _try(self, pending: _PendingWebhook, attempt: int, *, forged: bool = False) -> bool:
+    async def _attempt(self, pending: _PendingWebhook, attempt: int, *, forged: bool = False) -> WebhookDelivery:
         provider = pending.provider
         message = provider.callback(pending.entry, pending.webhook, now=self._clock(), forged=forged)
         rules = provider.emulated_api.callback_rules
         status, problem = await self._post(message, timeout=rules.timeout if rules else None)
-        return self._record(pending, attempt=attempt, status=status, problem=problem, forged=forged).taken
+        return self._record(pending, attempt=attempt, status=status, problem=problem, forged=forged)
 
-    def _record(self, pending: _PendingWebhook, **facts: Any) -> WebhookDelivery:
+    def _record(self, pending: _PendingWebhook, **outcome: Any) -> WebhookDelivery:
         delivery = WebhookDelivery(
             provider=pending.provider.emulated_api.name,
             task_id=pending.entry.id,
             url=redact_url(pending.webhook.url),
-            **facts,
+            **outcome,
         )
         self._log.add(delivery)
         return delivery
 
     async def _post(self, message: HttpRequest, *, timeout: float | None) -> tuple[int | None, str | None]:
-        """Send *message*. Return the status of the answer, or why there is none."""
+        """Send *message*. Return the status of the response, or why there is none."""
         try:
             url = URL(message.url, encoded=True)
-            # The resolver is not asked about an address in numbers.
-            if is_public(url.host or ""):
-                raise _PublicError
+            # aiohttp does not call the resolver for a numeric address.
+            if _is_address(url.host or ""):
+                self._check_addresses([url.host or ""])
             async with self._session.request(
                 message.method,
                 url,
@@ -178,29 +191,41 @@ class WebhookSender:
                 data=message.body,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=timeout),
-            ) as answer:
-                return answer.status, None
+            ) as response:
+                return response.status, None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return None, _why(error)
+            return None, _reason(error)
+
+    def _check_addresses(self, addresses: list[str]) -> None:
+        for address in addresses:
+            if is_public(address):
+                raise _ForbiddenHostError("the host is on the public internet, where an emulator sends nothing")
+            if self._only_loopback and not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
+                raise _ForbiddenHostError(
+                    "the host is not on this machine; an emulator with another `host` also sends to private networks"
+                )
 
 
-class _PublicError(OSError):
-    """The host is on the public internet."""
+class _ForbiddenHostError(OSError):
+    """Nothing is sent to this host."""
 
 
-def _check_private(addresses: list[str]) -> None:
-    if any(is_public(address) for address in addresses):
-        raise _PublicError
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
-def _why(error: Exception) -> str:
-    if isinstance(error, aiohttp.ClientConnectorDNSError) and isinstance(error.os_error, _PublicError):
+def _reason(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorDNSError) and isinstance(error.os_error, _ForbiddenHostError):
         error = error.os_error
     match error:
-        case _PublicError():
-            return "the host is on the public internet, where an emulator sends nothing"
+        case _ForbiddenHostError():
+            return str(error)
         case TimeoutError():
-            return "no answer in time"
+            return "no response in time"
         case aiohttp.ClientConnectorDNSError():
             return "the host name cannot be resolved"
         case aiohttp.ClientConnectorError():

@@ -1,8 +1,8 @@
 """
 What users and authors of adapters import in their tests. Needs pytest.
 
-`AdapterContract` is the suite that every adapter has to pass. `happyhorse_async.testing.plugin` has a fixture that runs
-the emulator.
+`AdapterContract` is the suite that every adapter has to pass. The fixtures that run the emulator are in
+`happyhorse_async.pytest_plugin`, which registers itself.
 """
 
 from __future__ import annotations

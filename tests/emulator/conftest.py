@@ -1,6 +1,6 @@
 """
-An emulator whose tasks do what their prompt says, a way to send it hand-written requests, and an endpoint for its
-callbacks.
+An emulator whose tasks go as their prompt says, a function that sends hand-written requests, and an endpoint for
+webhooks.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SPEED = 20_000.0
 
 
 def simulate_by_prompt(request: VideoRequest, number: int) -> SimulatedTask:
-    """Let a prompt such as `PENDING`, `RUNNING` or `fail TIMEOUT` decide; any other succeeds at once."""
+    """Simulate what the prompt says: `PENDING`, `RUNNING` or `fail TIMEOUT`; any other succeeds at once."""
     word, _, reason = (request.prompt or "").partition(" ")
     if word == "PENDING":
         return SimulatedTask(queue=math.inf)
@@ -71,7 +71,7 @@ def send(emulator: Emulator, http: ClientSession) -> Send:
 
 @frozen
 class Arrival:
-    """A callback as it came in."""
+    """A webhook as it arrived."""
 
     method: str
     target: str
@@ -84,14 +84,14 @@ class Arrival:
 
 
 class Receiver:
-    """Answers with the statuses it was given, in turn, and with 204 once they are used up."""
+    """Answers with the given statuses one after the other, then with 204."""
 
     def __init__(self) -> None:
         self.arrivals: list[Arrival] = []
         self.statuses: deque[int] = deque()
         self.always: int = 204
         self.gate = asyncio.Event()
-        """While it is not set, nothing is answered."""
+        """While it is not set, no response is sent."""
         self.gate.set()
         self._arrived = asyncio.Condition()
         self._runner: web.AppRunner | None = None
@@ -114,7 +114,7 @@ class Receiver:
         await self._runner.cleanup()
 
     async def until(self, count: int) -> list[Arrival]:
-        """Wait until *count* callbacks have come in."""
+        """Wait until *count* webhooks have arrived."""
         async with asyncio.timeout(10), self._arrived:
             await self._arrived.wait_for(lambda: len(self.arrivals) >= count)
         return self.arrivals
@@ -139,7 +139,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 def emulate(receiver: Receiver) -> Emulate:
-    """Run an emulator whose events go to the receiver, and that is left quickly."""
+    """Run an emulator whose events go to the receiver."""
 
     @asynccontextmanager
     async def run(**options: Any) -> AsyncIterator[Emulator]:
@@ -156,7 +156,7 @@ def emulate(receiver: Receiver) -> Emulate:
 
 @pytest.fixture
 def submit(http: ClientSession, receiver: Receiver) -> Submit:
-    """Submit a task whose end is told to the receiver, and return its id."""
+    """Submit a task with a webhook to the receiver, and return its id."""
 
     async def submit_to(
         emulator: Emulator, provider: str = "hiapi", prompt: str = "a kite", *, url: str | None = None, key: str = ""

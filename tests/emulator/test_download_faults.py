@@ -1,4 +1,4 @@
-"""Faults of the place where the videos are: what is on the disk afterwards is the video, or nothing."""
+"""Faults of the storage: afterwards the complete video is on the disk, or nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REQUEST = hh.TextToVideo("a train at night", resolution="480P", duration=3)
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no time pass between two tries."""
+    """Make every backoff zero."""
     monkeypatch.setattr(random, "uniform", lambda shortest, longest: 0.0)
 
 
@@ -32,7 +32,7 @@ async def client(emulator: hh.Emulator) -> AsyncIterator[hh.Client]:
 
 @pytest.fixture
 async def task(client: hh.Client) -> hh.Task:
-    """Have a video made."""
+    """Make a video."""
     handle = await client.submit(REQUEST)
     assert handle.ref is not None
     return await client.fetch(handle.ref)
@@ -40,13 +40,13 @@ async def task(client: hh.Client) -> hh.Task:
 
 @pytest.fixture
 async def video(task: hh.Task, http: ClientSession) -> bytes:
-    """Fetch it as a whole, before anything goes wrong."""
+    """Fetch it, before anything goes wrong."""
     async with http.get(str(task.video_url)) as response:
         return await response.read()
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Read a folder, hidden files included."""
+    """Return the content of every file, hidden ones included."""
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
@@ -64,19 +64,27 @@ BROKEN = [
     pytest.param("length-too-long", marks=pytest.mark.fault(67)),
     pytest.param("dead-url", marks=pytest.mark.fault(64)),
     pytest.param("gone-url", marks=pytest.mark.fault(64)),
+    pytest.param("late-202", marks=pytest.mark.fault(97)),
+    pytest.param("late-400", marks=pytest.mark.fault(97)),
+    pytest.param("late-403", marks=pytest.mark.fault(97)),
+    pytest.param("late-404", marks=pytest.mark.fault(97)),
+    pytest.param("late-409", marks=pytest.mark.fault(97)),
+    pytest.param("late-423", marks=pytest.mark.fault(97)),
+    pytest.param("coding-utf-8", marks=pytest.mark.fault(98)),
+    pytest.param("partial-content", marks=pytest.mark.fault(99)),
 ]
 
 
 @pytest.mark.parametrize("fault", BROKEN)
-async def test_a_download_that_breaks_once(
+async def test_a_download_that_breaks_once_is_repeated(
     emulator: hh.Emulator, client: hh.Client, task: hh.Task, video: bytes, tmp_path: Path, fault: str
 ) -> None:
-    """What goes wrong once with a download leaves the whole video on the disk, and nothing beside it."""
+    """The complete video is on the disk, and nothing beside it."""
     injection = emulator.inject(fault, on="download")
 
     await client.download(task, tmp_path / "train.mp4")
 
-    assert 1 == injection.played
+    assert 1 == injection.applied
     assert {"train.mp4": video} == contents(tmp_path)
 
 
@@ -89,14 +97,21 @@ REFUSED = [
     pytest.param("json-download", marks=pytest.mark.fault(68)),
     pytest.param("empty-200", marks=pytest.mark.fault(68)),
     pytest.param("gzip-bomb", marks=pytest.mark.fault(68)),
+    pytest.param("text-download", marks=pytest.mark.fault(68)),
+    pytest.param("playlist-download", marks=pytest.mark.fault(68)),
+    pytest.param("png-download", marks=pytest.mark.fault(68)),
+    pytest.param("heic-download", marks=pytest.mark.fault(68)),
+    pytest.param("zeros-download", marks=pytest.mark.fault(68)),
+    pytest.param("one-byte-download", marks=pytest.mark.fault(68)),
+    pytest.param("no-moov-download", marks=pytest.mark.fault(68)),
 ]
 
 
 @pytest.mark.parametrize("fault", REFUSED)
-async def test_a_download_that_never_succeeds(
+async def test_a_download_that_never_succeeds_leaves_nothing(
     emulator: hh.Emulator, client: hh.Client, task: hh.Task, tmp_path: Path, fault: str
 ) -> None:
-    """What is no whole video is an error with the task's ref, and leaves nothing behind; the task stays as it is."""
+    """The error has the ref of the task; the task stays as it is."""
     injection = emulator.inject(fault, on="download", times=None)
 
     with pytest.raises(hh.DownloadError) as caught:
@@ -110,39 +125,65 @@ async def test_a_download_that_never_succeeds(
 
 
 @pytest.mark.fault(64)
-async def test_a_fresh_url_is_asked_for_once(
+async def test_a_refused_url_is_replaced_by_a_fresh_one_once(
     emulator: hh.Emulator, client: hh.Client, task: hh.Task, tmp_path: Path
 ) -> None:
-    """A URL that is refused is asked for once more, and then it has expired."""
+    """A refused URL is queried for once more, and then it has expired."""
     emulator.inject("dead-url", on="download", times=None)
-    looks = emulator.calls("query")
+    polls = emulator.calls("query")
 
     with pytest.raises(hh.DownloadError, match="expired"):
         await client.download(task, tmp_path / "train.mp4")
 
-    assert 1 == emulator.calls("query") - looks
+    assert 1 == emulator.calls("query") - polls
+
+
+@pytest.mark.fault(97)
+async def test_a_file_that_is_late_is_downloaded_once_it_is_there(
+    emulator: hh.Emulator, client: hh.Client, task: hh.Task, video: bytes, tmp_path: Path
+) -> None:
+    """A young URL has not expired, however often the storage does not know its file."""
+    emulator.inject("late-404", times=3)
+
+    await client.download(task, tmp_path / "train.mp4")
+
+    assert {"train.mp4": video} == contents(tmp_path)
+
+
+@pytest.mark.fault(104)
+@pytest.mark.parametrize("fault", ["url-with-space", "url-non-ascii"])
+async def test_a_url_that_is_not_encoded_is_downloaded(
+    emulator: hh.Emulator, client: hh.Client, task: hh.Task, video: bytes, tmp_path: Path, fault: str
+) -> None:
+    """What a URL cannot hold is percent-encoded as UTF-8."""
+    emulator.inject(fault, on="query", times=None)
+    odd = await client.fetch(task.ref)
+
+    await client.download(odd, tmp_path / "train.mp4")
+
+    assert {"train.mp4": video} == contents(tmp_path)
 
 
 @pytest.mark.fault(66, 69)
 @pytest.mark.parametrize("second", ["range-ignored", "changed-object"])
-async def test_a_part_that_is_no_part(
+async def test_a_range_that_does_not_fit_restarts_the_download(
     emulator: hh.Emulator, client: hh.Client, task: hh.Task, video: bytes, tmp_path: Path, second: str
 ) -> None:
-    """Where the rest cannot be had by itself, or is another video's, the whole is fetched anew."""
+    """If the rest cannot be fetched alone, or the video has changed, all of it is fetched again."""
     emulator.inject("reset-in-body", on="download")
     injection = emulator.inject(second, on="download")
 
     await client.download(task, tmp_path / "train.mp4")
 
-    assert 1 == injection.played
+    assert 1 == injection.applied
     assert video == (tmp_path / "train.mp4").read_bytes()
 
 
 @pytest.mark.fault(66)
-async def test_the_rest_of_a_video(
+async def test_an_interrupted_download_is_resumed(
     emulator: hh.Emulator, client: hh.Client, task: hh.Task, video: bytes, tmp_path: Path
 ) -> None:
-    """A video that breaks off twice is taken up where it ended."""
+    """After two interruptions it goes on where it stopped."""
     progress: list[int] = []
     emulator.inject("reset-in-body", on="download", times=2)
 
@@ -154,12 +195,12 @@ async def test_the_rest_of_a_video(
 
 
 @pytest.mark.fault(43)
-async def test_a_redirect_to_another_host(
+async def test_a_redirect_of_a_download_is_followed(
     emulator: hh.Emulator, client: hh.Client, task: hh.Task, video: bytes, tmp_path: Path
 ) -> None:
-    """A redirect of a download is followed to another host."""
+    """It may lead to another host."""
     place = str(task.video_url).replace("127.0.0.1", "localhost")
-    emulator.inject(faults.Redirected(status=302, location=place), on="download")
+    emulator.inject(faults.redirected(place, status=302), on="download")
 
     await client.download(task, tmp_path / "train.mp4")
 
@@ -167,23 +208,25 @@ async def test_a_redirect_to_another_host(
 
 
 @pytest.mark.fault(43)
-async def test_redirects_without_end(emulator: hh.Emulator, client: hh.Client, task: hh.Task, tmp_path: Path) -> None:
-    """After five redirects a download is given up."""
-    around = emulator.inject(faults.Redirected(location=str(task.video_url)), on="download", times=None)
+async def test_the_sixth_redirect_is_an_error(
+    emulator: hh.Emulator, client: hh.Client, task: hh.Task, tmp_path: Path
+) -> None:
+    """Five redirects are followed."""
+    around = emulator.inject(faults.redirected(str(task.video_url)), on="download", times=None)
 
     with pytest.raises(hh.DownloadError):
         await client.download(task, tmp_path / "train.mp4")
 
-    assert 6 == around.played
+    assert 6 == around.applied
 
 
 @pytest.mark.fault(44)
 @pytest.mark.parametrize("place", ["file:///etc/hostname", "ftp://files.example/v.mp4", "data:video/mp4;base64,AAAA"])
-async def test_a_redirect_to_no_place_of_the_web(
+async def test_a_redirect_to_another_scheme_is_refused(
     emulator: hh.Emulator, client: hh.Client, task: hh.Task, tmp_path: Path, place: str
 ) -> None:
-    """A redirect to anything but http and https is refused."""
-    emulator.inject(faults.Redirected(location=place), on="download", times=None)
+    """Only http and https are followed."""
+    emulator.inject(faults.redirected(place), on="download", times=None)
 
     with pytest.raises(hh.DownloadError):
         await client.download(task, tmp_path / "train.mp4")
@@ -193,12 +236,12 @@ async def test_a_redirect_to_no_place_of_the_web(
 
 @pytest.mark.fault(70)
 @pytest.mark.parametrize(("fault", "sentence"), [("endless-download", "allowed"), ("trickle", "slowly")])
-async def test_a_download_without_end(
+async def test_an_endless_or_slow_download_ends(
     emulator: hh.Emulator, task: hh.Task, video: bytes, tmp_path: Path, fault: str, sentence: str
 ) -> None:
-    """No more bytes are taken than are allowed, and no more time than a video may take."""
-    played = faults.Trickle(pause=0.005) if fault == "trickle" else fault
-    emulator.inject(played, on="download", times=None)
+    """Size and time of a download are limited."""
+    applied = faults.trickle(pause=0.005) if fault == "trickle" else fault
+    emulator.inject(applied, on="download", times=None)
     policy = DownloadPolicy(retry=hh.RetryPolicy(max_retries=0), largest=4 * 1024**2, patience=0.1)
     transport = AiohttpTransport()
 

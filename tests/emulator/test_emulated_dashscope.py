@@ -1,4 +1,4 @@
-"""DashScope as the emulator plays it, asked with hand-written requests over real HTTP."""
+"""The emulated API of DashScope, with hand-written requests over real HTTP."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ async def test_every_model_succeeds_with_its_usage(send: Send, content: dict[str
 async def test_an_unfinished_task_shows_only_what_has_happened(
     send: Send, prompt: str, status: str, times: set[str]
 ) -> None:
-    """A task that waits has no scheduled time, one that runs no end time, and neither a URL or usage."""
+    """A pending task has no scheduled time, one that is running no end time, and neither a URL or usage."""
     answer = await task_of(send, body("happyhorse-1.1-t2v", prompt=prompt))
 
     assert {"request_id", "output"} == answer.keys()
@@ -132,7 +132,7 @@ async def test_a_failure_is_a_200_with_code_and_message_in_the_output(send: Send
 
 
 async def test_a_success_may_deliver_nothing(send: Send) -> None:
-    """A task told to end without an output succeeds and has neither URL nor usage."""
+    """A task with NO_OUTPUT succeeds and has neither URL nor usage."""
     answer = await task_of(send, body("happyhorse-1.1-t2v", prompt="fail NO_OUTPUT"))
 
     assert "SUCCEEDED" == answer["output"]["task_status"]
@@ -141,7 +141,7 @@ async def test_a_success_may_deliver_nothing(send: Send) -> None:
 
 
 async def test_unknown_fields_are_ignored(send: Send) -> None:
-    """Fields of other model families, which the official SDK sends, do no harm anywhere."""
+    """Fields of other model families, which the official SDK sends, are ignored anywhere."""
     content = body("happyhorse-1.1-i2v", {**FRAME, "reference_voice": "x"}, ratio="odd", audio=True, n=4)
     content["input"]["extend_prompt"] = True
     content["foo"] = 1
@@ -155,21 +155,21 @@ async def test_unknown_fields_are_ignored(send: Send) -> None:
     "url", ["http://img.example.net/a.bmp", "data:image/png;base64,AAAA", "data:image/webp;base64,AA=="]
 )
 async def test_images_come_as_url_or_inline(send: Send, url: str) -> None:
-    """An http URL and a data: URI of an image are both taken."""
+    """An http URL and a data: URI of an image are both accepted."""
     response = await submit(send, body("happyhorse-1.1-i2v", {"type": "first_frame", "url": url}))
 
     assert 200 == response.status
 
 
 async def test_a_file_in_temporary_storage_needs_its_header(send: Send) -> None:
-    """An oss:// URL is taken with the header that resolves it, and refused without."""
+    """An oss:// URL is accepted with the header that resolves it, and refused without."""
     content = body("happyhorse-1.1-i2v", {"type": "first_frame", "url": "oss://dashscope-instant/a/b.png"})
 
     refused = await submit(send, content)
-    taken = await submit(send, content, X_DashScope_OssResourceResolve="enable")
+    accepted = await submit(send, content, X_DashScope_OssResourceResolve="enable")
 
     assert (400, "InvalidParameter.DataInspection") == (refused.status, (await refused.json())["code"])
-    assert 200 == taken.status
+    assert 200 == accepted.status
 
 
 @pytest.mark.parametrize("value", [None, "disable"])
@@ -232,7 +232,7 @@ async def test_a_submit_without_the_asynchronous_header_is_refused(send: Send, v
 async def test_bad_values_are_refused_and_named(
     send: Send, content: dict[str, Any], status: int, code: str, word: str
 ) -> None:
-    """What is outside the documented ranges is refused with the provider's code and the path of the field."""
+    """A value outside the documented ranges is refused with the provider's code and the path of the field."""
     response = await submit(send, content)
 
     answer = await response.json()
@@ -241,7 +241,7 @@ async def test_bad_values_are_refused_and_named(
     assert {"code", "message", "request_id"} == answer.keys()
 
 
-async def test_a_body_that_is_no_json_is_refused(send: Send) -> None:
+async def test_a_body_that_is_not_json_is_refused(send: Send) -> None:
     """A body that cannot be read is a BadRequest.IllegalInput."""
     response = await send("dashscope", "POST", SYNTHESIS, data=b"{", headers={"X-DashScope-Async": "enable"})
 
@@ -269,7 +269,7 @@ async def test_a_query_may_end_in_a_slash_and_a_query_string(send: Send, path: s
 
 
 async def test_an_unknown_task_is_a_200_with_the_status_unknown(send: Send) -> None:
-    """An id that never was is no error, but a task in the state UNKNOWN."""
+    """An unknown id is not an error, but a task in the state UNKNOWN."""
     response = await send("dashscope", "GET", "/tasks/no-such-task")
 
     answer = await response.json()
@@ -286,7 +286,7 @@ async def test_an_account_does_not_see_the_tasks_of_another(send: Send) -> None:
     assert "UNKNOWN" == (await response.json())["output"]["task_status"]
 
 
-async def test_a_waiting_task_can_be_canceled(send: Send) -> None:
+async def test_a_pending_task_can_be_canceled(send: Send) -> None:
     """Cancelling a PENDING task is answered with a request id alone, and the task becomes CANCELED."""
     accepted = await (await submit(send, body("happyhorse-1.1-t2v", prompt="PENDING"))).json()
     path = f"/tasks/{accepted['output']['task_id']}"
@@ -313,7 +313,7 @@ async def test_any_other_task_cannot_be_canceled(send: Send, prompt: str) -> Non
 
 
 async def test_an_unknown_task_cannot_be_canceled(send: Send) -> None:
-    """Cancelling an id that never was is an UnsupportedOperation as well."""
+    """Cancelling an unknown id is an UnsupportedOperation as well."""
     response = await send("dashscope", "POST", "/tasks/no-such-task/cancel")
 
     assert (400, "UnsupportedOperation") == (response.status, (await response.json())["code"])
@@ -384,7 +384,7 @@ async def test_a_list_with_bad_parameters_is_refused(send: Send, query: str) -> 
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", SYNTHESIS), ("POST", "/tasks"), ("GET", "//tasks/x")])
-async def test_other_paths_are_not_there(send: Send, method: str, path: str) -> None:
+async def test_an_undocumented_path_is_a_404(send: Send, method: str, path: str) -> None:
     """A path or method that is not documented is a 404 in the provider's envelope."""
     response = await send("dashscope", method, path)
 

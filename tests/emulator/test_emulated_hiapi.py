@@ -1,4 +1,4 @@
-"""HiAPI as the emulator plays it, asked with hand-written requests over real HTTP."""
+"""The emulated API of HiAPI, with hand-written requests over real HTTP."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ async def test_persistent_storage_is_echoed(send: Send) -> None:
 
 @pytest.mark.parametrize(("prompt", "status"), [("PENDING", "queued"), ("RUNNING", "handling")])
 async def test_an_unfinished_task_was_completed_at_zero(send: Send, prompt: str, status: str) -> None:
-    """While a task waits or runs, completed is 0, and there is neither output nor error."""
+    """While a task is pending or running, completed is 0, and there is neither output nor error."""
     task = await task_of(send, body(T2V, prompt=prompt))
 
     assert (status, 0) == (task["status"], task["completed"])
@@ -112,7 +112,7 @@ async def test_a_failure_has_a_code_and_a_message(send: Send, reason: str, code:
 
 
 async def test_a_success_may_deliver_nothing(send: Send) -> None:
-    """A task told to end without an output succeeds with an empty list."""
+    """A task with NO_OUTPUT succeeds with an empty list."""
     task = await task_of(send, body(T2V, prompt="fail NO_OUTPUT"))
 
     assert ("success", []) == (task["status"], task["output"])
@@ -161,7 +161,7 @@ async def test_a_success_may_deliver_nothing(send: Send) -> None:
     ],
 )
 async def test_bad_and_unknown_fields_are_refused_and_named(send: Send, content: Any, word: str) -> None:
-    """Whatever the schema does not allow is a 400 INVALID_REQUEST whose message names the property."""
+    """A value that the schema does not allow is a 400 INVALID_REQUEST whose message names the property."""
     response = await submit(send, content)
 
     answer = await response.json()
@@ -171,7 +171,7 @@ async def test_bad_and_unknown_fields_are_refused_and_named(send: Send, content:
     assert word in answer["message"]
 
 
-async def test_a_body_that_is_no_json_is_refused(send: Send) -> None:
+async def test_a_body_that_is_not_json_is_refused(send: Send) -> None:
     """A body that cannot be read is an INVALID_REQUEST."""
     response = await send("hiapi", "POST", "/v1/tasks", data=b"\xff")
 
@@ -214,10 +214,10 @@ async def test_the_key_of_another_account_is_another_key(send: Send) -> None:
 
 async def test_a_long_idempotency_key_is_refused(send: Send) -> None:
     """A key may have 255 bytes and no more."""
-    taken = await submit(send, body(T2V), **{"Idempotency-Key": "k" * 255})
+    accepted = await submit(send, body(T2V), **{"Idempotency-Key": "k" * 255})
     refused = await submit(send, body(T2V), **{"Idempotency-Key": "k" * 256})
 
-    assert (200, 400) == (taken.status, refused.status)
+    assert (200, 400) == (accepted.status, refused.status)
 
 
 async def test_a_missing_key_is_refused_by_the_gateway(send: Send) -> None:
@@ -231,7 +231,7 @@ async def test_a_missing_key_is_refused_by_the_gateway(send: Send) -> None:
 
 
 async def test_an_unknown_task_is_a_404(send: Send) -> None:
-    """An id that never was, or of another account, is a 404 in the usual envelope without a code."""
+    """An unknown id, or one of another account, is a 404 in the usual envelope without a code."""
     accepted = await (await submit(send, body(T2V))).json()
     unknown = await send("hiapi", "GET", "/v1/tasks/tk-hiapi-x")
     foreign = await send("hiapi", "GET", f"/v1/tasks/{accepted['data']['taskId']}", key="sk-other")
@@ -277,7 +277,7 @@ async def test_pages_out_of_range_are_silently_the_default(
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/v1/videos"), ("DELETE", "/v1/tasks/x"), ("GET", "/tasks/x")])
-async def test_other_paths_are_not_there(send: Send, method: str, path: str) -> None:
+async def test_an_undocumented_path_is_a_404(send: Send, method: str, path: str) -> None:
     """A path or method that is not documented is a 404 in the provider's envelope."""
     response = await send("hiapi", method, path)
 

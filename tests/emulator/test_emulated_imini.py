@@ -1,4 +1,4 @@
-"""imini as the emulator plays it, asked with hand-written requests over real HTTP."""
+"""The emulated API of imini, with hand-written requests over real HTTP."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def test_every_mode_succeeds_with_the_size_of_its_video(
 
 @pytest.mark.parametrize(("prompt", "status"), [("PENDING", "queued"), ("RUNNING", "processing")])
 async def test_an_unfinished_task_has_null_for_what_is_not_there(send: Send, prompt: str, status: str) -> None:
-    """While a task waits or runs, completed_at, videos and error are null."""
+    """While a task is pending or running, completed_at, videos and error are null."""
     task = await task_of(send, body(prompt=prompt))
 
     assert status == task["status"]
@@ -105,14 +105,14 @@ async def test_a_failure_has_an_error_like_a_refusal(
 
 
 async def test_a_success_may_deliver_nothing(send: Send) -> None:
-    """A task told to end without an output succeeds with an empty list."""
+    """A task with NO_OUTPUT succeeds with an empty list."""
     task = await task_of(send, body(prompt="fail NO_OUTPUT"))
 
     assert ("succeeded", []) == (task["status"], task["videos"])
 
 
 async def test_unknown_fields_are_ignored(send: Send) -> None:
-    """Fields that HappyHorse lacks do no harm, nor does an audio setting where nothing is edited."""
+    """Fields that HappyHorse lacks are ignored, nor does an audio setting where nothing is edited."""
     response = await submit(send, body(seed=1, watermark=False, extra_params={"audio_setting": "off", "x": 1}))
 
     assert 200 == response.status
@@ -151,7 +151,7 @@ async def test_unknown_fields_are_ignored(send: Send) -> None:
     ],
 )
 async def test_bad_values_are_refused_and_named(send: Send, content: Any, word: str) -> None:
-    """What is outside the documented ranges is a 400 INVALID_PARAMETER whose message names the field."""
+    """A value outside the documented ranges is a 400 INVALID_PARAMETER whose message names the field."""
     response = await submit(send, content)
 
     error = (await response.json())["error"]
@@ -171,7 +171,7 @@ async def test_a_missing_key_is_refused(send: Send) -> None:
 
 
 async def test_an_unknown_task_is_a_404(send: Send) -> None:
-    """An id that never was, or of another account, is a TASK_NOT_FOUND."""
+    """An unknown id, or one of another account, is a TASK_NOT_FOUND."""
     accepted = await (await submit(send, body())).json()
     unknown = await send("imini", "GET", "/v1/videos/tasks/task_1")
     foreign = await send("imini", "GET", f"/v1/videos/tasks/{accepted['task_id']}", key="sk-other")

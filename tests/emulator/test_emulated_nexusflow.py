@@ -1,4 +1,4 @@
-"""nexusflow as the emulator plays it, asked with hand-written requests over real HTTP."""
+"""The emulated API of nexusflow, with hand-written requests over real HTTP."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def task_of(send: Send, content: dict[str, Any]) -> dict[str, Any]:
 
 
 async def test_a_submit_is_answered_with_202_and_running(send: Send) -> None:
-    """The answer is flat, a 202, and says running even of a task that waits."""
+    """The answer is flat, a 202, and says running even of a pending task."""
     response = await submit(send, body(prompt="PENDING"))
 
     answer = await response.json()
@@ -82,7 +82,7 @@ async def test_every_mode_succeeds_with_the_usage_of_upstream(
 
 @pytest.mark.parametrize(("prompt", "status", "progress"), [("PENDING", "pending", 0), ("RUNNING", "running", 50)])
 async def test_an_unfinished_task_is_at_none_or_half(send: Send, prompt: str, status: str, progress: int) -> None:
-    """While a task waits or runs there is no output, no error and no time of completion."""
+    """While a task is pending or running there is no output, no error and no time of completion."""
     task = await task_of(send, body(prompt=prompt))
 
     assert (status, progress) == (task["status"], task["progress"])
@@ -111,14 +111,14 @@ async def test_a_failure_has_its_error_as_text(send: Send, reason: str, error: s
 
 
 async def test_a_success_may_deliver_nothing(send: Send) -> None:
-    """A task told to end without an output succeeds without a URL."""
+    """A task with NO_OUTPUT succeeds without a URL."""
     task = await task_of(send, body(prompt="fail NO_OUTPUT"))
 
     assert ("succeeded", {"type": "video"}) == (task["status"], task["output"])
 
 
 async def test_unknown_fields_are_ignored(send: Send) -> None:
-    """Fields that HappyHorse lacks do no harm."""
+    """Fields that HappyHorse lacks are ignored."""
     response = await submit(send, body(size="1280*720", negative_prompt="x", webhook_url="https://a.example", n=2))
 
     assert 202 == response.status
@@ -152,7 +152,7 @@ async def test_unknown_fields_are_ignored(send: Send) -> None:
     ],
 )
 async def test_bad_values_are_refused_and_named(send: Send, content: Any, word: str) -> None:
-    """What is outside the documented ranges is a 400 invalid_request whose message names the field."""
+    """A value outside the documented ranges is a 400 invalid_request whose message names the field."""
     response = await submit(send, content)
 
     answer = await response.json()
@@ -163,9 +163,17 @@ async def test_bad_values_are_refused_and_named(send: Send, content: Any, word: 
     assert word in answer["error"]["message"]
 
 
+@pytest.mark.parametrize(("model", "status"), [("happyhorse-1.1-t2v", 202), ("happyhorse-1.0-t2v", 400)])
+async def test_only_1_1_has_480p_and_nine_ratios(send: Send, model: str, status: int) -> None:
+    """The relay forwards the fields of 1.1, which has what DashScope has."""
+    content = {"model": model, "prompt": "a kite", "resolution": "480P", "ratio": "21:9"}
+
+    assert status == (await submit(send, content)).status
+
+
 async def test_an_unknown_model_is_a_404(send: Send) -> None:
-    """A model that nexusflow does not relay, such as any of 1.1, is a model_not_found."""
-    response = await submit(send, {"model": "happyhorse-1.1-t2v", "prompt": "a kite"})
+    """There is no 1.1 for editing, and the code says so."""
+    response = await submit(send, {"model": "happyhorse-1.1-video-edit", "prompt": "a kite"})
 
     assert (404, "model_not_found") == (response.status, (await response.json())["error"]["code"])
 
@@ -182,7 +190,7 @@ async def test_an_unknown_model_is_a_404(send: Send) -> None:
 async def test_bodies_that_cannot_be_read_are_refused(
     send: Send, content: bytes, headers: dict[str, str], status: int, code: str
 ) -> None:
-    """A body that is no JSON, larger than 1 MiB or compressed is refused, each with a code of its own."""
+    """A body that is not JSON, larger than 1 MiB or compressed is refused, each with a code of its own."""
     response = await send("nexusflow", "POST", "/v1/tasks", data=io.BytesIO(content), headers=headers)
 
     assert (status, code) == (response.status, (await response.json())["error"]["code"])
@@ -196,7 +204,7 @@ async def test_a_missing_key_is_refused(send: Send) -> None:
 
 
 async def test_an_unknown_task_is_a_404(send: Send) -> None:
-    """An id that never was, or that another key created, is a task_not_found."""
+    """An unknown id, or one that another key created, is a task_not_found."""
     accepted = await (await submit(send, body())).json()
     unknown = await send("nexusflow", "GET", "/v1/tasks/task_x")
     foreign = await send("nexusflow", "GET", f"/v1/tasks/{accepted['id']}", key="sk-other")

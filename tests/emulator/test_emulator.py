@@ -1,4 +1,4 @@
-"""The emulator as something to enter and leave."""
+"""Opening and closing the emulator, and its settings."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ async def test_every_provider_has_its_root_on_one_port(emulator: Emulator) -> No
     assert set(ROOTS) <= set(emulator.providers)
 
 
-async def test_it_says_what_it_is(emulator: Emulator, http: ClientSession) -> None:
-    """Its first page and every answer name the emulator."""
+async def test_the_emulator_names_itself(emulator: Emulator, http: ClientSession) -> None:
+    """On its first page and in every response."""
     async with http.get(emulator.address) as page, http.get(emulator.url("hiapi") + "/v1/tasks") as answer:
         text = await page.text()
 
@@ -34,7 +34,7 @@ async def test_it_says_what_it_is(emulator: Emulator, http: ClientSession) -> No
 
 
 async def test_an_unknown_prefix_is_a_404_that_names_the_known_ones(emulator: Emulator, http: ClientSession) -> None:
-    """Whoever forgets the provider's prefix is shown the base URLs."""
+    """A client with a wrong base URL is shown the right ones."""
     async with http.post(emulator.address + "/v1/tasks") as response:
         text = await response.text()
 
@@ -42,8 +42,8 @@ async def test_an_unknown_prefix_is_a_404_that_names_the_known_ones(emulator: Em
     assert emulator.url("hiapi") in text
 
 
-async def test_links_lead_to_the_host_that_was_asked(emulator: Emulator, http: ClientSession) -> None:
-    """A client that came by another name gets links by that name."""
+async def test_video_urls_have_the_host_of_the_request(emulator: Emulator, http: ClientSession) -> None:
+    """A client that uses another name gets URLs with that name."""
     address = emulator.address.replace("127.0.0.1", "localhost")
     headers = {"Authorization": "Bearer sk-any", "Host": address.removeprefix("http://")}
     content = {"model": "happyhorse-1.0-t2v", "prompt": "a kite"}
@@ -57,13 +57,13 @@ async def test_links_lead_to_the_host_that_was_asked(emulator: Emulator, http: C
 
 
 async def test_the_port_is_free_again_afterwards(http: ClientSession) -> None:
-    """Once left, nothing listens, and it can be entered again on the same port, remembering nothing."""
+    """After closing nothing listens, and it can be opened again on the same port."""
     emulator = Emulator()
     async with emulator:
         address, url = emulator.address, emulator.url("hiapi")
     with pytest.raises(ClientConnectionError):
         await http.get(address)
-    with pytest.raises(RuntimeError, match="does not run"):
+    with pytest.raises(RuntimeError, match="not running"):
         emulator.url("hiapi")
 
     port = int(address.rpartition(":")[2])
@@ -71,18 +71,18 @@ async def test_the_port_is_free_again_afterwards(http: ClientSession) -> None:
         assert url == again.url("hiapi")
 
 
-async def test_it_cannot_be_entered_twice_at_once(emulator: Emulator) -> None:
-    """A second entry is refused and leaves the first alone."""
-    with pytest.raises(RuntimeError, match="runs already"):
+async def test_it_cannot_be_opened_twice_at_once(emulator: Emulator) -> None:
+    """The second attempt is an error and does not affect the first."""
+    with pytest.raises(RuntimeError, match="already running"):
         await emulator.__aenter__()
 
     assert emulator.address
 
 
 async def test_an_unknown_provider_is_a_configuration_error(emulator: Emulator) -> None:
-    """The error names the providers that there are."""
+    """The error names the known providers."""
     with pytest.raises(ConfigurationError, match="nexusflow"):
-        emulator.url("nobody")
+        emulator.url("unknown")
 
 
 @pytest.mark.parametrize("speed", [0, -1, float("inf"), float("nan")])
@@ -93,7 +93,7 @@ def test_an_impossible_speed_is_a_configuration_error(speed: float) -> None:
 
 
 async def test_only_its_key_is_accepted(http: ClientSession) -> None:
-    """With a key of its own the emulator refuses any other."""
+    """With `api_key` the emulator refuses any other."""
     async with Emulator(api_key="sk-right") as emulator:
         statuses: list[int] = []
         for key in ("sk-wrong", "sk-right"):
@@ -112,10 +112,10 @@ async def test_only_its_key_is_accepted(http: ClientSession) -> None:
         ({"hiapi": ProviderLimits(rates=(RateLimit(count=1, seconds=600),))}, [200, 429]),
     ],
 )
-async def test_quotas_can_be_set(
+async def test_rate_limits_can_be_set(
     http: ClientSession, limits: bool | dict[str, ProviderLimits], expected: list[int]
 ) -> None:
-    """By default there are none; a mapping sets those of single providers."""
+    """By default there are none; a mapping sets them for single providers."""
     async with Emulator(speed=1, limits=limits) as emulator:
         statuses: list[int] = []
         for _ in range(2):
@@ -126,8 +126,8 @@ async def test_quotas_can_be_set(
     assert expected == statuses
 
 
-async def test_published_quotas_can_be_switched_on(http: ClientSession) -> None:
-    """With limits switched on, DashScope's twenty-first query of a second is refused."""
+async def test_published_rate_limits_can_be_switched_on(http: ClientSession) -> None:
+    """DashScope's twenty-first query within a second is refused."""
     async with Emulator(speed=0.01, limits=True) as emulator:
         statuses: list[int] = []
         for _ in range(21):
@@ -155,7 +155,7 @@ def test_importing_it_loads_neither_aiohttp_nor_the_video_libraries() -> None:
 
 @pytest.mark.parametrize("missing", ["av", "PIL"])
 def test_without_the_extra_a_video_is_a_clear_error(missing: str) -> None:
-    """Where a library is missing tasks go on as ever, and fetching a video says what to install."""
+    """Tasks work without the libraries, and fetching a video says what to install."""
     answer = run_python(
         f"""
 import asyncio, sys

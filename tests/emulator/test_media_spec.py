@@ -24,15 +24,15 @@ PICTURE = "https://img.example.net/a.png"
         ("1080P", "21:9", (2200, 942)),
     ],
 )
-def test_the_tier_and_the_ratio_make_the_size(resolution: str, ratio: str, size: tuple[int, int]) -> None:
-    """The tier counts the lines at 16:9, turned round at 9:16."""
+def test_resolution_and_ratio_give_the_size(resolution: str, ratio: str, size: tuple[int, int]) -> None:
+    """The resolution is the number of lines at 16:9, and of columns at 9:16."""
     assert size == frame_size(resolution, ratio)
 
 
 @pytest.mark.parametrize("resolution", ["480P", "720P", "1080P"])
 @pytest.mark.parametrize("ratio", ["16:9", "9:16", "1:1", "4:3", "3:4", "4:5", "5:4", "9:21", "21:9"])
-def test_every_ratio_keeps_the_pixels_and_even_sides(resolution: str, ratio: str) -> None:
-    """Any ratio has about the pixels of 16:9, and both sides are even, as H.264 wants them."""
+def test_every_ratio_has_about_the_same_pixels_and_even_sides(resolution: str, ratio: str) -> None:
+    """H.264 needs even sides."""
     width, height = frame_size(resolution, ratio)
 
     across, down = map(int, ratio.split(":"))
@@ -52,16 +52,16 @@ def test_every_ratio_keeps_the_pixels_and_even_sides(resolution: str, ratio: str
         (TextToVideo("a kite"), (1920, 1080), 5.0),
     ],
 )
-def test_footage_follows_the_request(request_: VideoRequest, size: tuple[int, int], seconds: float) -> None:
-    """Size and length are those asked for; a frame or a source that nobody fetches is taken for 16:9 and 5 seconds."""
+def test_the_media_spec_follows_the_request(request_: VideoRequest, size: tuple[int, int], seconds: float) -> None:
+    """A first frame or source behind a URL is assumed to be 16:9 and 5 seconds long."""
     media_spec = MediaSpec.of(request_, provider="hiapi")
 
     assert (*size, seconds) == (media_spec.width, media_spec.height, media_spec.seconds)
     assert request_.mode == media_spec.mode
 
 
-def test_equal_footage_is_one_file_and_other_footage_another() -> None:
-    """The name of the file depends on everything that is drawn."""
+def test_equal_media_specs_share_a_file_name() -> None:
+    """The name depends on everything that is drawn."""
     first = MediaSpec.of(TextToVideo("a kite"), provider="hiapi")
     same = MediaSpec.of(TextToVideo("a kite"), provider="hiapi")
     other = MediaSpec.of(TextToVideo("a kite", seed=1), provider="hiapi")

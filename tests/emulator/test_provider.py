@@ -68,7 +68,7 @@ def submit(ask: Ask, name: str, after: float = 0.0, **headers: str) -> str:
     return IDS[name](json.loads(ask("POST", path, after, content, **headers).body))
 
 
-def look(ask: Ask, name: str, task_id: str, after: float) -> Any:
+def query(ask: Ask, name: str, task_id: str, after: float) -> Any:
     return json.loads(ask("GET", TASKS[name] + task_id, after).body)
 
 
@@ -86,23 +86,23 @@ def status_in(answer: Any) -> str:
         ("nexusflow", ["pending", "pending", "running", "running", "running", "succeeded"]),
     ],
 )
-def test_a_task_waits_then_runs_then_succeeds(name: str, words: list[str]) -> None:
-    """A task of 10 + 100 seconds shows each state in its time, HiAPI's archiving at the end of the run."""
+def test_a_task_is_pending_then_running_then_succeeded(name: str, words: list[str]) -> None:
+    """A task of 10 + 100 seconds shows each status in time, with HiAPI's archiving at the end."""
     ask = provider_asked(name)
     task_id = submit(ask, name)
 
-    seen = [status_in(look(ask, name, task_id, after)) for after in (0, 9.9, 10, 104, 106, 110)]
+    seen = [status_in(query(ask, name, task_id, after)) for after in (0, 9.9, 10, 104, 106, 110)]
 
     assert words == seen
 
 
 @pytest.mark.parametrize("name", SUBMITS)
 def test_speed_divides_every_duration(name: str) -> None:
-    """At 100 times the speed a task of 110 seconds ends after 1.1, and is forgotten after 864."""
+    """At a speed of 100 a task of 110 seconds ends after 1.1 s, and expires after 864 s."""
     ask = provider_asked(name, speed=100)
     task_id = submit(ask, name)
 
-    before, ended, known = (status_in(look(ask, name, task_id, after)) for after in (1.09, 1.1, 863.9))
+    before, ended, known = (status_in(query(ask, name, task_id, after)) for after in (1.09, 1.1, 863.9))
     forgotten = ask("GET", TASKS[name] + task_id, 864.0).body.decode()
 
     assert before.lower() in ("running", "archiving", "processing")
@@ -111,12 +111,12 @@ def test_speed_divides_every_duration(name: str) -> None:
     assert ended not in forgotten
 
 
-def test_timestamps_tell_the_course() -> None:
-    """DashScope's times are those of the submit, the begin and the end, in UTC+8."""
+def test_dashscope_has_the_times_of_submit_begin_and_end() -> None:
+    """They are in UTC+8."""
     ask = provider_asked("dashscope")
     task_id = submit(ask, "dashscope")
 
-    output = look(ask, "dashscope", task_id, 200)["output"]
+    output = query(ask, "dashscope", task_id, 200)["output"]
 
     assert "2026-05-29 04:26:40.000" == output["submit_time"]
     assert "2026-05-29 04:26:50.000" == output["scheduled_time"]
@@ -132,8 +132,8 @@ def test_timestamps_tell_the_course() -> None:
         ("nexusflow", 404, "not_found"),
     ],
 )
-def test_a_task_is_forgotten_after_a_day(name: str, status: int, code: str) -> None:
-    """Until 24 hours after its submit a task is known, from then on it never was, not even if it still runs."""
+def test_a_task_expires_after_a_day(name: str, status: int, code: str) -> None:
+    """From 24 hours after its submit it is unknown, even if it is still running."""
     scenario = Scenario(choose=lambda request, number: SimulatedTask(queue=0, run=0 if number == 1 else math.inf))
     ask = provider_asked(name, scenario=scenario)
     ids = [submit(ask, name), submit(ask, name)]
@@ -148,8 +148,8 @@ def test_a_task_is_forgotten_after_a_day(name: str, status: int, code: str) -> N
 
 
 @pytest.mark.parametrize("name", ["dashscope", "hiapi", "nexusflow"])
-def test_a_list_forgets_as_well(name: str) -> None:
-    """A task that is a day old is not listed."""
+def test_an_expired_task_is_not_listed(name: str) -> None:
+    """It expires after a day there, too."""
     ask = provider_asked(name)
     old, young = submit(ask, name), submit(ask, name, after=HOUR)
 
@@ -159,8 +159,8 @@ def test_a_list_forgets_as_well(name: str) -> None:
     assert young in listed
 
 
-def test_an_idempotency_key_is_forgotten_with_its_task() -> None:
-    """A day later the same key makes a new task."""
+def test_an_idempotency_key_expires_with_its_task() -> None:
+    """A day later the same key creates a new task."""
     ask = provider_asked("hiapi")
 
     ids = [submit(ask, "hiapi", after, **{"idempotency-key": "job"}) for after in (0, 23 * HOUR, 24 * HOUR)]
@@ -168,19 +168,19 @@ def test_an_idempotency_key_is_forgotten_with_its_task() -> None:
     assert ids[0] == ids[1] != ids[2]
 
 
-def test_a_link_dies_a_day_after_the_end_of_its_task() -> None:
+def test_a_url_expires_a_day_after_the_end_of_its_task() -> None:
     """The Expires of a video's URL, and HiAPI's expireAt, are 24 hours after the end."""
     ask = provider_asked("hiapi")
     task_id = submit(ask, "hiapi")
 
-    outputs = look(ask, "hiapi", task_id, 200)["data"]["output"]
+    outputs = query(ask, "hiapi", task_id, 200)["data"]["output"]
 
     assert [START + 110 + 24 * HOUR] * 2 == [output["expireAt"] for output in outputs]
     assert all(f"Expires={START + 110 + 24 * HOUR:.0f}&" in output["url"] for output in outputs)
 
 
-def test_a_video_is_forgotten_when_its_link_is_dead() -> None:
-    """The first submit a day after the end of a task clears its video away."""
+def test_a_video_is_deleted_when_its_url_has_expired() -> None:
+    """The first submit after that deletes it."""
     scenario = Scenario(choose=lambda request, number: SimulatedTask(queue=0, run=100))
     provider = EmulatedProvider(find_emulated_api("nexusflow"), scenario=scenario, links=SignedUrls(b"secret"))
 
@@ -202,7 +202,7 @@ def test_a_video_is_forgotten_when_its_link_is_dead() -> None:
 
 
 def test_nexusflow_lists_what_the_last_query_saw() -> None:
-    """A task that nobody queried is listed as it was at its submit."""
+    """A task without a query is listed as it was at its submit."""
     ask = provider_asked("nexusflow")
     task_id = submit(ask, "nexusflow")
 
@@ -210,40 +210,40 @@ def test_nexusflow_lists_what_the_last_query_saw() -> None:
         return str(json.loads(ask("GET", "/v1/tasks", after).body)["data"][0]["status"])
 
     unseen = listed(200)
-    look(ask, "nexusflow", task_id, 50)
+    query(ask, "nexusflow", task_id, 50)
     seen_running = listed(200)
-    look(ask, "nexusflow", task_id, 200)
+    query(ask, "nexusflow", task_id, 200)
 
     assert ("pending", "running", "succeeded") == (unseen, seen_running, listed(200))
 
 
-def test_only_so_many_tasks_of_a_model_run_at_once() -> None:
-    """With limits, DashScope's sixth task of a model begins when the first ends."""
+def test_the_sixth_task_of_a_model_waits_for_the_first() -> None:
+    """DashScope runs five tasks of a model at a time."""
     ask = provider_asked("dashscope", limits=ProviderLimits(running=5))
     ids = [submit(ask, "dashscope", after=number) for number in range(6)]
 
-    at_50 = [status_in(look(ask, "dashscope", task_id, 50)) for task_id in ids]
-    at_110 = [status_in(look(ask, "dashscope", task_id, 110)) for task_id in ids]
+    at_50 = [status_in(query(ask, "dashscope", task_id, 50)) for task_id in ids]
+    at_110 = [status_in(query(ask, "dashscope", task_id, 110)) for task_id in ids]
 
     assert ["RUNNING"] * 5 + ["PENDING"] == at_50
     assert ["SUCCEEDED"] + ["RUNNING"] * 5 == at_110
 
 
-def test_a_canceled_task_makes_room_for_the_next() -> None:
-    """Those that wait move up when one before them is canceled."""
+def test_a_cancellation_moves_waiting_tasks_up() -> None:
+    """Tasks behind the canceled one begin earlier."""
     ask = provider_asked("dashscope", limits=ProviderLimits(running=1))
     ids = [submit(ask, "dashscope", after=0) for _ in range(3)]
 
     canceled = ask("POST", f"/api/v1/tasks/{ids[1]}/cancel", 50)
 
     assert 200 == canceled.status
-    assert "CANCELED" == status_in(look(ask, "dashscope", ids[1], 111))
-    assert "RUNNING" == status_in(look(ask, "dashscope", ids[2], 111))
-    assert "SUCCEEDED" == status_in(look(ask, "dashscope", ids[2], 210))
+    assert "CANCELED" == status_in(query(ask, "dashscope", ids[1], 111))
+    assert "RUNNING" == status_in(query(ask, "dashscope", ids[2], 111))
+    assert "SUCCEEDED" == status_in(query(ask, "dashscope", ids[2], 210))
 
 
-def test_a_full_queue_takes_no_more() -> None:
-    """A task that would have to wait beyond the quota is refused with a 429."""
+def test_a_full_queue_is_a_429() -> None:
+    """A task is refused if too many wait already."""
     ask = provider_asked("dashscope", limits=ProviderLimits(running=1, queued=2))
     path, content = SUBMITS["dashscope"]
 
@@ -258,8 +258,8 @@ def test_a_full_queue_takes_no_more() -> None:
     ("name", "calls", "code", "wait"),
     [("dashscope", 20, "Throttling.RateQuota", None), ("hiapi", 60, "rate_limit_exceeded", "60")],
 )
-def test_the_published_rates_are_kept(name: str, calls: int, code: str, wait: str | None) -> None:
-    """With its own limits a provider answers so many queries and refuses the next with a 429."""
+def test_the_published_rate_limits_are_enforced(name: str, calls: int, code: str, wait: str | None) -> None:
+    """The next query after the allowed number is a 429."""
     ask = provider_asked(name, limits=find_emulated_api(name).limits)
 
     answers = [ask("GET", TASKS[name] + "x", 0) for _ in range(calls + 1)]
@@ -270,7 +270,7 @@ def test_the_published_rates_are_kept(name: str, calls: int, code: str, wait: st
     assert wait == answers[-1].headers.get("retry-after")
 
 
-def test_nexusflow_counts_submits_and_polls_apart() -> None:
+def test_nexusflow_has_separate_limits_for_submits_and_polls() -> None:
     """The twenty-first submit of a minute is refused, and polls go on."""
     ask = provider_asked("nexusflow", limits=find_emulated_api("nexusflow").limits)
     path, content = SUBMITS["nexusflow"]
@@ -284,7 +284,7 @@ def test_nexusflow_counts_submits_and_polls_apart() -> None:
     assert 200 == poll.status
 
 
-def test_dashscope_counts_the_submits_of_each_model() -> None:
+def test_dashscope_limits_the_submits_of_each_model() -> None:
     """Five submits a second for one model leave five for another."""
     ask = provider_asked("dashscope", limits=find_emulated_api("dashscope").limits)
     path, content = SUBMITS["dashscope"]
@@ -298,7 +298,7 @@ def test_dashscope_counts_the_submits_of_each_model() -> None:
 
 @pytest.mark.parametrize(("speed", "after"), [(1.0, 10.0), (4.0, 2.5)])
 def test_a_rate_is_a_sliding_window(speed: float, after: float) -> None:
-    """A refused call does not count; the next is taken as soon as the first leaves the window, sooner at speed."""
+    """A refused call does not count; the next is accepted as soon as the first leaves the window."""
     rate = RateLimit(count=2, seconds=10, calls=(FetchCall,))
     ask = provider_asked("dashscope", limits=ProviderLimits(rates=(rate,)), speed=speed)
 
@@ -308,8 +308,8 @@ def test_a_rate_is_a_sliding_window(speed: float, after: float) -> None:
     assert [200, 200, 429, 200, 429, 200] == answers
 
 
-def test_a_refused_submit_makes_no_task() -> None:
-    """What the quota refuses is not listed."""
+def test_a_refused_submit_creates_no_task() -> None:
+    """It is not listed."""
     ask = provider_asked(
         "dashscope", limits=ProviderLimits(rates=(RateLimit(count=1, seconds=10, calls=(SubmitCall,)),))
     )
@@ -331,7 +331,7 @@ def test_a_refused_submit_makes_no_task() -> None:
     ],
 )
 def test_a_wrong_key_is_refused(name: str, code: str) -> None:
-    """With a key of its own a provider refuses any other, and takes that one."""
+    """With `api_key` the provider accepts that one only."""
     ask = provider_asked(name, api_key="sk-right")
 
     wrong = ask("GET", TASKS[name] + "x", 0)
@@ -342,14 +342,14 @@ def test_a_wrong_key_is_refused(name: str, code: str) -> None:
     assert 401 != right.status
 
 
-def test_two_runs_with_one_seed_go_alike_under_other_ids() -> None:
-    """The same seed gives the same course, while an id is never given twice."""
+def test_the_same_seed_gives_the_same_durations_and_other_ids() -> None:
+    """An id never occurs twice."""
     scenario = Scenario()
 
     def run(seed: int) -> tuple[list[str], list[str]]:
         ask = provider_asked("dashscope", scenario=scenario, seed=seed)
         ids = [submit(ask, "dashscope") for _ in range(5)]
-        return ids, [look(ask, "dashscope", task_id, 1000)["output"]["end_time"] for task_id in ids]
+        return ids, [query(ask, "dashscope", task_id, 1000)["output"]["end_time"] for task_id in ids]
 
     (first_ids, first), (again_ids, again), (_, other) = run(1), run(1), run(2)
 

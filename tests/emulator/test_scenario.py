@@ -19,8 +19,8 @@ def simulated_tasks(scenario: Scenario, seed: str, count: int = 2000) -> list[Si
     return [scenario.simulated(KITE, number, seed=seed) for number in range(1, count + 1)]
 
 
-def test_the_same_seed_is_the_same_course() -> None:
-    """Two scenarios alike decide alike, and another seed decides otherwise."""
+def test_the_same_seed_gives_the_same_tasks() -> None:
+    """Equal scenarios give equal tasks, another seed gives others."""
     first, again, other = (
         simulated_tasks(Scenario(), "1"),
         simulated_tasks(Scenario(), "1"),
@@ -31,8 +31,8 @@ def test_the_same_seed_is_the_same_course() -> None:
     assert first != other
 
 
-def test_courses_differ_from_task_to_task_within_their_spans() -> None:
-    """Waits and runs lie within the spans and hardly repeat."""
+def test_durations_differ_within_their_ranges() -> None:
+    """They hardly repeat."""
     found = simulated_tasks(Scenario(queue=(2, 3), run=(10, 20)), "1")
 
     assert all(
@@ -41,8 +41,8 @@ def test_courses_differ_from_task_to_task_within_their_spans() -> None:
     assert len({simulated.run for simulated in found}) > 1900
 
 
-def test_shares_of_failures_and_of_stuck_tasks_are_kept() -> None:
-    """About as many tasks fail for each reason, and run for ever, as their shares say."""
+def test_a_share_of_tasks_fails_or_runs_for_ever() -> None:
+    """As many as the shares say, for each reason."""
     scenario = Scenario(
         failures={FailureReason.CONTENT_REJECTED: 0.25, FailureReason.PROVIDER_FAULT: 0.125}, stuck=0.125
     )
@@ -57,8 +57,8 @@ def test_shares_of_failures_and_of_stuck_tasks_are_kept() -> None:
     assert 200 < stuck < 300
 
 
-def test_failures_leave_the_durations_alone() -> None:
-    """The n-th task takes as long as without any failures."""
+def test_failures_do_not_change_durations() -> None:
+    """The n-th task takes as long as without failures."""
     plain = simulated_tasks(Scenario(), "1")
     failing = simulated_tasks(Scenario(failures={FailureReason.TIMEOUT: 1}), "1")
 
@@ -66,8 +66,8 @@ def test_failures_leave_the_durations_alone() -> None:
     assert {FailureReason.TIMEOUT} == {simulated.failure for simulated in failing}
 
 
-def test_a_choice_wins_and_none_leaves_it_to_chance() -> None:
-    """The function decides for single requests by their content and number."""
+def test_choose_overrides_chance_unless_it_returns_none() -> None:
+    """It decides by the request and its number."""
     chosen = SimulatedTask(queue=0, run=math.inf)
     scenario = Scenario(choose=lambda request, number: chosen if (request, number) == (KITE, 2) else None)
 
@@ -89,7 +89,7 @@ def test_a_choice_wins_and_none_leaves_it_to_chance() -> None:
         lambda: SimulatedTask(run=math.nan),
     ],
 )
-def test_impossible_figures_are_refused(make: Callable[[], object]) -> None:
-    """Spans out of order, negative times and shares of more than one are configuration errors."""
+def test_an_impossible_scenario_is_a_configuration_error(make: Callable[[], object]) -> None:
+    """Ranges out of order, negative durations and shares above 1 are refused."""
     with pytest.raises(ConfigurationError):
         make()

@@ -15,8 +15,8 @@ def query(url: str) -> dict[str, str]:
     return dict(parse_qsl(urlsplit(url).query))
 
 
-def test_a_link_is_honoured_until_it_expires() -> None:
-    """A link holds to its second, and not longer."""
+def test_a_url_is_valid_until_it_expires() -> None:
+    """It is valid to the second."""
     given = query(LINKS.make("http://host", "/videos/a.mp4", expires=1000.9))
 
     LINKS.check("/videos/a.mp4", given, now=999.9)
@@ -36,8 +36,8 @@ def test_a_link_is_honoured_until_it_expires() -> None:
         ("/videos/a.mp4", {"Signature": "\udcff"}),
     ],
 )
-def test_a_forged_link_is_not_honoured(path: str, change: dict[str, str]) -> None:
-    """Another path, another time or another signature is refused before its time is read."""
+def test_a_changed_url_is_refused(path: str, change: dict[str, str]) -> None:
+    """The signature is checked before the expiry."""
     given = query(LINKS.make("http://host", "/videos/a.mp4", expires=1000))
 
     with pytest.raises(SignedUrlError) as caught:
@@ -46,7 +46,7 @@ def test_a_forged_link_is_not_honoured(path: str, change: dict[str, str]) -> Non
     assert "SignatureDoesNotMatch" == caught.value.code
 
 
-def test_a_link_of_another_emulator_is_not_honoured() -> None:
+def test_a_url_of_another_emulator_is_refused() -> None:
     """Every emulator signs with a secret of its own."""
     given = query(SignedUrls(b"other").make("http://host", "/videos/a.mp4", expires=1000))
 

@@ -1,4 +1,4 @@
-"""The record of deliveries, and how deliveries end."""
+"""The record of webhook deliveries, and how deliveries end."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 AT_ONCE = Scenario(choose=lambda request, number: SimulatedTask(queue=0, run=0))
 
 
-async def test_leaving_ends_everything(emulate: Emulate, submit: Submit, receiver: Receiver) -> None:
-    """What is on its way, what waits for a next try and who waits for a delivery all end with the emulator."""
+async def test_closing_the_emulator_ends_deliveries_and_waits(
+    emulate: Emulate, submit: Submit, receiver: Receiver
+) -> None:
+    """Deliveries in progress, retries and waits all end with the emulator."""
     receiver.statuses.append(500)
     async with emulate(speed=1) as emulator:
         await submit(emulator)
@@ -35,7 +37,7 @@ async def test_leaving_ends_everything(emulate: Emulate, submit: Submit, receive
         waiting = asyncio.ensure_future(emulator.deliveries.wait(2))
         others = asyncio.all_tasks()
 
-    with pytest.raises(RuntimeError, match="ended after 1 of 2"):
+    with pytest.raises(RuntimeError, match="closed after 1 of 2"):
         await waiting
     receiver.gate.set()
     assert 2 == len(receiver.arrivals)
@@ -43,8 +45,8 @@ async def test_leaving_ends_everything(emulate: Emulate, submit: Submit, receive
     assert len(asyncio.all_tasks()) < len(others)
 
 
-async def test_a_slow_receiver_has_not_answered(receiver: Receiver) -> None:
-    """A receiver that takes longer than the provider waits is tried again."""
+async def test_a_receiver_that_is_too_slow_gets_the_webhook_again(receiver: Receiver) -> None:
+    """A receiver that takes longer than the provider waits has not answered."""
 
     class Impatient(EmulatedHiAPI):
         callback_rules: ClassVar[CallbackRules | None] = CallbackRules(pauses=((0.0, 0.0),), timeout=0.02)
@@ -53,7 +55,7 @@ async def test_a_slow_receiver_has_not_answered(receiver: Receiver) -> None:
     clock = asyncio.get_running_loop().time
     log = WebhookLog()
     provider = EmulatedProvider(Impatient(), scenario=AT_ONCE, links=SignedUrls(b"secret"))
-    async with WebhookSender((provider,), log=log, speed=1.0, clock=clock) as webhook_sender:
+    async with WebhookSender((provider,), log=log, only_loopback=True, speed=1.0, clock=clock) as webhook_sender:
         content = {
             "model": "happyhorse-1-0",
             "input": {"prompt": "a kite"},
@@ -67,13 +69,13 @@ async def test_a_slow_receiver_has_not_answered(receiver: Receiver) -> None:
         await webhook_sender.after_call(provider)
         rows = await log.wait(2)
 
-    assert ["no answer in time"] * 2 == [row.problem for row in rows]
+    assert ["no response in time"] * 2 == [row.problem for row in rows]
 
 
-async def test_deliveries_can_be_waited_for_in_another_loop(
+async def test_a_delivery_can_be_awaited_in_another_event_loop(
     emulate: Emulate, submit: Submit, receiver: Receiver
 ) -> None:
-    """A test in a thread of its own waits for a delivery as well."""
+    """A test in another thread than the emulator can wait for a delivery."""
     async with emulate() as emulator:
         waiting = asyncio.ensure_future(asyncio.to_thread(asyncio.run, emulator.deliveries.wait(1)))
         await asyncio.sleep(0.01)
@@ -83,8 +85,8 @@ async def test_deliveries_can_be_waited_for_in_another_loop(
     assert task_id == row.task_id
 
 
-async def test_old_deliveries_are_dropped() -> None:
-    """The last 10,000 are kept, and a reader who was there before the others misses none that is still there."""
+async def test_the_last_10000_deliveries_are_kept() -> None:
+    """Older ones are dropped, and iterating yields those that are kept."""
     log = WebhookLog()
     for number in range(10_005):
         log.add(WebhookDelivery(provider="hiapi", task_id=str(number), url="http://host", attempt=1))
@@ -94,8 +96,8 @@ async def test_old_deliveries_are_dropped() -> None:
     assert [str(number) for number in range(5, 10_005)] == [row.task_id async for row in log]
 
 
-def test_events_of_others_are_a_configuration_error() -> None:
-    """Only a provider whose events are set up outside the API has an events URL."""
+def test_events_urls_of_a_provider_without_events_is_a_configuration_error() -> None:
+    """The error names the providers whose events are set up outside the API."""
 
     async def enter() -> None:
         async with Emulator(events_urls={"hiapi": "http://127.0.0.1/"}):

@@ -1,4 +1,4 @@
-"""All four providers with faults, over real HTTP, on a clock that does not wait."""
+"""All emulated providers with faults, over real HTTP, on an event loop that skips idle time."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ KEY = "sk-canary-of-the-emulator"
 
 Open = Callable[..., AbstractAsyncContextManager[hh.Client]]
 
-# Both ends are on this loop, so that what was written is there at the next look; threads need a moment.
+# Client and emulator share this loop, so that written data arrives at once; threads need a moment.
 _GRACE = 0.002
 
 
 class _Clock(selectors.DefaultSelector):
-    """Gives the network a moment, and skips the rest of the time until the next timer."""
+    """Waits for the network for a moment, and skips the rest of the time until the next timer."""
 
     skipped = 0.0
 
@@ -36,7 +36,7 @@ class _Clock(selectors.DefaultSelector):
 
 
 class ImpatientLoop(asyncio.SelectorEventLoop):
-    """An event loop on which two minutes without a word are over at once, while the network is as real as ever."""
+    """An event loop that skips idle time. The network is real."""
 
     def __init__(self) -> None:
         self._clock = _Clock()
@@ -53,7 +53,7 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
 
 @pytest.fixture(autouse=True)
 def no_secret_in_the_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Whatever goes wrong, the log shows neither the key nor a signature."""
+    """Check that the log shows neither the key nor a signature."""
     caplog.set_level(logging.DEBUG)
     yield
     shown = "".join(record.getMessage() for when in ("setup", "call") for record in caplog.get_records(when))
@@ -63,7 +63,7 @@ def no_secret_in_the_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[hh.Emulator]:
-    """Serve all providers. Every task has succeeded by the first look."""
+    """Serve all providers. Every task has succeeded by the first poll."""
     scenario = hh.Scenario(choose=lambda request, number: hh.SimulatedTask(queue=0, run=0))
     async with hh.Emulator(speed=1, scenario=scenario) as running:
         yield running

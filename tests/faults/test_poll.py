@@ -1,4 +1,4 @@
-"""Faults of a look at a task: none of them ends the waiting for a video that was paid for."""
+"""Faults of a status request: none of them ends the wait for a paid video."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
 REQUEST = hh.TextToVideo("a train at night", resolution="720P", duration=3)
 PROVIDERS = ("dashscope", "hiapi", "imini", "nexusflow")
-LOOKS = ("query", "list")
+POLLS = ("query", "list")
 
 
 @pytest.mark.fault(8)
-async def test_a_look_that_breaks_off_after_all_that_matters(emulator: hh.Emulator, opened: Open) -> None:
-    """A whole object is a whole answer, also where the connection breaks before the body's announced end."""
+async def test_a_poll_that_is_cut_after_the_whole_object_counts(emulator: hh.Emulator, opened: Open) -> None:
+    """A complete object is a complete response, though the connection breaks before the announced end."""
 
-    async def look(provider: str) -> None:
-        injection = emulator.inject("cut-after-object", on=LOOKS, provider=provider, times=None)
+    async def generate(provider: str) -> None:
+        injection = emulator.inject("cut-after-object", on=POLLS, provider=provider, times=None)
         async with opened(provider) as client:
             task = await client.generate(REQUEST)
 
         assert task.video_url
-        assert injection.played
+        assert injection.applied
 
-    await asyncio.gather(*map(look, PROVIDERS))
+    await asyncio.gather(*map(generate, PROVIDERS))
 
 
 LISTS = [
@@ -54,15 +54,17 @@ LISTS = [
 
 @pytest.mark.parametrize("provider", ["dashscope", "hiapi"])
 @pytest.mark.parametrize("fault", LISTS)
-async def test_a_list_that_says_nothing(emulator: hh.Emulator, opened: Open, provider: str, fault: str) -> None:
-    """Where a list stands for many looks and is always wrong, every video comes all the same."""
+async def test_broken_lists_do_not_keep_videos_from_coming(
+    emulator: hh.Emulator, opened: Open, provider: str, fault: str
+) -> None:
+    """Where a list replaces many polls and is always broken, every video comes all the same."""
     injection = emulator.inject(fault, on="list", times=None)
 
     async with opened(provider) as client:
         handles = [await client.submit(REQUEST) for _ in range(20)]
         tasks = [await handle for handle in handles]
 
-    assert injection.played
+    assert injection.applied
     assert all(task.video_url for task in tasks)
     assert 20 == len({task.id for task in tasks}) == emulator.billed()
 
@@ -76,11 +78,11 @@ async def test_a_list_that_says_nothing(emulator: hh.Emulator, opened: Open, pro
         pytest.param("no-money", hh.QuotaExceededError, marks=pytest.mark.fault(25)),
     ],
 )
-async def test_a_key_that_is_refused(
+async def test_a_refused_key_ends_the_wait_and_a_good_one_resumes_it(
     emulator: hh.Emulator, opened: Open, provider: str, fault: str, expected: type[hh.HappyHorseError]
 ) -> None:
-    """What will not heal ends the waiting with the task's ref, by which a client with a good key gets the video."""
-    revoked = emulator.inject(fault, on=LOOKS, times=None)
+    """The error has the ref of the task, with which a client with a good key gets the video."""
+    revoked = emulator.inject(fault, on=POLLS, times=None)
     async with opened(provider) as client:
         handle = await client.submit(REQUEST)
         with pytest.raises(expected) as caught:
@@ -96,10 +98,10 @@ async def test_a_key_that_is_refused(
 
 
 @pytest.mark.fault(33)
-async def test_a_wish_is_kept(emulator: hh.Emulator, opened: Open) -> None:
-    """After a 429 that names a time no look comes before it."""
+async def test_no_poll_comes_before_the_retry_after_of_a_429(emulator: hh.Emulator, opened: Open) -> None:
+    """A `Retry-After` of more than five minutes counts as five minutes."""
     loop = asyncio.get_running_loop()
-    injection = emulator.inject("too-fast-absurd", on=LOOKS)
+    injection = emulator.inject("too-fast-absurd", on=POLLS)
 
     async with opened("imini") as client:
         handle = await client.submit(REQUEST)
@@ -112,27 +114,29 @@ async def test_a_wish_is_kept(emulator: hh.Emulator, opened: Open) -> None:
 
 @pytest.mark.fault(34)
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_an_hour_of_refusals(emulator: hh.Emulator, opened: Open, provider: str) -> None:
-    """A provider that refuses every look for an hour is asked less and less, and the task goes on."""
-    refusals = emulator.inject("too-fast", on=LOOKS, times=None)
+async def test_an_hour_of_429_slows_polling_and_fails_no_task(
+    emulator: hh.Emulator, opened: Open, provider: str
+) -> None:
+    """Polls become rarer, and the task goes on."""
+    refusals = emulator.inject("too-fast", on=POLLS, times=None)
 
     async with opened(provider) as client:
         handle = await client.submit(REQUEST)
         with pytest.raises(hh.WaitTimeoutError):
             await handle.wait(timeout=3600)
-        asked = refusals.played
+        polls = refusals.applied
         refusals.remove()
         task = await handle
 
     assert task.video_url
-    # Once in half a minute, and a few at the beginning.
-    assert 60 <= asked <= 240
+    # Once in half a minute, and some more at the beginning.
+    assert 60 <= polls <= 240
 
 
 @pytest.mark.fault(54)
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_a_server_whose_clock_is_wrong(emulator: hh.Emulator, opened: Open, provider: str) -> None:
-    """The date that a server gives itself moves neither a look nor the end of a task."""
+async def test_a_wrong_server_clock_moves_no_poll(emulator: hh.Emulator, opened: Open, provider: str) -> None:
+    """The server's `Date` moves neither a poll nor the end of a task."""
     emulator.inject("wrong-clock", times=None)
     loop = asyncio.get_running_loop()
     began = loop.time()

@@ -1,4 +1,4 @@
-"""Faults of the paid request: each is billed once at most, whatever becomes of its answer."""
+"""Faults of the paid request: each is billed once at most, whatever its response."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 REQUEST = hh.TextToVideo("a train at night", resolution="720P", duration=3)
 
 PROVIDERS = ("dashscope", "hiapi", "imini", "nexusflow")
-# HiAPI takes idempotency keys.
+# HiAPI accepts idempotency keys.
 UNPROTECTED = ("dashscope", "imini", "nexusflow")
 
 
 @pytest.mark.fault(8)
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_an_answer_that_is_cut_after_the_task(emulator: hh.Emulator, opened: Open, provider: str) -> None:
-    """A task whose whole object came before the cut is billed once, and its job is known or openly unknown."""
+async def test_a_response_that_is_cut_after_the_task_id(emulator: hh.Emulator, opened: Open, provider: str) -> None:
+    """The task is billed once, and its job is either known or marked as unknown."""
     emulator.inject("cut-after-object", on="submit")
 
     async with opened(provider) as client:
@@ -40,8 +40,8 @@ async def test_an_answer_that_is_cut_after_the_task(emulator: hh.Emulator, opene
 
 
 @pytest.mark.fault(15)
-async def test_what_a_gateway_says(emulator: hh.Emulator, opened: Open) -> None:
-    """The words of a gateway's page are in the error, without its tags."""
+async def test_the_text_of_a_gateway_page_is_in_the_error(emulator: hh.Emulator, opened: Open) -> None:
+    """The error quotes the page without its tags."""
     emulator.inject("html-502", on="submit")
 
     async with opened("imini") as client:
@@ -66,10 +66,10 @@ REFUSALS = [
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize(("fault", "expected"), REFUSALS)
-async def test_a_refusal(
+async def test_a_refused_submit_is_not_repeated_and_costs_nothing(
     emulator: hh.Emulator, opened: Open, provider: str, fault: str, expected: type[hh.HappyHorseError]
 ) -> None:
-    """A refusal is the error that it means, is not sent again, costs nothing, and leaves nothing to settle."""
+    """It raises the error that it means, and leaves no pending job."""
     emulator.inject(fault, on="submit")
 
     async with opened(provider) as client:
@@ -91,8 +91,10 @@ async def test_a_refusal(
         ("nexusflow", "invalid_request"),
     ],
 )
-async def test_the_code_of_a_refusal(emulator: hh.Emulator, opened: Open, provider: str, code: str) -> None:
-    """The provider's own code and words are kept."""
+async def test_the_error_has_the_code_and_message_of_the_provider(
+    emulator: hh.Emulator, opened: Open, provider: str, code: str
+) -> None:
+    """The provider's own code and message are kept."""
     emulator.inject("bad-request", on="submit")
 
     async with opened(provider) as client:
@@ -104,8 +106,10 @@ async def test_the_code_of_a_refusal(emulator: hh.Emulator, opened: Open, provid
 
 @pytest.mark.fault(26)
 @pytest.mark.parametrize("provider", ["dashscope", "hiapi", "imini"])
-async def test_a_path_that_is_none(emulator: hh.Emulator, opened: Open, provider: str) -> None:
-    """A submit that finds nobody to take it asks to check the base URL."""
+async def test_a_404_for_the_path_asks_to_check_the_base_url(
+    emulator: hh.Emulator, opened: Open, provider: str
+) -> None:
+    """The error names the likely cause."""
     emulator.inject("no-such-path", on="submit")
 
     async with opened(provider) as client:
@@ -115,10 +119,10 @@ async def test_a_path_that_is_none(emulator: hh.Emulator, opened: Open, provider
 
 @pytest.mark.fault(42)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect(emulator: hh.Emulator, opened: Open, status: int) -> None:
-    """A redirect is not followed, even to where the same request would be taken, and its host is named."""
+async def test_a_redirect_of_a_submit_is_not_followed(emulator: hh.Emulator, opened: Open, status: int) -> None:
+    """Not even to an address that would accept the request; the error names its host."""
     endpoint = f"http://localhost:{emulator.address.rpartition(':')[2]}/hiapi/v1/tasks"
-    emulator.inject(faults.Redirected(status=status, location=endpoint), on="submit")
+    emulator.inject(faults.redirected(endpoint, status=status), on="submit")
 
     async with opened("hiapi") as client:
         with pytest.raises(hh.InvalidResponseError, match="localhost"):
@@ -130,8 +134,10 @@ async def test_a_redirect(emulator: hh.Emulator, opened: Open, status: int) -> N
 
 @pytest.mark.fault(29)
 @pytest.mark.parametrize("provider", UNPROTECTED)
-async def test_a_conflict(emulator: hh.Emulator, opened: Open, provider: str) -> None:
-    """A conflict is a refusal, and is not sent again."""
+async def test_a_409_without_an_idempotency_key_is_not_repeated(
+    emulator: hh.Emulator, opened: Open, provider: str
+) -> None:
+    """It is a refusal."""
     emulator.inject("conflict", on="submit")
 
     async with opened(provider) as client:
@@ -142,8 +148,10 @@ async def test_a_conflict(emulator: hh.Emulator, opened: Open, provider: str) ->
 
 
 @pytest.mark.fault(28)
-async def test_a_key_that_is_in_work(emulator: hh.Emulator, opened: Open) -> None:
-    """While the first request with the key is in work, the same one is sent after the time that was named."""
+async def test_a_409_for_an_idempotency_key_in_use_is_repeated_after_its_time(
+    emulator: hh.Emulator, opened: Open
+) -> None:
+    """While the first request with the key is processed, the same one is sent after `Retry-After`."""
     emulator.inject("key-in-work", on="submit", times=2)
     began = asyncio.get_running_loop().time()
 
@@ -155,7 +163,7 @@ async def test_a_key_that_is_in_work(emulator: hh.Emulator, opened: Open) -> Non
     assert 1 == emulator.billed()
 
 
-# Each with the shortest and the longest time until the second try.
+# Each with the shortest and the longest time until the second attempt.
 LATER = [
     pytest.param("too-early", 0.2, 2.0, marks=pytest.mark.fault(30)),
     pytest.param("too-fast", 0.2, 2.0, marks=pytest.mark.fault(31)),
@@ -170,10 +178,10 @@ LATER = [
 
 @pytest.mark.parametrize("provider", ["dashscope", "imini"])
 @pytest.mark.parametrize(("fault", "shortest", "longest"), LATER)
-async def test_what_is_taken_later(
+async def test_a_429_or_425_is_repeated_and_billed_once(
     emulator: hh.Emulator, opened: Open, provider: str, fault: str, shortest: float, longest: float
 ) -> None:
-    """What was refused for now is sent again after the time that was named, or after one of our own, and paid once."""
+    """The next attempt comes after `Retry-After`, or after the client's own backoff."""
     emulator.inject(fault, on="submit")
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -189,8 +197,10 @@ async def test_what_is_taken_later(
 
 @pytest.mark.fault(37)
 @pytest.mark.parametrize("provider", ["dashscope", "hiapi", "nexusflow"])
-async def test_a_provider_that_takes_nothing_now(emulator: hh.Emulator, opened: Open, provider: str) -> None:
-    """A 503 that the provider documents as given before a request is taken is sent again."""
+async def test_a_503_that_is_documented_as_not_accepted_is_repeated(
+    emulator: hh.Emulator, opened: Open, provider: str
+) -> None:
+    """Some providers document a 503 as sent before a request is accepted."""
     emulator.inject("unavailable-503", on="submit")
 
     async with opened(provider) as client:
@@ -201,8 +211,8 @@ async def test_a_provider_that_takes_nothing_now(emulator: hh.Emulator, opened: 
 
 
 @pytest.mark.fault(37)
-async def test_a_provider_that_does_not_say_when(emulator: hh.Emulator, opened: Open) -> None:
-    """A 503 of which nothing is documented leaves the outcome unknown, although nothing was taken."""
+async def test_a_503_that_is_not_documented_leaves_the_outcome_unknown(emulator: hh.Emulator, opened: Open) -> None:
+    """The request may have been accepted, as far as the client can know."""
     emulator.inject("unavailable-503", on="submit")
 
     async with opened("imini") as client:
@@ -215,8 +225,10 @@ async def test_a_provider_that_does_not_say_when(emulator: hh.Emulator, opened: 
 @pytest.mark.fault(56, 57)
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("fault", ["more-fields", "loose-numbers", "text-numbers"])
-async def test_an_acceptance_in_other_words(emulator: hh.Emulator, opened: Open, provider: str, fault: str) -> None:
-    """An acceptance with fields nobody knows, or with its numbers written otherwise, is one."""
+async def test_an_acceptance_with_other_fields_and_types_is_accepted(
+    emulator: hh.Emulator, opened: Open, provider: str, fault: str
+) -> None:
+    """Undocumented fields and numbers of another type change nothing."""
     emulator.inject(fault, on="submit")
 
     async with opened(provider) as client:
@@ -225,9 +237,84 @@ async def test_an_acceptance_in_other_words(emulator: hh.Emulator, opened: Open,
     assert 1 == emulator.calls("submit") == emulator.billed()
 
 
+@pytest.mark.fault(95)
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("fault", ["html-400", "html-401", "html-403", "html-404", "html-405", "gateway-json-404"])
+async def test_a_4xx_of_a_gateway_is_a_transport_error(
+    emulator: hh.Emulator, opened: Open, provider: str, fault: str
+) -> None:
+    """A 4xx that is not in the provider's format says nothing of key, money or request, and nothing was paid."""
+    emulator.inject(fault, on="submit")
+
+    async with opened(provider) as client:
+        with pytest.raises(hh.TransportError):
+            await client.submit(REQUEST)
+
+        assert [] == await client.pending()
+    assert (1, 0) == (emulator.calls("submit"), emulator.billed())
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param("gzip", marks=pytest.mark.fault(98)),
+        pytest.param("deflate", marks=pytest.mark.fault(98)),
+        pytest.param("coding-utf-8", marks=pytest.mark.fault(98)),
+        pytest.param("partial-content", marks=pytest.mark.fault(99)),
+        pytest.param("submit-succeeded", marks=pytest.mark.fault(103)),
+    ],
+)
+async def test_an_unusual_acceptance_is_accepted(
+    emulator: hh.Emulator, opened: Open, provider: str, fault: str
+) -> None:
+    """An acceptance that can be read brings the video, and is billed once."""
+    emulator.inject(fault, on="submit")
+
+    async with opened(provider) as client:
+        task = await client.generate(REQUEST)
+
+    assert task.video_url
+    assert 1 == emulator.calls("submit") == emulator.billed()
+
+
+@pytest.mark.fault(105)
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ("internal-content-400", hh.ContentRejectedError),
+        ("internal-parameter-400", hh.InvalidRequestError),
+        ("internal-400", hh.InvalidRequestError),
+    ],
+)
+async def test_a_400_with_an_internal_error_code_is_a_refusal(
+    emulator: hh.Emulator, opened: Open, fault: str, expected: type[hh.HappyHorseError]
+) -> None:
+    """DashScope's codes for refused inputs begin with `InternalError`; the status says that nothing was accepted."""
+    emulator.inject(fault, on="submit")
+
+    async with opened("dashscope") as client:
+        with pytest.raises(expected):
+            await client.submit(REQUEST)
+
+        assert [] == await client.pending()
+    assert 1 == emulator.calls("submit")
+
+
+@pytest.mark.fault(105)
+async def test_a_429_with_an_internal_error_code_is_repeated(emulator: hh.Emulator, opened: Open) -> None:
+    """The status decides: nothing was accepted, and the next attempt is billed once."""
+    emulator.inject("internal-429", on="submit")
+
+    async with opened("dashscope") as client:
+        await client.submit(REQUEST)
+
+    assert (2, 1) == (emulator.calls("submit"), emulator.billed())
+
+
 @pytest.fixture
 def silent_host() -> Iterator[str]:
-    """Listen and accept nobody: once the queue is full, packets that ask for a connection are lost."""
+    """Listen without accepting: once the backlog is full, connection attempts get no answer."""
     with ExitStack() as stack:
         server = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         for _ in range(4):
@@ -238,8 +325,8 @@ def silent_host() -> Iterator[str]:
 
 
 @pytest.mark.fault(3)
-async def test_a_host_that_does_not_answer(opened: Open, silent_host: str) -> None:
-    """Where no connection comes about, each try is given up after ten seconds, and nothing was sent."""
+async def test_a_host_that_does_not_accept_connections_times_out_unsent(opened: Open, silent_host: str) -> None:
+    """Each attempt to connect ends after ten seconds, and nothing was sent."""
     loop = asyncio.get_running_loop()
     began = loop.time()
 
@@ -253,8 +340,8 @@ async def test_a_host_that_does_not_answer(opened: Open, silent_host: str) -> No
 
 
 @pytest.mark.fault(5)
-async def test_a_way_that_is_full(emulator: hh.Emulator, opened: Open) -> None:
-    """A job that waits for a place on the way is not written down as sent, and goes once there is one."""
+async def test_a_job_without_a_slot_stays_queued(emulator: hh.Emulator, opened: Open) -> None:
+    """A job that waits for a slot is not recorded as submitting, and is sent once there is one."""
     hanging = emulator.inject("hang", on="submit")
 
     async with opened("hiapi", limits=hh.Limits(max_concurrent_submits=1)) as client:
@@ -272,8 +359,8 @@ async def test_a_way_that_is_full(emulator: hh.Emulator, opened: Open) -> None:
 
 
 @pytest.mark.fault(39)
-async def test_many_answers_that_are_lost(emulator: hh.Emulator, opened: Open) -> None:
-    """Of a hundred requests of which every third loses its answer, none is paid twice and none is forgotten."""
+async def test_of_many_lost_responses_none_is_paid_twice_or_forgotten(emulator: hh.Emulator, opened: Open) -> None:
+    """Every third of a hundred submits loses its response."""
     requests = [hh.TextToVideo(f"kite number {number}", resolution="720P", duration=3) for number in range(100)]
     for _ in range(33):
         emulator.inject("reset-before-answer", on="submit", after=2)

@@ -1,4 +1,4 @@
-"""Faults of what is said of a task: it is read as far as it can be, and no paid video is given up for it."""
+"""Faults of the task in a response: it is read as far as possible, and no paid video is given up."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 REQUEST = hh.TextToVideo("a train at night", resolution="720P", duration=3)
 PROVIDERS = ("dashscope", "hiapi", "imini", "nexusflow")
-LOOKS = ("query", "list")
+POLLS = ("query", "list")
 
 
 @pytest.mark.fault(55)
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_a_word_nobody_knows(
+async def test_an_unknown_status_is_shown_and_logged_once(
     emulator: hh.Emulator, opened: Open, provider: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An unknown word is shown as it is, is no end, and is mentioned in the log once, however often it comes."""
+    """It does not end the task, and is logged once, however often it comes."""
     caplog.set_level(logging.WARNING, logger="happyhorse_async")
     emulator.inject("unknown-status", on="query", times=4)
 
@@ -39,8 +39,8 @@ async def test_a_word_nobody_knows(
 
 @pytest.mark.fault(56)
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_a_task_without_adornment(emulator: hh.Emulator, opened: Open, provider: str) -> None:
-    """What could be left out of an answer is None, and the video is there."""
+async def test_optional_fields_may_be_missing(emulator: hh.Emulator, opened: Open, provider: str) -> None:
+    """They are None, and the video is there."""
     emulator.inject("bare-task", on="query", times=None)
 
     async with opened(provider) as client:
@@ -52,8 +52,8 @@ async def test_a_task_without_adornment(emulator: hh.Emulator, opened: Open, pro
 
 @pytest.mark.fault(56)
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_fields_nobody_knows(emulator: hh.Emulator, opened: Open, provider: str) -> None:
-    """Fields that no page has are kept in the raw document, and change nothing."""
+async def test_undocumented_fields_are_kept_in_raw(emulator: hh.Emulator, opened: Open, provider: str) -> None:
+    """They change nothing else."""
     emulator.inject("more-fields", on="query", times=None)
 
     async with opened(provider) as client:
@@ -66,8 +66,8 @@ async def test_fields_nobody_knows(emulator: hh.Emulator, opened: Open, provider
 @pytest.mark.fault(57)
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("fault", ["loose-numbers", "text-numbers"])
-async def test_numbers_in_other_words(emulator: hh.Emulator, opened: Open, provider: str, fault: str) -> None:
-    """Whole numbers as floats and numbers as texts mean what they say."""
+async def test_numbers_of_another_type_are_read(emulator: hh.Emulator, opened: Open, provider: str, fault: str) -> None:
+    """Integers as floats and numbers as text give the same task."""
     async with opened(provider) as client:
         plain = await client.generate(REQUEST)
         emulator.inject(fault, on="query", times=None)
@@ -79,10 +79,12 @@ async def test_numbers_in_other_words(emulator: hh.Emulator, opened: Open, provi
 
 @pytest.mark.fault(58)
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_a_task_that_vanishes(emulator: hh.Emulator, opened: Open, provider: str) -> None:
-    """A task that is unknown five times in a row, over minutes, is expired; once it is known again it is resumed."""
+async def test_a_task_that_is_unknown_five_times_has_expired(
+    emulator: hh.Emulator, opened: Open, provider: str
+) -> None:
+    """The polls are spread over minutes; once the task is known again it can be resumed."""
     loop = asyncio.get_running_loop()
-    gone = emulator.inject("vanished", on=LOOKS, times=None)
+    gone = emulator.inject("vanished", on=POLLS, times=None)
 
     async with opened(provider) as client:
         handle = await client.submit(REQUEST)
@@ -94,15 +96,15 @@ async def test_a_task_that_vanishes(emulator: hh.Emulator, opened: Open, provide
         gone.remove()
         task = await client.resume(str(handle.ref))
 
-    assert 5 == gone.played
+    assert 5 == gone.applied
     assert 60 <= lasted <= 900
     assert task.video_url
 
 
 @pytest.mark.fault(59)
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_a_state_that_goes_back(emulator: hh.Emulator, opened: Open, provider: str) -> None:
-    """A task that ran and waits again is shown as it is reported, and goes on to its end."""
+async def test_a_status_that_goes_back_is_reported_as_it_is(emulator: hh.Emulator, opened: Open, provider: str) -> None:
+    """A task that ran and is pending again goes on to its end."""
     emulator.inject("never-ending", on="query")
     emulator.inject("back-to-pending", on="query")
 
@@ -116,8 +118,8 @@ async def test_a_state_that_goes_back(emulator: hh.Emulator, opened: Open, provi
 
 @pytest.mark.fault(59)
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_an_end_stays_an_end(emulator: hh.Emulator, opened: Open, provider: str) -> None:
-    """A task that has ended does not begin again for those who have its handle."""
+async def test_a_final_status_stays_final_for_a_handle(emulator: hh.Emulator, opened: Open, provider: str) -> None:
+    """A later status does not replace it."""
     async with opened(provider) as client:
         handle = await client.submit(REQUEST)
         ended = await handle
@@ -129,9 +131,11 @@ async def test_an_end_stays_an_end(emulator: hh.Emulator, opened: Open, provider
 
 @pytest.mark.fault(60)
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_a_task_that_never_ends(emulator: hh.Emulator, opened: Open, provider: str) -> None:
-    """Who waits no longer than he wants leaves the task as it is: it is not cancelled, and its ref resumes it."""
-    running = emulator.inject("never-ending", on=LOOKS, times=None)
+async def test_a_wait_that_times_out_does_not_cancel_the_task(
+    emulator: hh.Emulator, opened: Open, provider: str
+) -> None:
+    """The ref of the error resumes the task."""
+    running = emulator.inject("never-ending", on=POLLS, times=None)
     async with opened(provider) as client:
         handle = await client.submit(REQUEST)
         with pytest.raises(hh.WaitTimeoutError) as caught:
@@ -148,8 +152,10 @@ async def test_a_task_that_never_ends(emulator: hh.Emulator, opened: Open, provi
 @pytest.mark.fault(61)
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("fault", ["no-video", "empty-url"])
-async def test_a_success_without_a_video(emulator: hh.Emulator, opened: Open, provider: str, fault: str) -> None:
-    """A success that brings no video is looked at three times more, and is then a failure that says so."""
+async def test_a_success_without_a_video_becomes_no_output(
+    emulator: hh.Emulator, opened: Open, provider: str, fault: str
+) -> None:
+    """It is polled three times more before it is a failure."""
     injection = emulator.inject(fault, on="query", times=None)
 
     async with opened(provider) as client:
@@ -158,13 +164,84 @@ async def test_a_success_without_a_video(emulator: hh.Emulator, opened: Open, pr
 
     assert hh.FailureReason.NO_OUTPUT is caught.value.reason
     assert caught.value.task.raw
-    assert 4 == injection.played
+    assert 4 == injection.applied
+
+
+@pytest.mark.fault(102)
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("fault", ["cover-only", "audio-only"])
+async def test_a_cover_or_audio_is_not_the_video(
+    emulator: hh.Emulator, opened: Open, provider: str, fault: str
+) -> None:
+    """A success that delivers only these is a failure without output."""
+    emulator.inject(fault, on=POLLS, times=None)
+
+    async with opened(provider) as client:
+        with pytest.raises(hh.TaskFailedError) as caught:
+            await client.generate(REQUEST)
+
+    assert hh.FailureReason.NO_OUTPUT is caught.value.reason
+    assert () == caught.value.task.videos
+
+
+@pytest.mark.fault(100)
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("fault", ["url-in-list", "url-in-object", "url-as-text"])
+async def test_a_result_of_another_shape_is_read(
+    emulator: hh.Emulator, opened: Open, provider: str, fault: str
+) -> None:
+    """The URL is found in a list, in an object and as text, whatever the provider documents."""
+    async with opened(provider) as client:
+        plain = await client.generate(REQUEST)
+        emulator.inject(fault, on=POLLS, times=None)
+        task = await client.fetch(plain.ref)
+
+    assert hh.TaskStatus.SUCCEEDED is task.status
+    assert plain.video_url == task.video_url
+
+
+@pytest.mark.fault(101)
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("word", ["completed", "success", "finished"])
+async def test_another_word_for_success_with_a_video_is_a_success(
+    emulator: hh.Emulator, opened: Open, provider: str, word: str
+) -> None:
+    """The word is kept in `raw_status`."""
+    emulator.inject(f"status-{word}", on=POLLS, times=None)
+
+    async with opened(provider) as client:
+        task = await client.generate(REQUEST, timeout=600)
+
+    assert (hh.TaskStatus.SUCCEEDED, word) == (task.status, task.raw_status)
+    assert task.video_url
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param("gzip", marks=pytest.mark.fault(98)),
+        pytest.param("deflate", marks=pytest.mark.fault(98)),
+        pytest.param("coding-utf-8", marks=pytest.mark.fault(98)),
+        pytest.param("partial-content", marks=pytest.mark.fault(99)),
+    ],
+)
+async def test_an_unusual_response_that_can_be_read_is_read(
+    emulator: hh.Emulator, opened: Open, provider: str, fault: str
+) -> None:
+    """Compression that was not asked for, a label that names none, and a 206 do not matter."""
+    emulator.inject(fault, on=POLLS, times=None)
+
+    async with opened(provider) as client:
+        task = await client.generate(REQUEST, timeout=600)
+
+    assert task.video_url
 
 
 @pytest.mark.fault(62)
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_a_failure_without_words(emulator: hh.Emulator, opened: Open, provider: str) -> None:
-    """A failure of which nothing is said is a failure, for no known reason, and the request is not sent again."""
+async def test_a_failure_without_code_has_an_unknown_reason(emulator: hh.Emulator, opened: Open, provider: str) -> None:
+    """The request is not sent again."""
     emulator.inject("failed-in-silence", on="query")
 
     async with opened(provider) as client:
@@ -180,16 +257,16 @@ async def test_a_failure_without_words(emulator: hh.Emulator, opened: Open, prov
     ("provider", "code", "reason"),
     [
         ("dashscope", "DataInspectionFailed", hh.FailureReason.CONTENT_REJECTED),
-        # There is no code for moderation.
+        # HiAPI has no code for moderation.
         ("hiapi", "TASK_FAILED", hh.FailureReason.UNKNOWN),
         ("imini", "INVALID_PROMPT", hh.FailureReason.CONTENT_REJECTED),
         ("nexusflow", "DataInspectionFailed", hh.FailureReason.CONTENT_REJECTED),
     ],
 )
-async def test_a_failure_in_moderation(
+async def test_a_failure_in_moderation_keeps_the_code(
     emulator: hh.Emulator, opened: Open, provider: str, code: str, reason: hh.FailureReason
 ) -> None:
-    """A task that moderation stops keeps the provider's code, and the request is not sent again."""
+    """The error has the provider's code, and the request is not sent again."""
     emulator.inject("moderated", on="query")
 
     async with opened(provider) as client:
@@ -203,9 +280,11 @@ async def test_a_failure_in_moderation(
 
 @pytest.mark.fault(63)
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_an_answer_about_another_task(emulator: hh.Emulator, opened: Open, provider: str) -> None:
-    """What is said of another task reaches nobody, and one look at it is an error."""
-    emulator.inject("other-task", on=LOOKS, times=3)
+async def test_a_response_about_another_task_reaches_no_waiter(
+    emulator: hh.Emulator, opened: Open, provider: str
+) -> None:
+    """A fetch that gets one raises an error."""
+    emulator.inject("other-task", on=POLLS, times=3)
 
     async with opened(provider) as client:
         handle = await client.submit(REQUEST)
@@ -220,10 +299,10 @@ async def test_an_answer_about_another_task(emulator: hh.Emulator, opened: Open,
 
 @pytest.mark.fault(90)
 @pytest.mark.parametrize("provider", ["dashscope", "nexusflow"])
-async def test_a_bill_for_something_else(
+async def test_a_bill_for_another_length_is_logged_as_a_warning(
     emulator: hh.Emulator, opened: Open, provider: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The task shows what the provider says it has billed, and one warning tells that it is not what was asked for."""
+    """The task shows what the provider has billed."""
     caplog.set_level(logging.WARNING, logger="happyhorse_async")
     emulator.inject("other-bill", on="query", times=None)
 
@@ -240,10 +319,10 @@ async def test_a_bill_for_something_else(
 
 @pytest.mark.fault(90)
 @pytest.mark.parametrize("provider", ["dashscope", "nexusflow"])
-async def test_a_bill_as_it_should_be(
+async def test_a_bill_for_the_requested_length_is_not_logged(
     emulator: hh.Emulator, opened: Open, provider: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of a bill for what was asked for, nothing is said."""
+    """There is no warning without a difference."""
     async with opened(provider) as client:
         task = await client.generate(REQUEST)
 

@@ -1,4 +1,4 @@
-"""Answers in which there is nothing to read: they cost a submit its answer, and never a task its video."""
+"""Unreadable responses: they make the outcome of a submit unknown, and never cost a task its video."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 REQUEST = hh.TextToVideo("a train at night", resolution="720P", duration=3)
 PROVIDERS = ("dashscope", "hiapi", "imini", "nexusflow")
-# HiAPI takes idempotency keys.
+# HiAPI accepts idempotency keys.
 UNPROTECTED = ("dashscope", "imini", "nexusflow")
 
-# Whatever was asked, nobody knows what became of it.
+# After each of these the outcome of a submit is unknown.
 UNREADABLE = [
     pytest.param("reset-before-answer", marks=pytest.mark.fault(6)),
     pytest.param("reset-in-head", marks=pytest.mark.fault(7)),
@@ -49,14 +49,23 @@ UNREADABLE = [
     pytest.param("gateway-502", marks=pytest.mark.fault(36)),
     pytest.param("gateway-504", marks=pytest.mark.fault(36)),
     pytest.param("html-503", marks=pytest.mark.fault(37)),
+    pytest.param("html-444", marks=pytest.mark.fault(96)),
+    pytest.param("html-460", marks=pytest.mark.fault(96)),
+    pytest.param("html-499", marks=pytest.mark.fault(96)),
 ]
 LOST = [
     *UNREADABLE,
     pytest.param("stale-connection", marks=pytest.mark.fault(9)),
 ]
-# A look that was refused can be made again, and one that says what cannot be is as good as none.
+# A poll can be repeated after every error, and after a response that cannot be true.
 JUNK = [
     *UNREADABLE,
+    pytest.param("html-400", marks=pytest.mark.fault(95)),
+    pytest.param("html-401", marks=pytest.mark.fault(95)),
+    pytest.param("html-403", marks=pytest.mark.fault(95)),
+    pytest.param("html-404", marks=pytest.mark.fault(95)),
+    pytest.param("html-405", marks=pytest.mark.fault(95)),
+    pytest.param("gateway-json-404", marks=pytest.mark.fault(95)),
     pytest.param("too-early", marks=pytest.mark.fault(30)),
     pytest.param("too-fast", marks=pytest.mark.fault(31)),
     pytest.param("too-fast-seconds", marks=pytest.mark.fault(32)),
@@ -80,8 +89,10 @@ JUNK = [
 
 @pytest.mark.fault(39)
 @pytest.mark.parametrize("fault", LOST)
-async def test_an_answer_that_is_lost(emulator: hh.Emulator, opened: Open, fault: str) -> None:
-    """Where nothing protects the request it is sent once, and that its outcome is unknown is said and written down."""
+async def test_an_unreadable_response_makes_the_outcome_unknown(
+    emulator: hh.Emulator, opened: Open, fault: str
+) -> None:
+    """Without an idempotency key the request is sent once, and its job is marked as unknown."""
 
     async def lose(provider: str) -> None:
         emulator.inject(fault, on="submit", provider=provider)
@@ -99,8 +110,10 @@ async def test_an_answer_that_is_lost(emulator: hh.Emulator, opened: Open, fault
 
 @pytest.mark.fault(39)
 @pytest.mark.parametrize("fault", LOST)
-async def test_an_answer_that_is_lost_and_found(emulator: hh.Emulator, opened: Open, fault: str) -> None:
-    """With an idempotency key the request is sent once more, and brings the task that was paid for."""
+async def test_an_unreadable_response_is_repeated_with_the_idempotency_key(
+    emulator: hh.Emulator, opened: Open, fault: str
+) -> None:
+    """The second request brings the task that was paid for."""
     emulator.inject(fault, on="submit")
 
     async with opened("hiapi") as client:
@@ -113,16 +126,16 @@ async def test_an_answer_that_is_lost_and_found(emulator: hh.Emulator, opened: O
 
 
 @pytest.mark.parametrize("fault", JUNK)
-async def test_a_look_that_says_nothing(emulator: hh.Emulator, opened: Open, fault: str) -> None:
-    """Whatever three looks in a row are answered, the task goes on, and its video comes; nothing is sent again."""
+async def test_unreadable_polls_do_not_end_the_wait(emulator: hh.Emulator, opened: Open, fault: str) -> None:
+    """After three of them in a row the video comes, and no submit is repeated."""
 
-    async def look(provider: str) -> None:
+    async def generate(provider: str) -> None:
         injection = emulator.inject(fault, on=("query", "list"), provider=provider, times=3)
         async with opened(provider) as client:
             task = await client.generate(REQUEST)
 
         assert task.video_url
-        assert 3 == injection.played
+        assert 3 == injection.applied
         assert 1 == emulator.calls("submit", provider=provider) == emulator.billed(provider)
 
-    await asyncio.gather(*map(look, PROVIDERS))
+    await asyncio.gather(*map(generate, PROVIDERS))

@@ -1,1 +1,1 @@
-"""The providers as the emulator plays them. A dialect never shares code with its adapter."""
+"""The providers' server sides for the emulator. An emulated API never shares code with its adapter."""

@@ -1,5 +1,5 @@
 """
-Alibaba Cloud Model Studio (DashScope) as the emulator plays it: the native video-synthesis API.
+The emulated API of Alibaba Cloud Model Studio (DashScope): the native video-synthesis API.
 
 Written from the provider's pages:
 https://www.alibabacloud.com/help/en/model-studio/happyhorse-text-to-video-api-reference and its three siblings,
@@ -46,7 +46,7 @@ from .eventbridge import PUSH_RULES, push
 _SYNTHESIS = ("api", "v1", "services", "aigc", "video-generation", "video-synthesis")
 _TASKS = ("api", "v1", "tasks")
 
-# Times carry no offset and are those of Beijing, also on the Singapore page.
+# Times have no offset and are Beijing time, also on the Singapore page.
 _BEIJING = timezone(timedelta(hours=8))
 _REGION = "ap-southeast-1"
 
@@ -57,7 +57,7 @@ class _Model:
     resolutions: tuple[str, ...]
 
 
-# 480P is sold for 1.1 alone, and there is no 1.1 for editing.
+# Only 1.1 has 480P, and there is no 1.1 for editing.
 # https://help.aliyun.com/zh/model-studio/model-pricing
 _MODELS: dict[str, _Model] = {
     "happyhorse-1.0-t2v": _Model(Mode.T2V, ("720P", "1080P")),
@@ -108,7 +108,7 @@ def _not_json(sentence: str) -> ApiError:
 
 
 class EmulatedDashScope(EmulatedAPI):
-    """The server side of DashScope. It ignores what it does not know, as the real one seems to."""
+    """The server side of DashScope. It ignores unknown fields, as the real one seems to."""
 
     name = "dashscope"
     root = "/api/v1"
@@ -122,7 +122,7 @@ class EmulatedDashScope(EmulatedAPI):
         running=5,
         queued=500,
     )
-    # There is no URL in a submit: the end of a task is an event, which EventBridge forwards as it was set up to.
+    # A submit has no webhook URL: the end of a task is an event, which EventBridge forwards as configured.
     callback_rules = PUSH_RULES
     refusals: ClassVar[Mapping[ApiFault, ErrorReply]] = {
         ApiFault.NO_KEY: ErrorReply(status=401, code="InvalidApiKey", message="No API-key provided."),
@@ -135,7 +135,7 @@ class EmulatedDashScope(EmulatedAPI):
             status=400, code="DataInspectionFailed", message="Input data may contain inappropriate content."
         ),
         ApiFault.FORBIDDEN: ErrorReply(status=403, code="AccessDenied", message="Access denied."),
-        # An unpaid bill comes with the status of a rate limit, and only the code tells them apart.
+        # An unpaid bill has the status of a rate limit, and only the code distinguishes them.
         ApiFault.NO_MONEY: ErrorReply(status=429, code="PrepaidBillOverdue", message="The prepaid bill is overdue."),
         ApiFault.BROKEN: ErrorReply(status=500, code="InternalError", message="An internal error has occurred."),
         ApiFault.UNAVAILABLE: ErrorReply(status=503, code="ModelUnavailable", message="The model is not available."),
@@ -241,14 +241,14 @@ def _read_submit(request: HttpRequest) -> SubmitCall:
 
 
 class _Media:
-    """The elements of `input.media`, in which order and type stand for the part they play."""
+    """The elements of `input.media`, whose order and type say what each is used for."""
 
     def __init__(self, given: Fields, request: HttpRequest) -> None:
         self._given = given
         self._resolves_oss = request.headers.get("x-dashscope-ossresourceresolve") == "enable"
 
     def read(self, limits: Mapping[str, range]) -> dict[str, tuple[str, ...]]:
-        """Return the URLs by type, as many of each as *limits* says."""
+        """Return the URLs by type. *limits* has the allowed numbers of each."""
         found: dict[str, tuple[str, ...]] = dict.fromkeys(limits, ())
         for element in self._given.children("media", range(1, sum(allowed[-1] for allowed in limits.values()) + 1)):
             kind = element.choice("type", limits)
@@ -337,7 +337,7 @@ def _failure(failure: TaskFailure) -> tuple[str, str]:
 
 
 def _usage(usage: Usage, request: VideoRequest) -> dict[str, Any]:
-    # Whole seconds are integers except for an edit, whose source may have any length.
+    # Seconds are integers, except for an edit, whose source may have any length.
     number = float if isinstance(request, VideoEdit) else int
     lines = (usage.resolution or "").removesuffix("P")
     answer: dict[str, Any] = {
@@ -354,7 +354,7 @@ def _usage(usage: Usage, request: VideoRequest) -> dict[str, Any]:
 
 
 def _row(job: Job) -> dict[str, Any]:
-    # Flat, with names and times of its own: milliseconds of the Unix epoch. There is no URL in it.
+    # Flat, with other names and times in milliseconds of the Unix epoch. It has no URL.
     task = job.task
     moments = {"gmt_create": task.created_at, "start_time": task.started_at, "end_time": task.finished_at}
     return {
@@ -369,7 +369,7 @@ def _row(job: Job) -> dict[str, Any]:
 
 
 def _finish(job: Job) -> dict[str, Any]:
-    # No example has the result in it, so that one query must follow. The times have no milliseconds here.
+    # No documented example has the result, so that a query must follow. The times have no milliseconds here.
     task = job.task
     moments = {"start_time": task.started_at, "end_time": task.finished_at}
     return {
@@ -382,7 +382,7 @@ def _finish(job: Job) -> dict[str, Any]:
 
 
 def _origin(job: Job) -> dict[str, Any]:
-    """Say whose task it is, and of what kind."""
+    """Return the fields about the account and the API."""
     return {
         "region": _REGION,
         "request_id": job.submit_id,

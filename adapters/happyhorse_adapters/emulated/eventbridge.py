@@ -14,19 +14,19 @@ from datetime import UTC, datetime
 from happyhorse_async.emulation import CallbackNotice, CallbackRules
 from happyhorse_async.messages import HttpRequest
 
-# The default policy: three further tries, each after a random 10 to 20 seconds.
+# The default policy: three retries, each after a random 10 to 20 seconds.
 # https://www.alibabacloud.com/help/en/eventbridge/user-guide/retry-and-dead-letter
 PUSH_RULES = CallbackRules(set_up_outside=True, pauses=((10.0, 20.0),) * 3)
 
 
 def push(notice: CallbackNotice, *, source: str, kind: str, region: str, data: Mapping[str, object]) -> HttpRequest:
     """
-    Write the event that *data* tells of.
+    Write an event with *data*.
 
-    The real service signs with a key whose certificate lies with Alibaba Cloud, so that no emulator can sign in its
-    place. What a user may set is a token, which comes along as it is.
+    The real service signs with a private key whose certificate Alibaba Cloud publishes, so that no emulator can sign. A
+    user may also set a token, which is sent as it is.
 
-    :param source: the service that the event comes from.
+    :param source: the service that sends the event.
     :param kind: the type of the event.
     """
     event = {

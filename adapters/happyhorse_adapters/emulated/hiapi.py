@@ -1,5 +1,5 @@
 """
-HiAPI as the emulator plays it: the unified asynchronous task API.
+The emulated API of HiAPI: the unified asynchronous task API.
 
 Written from the provider's pages, above all https://docs.hiapi.ai/async-api/create/, /detail/ and /list/ and the model
 pages under https://docs.hiapi.ai/models/video/. Idempotency is documented by its SDKs only:
@@ -50,7 +50,7 @@ _FIVE_RATIOS = ("1:1", "16:9", "3:4", "4:3", "9:16")
 class _Model:
     mode: Mode
     properties: frozenset[str]
-    """All that `input` may hold. Anything else is a 400."""
+    """The fields that `input` may have. Any other is a 400."""
     ratios: tuple[str, ...] = _NINE_RATIOS
 
 
@@ -69,7 +69,7 @@ _SECONDS = range(3, 16)
 _SEEDS = range(2_147_483_648)
 _LONGEST_KEY = 255
 
-# There is no word for a cancelled or forgotten task.
+# There is no word for a canceled or expired task.
 _STATUSES = {
     TaskStatus.PENDING: "queued",
     TaskStatus.RUNNING: "handling",
@@ -79,7 +79,7 @@ _STATUSES = {
 # The video is made and being stored during the last twentieth of a run.
 _ARCHIVING_FROM = 95.0
 
-# The codes are those of the vendor's SDKs. Moderation has none of its own; only the message tells.
+# The codes are those of the vendor's SDKs. Moderation has no code of its own, only a message.
 _FAILURES: dict[FailureReason, tuple[str, str]] = {
     FailureReason.INVALID_REQUEST: ("INVALID_REQUEST", "The request was not accepted by the model."),
     FailureReason.CONTENT_REJECTED: ("TASK_FAILED", "The content was rejected by the safety system."),
@@ -96,13 +96,13 @@ def _invalid(sentence: str) -> ApiError:
 
 
 class EmulatedHiAPI(EmulatedAPI):
-    """The server side of HiAPI. It refuses every property that a schema does not name."""
+    """The server side of HiAPI. It refuses every undocumented property."""
 
     name = "hiapi"
     # https://docs.hiapi.ai/api-reference/rate-limits, polling included.
     limits = ProviderLimits(rates=(RateLimit(count=60, seconds=60),))
-    # Whatever is not answered with a 2xx is sent again, says the SDK. How often and when is documented nowhere: these
-    # pauses are ours.
+    # The SDK says that a webhook is repeated until it is answered with a 2xx. How often and when is not documented:
+    # these pauses are ours.
     callback_rules = CallbackRules(pauses=((10.0, 10.0), (30.0, 30.0), (60.0, 60.0), (300.0, 300.0), (600.0, 600.0)))
     refusals: ClassVar[Mapping[ApiFault, ErrorReply]] = {
         ApiFault.NO_KEY: ErrorReply(status=401, code="permission_denied", message="The API key is missing."),
@@ -185,7 +185,7 @@ def _envelope(data: Mapping[str, Any], headers: Mapping[str, str] | None = None)
 
 
 def _count(query: Mapping[str, str], name: str, default: int, most: float) -> int:
-    # What is out of range is silently replaced by the default: https://docs.hiapi.ai/async-api/list/
+    # A value out of range is silently replaced by the default: https://docs.hiapi.ai/async-api/list/
     text = query.get(name, "")
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else default
     return number if 1 <= number <= most else default
@@ -205,7 +205,7 @@ def _read_submit(request: HttpRequest) -> SubmitCall:
     if given is None:
         raise body.wrong("input", "is required")
     callback_url = _read_callback(body.child("callback"))
-    # No route of HappyHorse is documented but the default one, for which the empty text stands as well.
+    # The only documented route of HappyHorse is the default one, which may also be written as an empty text.
     body.choice("route", ("default", ""))
     return SubmitCall(
         request=_read_input(model_id, model, given, storage=body.choice("storage", ("persistent", "temp"))),
@@ -220,7 +220,7 @@ def _read_callback(callback: Fields | None) -> str | None:
         return None
     callback.only(("url", "when"))
     callback.choice("when", ("final",))
-    # The model page asks for HTTPS, the create page for "a valid http(s) URL": the wider is taken.
+    # The model page asks for HTTPS, the create page for "a valid http(s) URL": both are accepted.
     return callback.media("url", ("http",))
 
 
@@ -267,7 +267,7 @@ def _status(task: Task) -> str:
 
 
 def _outputs(url: str, still_url: str | None, expires_at: datetime | None) -> list[dict[str, Any]]:
-    # The video is not the first: whoever takes output[0] for it gets a picture.
+    # The video is not the first entry: a client that takes output[0] gets a picture.
     entries = (("first_frame", still_url), ("video", url))
     return [{"type": kind, "url": link, "expireAt": _unix(expires_at)} for kind, link in entries if link]
 
@@ -278,5 +278,5 @@ def _error(failure: TaskFailure) -> dict[str, str]:
 
 
 def _unix(moment: datetime | None) -> int:
-    # Zero stands for "not yet".
+    # Zero means "not yet".
     return 0 if moment is None else int(moment.timestamp())

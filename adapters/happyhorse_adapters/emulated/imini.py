@@ -1,5 +1,5 @@
 """
-The imini Open Platform as the emulator plays it: one model name for every mode, the mode being told by the media.
+The emulated API of the imini Open Platform: one model name for every mode, which follows from the media.
 
 Written from the provider's pages:
 https://docs.imini.ai/en/api-reference/videos/happyhorse-1-0 (submit),
@@ -44,7 +44,7 @@ _STATUSES = {
     TaskStatus.FAILED: "failed",
 }
 
-# Codes and statuses are those of the HTTP errors: none is documented for a task, nor any code for a platform fault.
+# Codes and statuses of the HTTP errors: none are documented for tasks, and no code for an internal error.
 _FAILURES: dict[FailureReason, tuple[str | None, int, str]] = {
     FailureReason.INVALID_REQUEST: ("INVALID_PARAMETER", 400, "A parameter is invalid."),
     FailureReason.CONTENT_REJECTED: ("INVALID_PROMPT", 400, "The prompt was flagged by content safety."),
@@ -61,7 +61,7 @@ def _invalid(sentence: str) -> ApiError:
 
 
 class EmulatedImini(EmulatedAPI):
-    """The server side of imini. What it does with unknown fields is not documented; here it ignores them."""
+    """The server side of imini. Whether it accepts unknown fields is not documented; here it ignores them."""
 
     name = "imini"
     root = "/imini/router"

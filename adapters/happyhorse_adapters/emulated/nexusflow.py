@@ -1,8 +1,8 @@
 """
-nexusflow as the emulator plays it: a thin relay to DashScope with flat task objects.
+The emulated API of nexusflow: a thin relay to DashScope with flat task objects.
 
-Written from the provider's pages https://nexusflow.vip/docs/api/happyhorse, /tasks, /async and /errors, and where they
-are silent from what its public source shows (https://github.com/Daemon4444/nexusflow).
+Written from the provider's pages https://nexusflow.vip/docs/api/happyhorse, /tasks, /async and /errors, and for what
+they leave open from its public source (https://github.com/Daemon4444/nexusflow).
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 from uuid import UUID
+
+from attrs import frozen
 
 from happyhorse_async.emulation import (
     ApiError,
@@ -35,16 +37,35 @@ from happyhorse_async.messages import HttpRequest, HttpResponse
 from happyhorse_async.request import ImageToVideo, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from happyhorse_async.task import FailureReason, Task, TaskFailure, TaskStatus, Usage
 
+_FIVE_RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4")
+_NINE_RATIOS = (*_FIVE_RATIOS, "4:5", "5:4", "9:21", "21:9")
+
+
+@frozen
+class _Model:
+    mode: Mode
+    resolutions: tuple[str, ...] = ("720P", "1080P")
+    ratios: tuple[str, ...] = _FIVE_RATIOS
+
+
+def _newer(mode: Mode) -> _Model:
+    # The relay forwards the fields, so that 1.1 has DashScope's resolutions and ratios.
+    return _Model(mode, ("480P", "720P", "1080P"), _NINE_RATIOS)
+
+
+# 1.1 is in the catalogue of the public source since 2026-09-18; the page names 1.0 only.
 _MODELS = {
-    "happyhorse-1.0-t2v": Mode.T2V,
-    "happyhorse-1.0-i2v": Mode.I2V,
-    "happyhorse-1.0-r2v": Mode.R2V,
-    "happyhorse-1.0-video-edit": Mode.EDIT,
+    "happyhorse-1.0-t2v": _Model(Mode.T2V),
+    "happyhorse-1.0-i2v": _Model(Mode.I2V),
+    "happyhorse-1.0-r2v": _Model(Mode.R2V),
+    "happyhorse-1.0-video-edit": _Model(Mode.EDIT),
+    "happyhorse-1.1-t2v": _newer(Mode.T2V),
+    "happyhorse-1.1-i2v": _newer(Mode.I2V),
+    "happyhorse-1.1-r2v": _newer(Mode.R2V),
 }
-_RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4")
 _SECONDS = range(3, 16)
 _SEEDS = range(2_147_483_648)
-# The relay passes an image on as it is, so that a small data: URI works although only URLs are documented.
+# The relay forwards an image as it is, so that a small data: URI works although only URLs are documented.
 _IMAGE_KINDS = ("http", "image/jpeg", "image/jpg", "image/png", "image/webp")
 _LARGEST_BODY = 1024 * 1024
 
@@ -54,10 +75,10 @@ _STATUSES = {
     TaskStatus.SUCCEEDED: "succeeded",
     TaskStatus.FAILED: "failed",
 }
-# Only three figures are ever shown, and a failed task is back at none.
+# Only these values occur, and a failed task has 0.
 _PROGRESS = {"pending": 0, "running": 50, "succeeded": 100, "failed": 0}
 
-# The codes are DashScope's, which the relay puts before the text.
+# The codes are DashScope's, which the relay puts before the message.
 _FAILURES: dict[FailureReason, str] = {
     FailureReason.INVALID_REQUEST: "InvalidParameter: The parameter is invalid.",
     FailureReason.CONTENT_REJECTED: "DataInspectionFailed: Output data may contain inappropriate content.",
@@ -66,7 +87,7 @@ _FAILURES: dict[FailureReason, str] = {
     FailureReason.TIMEOUT: "InternalError.Timeout: The task gave no result within three hours.",
     FailureReason.PROVIDER_FAULT: "InternalError.Algo: The inference service failed.",
 }
-# Where upstream gives a text without a code, the prefix is missing.
+# Without an upstream code the prefix is missing.
 _UNEXPLAINED = "The task failed."
 
 
@@ -83,7 +104,7 @@ def _not_json(sentence: str) -> ApiError:
 
 
 class EmulatedNexusFlow(EmulatedAPI):
-    """The server side of nexusflow. It ignores what it does not know."""
+    """The server side of nexusflow. It ignores unknown fields."""
 
     name = "nexusflow"
     # The free tier's 20 requests a minute, and 60 polls a minute for each key.
@@ -125,7 +146,7 @@ class EmulatedNexusFlow(EmulatedAPI):
                 raise self.refuse(ApiFault.NO_SUCH_PATH)
 
     def answer_submit(self, job: Job, *, request_id: str, replayed: bool = False) -> HttpResponse:
-        # It says "running" whatever the truth, so that the first query may show a step back to "pending".
+        # It always says "running", so that the first query may show a step back to "pending".
         answer = {
             "id": job.task.id,
             "object": "task",
@@ -145,7 +166,7 @@ class EmulatedNexusFlow(EmulatedAPI):
         return json_answer(200, answer, {"x-request-id": request_id})
 
     def answer_list(self, call: ListCall, page: JobPage, *, request_id: str) -> HttpResponse:
-        # A task moves on only when somebody queries it: the list is a copy of what the last query saw.
+        # A task is updated only by a query for it: the list shows what the last query saw.
         rows = [_row(job.seen) for job in page.jobs]
         return json_answer(200, {"object": "list", "data": rows}, {"x-request-id": request_id})
 
@@ -157,7 +178,7 @@ class EmulatedNexusFlow(EmulatedAPI):
         return json_answer(refusal.status, {"error": {**error, "code": refusal.code}}, headers)
 
 
-# Only the default one of these is documented for the errors played here.
+# Only the default is documented for these errors.
 _ERROR_TYPES = {429: "rate_limit_error"}
 
 
@@ -172,20 +193,22 @@ def _read_submit(request: HttpRequest) -> SubmitCall:
     if len(request.body or b"") > _LARGEST_BODY:
         raise _refusal(413, "payload_too_large", "The JSON body is too large.")
     body = Fields.parse(request.body, _invalid, unreadable=_not_json)
-    model = body.text("model", required=True) or ""
-    if model not in _MODELS:
-        raise _refusal(404, "model_not_found", f"The model {model} does not exist.")
-    return SubmitCall(request=_request(model, _MODELS[model], body))
+    model_id = body.text("model", required=True) or ""
+    model = _MODELS.get(model_id)
+    if model is None:
+        raise _refusal(404, "model_not_found", f"The model {model_id} does not exist.")
+    return SubmitCall(request=_request(model_id, model, body))
 
 
-def _request(model: str, mode: Mode, body: Fields) -> VideoRequest:
+def _request(model_id: str, model: _Model, body: Fields) -> VideoRequest:
+    mode = model.mode
     prompt = body.text("prompt", required=mode is not Mode.I2V)
     resolution = body.text("resolution")
-    if resolution is not None and resolution.upper() not in ("720P", "1080P"):
-        raise body.wrong("resolution", "must be 720P or 1080P")
+    if resolution is not None and resolution.upper() not in model.resolutions:
+        raise body.wrong("resolution", f"must be one of {', '.join(model.resolutions)}")
     common: dict[str, Any] = {
-        "model": model,
-        # 720P is the documented default, but the relay leaves it to DashScope, where it is 1080P.
+        "model": model_id,
+        # 720P is the documented default, but the relay sends none to DashScope, whose default is 1080P.
         "resolution": resolution or "1080P",
         "watermark": body.flag("watermark", default=True),
         "seed": body.number("seed", _SEEDS),
@@ -197,10 +220,10 @@ def _request(model: str, mode: Mode, body: Fields) -> VideoRequest:
     common["duration"] = body.number("duration", _SECONDS, default=5)
     if mode is Mode.I2V:
         return ImageToVideo(body.media("img_url", _IMAGE_KINDS), prompt=prompt, **common)
-    common["ratio"] = body.choice("ratio", _RATIOS, default="16:9")
+    common["ratio"] = body.choice("ratio", model.ratios, default="16:9")
     if mode is Mode.T2V:
         return TextToVideo(prompt or "", **common)
-    # The relay takes a lone img_url for a list of one.
+    # The relay accepts img_url alone as a list of one.
     lone = "img_url" in body and "img_urls" not in body
     images = (body.media("img_url", _IMAGE_KINDS),) if lone else body.medias("img_urls", range(1, 10), _IMAGE_KINDS)
     return ReferenceToVideo(prompt or "", images, **common)
@@ -232,7 +255,7 @@ def _output(job: Job) -> dict[str, Any]:
 
 
 def _usage(usage: Usage, request: VideoRequest) -> dict[str, Any]:
-    # DashScope's usage object, handed through.
+    # DashScope's usage object, forwarded.
     number = float if isinstance(request, VideoEdit) else int
     answer: dict[str, Any] = {
         "duration": number(usage.duration or 0),

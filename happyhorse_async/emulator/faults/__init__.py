@@ -1,9 +1,10 @@
 """
-Faults that the emulator can play: everything that a server can do wrong.
+Faults that the emulator can apply: everything that a server can do wrong.
 
 ```python
 emulator.inject("reset-before-answer", on="submit")
-emulator.inject(faults.Refused(problem=Problem.TOO_FAST, retry_after="7"), on="query", times=3)
+emulator.inject("late-404", seconds=2)
+emulator.inject(faults.refused(faults.ApiFault.TOO_FAST, retry_after="7"), on="query", times=3)
 ```
 """
 
@@ -13,76 +14,42 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ...emulation import ApiFault as ApiFault
+from ...emulation import ErrorReply as ErrorReply
 from ...errors import ConfigurationError
-from .bodies import BODIES, Bomb, Empty, HalfJSON, Inserted, Page, Recoded
-from .downloads import DOWNLOADED, ChangedObject, DeadURL, Endless, IgnoredRange, NoLength, OtherContent, WrongLength
-from .fault import Answer, CallContext, Fault, FaultPreset, Operation, RawResponse
+from .bodies import BODIES, page
+from .connection import CONNECTION, Part, cut, trickle
+from .downloads import DOWNLOADED, content, not_stored
+from .fault import CallContext, Fault, Operation, RawResponse, ResponseChange, TaskChange
 from .injection import Faults, Injection
-from .refusals import REFUSALS, ErrorIn200, Redirected, Refused, RefusedUntil
-from .tasks import (
-    TASKS,
-    Bare,
-    EmptyURL,
-    LooseNumbers,
-    MoreFields,
-    OtherBill,
-    OtherTask,
-    Status,
-    TextNumbers,
-    Vanished,
-)
-from .wire import WIRE, Cut, CutChunk, Hang, LongHeader, NotHTTP, Part, Trickle, TwoLengths, WrongClock
+from .refusals import REFUSALS, redirected, refused, refused_until
+from .tasks import TASKS, task_status
 
 __all__ = [
     "PRESETS",
-    "Answer",
     "ApiFault",
-    "Bare",
-    "Bomb",
     "CallContext",
-    "ChangedObject",
-    "Cut",
-    "CutChunk",
-    "DeadURL",
-    "Empty",
-    "EmptyURL",
-    "Endless",
-    "ErrorIn200",
+    "ErrorReply",
     "Fault",
-    "FaultPreset",
     "Faults",
-    "HalfJSON",
-    "Hang",
-    "IgnoredRange",
     "Injection",
-    "Inserted",
-    "LongHeader",
-    "LooseNumbers",
-    "MoreFields",
-    "NoLength",
-    "NotHTTP",
     "Operation",
-    "OtherBill",
-    "OtherContent",
-    "OtherTask",
-    "Page",
     "Part",
     "RawResponse",
-    "Recoded",
-    "Redirected",
-    "Refused",
-    "RefusedUntil",
-    "Status",
-    "TextNumbers",
-    "Trickle",
-    "TwoLengths",
-    "Vanished",
-    "WrongClock",
-    "WrongLength",
+    "ResponseChange",
+    "TaskChange",
+    "content",
+    "cut",
     "find_fault",
+    "not_stored",
+    "page",
+    "redirected",
+    "refused",
+    "refused_until",
+    "task_status",
+    "trickle",
 ]
 
-PRESETS: Mapping[str, FaultPreset] = MappingProxyType({**WIRE, **BODIES, **REFUSALS, **TASKS, **DOWNLOADED})
+PRESETS: Mapping[str, Fault] = MappingProxyType({**CONNECTION, **BODIES, **REFUSALS, **TASKS, **DOWNLOADED})
 """Every fault that has a name."""
 
 
@@ -94,4 +61,4 @@ def find_fault(name: str) -> Fault:
     """
     if name not in PRESETS:
         raise ConfigurationError(f"there is no fault {name!r}; known: {', '.join(PRESETS)}")
-    return PRESETS[name].fault
+    return PRESETS[name]

@@ -1,110 +1,154 @@
-"""Faults of the body: an answer that is whole, and makes no sense or costs too much to read."""
+"""Faults of the body: a complete HTTP response whose body is not the provider's, not JSON or too costly to read."""
 
 from __future__ import annotations
 
+import json
 import zlib
+from collections.abc import Mapping
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from ...messages import HttpResponse
-from .fault import API, Answer, CallContext, Fault, FaultPreset
+from .fault import API, CallContext, Fault, ResponseChange
 
 _PORTAL = """<!DOCTYPE html>
 <html><head><title>Welcome</title><style>body { color: grey }</style></head>
 <body><h1>Please log in</h1><p>This network asks for a password.</p></body></html>
 """
+_CHALLENGE = """<!DOCTYPE html>
+<html><head><title>Just a moment...</title></head>
+<body><p>Enable JavaScript and cookies to continue.</p></body></html>
+"""
 _GATEWAY = "<html>\r\n<head><title>{0}</title></head>\r\n<body><center><h1>{0}</h1></center></body>\r\n</html>\r\n"
 
 
-@frozen(kw_only=True)
-class Page(Fault):
-    """A page of HTML that somebody on the way has written."""
+def page(
+    summary: str,
+    status: int,
+    body: str | None = None,
+    *,
+    accepted: bool = True,
+    headers: Mapping[str, str] | None = None,
+) -> Fault:
+    """
+    Answer with an error page of a server between client and provider, such as a gateway, a CDN or a proxy.
 
-    status: int = 200
-    text: str = _PORTAL
+    :param body: its HTML; by default that of nginx with *summary* as the headline.
+    """
+    content = (_GATEWAY.format(summary) if body is None else body).encode()
+    fields = {"content-type": "text/html; charset=utf-8", **(headers or {})}
 
-    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
-        headers = {"content-type": "text/html; charset=utf-8"}
-        return HttpResponse(status=self.status, headers=headers, body=self.text.encode())
+    def change(response: HttpResponse, call: CallContext) -> HttpResponse:
+        return HttpResponse(status=status, headers=fields, body=content)
 
-
-@frozen(kw_only=True)
-class Empty(Fault):
-    """A success without a body."""
-
-    status: int = 200
-
-    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
-        return HttpResponse(status=self.status)
-
-
-@frozen(kw_only=True)
-class HalfJSON(Fault):
-    """The first half of the body, in an answer that is otherwise whole."""
-
-    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
-        return evolve(answer, body=answer.body[: len(answer.body) // 2])
+    return Fault(summary, accepted=accepted, response=change)
 
 
-@frozen(kw_only=True)
-class Inserted(Fault):
-    """One more member in the JSON object, with a *value* as it stands in the text."""
-
-    operations = API
-    value: bytes
-
-    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
-        return evolve(answer, body=answer.body.replace(b"{", b'{"emulated_fault": ' + self.value + b", ", 1))
+def _gateway(title: str, note: str, *, accepted: bool = True) -> Fault:
+    found = page(title, int(title[:3]), accepted=accepted)
+    return evolve(found, summary=f"a gateway's HTML page with {title[:3]}{note}")
 
 
-@frozen(kw_only=True)
-class Recoded(Fault):
-    """The body in another encoding than UTF-8, of Python's names."""
-
-    operations = API
-    encoding: str
-
-    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
-        return evolve(answer, body=answer.body.decode().encode(self.encoding))
+def _empty(status: int) -> ResponseChange:
+    return lambda response, call: HttpResponse(status=status)
 
 
-@frozen(kw_only=True)
-class Bomb(Fault):
-    """A body that unfolds, by gzip, to much more than it is."""
+def _json(status: int, value: object) -> ResponseChange:
+    headers = {"content-type": "application/json"}
+    return lambda response, call: HttpResponse(status=status, headers=headers, body=json.dumps(value).encode())
 
-    size: int = 32 * 1024 * 1024
-    """Bytes of the unfolded body."""
 
-    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
-        press = zlib.compressobj(9, wbits=31)
+def _half(response: HttpResponse, call: CallContext) -> HttpResponse:
+    return evolve(response, body=response.body[: len(response.body) // 2])
+
+
+def _with_member(summary: str, value: bytes) -> Fault:
+    """Add one member to the JSON object, with *value* as JSON text."""
+
+    def change(response: HttpResponse, call: CallContext) -> HttpResponse:
+        return evolve(response, body=response.body.replace(b"{", b'{"emulated_fault": ' + value + b", ", 1))
+
+    return Fault(summary, on=API, response=change)
+
+
+def _recoded(summary: str, encoding: str) -> Fault:
+    def change(response: HttpResponse, call: CallContext) -> HttpResponse:
+        return evolve(response, body=response.body.decode().encode(encoding))
+
+    return Fault(summary, on=API, response=change)
+
+
+def _labelled(label: str) -> ResponseChange:
+    return lambda response, call: evolve(response, headers={**response.headers, "content-encoding": label})
+
+
+def _compressed(label: str, wbits: int, *, padding: int = 0) -> ResponseChange:
+    """
+    Compress the body, though the client asked for `identity`.
+
+    :param padding: bytes of blanks after it, in compressed form.
+    """
+
+    def change(response: HttpResponse, call: CallContext) -> HttpResponse:
+        compressor = zlib.compressobj(9, wbits=wbits)
         blank = b" " * 65536
-        body = press.compress(answer.body) + b"".join(press.compress(blank) for _ in range(self.size // len(blank)))
-        return evolve(answer, headers={**answer.headers, "content-encoding": "gzip"}, body=body + press.flush())
+        body = compressor.compress(response.body)
+        body += b"".join(compressor.compress(blank) for _ in range(padding // len(blank))) + compressor.flush()
+        return evolve(response, headers={**response.headers, "content-encoding": label}, body=body)
+
+    return change
 
 
-def _deep(levels: int) -> bytes:
-    return b"[" * levels + b"]" * levels
+_GZIP, _ZLIB = 31, 15
+_DEEP = b"[" * 100_000 + b"]" * 100_000
 
-
-BODIES: dict[str, FaultPreset] = {
-    "half-json": FaultPreset(HalfJSON(), "a 200 with the first half of the body"),
-    "empty-200": FaultPreset(Empty(), "a 200 without a body"),
-    "empty-204": FaultPreset(Empty(status=204), "a 204"),
-    "html-502": FaultPreset(Page(status=502, text=_GATEWAY.format("502 Bad Gateway")), "a gateway's HTML with a 502"),
-    "html-503": FaultPreset(
-        Page(status=503, text=_GATEWAY.format("503 Service Temporarily Unavailable")),
-        "a gateway's HTML with a 503, which may come after the request was taken",
+BODIES: dict[str, Fault] = {
+    "half-json": Fault("a 200 with the first half of the body", response=_half),
+    "empty-200": Fault("a 200 without a body", response=_empty(200)),
+    "empty-204": Fault("a 204", response=_empty(204)),
+    "html-200": page("the page of a captive portal with 200", 200, _PORTAL),
+    "html-400": _gateway("400 Bad Request", "", accepted=False),
+    "html-401": page(
+        "the login page of a proxy with 401",
+        401,
+        _PORTAL,
+        accepted=False,
+        headers={"www-authenticate": 'Basic realm="proxy"'},
     ),
-    "html-200": FaultPreset(Page(), "the page of a captive portal with a 200"),
-    "huge-json": FaultPreset(Inserted(value=b'"' + b"x" * 1_200_000 + b'"'), "JSON of more than 1 MiB"),
-    "gzip-bomb": FaultPreset(Bomb(), "a compressed body that unfolds to 32 MiB"),
-    "deep-json": FaultPreset(Inserted(value=_deep(100_000)), "JSON that is nested 100,000 deep"),
-    "bad-utf-8": FaultPreset(Inserted(value=b'"\xff\xfe"'), "bytes that are no UTF-8"),
-    "byte-order-mark": FaultPreset(Recoded(encoding="utf-8-sig"), "JSON behind a byte order mark"),
-    "utf-16": FaultPreset(Recoded(encoding="utf-16"), "JSON in UTF-16"),
-    "lone-surrogate": FaultPreset(Inserted(value=b'"\\ud800"'), "half of a surrogate pair"),
-    "nan": FaultPreset(Inserted(value=b"NaN"), "`NaN` for a number"),
-    "infinite-number": FaultPreset(Inserted(value=b"1e999"), "a number beyond the largest"),
-    "long-number": FaultPreset(Inserted(value=b"7" * 5000), "a number of 5,000 digits"),
+    "html-403": page(
+        "the challenge page of a CDN with 403",
+        403,
+        _CHALLENGE,
+        accepted=False,
+        headers={"server": "cloudflare", "cf-mitigated": "challenge"},
+    ),
+    "html-404": _gateway("404 Not Found", "", accepted=False),
+    "html-405": _gateway("405 Not Allowed", ", as firewalls give it", accepted=False),
+    "html-444": _gateway("444 No Response", ": it gave up, and the request may have been accepted"),
+    "html-460": _gateway("460 Client Closed Connection", ": it gave up, and the request may have been accepted"),
+    "html-499": _gateway("499 Client Closed Request", ": it gave up, and the request may have been accepted"),
+    "html-502": _gateway("502 Bad Gateway", ""),
+    "html-503": _gateway("503 Service Temporarily Unavailable", ", which may come after the request was accepted"),
+    "gateway-json-404": Fault(
+        "a gateway's JSON with 404, which is not in the provider's format",
+        accepted=False,
+        response=_json(404, {"message": "no Route matched with those values"}),
+    ),
+    "huge-json": _with_member("JSON of more than 1 MiB", b'"' + b"x" * 1_200_000 + b'"'),
+    "gzip-bomb": Fault(
+        "a compressed body that decompresses to 32 MiB",
+        response=_compressed("gzip", _GZIP, padding=32 * 1024 * 1024),
+    ),
+    "gzip": Fault("a gzip body, although `identity` was asked for", response=_compressed("gzip", _GZIP)),
+    "deflate": Fault("a deflate body, although `identity` was asked for", response=_compressed("deflate", _ZLIB)),
+    "coding-utf-8": Fault("a `Content-Encoding: utf-8`, which names no compression", response=_labelled("utf-8")),
+    "deep-json": _with_member("JSON that is nested 100,000 deep", _DEEP),
+    "bad-utf-8": _with_member("bytes that are not UTF-8", b'"\xff\xfe"'),
+    "byte-order-mark": _recoded("JSON behind a byte order mark", "utf-8-sig"),
+    "utf-16": _recoded("JSON in UTF-16", "utf-16"),
+    "lone-surrogate": _with_member("half of a surrogate pair", b'"\\ud800"'),
+    "nan": _with_member("`NaN` for a number", b"NaN"),
+    "infinite-number": _with_member("a number beyond the largest", b"1e999"),
+    "long-number": _with_member("a number of 5,000 digits", b"7" * 5000),
 }
 """By name."""

@@ -1,8 +1,8 @@
 """
-What a fault of the emulator is: a small change to how one call is answered.
+A fault of the emulator: a change to how one call is answered.
 
-A fault is pure. It may change what is said of a task, put another answer in the place of the true one, or say in which
-broken way an answer is written to the connection; the emulator does the writing.
+A fault is data and pure functions. It may change what is said of a task, replace the response, or describe a broken
+response byte by byte; the emulator does the writing.
 """
 
 from __future__ import annotations
@@ -10,121 +10,110 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 from http import HTTPStatus
-from typing import ClassVar, TypeAlias
+from typing import TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
-from ...emulation import ApiFault
+from ...emulation import ApiFault, ErrorReply
 from ...messages import HttpResponse
 from ...task import Task
 
 
 class Operation(StrEnum):
-    """What a fault may be played on."""
+    """A kind of call that a fault may be applied to."""
 
     SUBMIT = "submit"
     """The paid request."""
     QUERY = "query"
-    """A look at one task."""
+    """A status request for one task."""
     LIST = "list"
-    """A look at the account's tasks."""
+    """A request for the account's tasks."""
     CANCEL = "cancel"
-    """The wish to cancel a task."""
+    """A request to cancel a task."""
     DOWNLOAD = "download"
-    """The video, or its cover."""
+    """A request for the video or its cover."""
 
 
 EVERYWHERE = frozenset(Operation)
 API = EVERYWHERE - {Operation.DOWNLOAD}
-LOOKS = frozenset({Operation.QUERY, Operation.LIST})
+POLLS = frozenset({Operation.QUERY, Operation.LIST})
+SUBMITS = frozenset({Operation.SUBMIT})
 DOWNLOADS = frozenset({Operation.DOWNLOAD})
 
 
 @frozen(kw_only=True)
 class RawResponse:
-    """How an answer is written to the connection that no web server would write so. The connection ends with it."""
+    """The bytes of a response that no web server would write. The connection ends after it."""
 
     data: bytes = b""
     """Written at once."""
-    drops: bytes = b""
-    """Written after it, byte by byte."""
+    slow_data: bytes = b""
+    """Written next, one byte at a time."""
     pause: float = 0.0
-    """Seconds before each of the drops."""
+    """Seconds before each byte of `slow_data`."""
     repeated: bytes = b""
-    """Written after that, over and over, until the client leaves."""
+    """Written after that, again and again, until the client disconnects."""
     reset: bool = False
-    """Whether the connection is reset at the end, and not closed."""
+    """Whether the connection ends with a reset instead of a regular close."""
     held: bool = False
     """Whether nothing is written before the injection is released."""
 
 
-Answer: TypeAlias = HttpResponse | RawResponse
-"""An answer that is fit for a web server, or bytes."""
-
-
 @frozen(kw_only=True)
 class CallContext:
-    """The call that a fault is played on."""
+    """The call that a fault is applied to."""
 
     operation: Operation
     now: float
     """Unix seconds."""
-    refuse: Callable[[ApiFault], HttpResponse]
-    """Writes a refusal in the form of the one who is asked: the provider, or the store of the videos."""
+    refuse: Callable[[ApiFault | ErrorReply], HttpResponse]
+    """Writes an error in the format of the server that was called: the provider, or the storage of the videos."""
     whole: HttpResponse | None = None
-    """The whole video, where a part of it was asked for."""
+    """A download only: the response with the complete video, also where a range was requested."""
 
 
-@frozen(kw_only=True)
-class Fault:
-    """
-    One thing that goes wrong. Inherit from it for a fault of your own.
-
-    Unless it says otherwise, the provider has carried the call out, and taken the money for a submit, before anything
-    goes wrong: that is the worse case.
-    """
-
-    operations: ClassVar[frozenset[Operation]] = EVERYWHERE
-    """What it can be played on."""
-
-    taken: bool = True
-    """Whether the provider carries the call out. If not, nothing is billed, and its answer would be a 503."""
-
-    def seen(self, task: Task, context: CallContext) -> Task | None:
-        """Change what a look at *task* shows; `None`: the provider does not know it."""
-        return task
-
-    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
-        """Change the *answer* that would be given."""
-        return answer
+TaskChange: TypeAlias = Callable[[Task, CallContext], Task | None]
+"""Changes what the provider says of a task; `None`: the provider does not know it."""
+ResponseChange: TypeAlias = Callable[[HttpResponse, CallContext], HttpResponse | RawResponse]
+"""Changes the response, or replaces it."""
 
 
 @frozen
-class FaultPreset:
-    """A fault by a name, ready to be switched on."""
-
-    fault: Fault
-    meaning: str
-    """What happens, in a sentence for the documentation."""
-
-
-def written(answer: HttpResponse, *, length: int | None = None, more: str = "") -> bytes:
+class Fault:
     """
-    Write *answer* as a server does that closes the connection afterwards.
+    One thing that goes wrong.
 
-    :param length: the length that is announced; by default the true one.
-    :param more: more lines of the head, each with its line end.
+    Unless `accepted` is false, the provider has carried out the call before anything goes wrong, so that a submit is
+    billed: that is the worse case.
     """
-    return head(answer, f"Content-Length: {len(answer.body) if length is None else length}\r\n{more}") + answer.body
+
+    summary: str
+    """What happens, in a sentence."""
+    on: frozenset[Operation] = field(default=EVERYWHERE, kw_only=True)
+    """The calls it can be applied to."""
+    accepted: bool = field(default=True, kw_only=True)
+    """Whether the provider carries out the call. If not, nothing is billed."""
+    task: TaskChange | None = field(default=None, kw_only=True)
+    """How the task in a status response is changed."""
+    response: ResponseChange | None = field(default=None, kw_only=True)
+    """How the response is changed."""
 
 
-def head(answer: HttpResponse, framing: str = "") -> bytes:
-    """Write the head of *answer*, in which *framing* says how long the body is."""
-    given = {name: value for name, value in answer.headers.items() if name not in ("content-length", "connection")}
+def serialize(response: HttpResponse, *, length: int | None = None, more: str = "") -> bytes:
+    """
+    Return *response* as a server writes it that closes the connection afterwards.
+
+    :param length: the `Content-Length`; by default the true one.
+    :param more: more header lines, each with its line end.
+    """
+    framing = f"Content-Length: {len(response.body) if length is None else length}\r\n{more}"
+    return serialize_head(response, framing) + response.body
+
+
+def serialize_head(response: HttpResponse, framing: str = "") -> bytes:
+    """Return the head of *response*, with the header lines *framing* that say how long the body is."""
+    given = {name: value for name, value in response.headers.items() if name not in ("content-length", "connection")}
     fields = {"Server": "happyhorse-emulator", "Connection": "close", **given}
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-    return f"HTTP/1.1 {answer.status} {_phrase(answer.status)}\r\n{lines}{framing}\r\n".encode("latin-1")
-
-
-def _phrase(status: int) -> str:
-    return HTTPStatus(status).phrase if status in set(HTTPStatus) else "Unknown"
+    phrase = HTTPStatus(response.status).phrase if response.status in set(HTTPStatus) else "Unknown"
+    return f"HTTP/1.1 {response.status} {phrase}\r\n{lines}{framing}\r\n".encode("latin-1")

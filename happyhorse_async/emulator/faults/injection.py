@@ -1,22 +1,23 @@
-"""Which fault is played on which call."""
+"""Which fault is applied to which call."""
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Iterable
+from itertools import count
 
 from attrs import frozen
 
 from ...errors import ConfigurationError
 from ...messages import HttpResponse
+from ...task import Task
+from ..notifier import Notifier
 from .fault import CallContext, Fault, Operation, RawResponse
 
 
 @frozen
 class Broken:
-    """An answer that has to be written byte by byte, and the injection that may hold it back."""
+    """A response that has to be written byte by byte, and the injection that may hold it back."""
 
     raw_response: RawResponse
     injection: Injection
@@ -26,93 +27,94 @@ class Injection:
     """
     A fault that is switched on. Its methods may be called in any thread, and from any event loop.
 
-    :param times: on how many calls it is played; `None`: on every one.
-    :param after: how many calls that fit are let pass before.
+    :param fault_id: its number in this emulator.
+    :param times: to how many calls it is applied; `None`: to every one.
+    :param after: how many matching calls are answered correctly before.
+    :param seconds: for how long it is applied, from the first call on; `None`: without end.
     """
 
     def __init__(
-        self, fault: Fault, *, on: frozenset[Operation], provider: str | None, times: int | None, after: int
+        self,
+        fault: Fault,
+        *,
+        fault_id: int,
+        on: frozenset[Operation],
+        provider: str | None,
+        times: int | None,
+        after: int,
+        seconds: float | None,
     ) -> None:
+        self.id = fault_id
         self.fault = fault
         self.on = on
         self.provider = provider
-        self.played = 0
-        """On how many calls it was played so far."""
+        self.applied = 0
+        """To how many calls it was applied so far."""
         self._left = times
-        self._passing = after
+        self._skip = after
+        self._seconds = seconds
+        self._ends_at: float | None = None
         self._released = False
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._notifier = Notifier()
 
     @property
     def over(self) -> bool:
-        """Whether it is played no more."""
+        """Whether it is not applied any more."""
         return self._left == 0
 
     def remove(self) -> None:
-        """Switch it off. What hangs goes on."""
+        """Switch it off. Responses that it holds back are sent."""
         self._left = 0
         self.release()
 
     def release(self) -> None:
-        """Let go what hangs, now and from now on."""
+        """Send the responses that it holds back, and hold back none from now on."""
         self._released = True
-        self._wake()
+        self._notifier.notify()
 
-    async def until(self, count: int = 1) -> None:
-        """Wait until it was played on *count* calls."""
-        await self._wait(lambda: self.played >= count)
+    async def until(self, applied: int = 1) -> None:
+        """Wait until it was applied to as many calls."""
+        await self._notifier.wait_for(lambda: self.applied >= applied)
 
     async def released(self) -> None:
-        """Wait until what hangs may go on."""
-        await self._wait(lambda: self._released)
+        """Wait until `release` is called."""
+        await self._notifier.wait_for(lambda: self._released)
 
-    async def _wait(self, is_so: Callable[[], bool]) -> None:
-        # The one who waits and the one who says so may be on two event loops, in two threads.
-        while not is_so():
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiters.add(waiter)
-            try:
-                if not is_so():
-                    await waiter
-            finally:
-                self._waiters.discard(waiter)
+    def change_task(self, task: Task, call: CallContext) -> Task | None:
+        """Return the task that the provider reports instead of *task*; `None`: it does not know it."""
+        return task if self.fault.task is None else self.fault.task(task, call)
 
-    def _wake(self) -> None:
-        for waiter in tuple(self._waiters):
-            # A loop that is closed has nobody left who waits.
-            with suppress(RuntimeError):
-                waiter.get_loop().call_soon_threadsafe(_settle, waiter)
-
-    def play(self, answer: HttpResponse, context: CallContext) -> HttpResponse | Broken:
-        """Give what the fault makes of *answer*."""
-        changed = self.fault.answer(answer, context)
+    def apply(self, response: HttpResponse, call: CallContext) -> HttpResponse | Broken:
+        """Return what the fault makes of *response*."""
+        changed = response if self.fault.response is None else self.fault.response(response, call)
         return Broken(changed, self) if isinstance(changed, RawResponse) else changed
 
-    def takes(self, operation: Operation, provider: str) -> bool:
-        """Tell whether it is played on the call at hand, and count it."""
+    def matches(self, operation: Operation, provider: str, *, now: float) -> bool:
+        """Return whether it is applied to the call at hand, and count it."""
         if self.over or operation not in self.on or self.provider not in (None, provider):
             return False
-        if self._passing:
-            self._passing -= 1
+        if self._skip:
+            self._skip -= 1
             return False
+        if self._seconds is not None:
+            self._ends_at = now + self._seconds if self._ends_at is None else self._ends_at
+            if now >= self._ends_at:
+                self._left = 0
+                return False
         if self._left is not None:
             self._left -= 1
-        self.played += 1
-        self._wake()
+        self.applied += 1
+        self._notifier.notify()
         return True
 
 
-def _settle(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
 class Faults:
-    """The faults that are switched on, in the order in which they are, and the calls that came."""
+    """The faults that are switched on, in the order in which they were, and the number of calls."""
 
     def __init__(self) -> None:
         self.calls: Counter[tuple[str, Operation]] = Counter()
         """How many calls came, by provider and operation."""
+        self._numbers = count(1)
         self._injections: list[Injection] = []
 
     def add(
@@ -123,33 +125,48 @@ class Faults:
         provider: str | None = None,
         times: int | None = 1,
         after: int = 0,
+        seconds: float | None = None,
     ) -> Injection:
         """
-        Switch *fault* on.
+        Switch *fault* on; see `Emulator.inject`.
 
-        :raises ConfigurationError: it cannot be played on one of these operations, or a count is negative.
+        :raises ConfigurationError: it cannot be applied to one of these operations, or a number is negative.
         """
-        operations = fault.operations if on is None else _operations(on)
-        if not operations <= fault.operations:
-            wrong = ", ".join(sorted(operations - fault.operations))
-            raise ConfigurationError(f"{type(fault).__name__} cannot be played on {wrong}")
-        if after < 0 or (times is not None and times < 0):
-            raise ConfigurationError("a number of calls must be at least 0")
-        injection = Injection(fault, on=operations, provider=provider, times=times, after=after)
+        operations = fault.on if on is None else _operations(on)
+        if not operations <= fault.on:
+            wrong = ", ".join(sorted(operations - fault.on))
+            raise ConfigurationError(f"the fault {fault.summary!r} cannot be applied to {wrong}")
+        if min(after, times or 0, seconds or 0) < 0:
+            raise ConfigurationError("times, after and seconds of a fault must be at least 0")
+        injection = Injection(
+            fault,
+            fault_id=next(self._numbers),
+            on=operations,
+            provider=provider,
+            times=times if seconds is None else None,
+            after=after,
+            seconds=seconds,
+        )
         self._injections.append(injection)
         return injection
 
-    def next(self, operation: Operation, provider: str) -> Injection | None:
-        """Count a call, and find the fault that is played on it: of several the one that was switched on first."""
+    def next(self, operation: Operation, provider: str, *, now: float) -> Injection | None:
+        """Count a call, and return the fault that is applied to it: of several the one that was switched on first."""
         self.calls[provider, operation] += 1
-        self._injections = [injection for injection in self._injections if not injection.over]
-        return next((injection for injection in self._injections if injection.takes(operation, provider)), None)
+        active = self.active
+        self._injections = list(active)
+        return next((injection for injection in active if injection.matches(operation, provider, now=now)), None)
+
+    @property
+    def active(self) -> tuple[Injection, ...]:
+        """The faults that are switched on and not over."""
+        return tuple(injection for injection in self._injections if not injection.over)
 
     def clear(self) -> None:
-        """Switch everything off."""
+        """Switch every fault off."""
         for injection in self._injections:
             injection.remove()
-        self._injections.clear()
+        self._injections = []
 
 
 def _operations(on: Operation | str | Iterable[str]) -> frozenset[Operation]:
@@ -158,4 +175,4 @@ def _operations(on: Operation | str | Iterable[str]) -> frozenset[Operation]:
         return frozenset(Operation(word) for word in words)
     except ValueError:
         known = ", ".join(Operation)
-        raise ConfigurationError(f"a fault is played on {known}, not on {', '.join(map(repr, words))}") from None
+        raise ConfigurationError(f"a fault is applied to {known}, not to {', '.join(map(repr, words))}") from None

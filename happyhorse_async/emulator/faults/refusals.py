@@ -1,115 +1,126 @@
-"""Refusals that have no cause: the errors that a provider has words for, and redirects."""
+"""Errors without a cause: those that a provider has codes for, and redirects."""
 
 from __future__ import annotations
 
-from attrs import evolve, frozen
+from attrs import evolve
 
-from ...emulation import ApiFault
+from ...emulation import ApiFault, ErrorReply
 from ...messages import HttpResponse
-from .fault import API, Answer, CallContext, Fault, FaultPreset
-from .wire import http_date
+from .connection import http_date
+from .fault import API, CallContext, Fault
 
 
-@frozen(kw_only=True)
-class Refused(Fault):
-    """A refusal in the provider's own form."""
+def refused(
+    reason: ApiFault | ErrorReply,
+    *,
+    summary: str = "",
+    accepted: bool = False,
+    retry_after: str | None = None,
+    status: int | None = None,
+) -> Fault:
+    """
+    Answer with an error in the provider's own format.
 
-    operations = API
-    taken: bool = False
-    problem: ApiFault
-    retry_after: str | None = None
-    """The header of that name; `None`: as the provider gives it."""
+    :param reason: the error by its meaning, or by its status, code and message.
+    :param accepted: whether the provider has carried out the call before.
+    :param retry_after: the `Retry-After` header; `None`: as the provider sends it.
+    :param status: another HTTP status than the provider's.
+    """
 
-    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
-        refusal = context.refuse(self.problem)
-        if self.retry_after is None:
-            return refusal
-        return evolve(refusal, headers={**refusal.headers, "retry-after": self.retry_after})
+    def change(response: HttpResponse, call: CallContext) -> HttpResponse:
+        error = call.refuse(reason)
+        extra = {} if retry_after is None else {"retry-after": retry_after}
+        return evolve(error, status=status or error.status, headers={**error.headers, **extra})
 
-
-@frozen(kw_only=True)
-class RefusedUntil(Refused):
-    """A refusal that names the moment of the next try."""
-
-    seconds: float = 1.0
-    """From the server's now to that moment."""
-    hours_off: float = 0.0
-    """By how much the server's clock is wrong."""
-
-    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
-        refusal, now = context.refuse(self.problem), context.now + 3600 * self.hours_off
-        dates = {"date": http_date(now), "retry-after": http_date(now + self.seconds)}
-        return evolve(refusal, headers={**refusal.headers, **dates})
+    text = reason.name if isinstance(reason, ApiFault) else f"{reason.status} {reason.code}"
+    return Fault(summary or f"the provider answers with the error {text}", on=API, accepted=accepted, response=change)
 
 
-@frozen(kw_only=True)
-class ErrorIn200(Fault):
-    """A refusal in the provider's own form, with the status of a success."""
+def refused_until(seconds: float, *, summary: str = "", hours_off: float = 0.0) -> Fault:
+    """
+    Answer with a 429 whose `Retry-After` is a date.
 
-    operations = API
-    taken: bool = False
-    problem: ApiFault = ApiFault.BAD_REQUEST
+    :param seconds: from the server's `Date` to that date.
+    :param hours_off: how many hours the server's clock is ahead.
+    """
 
-    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
-        return evolve(context.refuse(self.problem), status=200)
+    def change(response: HttpResponse, call: CallContext) -> HttpResponse:
+        error, now = call.refuse(ApiFault.TOO_FAST), call.now + 3600 * hours_off
+        dates = {"date": http_date(now), "retry-after": http_date(now + seconds)}
+        return evolve(error, headers={**error.headers, **dates})
 
-
-@frozen(kw_only=True)
-class Redirected(Fault):
-    """A redirect to another place. Nothing was carried out."""
-
-    taken: bool = False
-    status: int = 307
-    location: str = "https://elsewhere.example/"
-
-    def answer(self, answer: HttpResponse, context: CallContext) -> Answer:
-        return HttpResponse(status=self.status, headers={"location": self.location})
+    return Fault(summary or "a 429 with a date in `Retry-After`", on=API, accepted=False, response=change)
 
 
-def _too_fast(retry_after: str | None) -> Refused:
-    return Refused(problem=ApiFault.TOO_FAST, retry_after=retry_after)
+def redirected(location: str = "https://elsewhere.example/", *, status: int = 307) -> Fault:
+    """Answer with a redirect to *location*. Nothing was carried out."""
+
+    def change(response: HttpResponse, call: CallContext) -> HttpResponse:
+        return HttpResponse(status=status, headers={"location": location})
+
+    return Fault(f"a {status} redirect to another host", accepted=False, response=change)
 
 
-REFUSALS: dict[str, FaultPreset] = {
-    "bad-request": FaultPreset(Refused(problem=ApiFault.BAD_REQUEST), "a 400 with the provider's code"),
-    "content-rejected": FaultPreset(Refused(problem=ApiFault.REJECTED_CONTENT), "moderation refuses the request"),
-    "wrong-key": FaultPreset(Refused(problem=ApiFault.WRONG_KEY), "a 401"),
-    "forbidden": FaultPreset(Refused(problem=ApiFault.FORBIDDEN), "a 403"),
-    "no-money": FaultPreset(Refused(problem=ApiFault.NO_MONEY), "the account cannot pay, by a 402 or a code with 429"),
-    "no-such-path": FaultPreset(Refused(problem=ApiFault.NO_SUCH_PATH), "a 404 that is about the path"),
-    "timeout-408": FaultPreset(Refused(problem=ApiFault.TIMED_OUT, taken=True), "a 408"),
-    "key-in-work": FaultPreset(
-        Refused(problem=ApiFault.KEY_IN_WORK, taken=True, retry_after="1"),
-        "the first request with the idempotency key is in work: a 409 with `Retry-After`",
+def _too_fast(retry_after: str | None, summary: str) -> Fault:
+    return refused(ApiFault.TOO_FAST, summary=summary, retry_after=retry_after)
+
+
+def _internal(status: int, code: str, message: str, summary: str) -> Fault:
+    return refused(ErrorReply(status=status, code=code, message=message), summary=summary)
+
+
+REFUSALS: dict[str, Fault] = {
+    "bad-request": refused(ApiFault.BAD_REQUEST, summary="a 400 with the provider's code"),
+    "content-rejected": refused(ApiFault.REJECTED_CONTENT, summary="moderation rejects the request"),
+    "wrong-key": refused(ApiFault.WRONG_KEY, summary="a 401"),
+    "forbidden": refused(ApiFault.FORBIDDEN, summary="a 403"),
+    "no-money": refused(ApiFault.NO_MONEY, summary="the account cannot pay: a 402, or a code with 429"),
+    "no-such-path": refused(ApiFault.NO_SUCH_PATH, summary="a 404 for the path"),
+    "timeout-408": refused(ApiFault.TIMED_OUT, summary="a 408", accepted=True),
+    "key-in-work": refused(
+        ApiFault.KEY_IN_WORK,
+        summary="a 409 with `Retry-After`: the first request with the idempotency key is still processed",
+        accepted=True,
+        retry_after="1",
     ),
-    "conflict": FaultPreset(Refused(problem=ApiFault.CONFLICT), "a 409"),
-    "key-mismatch": FaultPreset(
-        Refused(problem=ApiFault.KEY_REUSED), "a 422: the idempotency key came with another body before"
+    "conflict": refused(ApiFault.CONFLICT, summary="a 409"),
+    "key-mismatch": refused(
+        ApiFault.KEY_REUSED, summary="a 422: the idempotency key was used with another body before"
     ),
-    "too-early": FaultPreset(Refused(problem=ApiFault.TOO_EARLY), "a 425"),
-    "too-fast": FaultPreset(_too_fast(None), "a 429"),
-    "too-fast-seconds": FaultPreset(_too_fast("1"), "a 429 with `Retry-After` in seconds"),
-    "too-fast-hour": FaultPreset(_too_fast("3600"), "a 429 that asks for an hour"),
-    "too-fast-date": FaultPreset(
-        RefusedUntil(problem=ApiFault.TOO_FAST, hours_off=5.0),
-        "a 429 with a date in `Retry-After`, by a clock that is five hours ahead",
+    "too-early": refused(ApiFault.TOO_EARLY, summary="a 425"),
+    "too-fast": _too_fast(None, "a 429"),
+    "too-fast-seconds": _too_fast("1", "a 429 with `Retry-After` in seconds"),
+    "too-fast-hour": _too_fast("3600", "a 429 that asks for a pause of an hour"),
+    "too-fast-date": refused_until(
+        1.0, hours_off=5.0, summary="a 429 with a date in `Retry-After`, by a clock that is five hours ahead"
     ),
-    "too-fast-past": FaultPreset(
-        RefusedUntil(problem=ApiFault.TOO_FAST, seconds=-60.0), "a 429 with a date in `Retry-After` that is over"
+    "too-fast-past": refused_until(-60.0, summary="a 429 with a date in `Retry-After` that is over"),
+    "too-fast-absurd": _too_fast("99999999", "a 429 that asks for a pause of three years"),
+    "too-fast-negative": _too_fast("-5", "a 429 with a negative `Retry-After`"),
+    "too-fast-garbage": _too_fast("a while", "a 429 with a `Retry-After` that is neither seconds nor a date"),
+    "broken-500": refused(ApiFault.BROKEN, summary="a 500, after the request was accepted", accepted=True),
+    "gateway-502": refused(ApiFault.BAD_GATEWAY, summary="a 502, after the request was accepted", accepted=True),
+    "unavailable-503": refused(
+        ApiFault.UNAVAILABLE, summary="a 503 as the provider sends it before it accepts a request"
     ),
-    "too-fast-absurd": FaultPreset(_too_fast("99999999"), "a 429 that asks for three years"),
-    "too-fast-negative": FaultPreset(_too_fast("-5"), "a 429 that asks for less than nothing"),
-    "too-fast-garbage": FaultPreset(_too_fast("a while"), "a 429 with a `Retry-After` that means nothing"),
-    "broken-500": FaultPreset(Refused(problem=ApiFault.BROKEN, taken=True), "a 500, after the request was taken"),
-    "gateway-502": FaultPreset(Refused(problem=ApiFault.BAD_GATEWAY, taken=True), "a 502, after the request was taken"),
-    "unavailable-503": FaultPreset(
-        Refused(problem=ApiFault.UNAVAILABLE), "a 503 as the provider gives it before it takes a request"
+    "gateway-504": refused(ApiFault.GATEWAY_TIMEOUT, summary="a 504, after the request was accepted", accepted=True),
+    "error-in-200": refused(ApiFault.BAD_REQUEST, summary="the provider's error with status 200", status=200),
+    # DashScope rejects inputs with codes that read like its own failures.
+    "internal-content-400": _internal(
+        400,
+        "InternalError.Algo.DataInspectionFailed",
+        "Input data may contain inappropriate content.",
+        "moderation rejects the request by a 400 whose code begins with `InternalError`",
     ),
-    "gateway-504": FaultPreset(
-        Refused(problem=ApiFault.GATEWAY_TIMEOUT, taken=True), "a 504, after the request was taken"
+    "internal-parameter-400": _internal(
+        400,
+        "InternalError.Algo.InvalidParameter",
+        "The parameter is invalid.",
+        "a 400 for a wrong value whose code begins with `InternalError`",
     ),
-    "error-in-200": FaultPreset(ErrorIn200(), "the provider's error with a 200"),
-    "redirect": FaultPreset(Redirected(), "a 307 to another host"),
-    "redirect-302": FaultPreset(Redirected(status=302), "a 302 to another host"),
+    "internal-400": _internal(400, "InternalError", "An internal error has occurred.", "a 400 `InternalError`"),
+    "internal-429": _internal(429, "InternalError.Algo", "Too many requests.", "a 429 `InternalError.Algo`"),
+    "redirect": redirected(),
+    "redirect-302": redirected(status=302),
 }
 """By name."""

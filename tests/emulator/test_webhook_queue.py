@@ -1,4 +1,4 @@
-"""What becomes of a callback, by seed, and of whom somebody is told when."""
+"""How webhooks are delivered, by seed, and when they are due."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from happyhorse_async.emulation import CallbackRules, ProviderLimits
 from happyhorse_async.emulator import CallbackScenario, Scenario, SimulatedTask
 from happyhorse_async.emulator.provider import EmulatedProvider
 from happyhorse_async.emulator.signed_urls import SignedUrls
-from happyhorse_async.emulator.webhook_plan import DeliveryPlan
+from happyhorse_async.emulator.webhook_queue import DeliveryPlan
 from happyhorse_async.errors import ConfigurationError
 from happyhorse_async.messages import HttpRequest
 from happyhorse_async.registry import find_emulated_api
@@ -21,63 +21,59 @@ START = 1_780_000_000.0
 RULES = CallbackRules(pauses=((10.0, 20.0), (30.0, 30.0)))
 
 
-def passages(scenario: CallbackScenario, seed: str = "1") -> list[DeliveryPlan]:
+def plans(scenario: CallbackScenario, seed: str = "1") -> list[DeliveryPlan]:
     return [scenario.delivery_plan(number, seed=seed, rules=RULES) for number in range(1, 2001)]
 
 
-def test_the_same_seed_is_the_same_passage() -> None:
-    """Two scenarios alike decide alike, and another seed decides otherwise."""
+def test_the_same_seed_gives_the_same_delivery_plans() -> None:
+    """Equal scenarios give equal plans, another seed gives others."""
     scenario = CallbackScenario(loss=0.5, duplicates=0.5, delay=(0, 60), reorder=0.5, early=0.5, forge=0.5)
 
-    first, again, other = passages(scenario), passages(scenario), passages(scenario, "2")
+    first, again, other = plans(scenario), plans(scenario), plans(scenario, "2")
 
     assert first == again
     assert first != other
 
 
-def test_by_default_nothing_happens_to_a_callback() -> None:
+def test_by_default_a_webhook_is_sent_once_at_the_end_of_its_task() -> None:
     """One copy is sent at once, and again after the provider's pauses."""
-    found = passages(CallbackScenario())
+    found = plans(CallbackScenario())
 
-    assert {(1, 0.0)} == {(len(delivery_plan.copies), delivery_plan.copies[0].delay) for delivery_plan in found}
-    assert all(
-        10 <= delivery_plan.copies[0].pauses[0] <= 20 and 30 == delivery_plan.copies[0].pauses[1]
-        for delivery_plan in found
-    )
-    assert not any(
-        delivery_plan.lost or delivery_plan.early or delivery_plan.held or delivery_plan.forged
-        for delivery_plan in found
-    )
+    assert {(1, 0.0, 30.0)} == {(len(plan.copies), plan.copies[0][0], plan.copies[0][2]) for plan in found}
+    assert all(10 <= plan.copies[0][1] <= 20 for plan in found)
+    assert not any(plan.lost or plan.early or plan.held or plan.forged for plan in found)
 
 
 @pytest.mark.parametrize(
     ("scenario", "happened"),
     [
-        (CallbackScenario(loss=0.25), lambda delivery_plan: delivery_plan.lost),
-        (CallbackScenario(duplicates=0.25), lambda delivery_plan: len(delivery_plan.copies) == 2),
-        (CallbackScenario(reorder=0.25), lambda delivery_plan: delivery_plan.held),
-        (CallbackScenario(early=0.25), lambda delivery_plan: delivery_plan.early),
-        (CallbackScenario(forge=0.25), lambda delivery_plan: delivery_plan.forged),
+        (CallbackScenario(loss=0.25), lambda plan: plan.lost),
+        (CallbackScenario(duplicates=0.25), lambda plan: len(plan.copies) == 2),
+        (CallbackScenario(reorder=0.25), lambda plan: plan.held),
+        (CallbackScenario(early=0.25), lambda plan: plan.early),
+        (CallbackScenario(forge=0.25), lambda plan: plan.forged),
     ],
 )
-def test_shares_are_kept(scenario: CallbackScenario, happened: Callable[[DeliveryPlan], bool]) -> None:
-    """It happens to about as many callbacks as the share says, and nothing else does."""
-    found = passages(scenario)
-    ordinary = passages(CallbackScenario())
+def test_a_share_applies_to_that_many_webhooks(
+    scenario: CallbackScenario, happened: Callable[[DeliveryPlan], bool]
+) -> None:
+    """The share decides how many webhooks are changed; the others are as before."""
+    found = plans(scenario)
+    ordinary = plans(CallbackScenario())
 
     assert 430 < sum(map(happened, found)) < 570
-    assert [delivery_plan for delivery_plan in found if not happened(delivery_plan)] == [
-        plain for plain, delivery_plan in zip(ordinary, found, strict=True) if not happened(delivery_plan)
+    assert [plan for plan in found if not happened(plan)] == [
+        plain for plain, plan in zip(ordinary, found, strict=True) if not happened(plan)
     ]
 
 
-def test_what_is_lost_overtakes_nothing() -> None:
-    """A callback that is never sent is not early, and one that is early is not held."""
-    both = passages(CallbackScenario(loss=1, early=1, reorder=1))
-    early = passages(CallbackScenario(early=1, reorder=1))
+def test_a_lost_webhook_is_not_early_and_an_early_one_is_not_held() -> None:
+    """A webhook that is never sent overtakes nothing."""
+    both = plans(CallbackScenario(loss=1, early=1, reorder=1))
+    early = plans(CallbackScenario(early=1, reorder=1))
 
-    assert not any(delivery_plan.early for delivery_plan in both)
-    assert all(delivery_plan.early and not delivery_plan.held for delivery_plan in early)
+    assert not any(plan.early for plan in both)
+    assert all(plan.early and not plan.held for plan in early)
 
 
 @pytest.mark.parametrize(
@@ -91,8 +87,8 @@ def test_what_is_lost_overtakes_nothing() -> None:
         lambda: CallbackScenario(delay=(0, math.inf)),
     ],
 )
-def test_impossible_figures_are_refused(make: Callable[[], object]) -> None:
-    """Shares that are none and spans out of order are configuration errors."""
+def test_an_impossible_callback_scenario_is_a_configuration_error(make: Callable[[], object]) -> None:
+    """Shares outside of 0 to 1 and delays out of order are refused."""
     with pytest.raises(ConfigurationError):
         make()
 
@@ -100,7 +96,7 @@ def test_impossible_figures_are_refused(make: Callable[[], object]) -> None:
 def provider_with(
     simulated: SimulatedTask, limits: ProviderLimits | None = None
 ) -> tuple[EmulatedProvider, Callable[..., str]]:
-    """Return DashScope with events, and a function that submits a task or cancels one, in seconds from the start."""
+    """Return DashScope with events, and a function that submits or cancels a task so many seconds after the start."""
     provider = EmulatedProvider(
         find_emulated_api("dashscope"),
         scenario=Scenario(choose=lambda request, number: simulated),
@@ -124,40 +120,40 @@ def provider_with(
     return provider, post
 
 
-def told(provider: EmulatedProvider, after: float) -> list[str]:
+def ended(provider: EmulatedProvider, after: float) -> list[str]:
     return [entry.id for entry, _ in provider.webhook_queue.take(START + after)]
 
 
-def test_somebody_is_told_at_the_end_and_once() -> None:
-    """Nobody is told before the end of a task, nor twice."""
+def test_a_webhook_is_due_once_at_the_end_of_its_task() -> None:
+    """No webhook is due before the end of its task, nor twice."""
     provider, post = provider_with(SimulatedTask(queue=10, run=100))
     first, second = post(0), post(50)
 
     assert START + 110 == provider.webhook_queue.next_end()
-    assert [] == told(provider, 109)
-    assert [first] == told(provider, 110)
-    assert [second] == told(provider, 1000)
-    assert [] == told(provider, 2000)
+    assert [] == ended(provider, 109)
+    assert [first] == ended(provider, 110)
+    assert [second] == ended(provider, 1000)
+    assert [] == ended(provider, 2000)
     assert math.inf == provider.webhook_queue.next_end()
 
 
-def test_a_task_that_moves_up_is_told_of_sooner() -> None:
-    """When a waiting task is canceled nobody is told of it, and the next one ends before its time."""
+def test_a_cancellation_brings_the_webhooks_behind_it_forward() -> None:
+    """A canceled task sends no webhook, and the next one ends earlier."""
     provider, post = provider_with(SimulatedTask(queue=0, run=100), ProviderLimits(running=1))
     first, second, third = post(0), post(0), post(0)
 
     post(50, cancel=second)
 
-    assert [first] == told(provider, 100)
+    assert [first] == ended(provider, 100)
     assert START + 200 == provider.webhook_queue.next_end()
-    assert [third] == told(provider, 200)
+    assert [third] == ended(provider, 200)
 
 
-def test_of_what_never_ends_nobody_is_told() -> None:
-    """A stuck task is let go when the provider forgets it."""
+def test_a_task_that_never_ends_sends_no_webhook() -> None:
+    """A stuck task leaves the queue when it expires."""
     provider, post = provider_with(SimulatedTask(queue=0, run=math.inf))
     post(0)
 
     assert START + 86_400 == provider.webhook_queue.next_end()
-    assert [] == told(provider, 86_400)
+    assert [] == ended(provider, 86_400)
     assert math.inf == provider.webhook_queue.next_end()

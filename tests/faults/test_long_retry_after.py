@@ -1,4 +1,4 @@
-"""A provider that asks for more than five minutes: whoever can be told is told, and nothing paid is given up."""
+"""A `Retry-After` of an hour: callers who wait for a submit get an error, everything else goes on later."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ AN_HOUR = 3600.0
 
 
 def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return the warnings about a wish that is too long."""
+    """Return the warnings of the log."""
     return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_a_submit(emulator: hh.Emulator, opened: Open, provider: str) -> None:
-    """Who waits for a submit is told at once, with the time; nothing was taken, and the key is free for another try."""
+async def test_a_submit_with_a_long_retry_after_is_a_rate_limit_error(
+    emulator: hh.Emulator, opened: Open, provider: str
+) -> None:
+    """The error comes at once and has the time; nothing was accepted, and the key can be used again."""
     emulator.inject("too-fast-hour", on="submit")
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -47,8 +49,10 @@ async def test_a_submit(emulator: hh.Emulator, opened: Open, provider: str) -> N
     assert 1 == emulator.billed()
 
 
-async def test_a_job_that_is_enqueued(emulator: hh.Emulator, opened: Open, caplog: pytest.LogCaptureFixture) -> None:
-    """What was promised to be sent is sent after five minutes, and a warning tells of it."""
+async def test_an_enqueued_job_is_sent_after_five_minutes(
+    emulator: hh.Emulator, opened: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An enqueued job waits five minutes at most, with one warning."""
     emulator.inject("too-fast-hour", on="submit")
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -61,8 +65,10 @@ async def test_a_job_that_is_enqueued(emulator: hh.Emulator, opened: Open, caplo
     assert 1 == len([message for message in warned(caplog) if "no submits for 3600 s" in message])
 
 
-async def test_a_submit_that_may_have_been_taken(emulator: hh.Emulator, opened: Open) -> None:
-    """A submit whose answer was lost is sent again with its key after five minutes, and paid once."""
+async def test_a_submit_with_a_lost_response_is_repeated_with_its_key_after_five_minutes(
+    emulator: hh.Emulator, opened: Open
+) -> None:
+    """It may have been accepted, so that it is repeated with its idempotency key, and billed once."""
     emulator.inject("reset-before-answer", on="submit")
     emulator.inject("too-fast-hour", on="submit")
 
@@ -73,8 +79,10 @@ async def test_a_submit_that_may_have_been_taken(emulator: hh.Emulator, opened: 
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-async def test_a_look(emulator: hh.Emulator, opened: Open, provider: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A task is looked at again after five minutes; its waiter gets the video, and a warning tells why so late."""
+async def test_a_poll_waits_five_minutes_at_most(
+    emulator: hh.Emulator, opened: Open, provider: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The next poll comes after five minutes and brings the video, with one warning."""
     injection = emulator.inject("too-fast-hour", on=("query", "list"))
     loop = asyncio.get_running_loop()
 
@@ -89,8 +97,8 @@ async def test_a_look(emulator: hh.Emulator, opened: Open, provider: str, caplog
     assert 1 == len([message for message in warned(caplog) if "no queries for 3600 s" in message])
 
 
-async def test_one_look(emulator: hh.Emulator, opened: Open) -> None:
-    """One look that is refused is an error with the time."""
+async def test_a_fetch_with_a_long_retry_after_is_a_rate_limit_error(emulator: hh.Emulator, opened: Open) -> None:
+    """The error has the time."""
     emulator.inject("too-fast-hour", on="query")
 
     async with opened("dashscope") as client:

@@ -1,0 +1,80 @@
+"""
+Pictures that come inline with a request, as `data:` URIs. What is behind a URL is never fetched.
+
+Reading one needs pillow. Without it, or for a picture that cannot be read, a task goes on as if it had come as a URL.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import io
+from pathlib import Path
+
+from attrs import evolve
+
+from ..request import ImageToVideo, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
+from .account import Entry
+from .media_spec import Picture
+
+_LONGEST_SIDE = 1920
+"""In pixels. No video is larger."""
+_READ = "data:,"
+"""Replaces a `data:` URI in a request once its picture has been read, to free its memory."""
+
+
+def has_inline_pictures(request: VideoRequest) -> bool:
+    """Return whether any picture of *request* is a `data:` URI."""
+    return any(uri.lower().startswith("data:") for uri in _uris(request))
+
+
+def read_pictures(entry: Entry) -> None:
+    """Decode the inline pictures of a task, and free the request's copies. Blocks."""
+    found = (_read(uri) for uri in _uris(entry.request))
+    entry.pictures = tuple(picture for picture in found if picture is not None)
+    entry.request = _without_inline(entry.request)
+
+
+def _uris(request: VideoRequest) -> tuple[str, ...]:
+    match request:
+        case TextToVideo():
+            media: tuple[object, ...] = ()
+        case ImageToVideo():
+            media = (request.image,)
+        case ReferenceToVideo() | VideoEdit():
+            media = request.images
+    return tuple(medium for medium in media if isinstance(medium, str))
+
+
+def _read(uri: str) -> Picture | None:
+    head, comma, payload = uri.partition(",")
+    if not comma or not head.lower().startswith("data:"):
+        return None
+    try:
+        from PIL import Image, ImageOps  # noqa: PLC0415
+
+        content = base64.b64decode(payload.replace("-", "+").replace("_", "/"))
+        with Image.open(io.BytesIO(content)) as image:
+            image.draft("RGB", (_LONGEST_SIDE, _LONGEST_SIDE))
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+    except (ImportError, OSError, ValueError, binascii.Error, SyntaxError):
+        return None
+    width, height = upright.size
+    upright.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
+    target = io.BytesIO()
+    upright.save(target, "JPEG", quality=92)
+    return Picture(digest=hashlib.sha256(content).hexdigest(), jpeg=target.getvalue(), width=width, height=height)
+
+
+def _without_inline(request: VideoRequest) -> VideoRequest:
+    def short(medium: str | Path | bytes) -> str | Path | bytes:
+        return _READ if isinstance(medium, str) and medium.lower().startswith("data:") else medium
+
+    match request:
+        case ImageToVideo():
+            return evolve(request, image=short(request.image))
+        case ReferenceToVideo() | VideoEdit():
+            return evolve(request, images=tuple(short(image) for image in request.images))
+        case _:
+            return request

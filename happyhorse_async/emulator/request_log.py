@@ -1,0 +1,31 @@
+"""The requests that an emulator has received, for tests to look at."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from .faults.fault import Operation
+
+KEPT = 10_000
+"""How many requests are kept."""
+
+
+@frozen(kw_only=True)
+class ReceivedRequest:
+    """One request and how it was answered. Neither key nor body is kept."""
+
+    provider: str
+    """The provider's name."""
+    operation: Operation | None
+    """What it asked for; `None` if the provider does not know such a request."""
+    method: str
+    path: str
+    """Without the query, which may be a signature."""
+    task_id: str | None = None
+    """The provider's id of the task, where it is about one."""
+    status: int | None = None
+    """The HTTP status of the response; `None` where a fault broke it."""
+    fault: str | None = None
+    """What the fault does that was applied to it."""
+    received_at: float = 0.0
+    """Unix seconds."""
