@@ -24,8 +24,8 @@ from attrs import define, field
 import happyhorse_async as hh
 
 # The goals are 170 functions in 30 files, and 14 attributes.
-MOST_FUNCTIONS = 245
-MOST_FILES = 46
+MOST_FUNCTIONS = 275
+MOST_FILES = 50
 MOST_ATTRIBUTES = 16
 
 PACKAGE = Path(hh.__file__).parent

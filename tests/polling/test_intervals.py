@@ -13,6 +13,8 @@ from happyhorse_async.polling.intervals import PollIntervals
 from happyhorse_async.timing import PollSchedule
 from happyhorse_async.tracked_job import TrackedJob
 
+from .jobs import tracked_job
+
 pytestmark = pytest.mark.usefixtures("no_chance")
 
 ADVICE = PollSchedule(interval=15)
@@ -23,9 +25,9 @@ DONE = hh.Task(ref=REF, status=hh.TaskStatus.SUCCEEDED)
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
-def submitted(intervals: PollIntervals, at: float = 1000.0) -> TrackedJob:
+def submitted(intervals: PollIntervals, at: float = 1000.0, *, callback_url: str | None = None) -> TrackedJob:
     """Return a job whose task was accepted at *at*."""
-    tracked = TrackedJob(REF, job_id="job")
+    tracked = tracked_job("t-1", callback_url=callback_url)
     tracked.poll.submitted_at, tracked.poll.active_at, tracked.poll.model = at, at, intervals.model(None)
     return tracked
 
@@ -100,11 +102,7 @@ def test_tasks_of_seconds_are_polled_more_often_than_advised() -> None:
 def test_a_task_with_a_callback_is_polled_every_reconcile_seconds(interval: float | None) -> None:
     """Whatever the interval."""
     intervals = having_learned(PollSchedule(interval=interval, reconcile=60, jitter=0))
-    tracked = submitted(intervals)
-    endpoint = hh.Endpoint(provider="fifth", adapter="fifth", base_url="https://fifth.example")
-    tracked.job = hh.Job(
-        job_id="job", endpoint=endpoint, model="m", created_at=NOON, callback_url="https://app.example/hook"
-    )
+    tracked = submitted(intervals, callback_url="https://app.example/hook")
 
     assert 60 == intervals.after_submit(tracked)
     assert 60 == intervals.after_poll(tracked, 5000.0)

@@ -8,6 +8,8 @@ import happyhorse_async as hh
 from happyhorse_async.polling.list_index import ListIndex, Page
 from happyhorse_async.tracked_job import TrackedJob
 
+from .jobs import tracked_job
+
 RUNNING, DONE, EXPIRED = hh.TaskStatus.RUNNING, hh.TaskStatus.SUCCEEDED, hh.TaskStatus.EXPIRED
 
 
@@ -22,7 +24,7 @@ class Account:
             self.submit()
 
     def submit(self) -> TrackedJob:
-        tracked = TrackedJob(hh.TaskRef("fifth", f"t-{len(self.tracked_jobs)}"), job_id="job")
+        tracked = tracked_job(f"t-{len(self.tracked_jobs)}")
         self.tracked_jobs.append(tracked)
         self.index.add(tracked)
         assert tracked.ref is not None
@@ -36,7 +38,7 @@ class Account:
 
     def end(self, number: int, now: float, status: hh.TaskStatus = DONE) -> None:
         self.index.queried(self.tracked_jobs[number])
-        self.tracked_jobs[number].task = self.row(number, status)
+        self.tracked_jobs[number].observe(self.row(number, status))
         self.index.remove(self.tracked_jobs[number], now)
 
     def page_for(self, number: int, now: float = 1.0) -> Page | None:
@@ -183,11 +185,12 @@ def test_an_absurd_page_size_is_limited() -> None:
 
 def test_an_ended_task_without_a_position_teaches_nothing_about_positions() -> None:
     account = Account(200)
-    unknown = TrackedJob(hh.TaskRef("fifth", "old"), job_id="job")
-    unknown.task = hh.Task(ref=hh.TaskRef("fifth", "old"), status=DONE)
+    unknown = tracked_job("old")
+    old = hh.Task(ref=hh.TaskRef("fifth", "old"), status=DONE)
+    unknown.observe(old)
     account.index.remove(unknown, 1.0)
     before = account.page_for(0)
-    account.read(account.page_for(199), unknown.task)
+    account.read(account.page_for(199), old)
 
     after = account.page_for(0)
     assert before is not None
