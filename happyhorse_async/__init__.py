@@ -46,6 +46,7 @@ from .redaction import RedactingFilter as _RedactingFilter
 from .request import ImageToVideo, Media, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from .retry import RetryPolicies, RetryPolicy
 from .task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
+from .timeouts import Timeouts
 from .timing import Limits, PollSchedule, RateLimitWindow
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ __all__ = [
     "TaskStatus",
     "TaskStore",
     "TextToVideo",
+    "Timeouts",
     "TransportError",
     "UnsupportedFeatureError",
     "Usage",
