@@ -76,8 +76,11 @@ class RetryPolicies:
     last one; the task goes on and can be resumed. The pauses begin with the interval between two looks, if that is
     longer than `initial_interval`.
     """
-    download: RetryPolicy = RetryPolicy(max_retries=4)
-    """Tries in a row of one download that bring nothing new."""
+    download: RetryPolicy = RetryPolicy(max_retries=20, max_interval=30.0)
+    """
+    Attempts in a row of one download that bring nothing new. By default some minutes: a file may appear in the storage
+    that long after its task has succeeded.
+    """
     save: RetryPolicy = RetryPolicy(max_retries=40, initial_interval=5.0, max_interval=3600.0)
     """
     How often a video that is saved by `save_to=` is downloaded anew after a download has failed. By default this goes

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +13,7 @@ from attrs import evolve
 
 from ..adapter import Adapter, PageRequest, TaskPage
 from ..config import SecretSource, Settings, check_url
-from ..download import Progress
+from ..download import Progress, VideoStream
 from ..job import PendingJob
 from ..messages import HttpRequest
 from ..registry import find_adapter
@@ -20,8 +21,10 @@ from ..request import VideoRequest
 from ..retry import RetryPolicies
 from ..stores import MemoryStore, TaskStore
 from ..task import Task, TaskRef
+from ..timeouts import Timeouts
 from ..timing import Limits, PollSchedule
 from ..tracked_job import TrackedJob
+from ..transports.proxy import Proxies
 from .batch import Batch
 from .handle import TaskHandle
 from .opening import Door, Setup, api_key_for, configured_store
@@ -48,8 +51,10 @@ class Client:
     :param limits: how much may be asked; what is not set is the adapter's default. Clients given the same object share
         one budget.
     :param retries: how often what fails is tried again, phase by phase.
+    :param timeouts: how long each kind of request may take.
     :param connector: an aiohttp connector to use, and to leave open at the end.
-    :param proxy: the URL of an HTTP proxy. Those of the environment are not looked at.
+    :param proxy: the URL of an HTTP proxy, or `"env"` for `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` of
+        the environment, which are ignored otherwise.
     :param allow_private_hosts: whether a video may be fetched from an address that is not on the public internet. By
         default only where the API itself is at one, as an emulator is.
     :param inherit: whether the client goes on with what processes that have died have left: sends what was enqueued and
@@ -71,12 +76,14 @@ class Client:
         poll: PollSchedule = PollSchedule(),  # noqa: B008 - immutable
         limits: Limits | None = None,
         retries: RetryPolicies = RetryPolicies(),  # noqa: B008 - immutable
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 - immutable
         connector: aiohttp.BaseConnector | None = None,
         proxy: str | None = None,
         allow_private_hosts: bool = False,
         recover: bool = True,
         auto_adopt: bool = False,
     ) -> None:
+        Proxies.of(proxy)
         adapter = provider if isinstance(provider, Adapter) else find_adapter(provider)
         account = adapter.account(
             provider=adapter.name,
@@ -91,6 +98,7 @@ class Client:
             poll=poll,
             limits=limits,
             retries=retries,
+            timeouts=timeouts,
             connector=connector,
             proxy=proxy,
             recover=recover,
@@ -327,14 +335,30 @@ class Client:
 
     async def download(self, task: Task, path: str | PathLike[str], *, progress: Progress | None = None) -> Path:
         """
-        Bring a finished video to disk. The file appears whole or not at all.
+        Download a finished video to disk. The file appears whole or not at all.
 
-        :param path: the file, or a folder, where it is named after the task.
-        :param progress: called with the bytes received and the bytes expected (`None` where unknown).
-        :raises DownloadError: no video, no answer, a URL that stays refused, a body that is no whole video, or a disk
-            that refuses it. The task stays as it is, and can be downloaded again.
+        :param path: the file, or a folder, where it is named after the task. A path with a separator at its end is a
+            folder, which is made. A symbolic link to a file is followed; nothing but a regular file is replaced.
+        :param progress: called with the bytes received and the bytes expected (`None` where unknown). It may be a
+            coroutine function.
+        :raises DownloadError: no video, no response, a URL that has expired, a body that is not a whole video, or a
+            path that cannot be written. The task stays as it is, and can be downloaded again.
         """
-        return await self._door.inside().downloads.bring(task, Path(path), progress=progress)
+        return await self._door.inside().downloads.download(task, path, progress=progress)
+
+    @asynccontextmanager
+    async def stream(self, task: Task) -> AsyncGenerator[VideoStream]:
+        """
+        Stream a finished video, to object storage or to a browser: `async with client.stream(task) as chunks`.
+
+        It is resumed and checked like a download. Its first bytes have arrived when the block is entered, so that most
+        errors come before anything has been passed on; `chunks.total` is its size where the server announces it. What
+        was passed on is void if the stream ends in an error.
+
+        :raises DownloadError: see `download`; also while the stream is read.
+        """
+        async with self._door.inside().downloads.stream(task) as chunks:
+            yield chunks
 
     async def pending(self) -> list[PendingJob]:
         """List the jobs of this provider that are not at their end, those of other processes included."""

@@ -51,13 +51,13 @@ class Engine:
             exchange=exchange,
             fetch=self.poller.fetch,
             private=allow_private_hosts,
-            policy=DownloadPolicy(retry=retries.download),
+            policy=DownloadPolicy(retry=retries.download, patience=exchange.timeouts.download),
         )
         self.auto_downloads = AutoDownloads(
             self.poller,
             self._journal,
             attend=self._attend,
-            download=self.downloads.bring,
+            download=self.downloads.with_few_retries().download,
             retry=retries.save,
             recovers=recovers,
         )

@@ -17,6 +17,7 @@ from ..exchange import Exchange
 from ..ratelimit import AccountLimits
 from ..retry import RetryPolicies
 from ..stores import TaskStore
+from ..timeouts import Timeouts
 from ..timing import Limits, PollSchedule
 from .engine import Engine
 from .plan import Planner
@@ -34,6 +35,7 @@ class Setup:
     poll: PollSchedule
     limits: Limits | None
     retries: RetryPolicies
+    timeouts: Timeouts
     connector: aiohttp.BaseConnector | None
     proxy: str | None
     recover: bool
@@ -48,12 +50,12 @@ class Setup:
         """
         from ..transports.aiohttp import AiohttpTransport  # noqa: PLC0415 - importing aiohttp takes longer than the rest
 
-        transport = AiohttpTransport(connector=self.connector, proxy=self.proxy)
+        transport = AiohttpTransport(connector=self.connector, proxy=self.proxy, timeouts=self.timeouts)
         adapter = planner.adapter
         budget = AccountLimits.of(
             self.limits, adapter.limits, adapter.name, execution_timeout=adapter.execution_timeout
         )
-        exchange = Exchange(adapter, planner.account, transport, budget)
+        exchange = Exchange(adapter, planner.account, transport, budget, self.timeouts)
         return await Engine.start(
             exchange,
             store,

@@ -16,8 +16,8 @@ from attrs import define, evolve, field
 
 from ..background import Background
 from ..download.fetch import UrlRefusedError
-from ..download.naming import place_for
 from ..download.part_file import discard_abandoned
+from ..download.target import target_path
 from ..errors import HappyHorseError, SubmitOutcomeUnknownError, WaitTimeoutError
 from ..job import Job, JobState
 from ..polling import Poller
@@ -91,7 +91,7 @@ class AutoDownload:
             level = logging.ERROR if task.status is TaskStatus.EXPIRED else logging.INFO
             _log.log(level, "nothing to save at %s: the task %s is %s", self.path, task.ref, task.status)
             return
-        target = await asyncio.to_thread(place_for, self.path, task.id)
+        target = await asyncio.to_thread(target_path, self.path, task.id)
         if self.recovered:
             await asyncio.to_thread(discard_abandoned, target)
         if not await asyncio.to_thread(self._stands_at, target):

@@ -13,26 +13,13 @@ import pytest
 
 import happyhorse_async as hh
 
+from .videos import content, names, video_file
+
 if TYPE_CHECKING:
     from conftest import Fifth, Gateway
 
 
-def box(name: bytes, payload: bytes) -> bytes:
-    """Make one box of an MP4."""
-    return (len(payload) + 8).to_bytes(4) + name + payload
-
-
-VIDEO = box(b"ftyp", b"isom\0\0\0\0") + box(b"mdat", bytes(range(256)) * 12288) + box(b"moov", b"\0" * 100)
-
-
-def names(folder: Path) -> list[str]:
-    """List a folder, hidden files included."""
-    return sorted(file.name for file in folder.iterdir())
-
-
-def content(file: Path) -> bytes:
-    """Read a whole file."""
-    return file.read_bytes()
+VIDEO = video_file(bytes(range(256)) * 12288)
 
 
 @pytest.fixture
@@ -139,7 +126,7 @@ async def test_a_disk_that_is_full(
 @pytest.mark.fault(84)
 @pytest.mark.parametrize("exists", [True, False])
 async def test_a_symbolic_link_at_the_target(client: hh.Client, task: hh.Task, tmp_path: Path, exists: bool) -> None:
-    """A link at the target is replaced by the video, and what it points to is left alone."""
+    """A link is followed: the file behind it is replaced, or made, and the link stays."""
     folder, outside = tmp_path / "videos", tmp_path / "precious"
     folder.mkdir()
     if exists:
@@ -149,10 +136,10 @@ async def test_a_symbolic_link_at_the_target(client: hh.Client, task: hh.Task, t
     path = await client.download(task, folder)
 
     assert folder / "t-1.mp4" == path
-    assert not path.is_symlink()
-    assert VIDEO == content(path)
-    assert exists == outside.exists()
-    assert not exists or content(outside) == b"precious"
+    assert path.is_symlink()
+    assert VIDEO == content(outside)
+    assert ["t-1.mp4"] == names(folder)
+    assert ["precious", "videos"] == names(tmp_path)
 
 
 async def test_several_downloads_of_one_video(client: hh.Client, task: hh.Task, tmp_path: Path) -> None:
@@ -168,14 +155,17 @@ async def test_several_downloads_of_one_video(client: hh.Client, task: hh.Task, 
 PROGRAM = """
 import asyncio, sys
 import happyhorse_async as hh
-from happyhorse_async.download import download
+from happyhorse_async.download import DownloadPolicy, download
+from happyhorse_async.download.expiry import ResultUrl
+from happyhorse_async.download.fetch import Fetch
+from happyhorse_async.redaction import SecretUrl
 from happyhorse_async.transports.aiohttp import AiohttpTransport
 from pathlib import Path
 
 async def main(url, target):
     transport = AiohttpTransport()
     for _ in range(5):
-        await download(transport, url, Path(target))
+        await download(Fetch(transport, ResultUrl(SecretUrl(url)), DownloadPolicy()), Path(target))
     await transport.aclose()
 
 asyncio.run(main(*sys.argv[1:]))
