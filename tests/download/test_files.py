@@ -1,9 +1,13 @@
-"""The disk under a download: what it refuses, what stands at the target, and who else writes there."""
+"""The files of a download: what may be replaced, what the disk refuses, and several writers of one file."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import socket
+import stat
+import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator
 from pathlib import Path
@@ -12,8 +16,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 import happyhorse_async as hh
+from happyhorse_async.download import absolute, check_target
 
-from .videos import content, names, video_file
+from .videos import content, done, names, video_file
 
 if TYPE_CHECKING:
     from conftest import Fifth, Gateway
@@ -140,6 +145,161 @@ async def test_a_symbolic_link_at_the_target(client: hh.Client, task: hh.Task, t
     assert VIDEO == content(outside)
     assert ["t-1.mp4"] == names(folder)
     assert ["precious", "videos"] == names(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["videos/", "a/b/c/", "videos/.", "./videos//"])
+async def test_a_separator_at_the_end_means_a_folder(
+    gateway: Gateway, client: hh.Client, task: hh.Task, tmp_path: Path, name: str
+) -> None:
+    """A path that ends in a separator is a folder, which is made, and holds one file for each task."""
+    other = done(task.video_url or "", "t-2")
+
+    paths = [await client.download(each, f"{tmp_path}/{name}") for each in (task, other, task)]
+
+    assert ["t-1.mp4", "t-2.mp4", "t-1.mp4"] == [path.name for path in paths]
+    assert ["t-1.mp4", "t-2.mp4"] == names(tmp_path / name)
+
+
+def make_fifo(path: Path) -> None:
+    """Make a named pipe."""
+    os.mkfifo(path)
+
+
+def make_socket(path: Path) -> None:
+    """Make a socket of the file system."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
+def make_device(path: Path) -> None:
+    """Make a device node, which only root may do."""
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    except OSError:
+        pytest.skip("device nodes cannot be made here")
+
+
+NOT_FILES = {"pipe": make_fifo, "socket": make_socket, "device": make_device}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such files")
+@pytest.mark.parametrize("through_link", [False, True], ids=["itself", "behind a link"])
+@pytest.mark.parametrize(("kind", "make"), NOT_FILES.items(), ids=NOT_FILES)
+async def test_nothing_but_a_regular_file_is_replaced(
+    gateway: Gateway,
+    client: hh.Client,
+    task: hh.Task,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    through_link: bool,
+    kind: str,
+    make: Callable[[Path], None],
+) -> None:
+    """A pipe, a socket or a device is refused before anything is fetched, and left as it is."""
+    monkeypatch.chdir(tmp_path)
+    make(Path("node"))
+    node = tmp_path / "node"
+    target, before = node, node.lstat().st_mode
+    if through_link:
+        target = tmp_path / "link"
+        target.symlink_to("node")
+
+    with pytest.raises(hh.DownloadError, match=f"is a {kind}") as raised:
+        await client.download(task, target)
+    with pytest.raises(hh.DownloadError, match=f"is a {kind}"):
+        check_target(target)
+
+    assert task.ref == raised.value.ref
+    assert before == node.lstat().st_mode
+    assert [] == gateway.requests
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pipes")
+async def test_a_pipe_that_appears_meanwhile_is_not_replaced(
+    gateway: Gateway, client: hh.Client, task: hh.Task, tmp_path: Path
+) -> None:
+    """What is at the target is judged again before it is replaced."""
+    target = tmp_path / "train.mp4"
+
+    def appear(*_: object) -> None:
+        if not target.exists():
+            make_fifo(target)
+
+    with pytest.raises(hh.DownloadError, match="is a pipe"):
+        await client.download(task, target, progress=appear)
+
+    assert stat.S_ISFIFO(target.lstat().st_mode)
+    assert [target.name] == names(tmp_path)
+
+
+def test_a_target_that_can_be_written_is_accepted_and_left_alone(tmp_path: Path) -> None:
+    """The check before paying changes nothing, whatever it is asked about."""
+    (tmp_path / "old.mp4").write_bytes(b"old")
+    (tmp_path / "link.mp4").symlink_to("old.mp4")
+    (tmp_path / "dangling.mp4").symlink_to("new.mp4")
+    before = names(tmp_path)
+
+    for path in ("old.mp4", "new.mp4", "link.mp4", "dangling.mp4", "new/folder/", "."):
+        check_target(tmp_path / path if path == "." else f"{tmp_path}/{path}")
+
+    assert before == names(tmp_path)
+    assert b"old" == content(tmp_path / "old.mp4")
+
+
+@pytest.mark.parametrize(
+    "path", ["missing/train.mp4", "file/train.mp4", "file/", "file/folder/", "loop.mp4", "a\0b.mp4", "x" * 300]
+)
+def test_a_target_that_cannot_be_written_is_found_out_before_paying(tmp_path: Path, path: str) -> None:
+    """The check before paying names the path and the reason."""
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
+
+    with pytest.raises(hh.DownloadError, match=r"cannot write .*: "):
+        check_target(f"{tmp_path}/{path}")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="there is no /proc")
+@pytest.mark.parametrize("path", ["/proc/train.mp4", "/proc/videos/"])
+def test_a_folder_that_takes_no_files_is_found_out_before_paying(path: str) -> None:
+    """Access rights are not believed: the file systems of the kernel grant them all, and take no files."""
+    with pytest.raises(hh.DownloadError, match="cannot write /proc"):
+        check_target(path)
+
+
+def test_an_absolute_path_keeps_the_separator_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder stays a folder when its path is written down for later."""
+    monkeypatch.chdir(tmp_path)
+
+    assert f"{tmp_path}/videos/" == absolute("videos/")
+    assert f"{tmp_path}/train.mp4" == absolute(Path("train.mp4"))
+    assert f"{tmp_path}/" == absolute(".")
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Generator[tuple[Path, Path]]:
+    """Mount a single file over another one, as containers do. Only root may."""
+    host, file = tmp_path / "host.mp4", tmp_path / "train.mp4"
+    host.touch()
+    file.write_bytes(b"below")
+    mount = shutil.which("mount")
+    if mount is None or subprocess.run([mount, "--bind", host, file], check=False, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    yield host, file
+    subprocess.run(["umount", file], check=True)
+
+
+async def test_a_mounted_file_is_written_in_place(
+    client: hh.Client, task: hh.Task, mounted: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """A file that cannot be renamed over is written in place, and so is the file it is mounted from."""
+    host, file = mounted
+    host.write_bytes(b"x" * (len(VIDEO) + 9))
+
+    await client.download(task, file)
+
+    assert VIDEO == content(host)
+    assert VIDEO == content(file)
+    assert ["host.mp4", "train.mp4"] == names(tmp_path)
 
 
 async def test_several_downloads_of_one_video(client: hh.Client, task: hh.Task, tmp_path: Path) -> None:
