@@ -35,6 +35,12 @@ _PERMANENT = (
     ValueError,
 )
 
+_AUTHORITY_HINT = (
+    "; an authority of your own, such as that of a company's proxy, is trusted by SSL_CERT_FILE=<its file>"
+)
+# https://docs.openssl.org/master/man3/X509_STORE_CTX_get_error/: not yet valid, expired, and three kinds of a wrong name.
+_TLS_HINTS = {9: "; is the clock right?", 10: "; is the clock right?", 62: "", 63: "", 64: ""}
+
 
 def transport_error(
     error: Exception, request: HttpRequest, *, sent: bool, proxy: str | None = None, connect_timeout: float = 0.0
@@ -104,10 +110,8 @@ def _describe(error: Exception, sent: bool, proxy: str | None, connect_timeout: 
 def _describe_tls(error: Exception) -> str:
     # The words of OpenSSL, such as "certificate has expired", hold nothing secret.
     if isinstance(error, ssl.SSLCertVerificationError):
-        return (
-            f"no secure connection: {error.verify_message}; the variable SSL_CERT_FILE names the file of an authority "
-            "of your own, such as a company's proxy"
-        )
+        hint = _TLS_HINTS.get(error.verify_code, _AUTHORITY_HINT)
+        return f"no secure connection: {error.verify_message.rstrip('.')}{hint}"
     reason = (error.reason or "") if isinstance(error, ssl.SSLError) else ""
     words = reason.replace("_", " ").lower() or type(error).__name__
     return f"no secure connection: {words}"

@@ -262,9 +262,9 @@ async def test_what_is_not_a_video_is_refused_and_tried_again(
     gateway.on("GET", "/v.mp4", wrong, wrong, with_length(VIDEO))
 
     with pytest.raises(hh.DownloadError, match="not a"):
-        await fetch()
+        await fetch(evolve(HURRIED, patience=30.0))
     left = (tmp_path / "train.mp4").read_bytes()
-    await fetch()
+    await fetch(evolve(HURRIED, patience=30.0))
 
     assert b"an older video" == left
     assert VIDEO == (tmp_path / "train.mp4").read_bytes()

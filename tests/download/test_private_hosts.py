@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
@@ -163,7 +164,60 @@ async def test_a_name_that_changes_its_address(gateway: Gateway, fifth: Fifth, t
         with pytest.raises(hh.DownloadError, match="not on the public internet"):
             await client.download(done(f"http://files.example:{port}/v.mp4"), tmp_path)
 
+    assert [] == gateway.requests
     assert [] == names(tmp_path)
+
+
+@pytest.mark.fault(44)
+@pytest.mark.parametrize("proxied", [False, True], ids=["connector", "proxy"])
+async def test_a_name_of_a_private_host_is_refused_before_anything_is_sent(
+    gateway: Gateway, fifth: Fifth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxied: bool
+) -> None:
+    """A name is looked up and judged first, also where a connector or a proxy of the caller's is used."""
+    port = gateway.url.rpartition(":")[2]
+
+    loop = asyncio.get_running_loop()
+    look_up = loop.getaddrinfo
+
+    async def private(host: str, *rest: Any, **options: Any) -> Any:
+        return await look_up("127.0.0.1" if host == "intranet.example" else host, *rest, **options)
+
+    monkeypatch.setattr(loop, "getaddrinfo", private)
+    options: dict[str, Any] = {"proxy": gateway.url} if proxied else {}
+
+    async with aiohttp.TCPConnector() as connector:
+        if not proxied:
+            options["connector"] = connector
+        async with fifth.open(base_url="https://8.8.8.8", **options) as client:
+            with pytest.raises(hh.DownloadError, match="not on the public internet; allow_private_hosts"):
+                await client.download(done(f"http://intranet.example:{port}/admin/delete?all=1"), tmp_path)
+
+    assert [] == gateway.requests
+    assert 0 == gateway.connections
+
+
+class LocalProxy(aiohttp.TCPConnector):
+    """Connects to a local proxy, whatever it is asked for, as connectors for SOCKS do."""
+
+    def __init__(self) -> None:
+        super().__init__(resolver=Rebinding())
+
+
+@pytest.mark.fault(44)
+async def test_the_peer_of_a_connector_that_is_a_proxy_says_nothing(
+    gateway: Gateway, fifth: Fifth, tmp_path: Path
+) -> None:
+    """Where the caller's connector does not connect to the origin itself, only the name is judged."""
+    gateway.on("GET", "/v.mp4", gateway.reply(VIDEO))
+    port = gateway.url.rpartition(":")[2]
+
+    async with LocalProxy() as connector, fifth.open(base_url=PUBLIC, connector=connector) as client:
+        path = await client.download(done(f"http://files.example:{port}/v.mp4"), tmp_path)
+        with pytest.raises(hh.DownloadError, match="not on the public internet"):
+            await client.download(done(f"http://127.0.0.1:{port}/secret"), tmp_path)
+
+    assert VIDEO == path.read_bytes()
+    assert 1 == len(gateway.requests)
 
 
 @pytest.mark.fault(43, 44)

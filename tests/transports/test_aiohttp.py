@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import socket
 import time
 from collections.abc import AsyncGenerator
@@ -232,17 +231,6 @@ async def test_a_body_of_the_largest_size(gateway: Gateway, transport: AiohttpTr
     assert LARGEST_BODY == len(response.body)
 
 
-@pytest.mark.fault(20)
-@pytest.mark.parametrize("encoding", ["gzip", "br", "GZIP"])
-async def test_a_compressed_body(gateway: Gateway, transport: AiohttpTransport, encoding: str) -> None:
-    """A compressed answer is refused: nobody asked for it, and a small one may unfold to fill the memory."""
-    bomb = gzip.compress(b"0" * 10_000_000)
-    gateway.on("POST", "/videos", gateway.reply(bomb, headers={"Content-Encoding": encoding}))
-
-    with pytest.raises(InvalidResponseError, match="compressed"):
-        await transport.send(post(f"{gateway.url}/videos"), timeout=5)
-
-
 async def test_a_connection_is_used_again_only_when_it_is_clean(gateway: Gateway, transport: AiohttpTransport) -> None:
     """Connections are kept, but not one whose answer was left unread."""
     gateway.on("POST", "/videos", {}, {}, gateway.reply(b"x" * (LARGEST_BODY * 8)), {})
@@ -269,43 +257,6 @@ async def test_a_connector_of_the_caller_stays_open(gateway: Gateway) -> None:
         await transport.aclose()
 
         assert not connector.closed
-
-
-async def test_a_proxy(gateway: Gateway) -> None:
-    """A proxy that was given carries the request."""
-    gateway.on("POST", "/videos", {})
-    transport = AiohttpTransport(proxy=gateway.url)
-
-    await transport.send(post("http://provider.invalid/videos"), timeout=5)
-    await transport.aclose()
-
-    assert ["http://provider.invalid/videos"] == [seen.target for seen in gateway.requests]
-
-
-@pytest.mark.fault(88)
-async def test_a_proxy_that_refuses(gateway: Gateway) -> None:
-    """A proxy that wants a login has passed nothing on."""
-    gateway.on("CONNECT", "*", gateway.reply(status=407, then="close"))
-    transport = AiohttpTransport(proxy=gateway.url)
-
-    with pytest.raises(TransportError, match="proxy refused with status 407") as raised:
-        await transport.send(post("https://provider.invalid/videos"), timeout=5)
-    await transport.aclose()
-
-    assert not raised.value.sent
-
-
-@pytest.mark.fault(88)
-async def test_the_proxies_of_the_environment_are_not_used(
-    gateway: Gateway, transport: AiohttpTransport, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What the environment says of proxies is not looked at."""
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
-    gateway.on("POST", "/videos", {})
-
-    response = await transport.send(post(f"{gateway.url}/videos"), timeout=5)
-
-    assert 200 == response.status
 
 
 @pytest.mark.fault(77)
