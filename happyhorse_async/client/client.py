@@ -14,6 +14,7 @@ from attrs import evolve
 from ..adapter import Adapter, PageRequest, TaskPage
 from ..config import SecretSource, Settings, check_url
 from ..download import Progress, VideoStream
+from ..errors import HappyHorseError
 from ..job import PendingJob
 from ..messages import HttpRequest
 from ..registry import find_adapter
@@ -85,13 +86,18 @@ class Client:
     ) -> None:
         Proxies.of(proxy)
         adapter = provider if isinstance(provider, Adapter) else find_adapter(provider)
-        account = adapter.account(
-            provider=adapter.name,
-            api_key=api_key_for(adapter, api_key),
-            base_url=None if base_url is None else check_url(base_url, where="base_url"),
-            region=region,
-            options=options,
-        )
+        try:
+            account = adapter.account(
+                provider=adapter.name,
+                api_key=api_key_for(adapter, api_key),
+                base_url=None if base_url is None else check_url(base_url, where="base_url"),
+                region=region,
+                options=options,
+            )
+        except HappyHorseError as error:
+            # A key that is nearly right is not for the error trackers that record the local variables of each frame.
+            refusal, api_key = error.with_traceback(None), None
+            raise refusal from None
         self._planner = Planner(adapter=adapter, account=account)
         self._store = store or MemoryStore()
         setup = Setup(

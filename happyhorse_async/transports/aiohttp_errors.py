@@ -35,10 +35,8 @@ _PERMANENT = (
     ValueError,
 )
 
-_AUTHORITY_HINT = (
-    "; an authority of your own, such as that of a company's proxy, is trusted by SSL_CERT_FILE=<its file>"
-)
-# https://docs.openssl.org/master/man3/X509_STORE_CTX_get_error/: not yet valid, expired, and three kinds of a wrong name.
+_AUTHORITY_HINT = "; SSL_CERT_FILE=<file> trusts an authority of your own, such as that of a company's proxy"
+# Not yet valid, expired, and three kinds of a wrong name: https://docs.openssl.org/master/man3/X509_STORE_CTX_get_error/
 _TLS_HINTS = {9: "; is the clock right?", 10: "; is the clock right?", 62: "", 63: "", 64: ""}
 
 
