@@ -80,7 +80,7 @@ def _describe(error: Exception, sent: bool, proxy: str | None, connect_timeout: 
         case aiohttp.ClientConnectorCertificateError():
             return _describe_tls(error.certificate_error)
         case aiohttp.ClientConnectorSSLError():
-            return _describe_tls(error.os_error)
+            return _describe_tls(getattr(error, "os_error", error))
         case ssl.SSLError():
             return _describe_tls(error)
         case aiohttp.ClientConnectorError():

@@ -8,6 +8,7 @@ import random
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -223,10 +224,11 @@ async def test_a_place_for_a_job_that_is_closed(gateway: Any, fifth: Any, store:
 async def test_a_video_that_is_lost(
     gateway: Any, fifth: Any, path: Path, rows: Rows, target: Path, left_behind: LeftBehind
 ) -> None:
-    """A URL that stays refused ends it: the journal says why, and nobody tries it again."""
+    """A URL that is refused after its life ends it: the journal says why, and no client tries it again."""
     await left_behind(JobState.ACCEPTED, task_id="t-1", task=succeeded(gateway), save_to=str(target))
     gateway.show("t-1", "done")
-    gateway.on("GET", "/files/t-1.mp4", 403)
+    a_day_on = format_datetime(datetime.now(UTC) + timedelta(hours=25), usegmt=True)
+    gateway.on("GET", "/files/t-1.mp4", gateway.reply(status=403, headers={"Date": a_day_on}))
 
     for _ in range(2):
         async with fifth.open(store=hh.SQLiteStore(path)):
@@ -234,7 +236,7 @@ async def test_a_video_that_is_lost(
 
     assert "expired" in row["failure"]
     assert row["saved_to"] is None
-    assert 2 == len(gateway.seen("GET", "/files/*"))
+    assert 1 == len(gateway.seen("GET", "/files/*"))
 
 
 async def test_a_task_that_is_forgotten(
