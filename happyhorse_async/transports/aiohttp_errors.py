@@ -79,10 +79,8 @@ def _describe(error: Exception, sent: bool, proxy: str | None, connect_timeout: 
             return "the host name cannot be resolved"
         case aiohttp.ClientConnectorCertificateError():
             return _describe_tls(error.certificate_error)
-        case aiohttp.ClientConnectorSSLError():
+        case aiohttp.ClientConnectorSSLError() | ssl.SSLError():
             return _describe_tls(getattr(error, "os_error", error))
-        case ssl.SSLError():
-            return _describe_tls(error)
         case aiohttp.ClientConnectorError():
             return f"cannot connect: {_reason(error.os_error)}"
         case aiohttp.ConnectionTimeoutError():
@@ -105,7 +103,7 @@ def _describe(error: Exception, sent: bool, proxy: str | None, connect_timeout: 
             return f"the connection {'broke' if sent else 'failed'}: {type(error).__name__}"
 
 
-def _describe_tls(error: Exception) -> str:
+def _describe_tls(error: object) -> str:
     # The words of OpenSSL, such as "certificate has expired", hold nothing secret.
     if isinstance(error, ssl.SSLCertVerificationError):
         hint = _TLS_HINTS.get(error.verify_code, _AUTHORITY_HINT)
