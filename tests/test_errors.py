@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import time
 from copy import copy
 from typing import Any
 
@@ -42,7 +43,7 @@ def _examples() -> list[HappyHorseError]:
         UnsupportedFeatureError: {"feature": "seed", "alternatives": ("b",)},
         TransportError: {"sent": True, "retryable": False},
         RateLimitError: {"retry_after": 5.0},
-        ProviderError: {"retry_after": 5.0, "refused": True},
+        ProviderError: {"retry_after": 5.0, "not_accepted": True},
         InvalidResponseError: {"path": "output.task_id"},
         WaitTimeoutError: {"task": TASK},
     }
@@ -224,3 +225,63 @@ def test_what_errors_know_of_a_submit() -> None:
     assert not ProviderError("no").not_accepted
     assert ProviderError("no", not_accepted=True).not_accepted
     assert None is SubmitOutcomeUnknownError("no").ref
+
+
+HTTP_STATUS = {
+    "AuthenticationError": 503,
+    "CallbackRejectedError": 401,
+    "ConfigurationError": 503,
+    "ContentRejectedError": 422,
+    "DownloadError": 502,
+    "HappyHorseError": 502,
+    "InvalidRequestError": 422,
+    "InvalidResponseError": 502,
+    "PermissionDeniedError": 503,
+    "ProviderError": 502,
+    "QuotaExceededError": 503,
+    "RateLimitError": 429,
+    "StoreError": 503,
+    "SubmitOutcomeUnknownError": 502,
+    "TaskCanceledError": 409,
+    "TaskError": 502,
+    "TaskExpiredError": 410,
+    "TaskFailedError": 502,
+    "TaskNotFoundError": 404,
+    "TransportError": 502,
+    "UnsupportedFeatureError": 422,
+    "WaitTimeoutError": 504,
+}
+
+
+@pytest.mark.parametrize("error", _examples(), ids=lambda error: type(error).__name__)
+def test_each_error_has_a_status_for_a_web_handler(error: HappyHorseError) -> None:
+    """A web handler may answer its own user with the status of the error, whatever the provider answered."""
+    assert HTTP_STATUS.get(type(error).__name__, 502) == error.http_status
+    assert error.http_status == copy(error).http_status
+
+
+@pytest.mark.parametrize("reason", FailureReason)
+def test_a_failed_task_is_the_users_fault_or_the_providers(reason: FailureReason) -> None:
+    """A request or content that made the task fail is a 422, everything else a 502."""
+    task = Task(ref=REF, status=TaskStatus.FAILED, error=TaskFailure(reason=reason))
+    of_the_user = reason in (FailureReason.INVALID_REQUEST, FailureReason.CONTENT_REJECTED)
+
+    assert (422 if of_the_user else 502) == TaskFailedError("no", task=task).http_status
+
+
+@pytest.mark.parametrize("status", [400, 401, 408, 413, 415])
+def test_a_rejected_callback_has_the_status_for_its_sender(status: int) -> None:
+    """The status is the one that was given, also on a copy."""
+    error = errors.CallbackRejectedError("no", http_status=status)
+
+    assert status == error.http_status == pickle.loads(pickle.dumps(error)).http_status
+
+
+def test_a_message_of_any_length_is_cut_before_it_is_redacted() -> None:
+    """A megabyte of slashes in a provider's message does not hold up the event loop."""
+    began = time.perf_counter()
+
+    error = HappyHorseError("//" * 500_000)
+
+    assert time.perf_counter() - began < 0.05
+    assert len(str(error)) < 20_000

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from happyhorse_async.redaction import MASK, redact_headers, redact_text, redact_url
+from happyhorse_async.redaction import MASK, SecretUrl, redact_headers, redact_text, redact_url
 
 SECRET = "c4n4ryS1gn4tur3"
 
@@ -217,3 +217,34 @@ def test_redact_headers() -> None:
         "Location": "/login?***",
     } == shown
     assert SECRET not in json.dumps(shown)
+
+
+KEY = "sk-Abc123Def456Ghi789"
+
+
+@pytest.mark.fault(86)
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"your key {KEY} is bad", "your key *** is bad"),
+        (f"your key {KEY[:-4]} is bad", "your key *** is bad"),
+        (f"your key ...{KEY[6:]}.", "your key ...***."),
+        (f"https://{KEY.lower()}.example/a", "https://***.example/a"),
+        (f"{KEY.upper()}{KEY}", "******"),
+        (f"{KEY[:8]} and {KEY[-8:]}", "*** and ***"),
+        (f"{KEY[:7]} is too short a piece", f"{KEY[:7]} is too short a piece"),
+        ("Abc, 123 and Def", "Abc, 123 and Def"),
+    ],
+)
+def test_long_pieces_of_a_secret_are_masked(text: str, shown: str) -> None:
+    """A message that leaves out a part of a key, or its capitals, still gives it away."""
+    assert shown == redact_text(text, KEY)
+
+
+def test_a_secret_url_shows_no_signature() -> None:
+    """Neither the text nor the repr of a URL that is a credential shows its query."""
+    url = SecretUrl("https://user:pw@files.example/v.mp4?Signature=s3cr3t")
+
+    assert "https://***@files.example/v.mp4?***" == str(url)
+    assert "s3cr3t" not in repr(url)
+    assert "Signature=s3cr3t" in url.value

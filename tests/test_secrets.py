@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,17 @@ def chain(error: BaseException) -> Iterator[BaseException]:
     while link is not None:
         yield link
         link = link.__cause__ or link.__context__
+
+
+def every_local(error: BaseException) -> str:
+    """Put together the local variables of all frames, those of libraries included, as error trackers do."""
+    frames = (frame for link in chain(error) for frame, _ in traceback.walk_tb(link.__traceback__))
+    return "\n".join(
+        f"{frame.f_code.co_qualname} {name}={value!r}"
+        for frame in frames
+        if frame.f_code.co_filename != __file__
+        for name, value in frame.f_locals.items()
+    )
 
 
 ECHOES: dict[str, Any] = {
@@ -99,6 +111,105 @@ async def test_a_broken_connection(gateway: Gateway, fifth: Fifth, tmp_path: Pat
         assert isinstance(error, hh.HappyHorseError)
         assert KEY not in told(error) + in_the_frames(error)
         assert "s3cr3t" not in told(error)
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+FAILED_DOWNLOADS: dict[str, bytes] = {
+    "no response": b"",
+    "not HTTP": b"junk\r\n",
+    "no body": OK + b"Content-Length: 9\r\n\r\n",
+    "cut": OK + b"Content-Length: 99\r\n\r\n\0\0\0\x10ftypisom\0\0\0\0",
+    "not a video": OK + b"Content-Length: 5\r\n\r\nhello",
+    "damaged gzip": OK + b"Content-Encoding: gzip\r\nContent-Length: 12\r\n\r\n\x1f\x8b\x08\0\0\0\0\0\0\0\xff\xff",
+    "refused": b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
+    "too large": OK + b"Content-Length: 9999999999\r\n\r\n",
+    "redirected to a file": b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd?s3cr3t\r\nContent-Length: 0\r\n\r\n",
+    "redirected to junk": b"HTTP/1.1 302 Found\r\nLocation: http://[?s3cr3t\r\nContent-Length: 0\r\n\r\n",
+    "redirected to nowhere": b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n",
+}
+
+
+@pytest.mark.fault(86)
+@pytest.mark.parametrize("expired", [False, True], ids=["young", "expired"])
+@pytest.mark.parametrize("answer", FAILED_DOWNLOADS.values(), ids=FAILED_DOWNLOADS)
+async def test_no_local_variable_of_a_failed_download_shows_its_url(
+    gateway: Gateway, fifth: Fifth, tmp_path: Path, answer: bytes, expired: bool
+) -> None:
+    """Error trackers record the local variables of each frame: none of them shows the signature or the key."""
+    gateway.on("GET", "/files/t-1.mp4", answer)
+    gateway.show("t-1", 500)
+    ends = datetime.now(UTC) + timedelta(hours=-1 if expired else 1)
+    video = hh.Video(url=f"{gateway.url}/files/t-1.mp4?Signature=s3cr3t", expires_at=ends)
+    task = hh.Task(ref=hh.TaskRef("fifth", "t-1"), status=hh.TaskStatus.SUCCEEDED, videos=(video,))
+    retries = hh.RetryPolicies(download=hh.RetryPolicy(max_retries=1, initial_interval=0.0))
+
+    async def stream(client: hh.Client) -> None:
+        async with client.stream(task) as chunks:
+            async for _ in chunks:
+                pass
+
+    async with fifth.open(retries=retries) as client:
+        with pytest.raises(hh.DownloadError) as downloaded:
+            await client.download(task, tmp_path)
+        with pytest.raises(hh.DownloadError) as streamed:
+            await stream(client)
+
+    for raised in (downloaded, streamed):
+        assert "s3cr3t" not in every_local(raised.value) + told(raised.value)
+        assert KEY not in every_local(raised.value) + told(raised.value)
+
+
+@pytest.mark.fault(86, 87)
+@pytest.mark.parametrize("key", [f"{KEY}\n", f" {KEY}", f"Bearer {KEY}", f"{KEY}\u200b"])
+def test_no_local_variable_shows_a_key_that_is_nearly_right(fifth: Fifth, key: str) -> None:
+    """A key that is refused for a space or a line break is as good as the key itself."""
+    with pytest.raises(hh.ConfigurationError) as raised:
+        fifth.client(api_key=key)
+
+    frames = [frame for frame, _ in traceback.walk_tb(raised.value.__traceback__)]
+    ours = [frame for frame in frames if "happyhorse_async" in frame.f_code.co_filename]
+    assert KEY not in "".join(repr(frame.f_locals) for frame in ours)
+
+
+@pytest.mark.fault(86)
+def test_a_request_that_cannot_be_encoded_is_not_on_its_error() -> None:
+    """The error of half a surrogate pair holds the whole body, with signed URLs, and so is not kept."""
+    client = hh.Client("dashscope", api_key=KEY)
+
+    with pytest.raises(hh.InvalidRequestError, match="surrogates") as raised:
+        client.plan(hh.TextToVideo(f"half \ud83d of {SIGNED}"))
+
+    assert "s3cr3t" not in told(raised.value)
+    assert None is raised.value.__context__
+
+
+@pytest.mark.fault(86)
+async def test_a_task_whose_id_is_the_key(gateway: Gateway, fifth: Fifth, caplog: pytest.LogCaptureFixture) -> None:
+    """An id that contains the key would be in logs, stores and refs: it is not accepted, and not lost in silence."""
+    gateway.accept(f"task-{KEY.upper()}")
+
+    async with fifth.open() as client:
+        with pytest.raises(hh.SubmitOutcomeUnknownError, match="contains the API key") as raised:
+            await client.submit(REQUEST)
+
+    assert KEY not in (told(raised.value) + caplog.text).lower()
+
+
+@pytest.mark.fault(86)
+async def test_a_redirect_to_a_host_that_is_named_after_the_key(
+    gateway: Gateway, fifth: Fifth, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A hostile server of files puts the key into the host of a redirect, where capitals are lost."""
+    location = f"ftp://{KEY.upper()}.example/v"
+    gateway.on("GET", "/v", gateway.reply(status=302, headers={"Location": location}))
+    video = hh.Video(url=f"{gateway.url}/v")
+    task = hh.Task(ref=hh.TaskRef("fifth", "t-1"), status=hh.TaskStatus.SUCCEEDED, videos=(video,))
+
+    async with fifth.open() as client:
+        with pytest.raises(hh.DownloadError, match=r"redirects to ftp://\*\*\*") as raised:
+            await client.download(task, tmp_path)
+
+    assert KEY not in (told(raised.value) + caplog.text).lower()
 
 
 @pytest.mark.fault(86)

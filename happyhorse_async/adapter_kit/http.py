@@ -46,6 +46,6 @@ def _json(body: Mapping[str, Any], account: Account) -> bytes:
     try:
         return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequestError(
-            f"the request cannot be written as JSON: {error}", provider=account.provider
-        ) from error
+        # The error itself is dropped: that of half a surrogate pair holds the whole body, prompt and signed URLs.
+        reason = str(error)
+    raise InvalidRequestError(f"the request cannot be written as JSON: {reason}", provider=account.provider)

@@ -15,7 +15,7 @@ from attrs import evolve
 from ..adapter import Adapter, PageRequest, TaskPage
 from ..config import KeySource, Settings, check_api_key, check_url
 from ..download import Progress, VideoStream
-from ..errors import ConfigurationError, InvalidRequestError, TaskNotFoundError
+from ..errors import ConfigurationError, HappyHorseError, InvalidRequestError, TaskNotFoundError
 from ..registry import find_adapter
 from ..request import VideoRequest
 from ..retry import RetryPolicies
@@ -92,13 +92,18 @@ class Client:
     ) -> None:
         Proxies.of(proxy)
         adapter = provider if isinstance(provider, Adapter) else find_adapter(provider)
-        account = adapter.account(
-            provider=adapter.name,
-            api_key=_api_key_for(adapter, api_key),
-            base_url=None if base_url is None else check_url(base_url, where="base_url"),
-            region=region,
-            options=options,
-        )
+        try:
+            account = adapter.account(
+                provider=adapter.name,
+                api_key=_api_key_for(adapter, api_key),
+                base_url=None if base_url is None else check_url(base_url, where="base_url"),
+                region=region,
+                options=options,
+            )
+        except HappyHorseError as error:
+            # A key that is nearly right is not for error trackers that record the local variables of each frame.
+            refusal, api_key = error.with_traceback(None), None
+            raise refusal from None
         self._use(
             Planner(adapter=adapter, account=account),
             Options(

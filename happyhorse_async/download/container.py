@@ -86,11 +86,11 @@ class ContainerCheck:
     def _header_size(self) -> int:
         if len(self._header) < 8:
             return 8
-        if self._header[:4] == b"RIFF" and self._position == len(self._header):
+        if self._header.startswith(b"RIFF") and self._position == len(self._header):
             return 12
-        size = 16 if self._header[:4] == b"\0\0\0\1" else 8
+        size = 16 if self._header.startswith(b"\0\0\0\1") else 8
         # The major brand of an `ftyp` is part of what has to be known.
-        return size + 4 if self._header[4:8] == b"ftyp" else size
+        return size + 4 if self._header.startswith(b"ftyp", 4) else size
 
     def _read_header(self) -> None:
         header = bytes(self._header)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext
 from typing import TypeAlias
 
@@ -346,22 +346,23 @@ def _failed(error: TransportError, what: str) -> Exception:
     return _AttemptFailedError(message) if error.retryable else DownloadError(message)
 
 
-async def _in_time(chunks: AsyncIterator[bytes], policy: DownloadPolicy) -> AsyncGenerator[bytes]:
+async def _in_time(chunks: AsyncGenerator[bytes], policy: DownloadPolicy) -> AsyncGenerator[bytes]:
     """Yield *chunks* as long as enough bytes arrive, by the time that is spent waiting for them."""
     arrived, waited = 0, 0.0
     clock = asyncio.get_running_loop().time
-    while True:
-        began = clock()
-        try:
-            async with asyncio.timeout(policy.patience - waited):
-                chunk = await anext(chunks)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise _AttemptFailedError(
-                f"the video arrives too slowly: {arrived} bytes in {policy.patience:g} s, {policy.least} are the least"
-            ) from None
-        arrived, waited = arrived + len(chunk), waited + clock() - began
-        if arrived >= policy.least:
-            arrived, waited = 0, 0.0
-        yield chunk
+    async with aclosing(chunks):
+        while True:
+            began = clock()
+            try:
+                async with asyncio.timeout(policy.patience - waited):
+                    chunk = await anext(chunks)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                raise _AttemptFailedError(
+                    f"the video arrives too slowly: {arrived} of at least {policy.least} bytes in {policy.patience:g} s"
+                ) from None
+            arrived, waited = arrived + len(chunk), waited + clock() - began
+            if arrived >= policy.least:
+                arrived, waited = 0, 0.0
+            yield chunk

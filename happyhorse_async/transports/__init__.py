@@ -8,7 +8,7 @@ opened, since importing aiohttp takes longer than everything else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -28,7 +28,7 @@ class Download(Protocol):
         """The headers, with lower-case names."""
         ...
 
-    def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncGenerator[bytes]:
         """
         Read the body chunk by chunk, as it was sent, without undoing its content encoding.
 

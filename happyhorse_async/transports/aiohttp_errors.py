@@ -35,6 +35,10 @@ _PERMANENT = (
     ValueError,
 )
 
+_AUTHORITY_HINT = "; SSL_CERT_FILE=<file> trusts an authority of your own, such as that of a company's proxy"
+# Not yet valid, expired, and three kinds of a wrong name: https://docs.openssl.org/master/man3/X509_STORE_CTX_get_error/
+_TLS_HINTS = {9: "; is the clock right?", 10: "; is the clock right?", 62: "", 63: "", 64: ""}
+
 
 def transport_error(
     error: Exception, request: HttpRequest, *, sent: bool, proxy: str | None = None, connect_timeout: float = 0.0
@@ -75,10 +79,8 @@ def _describe(error: Exception, sent: bool, proxy: str | None, connect_timeout: 
             return "the host name cannot be resolved"
         case aiohttp.ClientConnectorCertificateError():
             return _describe_tls(error.certificate_error)
-        case aiohttp.ClientConnectorSSLError():
-            return _describe_tls(error.os_error)
-        case ssl.SSLError():
-            return _describe_tls(error)
+        case aiohttp.ClientConnectorSSLError() | ssl.SSLError():
+            return _describe_tls(getattr(error, "os_error", error))
         case aiohttp.ClientConnectorError():
             return f"cannot connect: {_reason(error.os_error)}"
         case aiohttp.ConnectionTimeoutError():
@@ -101,13 +103,11 @@ def _describe(error: Exception, sent: bool, proxy: str | None, connect_timeout: 
             return f"the connection {'broke' if sent else 'failed'}: {type(error).__name__}"
 
 
-def _describe_tls(error: Exception) -> str:
+def _describe_tls(error: object) -> str:
     # The words of OpenSSL, such as "certificate has expired", hold nothing secret.
     if isinstance(error, ssl.SSLCertVerificationError):
-        return (
-            f"no secure connection: {error.verify_message}; the variable SSL_CERT_FILE names the file of an authority "
-            "of your own, such as a company's proxy"
-        )
+        hint = _TLS_HINTS.get(error.verify_code, _AUTHORITY_HINT)
+        return f"no secure connection: {error.verify_message.rstrip('.')}{hint}"
     reason = (error.reason or "") if isinstance(error, ssl.SSLError) else ""
     words = reason.replace("_", " ").lower() or type(error).__name__
     return f"no secure connection: {words}"

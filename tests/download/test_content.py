@@ -47,7 +47,7 @@ Fetch = Callable[..., Awaitable[Path]]
 
 @pytest.fixture
 async def fetch(gateway: Gateway, tmp_path: Path) -> AsyncGenerator[Fetch]:
-    """Fetch `/v.mp4` of the gateway over a file that stands there."""
+    """Fetch `/v.mp4` of the gateway over a file that is there."""
     transport = AiohttpTransport()
     target = tmp_path / "train.mp4"
     target.write_bytes(b"an older video")
@@ -115,7 +115,9 @@ FINAL = {"too large", "a redirect to a file", "a redirect to junk"}
 
 @pytest.mark.fault(66, 67, 68)
 @pytest.mark.parametrize("what", BROKEN)
-async def test_a_body_that_is_no_whole_video(gateway: Gateway, fetch: Fetch, tmp_path: Path, what: str) -> None:
+async def test_a_body_that_is_not_a_whole_video_is_an_error(
+    gateway: Gateway, fetch: Fetch, tmp_path: Path, what: str
+) -> None:
     """What is not a whole video is tried again, and then an error; the disk is as it was."""
     data, ending = BROKEN[what]
     gateway.on("GET", "/v.mp4", gateway.raw(data, ending))
@@ -131,7 +133,7 @@ async def test_a_body_that_is_no_whole_video(gateway: Gateway, fetch: Fetch, tmp
 
 
 @pytest.mark.parametrize("retries", [0, 3])
-async def test_the_number_of_tries(gateway: Gateway, fetch: Fetch, retries: int) -> None:
+async def test_the_retry_policy_limits_the_attempts(gateway: Gateway, fetch: Fetch, retries: int) -> None:
     """No more tries are made than the policy has; 0 means none beyond the first."""
     gateway.on("GET", "/v.mp4", 503)
 
@@ -167,7 +169,7 @@ ACCEPTED = {
 
 @pytest.mark.fault(67)
 @pytest.mark.parametrize("data", ACCEPTED.values(), ids=ACCEPTED)
-async def test_a_body_that_is_accepted(gateway: Gateway, fetch: Fetch, data: bytes) -> None:
+async def test_a_video_is_accepted_in_every_form(gateway: Gateway, fetch: Fetch, data: bytes) -> None:
     """A video is accepted in every form that it may have."""
     gateway.on("GET", "/v.mp4", data)
 
@@ -197,7 +199,7 @@ async def test_a_video_that_is_not_compressed_whatever_its_label_says(gateway: G
 
 
 @pytest.mark.fault(20)
-async def test_a_compressed_bomb(gateway: Gateway, fetch: Fetch, tmp_path: Path) -> None:
+async def test_a_compressed_bomb_ends_at_the_limit(gateway: Gateway, fetch: Fetch, tmp_path: Path) -> None:
     """What unfolds beyond the limit ends the download, and not the memory."""
     bomb = gzip.compress(FTYP + (80_000_000).to_bytes(4) + b"mdat" + bytes(80_000_000))
     gateway.on("GET", "/v.mp4", with_length(bomb, None, b"Content-Encoding: gzip"))
@@ -262,9 +264,9 @@ async def test_what_is_not_a_video_is_refused_and_tried_again(
     gateway.on("GET", "/v.mp4", wrong, wrong, with_length(VIDEO))
 
     with pytest.raises(hh.DownloadError, match="not a"):
-        await fetch()
+        await fetch(evolve(HURRIED, patience=30.0))
     left = (tmp_path / "train.mp4").read_bytes()
-    await fetch()
+    await fetch(evolve(HURRIED, patience=30.0))
 
     assert b"an older video" == left
     assert VIDEO == (tmp_path / "train.mp4").read_bytes()
@@ -288,8 +290,8 @@ async def test_an_endless_page_is_given_up_at_its_first_bytes(gateway: Gateway, 
     ],
     ids=["no range", "the whole", "of no length", "junk"],
 )
-async def test_a_206_where_200_was_due(gateway: Gateway, fetch: Fetch, headers: tuple[bytes, ...]) -> None:
-    """A partial content that nobody asked for is the video, if it begins at its start."""
+async def test_a_206_where_200_was_due_is_read(gateway: Gateway, fetch: Fetch, headers: tuple[bytes, ...]) -> None:
+    """A partial content that was not asked for is the video, if it begins at its start."""
     gateway.on("GET", "/v.mp4", with_length(VIDEO, None, *headers).replace(b"200 OK", b"206 Partial Content"))
 
     assert VIDEO == (await fetch()).read_bytes()
@@ -297,7 +299,9 @@ async def test_a_206_where_200_was_due(gateway: Gateway, fetch: Fetch, headers: 
 
 
 @pytest.mark.fault(67)
-async def test_a_length_that_is_too_long(gateway: Gateway, fetch: Fetch, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_whole_video_is_kept_although_more_was_announced(
+    gateway: Gateway, fetch: Fetch, caplog: pytest.LogCaptureFixture
+) -> None:
     """A server that announces more than it has breaks off each time; by its boxes the video is whole, and is kept."""
     gateway.on("GET", "/v.mp4", with_length(VIDEO, len(VIDEO) + 1))
 
@@ -309,7 +313,7 @@ async def test_a_length_that_is_too_long(gateway: Gateway, fetch: Fetch, caplog:
 
 @pytest.mark.fault(70)
 @pytest.mark.parametrize("data", [with_length(VIDEO), OK + b"\r\n" + VIDEO], ids=["announced", "not announced"])
-async def test_a_video_that_is_too_large(gateway: Gateway, fetch: Fetch, tmp_path: Path, data: bytes) -> None:
+async def test_a_video_above_the_limit_is_refused(gateway: Gateway, fetch: Fetch, tmp_path: Path, data: bytes) -> None:
     """No more bytes are taken than are allowed, whether or not they are announced."""
     gateway.on("GET", "/v.mp4", data)
 
@@ -343,7 +347,7 @@ async def dripping(pieces: Iterable[bytes]) -> AsyncGenerator[str]:
 
 
 @pytest.mark.fault(70)
-async def test_an_endless_video_that_comes_in_drops(tmp_path: Path) -> None:
+async def test_a_video_that_arrives_too_slowly_is_given_up(tmp_path: Path) -> None:
     """A server that sends a byte now and then is given up, though it never stops."""
     transport = AiohttpTransport()
 
@@ -356,7 +360,7 @@ async def test_an_endless_video_that_comes_in_drops(tmp_path: Path) -> None:
     assert [] == names(tmp_path)
 
 
-async def test_a_video_that_comes_slowly_enough(tmp_path: Path) -> None:
+async def test_a_slow_video_may_take_any_time(tmp_path: Path) -> None:
     """The speed is limited, and not the time."""
     transport = AiohttpTransport()
     began = time.monotonic()

@@ -33,14 +33,16 @@ def task(gateway: Gateway) -> hh.Task:
 
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
-    """Choose a file that stands there already."""
+    """Choose a file that is there already."""
     file = tmp_path / "train.mp4"
     file.write_bytes(b"an older video")
     return file
 
 
-async def test_a_video(gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path) -> None:
-    """The whole video is on disk, in place of what stood there, and nothing else is."""
+async def test_a_video_is_downloaded_in_place_of_an_older_file(
+    gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path
+) -> None:
+    """The whole video is on disk, in place of what was there, and nothing else is."""
     gateway.on("GET", "/files/t-1.mp4", gateway.reply(VIDEO))
 
     async with fifth.open() as client:
@@ -52,7 +54,9 @@ async def test_a_video(gateway: Gateway, fifth: Fifth, task: hh.Task, target: Pa
 
 
 @pytest.mark.fault(43, 86)
-async def test_no_credential_leaves_for_the_files(gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path) -> None:
+async def test_no_credential_is_sent_to_the_storage(
+    gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path
+) -> None:
     """The URL is asked for exactly as it was signed, and no header tells the key."""
     gateway.on("GET", "/files/t-1.mp4", gateway.reply(VIDEO))
 
@@ -65,7 +69,7 @@ async def test_no_credential_leaves_for_the_files(gateway: Gateway, fifth: Fifth
     assert "identity" == seen.headers["accept-encoding"]
 
 
-async def test_from_the_handle(gateway: Gateway, fifth: Fifth, target: Path) -> None:
+async def test_a_handle_waits_for_its_video_and_downloads_it(gateway: Gateway, fifth: Fifth, target: Path) -> None:
     """A handle waits for the video and then brings it."""
     gateway.accept("t-1")
     gateway.show("t-1", "running", "done")
@@ -91,7 +95,7 @@ async def test_from_the_handle(gateway: Gateway, fifth: Fifth, target: Path) -> 
         ("\u202egpm.exe", "_gpm.exe-", ".mp4"),
     ],
 )
-async def test_into_a_folder(
+async def test_a_file_in_a_folder_is_named_after_the_task(
     gateway: Gateway, fifth: Fifth, tmp_path: Path, task_id: str, begin: str, end: str
 ) -> None:
     """In a folder the file is named after the task, and stays in the folder whatever the task is called."""
@@ -116,7 +120,7 @@ async def test_into_a_folder(
     ],
     ids=["until the end", "in chunks", "of no type"],
 )
-async def test_a_body_of_any_framing(
+async def test_a_body_is_read_whatever_its_framing(
     gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path, answer: bytes
 ) -> None:
     """A video is whole whether its length was announced or is known by its own boxes."""
@@ -133,7 +137,7 @@ async def test_a_body_of_any_framing(
     [(b"Content-Length: %d\r\n\r\n" % len(VIDEO), len(VIDEO)), (b"\r\n", None)],
     ids=["announced", "not announced"],
 )
-async def test_progress(
+async def test_progress_counts_up_to_the_total(
     gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path, head: bytes, total: int | None
 ) -> None:
     """Progress counts up to the whole, of a total that is None where the server does not say."""
@@ -166,7 +170,7 @@ async def test_a_progress_callback_that_is_a_coroutine_function_is_awaited(
 
 
 @pytest.mark.fault(82)
-async def test_a_progress_callback_that_fails(
+async def test_a_progress_callback_that_fails_is_logged_once(
     gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The caller's own bug is logged once, however many chunks arrive, and costs no video."""
@@ -187,7 +191,7 @@ async def test_a_progress_callback_that_fails(
 
 @pytest.mark.fault(44)
 @pytest.mark.parametrize("url", ["ftp://fifth.example/t-1.mp4", "file:///etc/passwd", "t-1.mp4", "", "http://[/v"])
-async def test_a_url_that_is_not_fetched(gateway: Gateway, fifth: Fifth, target: Path, url: str) -> None:
+async def test_only_http_urls_are_fetched(gateway: Gateway, fifth: Fifth, target: Path, url: str) -> None:
     """Only http and https are fetched."""
     async with fifth.open() as client:
         with pytest.raises(hh.HappyHorseError) as raised:
@@ -198,7 +202,9 @@ async def test_a_url_that_is_not_fetched(gateway: Gateway, fifth: Fifth, target:
 
 @pytest.mark.fault(64)
 @pytest.mark.parametrize("status", [403, 404, 410])
-async def test_a_url_that_has_expired(gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path, status: int) -> None:
+async def test_a_refused_url_is_renewed_by_one_poll(
+    gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path, status: int
+) -> None:
     """A refused URL is asked for once more, and the fresh one brings the video."""
     fresh = {"id": "t-1", "status": "done", "urls": [f"{gateway.url}/fresh"]}
     gateway.on("GET", "/files/t-1.mp4", status)
@@ -222,7 +228,7 @@ OLD = {
 @pytest.mark.fault(64)
 @pytest.mark.parametrize("poll", [404, 500, "failed"])
 @pytest.mark.parametrize("facts", OLD.values(), ids=OLD)
-async def test_a_video_that_has_expired(
+async def test_a_url_that_is_refused_after_its_life_has_expired(
     gateway: Gateway, fifth: Fifth, target: Path, poll: str | int, facts: dict[str, datetime]
 ) -> None:
     """A URL that is refused after its life is an error that says so, after one poll for a fresh one."""
@@ -241,7 +247,7 @@ async def test_a_video_that_has_expired(
 
 
 @pytest.mark.parametrize("status", [202, 204, 400, 401, 403, 404, 405, 409, 410, 418, 423, 425, 451, 500, 503, 530])
-async def test_a_video_that_is_late_in_the_storage(
+async def test_a_video_that_is_late_in_the_storage_is_tried_again(
     gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path, status: int
 ) -> None:
     """Whatever the storage answers, a result that is younger than its life is tried again until it is there."""
@@ -309,7 +315,7 @@ async def test_a_download_that_waits_lets_others_go_on(
 
 
 @pytest.mark.parametrize("status", [hh.TaskStatus.RUNNING, hh.TaskStatus.FAILED, hh.TaskStatus.SUCCEEDED])
-async def test_a_task_without_a_video(fifth: Fifth, target: Path, status: hh.TaskStatus) -> None:
+async def test_a_task_without_a_video_is_not_downloaded(fifth: Fifth, target: Path, status: hh.TaskStatus) -> None:
     """What has no video is not asked for one."""
     async with fifth.open() as client:
         with pytest.raises(hh.DownloadError, match="no video to download"):
@@ -317,8 +323,10 @@ async def test_a_task_without_a_video(fifth: Fifth, target: Path, status: hh.Tas
 
 
 @pytest.mark.fault(43)
-async def test_a_redirect(gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path) -> None:
-    """A redirect is followed to another place, and carries no credential there."""
+async def test_a_redirect_is_followed_without_credentials(
+    gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path
+) -> None:
+    """A redirect is followed to another host, and carries no credential there."""
     away = gateway.url.replace("127.0.0.1", "localhost")
     gateway.on("GET", "/files/t-1.mp4", gateway.reply(status=302, headers={"Location": f"{away}/a?x=%2F"}))
     gateway.on("GET", "/a", gateway.reply(status=307, headers={"Location": "b"}))
@@ -345,7 +353,7 @@ class Insecure:
 
 
 @pytest.mark.fault(43, 44)
-async def test_a_redirect_that_is_not_secure(target: Path) -> None:
+async def test_a_redirect_from_https_to_http_is_refused(target: Path) -> None:
     """What was asked for over https is not fetched over http."""
     transport: Any = Insecure()
 
@@ -357,7 +365,7 @@ async def test_a_redirect_that_is_not_secure(target: Path) -> None:
 
 
 @pytest.mark.fault(83)
-async def test_downloads_at_once(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
+async def test_concurrent_downloads_are_limited(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
     """No more downloads run at the same time than the limits allow."""
     answer = asyncio.Event()
     gateway.on("GET", "/files/*", gateway.reply(VIDEO, after=answer))
@@ -375,7 +383,9 @@ async def test_downloads_at_once(gateway: Gateway, fifth: Fifth, tmp_path: Path)
     assert 5 == len(names(tmp_path))
 
 
-async def test_a_cancelled_download(gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path) -> None:
+async def test_a_cancelled_download_leaves_nothing_behind(
+    gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path
+) -> None:
     """Cancelling a download that is on its way leaves the disk as it was."""
     gateway.on("GET", "/files/t-1.mp4", gateway.raw(OK + b"Content-Length: 9999\r\n\r\n" + VIDEO[:99], "hang"))
     begun = asyncio.Event()
@@ -393,7 +403,9 @@ async def test_a_cancelled_download(gateway: Gateway, fifth: Fifth, task: hh.Tas
 
 @pytest.mark.fault(77)
 @pytest.mark.fault(75)
-async def test_cancelling_at_every_step(gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path) -> None:
+async def test_a_download_can_be_cancelled_at_every_step(
+    gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path
+) -> None:
     """At whatever step a download is cancelled, the target is the old video or the new one, and nothing is left."""
     gateway.on("GET", "/files/t-1.mp4", gateway.reply(VIDEO))
     whole = {b"an older video", VIDEO}

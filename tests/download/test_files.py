@@ -43,12 +43,12 @@ async def client(fifth: Fifth) -> AsyncGenerator[hh.Client]:
 
 
 def in_a_file(folder: Path) -> Path:
-    """Choose a place below something that is no folder."""
+    """Choose a path below something that is not a folder."""
     (folder / "file").write_bytes(b"")
     return folder / "file" / "train.mp4"
 
 
-PLACES: dict[str, Callable[[Path], Path]] = {
+TARGETS: dict[str, Callable[[Path], Path]] = {
     "no such folder": lambda folder: folder / "missing" / "train.mp4",
     "a file for a folder": in_a_file,
     "a NUL": lambda folder: folder / "a\0b.mp4",
@@ -57,11 +57,11 @@ PLACES: dict[str, Callable[[Path], Path]] = {
 
 
 @pytest.mark.fault(84)
-@pytest.mark.parametrize("location", PLACES.values(), ids=PLACES)
-async def test_a_target_that_cannot_be(
+@pytest.mark.parametrize("location", TARGETS.values(), ids=TARGETS)
+async def test_an_impossible_target_is_found_out_before_fetching(
     gateway: Gateway, client: hh.Client, task: hh.Task, tmp_path: Path, location: Callable[[Path], Path]
 ) -> None:
-    """A place where no file can be is found out before anything is fetched, and named along with the task."""
+    """A path where no file can be is found out before anything is fetched, and named along with the task."""
     target = location(tmp_path)
     before = names(tmp_path)
 
@@ -74,7 +74,7 @@ async def test_a_target_that_cannot_be(
 
 
 @pytest.mark.fault(84)
-async def test_a_name_that_is_too_long(client: hh.Client, task: hh.Task, tmp_path: Path) -> None:
+async def test_a_file_name_that_is_too_long_is_an_error(client: hh.Client, task: hh.Task, tmp_path: Path) -> None:
     """A name that the file system does not take is the caller's to mend, and nothing is left behind."""
     with pytest.raises(hh.DownloadError, match=r"cannot write .*x: File name too long"):
         await client.download(task, tmp_path / ("x" * 300))
@@ -91,7 +91,7 @@ def read_only(tmp_path: Path) -> Generator[Path]:
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-async def test_a_folder_that_may_only_be_read(client: hh.Client, task: hh.Task, read_only: Path) -> None:
+async def test_a_read_only_folder_is_an_error(client: hh.Client, task: hh.Task, read_only: Path) -> None:
     """A folder that may not be written to is an error with the path and the task."""
     with pytest.raises(hh.DownloadError, match=r"train\.mp4: Permission denied") as raised:
         await client.download(task, read_only / "train.mp4")
@@ -109,7 +109,7 @@ def limit_files() -> Generator[Callable[[int], None]]:
 
 
 @pytest.mark.fault(72)
-async def test_a_disk_that_is_full(
+async def test_a_full_disk_leaves_nothing_behind(
     client: hh.Client, task: hh.Task, tmp_path: Path, limit_files: Callable[[int], None]
 ) -> None:
     """A disk that takes no more is an error with the path and the task; nothing is left, and the next try succeeds."""
@@ -130,7 +130,7 @@ async def test_a_disk_that_is_full(
 
 @pytest.mark.fault(84)
 @pytest.mark.parametrize("exists", [True, False])
-async def test_a_symbolic_link_at_the_target(client: hh.Client, task: hh.Task, tmp_path: Path, exists: bool) -> None:
+async def test_a_symbolic_link_is_followed(client: hh.Client, task: hh.Task, tmp_path: Path, exists: bool) -> None:
     """A link is followed: the file behind it is replaced, or made, and the link stays."""
     folder, outside = tmp_path / "videos", tmp_path / "precious"
     folder.mkdir()
@@ -302,7 +302,9 @@ async def test_a_mounted_file_is_written_in_place(
     assert ["host.mp4", "train.mp4"] == names(tmp_path)
 
 
-async def test_several_downloads_of_one_video(client: hh.Client, task: hh.Task, tmp_path: Path) -> None:
+async def test_several_downloads_to_one_target_do_not_disturb_each_other(
+    client: hh.Client, task: hh.Task, tmp_path: Path
+) -> None:
     """Several downloads to one target do not disturb each other."""
     target = tmp_path / "train.mp4"
 
@@ -333,8 +335,8 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 @pytest.mark.fault(74)
-async def test_several_processes(gateway: Gateway, task: hh.Task, tmp_path: Path) -> None:
-    """Several processes that fetch one video to one target leave one whole video, at any moment that one looks."""
+async def test_several_processes_leave_one_whole_video(gateway: Gateway, task: hh.Task, tmp_path: Path) -> None:
+    """Several processes that fetch one video to one target leave one whole video, at any moment."""
     target = tmp_path / "train.mp4"
     arguments = (sys.executable, "-c", PROGRAM, task.video_url or "", str(target))
     seen = set()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from conftest import Fifth, Gateway
 
 PUBLIC = "https://203-0-113-9.fifth.example"
-"""A provider with a name that cannot be looked up, and so is not known to be private."""
+"""A provider whose name does not resolve, and so is not known to be private."""
 
 
 VIDEO = video_file(b"\1" * 999)
@@ -38,7 +39,7 @@ VIDEO = video_file(b"\1" * 999)
         "2001:db8::1", "", "example.org", "127.1", "0x7f000001", "127.0.0.01",
     ],
 )  # fmt: skip
-def test_an_address_that_is_not_public(address: str) -> None:
+def test_private_addresses_are_not_public(address: str) -> None:
     """Whatever a stranger has no business with is not public, however it is written."""
     assert not is_public(address)
 
@@ -46,7 +47,7 @@ def test_an_address_that_is_not_public(address: str) -> None:
 @pytest.mark.parametrize(
     "address", ["8.8.8.8", "47.88.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::"]
 )
-def test_an_address_that_is_public(address: str) -> None:
+def test_addresses_of_the_internet_are_public(address: str) -> None:
     """Addresses of the internet are public, those written as IPv6 included."""
     assert is_public(address)
 
@@ -59,7 +60,7 @@ def test_an_address_that_is_public(address: str) -> None:
         ("files.example.org", False), ("8.8.8.8.example.org", False), ("", False),
     ],
 )  # fmt: skip
-def test_a_host_by_its_name(host: str, private: bool) -> None:
+def test_a_host_is_judged_without_a_name_lookup(host: str, private: bool) -> None:
     """A host that is written as a number, or is this machine, is judged without being looked up."""
     assert private is is_private_host(host)
 
@@ -71,7 +72,7 @@ def test_a_host_by_its_name(host: str, private: bool) -> None:
         ("no-such-host.invalid", True), ("0x7f.1", False), ("", True),
     ],
 )  # fmt: skip
-async def test_a_host_by_its_addresses(host: str, public: bool) -> None:
+async def test_a_host_is_judged_by_its_addresses(host: str, public: bool) -> None:
     """A host is public if all its addresses are; one that does not resolve counts as public."""
     assert public is await is_public_host(host)
 
@@ -81,8 +82,10 @@ HOSTS = ["127.0.0.1", "localhost", "LocalHost.", "127.1", "2130706433", "0x7f000
 
 @pytest.mark.fault(44)
 @pytest.mark.parametrize("host", [*HOSTS, "[::ffff:127.0.0.1]", "169.254.169.254", "[fe80::1%25lo]", "10.0.0.1"])
-async def test_a_private_url(gateway: Gateway, fifth: Fifth, tmp_path: Path, host: str) -> None:
-    """A provider on the internet that names a place behind the door is refused, and nothing is sent there."""
+async def test_a_url_of_a_private_host_is_refused_before_connecting(
+    gateway: Gateway, fifth: Fifth, tmp_path: Path, host: str
+) -> None:
+    """A public provider that names a private host is refused, and nothing is sent there."""
     port = gateway.url.rpartition(":")[2]
 
     async with fifth.open(base_url=PUBLIC) as client:
@@ -96,15 +99,15 @@ async def test_a_private_url(gateway: Gateway, fifth: Fifth, tmp_path: Path, hos
 
 
 @pytest.mark.fault(44)
-async def test_a_private_url_says_why(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
-    """The refusal says that it is the place that is wrong."""
+async def test_the_refusal_of_a_private_host_says_why(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
+    """The refusal says that the host is the reason."""
     async with fifth.open(base_url=PUBLIC) as client:
         with pytest.raises(hh.DownloadError, match="not on the public internet"):
             await client.download(done(f"{gateway.url}/v.mp4"), tmp_path)
 
 
 @pytest.mark.fault(44)
-async def test_private_downloads(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
+async def test_allow_private_hosts_permits_any_host(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
     """A caller who wants it may fetch from anywhere."""
     gateway.on("GET", "/v.mp4", gateway.reply(VIDEO))
 
@@ -116,7 +119,7 @@ async def test_private_downloads(gateway: Gateway, fifth: Fifth, tmp_path: Path)
 
 @pytest.mark.fault(44)
 @pytest.mark.parametrize("allowed", [True, False])
-async def test_private_downloads_of_a_section(gateway: Gateway, tmp_path: Path, allowed: bool) -> None:
+async def test_allow_private_hosts_can_be_configured(gateway: Gateway, tmp_path: Path, allowed: bool) -> None:
     """The configuration file allows it as well, and by default it does not."""
     key, line = "sk-1234567890", "allow_private_hosts = true" if allowed else ""
     (tmp_path / "happyhorse.toml").write_text(f"""
@@ -151,7 +154,9 @@ class Rebinding(AbstractResolver):
 
 @pytest.mark.fault(44)
 @pytest.mark.parametrize("answer", [VIDEO, b"\1"])
-async def test_a_name_that_changes_its_address(gateway: Gateway, fifth: Fifth, tmp_path: Path, answer: bytes) -> None:
+async def test_a_name_that_changes_its_address_is_refused(
+    gateway: Gateway, fifth: Fifth, tmp_path: Path, answer: bytes
+) -> None:
     """What counts is the address that was connected to, also where a connector of the caller's has found it."""
     gateway.on("GET", "/v.mp4", gateway.reply(answer))
     port = gateway.url.rpartition(":")[2]
@@ -163,13 +168,68 @@ async def test_a_name_that_changes_its_address(gateway: Gateway, fifth: Fifth, t
         with pytest.raises(hh.DownloadError, match="not on the public internet"):
             await client.download(done(f"http://files.example:{port}/v.mp4"), tmp_path)
 
+    assert [] == gateway.requests
     assert [] == names(tmp_path)
+
+
+@pytest.mark.fault(44)
+@pytest.mark.parametrize("proxied", [False, True], ids=["connector", "proxy"])
+async def test_a_name_of_a_private_host_is_refused_before_anything_is_sent(
+    gateway: Gateway, fifth: Fifth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxied: bool
+) -> None:
+    """A name is looked up and judged first, also where a connector or a proxy of the caller's is used."""
+    port = gateway.url.rpartition(":")[2]
+
+    loop = asyncio.get_running_loop()
+    look_up = loop.getaddrinfo
+
+    async def private(host: str, *rest: Any, **options: Any) -> Any:
+        return await look_up("127.0.0.1" if host == "intranet.example" else host, *rest, **options)
+
+    monkeypatch.setattr(loop, "getaddrinfo", private)
+    options: dict[str, Any] = {"proxy": gateway.url} if proxied else {}
+
+    async with aiohttp.TCPConnector() as connector:
+        if not proxied:
+            options["connector"] = connector
+        async with fifth.open(base_url="https://8.8.8.8", **options) as client:
+            with pytest.raises(hh.DownloadError, match="not on the public internet; allow_private_hosts"):
+                await client.download(done(f"http://intranet.example:{port}/admin/delete?all=1"), tmp_path)
+
+    assert [] == gateway.requests
+    assert 0 == gateway.connections
+
+
+class LocalProxy(aiohttp.TCPConnector):
+    """Connects to a local proxy, whatever it is asked for, as connectors for SOCKS do."""
+
+    def __init__(self) -> None:
+        super().__init__(resolver=Rebinding())
+
+
+@pytest.mark.fault(44)
+async def test_the_peer_of_a_connector_that_is_a_proxy_says_nothing(
+    gateway: Gateway, fifth: Fifth, tmp_path: Path
+) -> None:
+    """Where the caller's connector does not connect to the origin itself, only the name is judged."""
+    gateway.on("GET", "/v.mp4", gateway.reply(VIDEO))
+    port = gateway.url.rpartition(":")[2]
+
+    async with LocalProxy() as connector, fifth.open(base_url=PUBLIC, connector=connector) as client:
+        path = await client.download(done(f"http://files.example:{port}/v.mp4"), tmp_path)
+        with pytest.raises(hh.DownloadError, match="not on the public internet"):
+            await client.download(done(f"http://127.0.0.1:{port}/secret"), tmp_path)
+
+    assert VIDEO == path.read_bytes()
+    assert 1 == len(gateway.requests)
 
 
 @pytest.mark.fault(43, 44)
 @pytest.mark.parametrize("location", ["http://169.254.169.254/latest", "http://localhost/", "http://[::1]/"])
-async def test_a_redirect_to_a_private_place(gateway: Gateway, fifth: Fifth, tmp_path: Path, location: str) -> None:
-    """A redirect is judged like the URL itself. The proxy stands for a public server, and is asked once."""
+async def test_a_redirect_to_a_private_host_is_refused(
+    gateway: Gateway, fifth: Fifth, tmp_path: Path, location: str
+) -> None:
+    """A redirect is judged like the URL itself. The proxy plays a public server, and is asked once."""
     gateway.on("GET", "/v.mp4", gateway.reply(status=302, headers={"Location": location}))
 
     async with fifth.open(base_url=PUBLIC, proxy=gateway.url) as client:
@@ -180,7 +240,7 @@ async def test_a_redirect_to_a_private_place(gateway: Gateway, fifth: Fifth, tmp
 
 
 @pytest.mark.fault(44)
-async def test_a_proxy(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
+async def test_the_address_of_a_proxy_says_nothing_of_the_video(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
     """A proxy at a private address carries videos of the internet: where it is says nothing of them."""
     gateway.on("GET", "/v.mp4", gateway.reply(VIDEO))
 
@@ -190,8 +250,8 @@ async def test_a_proxy(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
     assert VIDEO == path.read_bytes()
 
 
-async def test_a_name_that_is_not_found() -> None:
-    """A name that cannot be looked up is not taken for a private place: it may be found at the next try."""
+async def test_a_name_that_does_not_resolve_is_not_private() -> None:
+    """A name that cannot be looked up is not taken for a private host: it may be found at the next attempt."""
     transport = AiohttpTransport()
     request = hh.HttpRequest(method="GET", url="http://no-such-host.invalid/v.mp4")
 

@@ -39,7 +39,7 @@ def done(gateway: Gateway, task_id: str, *, until: timedelta | None = None, ende
 
 @asynccontextmanager
 async def occupied(gateway: Gateway, client: hh.Client, folder: Path) -> AsyncIterator[None]:
-    """Keep the only place for downloads taken meanwhile."""
+    """Keep the only download slot occupied meanwhile."""
     answer = asyncio.Event()
     gateway.on("GET", "/files/*", gateway.reply(VIDEO))
     gateway.on("GET", "/files/first", gateway.reply(VIDEO, after=answer))
@@ -82,7 +82,7 @@ async def test_the_earliest_expiry_goes_first(gateway: Gateway, fifth: Fifth, tm
 @pytest.mark.parametrize(
     ("ended", "until", "warned"), [(1, 23, False), (13, 11, True), (20, 4, True), (None, -1, True)]
 )
-async def test_a_url_that_grows_old_while_it_waits(
+async def test_a_url_that_grows_old_in_the_queue_is_logged(
     gateway: Gateway,
     fifth: Fifth,
     tmp_path: Path,
@@ -105,10 +105,10 @@ async def test_a_url_that_grows_old_while_it_waits(
     assert all("fifth:t-1 is still queued" in warning for warning in warnings)
 
 
-async def test_who_does_not_wait_is_not_warned_of(
+async def test_an_old_url_that_is_fetched_at_once_is_not_logged(
     gateway: Gateway, fifth: Fifth, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An old URL that is fetched at once is nobody's worry."""
+    """An old URL that is fetched at once needs no warning."""
     gateway.on("GET", "/files/*", gateway.reply(VIDEO))
     task = done(gateway, "t-1", ended=timedelta(hours=23))
     async with fifth.open() as client:
@@ -117,8 +117,8 @@ async def test_who_does_not_wait_is_not_warned_of(
     assert "still queued" not in caplog.text
 
 
-async def test_a_place_is_never_lost() -> None:
-    """Whoever is cancelled while waiting, or just as a place was given, hands it on to the next."""
+async def test_a_slot_is_never_lost() -> None:
+    """A caller that is cancelled while waiting, or just as it got the slot, passes it on to the next."""
     semaphore, inside = PrioritySemaphore(1), 0
 
     async def permit(until: float) -> None:

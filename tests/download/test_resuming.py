@@ -114,7 +114,7 @@ def start_of(seen: Seen) -> int:
         ({"ETag": 'W/"weak"', "Last-Modified": DATE}, DATE),
     ],
 )
-async def test_a_video_that_breaks_off(
+async def test_a_video_that_breaks_off_is_resumed(
     gateway: Gateway, store: Store, fetch: Fetch, validators: dict[str, str], condition: str
 ) -> None:
     """The rest is asked for, on the condition that the video is the same, as often as it breaks off."""
@@ -129,7 +129,7 @@ async def test_a_video_that_breaks_off(
 
 @pytest.mark.fault(66)
 @pytest.mark.parametrize("validators", [{}, {"ETag": 'W/"weak"'}, {"ETag": "naked"}])
-async def test_a_video_that_nothing_tells_from_another(
+async def test_a_video_without_a_validator_is_fetched_anew(
     gateway: Gateway, store: Store, fetch: Fetch, validators: dict[str, str]
 ) -> None:
     """Without a strong validator the video is fetched from its start."""
@@ -143,7 +143,7 @@ async def test_a_video_that_nothing_tells_from_another(
 
 
 @pytest.mark.fault(69)
-async def test_a_range_that_is_ignored(store: Store, gateway: Gateway, fetch: Fetch) -> None:
+async def test_a_server_may_ignore_the_range(store: Store, gateway: Gateway, fetch: Fetch) -> None:
     """A server that sends the whole again is taken at its word."""
     store.ranges = False
     store.cuts = [2_000_000]
@@ -156,7 +156,7 @@ async def test_a_range_that_is_ignored(store: Store, gateway: Gateway, fetch: Fe
 
 @pytest.mark.fault(66)
 @pytest.mark.fault(67)
-async def test_a_video_of_no_length_that_breaks_off(store: Store, gateway: Gateway, fetch: Fetch) -> None:
+async def test_a_video_of_unknown_length_is_resumed(store: Store, gateway: Gateway, fetch: Fetch) -> None:
     """Where no length is announced, the boxes tell that something is missing, and the rest is asked for."""
     store.announces = False
     store.cuts = [2_000_000]
@@ -169,7 +169,9 @@ async def test_a_video_of_no_length_that_breaks_off(store: Store, gateway: Gatew
 
 @pytest.mark.fault(69)
 @pytest.mark.parametrize("other", [OTHER, VIDEO[:16] + box(b"mdat", b"\3" * 9) + VIDEO[-108:]], ids=["long", "short"])
-async def test_a_video_that_is_another_by_now(store: Store, gateway: Gateway, fetch: Fetch, other: bytes) -> None:
+async def test_nothing_is_left_of_a_video_that_has_changed(
+    store: Store, gateway: Gateway, fetch: Fetch, other: bytes
+) -> None:
     """Nothing of the old video is left where the server has another one."""
 
     def exchange(seen: Seen) -> Reply:
@@ -186,10 +188,10 @@ async def test_a_video_that_is_another_by_now(store: Store, gateway: Gateway, fe
 LAST, SIZE = len(VIDEO) - 1, len(VIDEO)
 
 WRONG_PARTS: dict[str, Callable[[int], dict[str, str]]] = {
-    "another place": lambda start: {"Content-Range": f"bytes {start - 1}-{LAST}/{SIZE}"},
+    "another start": lambda start: {"Content-Range": f"bytes {start - 1}-{LAST}/{SIZE}"},
     "another length": lambda start: {"Content-Range": f"bytes {start}-{SIZE}/{SIZE + 1}"},
     "another tag": lambda start: {"Content-Range": f"bytes {start}-{LAST}/{SIZE}", "ETag": '"a-2"'},
-    "no place": lambda _: {},
+    "no range": lambda _: {},
     "junk": lambda _: {"Content-Range": "bytes many-all/none"},
     "no tag": lambda start: {"Content-Range": f"bytes {start}-{LAST}/{SIZE}"},
     "a weak tag": lambda start: {"Content-Range": f"bytes {start}-{LAST}/{SIZE}", "ETag": f"W/{TAG}"},
@@ -199,7 +201,7 @@ WRONG_PARTS: dict[str, Callable[[int], dict[str, str]]] = {
 
 @pytest.mark.fault(69)
 @pytest.mark.parametrize("headers", WRONG_PARTS.values(), ids=WRONG_PARTS)
-async def test_a_part_that_does_not_fit(
+async def test_a_part_that_does_not_fit_is_dropped(
     store: Store, gateway: Gateway, fetch: Fetch, headers: Callable[[int], dict[str, str]]
 ) -> None:
     """A part that is not the one that is missing is thrown away with all before it, and the video begun anew."""
@@ -215,7 +217,7 @@ async def test_a_part_that_does_not_fit(
     assert [WHOLE, REST, WHOLE] == asked(gateway)
 
 
-async def test_a_part_that_does_not_say_how_long_the_whole_is(store: Store, gateway: Gateway, fetch: Fetch) -> None:
+async def test_a_part_need_not_have_the_total(store: Store, gateway: Gateway, fetch: Fetch) -> None:
     """A part need not say how long the whole is, if its tag is the same."""
 
     def taciturn(seen: Seen) -> Reply:
@@ -231,7 +233,7 @@ async def test_a_part_that_does_not_say_how_long_the_whole_is(store: Store, gate
 
 
 @pytest.mark.fault(67)
-async def test_a_length_that_was_too_long(store: Store, gateway: Gateway, fetch: Fetch) -> None:
+async def test_a_416_at_the_end_completes_the_video(store: Store, gateway: Gateway, fetch: Fetch) -> None:
     """A server that had announced too much says that nothing is missing, and is believed."""
     lie = {"Content-Length": str(len(VIDEO) + 1), "ETag": TAG}
     gateway.on("GET", "/v.mp4", gateway.reply(VIDEO, headers=lie, then="hang"), store.answer)
@@ -241,7 +243,7 @@ async def test_a_length_that_was_too_long(store: Store, gateway: Gateway, fetch:
 
 
 @pytest.mark.fault(69)
-async def test_a_video_that_has_shrunk(store: Store, gateway: Gateway, fetch: Fetch) -> None:
+async def test_a_video_that_has_shrunk_is_fetched_anew(store: Store, gateway: Gateway, fetch: Fetch) -> None:
     """A part that begins beyond the end of the video means that it is another one."""
     store.cuts = [2_000_000]
     beyond = gateway.reply(status=416, headers={"Content-Range": "bytes */1000000"})
@@ -251,7 +253,7 @@ async def test_a_video_that_has_shrunk(store: Store, gateway: Gateway, fetch: Fe
     assert [WHOLE, REST, WHOLE] == asked(gateway)
 
 
-async def test_tries_that_bring_something_do_not_count(store: Store, gateway: Gateway, fetch: Fetch) -> None:
+async def test_attempts_that_make_progress_do_not_count(store: Store, gateway: Gateway, fetch: Fetch) -> None:
     """A line that breaks each mebibyte or so brings the whole video with one try more at a time."""
     store.cuts = [1_400_000, 1_400_000]
 
@@ -259,7 +261,7 @@ async def test_tries_that_bring_something_do_not_count(store: Store, gateway: Ga
     assert 3 == len(gateway.requests)
 
 
-async def test_a_video_that_begins_anew_each_time(store: Store, gateway: Gateway, fetch: Fetch) -> None:
+async def test_attempts_that_begin_anew_count(store: Store, gateway: Gateway, fetch: Fetch) -> None:
     """What has come before does not count as something new."""
     store.ranges = False
     store.cuts = [2 << 20] * 9
@@ -283,7 +285,7 @@ async def test_progress_never_goes_back(store: Store, fetch: Fetch, ranges: bool
     assert len(VIDEO) == reports[-1]
 
 
-async def test_a_fresh_url_that_is_none(gateway: Gateway, fetch: Fetch) -> None:
+async def test_a_fresh_url_that_is_not_a_url_is_an_error(gateway: Gateway, fetch: Fetch) -> None:
     """A fresh URL that cannot be asked is an error of the download."""
     gateway.on("GET", "/v.mp4", 403)
 
@@ -296,8 +298,8 @@ async def test_a_fresh_url_that_is_none(gateway: Gateway, fetch: Fetch) -> None:
 
 @pytest.mark.fault(64)
 @pytest.mark.parametrize("path", ["v.mp4", "w.mp4"])
-async def test_a_url_that_expires_half_way(store: Store, gateway: Gateway, fetch: Fetch, path: str) -> None:
-    """A fresh URL of the same place goes on where the old one ended, and one of another place begins anew."""
+async def test_a_download_goes_on_with_a_fresh_url(store: Store, gateway: Gateway, fetch: Fetch, path: str) -> None:
+    """A fresh URL of the same path goes on where the old one ended, and one of another path begins anew."""
     store.cuts = [2_000_000]
     renewals = [ResultUrl(SecretUrl(f"{gateway.url}/{path}?signature=fresh"))]
     gateway.on("GET", "/v.mp4", store.answer, 403, store.answer)
@@ -311,7 +313,7 @@ async def test_a_url_that_expires_half_way(store: Store, gateway: Gateway, fetch
     assert [WHOLE, REST, REST if path == "v.mp4" else WHOLE] == asked(gateway)
 
 
-async def test_a_server_that_asks_for_time(store: Store, gateway: Gateway, fetch: Fetch) -> None:
+async def test_a_busy_server_is_asked_again_for_the_rest(store: Store, gateway: Gateway, fetch: Fetch) -> None:
     """A server that is busy half way is asked again for the rest."""
     store.cuts = [2_000_000]
     busy = gateway.reply(status=503, headers={"Retry-After": "0"})

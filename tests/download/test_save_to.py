@@ -47,7 +47,7 @@ def store() -> hh.MemoryStore:
 
 
 async def saved_to(store: hh.MemoryStore, job_id: str) -> str | None:
-    """Look up where the journal has the video of a job."""
+    """Return where the journal has the video of a job."""
     job = await store.get(job_id)
     assert job is not None
     return job.saved_to
@@ -78,8 +78,8 @@ async def test_a_video_is_saved(
 
 
 @pytest.mark.usefixtures("video_file")
-async def test_a_video_is_there_when_generate_returns(fifth: Fifth, store: hh.MemoryStore, tmp_path: Path) -> None:
-    """Whoever asks for a video and waits finds it at its place."""
+async def test_generate_returns_once_the_video_is_saved(fifth: Fifth, store: hh.MemoryStore, tmp_path: Path) -> None:
+    """A caller who waits for a video finds it at its target."""
     async with fifth.open(store=store) as client:
         task = await client.generate(REQUEST, save_to=tmp_path / "train.mp4")
         content = (tmp_path / "train.mp4").read_bytes()
@@ -88,10 +88,10 @@ async def test_a_video_is_there_when_generate_returns(fifth: Fifth, store: hh.Me
     assert VIDEO == content
 
 
-async def test_a_video_that_cannot_be_saved(
+async def test_a_target_that_cannot_be_written_is_logged(
     gateway: Gateway, fifth: Fifth, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A place that cannot be written to is logged with the task and the path, and the task is as good as before."""
+    """A target that cannot be written is logged with the task and the path, and the task stays as it is."""
     gateway.accept("t-1")
     gateway.show("t-1", "done")
     target = tmp_path / "missing" / "train.mp4"
@@ -106,7 +106,7 @@ async def test_a_video_that_cannot_be_saved(
 
 
 @pytest.mark.fault(64)
-async def test_a_video_that_has_expired(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_expired_video_is_given_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A URL that is refused after its life is given up, and that is logged."""
     line = Line(UrlRefusedError("the URL of the video has expired"))
 
@@ -119,7 +119,9 @@ async def test_a_video_that_has_expired(tmp_path: Path, caplog: pytest.LogCaptur
 
 @pytest.mark.usefixtures("video_file")
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 423, 503])
-async def test_a_video_that_is_late_in_the_storage(gateway: Gateway, fifth: Fifth, tmp_path: Path, status: int) -> None:
+async def test_a_video_that_is_late_in_the_storage_is_saved(
+    gateway: Gateway, fifth: Fifth, tmp_path: Path, status: int
+) -> None:
     """A video that appears in the storage after its task has succeeded is saved."""
     gateway.on("GET", "/files/t-1.mp4", status, status, gateway.reply(VIDEO))
 
@@ -130,10 +132,10 @@ async def test_a_video_that_is_late_in_the_storage(gateway: Gateway, fifth: Fift
 
 
 @pytest.mark.parametrize("word", ["failed", "canceled"])
-async def test_a_task_without_a_video(
+async def test_a_task_without_a_video_saves_nothing(
     gateway: Gateway, fifth: Fifth, tmp_path: Path, caplog: pytest.LogCaptureFixture, word: str
 ) -> None:
-    """Where there is no video, nothing is saved, and that is no error of the saving."""
+    """A task without a video saves nothing, and that is not an error of the download."""
     gateway.accept("t-1")
     gateway.show("t-1", word)
 
@@ -146,7 +148,7 @@ async def test_a_task_without_a_video(
 
 
 @pytest.mark.usefixtures("video_file")
-async def test_a_caller_who_goes_away(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
+async def test_a_cancelled_submit_is_saved_all_the_same(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
     """A submit that is cancelled when it is too late to take it back is saved all the same."""
     answer = asyncio.Event()
     gateway.on("POST", "/videos", gateway.reply({"id": "t-1", "status": "queued"}, after=answer))
@@ -162,7 +164,7 @@ async def test_a_caller_who_goes_away(gateway: Gateway, fifth: Fifth, tmp_path: 
     assert submitting.cancelled()
 
 
-async def test_a_client_that_closes_meanwhile(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
+async def test_closing_waits_for_a_video_that_is_being_saved(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
     """A video that is being saved is whole before the client is closed."""
     answer = asyncio.Event()
     gateway.accept("t-1")
@@ -177,7 +179,7 @@ async def test_a_client_that_closes_meanwhile(gateway: Gateway, fifth: Fifth, tm
     assert VIDEO == (tmp_path / "t-1.mp4").read_bytes()
 
 
-async def test_a_client_that_closes_before(
+async def test_closing_does_not_wait_for_a_running_task(
     gateway: Gateway, fifth: Fifth, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A task that still runs does not hold up the closing, and the log says what will be missing."""
@@ -252,8 +254,8 @@ class Line:
 
 @pytest.mark.fault(72)
 @pytest.mark.parametrize("failure", [hh.DownloadError("full"), hh.TransportError("away", sent=False)])
-async def test_what_fails_is_tried_again(tmp_path: Path, failure: Exception) -> None:
-    """What may pass is tried again, and where the video stands is written down once it stands there."""
+async def test_a_failed_save_is_tried_again(tmp_path: Path, failure: Exception) -> None:
+    """What may pass is tried again, and where the video stands is written down once it is there."""
     line = Line(failure, failure)
 
     await (await line.saving(tmp_path)).run()
@@ -264,10 +266,10 @@ async def test_what_fails_is_tried_again(tmp_path: Path, failure: Exception) -> 
 
 
 @pytest.mark.parametrize(("failure", "tries"), [(hh.DownloadError("full"), 3), (ZeroDivisionError(), 1)])
-async def test_what_fails_for_ever_is_given_up(
+async def test_a_save_that_keeps_failing_is_left_to_the_next_client(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, failure: Exception, tries: int
 ) -> None:
-    """After the last try, or for a mistake in the program, it is logged, and left to whoever opens the store next."""
+    """After the last attempt, or for a bug, it is logged, and left to the next client that opens the store."""
     line = Line(*[failure] * 9)
 
     await (await line.saving(tmp_path)).run()
@@ -278,8 +280,8 @@ async def test_what_fails_for_ever_is_given_up(
     assert ["hh-1"] == [job.job_id for job in await line.store.unfinished("fifth")]
 
 
-async def test_a_pause_does_not_hold_up_the_closing(fifth: Fifth, gateway: Gateway, tmp_path: Path) -> None:
-    """A video that waits for its next try is left when the client closes; nobody who asked for it waits longer."""
+async def test_a_pause_does_not_delay_closing(fifth: Fifth, gateway: Gateway, tmp_path: Path) -> None:
+    """A video that waits for its next attempt is left when the client closes."""
     gateway.accept("t-1")
     gateway.show("t-1", "done")
 
@@ -289,7 +291,7 @@ async def test_a_pause_does_not_hold_up_the_closing(fifth: Fifth, gateway: Gatew
     assert [] == gateway.seen("GET", "/files/*")
 
 
-async def test_every_try_is_under_way_anew(tmp_path: Path) -> None:
+async def test_every_attempt_is_waited_for(tmp_path: Path) -> None:
     """A second try is waited for by those who close or want the video, as the first one was."""
     line, begun, answer = Line(), asyncio.Event(), asyncio.Event()
     saving = await line.saving(tmp_path)
