@@ -205,24 +205,33 @@ def retry_after(response: HttpResponse) -> float | None:
     return seconds if seconds <= _LONGEST_WISH else LONGEST_WAIT
 
 
-def rate_limit_window(response: HttpResponse, *, shared: bool = False) -> RateLimitWindow | None:
+def rate_limit_window(
+    response: HttpResponse, *, shared: bool = False, period: float | None = None
+) -> RateLimitWindow | None:
     """
     Read `X-RateLimit-Limit`, `-Remaining` and `-Reset`, where a provider documents them and the last is a Unix time.
 
-    The time is read against the server's own `Date`, as that of `Retry-After` is. `None` where one of the last two is
-    missing or cannot be read.
+    The time is read against the server's own `Date`, as that of `Retry-After` is. `None` if what is left, or when it is
+    reset, is missing or cannot be read.
 
     :param shared: see `RateLimitWindow.shared`.
+    :param period: seconds of the provider's window, for an answer that does not say when it is reset.
     """
     remaining = _digits(response, "x-ratelimit-remaining")
     reset = _digits(response, "x-ratelimit-reset")
-    if remaining is None or reset is None:
+    if remaining is None:
         return None
-    now = (_http_date(response.headers.get("date", "")) or datetime.now(UTC)).timestamp()
+    if reset is not None:
+        now = (_http_date(response.headers.get("date", "")) or datetime.now(UTC)).timestamp()
+        period = reset - now
+    elif (wait := retry_after(response)) is not None and remaining == 0:
+        period = wait
+    if period is None:
+        return None
     return RateLimitWindow(
         limit=_digits(response, "x-ratelimit-limit") or remaining,
         remaining=remaining,
-        reset_after=min(max(0.0, reset - now), LONGEST_WAIT),
+        reset_after=min(max(0.0, period), LONGEST_WAIT),
         shared=shared,
     )
 

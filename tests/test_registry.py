@@ -115,7 +115,7 @@ def test_two_claims_on_one_name_are_refused(install: Install) -> None:
         ("toy_missing", "", "toy_elsewhere:Toy", "ModuleNotFoundError"),
         ("toy_broken", "raise RuntimeError('half installed')", "toy_broken:Toy", "RuntimeError: half installed"),
         ("toy_nothing", "", "toy_nothing:Toy", "AttributeError"),
-        ("toy_alien", "class Toy:\n    name = 'toy'", "toy_alien:Toy", "is no happyhorse_async.adapter.Adapter"),
+        ("toy_alien", "class Toy:\n    name = 'toy'", "toy_alien:Toy", "is not a happyhorse_async.adapter.Adapter"),
         ("toy_abstract", ADAPTER.replace("decode_fetch", "decode_etch"), "toy_abstract:Toy", "abstract"),
         ("toy_renamed", ADAPTER.replace('"toy"', '"joy"'), "toy_renamed:Toy", "calls itself 'joy'"),
     ],

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 import pytest
 from attrs import evolve
+from happyhorse_async.adapter_kit.decoding import from_epoch
 
 import happyhorse_async as hh
 from happyhorse_adapters.dashscope import DashScopeAdapter
@@ -26,7 +27,6 @@ from happyhorse_adapters.emulated.nexusflow import EmulatedNexusFlow
 from happyhorse_adapters.hiapi import HiAPIAdapter
 from happyhorse_adapters.imini import IminiAdapter
 from happyhorse_adapters.nexusflow import NexusFlowAdapter
-from happyhorse_async.adapter_kit.decoding import from_epoch
 from happyhorse_async.registry import providers_that_can
 from happyhorse_async.testing import AdapterContract
 

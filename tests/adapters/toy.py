@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from attrs import frozen
+from happyhorse_async.adapter_kit.decoding import Lax, from_epoch, read_object, structure
 
 import happyhorse_async as hh
-from happyhorse_async.adapter_kit.decoding import Lax, from_epoch, read_object, structure
 from happyhorse_async.adapter_kit.error_mapping import class_by_status, error_from_response
 from happyhorse_async.adapter_kit.http import json_request
 from happyhorse_async.emulation import (

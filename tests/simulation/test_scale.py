@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 import happyhorse_async as hh
-from happyhorse_async.adapter_kit.decoding import read_object
+from happyhorse_async.adapter_kit import read_object
 from happyhorse_async.client.engine import Engine
 from happyhorse_async.exchange import Exchange
 from happyhorse_async.ratelimit import AccountLimits
