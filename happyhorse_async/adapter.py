@@ -1,7 +1,7 @@
 """
 The contract between the core and a provider.
 
-**An adapter never performs I/O.** It turns a request into an HTTP message and an HTTP message into a `Task`. It holds no
+**An adapter never performs I/O.** It turns a request into an HTTP message and an HTTP message into a `Task`. It has no
 state: everything that differs between two accounts of a provider arrives as an `Account`. It reads no clock, no file
 and no environment.
 

@@ -111,7 +111,7 @@ class Capabilities:
     can_list: bool = False
     """Whether the account's tasks can be listed."""
     list_is_live: bool = False
-    """Whether the list has the current status of tasks, newest first and by page number, so that one request polls many."""
+    """Whether the list has the current status of tasks, newest first and by page number, so that a page polls many."""
     list_has_results: bool = False
     """Whether a row of the list has all that a status request returns, the videos included."""
     can_cancel: bool = False

@@ -121,7 +121,8 @@ def _options(request: VideoRequest) -> dict[str, Any]:
 
 def _only(request: VideoRequest, name: str) -> VideoRequest:
     """Return *request* with no other option than *name*."""
-    return evolve(request, **{other: None for other in _options(request) if other != name})
+    others: dict[str, Any] = {other: None for other in _options(request) if other != name}
+    return evolve(request, **others)
 
 
 def _takers(adapter: Adapter, request: VideoRequest) -> tuple[str, ...]:

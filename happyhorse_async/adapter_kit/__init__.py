@@ -19,6 +19,7 @@ from .http import KEY as KEY
 from .http import AuthScheme as AuthScheme
 from .http import json_request as json_request
 from .http import request_id as request_id
+from .json_body import has_no_content as has_no_content
 from .json_body import read_callback as read_callback
 from .json_body import read_json as read_json
 from .json_body import read_object as read_object
@@ -47,6 +48,7 @@ __all__ = [
     "failure_reason",
     "find_videos",
     "from_epoch",
+    "has_no_content",
     "json_request",
     "parse_datetime",
     "plain_text",

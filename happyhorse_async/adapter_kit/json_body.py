@@ -45,6 +45,11 @@ def read_object(response: HttpResponse) -> Mapping[str, Any]:
     return value  # pyright: ignore[reportUnknownVariableType]
 
 
+def has_no_content(response: HttpResponse) -> bool:
+    """Return whether *response* is a success without a body, such as a 204 after a cancellation."""
+    return response.ok and not response.body.strip()
+
+
 def read_refusal(response: HttpResponse) -> Mapping[str, Any]:
     """
     Decode the JSON object in the body of a refusal; an empty mapping if there is none.

@@ -129,7 +129,7 @@ def find_videos(*places: object) -> tuple[FoundVideo, ...]:
 
 def require_video(task: Task, path: str, value: object) -> Task:
     """
-    Return *task*; if it is a success without a video whose result is not empty, return it as a failure that names *path*.
+    Return *task*, as a failure that names *path* if it is a success without a video although its result is not empty.
 
     The core turns a success without any result into a failure itself, and polls a few more times before it is final.
 

@@ -196,7 +196,7 @@ def test_an_echoed_key_is_masked() -> None:
     ],
 )
 def test_a_page_of_something_in_between(status: int, cls: ErrorClass, ambiguous: bool) -> None:
-    """Without the provider's own error object, a 4xx is the way's fault; a submit was refused unless the way gave up."""
+    """Without the provider's own error object, a 4xx is a TransportError, unless a gateway gave up waiting."""
     page = HttpResponse(status=status, body=b"<title>Just a moment...</title>")
     error = error_from_response(None, response=page, account=ACCOUNT)
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
 from happyhorse_async.adapter import Account, Adapter, PageRequest, Submission, TaskPage
-from happyhorse_async.adapter_kit import json_request, read_callback
+from happyhorse_async.adapter_kit import has_no_content, json_request, read_callback
 from happyhorse_async.capabilities import (
     AUDIO_SETTINGS,
     DURATIONS,
@@ -221,7 +221,7 @@ class DashScopeAdapter(Adapter):
         )
 
     def decode_cancel(self, response: HttpResponse, account: Account) -> bool:
-        if response.ok and not response.body.strip():
+        if has_no_content(response):
             return True
         answer, details = open_answer(response)
         # The task must be PENDING. It may have started after the last poll.

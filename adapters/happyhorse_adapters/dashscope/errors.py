@@ -166,7 +166,7 @@ class ErrorDetails:
     @property
     def is_own(self) -> bool:
         """Whether it is DashScope's, whose codes are words, and not that of a gateway in between."""
-        return bool(self.code) and not self.code.isdigit()
+        return self.code is not None and not self.code.isdigit()
 
 
 def _normal(code: str) -> str:

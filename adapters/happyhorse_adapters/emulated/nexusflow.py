@@ -40,8 +40,14 @@ _MODELS = {
     "happyhorse-1.0-i2v": Mode.I2V,
     "happyhorse-1.0-r2v": Mode.R2V,
     "happyhorse-1.0-video-edit": Mode.EDIT,
+    # In the public source since 2026-09-18, on no page.
+    "happyhorse-1.1-t2v": Mode.T2V,
+    "happyhorse-1.1-i2v": Mode.I2V,
+    "happyhorse-1.1-r2v": Mode.R2V,
 }
 _RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4")
+# What DashScope, behind the relay, takes for 1.1 beyond the page's table.
+_RATIOS_1_1 = (*_RATIOS, "4:5", "5:4", "9:21", "21:9")
 _SECONDS = range(3, 16)
 _SEEDS = range(2_147_483_648)
 # The relay passes an image on as it is, so that a small data: URI works although only URLs are documented.
@@ -180,9 +186,11 @@ def _read_submit(request: HttpRequest) -> SubmitCall:
 
 def _request(model: str, mode: Mode, body: Fields) -> VideoRequest:
     prompt = body.text("prompt", required=mode is not Mode.I2V)
+    is_1_1 = model.startswith("happyhorse-1.1")
+    tiers = ("480P", "720P", "1080P") if is_1_1 else ("720P", "1080P")
     resolution = body.text("resolution")
-    if resolution is not None and resolution.upper() not in ("720P", "1080P"):
-        raise body.wrong("resolution", "must be 720P or 1080P")
+    if resolution is not None and resolution.upper() not in tiers:
+        raise body.wrong("resolution", f"must be one of {', '.join(tiers)}")
     common: dict[str, Any] = {
         "model": model,
         # 720P is the documented default, but the relay leaves it to DashScope, where it is 1080P.
@@ -197,7 +205,7 @@ def _request(model: str, mode: Mode, body: Fields) -> VideoRequest:
     common["duration"] = body.number("duration", _SECONDS, default=5)
     if mode is Mode.I2V:
         return ImageToVideo(body.media("img_url", _IMAGE_KINDS), prompt=prompt, **common)
-    common["ratio"] = body.choice("ratio", _RATIOS, default="16:9")
+    common["ratio"] = body.choice("ratio", _RATIOS_1_1 if is_1_1 else _RATIOS, default="16:9")
     if mode is Mode.T2V:
         return TextToVideo(prompt or "", **common)
     # The relay takes a lone img_url for a list of one.
