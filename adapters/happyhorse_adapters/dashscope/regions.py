@@ -1,7 +1,7 @@
 """
 The addresses of DashScope: the shared hosts, and the hosts of single workspaces.
 
-https://help.aliyun.com/zh/model-studio/regions/ and the HappyHorse pages, mid 2026. The sources disagree about Virginia:
+https://help.aliyun.com/zh/model-studio/regions/ and the HappyHorse pages, mid 2026. The sources disagree on Virginia:
 some give it the shared host, others hosts of workspaces. Both can be selected.
 """
 

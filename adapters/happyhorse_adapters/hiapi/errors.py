@@ -43,8 +43,8 @@ from happyhorse_async.task import FailureReason, TaskFailure
 # gateway's. The gateway's `permission_denied` also comes with a wrong key, so the status decides about it.
 _ERRORS: dict[str, ErrorClass] = {
     "INVALID_REQUEST": InvalidRequestError,
-    # The vendor calls it a synchronous rejection that must never be repeated. Nothing was accepted, and the same request
-    # would be refused again.
+    # The vendor calls it a synchronous rejection that must never be repeated. Nothing was accepted, and the same
+    # request would be refused again.
     "TASK_FAILED": InvalidRequestError,
     "IDEMPOTENCY_KEY_MISMATCH": InvalidRequestError,
     # The first request with this key is still in progress; the same bytes with the same key will return its task.

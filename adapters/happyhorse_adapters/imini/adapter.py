@@ -97,8 +97,8 @@ class IminiAdapter(Adapter):
     )
     # The guide's advice for videos: 5 s, growing by half to 30 s.
     poll = PollSchedule(interval=5, max_interval=30)
-    # An "account's rate quota" is documented, its figures are not, and no header announces a 429. With the poll schedule
-    # above this is enough for 150 tasks in flight.
+    # An "account's rate quota" is documented, its figures are not, and no header announces a 429. With the poll
+    # schedule above this is enough for 150 tasks in flight.
     limits = Limits(queries_per_second=5, submits_per_second=2)
     # Task ids expire; the documentation does not say when. Upstream, at DashScope, it is after 24 hours.
     task_ttl = 24 * 3600.0
