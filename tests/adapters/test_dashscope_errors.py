@@ -355,6 +355,11 @@ def test_a_page_of_something_in_between_is_not_dashscopes_word(
     assert own or not is_ambiguous(refused_submit(reply(answer, status)))
 
 
+def test_an_empty_code_in_the_whole_envelope_is_dashscopes() -> None:
+    """The three fields of the envelope are DashScope's word, also with an empty code."""
+    assert AuthenticationError is type(refused_submit(reply({"code": None, "message": "no", "request_id": "r"}, 401)))
+
+
 def test_a_page_instead_of_json_is_quoted() -> None:
     """The error has the beginning of the page, without its tags."""
     error = refused_submit(reply(b"<html><h1>502 Bad\nGateway</h1><script>x()</script></html>", 502))

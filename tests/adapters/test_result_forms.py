@@ -128,7 +128,7 @@ def test_the_source_of_an_edit_is_not_its_result() -> None:
 
 
 def test_a_success_in_the_answer_to_a_submit_is_polled() -> None:
-    """nexusflow may answer a submit with `succeeded` and no output; the task has not ended before its video is there."""
+    """nexusflow may answer a submit with `succeeded` and no output; it has not ended before its video is there."""
     adapter = find_adapter("nexusflow")
     account = adapter.account(provider="main", api_key="sk-any")
     for output in ({}, {"output": None}, {"output": {"video_url": None}}):

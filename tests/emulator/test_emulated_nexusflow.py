@@ -164,8 +164,8 @@ async def test_bad_values_are_refused_and_named(send: Send, content: Any, word: 
 
 
 async def test_an_unknown_model_is_a_404(send: Send) -> None:
-    """A model that nexusflow does not relay, such as any of 1.1, is a model_not_found."""
-    response = await submit(send, {"model": "happyhorse-1.1-t2v", "prompt": "a kite"})
+    """A model that nexusflow does not relay is a model_not_found."""
+    response = await submit(send, {"model": "happyhorse-1.2-t2v", "prompt": "a kite"})
 
     assert (404, "model_not_found") == (response.status, (await response.json())["error"]["code"])
 

@@ -163,12 +163,6 @@ class ErrorDetails:
         unwrapped = code.removeprefix(_WRAPPER)
         return unwrapped if any(reading in _CODES for reading in _readings(unwrapped)) else code
 
-    @property
-    def is_own(self) -> bool:
-        """Whether it is DashScope's, whose codes are words, and not that of a gateway in between."""
-        return self.code is not None and not self.code.isdigit()
-
-
 def _normal(code: str) -> str:
     return code.lower().translate({ord(sign): None for sign in "_- "})
 
@@ -227,7 +221,7 @@ def refusal_in(
     """Return the error for a *response* that is a refusal."""
     status = response.status
     cls: ErrorClass | None = None
-    if status < 400 or details.is_own or "task_status" in _mapping(answer.get("output")):
+    if status < 400 or _is_own(answer, details):
         cls = _by_message(details, status, account) or _by_code(details)
         if cls is None or (cls is ProviderError and 400 <= status < 500):
             # Without a meaning, a 2xx says nothing that could be relied on.
@@ -241,6 +235,13 @@ def refusal_in(
         request_id=details.request_id,
         not_accepted=status == 503 and details.normal_code in _BEFORE_ACCEPTANCE,
     )
+
+
+def _is_own(answer: Mapping[str, Any], details: ErrorDetails) -> bool:
+    """Return whether a refusal is DashScope's, and not that of a gateway in between, whose codes are numbers."""
+    if details.code is not None:
+        return not details.code.isdigit()
+    return answer.keys() >= {"code", "message", "request_id"} or "task_status" in _mapping(answer.get("output"))
 
 
 def failure(details: ErrorDetails, account: Account) -> TaskFailure:
