@@ -138,6 +138,14 @@ def _to_percent(value: object, _: object) -> float | None:
     return number if 0 <= number <= 100 else None
 
 
+def _is_anything(cls: object) -> bool:
+    return cls is object
+
+
+def _to_anything(value: object, _: object) -> object:
+    return value
+
+
 def _is_mapping(cls: object) -> bool:
     return get_origin(cls) is Mapping
 
@@ -184,6 +192,7 @@ def _wire_converter() -> Converter:
     converter.register_structure_hook(int, _to_int)
     converter.register_structure_hook(float, _to_float)
     converter.register_structure_hook(bool, _to_bool)
+    converter.register_structure_hook_func(_is_anything, _to_anything)
     converter.register_structure_hook_func(_is_mapping, _to_mapping)
     converter.register_structure_hook_func(_is_percent, _to_percent)
     converter.register_structure_hook_factory(_is_lax, _lax)

@@ -214,6 +214,11 @@ def test_a_broken_field_is_quoted_short_and_clean() -> None:
     assert None is raised.value.__context__
 
 
+def test_a_list_of_anything_is_read() -> None:
+    """`object` takes any JSON value as it is."""
+    assert [1, None, {"a": []}] == structure([1, None, {"a": []}], list[object])
+
+
 @frozen(kw_only=True)
 class Progress:
     """A wire object with a progress."""
