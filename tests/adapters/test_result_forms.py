@@ -169,9 +169,7 @@ def test_what_is_left_is_read_without_a_reset(provider: str) -> None:
     """The limits page of nexusflow promises only what is left; the window is a minute there and at HiAPI."""
     adapter = find_adapter(provider)
     left = adapter.rate_limit(hh.HttpResponse(status=200, headers={"x-ratelimit-remaining": "3"}))
-    none = adapter.rate_limit(
-        hh.HttpResponse(status=429, headers={"x-ratelimit-remaining": "0", "retry-after": "7"})
-    )
+    none = adapter.rate_limit(hh.HttpResponse(status=429, headers={"x-ratelimit-remaining": "0", "retry-after": "7"}))
 
     assert left is not None
     assert (3, 3, 60.0) == (left.remaining, left.limit, left.reset_after)

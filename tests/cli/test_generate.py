@@ -33,7 +33,8 @@ async def test_the_file_is_named_after_the_task(program: Any, emulator: Emulator
 
 async def test_json(program: Any, emulator: Emulator) -> None:
     """With --json every line is an object: the ref at once, each update, and the file at the end."""
-    run = await program.run("generate", "a horse", "--resolution", "720P", "--no-watermark", "--json", "-o", "horse.mp4")
+    options = ("--resolution", "720P", "--no-watermark", "--json", "-o", "horse.mp4")
+    run = await program.run("generate", "a horse", *options)
     refs = {event["ref"] for event in run.objects}
 
     assert (0, "") == (run.code, run.err)
