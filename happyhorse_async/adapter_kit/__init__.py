@@ -12,6 +12,7 @@ from .error_mapping import ErrorClass as ErrorClass
 from .error_mapping import class_by_status as class_by_status
 from .error_mapping import error_from_response as error_from_response
 from .error_mapping import failure_reason as failure_reason
+from .error_mapping import is_code as is_code
 from .error_mapping import plain_text as plain_text
 from .error_mapping import task_failure as task_failure
 from .http import BEARER as BEARER
@@ -49,6 +50,7 @@ __all__ = [
     "find_videos",
     "from_epoch",
     "has_no_content",
+    "is_code",
     "json_request",
     "parse_datetime",
     "plain_text",

@@ -70,6 +70,11 @@ _LONGEST_MESSAGE = 1000
 _TAG = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
+def is_code(text: str | None) -> bool:
+    """Return whether *text* can be a provider's error code, which is a word. Gateways send numbers as codes."""
+    return text is not None and not text.strip().isdigit() and bool(text.strip())
+
+
 def class_by_status(status: int) -> ErrorClass:
     """Return what an HTTP status of 400 or more means if the provider's code is missing or unknown."""
     return _BY_STATUS.get(status, InvalidRequestError if status < 500 else ProviderError)

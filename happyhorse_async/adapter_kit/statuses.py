@@ -13,19 +13,27 @@ from collections.abc import Mapping
 
 from ..task import TaskStatus
 
-_SEPARATORS = re.compile(r"[\s_-]+")
+_SEPARATORS = re.compile(r"[\W_]+")
+_CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 _SUCCESS = frozenset(
     {
-        "succeeded", "succeed", "success", "successful", "successfully", "completed", "complete", "completion", "done",
-        "finished", "finish", "ok", "ready", "generated", "available", "delivered", "ended", "task_success",
-        "task_succeeded", "task_completed", "task_finished", "成功", "完成", "已完成",
+        "succeeded", "succeed", "succeeds", "success", "successful", "successfully", "completed", "complete",
+        "completion", "done", "finished", "finish", "ok", "ready", "generated", "available", "delivered", "ended",
+        "成功", "生成成功", "完成", "已完成",
     }
 )  # fmt: skip
-_FAILURE = frozenset({"failed", "fail", "failure", "task_failed", "task_fail", "失败", "生成失败"})
+_FAILURE = frozenset({"failed", "fail", "fails", "failure", "失败", "生成失败"})
 # A relay also says so when its own query failed, so these count only together with the task's error.
-_VAGUE_FAILURE = frozenset({"error", "errored", "exception", "rejected", "aborted", "timeout", "timed_out"})
-_CANCELED = frozenset({"canceled", "cancelled", "task_canceled", "task_cancelled", "已取消"})
+_VAGUE_FAILURE = frozenset({"error", "errored", "exception", "rejected", "aborted", "timeout", "timedout"})
+_CANCELED = frozenset({"canceled", "cancelled", "已取消"})
+# Beside one of these, a word does not mean the end: `not_ready`, `partially_completed`, `failed_retrying`.
+_NOT_YET = frozenset(
+    {
+        "not", "un", "in", "to", "be", "being", "partial", "partially", "almost", "nearly", "waiting", "pending",
+        "queued", "running", "processing", "retry", "retrying", "retried", "will", "soon", "until", "before", "if",
+    }
+)  # fmt: skip
 
 
 def read_status(
@@ -51,14 +59,17 @@ def read_status(
     for known, status in documented.items():
         if _normal(known) == normal:
             return status
-    if normal in _SUCCESS and has_video:
-        return TaskStatus.SUCCEEDED
-    if has_video:
+    # A word may be longer: `task_completed`, `VideoFailed`, `completed successfully`.
+    parts = frozenset(_normal(_CAMEL_CASE.sub("_", word or "")).split("_")) | {normal, normal.replace("_", "")}
+    if parts & _NOT_YET:
         return TaskStatus.UNKNOWN
-    if normal in _FAILURE or (normal in _VAGUE_FAILURE and has_error):
+    if has_video:
+        is_success = bool(parts & _SUCCESS) and not parts & (_FAILURE | _VAGUE_FAILURE | _CANCELED)
+        return TaskStatus.SUCCEEDED if is_success else TaskStatus.UNKNOWN
+    if parts & _FAILURE or (parts & _VAGUE_FAILURE and has_error):
         return TaskStatus.FAILED
-    return TaskStatus.CANCELED if normal in _CANCELED else TaskStatus.UNKNOWN
+    return TaskStatus.CANCELED if parts & _CANCELED else TaskStatus.UNKNOWN
 
 
 def _normal(word: str) -> str:
-    return _SEPARATORS.sub("_", word.strip().casefold())
+    return _SEPARATORS.sub("_", word.casefold()).strip("_")

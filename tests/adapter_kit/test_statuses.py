@@ -31,7 +31,21 @@ def test_a_documented_word_counts_however_it_is_spelt(word: str | None, status: 
 
 
 @pytest.mark.parametrize(
-    "word", ["completed", "SUCCESS", "Finished", "succeed", "done", "task success", " Complete ", "成功"]
+    "word",
+    [
+        "completed",
+        "SUCCESS",
+        "Finished",
+        "succeed",
+        "done",
+        "task success",
+        " Complete ",
+        "成功",
+        "TaskCompleted",
+        "video-ready",
+        "completed successfully",
+        "Succeeded.",
+    ],
 )
 def test_a_synonym_of_success_needs_a_video(word: str) -> None:
     """Another vendor's word for a success is believed with a video beside it."""
@@ -40,7 +54,7 @@ def test_a_synonym_of_success_needs_a_video(word: str) -> None:
     assert TaskStatus.UNKNOWN is read_status(word, OWN, has_error=True)
 
 
-@pytest.mark.parametrize("word", ["failed", "FAIL", "Failure", "task-failed"])
+@pytest.mark.parametrize("word", ["failed", "FAIL", "Failure", "task-failed", "GENERATION_FAILED", "videoFailed"])
 def test_a_synonym_of_failure_needs_no_error(word: str) -> None:
     """A word that can mean nothing else ends the task, unless there is a video."""
     assert TaskStatus.FAILED is read_status(word, OWN)
@@ -58,6 +72,16 @@ def test_a_vague_word_needs_an_error(word: str) -> None:
 def test_both_spellings_of_canceled_are_read(word: str) -> None:
     """British and American spelling mean the same."""
     assert TaskStatus.CANCELED is read_status(word, OWN)
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["not_ready", "incomplete", "unfinished", "partially completed", "failed, retrying", "ready_to_start", "in review"],
+)
+def test_what_is_not_yet_an_end_is_none(word: str) -> None:
+    """A word that only contains the word for an end does not end the task, with a video or without."""
+    for has_video in (True, False):
+        assert TaskStatus.UNKNOWN is read_status(word, OWN, has_video=has_video, has_error=True)
 
 
 def test_the_providers_own_word_takes_precedence() -> None:

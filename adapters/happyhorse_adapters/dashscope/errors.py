@@ -24,6 +24,7 @@ from happyhorse_async.adapter_kit import (
     class_by_status,
     error_from_response,
     failure_reason,
+    is_code,
     read_object,
     read_refusal,
     request_id,
@@ -163,6 +164,7 @@ class ErrorDetails:
         unwrapped = code.removeprefix(_WRAPPER)
         return unwrapped if any(reading in _CODES for reading in _readings(unwrapped)) else code
 
+
 def _normal(code: str) -> str:
     return code.lower().translate({ord(sign): None for sign in "_- "})
 
@@ -240,7 +242,7 @@ def refusal_in(
 def _is_own(answer: Mapping[str, Any], details: ErrorDetails) -> bool:
     """Return whether a refusal is DashScope's, and not that of a gateway in between, whose codes are numbers."""
     if details.code is not None:
-        return not details.code.isdigit()
+        return is_code(details.code)
     return answer.keys() >= {"code", "message", "request_id"} or "task_status" in _mapping(answer.get("output"))
 
 

@@ -20,6 +20,7 @@ from happyhorse_async.adapter_kit import (
     Lax,
     class_by_status,
     error_from_response,
+    is_code,
     plain_text,
     read_object,
     read_refusal,
@@ -103,7 +104,7 @@ class Envelope:
         """Whether a refusal with this HTTP *status* is HiAPI's, and not that of something in between."""
         by_gateway = self.error is not None and (self.error.type or self.error.request_id)
         by_service = self.code == status and self.message is not None
-        return failure_code(self) is not None or by_service or bool(by_gateway)
+        return is_code(failure_code(self)) or by_service or bool(by_gateway)
 
 
 def read(response: HttpResponse, account: Account) -> Envelope:

@@ -117,7 +117,8 @@ def observed_task(
         request_id=call_id,
         raw=data,
     )
-    return require_video(task, f"{root}.output".lstrip("."), wire.output)
+    # A list or a callback only tells that a status request is worthwhile.
+    return require_video(task, f"{root}.output".lstrip("."), wire.output) if task_id else task
 
 
 def listed_tasks(envelope: Envelope, page: PageRequest, account: Account, *, largest_page: int) -> TaskPage:

@@ -18,6 +18,7 @@ from happyhorse_async.adapter_kit import (
     Lax,
     class_by_status,
     error_from_response,
+    is_code,
     read_object,
     read_refusal,
     request_id,
@@ -55,10 +56,9 @@ class WireError:
     status: Lax[int] = None
     request_id: Lax[str] = None
 
-    @property
-    def is_own(self) -> bool:
-        """Whether it is imini's, and not that of a gateway in between."""
-        return bool(self.code or self.status or self.request_id)
+    def is_own(self, status: int) -> bool:
+        """Whether a refusal with this HTTP *status* is imini's, and not that of a gateway in between."""
+        return is_code(self.code) or self.status == status or bool(self.request_id)
 
 
 @define(kw_only=True)
@@ -94,7 +94,7 @@ def _refusal(body: Mapping[str, Any], response: HttpResponse, account: Account) 
     wire = structure(body, _WireRefusal)
     error = wire.error or WireError()
     return error_from_response(
-        _error_class(error.code, response.status) if error.is_own or response.ok else None,
+        _error_class(error.code, response.status) if response.status < 400 or error.is_own(response.status) else None,
         error.message,
         response=response,
         account=account,

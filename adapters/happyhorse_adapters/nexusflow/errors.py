@@ -19,6 +19,7 @@ from happyhorse_async.adapter_kit import (
     class_by_status,
     error_from_response,
     failure_reason,
+    is_code,
     read_object,
     read_refusal,
     request_id,
@@ -138,7 +139,8 @@ class _WireRefusal:
     @property
     def is_own(self) -> bool:
         """Whether it is nexusflow's, and not that of a gateway in between."""
-        return self.success is False or bool(self.error and (self.error.code or self.error.type))
+        by_error = self.error is not None and (is_code(self.error.code) or is_code(self.error.type))
+        return by_error or (self.success is False and self.message is not None)
 
 
 def read(response: HttpResponse, account: Account) -> Mapping[str, Any]:
@@ -171,7 +173,7 @@ def _refusal(body: Mapping[str, Any], response: HttpResponse, account: Account) 
     wire = structure(body, _WireRefusal)
     error = wire.error or _WireError(message=wire.message)
     return error_from_response(
-        _error_class(error, response.status) if wire.is_own or response.ok else None,
+        _error_class(error, response.status) if response.status < 400 or wire.is_own else None,
         error.message,
         response=response,
         account=account,

@@ -103,7 +103,8 @@ def observed_task(body: Mapping[str, Any], task_id: str, response: HttpResponse,
     wire = structure(body, _WireTask)
     if wire.status is None:
         raise InvalidResponseError("the answer cannot be understood: required field missing", path="status")
-    return require_video(_task(wire, body, wire.id or task_id, response, account), "output.video_url", _result(body))
+    task = _task(wire, body, wire.id or task_id, response, account)
+    return require_video(task, "output.video_url", _result(body))
 
 
 def listed_tasks(body: Mapping[str, Any], response: HttpResponse, account: Account) -> TaskPage:
@@ -119,7 +120,8 @@ def listed_tasks(body: Mapping[str, Any], response: HttpResponse, account: Accou
 
 def _row(row: Mapping[str, Any], response: HttpResponse, account: Account) -> Task | None:
     try:
-        return observed_task(row, "", response, account)
+        wire = structure(row, _WireTask)
+        return _task(wire, row, wire.id or "", response, account) if wire.status else None
     except InvalidResponseError:
         return None
 
