@@ -1,12 +1,13 @@
 """
 The contract between the core and a provider.
 
-**An adapter never performs I/O.** It turns a request into an HTTP message and an HTTP message into a `Task`, and it
-holds no state: whatever differs between two accounts of a provider arrives as an `Account`. It reads no clock, no file
+**An adapter never performs I/O.** It turns a request into an HTTP message and an HTTP message into a `Task`. It has no
+state: everything that differs between two accounts of a provider arrives as an `Account`. It reads no clock, no file
 and no environment.
 
 To add a provider, write a class that inherits `Adapter` and register it under the entry-point group
-`happyhorse_async.adapters`. Nothing else in this library needs to know of it.
+`happyhorse_async.adapters`. Nothing else in this library needs to be edited. `happyhorse_async.adapter_kit` has the
+functions that adapters share.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from .capabilities import Capabilities, ModelSpec
-from .errors import ConfigurationError, UnsupportedFeatureError
+from .errors import ConfigurationError, InvalidResponseError, UnsupportedFeatureError
 from .messages import HttpRequest, HttpResponse
 from .request import VideoRequest
 from .task import Task, TaskRef
 from .timing import Limits, PollSchedule, RateLimitWindow
 
 
-def _named(_: object, __: object, name: str) -> None:
+def _check_name(_: object, __: object, name: str) -> None:
     try:
         TaskRef(name, "id")
     except ValueError as error:
@@ -39,26 +40,37 @@ def _freeze(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 @frozen(kw_only=True)
 class Account:
-    """Where requests go and in whose name: all that differs between two users of one adapter."""
+    """The endpoint and the credentials: all that differs between two users of one adapter."""
 
-    provider: str = field(validator=_named)
-    """The name that goes into refs and errors: the configuration section's, or the adapter's."""
+    provider: str = field(validator=_check_name)
+    """The name in refs and errors: the configuration section's, or the adapter's."""
     api_key: str = field(repr=False)
-    """The key. It goes into headers and nowhere else."""
+    """The key. It is sent in a header and appears nowhere else."""
     base_url: str
     """The provider's root, without a trailing slash."""
     options: Mapping[str, Any] = field(factory=dict[str, Any], converter=_freeze, hash=False)
     """The adapter's own options."""
 
-    def ref(self, task_id: str) -> TaskRef:
-        """Name a task of this account."""
-        return TaskRef(self.provider, task_id)
+    def ref(self, task_id: str, *, path: str = "") -> TaskRef:
+        """
+        Return the name of a task of this account.
+
+        :param path: where in the answer the id was found, for the error.
+        :raises InvalidResponseError: *task_id* is empty or cannot be a task id.
+        """
+        try:
+            if not task_id.strip():
+                raise InvalidResponseError("the task id is empty", path=path, provider=self.provider)
+            return TaskRef(self.provider, task_id)
+        except (AttributeError, TypeError, ValueError):
+            # Not every adapter checks what it reads from JSON.
+            raise InvalidResponseError("the task id is not usable", path=path, provider=self.provider) from None
 
     def own(self, ref: TaskRef | str) -> TaskRef:
         """
-        Read the name of a task of this account.
+        Parse the name of a task of this account.
 
-        :raises ConfigurationError: it is no ref, or that of another provider's task.
+        :raises ConfigurationError: *ref* is not a ref, or names a task of another provider.
         """
         try:
             found = ref if isinstance(ref, TaskRef) else TaskRef.parse(ref)
@@ -73,46 +85,52 @@ class Account:
 
 @frozen(kw_only=True)
 class Submission:
-    """A request that has passed the check, and all that is needed to write it down for the provider."""
+    """A request that has passed the check, with all that an adapter needs to encode it."""
 
     request: VideoRequest
-    """What the caller wants."""
+    """The request of the caller."""
     spec: ModelSpec
     """The model that was chosen for it."""
     job_id: str
-    """Our own id of the job, made before anything is sent. At most 64 characters of `[A-Za-z0-9_-]`."""
+    """Our own id of the job, created before anything is sent. At most 64 characters of `[A-Za-z0-9_-]`."""
     callback_url: str | None = None
-    """Where the provider shall call at the end of the task."""
+    """The URL that the provider is to call at the end of the task."""
 
 
 @frozen(kw_only=True)
 class PageRequest:
-    """Which part of the account's tasks to list."""
+    """Which page of the account's tasks to list."""
 
     number: int = 1
     """Counted from 1."""
     size: int = 50
-    """How many tasks to a page. A provider with a lower limit gives fewer."""
+    """Tasks per page. A provider with a lower maximum sends fewer."""
+    cursor: str | None = None
+    """Where the page begins, in the provider's own words; `None` for the first page, or where pages have numbers."""
+
+    def next(self, cursor: str | None = None) -> PageRequest:
+        """Return the request for the page after this one. A list that uses cursors gives the *cursor* of that page."""
+        return evolve(self, number=self.number + 1, cursor=cursor)
 
 
 @frozen(kw_only=True)
 class TaskPage:
-    """A part of the account's tasks, newest first."""
+    """One page of the account's tasks, newest first."""
 
     tasks: tuple[Task, ...]
-    """As the provider orders them, which is the newest first wherever it says."""
+    """In the provider's order: newest first wherever the provider documents an order."""
     next: PageRequest | None = None
-    """The page after this one, if there may be one."""
+    """The request for the following page; `None` on the last one."""
     size: int | None = None
-    """How many tasks the provider says it puts on a page, which may be fewer than were asked for."""
+    """Tasks per page as the provider states it, which may be fewer than requested."""
 
 
 class Adapter(ABC):
     """
-    All that is known of one provider.
+    All knowledge about one provider.
 
-    Every `decode_*` raises a `HappyHorseError` where the response is a refusal, and an `InvalidResponseError` where it
-    cannot be understood. The operations that not every provider has are implemented here as "not supported".
+    Every `decode_*` raises a `HappyHorseError` if the response is a refusal, and an `InvalidResponseError` if it cannot
+    be understood. Operations that not every provider has are implemented here as "not supported".
     """
 
     name: ClassVar[str]
@@ -120,27 +138,27 @@ class Adapter(ABC):
     title: ClassVar[str]
     """The name as the provider writes it."""
     documentation: ClassVar[str]
-    """The page the adapter was written from."""
+    """URL of the page that the adapter was written from."""
     api_key_env: ClassVar[str]
-    """The environment variable with the API key."""
+    """Name of the environment variable with the API key."""
     capabilities: ClassVar[Capabilities]
     """What the provider can do."""
     regions: ClassVar[Mapping[str, str]] = {}
-    """Region name to base URL, for a provider that has regions. The first is the default."""
+    """Region name to base URL, for a provider with regions. The first is the default."""
     default_base_url: ClassVar[str]
-    """The documented root where no region is chosen."""
+    """The documented root of the API if no region is chosen."""
     option_names: ClassVar[frozenset[str]] = frozenset()
-    """What `options` may hold."""
+    """The names that `options` may contain."""
     poll: ClassVar[PollSchedule] = PollSchedule(interval=15)
     """The provider's advice on polling."""
     limits: ClassVar[Limits] = Limits()
-    """The provider's published limits, with some head-room."""
+    """The provider's published limits, with a safety margin."""
     limits_per_model: ClassVar[bool] = False
-    """Whether running and waiting tasks are counted for each model by itself, and not for the account."""
+    """Whether `max_running` and `max_queued` apply to each model separately instead of to the account."""
     execution_timeout: ClassVar[float | None] = None
-    """Seconds from the submit after which the provider gives up a task that it has not ended, as far as it says so."""
+    """Seconds after the submit at which the provider fails a task that has not ended; `None` if it documents none."""
     task_ttl: ClassVar[float] = 24 * 3600.0
-    """Seconds for which a task can be looked at. A task that has not ended by then never will."""
+    """Seconds for which a task can be polled. A task that has not ended by then never will."""
 
     def account(
         self,
@@ -152,9 +170,9 @@ class Adapter(ABC):
         options: Mapping[str, Any] | None = None,
     ) -> Account:
         """
-        Say where requests go and in whose name. A *base_url* wins over a *region*.
+        Return the account that requests are made for. A *base_url* wins over a *region*.
 
-        :raises ConfigurationError: the region or an option is not one of the provider's.
+        :raises ConfigurationError: the provider has no such region or option.
         """
         for option in options or {}:
             if option not in self.option_names:
@@ -165,9 +183,9 @@ class Adapter(ABC):
 
     def base_url(self, region: str | None, options: Mapping[str, Any], *, provider: str) -> str:
         """
-        Find the root of the provider's API.
+        Return the root of the provider's API.
 
-        :raises ConfigurationError: no such region.
+        :raises ConfigurationError: the provider has no such region.
         """
         if region is None:
             return self.default_base_url
@@ -178,45 +196,45 @@ class Adapter(ABC):
 
     def check(self, request: VideoRequest, *, provider: str, callback_url: str | None = None) -> ModelSpec:
         """
-        Find the model for *request* and hold every option against what it takes.
+        Choose the model for *request* and check every option against what the model takes.
 
-        :raises UnsupportedFeatureError: the provider cannot express it.
-        :raises InvalidRequestError: a value is outside what the provider documents.
+        :raises UnsupportedFeatureError: the provider cannot express the request.
+        :raises InvalidRequestError: a value is outside the range that the provider documents.
         """
         return self.capabilities.check(request, provider=provider, callback_url=callback_url)
 
     def warnings(self, submission: Submission, account: Account) -> tuple[str, ...]:
-        """Say what may surprise the caller of *submission*: a costly default, a prompt that will be cut."""
+        """Return what may surprise the caller: a costly default, a prompt that will be cut."""
         return ()
 
     @abstractmethod
     def encode_submit(self, submission: Submission, account: Account) -> HttpRequest:
-        """Write the paid request. Called once for a job; the same bytes serve every repetition."""
+        """Encode the paid request. The same submission always gives the same bytes, which are also resent."""
 
     @abstractmethod
     def decode_submit(self, response: HttpResponse, account: Account) -> Task:
         """
-        Read the answer to the paid request.
+        Decode the answer to the paid request.
 
-        :raises HappyHorseError: a refusal. `ProviderError` and `InvalidResponseError` mean that the provider may have
-            taken it, unless `ProviderError.not_accepted` says otherwise.
+        :raises HappyHorseError: the submit was refused. After a `ProviderError` or an `InvalidResponseError` the
+            provider may have accepted it all the same, unless `ProviderError.not_accepted` is set.
         """
 
     @abstractmethod
     def encode_fetch(self, task_id: str, account: Account) -> HttpRequest:
-        """Write a query of one task."""
+        """Encode the status request for one task."""
 
     @abstractmethod
     def decode_fetch(self, response: HttpResponse, task_id: str, account: Account) -> Task:
         """
-        Read the answer to a query of *task_id*.
+        Decode the answer to the status request for *task_id*.
 
         :raises TaskNotFoundError: the provider does not know the task.
         """
 
     def rate_limit(self, response: HttpResponse) -> RateLimitWindow | None:
         """
-        Read what the provider says is left of its limits, in the headers of any answer, refusals included.
+        Return what the headers of an answer, or of a refusal, say is left of the provider's rate limit.
 
         By default `None`: the provider documents no such headers. `happyhorse_async.timing.rate_limit_window` reads the
         usual ones.
@@ -224,46 +242,46 @@ class Adapter(ABC):
         return None
 
     def encode_list(self, page: PageRequest, account: Account) -> HttpRequest:
-        """Write a query of the account's tasks."""
+        """Encode the request for one page of the account's tasks."""
         raise self.unsupported("task list", account)
 
     def decode_list(self, response: HttpResponse, page: PageRequest, account: Account) -> TaskPage:
-        """Read the answer to a query of the account's tasks."""
+        """Decode a page of the account's tasks. A row that cannot be read is left out."""
         raise self.unsupported("task list", account)
 
     def encode_cancel(self, task_id: str, account: Account) -> HttpRequest:
-        """Write the request to cancel a task."""
+        """Encode the request to cancel a task."""
         raise self.unsupported("cancellation", account)
 
     def decode_cancel(self, response: HttpResponse, account: Account) -> bool:
-        """Read the answer to a cancellation: whether it was accepted, or came too late."""
+        """Decode the answer to a cancel request: whether the task is canceled. `False` means that it came too late."""
         raise self.unsupported("cancellation", account)
 
     def verify_callback(self, message: HttpRequest, secrets: Sequence[str], now: datetime) -> None:
         """
-        Make sure that the provider itself has sent *message*, which called a URL of ours.
+        Verify that the provider itself sent the callback *message*.
 
-        Written where `Capabilities.signed_callbacks` says so. Compare in constant time, with `hmac.compare_digest`.
+        Implemented if `Capabilities.signed_callbacks` is set. Compare in constant time, with `hmac.compare_digest`.
 
-        :param message: its header names are lower-case, and its body is as it arrived.
-        :param secrets: what is shared with the provider: one, or several while they are rotated.
-        :param now: a signature that is much older or younger than this is refused.
-        :raises CallbackRejectedError: none of the secrets has signed it, or not about now.
+        :param message: the callback, with lower-case header names and the body as it arrived.
+        :param secrets: the secrets shared with the provider: one, or several during a rotation.
+        :param now: a signature that is much older or newer than this is rejected.
+        :raises CallbackRejectedError: none of the secrets made the signature, or its time is too far from *now*.
         """
         raise UnsupportedFeatureError(f"{self.title} does not sign its callbacks", feature="callback signature")
 
     def decode_callback(self, message: HttpRequest, account: Account) -> Task | TaskRef:
         """
-        Read what the provider says of a task by calling a URL of ours. Who has sent it is not asked here.
+        Decode a callback. The sender is verified elsewhere.
 
-        :param message: its header names are lower-case.
-        :return: the task; or only its name, where the call has less than a query would show.
-        :raises InvalidResponseError: it cannot be understood.
+        :param message: the callback, with lower-case header names.
+        :return: the task; or only its ref if the callback has less than the answer to a status request.
+        :raises InvalidResponseError: the callback cannot be understood.
         """
         raise self.unsupported("callbacks", account)
 
     def unsupported(self, feature: str, account: Account) -> UnsupportedFeatureError:
-        """Make the error for an operation that the provider does not have."""
+        """Return the error for an operation that the provider does not have."""
         return UnsupportedFeatureError(
             f"{account.provider} ({self.title}) has no {feature}", feature=feature, provider=account.provider
         )

@@ -1,8 +1,8 @@
 """
 What a provider can express, as data.
 
-An adapter declares one `ModelSpec` for each model. The local check of a request, the choice of the model, the table
-of `happyhorse providers` and the matrix in the documentation are made from them.
+An adapter declares one `ModelSpec` for each model. The local check of a request, the choice of the model, the
+`providers` table of the command line and the matrix in the documentation are all made from it.
 """
 
 from __future__ import annotations
@@ -20,18 +20,28 @@ from .redaction import redact_text
 from .request import ImageToVideo, Media, Mode, ReferenceToVideo, VideoEdit, VideoRequest
 
 VERSIONS = ("1.1", "1.0")
-"""The HappyHorse versions there are, newest first."""
+"""The HappyHorse versions, newest first."""
 
 AUDIO_SETTINGS = ("auto", "origin")
-"""The model decides about the sound, or the source's is kept."""
+"""`"auto"`: the model decides about the sound; `"origin"`: the sound of the source is kept."""
 SEEDS = range(0, 2_147_483_648)
-"""Every seed there is: 31 bits."""
+"""Valid seeds: 31 bits."""
 DURATIONS = range(3, 16)
-"""The lengths that HappyHorse makes, in whole seconds."""
+"""Lengths of a video in whole seconds."""
+IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
+"""Types of an image in a `data:` URI. No provider documents any other."""
+MEGABYTE = 1 << 20
+"""Providers do not say whether they mean 10^6 or 2^20 bytes; the larger reading is checked."""
 
 _DATA_URI = re.compile(r"data:(?P<type>[\w.+-]+/[\w.+-]+);base64,(?P<payload>[A-Za-z0-9+/=_-]+)")
-# What no URL holds, and what a parser drops without a word.
+# Characters that are illegal in a URL; `urlsplit` drops some of them silently.
 _NO_URL = re.compile(r"[\s\x00-\x1f\x7f\ud800-\udfff]")
+# How a model id names its mode, in the ids of all known hosts, dated variants included.
+_MODE_IN_ID = re.compile(
+    r"(?<![a-z0-9])(?:(t2v|text-to-video)|(i2v|image-to-video)|(r2v|reference-to-video)|(video-edit|video-to-video))"
+    r"(?![a-z0-9])",
+    re.IGNORECASE,
+)
 _MODE_NAMES = {
     Mode.T2V: "text-to-video",
     Mode.I2V: "image-to-video",
@@ -46,41 +56,48 @@ class MediaForm(StrEnum):
     URL = "http(s) URL"
     """Fetched by the provider."""
     DATA_URI = "data: URI"
-    """The bytes themselves, in base64."""
+    """The bytes themselves, encoded in base64."""
     OSS = "oss:// URL"
     """A file in the provider's own temporary storage."""
 
 
 @frozen(kw_only=True)
 class ModelSpec:
-    """One model of a provider, and what it takes. An option that it lacks is an empty collection or `False`."""
+    """One model of a provider and what it takes. An option that it lacks is an empty collection or `False`."""
 
     mode: Mode
-    """What it makes a video from."""
+    """What the model makes a video from."""
     version: str
     """The HappyHorse version, one of `VERSIONS`."""
+    opt_in: bool = False
+    """
+    Whether it is chosen only if the request names its version or its model, because the provider's own pages do not
+    document it.
+    """
     model: str
     """The provider's exact model id."""
     resolutions: tuple[str, ...]
-    """Written `"720P"` whatever the provider's own spelling."""
+    """Written `"720P"`, whatever the provider's spelling."""
     ratios: tuple[str, ...] = ()
     """Aspect ratios, width to height."""
     durations: range = range(0)
-    """Whole seconds."""
+    """In whole seconds."""
     seed: bool = False
     """Whether it takes a seed."""
     watermark: bool = False
     """Whether the watermark can be switched."""
     audio: tuple[str, ...] = ()
-    """What can become of the source's sound."""
+    """What can be done with the sound of the source, of `AUDIO_SETTINGS`."""
     prompt_required: bool = True
     """Whether a prompt must be given."""
     prompt_limit: int | None = None
-    """Characters beyond which the provider documents a refusal. Where it cuts silently, the adapter warns instead."""
+    """The longest prompt in characters. If the provider cuts silently instead of refusing, the adapter warns."""
     images: range = range(0, 1)
     """How many input images."""
     image_forms: frozenset[MediaForm] = frozenset({MediaForm.URL})
     """How an image may be given."""
+    image_size: int | None = None
+    """The largest image in bytes, before base64; `None` if the provider documents no limit."""
     video_forms: frozenset[MediaForm] = frozenset({MediaForm.URL})
     """How a video may be given."""
 
@@ -90,29 +107,29 @@ class Capabilities:
     """What a provider can do."""
 
     models: tuple[ModelSpec, ...] = field(converter=tuple[ModelSpec, ...])
-    """Every model, the newest of each mode first."""
+    """Every model. Of each mode, the one that is chosen by default comes first, and newer ones before older ones."""
     can_list: bool = False
-    """Whether it lists the account's tasks."""
+    """Whether the account's tasks can be listed."""
     list_is_live: bool = False
-    """Whether the list shows how tasks stand now, newest first, so that one request can look at many of them."""
+    """Whether the list has the current status of tasks, newest first and by page number, so that a page polls many."""
     list_has_results: bool = False
-    """Whether the list's rows are all that a query would tell, the videos included."""
+    """Whether a row of the list has all that a status request returns, the videos included."""
     can_cancel: bool = False
-    """Whether it can cancel a task, at least before it begins."""
+    """Whether a task can be cancelled, at least before it starts."""
     callbacks: bool = False
-    """Whether a submit can name a URL to be called at the end."""
+    """Whether a submit can name a URL that the provider calls at the end of the task."""
     signed_callbacks: bool = False
-    """Whether a secret that is shared with the provider proves that a call is its own."""
+    """Whether a secret that is shared with the provider authenticates its callbacks."""
     idempotent: bool = False
-    """Whether a submit carries an idempotency key, so that the same bytes sent again find the same task."""
+    """Whether a submit carries an idempotency key, so that resending the same bytes returns the same task."""
 
     def check(self, request: VideoRequest, *, provider: str, callback_url: str | None = None) -> ModelSpec:
         """
-        Find the model for *request* and hold every option against what it takes.
+        Choose the model for *request* and check every option against what the model takes.
 
-        :param provider: the name to give in an error.
+        :param provider: the name for errors.
         :raises UnsupportedFeatureError: the provider has no such mode, version or option.
-        :raises InvalidRequestError: a value is outside what the provider documents.
+        :raises InvalidRequestError: a value is outside the range that the provider documents.
         """
         check = _Check(provider, self._spec(request, provider), request)
         check.options()
@@ -130,7 +147,7 @@ class Capabilities:
         if request.model is not None:
             return self._named_spec(request, models, provider)
         if request.version is None:
-            return models[0]
+            return next((spec for spec in models if not spec.opt_in), models[0])
         for spec in models:
             if spec.version == request.version:
                 return spec
@@ -151,16 +168,29 @@ class Capabilities:
                 f"model {request.model} makes {_MODE_NAMES[other.mode]}, not {_MODE_NAMES[request.mode]}",
                 provider=provider,
             )
-        # Providers add dated variants of their models. Of one we have not heard of, all is believed that any of its
-        # siblings takes.
+        named = _modes_in(str(request.model))
+        if named and request.mode not in named:
+            made = " or ".join(_MODE_NAMES[mode] for mode in named)
+            raise InvalidRequestError(
+                f"model {request.model} makes {made} by its name, not {_MODE_NAMES[request.mode]}", provider=provider
+            )
+        # Providers add dated variants of their models. An unknown one is assumed to take what any of its siblings
+        # takes.
         return _widest(models, str(request.model))
+
+
+def _modes_in(model: str) -> list[Mode]:
+    modes = (Mode.T2V, Mode.I2V, Mode.R2V, Mode.EDIT)
+    found = {index for match in _MODE_IN_ID.finditer(model) for index, text in enumerate(match.groups()) if text}
+    return [modes[index] for index in sorted(found)]
 
 
 def _widest(models: list[ModelSpec], model: str) -> ModelSpec:
     def union(values: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(value for group in values for value in group))
 
-    limits = [spec.prompt_limit for spec in models if spec.prompt_limit is not None]
+    prompts = [spec.prompt_limit for spec in models if spec.prompt_limit is not None]
+    sizes = [spec.image_size for spec in models if spec.image_size is not None]
     return evolve(
         models[0],
         model=model,
@@ -171,7 +201,8 @@ def _widest(models: list[ModelSpec], model: str) -> ModelSpec:
         watermark=any(spec.watermark for spec in models),
         audio=union(spec.audio for spec in models),
         prompt_required=all(spec.prompt_required for spec in models),
-        prompt_limit=max(limits) if len(limits) == len(models) else None,
+        prompt_limit=max(prompts) if len(prompts) == len(models) else None,
+        image_size=max(sizes) if len(sizes) == len(models) else None,
         images=_hull(spec.images for spec in models),
         image_forms=frozenset[MediaForm]().union(*(spec.image_forms for spec in models)),
         video_forms=frozenset[MediaForm]().union(*(spec.video_forms for spec in models)),
@@ -192,7 +223,7 @@ def _span(values: range) -> str:
 
 
 def media_form(media: Media) -> MediaForm | None:
-    """Tell in which form *media* is given; `None` for a local file, bytes, or text that is no URL of a known kind."""
+    """Return the form that *media* is given in; `None` for a local file, bytes, or text that is not a known URL."""
     if not isinstance(media, str):
         return None
     if _DATA_URI.fullmatch(media):
@@ -209,7 +240,7 @@ def media_form(media: Media) -> MediaForm | None:
 
 
 class _Check:
-    """One request held against one offer."""
+    """Checks one request against one model."""
 
     def __init__(self, provider: str, spec: ModelSpec, request: VideoRequest) -> None:
         self.provider = provider
@@ -289,7 +320,7 @@ class _Check:
 
     def _medium(self, name: str, media: Media, allowed: frozenset[MediaForm]) -> None:
         form = media_form(media)
-        if form is None and not isinstance(media, str):
+        if not isinstance(media, str):
             raise UnsupportedFeatureError(
                 f"{name}: local media ({type(media).__name__}) cannot be sent yet; give an http(s) URL",
                 feature="local media",
@@ -299,3 +330,17 @@ class _Check:
             raise self.invalid(name, f"one of {_listed(sorted(allowed))}", media)
         if form not in allowed:
             raise self.unsupported(f"{form.value} as {name}")
+        if form is MediaForm.DATA_URI and name != "video":
+            self._inline_image(name, media)
+
+    def _inline_image(self, name: str, media: str) -> None:
+        inline = _DATA_URI.fullmatch(media)
+        assert inline is not None, "its form was told by the same pattern"
+        if inline["type"].lower().replace("image/jpg", "image/jpeg") not in IMAGE_TYPES:
+            raise self.invalid(name, f"a data: URI of type {_listed(IMAGE_TYPES)}", media)
+        size, limit = len(inline["payload"].rstrip("=")) * 3 // 4, self.spec.image_size
+        if limit is not None and size > limit:
+            raise InvalidRequestError(
+                f"{name} must be at most {limit / MEGABYTE:g} MB for {self.spec.model}, not {size / MEGABYTE:.1f} MB",
+                provider=self.provider,
+            )

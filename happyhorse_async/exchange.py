@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from attrs import evolve
 
 from .adapter import Account, Adapter, PageRequest, TaskPage
-from .adapter_kit.decoding import read_object
+from .adapter_kit import read_object
 from .errors import HappyHorseError, InvalidResponseError, RateLimitError, TransportError
 from .messages import HttpRequest, HttpResponse
 from .ratelimit import AccountLimits, RateLimiter

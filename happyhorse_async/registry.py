@@ -1,18 +1,23 @@
 """
-Which adapters and emulated APIs are installed.
+Which adapters and emulated APIs are installed, and which of them can express a request.
 
-Both are found by entry point, whoever ships them, and loaded only when they are asked for. A name that two
-distributions claim is an error, never a silent choice: an adapter is handed the API key.
+Both are found by entry point, whichever distribution ships them, and loaded only on use. A name that two distributions
+claim is an error, never a silent choice, because an adapter is given the API key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
+
 from .adapter import Adapter
-from .errors import ConfigurationError, HappyHorseError
-from .request import VideoRequest
+from .capabilities import ModelSpec
+from .errors import ConfigurationError, HappyHorseError, InvalidRequestError, UnsupportedFeatureError
+from .redaction import redact_text
+from .request import ImageToVideo, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint, EntryPoints
@@ -35,11 +40,11 @@ def find_adapter(name: str) -> Adapter:
     """
     Load the adapter registered as *name*.
 
-    :raises ConfigurationError: there is none, there are two, or it cannot be loaded.
+    :raises ConfigurationError: none is registered, two are, or it cannot be loaded.
     """
     adapter = _load(ADAPTERS, name)
     if not isinstance(adapter, Adapter):
-        raise ConfigurationError(f"the adapter {name!r} is no {Adapter.__module__}.{Adapter.__name__}")
+        raise ConfigurationError(f"the adapter {name!r} is not a {Adapter.__module__}.{Adapter.__name__}")
     return adapter
 
 
@@ -52,27 +57,115 @@ def find_emulated_api(name: str) -> EmulatedAPI:
     """
     Load the emulated API registered as *name*.
 
-    :raises ConfigurationError: there is none, there are two, or it cannot be loaded.
+    :raises ConfigurationError: none is registered, two are, or it cannot be loaded.
     """
     emulated_api: EmulatedAPI = _load(EMULATED_APIS, name)
     return emulated_api
 
 
-def providers_that_can(request: VideoRequest, callback_url: str | None = None) -> tuple[str, ...]:
-    """Return the names of the registered adapters that can express *request*. One that cannot be loaded cannot."""
-    return tuple(name for name in adapter_names() if _can(name, request, callback_url))
+def check_request(
+    adapter: Adapter, request: VideoRequest, *, provider: str, callback_url: str | None = None
+) -> ModelSpec:
+    """
+    Check *request* as `Adapter.check` does, and tell apart what is unsupported here from what is invalid everywhere.
 
-
-def _can(name: str, request: VideoRequest, callback_url: str | None) -> bool:
+    :raises UnsupportedFeatureError: the provider, or this version of it, lacks a mode, an option or a value that an
+        installed adapter has. Names the providers that have it.
+    :raises InvalidRequestError: no installed adapter takes the value.
+    """
     try:
-        find_adapter(name).check(request, provider=name, callback_url=callback_url)
+        return adapter.check(request, provider=provider, callback_url=callback_url)
+    except (InvalidRequestError, UnsupportedFeatureError) as error:
+        refusal = error
+    options = _options(request)
+    takers = {name: _takers(adapter, evolve(_PROBES[request.mode], **{name: options[name]})) for name in options}
+    for name, able in takers.items():
+        if not able:
+            raise _invalid_everywhere(adapter, request, name, provider)
+    refused = [name for name in options if not _takes(adapter, _only(request, name))]
+    if isinstance(refusal, InvalidRequestError) and not refused and not _is_about_media(adapter, request):
+        raise refusal
+    # Model ids and extra fields are one provider's own.
+    able = providers_that_can(evolve(request, model=None, extra={}), callback_url)
+    if not able and refused:
+        able = takers[refused[0]]
+    if isinstance(refusal, UnsupportedFeatureError):
+        refusal.alternatives = able
+        raise refusal
+    if not able:
+        raise refusal
+    feature = f"{refused[0]} {options[refused[0]]}" if refused else "media of this size"
+    raise UnsupportedFeatureError(refusal.message, feature=feature, alternatives=able, provider=provider)
+
+
+def providers_that_can(request: VideoRequest, callback_url: str | None = None) -> tuple[str, ...]:
+    """Return the names of the installed adapters that can express *request*. One that cannot be loaded cannot."""
+    return tuple(name for name, adapter in _installed() if _takes(adapter, request, callback_url))
+
+
+_URL = "https://media.example.org/a"
+_PROBES: dict[Mode, VideoRequest] = {
+    Mode.T2V: TextToVideo("a"),
+    Mode.I2V: ImageToVideo(_URL),
+    Mode.R2V: ReferenceToVideo("a", _URL),
+    Mode.EDIT: VideoEdit("a", _URL),
+}
+_OPTIONS = ("resolution", "ratio", "duration", "seed", "watermark", "audio")
+
+
+def _options(request: VideoRequest) -> dict[str, Any]:
+    """Return the options that are set."""
+    values = {name: getattr(request, name, None) for name in _OPTIONS}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _only(request: VideoRequest, name: str) -> VideoRequest:
+    """Return *request* with no other option than *name*."""
+    others: dict[str, Any] = {other: None for other in _options(request) if other != name}
+    return evolve(request, **others)
+
+
+def _takers(adapter: Adapter, request: VideoRequest) -> tuple[str, ...]:
+    """Return which of the installed adapters, and of *adapter*, can express *request*."""
+    own = (adapter.name,) if _takes(adapter, request) else ()
+    return tuple(sorted({*own, *providers_that_can(request)}))
+
+
+def _takes(adapter: Adapter, request: VideoRequest, callback_url: str | None = None) -> bool:
+    try:
+        adapter.check(request, provider=adapter.name, callback_url=callback_url)
     except HappyHorseError:
         return False
     return True
 
 
+def _invalid_everywhere(adapter: Adapter, request: VideoRequest, name: str, provider: str) -> InvalidRequestError:
+    try:
+        adapter.check(_only(request, name), provider=provider)
+    except InvalidRequestError as error:
+        return error
+    except HappyHorseError:
+        pass
+    shown = redact_text(repr(getattr(request, name)))[:80]
+    return InvalidRequestError(f"no provider takes {shown} for {name}", provider=provider)
+
+
+def _is_about_media(adapter: Adapter, request: VideoRequest) -> bool:
+    """Return whether *adapter* would take *request* with small media behind plain URLs."""
+    plain: dict[str, Any] = {name: _URL for name in ("image", "video") if hasattr(request, name)}
+    if isinstance(request, ReferenceToVideo | VideoEdit):
+        plain["images"] = (_URL,) * len(request.images)
+    return bool(plain) and _takes(adapter, evolve(request, **plain))
+
+
+def _installed() -> Iterator[tuple[str, Adapter]]:
+    for name in adapter_names():
+        with suppress(HappyHorseError):
+            yield name, find_adapter(name)
+
+
 def _entries(group: str) -> EntryPoints:
-    # Takes longer to import than what it finds.
+    # Importing it takes longer than the lookup.
     from importlib.metadata import entry_points  # noqa: PLC0415
 
     return entry_points(group=group)

@@ -1,8 +1,8 @@
 """
-What a caller asks for: the neutral model, outbound.
+What a caller requests: the provider-neutral request model.
 
-The classes say nothing about any provider's field names or limits. Which of them a provider can express, and within
-which ranges, is declared in its `Capabilities`; how it is written on the wire is known to its adapter alone.
+The classes know no provider's field names or limits. A provider's `Capabilities` declare which options it has and in
+which ranges; only its adapter knows how they are sent.
 
 Every option defaults to `None`, which means "not sent, the provider decides".
 """
@@ -47,7 +47,7 @@ class Mode(StrEnum):
     I2V = "i2v"
     """Image to video: the first frame, and perhaps a prompt."""
     R2V = "r2v"
-    """Reference to video: a prompt and images of what shall appear."""
+    """Reference to video: a prompt, and images of what is to appear."""
     EDIT = "edit"
     """Video edit: a source video and an instruction."""
 
@@ -61,12 +61,17 @@ def _show_medias(medias: Iterable[object]) -> str:
 
 
 def _medias(value: Media | Iterable[Media]) -> tuple[Media, ...]:
-    # A lone string is one image. Iterating over it would ask for one image per letter.
+    # A single string is one image. Iterating over it would give one image per letter.
     return (value,) if isinstance(value, str | bytes | Path) else tuple(value)
 
 
 def _resolution(value: str | None) -> str | None:
     return value.upper() if isinstance(value, str) else value
+
+
+def _optional_prompt(value: str | None) -> str | None:
+    # Upstream refuses a prompt of blanks, also where a prompt is optional.
+    return None if isinstance(value, str) and not value.strip() else value
 
 
 def _extra(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -75,22 +80,22 @@ def _extra(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 @frozen(kw_only=True)
 class _Options:
-    """The options every mode has."""
+    """The options of every mode."""
 
     mode: ClassVar[Mode]
 
     resolution: Resolution | None = field(default=None, converter=_resolution)
-    """The tier, written `"720P"` whatever a provider's own spelling."""
+    """The tier, written `"720P"` whatever the provider's spelling."""
     seed: int | None = None
-    """Random seed. The same seed makes a similar video more likely, never certain."""
+    """Random seed. The same seed makes a similar video more likely, but does not guarantee it."""
     watermark: bool | None = None
-    """Whether the provider draws its watermark. Most draw one unless told otherwise."""
+    """Whether the provider draws its watermark. Most providers draw one by default."""
     version: Version | None = None
-    """The HappyHorse version, `"1.0"` or `"1.1"`. By default the newest the provider offers for the mode."""
+    """The HappyHorse version, `"1.0"` or `"1.1"`. By default the newest in the provider's pages for the mode."""
     model: str | None = None
-    """The provider's exact model id. It wins over `version`."""
+    """The provider's exact model id. It takes precedence over `version`."""
     extra: Mapping[str, Any] = field(factory=dict[str, Any], converter=_extra, hash=False, repr=False)
-    """Fields this library does not know, merged last into the place where the provider keeps its parameters."""
+    """Fields that this library does not know, merged last into the provider's parameters."""
 
     def to_dict(self) -> dict[str, Any]:
         """
@@ -136,7 +141,7 @@ class _Options:
         )
 
     def __reduce__(self) -> tuple[object, ...]:
-        # A request is carried to workers and queues by pickle, which cannot take a mapping proxy.
+        # Requests are pickled for workers and queues, and a mapping proxy cannot be pickled.
         fields = asdict(self, recurse=False)
         return _rebuild, (type(self), fields | {"extra": dict(self.extra)})
 
@@ -220,8 +225,8 @@ class ImageToVideo(_Options):
 
     image: Media = field(kw_only=False, repr=_show_media)
     """The first frame."""
-    prompt: str | None = field(default=None, kw_only=True)
-    """What is to happen."""
+    prompt: str | None = field(default=None, kw_only=True, converter=_optional_prompt)
+    """What is to happen. A blank prompt counts as none."""
     duration: int | None = field(default=None, kw_only=True)
     """Length in whole seconds."""
 
@@ -231,8 +236,8 @@ class ReferenceToVideo(_Options):
     """
     A video in which the things shown in reference images appear.
 
-    The prompt names the images by position, in the provider's own words (`[Image 1]` or `character1`); it is sent as it
-    is written.
+    The prompt names the images by their position, in the provider's own notation (`[Image 1]` or `character1`). It is
+    sent unchanged.
     """
 
     mode: ClassVar[Mode] = Mode.R2V
@@ -258,7 +263,7 @@ class VideoEdit(_Options):
     video: Media = field(kw_only=False, repr=_show_media)
     """The source video."""
     images: tuple[Media, ...] = field(default=(), kw_only=True, converter=_medias, repr=_show_medias)
-    """Reference images for what is to be put into the video."""
+    """Reference images of what is to be put into the video."""
     audio: Audio | None = field(default=None, kw_only=True)
     """`"auto"`: the model decides about the sound; `"origin"`: the source's sound is kept."""
 

@@ -12,8 +12,13 @@ from typing import Any, ClassVar
 from attrs import evolve
 
 import happyhorse_async as hh
-from happyhorse_async.adapter_kit.decoding import parse_datetime, read_callback, read_object
-from happyhorse_async.adapter_kit.error_mapping import class_by_status, error_from_response
+from happyhorse_async.adapter_kit import (
+    class_by_status,
+    error_from_response,
+    parse_datetime,
+    read_callback,
+    read_object,
+)
 
 _STATUSES = {
     "queued": hh.TaskStatus.PENDING,

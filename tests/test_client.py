@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import happyhorse_async as hh
+from happyhorse_async.registry import adapter_names
 
 if TYPE_CHECKING:
     from conftest import Fifth, Gateway
@@ -38,7 +39,7 @@ async def test_a_video(gateway: Gateway, fifth: Fifth) -> None:
 @pytest.mark.parametrize(
     "image", [b"\x89PNG", Path("no such.png"), Path("/dev/zero")], ids=["bytes", "gone", "endless"]
 )
-@pytest.mark.parametrize("provider", ["dashscope", "hiapi", "imini", "nexusflow"])
+@pytest.mark.parametrize("provider", adapter_names())
 async def test_an_image_that_is_no_url(gateway: Gateway, provider: str, image: bytes | Path) -> None:
     """Local media are not opened: they are refused before anything is written down or sent."""
     async with hh.Client(provider, api_key=KEY, base_url=gateway.url) as client:

@@ -17,14 +17,16 @@ import av
 import pytest
 
 import happyhorse_async as hh
+from happyhorse_async.registry import adapter_names, find_adapter
 
-PROVIDERS = ("dashscope", "hiapi", "imini", "nexusflow")
+PROVIDERS = adapter_names()
 
+_ABLE = {name: find_adapter(name).capabilities for name in PROVIDERS}
 LACKING: dict[str, set[str]] = {
-    "edit": {"hiapi"},
-    "lists": {"imini"},
-    "cancels": {"hiapi", "imini", "nexusflow"},
-    "callbacks": {"dashscope", "imini", "nexusflow"},
+    "edit": {name for name, able in _ABLE.items() if not any(spec.mode is hh.Mode.EDIT for spec in able.models)},
+    "lists": {name for name, able in _ABLE.items() if not able.can_list},
+    "cancels": {name for name, able in _ABLE.items() if not able.can_cancel},
+    "callbacks": {name for name, able in _ABLE.items() if not able.callbacks},
 }
 
 FRAME = "https://media.example.org/frame.png"

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import happyhorse_async
+from happyhorse_async.registry import adapter_names
 
 PACKAGE = Path(happyhorse_async.__file__).parent
-PROVIDERS = ("dashscope", "hiapi", "imini", "nexusflow")
+PROVIDERS = adapter_names()
 
 # Headers that may be shown in a repr, and the provider that the demo plays unless it is told another.
 KNOWN = {("cli/commands.py", "dashscope")}

@@ -1,0 +1,67 @@
+"""
+Functions for authors of adapters: from a request to the bytes of a message, and from an answer to a task or an error.
+
+An adapter knows its provider's fields, words and codes. What every adapter needs beside them is here: the API key in
+the right header, JSON that is read leniently, timestamps, result URLs in any form, synonyms of status words, and errors
+that say whether a paid request may have been taken. Nothing here performs I/O.
+"""
+
+from __future__ import annotations
+
+from .error_mapping import ErrorClass as ErrorClass
+from .error_mapping import class_by_status as class_by_status
+from .error_mapping import error_from_response as error_from_response
+from .error_mapping import failure_reason as failure_reason
+from .error_mapping import is_code as is_code
+from .error_mapping import plain_text as plain_text
+from .error_mapping import task_failure as task_failure
+from .http import BEARER as BEARER
+from .http import KEY as KEY
+from .http import AuthScheme as AuthScheme
+from .http import json_request as json_request
+from .http import request_id as request_id
+from .json_body import has_no_content as has_no_content
+from .json_body import read_callback as read_callback
+from .json_body import read_json as read_json
+from .json_body import read_object as read_object
+from .json_body import read_refusal as read_refusal
+from .lax import Lax as Lax
+from .lax import Percent as Percent
+from .lax import structure as structure
+from .results import FoundVideo as FoundVideo
+from .results import find_videos as find_videos
+from .results import require_video as require_video
+from .statuses import read_status as read_status
+from .times import from_epoch as from_epoch
+from .times import parse_datetime as parse_datetime
+from .times import url_expiry as url_expiry
+
+__all__ = [
+    "BEARER",
+    "KEY",
+    "AuthScheme",
+    "ErrorClass",
+    "FoundVideo",
+    "Lax",
+    "Percent",
+    "class_by_status",
+    "error_from_response",
+    "failure_reason",
+    "find_videos",
+    "from_epoch",
+    "has_no_content",
+    "is_code",
+    "json_request",
+    "parse_datetime",
+    "plain_text",
+    "read_callback",
+    "read_json",
+    "read_object",
+    "read_refusal",
+    "read_status",
+    "request_id",
+    "require_video",
+    "structure",
+    "task_failure",
+    "url_expiry",
+]

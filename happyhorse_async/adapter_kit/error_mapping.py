@@ -1,8 +1,15 @@
 """
 From a provider's refusal to the error that says what it means.
 
-The provider's code decides, and each adapter has the table of its provider's codes. Here is what all of them share: the
-meaning of an HTTP status where the code is missing or unknown, and how an error class becomes a `FailureReason`.
+The provider's code decides, and each adapter has the table of its provider's codes. This module has what all adapters
+share: the meaning of an HTTP status without a known code, which refusals are certain, and the `FailureReason` of an
+error class.
+
+**Whose word is it?** Between this library and a provider stand CDNs, proxies and login pages. A 401, 403 or 404 without
+the provider's own error object says nothing about the key or the task. Give `error_from_response` no class then.
+
+**Was the paid request taken?** A 4xx is a certain refusal whatever its code says. The exceptions are 408, 444, 460 and
+499, by which a gateway says that it gave up waiting, and an answer that the same request is still in progress.
 """
 
 from __future__ import annotations
@@ -23,19 +30,24 @@ from ..errors import (
     QuotaExceededError,
     RateLimitError,
     TaskNotFoundError,
+    TransportError,
 )
 from ..messages import HttpResponse
-from ..task import FailureReason
+from ..redaction import redact_text
+from ..task import FailureReason, TaskFailure
 from ..timing import retry_after
 
 ErrorClass: TypeAlias = type[HappyHorseError]
+
+# nginx has 444 and 499, AWS's load balancer 460, for a connection that was closed before the answer came.
+_GAVE_UP = frozenset({408, 444, 460, 499})
 
 _BY_STATUS: dict[int, ErrorClass] = {
     401: AuthenticationError,
     402: QuotaExceededError,
     403: PermissionDeniedError,
     404: TaskNotFoundError,
-    408: ProviderError,
+    **dict.fromkeys(_GAVE_UP, ProviderError),
     425: RateLimitError,
     429: RateLimitError,
 }
@@ -48,53 +60,103 @@ _REASONS: dict[ErrorClass, FailureReason] = {
     ProviderError: FailureReason.PROVIDER_FAULT,
 }
 
+# Challenges, logins and locks of a gateway, which the next request may not meet.
+_PASSING = frozenset({401, 403, 407, 409, 423})
+
+_IN_PROGRESS = re.compile(r"in[\s_-]?progress|in[\s_-]?flight|processing|still running|being processed", re.IGNORECASE)
+
 _LONGEST_MESSAGE = 1000
 
 _TAG = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
+def is_code(text: str | None) -> bool:
+    """Return whether *text* can be a provider's error code, which is a word. Gateways send numbers as codes."""
+    return text is not None and not text.strip().isdigit() and bool(text.strip())
+
+
 def class_by_status(status: int) -> ErrorClass:
-    """Tell what an HTTP status of 400 or more means where the provider's code is missing or unknown."""
+    """Return what an HTTP status of 400 or more means if the provider's code is missing or unknown."""
     return _BY_STATUS.get(status, InvalidRequestError if status < 500 else ProviderError)
 
 
 def failure_reason(cls: ErrorClass | None) -> FailureReason:
-    """Tell why a task failed whose code, on a call, would have been an error of *cls*."""
+    """Return why a task failed whose code would be an error of class *cls* on a call."""
     return _REASONS.get(cls, FailureReason.UNKNOWN) if cls else FailureReason.UNKNOWN
 
 
 def plain_text(response: HttpResponse) -> str:
-    """Return the first 200 characters of a body that is not the provider's JSON, without its tags."""
+    """Return the first 200 characters of a page, without its tags."""
     text = _TAG.sub(" ", response.body[:4000].decode(errors="replace"))
-    # Cut between words: half of a key that the provider echoes would no longer be known for one.
+    # Cut between words: half of an echoed key would not be recognized and masked later.
     return shorten(text, 200, placeholder=" …")
 
 
 def error_from_response(
-    cls: ErrorClass,
-    message: str | None,
+    cls: ErrorClass | None,
+    message: str | None = None,
     *,
     response: HttpResponse,
     account: Account,
     code: str | None = None,
     request_id: str | None = None,
     not_accepted: bool = False,
+    in_progress: bool = False,
 ) -> HappyHorseError:
     """
-    Make the error of class *cls* for a refusal.
+    Make the error for a refusal. The API key is masked in it.
 
+    :param cls: the class by the provider's code or, with a provider's error object without a known code, by
+        `class_by_status`; `None` if the body is not the provider's own. Then a 5xx is a `ProviderError`, a 429 a
+        `RateLimitError`, and any other 4xx a `TransportError`: a page of something in between.
     :param message: the provider's words; without them, the beginning of the body.
-    :param not_accepted: for a `ProviderError`, whether the provider documents that it answers so only before it takes a
-        submit.
+    :param not_accepted: for a `ProviderError`, whether the provider documents that it answers so only before it accepts
+        a submit. A 4xx counts as such by itself.
+    :param in_progress: whether the provider says that it is still working on the same request.
     """
-    sentence = message or plain_text(response) or f"the provider answered {response.status} without a word"
+    status = response.status
+    sentence = message or plain_text(response) or f"the answer has status {status} and no text"
     if len(sentence) > _LONGEST_MESSAGE:
         sentence = shorten(sentence, _LONGEST_MESSAGE, placeholder=" …")
-    facts = Facts(provider=account.provider, status_code=response.status, code=code, request_id=request_id)
-    if cls is RateLimitError:
-        error: HappyHorseError = RateLimitError(sentence, retry_after=retry_after(response), **facts)
+    facts = Facts(provider=account.provider, status_code=status, code=code, request_id=request_id)
+    in_progress = in_progress or (status == 409 and bool(_IN_PROGRESS.search(f"{code} {sentence}")))
+    if cls is None:
+        cls = _class_without_envelope(status)
+    if in_progress:
+        cls = ProviderError
+    error: HappyHorseError
+    if cls is TransportError:
+        text = f"the answer does not come from the provider but from something in between (a proxy, a CDN): {sentence}"
+        error = TransportError(text, sent=False, retryable=status in _PASSING, **facts)
+    elif cls is RateLimitError:
+        error = RateLimitError(sentence, retry_after=retry_after(response), **facts)
     elif cls is ProviderError:
-        error = ProviderError(sentence, retry_after=retry_after(response), not_accepted=not_accepted, **facts)
+        refused = 400 <= status < 500 and status not in _GAVE_UP and not in_progress
+        error = ProviderError(
+            sentence, retry_after=retry_after(response), not_accepted=not_accepted or refused, **facts
+        )
     else:
         error = cls(sentence, **facts)
     return error.mask(account.api_key)
+
+
+def _class_without_envelope(status: int) -> ErrorClass:
+    cls = class_by_status(status)
+    return cls if cls in (ProviderError, RateLimitError) else TransportError
+
+
+def task_failure(
+    why: ErrorClass | FailureReason | None, message: str | None, *, account: Account, code: str | None = None
+) -> TaskFailure:
+    """
+    Make the error of a failed task. The API key is masked in it.
+
+    :param why: the reason, or the error class that the code would be on a call; `None` if the code is not known.
+    :param message: the provider's words.
+    :param code: the provider's code.
+    """
+    return TaskFailure(
+        code=redact_text(code, account.api_key) if code else None,
+        message=redact_text(message or "", account.api_key),
+        reason=why if isinstance(why, FailureReason) else failure_reason(why),
+    )

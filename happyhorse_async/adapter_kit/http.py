@@ -1,4 +1,4 @@
-"""From a provider's fields to the bytes of a request."""
+"""HTTP requests to JSON APIs, and the headers that every provider's answers share."""
 
 from __future__ import annotations
 
@@ -6,9 +6,27 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from attrs import frozen
+
 from ..adapter import Account
 from ..errors import InvalidRequestError
-from ..messages import HttpRequest
+from ..messages import HttpRequest, HttpResponse
+
+
+@frozen
+class AuthScheme:
+    """The header that carries the API key, such as `AuthScheme("X-Api-Key")`."""
+
+    header: str
+    """The name of the header."""
+    prefix: str = ""
+    """What precedes the key, such as `"Bearer "`."""
+
+
+BEARER = AuthScheme("Authorization", "Bearer ")
+"""`Authorization: Bearer <key>`, https://www.rfc-editor.org/rfc/rfc6750#section-2.1."""
+KEY = AuthScheme("Authorization", "Key ")
+"""`Authorization: Key <key>`."""
 
 
 def json_request(
@@ -18,34 +36,39 @@ def json_request(
     *,
     body: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
+    auth: AuthScheme | None = BEARER,
 ) -> HttpRequest:
     """
-    Write a request to a JSON API that takes the key as a bearer token.
+    Make a request to a JSON API.
 
-    The bytes of the body are compact UTF-8, and the same for the same fields in the same order.
+    The body is compact UTF-8. The same fields in the same order always give the same bytes.
 
-    :param body: the fields; a request without any has no body.
-    :param headers: what the provider wants beside the usual.
+    :param body: the fields; `None` sends no body.
+    :param headers: further headers.
+    :param auth: how the API key is sent; `None` sends no key.
     :raises InvalidRequestError: a field cannot be written as JSON.
     """
-    content = {} if body is None else {"Content-Type": "application/json"}
+    credential = {} if auth is None else {auth.header: f"{auth.prefix}{account.api_key}"}
+    content_type = {} if body is None else {"Content-Type": "application/json"}
     return HttpRequest(
         method=method,
         url=url,
-        headers={
-            "Authorization": f"Bearer {account.api_key}",
-            "Accept": "application/json",
-            **content,
-            **(headers or {}),
-        },
-        body=None if body is None else _json(body, account),
+        headers={**credential, "Accept": "application/json", **content_type, **(headers or {})},
+        body=None if body is None else _encode(body, account),
     )
 
 
-def _json(body: Mapping[str, Any], account: Account) -> bytes:
+def request_id(response: HttpResponse) -> str | None:
+    """Return the provider's id of the call from the `X-Request-Id` header; `None` if there is none."""
+    return response.headers.get("x-request-id") or None
+
+
+def _encode(body: Mapping[str, Any], account: Account) -> bytes:
     try:
         return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except UnicodeEncodeError:
+        # The error itself holds the whole body: prompt, signed URLs and inline images.
+        problem = "a text contains half of a surrogate pair"
     except (TypeError, ValueError, RecursionError) as error:
-        # The error itself is dropped: that of half a surrogate pair holds the whole body, prompt and signed URLs.
-        reason = str(error)
-    raise InvalidRequestError(f"the request cannot be written as JSON: {reason}", provider=account.provider)
+        problem = str(error)
+    raise InvalidRequestError(f"the request cannot be written as JSON: {problem}", provider=account.provider)

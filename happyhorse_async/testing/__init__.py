@@ -1,5 +1,5 @@
 """
-What users and authors of adapters import in their tests. Needs pytest.
+Test support for users and for authors of adapters. Needs pytest.
 
 `AdapterContract` is the suite that every adapter has to pass. The fixtures that run the emulator are in
 `happyhorse_async.pytest_plugin`, which registers itself.
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in ("answers", "contract", "roundtrip")))
+pytest.register_assert_rewrite(
+    *(f"{__name__}.{module}" for module in ("contract", "replies", "round_trip", "sample_answers", "subject"))
+)
 
-from .contract import AdapterContract as AdapterContract  # noqa: E402 - after its asserts were told to explain themselves
+from .contract import AdapterContract as AdapterContract  # noqa: E402 - imported after the rewriting of its asserts is registered
 
 __all__ = ["AdapterContract"]

@@ -1,4 +1,4 @@
-"""The contract suite for adapters: what every provider's must do, whoever wrote it."""
+"""The contract suite for adapters: what every adapter must do."""
 
 # ruff: noqa: SIM300 - the expected value stands on the left of ==
 
@@ -30,20 +30,32 @@ from ..request import Mode, VideoRequest
 from ..task import Task
 from .malformed import HOSTILE_BODIES, json_positions
 from .replies import AnswerContract
-from .round_trip import RoundTripContract
-from .samples import ANY_OFFERS, CALLBACK_URL, JOB_ID, KEY, PROVIDER, maximal, minimal, missing_versions, right, wrong
+from .sample_answers import SampleContract
+from .samples import (
+    ANY_MODELS,
+    CALLBACK_URL,
+    JOB_ID,
+    KEY,
+    PROVIDER,
+    choices,
+    maximal,
+    minimal,
+    missing_versions,
+    right,
+    wrong,
+)
 from .subject import PAGE
 
 _NAME = re.compile(r"[a-z0-9_-]+")
 _TIER = re.compile(r"[1-9][0-9]*P")
 _RATIO = re.compile(r"[1-9][0-9]*:[1-9][0-9]*")
-# What would end a path, or begin another part of a URL, if it were not escaped.
+# Characters that would end a path or begin another part of a URL if they were not escaped.
 _STRANGE_IDS = ("a/b", "../b", "a?b=c", "a#b", "a b", "a%2Fb", "ä", "a&b", "a:b")
 
 
-class AdapterContract(AnswerContract, RoundTripContract):
+class AdapterContract(AnswerContract, SampleContract):
     """
-    The suite. Inherit it in a test module, say which adapter it is about, and run pytest:
+    The suite. Inherit it in a test module, name the adapter and answers of its provider, and run pytest:
 
     ```python
     from happyhorse_async.testing import AdapterContract
@@ -51,15 +63,16 @@ class AdapterContract(AnswerContract, RoundTripContract):
 
     class TestMine(AdapterContract):
         adapter = MyAdapter()
-        dialect = MyDialect()
+        samples = {"submit": [...], "fetch": [...]}
+        refusal_samples = {hh.AuthenticationError: hh.HttpResponse(status=401, body=b"...")}
     ```
 
-    `dialect` is the provider's server side, and may be left out. `registered = False` is for an adapter that is not
-    installed under an entry point, and `options` for one that cannot do without.
+    With an `emulated_api`, the provider's server side, no samples are needed. `registered = False` is for an adapter
+    that is not installed under an entry point, `options` for one that requires any.
     """
 
     def test_the_adapter_says_who_it_is(self) -> None:
-        """Name, title, documentation and the variable with the key are there."""
+        """Name, title, documentation and the environment variable of the key are set."""
         adapter = self.adapter
 
         assert _NAME.fullmatch(adapter.name), adapter.name
@@ -68,7 +81,7 @@ class AdapterContract(AnswerContract, RoundTripContract):
         assert re.fullmatch(r"[A-Z][A-Z0-9_]*", adapter.api_key_env), adapter.api_key_env
 
     def test_the_entry_points_lead_to_it(self) -> None:
-        """The registry finds this adapter, and its dialect, under the adapter's name."""
+        """The registry finds this adapter, and its emulated API, under the adapter's name."""
         if not self.registered:
             pytest.skip("the adapter is not registered")
 
@@ -76,24 +89,24 @@ class AdapterContract(AnswerContract, RoundTripContract):
         if self.emulated_api is not None:
             assert type(self.emulated_api) is type(find_emulated_api(self.adapter.name))
 
-    def test_figures_make_sense(self) -> None:
-        """There is advice on polling, and tasks live for a while."""
+    def test_polling_figures_are_set(self) -> None:
+        """There is an interval for polling, and a time for which a task can be polled."""
         assert self.adapter.poll.interval is not None
         assert 0 < self.adapter.task_ttl
 
-    def test_offers_are_told_apart(self) -> None:
-        """No mode has two offers of the same model, and the newest version of each mode stands first."""
+    def test_models_are_told_apart(self) -> None:
+        """No mode has the same model twice, and the newest version of each mode, of those not opt-in, comes first."""
         models = self.adapter.capabilities.models
         names = [(spec.mode, spec.model) for spec in models]
 
         assert models
         assert len(names) == len(set(names))
         for mode in Mode:
-            versions = [spec.version for spec in models if spec.mode is mode]
+            versions = [spec.version for spec in models if spec.mode is mode and not spec.opt_in]
             assert versions == sorted(versions, key=VERSIONS.index)
 
-    def test_an_offer_is_sane(self, spec: ModelSpec) -> None:
-        """An offer has a model and at least one resolution, and all its values are of their kind."""
+    def test_a_model_is_sane(self, spec: ModelSpec) -> None:
+        """A model has an id and at least one resolution, and all its values are valid."""
         assert spec.model.strip() == spec.model != ""
         assert spec.resolutions
         assert all(_TIER.fullmatch(tier) for tier in spec.resolutions), spec.resolutions
@@ -103,7 +116,7 @@ class AdapterContract(AnswerContract, RoundTripContract):
         assert spec.image_forms
         assert spec.video_forms
 
-    def test_an_offer_takes_the_media_of_its_mode(self, spec: ModelSpec) -> None:
+    def test_a_model_takes_the_media_of_its_mode(self, spec: ModelSpec) -> None:
         """Text to video takes no image, image to video one, reference to video one or more."""
         expected = {Mode.T2V: range(1), Mode.I2V: range(1, 2)}.get(spec.mode, spec.images)
 
@@ -138,35 +151,36 @@ class AdapterContract(AnswerContract, RoundTripContract):
         for message in self._messages(account):
             assert message.url.startswith("http://127.0.0.1:8000/there/")
 
-    def test_a_request_finds_its_offer(self, spec: ModelSpec) -> None:
-        """An offer is found by its model, by its version, and without either if it is the first of its mode."""
+    def test_a_request_finds_its_model(self, spec: ModelSpec) -> None:
+        """A model is found by its id, by its version, and without either if it is the default of its mode."""
         request = minimal(spec)
         siblings = [other for other in self.adapter.capabilities.models if other.mode is spec.mode]
         namesakes = [other for other in siblings if other.version == spec.version]
 
         assert spec == self._checked(request)
         assert namesakes[0] == self._checked(evolve(request, model=None, version=spec.version))
-        assert siblings[0] == self._checked(evolve(minimal(siblings[0]), model=None))
+        default = next((other for other in siblings if not other.opt_in), siblings[0])
+        assert default == self._checked(evolve(minimal(default), model=None))
 
-    def test_what_is_offered_is_taken(self, spec: ModelSpec) -> None:
-        """Every value that an offer lists can be asked for and written down."""
+    def test_what_is_declared_is_accepted(self, spec: ModelSpec) -> None:
+        """Every value that a model declares can be requested and encoded."""
         for request in right(spec):
             assert self.encoded(request).method
 
-    def test_what_is_not_offered_is_refused_before_it_is_written(self, spec: ModelSpec) -> None:
-        """A value out of range is an InvalidRequestError, an option there is not an UnsupportedFeatureError."""
+    def test_what_is_not_declared_is_refused(self, spec: ModelSpec) -> None:
+        """A value out of range is an InvalidRequestError, a missing option an UnsupportedFeatureError."""
         for case in wrong(spec):
             error = _error_of(self._checked, case.request)
             assert isinstance(error, case.error), f"{case.what}: {error!r}"
             assert PROVIDER == error.provider
 
     def test_what_the_provider_lacks_is_unsupported(self) -> None:
-        """A mode, a version, a callback, a list or a cancellation that there is not is an UnsupportedFeatureError."""
+        """A missing mode, version, callback, list or cancellation is an UnsupportedFeatureError."""
         adapter, account = self.adapter, self.account
         models = adapter.capabilities.models
         for mode in Mode:
             siblings = [spec for spec in models if spec.mode is mode]
-            for request in missing_versions(siblings) if siblings else [minimal(ANY_OFFERS[mode])]:
+            for request in missing_versions(siblings) if siblings else [minimal(ANY_MODELS[mode])]:
                 error = _error_of(self._checked, evolve(request, model=None))
                 assert isinstance(error, UnsupportedFeatureError), f"{mode} {request.version}: {error!r}"
         called = _error_of(self.submission, minimal(models[0]), callback_url=CALLBACK_URL)
@@ -179,29 +193,46 @@ class AdapterContract(AnswerContract, RoundTripContract):
         assert adapter.capabilities.list_is_live or not adapter.capabilities.list_has_results
         assert adapter.capabilities.can_cancel == (not isinstance(canceled, UnsupportedFeatureError))
 
-    def test_a_request_is_written_the_same_way_each_time(self, spec: ModelSpec) -> None:
+    def test_a_request_is_encoded_the_same_way_each_time(self, spec: ModelSpec) -> None:
         """The same request makes the same message, to the last byte."""
         for request in (minimal(spec), maximal(spec)):
             assert self.encoded(request) == self.encoded(request)
 
     def test_the_key_stands_in_the_headers_alone(self, spec: ModelSpec) -> None:
-        """Neither URL nor body nor repr of any message shows the API key, and a header carries it."""
+        """Neither URL nor body nor repr of any message shows the API key, and one header carries it."""
         for message in (self.encoded(maximal(spec)), *self._messages(self.account)):
-            assert any(KEY in value for value in message.headers.values())
+            assert 1 == sum(KEY in value for value in message.headers.values()), "one header carries the key"
             assert KEY not in message.url
             assert KEY.encode() not in (message.body or b"")
             assert KEY not in repr(message)
 
     def test_messages_go_to_the_provider(self, spec: ModelSpec) -> None:
-        """Every message goes below the account's root, and has headers that can be sent."""
+        """Every URL is below the account's root, and every header can be sent."""
         for message in (self.encoded(maximal(spec)), *self._messages(self.account)):
             assert message.url.startswith(f"{self.account.base_url}/")
             assert message.url.isascii()
             assert message.method in ("GET", "POST", "PUT", "DELETE")
             assert all("\n" not in value and value.isascii() for value in message.headers.values())
 
-    def test_what_is_not_asked_for_is_not_sent(self, spec: ModelSpec) -> None:
-        """An option that is not set leaves no trace: no null, and no word for it."""
+    def test_what_is_requested_is_sent(self, spec: ModelSpec) -> None:
+        """The message names the model, and has the prompt, the media and the numbers of the request."""
+        for request in (minimal(spec), maximal(spec)):
+            message = self.encoded(request)
+            sent = [value for _, value in json_positions(_body(message))]
+            requested = [request.prompt, getattr(request, "image", None), getattr(request, "video", None)]
+            requested += [*getattr(request, "images", ()), getattr(request, "duration", None), request.seed]
+
+            assert spec.model in _everything(message), "the message does not name the model"
+            for value in requested:
+                assert value is None or value in sent or str(value) in sent, f"{value!r} is not in the message"
+
+    def test_each_choice_makes_a_difference(self, spec: ModelSpec) -> None:
+        """Two values of an option are two messages, so no option is dropped silently."""
+        for name, requests in choices(spec):
+            assert len({self.encoded(request).body for request in requests}) == len(requests), f"{name} is not sent"
+
+    def test_what_is_not_requested_is_not_sent(self, spec: ModelSpec) -> None:
+        """An option that is not set leaves no trace: neither a null nor a word."""
         message = self.encoded(minimal(spec))
         nulls = [path for path, value in json_positions(_body(message)) if value is None]
 
@@ -210,32 +241,32 @@ class AdapterContract(AnswerContract, RoundTripContract):
         assert CALLBACK_URL.encode() not in (message.body or b"")
 
     def test_extra_is_sent(self, spec: ModelSpec) -> None:
-        """A field that this library does not know goes where the provider keeps its parameters."""
+        """A field that this library does not know is sent among the provider's parameters."""
         message = self.encoded(evolve(minimal(spec), extra={"contract_probe": "x"}))
 
         assert "x" in [value for path, value in json_positions(_body(message)) if path[-1:] == ("contract_probe",)]
 
     @pytest.mark.parametrize("value", [object(), float("nan"), "\ud800"], ids=["an object", "NaN", "half a pair"])
-    def test_extra_that_cannot_be_written_is_refused(self, spec: ModelSpec, value: object) -> None:
-        """What is no JSON in an extra field is an InvalidRequestError."""
+    def test_extra_that_cannot_be_encoded_is_refused(self, spec: ModelSpec, value: object) -> None:
+        """A value in an extra field that JSON does not have is an InvalidRequestError."""
         with pytest.raises(InvalidRequestError):
             self.encoded(evolve(minimal(spec), extra={"contract_probe": value}))
 
-    def test_a_prompt_that_cannot_be_written_is_refused(self, spec: ModelSpec) -> None:
-        """A prompt with half a surrogate pair in it is an InvalidRequestError."""
+    def test_a_prompt_that_cannot_be_encoded_is_refused(self, spec: ModelSpec) -> None:
+        """A prompt with half of a surrogate pair is an InvalidRequestError."""
         with pytest.raises(InvalidRequestError):
             self.encoded(evolve(minimal(spec), prompt="a kite \ud800"))
 
     def test_a_callback_url_is_sent(self) -> None:
-        """Where there are callbacks, the URL is in the message."""
+        """If the provider has callbacks, the URL is in the message."""
         if not self.adapter.capabilities.callbacks:
             pytest.skip("the provider has no callbacks")
         message = self.encoded(minimal(self.adapter.capabilities.models[0]), callback_url=CALLBACK_URL)
 
         assert CALLBACK_URL in [value for _, value in json_positions(_body(message))]
 
-    def test_a_callback_that_nobody_has_signed(self) -> None:
-        """Where callbacks are signed, one without a signature is rejected; where not, there is nothing to verify."""
+    def test_an_unsigned_callback_is_rejected(self) -> None:
+        """If callbacks are signed, one without a signature is rejected; if not, there is nothing to verify."""
         message = HttpRequest(method="POST", url="", body=b"{}")
         error = _error_of(self.adapter.verify_callback, message, ["contract-secret"], datetime.now(UTC))
         wanted = CallbackRejectedError if self.adapter.capabilities.signed_callbacks else UnsupportedFeatureError
@@ -243,7 +274,7 @@ class AdapterContract(AnswerContract, RoundTripContract):
         assert isinstance(error, wanted)
 
     def test_a_callback_that_makes_no_sense(self) -> None:
-        """Junk at the callback URL is an InvalidResponseError, and says of no task that it has ended."""
+        """Junk at the callback URL is an InvalidResponseError, and ends no task."""
         for what, body in HOSTILE_BODIES.items():
             message = HttpRequest(method="POST", url="", body=body)
             try:
@@ -253,7 +284,7 @@ class AdapterContract(AnswerContract, RoundTripContract):
             assert not isinstance(said, Task) or not said.status.is_terminal, what
 
     def test_the_job_is_the_idempotency_key(self) -> None:
-        """Where a repetition is the same task, the message names our job, and no other message names the same."""
+        """If submits are idempotent, the message carries the id of the job, and that of another job another id."""
         if not self.adapter.capabilities.idempotent:
             pytest.skip("the provider takes no idempotency key")
         request = maximal(self.adapter.capabilities.models[0])
@@ -264,7 +295,7 @@ class AdapterContract(AnswerContract, RoundTripContract):
 
     @pytest.mark.parametrize("task_id", _STRANGE_IDS)
     def test_a_task_id_stays_in_its_place(self, task_id: str) -> None:
-        """An id is opaque, and whatever it holds it changes no other part of the URL."""
+        """An id is opaque: whatever it contains, it changes no other part of the URL."""
         account = self.account
         encoders = [self.adapter.encode_fetch]
         if self.adapter.capabilities.can_cancel:
@@ -277,7 +308,7 @@ class AdapterContract(AnswerContract, RoundTripContract):
             assert "" == strange.fragment
 
     def test_warnings_are_sentences(self, spec: ModelSpec) -> None:
-        """What may surprise the caller is said in words, and never with the key in them."""
+        """Warnings are sentences, and never contain the key."""
         for request in (minimal(spec), maximal(spec)):
             warnings = self.adapter.warnings(self.submission(request), self.account)
             assert all(isinstance(warning, str) and warning.strip() for warning in cast("tuple[object]", warnings))
@@ -291,7 +322,7 @@ class AdapterContract(AnswerContract, RoundTripContract):
         return self.adapter.check(request, provider=PROVIDER)
 
     def _messages(self, account: Account) -> list[HttpRequest]:
-        """Write everything but a submit."""
+        """Encode every operation except the submit."""
         adapter = self.adapter
         messages = [adapter.encode_fetch("task-0451", account)]
         if adapter.capabilities.can_list:

@@ -1,4 +1,4 @@
-"""Answers that no provider ever documented: what gateways, proxies, captive portals and bugs really send."""
+"""Answers that no provider documents: what gateways, proxies, captive portals and bugs really send."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, cast
 
 JSON: TypeAlias = Any
 Path: TypeAlias = tuple[str | int, ...]
-"""Where in a JSON value something stands: the names and numbers that lead to it."""
+"""The path of something in a JSON value: names and indexes."""
 
 JUNK: dict[str, JSON] = {
     "null": None,
@@ -17,9 +17,11 @@ JUNK: dict[str, JSON] = {
     "zero": 0,
     "a negative number": -1,
     "a fraction": 0.5,
+    "a number above a hundred": 250,
     "a huge whole number": 10**400,
     "a huge number": 1e308,
     "an empty text": "",
+    "blanks": "  ",
     "a text": "junk",
     "a long text": "junk " * 60,
     "control characters": "\x1b[31m\u202ejunk\x00\r\n",
@@ -33,7 +35,7 @@ JUNK: dict[str, JSON] = {
     "a list of texts": ["junk"],
     "an object in an object": {"junk": {"junk": None}},
 }
-"""What may stand in any place of an answer."""
+"""Values that may stand at any place of an answer."""
 
 _HTML = b"<!DOCTYPE html><html><head><style>p{}</style></head><body><p>Sign in to the Wi-Fi</p></body></html>"
 
@@ -59,7 +61,7 @@ _UNREADABLE: dict[str, bytes] = {
     "null bytes": b"\x00" * 64,
 }
 
-# What the fields are called in which providers say who, how and why.
+# Names of the fields in which providers send ids, statuses and errors.
 _NAMES = (
     "id", "task_id", "taskId", "status", "task_status", "state", "output", "data", "result", "results", "tasks",
     "videos", "url", "video_url", "error", "errors", "code", "error_code", "message", "msg", "usage", "request_id",
@@ -84,7 +86,7 @@ def _hostile_bodies() -> dict[str, bytes]:
 
 
 HOSTILE_BODIES = _hostile_bodies()
-"""Bodies that mean nothing, whichever the provider, by what is wrong with them."""
+"""Bodies that mean nothing at any provider, by what is wrong with them."""
 
 TEMPTING_BODIES: dict[str, bytes] = {
     "nothing": b"",
@@ -93,11 +95,11 @@ TEMPTING_BODIES: dict[str, bytes] = {
     "a page that names other faults": b"<h1>Bad Gateway</h1>Download failed: invalid key, quota exceeded, not found",
     "words that name other faults": b'{"message": "download failed: invalid key, quota exceeded, task not found"}',
 }
-"""Bodies of a 5xx that say nothing about whether a request was taken, however much they seem to."""
+"""Bodies that say nothing about whether a submit was accepted, however much they seem to."""
 
 
 def json_positions(value: JSON, path: Path = ()) -> Iterator[tuple[Path, JSON]]:
-    """Walk over everything in *value*, from the whole to its parts."""
+    """Yield everything in *value* with its path, from the whole to its parts."""
     yield path, value
     if isinstance(value, dict):
         for name, part in cast("dict[str, object]", value).items():
@@ -108,7 +110,7 @@ def json_positions(value: JSON, path: Path = ()) -> Iterator[tuple[Path, JSON]]:
 
 
 def replaced(value: JSON, path: Path, new: JSON) -> JSON:
-    """Return a copy of *value* with *new* in the place of what stands at *path*."""
+    """Return a copy of *value* with *new* at *path*."""
     if not path:
         return new
     copy = deepcopy(value)
@@ -120,7 +122,7 @@ def replaced(value: JSON, path: Path, new: JSON) -> JSON:
 
 
 def removed(value: JSON, path: Path) -> JSON:
-    """Return a copy of *value* without what stands at *path*, which is not the whole."""
+    """Return a copy of *value* without what is at *path*, which is not the whole."""
     copy = deepcopy(value)
     place = copy
     for step in path[:-1]:
@@ -130,7 +132,7 @@ def removed(value: JSON, path: Path) -> JSON:
 
 
 def mutations(value: JSON) -> Iterator[tuple[str, Path, JSON]]:
-    """Put every junk in every place of *value*, and take every place out of it, one change at a time."""
+    """Yield copies of *value* with each junk at each place, and without each place, one change at a time."""
     for path, _ in json_positions(value):
         for name, junk in JUNK.items():
             yield f"{name} at {list(path)}", path, replaced(value, path, junk)

@@ -10,36 +10,18 @@ from unicodedata import category
 
 import pytest
 
-from ..adapter_kit.error_mapping import ErrorClass
-from ..errors import (
-    AuthenticationError,
-    HappyHorseError,
-    InvalidRequestError,
-    PermissionDeniedError,
-    ProviderError,
-    QuotaExceededError,
-    RateLimitError,
-    TaskNotFoundError,
-)
+from ..adapter_kit import ErrorClass
+from ..errors import HappyHorseError, ProviderError, RateLimitError, TransportError
+from ..jobs.submit_errors import is_ambiguous
 from ..messages import HttpResponse
 from ..task import Task
 from .malformed import HOSTILE_BODIES, TEMPTING_BODIES, encoded
 from .samples import KEY
 from .subject import Subject
 
-_BY_STATUS: dict[int, ErrorClass] = {
-    400: InvalidRequestError,
-    401: AuthenticationError,
-    402: QuotaExceededError,
-    403: PermissionDeniedError,
-    404: TaskNotFoundError,
-    422: InvalidRequestError,
-    429: RateLimitError,
-    500: ProviderError,
-    502: ProviderError,
-    503: ProviderError,
-    504: ProviderError,
-}
+# By these a gateway says that it gave up waiting, so that the outcome of a submit is open.
+_GAVE_UP = (408, 444, 460, 499)
+_UNCERTAIN = (*_GAVE_UP, 409)
 
 # Control characters, which can drive a terminal, and halves of surrogate pairs, which cannot be encoded.
 _UNPRINTABLE = {"Cc", "Cs"}
@@ -56,6 +38,9 @@ _ECHOES: dict[str, bytes] = {
     "a list": encoded([f"invalid key {KEY}"]),
 }
 
+# Answers of a proxy, a CDN or a login page.
+_PAGES = (b"", b"{}", b"<html><h1>Just a moment...</h1></html>", b'{"status": 403, "error": "Forbidden", "path": "/"}')
+
 _RETRY_AFTERS: dict[str, Mapping[str, str]] = {
     "seconds": {"Retry-After": "7"},
     "a date": {"Retry-After": "Sat, 21 Nov 2026 07:30:07 GMT", "Date": "Sat, 21 Nov 2026 07:30:00 GMT"},
@@ -63,15 +48,15 @@ _RETRY_AFTERS: dict[str, Mapping[str, str]] = {
 
 
 class AnswerContract(Subject):
-    """The part of the suite that is about answers, whoever wrote them."""
+    """The part of the suite that is about answers, whatever sent them."""
 
     @pytest.mark.parametrize("status", [200, 202])
     def test_an_unreadable_success_is_no_refusal(self, operation: str, status: int) -> None:
         """
-        Junk with a 2xx is an answer nobody can understand: it neither refuses a paid request nor ends a task.
+        Junk with a 2xx cannot be understood: it neither refuses a paid request nor ends a task.
 
         As an InvalidResponseError, or a ProviderError that does not claim a refusal, it leaves open whether a submit
-        was taken, and makes the poller look again.
+        was accepted, and makes the poller poll again.
         """
         for what, body in HOSTILE_BODIES.items():
             answer = self.attempt(operation, HttpResponse(status=status, body=body), what)
@@ -86,16 +71,34 @@ class AnswerContract(Subject):
             assert status == error.status_code, what
             assert _UNPRINTABLE.isdisjoint(map(category, str(error))), what
 
-    @pytest.mark.parametrize("status", _BY_STATUS)
-    def test_a_status_has_its_meaning_where_there_is_no_code(self, operation: str, status: int) -> None:
-        """Without a code that the provider documents, the HTTP status decides which error it is."""
-        for body in (b"", b"{}", b"<h1>No</h1>"):
+    @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 410, 413, 418, 422, 451])
+    def test_a_page_of_something_in_between_is_not_the_providers_word(self, operation: str, status: int) -> None:
+        """Without the provider's own error object, a 4xx says nothing about key, money or task: a TransportError."""
+        for body in _PAGES:
             error = self.failure(operation, HttpResponse(status=status, body=body))
-            if status == 404 and operation != "fetch":
-                # What is not there may as well be the place that was asked.
-                assert isinstance(error, TaskNotFoundError | InvalidRequestError), body
-            else:
-                assert _BY_STATUS[status] is type(error), body
+            assert isinstance(error, TransportError), f"{body!r} is not the provider's: {error!r}"
+
+    @pytest.mark.parametrize(
+        ("status", "cls"), [(429, RateLimitError), *((status, ProviderError) for status in (500, 502, 503, 504, 520))]
+    )
+    def test_a_status_has_its_meaning_without_an_error_object(
+        self, operation: str, status: int, cls: ErrorClass
+    ) -> None:
+        """A 429 is a rate limit and a 5xx the provider's fault, whoever answers."""
+        for body in _PAGES:
+            assert cls is type(self.failure(operation, HttpResponse(status=status, body=body))), body
+
+    def test_a_4xx_is_a_certain_refusal(self) -> None:
+        """Whatever its body, a submit that is answered with a 4xx was not accepted, unless a gateway gave up."""
+        own = [sample.body for sample in self.refusal_samples.values()]
+        for status in range(400, 500):
+            for body in (*_PAGES, *TEMPTING_BODIES.values(), *own):
+                error = self.failure("submit", HttpResponse(status=status, body=body))
+                assert isinstance(error, HappyHorseError)
+                if status not in _UNCERTAIN:
+                    assert not is_ambiguous(error), f"{status} {body!r}: {error!r}"
+                if status in _GAVE_UP and body in _PAGES:
+                    assert is_ambiguous(error), f"{status} {body!r}: {error!r}"
 
     @pytest.mark.parametrize("status", [429, 503])
     @pytest.mark.parametrize("form", _RETRY_AFTERS)
@@ -108,8 +111,8 @@ class AnswerContract(Subject):
 
     @pytest.mark.parametrize("body", TEMPTING_BODIES.values(), ids=TEMPTING_BODIES)
     @pytest.mark.parametrize("status", [500, 502, 504])
-    def test_what_may_have_been_taken_is_not_called_refused(self, status: int, body: bytes) -> None:
-        """A 500, 502 or 504 without a documented code leaves open whether a paid request was taken."""
+    def test_a_5xx_does_not_claim_a_refusal(self, status: int, body: bytes) -> None:
+        """A 500, 502 or 504 without a documented code leaves open whether a submit was accepted."""
         error = self.failure("submit", HttpResponse(status=status, body=body))
 
         assert isinstance(error, ProviderError)

@@ -1,4 +1,4 @@
-"""Requests to try an adapter with, and a task to try it on, all made from what it says of itself."""
+"""Requests and a task to test an adapter with, all made from its capabilities."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ..request import ImageToVideo, Mode, ReferenceToVideo, TextToVideo, VideoEd
 from ..task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
 
 PROVIDER = "contract"
-"""The name of the account, which is none that an adapter has."""
+"""The name of the account, which no adapter has."""
 KEY = "sk-canary-1f0c8e6b52d94a37"
-"""The API key. Whatever shows it outside of a header is at fault."""
+"""The API key, which may appear in a header only."""
 JOB_ID = "hh-0123456789abcdef0123456789abcdef"
 CALLBACK_URL = "https://app.example.org/hooks/happyhorse"
 PROMPT = 'A kite, "风筝" 🪁,\nover dunes & sea'
@@ -30,7 +30,7 @@ _EXPIRES = _FINISHED.replace(microsecond=0) + timedelta(days=1)
 
 
 def minimal(spec: ModelSpec) -> VideoRequest:
-    """Ask *offer* for no more than it needs."""
+    """Return a request to *spec* with what is required, and no more."""
     prompt = PROMPT if spec.prompt_required else None
     match spec.mode:
         case Mode.T2V:
@@ -44,7 +44,7 @@ def minimal(spec: ModelSpec) -> VideoRequest:
 
 
 def maximal(spec: ModelSpec) -> VideoRequest:
-    """Ask *offer* for everything it has, as much as it takes."""
+    """Return a request to *spec* with every option, and as many images as it takes."""
     request = _with(minimal(spec), prompt=PROMPT)
     has = fields_dict(type(request))
     chosen = {option.name: option.good[-1] for option in _options(spec) if option.good and option.name in has}
@@ -54,7 +54,7 @@ def maximal(spec: ModelSpec) -> VideoRequest:
 
 
 def right(spec: ModelSpec) -> Iterator[VideoRequest]:
-    """Ask *offer* for each value that it says it takes, a single one at a time, and of a range for both its ends."""
+    """Yield requests to *spec* with each value that it takes, one at a time, and of a range both ends."""
     request = minimal(spec)
     for option in _options(spec):
         if option.name in fields_dict(type(request)):
@@ -63,9 +63,18 @@ def right(spec: ModelSpec) -> Iterator[VideoRequest]:
                 yield _with(request, **{option.name: value})
 
 
+def choices(spec: ModelSpec) -> Iterator[tuple[str, list[VideoRequest]]]:
+    """Yield each option of *spec* that has a choice, with requests that differ in its value alone."""
+    request = minimal(spec)
+    for option in _options(spec):
+        if option.name in fields_dict(type(request)) and len(option.good) > 1:
+            values = (option.good[0], option.good[-1])
+            yield option.name, [_with(request, **{option.name: value}) for value in values]
+
+
 @frozen
 class Wrong:
-    """A request that must be refused before it is written, and how."""
+    """A request that must be refused before it is encoded, and how."""
 
     what: str
     request: VideoRequest
@@ -73,7 +82,7 @@ class Wrong:
 
 
 def wrong(spec: ModelSpec) -> Iterator[Wrong]:
-    """Ask *offer* for what it does not take."""
+    """Yield requests to *spec* for what it does not take."""
     yield from _wrong_options(spec)
     yield from _wrong_prompts(spec)
     yield from _wrong_counts(spec)
@@ -87,7 +96,7 @@ class _Option:
     good: Sequence[Any]
     bad: Sequence[Any]
     stranger: Any = None
-    """A value that some other provider takes."""
+    """A value that another provider takes."""
 
 
 def _options(spec: ModelSpec) -> tuple[_Option, ...]:
@@ -152,7 +161,7 @@ def _placed(name: str, url: str) -> str | tuple[str, ...]:
 
 
 def _images(spec: ModelSpec, count: int) -> tuple[str, ...]:
-    """Name *count* images, in all the forms that *offer* takes in turn."""
+    """Return *count* images, in all the forms that *spec* takes in turn."""
     forms = islice(cycle(form for form in MediaForm if form in spec.image_forms), count)
     return tuple(_medium(form, number) for number, form in enumerate(forms))
 
@@ -168,32 +177,32 @@ def _medium(form: MediaForm, number: int) -> str:
 
 
 def _with(request: VideoRequest, **changes: Any) -> VideoRequest:
-    # One helper forgets the types, because wrong ones are what some requests are for.
+    # Untyped, because some requests are wrong on purpose.
     loose: Any = request
     changed: VideoRequest = evolve(loose, **changes)
     return changed
 
 
 def missing_versions(models: Sequence[ModelSpec]) -> Iterator[VideoRequest]:
-    """Ask for each version that is not among *offers*, which are all of one mode."""
+    """Yield a request for each version that is not among *models*, which are all of one mode."""
     versions = {spec.version for spec in models}
     for version in VERSIONS:
         if version not in versions:
             yield _with(minimal(models[0]), model=None, version=version)
 
 
-ANY_OFFERS = {
+ANY_MODELS = {
     mode: ModelSpec(mode=mode, version=VERSIONS[0], model="any", resolutions=("720P",), images=range(1, 2))
     for mode in Mode
 }
-"""For each mode, the offer of a provider that is none."""
+"""For each mode, a model of no provider."""
 
 
 def observed(task_id: str, request: VideoRequest, status: TaskStatus, reason: FailureReason | None = None) -> Task:
     """
-    Say how the task for *request* stands on the provider's side.
+    Return the task for *request* as it is on the provider's side.
 
-    :param reason: why it fails. NO_OUTPUT is a success that delivers no video.
+    :param reason: why it fails. NO_OUTPUT is a success without a video.
     """
     delivers = status is TaskStatus.SUCCEEDED and reason is None
     return Task(

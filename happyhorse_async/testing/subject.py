@@ -1,14 +1,15 @@
-"""What the parts of the contract suite share: the adapter on trial, and ways to ask it."""
+"""What the parts of the contract suite share: the adapter under test, and ways to call it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
 import pytest
 
 from ..adapter import Account, Adapter, PageRequest, Submission, TaskPage
+from ..adapter_kit import ErrorClass
 from ..emulation import EmulatedAPI
 from ..errors import HappyHorseError, InvalidResponseError, ProviderError
 from ..messages import HttpRequest, HttpResponse
@@ -20,51 +21,59 @@ PAGE = PageRequest(size=20)
 
 
 class Subject:
-    """The adapter on trial."""
+    """The adapter under test."""
 
     adapter: ClassVar[Adapter]
-    """The adapter, an instance of it."""
+    """An instance of the adapter."""
     emulated_api: ClassVar[EmulatedAPI | None] = None
-    """Its provider's server side. With one, the suite also leads every request to it, and its answers back."""
+    """The provider's server side. With one, the suite also sends every request to it, and its answers back."""
+    samples: ClassVar[Mapping[str, Sequence[Any]]] = {}
+    """
+    Answers from the provider's documentation, by operation: `"submit"`, `"fetch"` (about a running, a succeeded and a
+    failed task), `"list"` (the last page last) and `"cancel"`. An answer is the JSON value of a 200, or an
+    `HttpResponse`. Required without an `emulated_api`.
+    """
+    refusal_samples: ClassVar[Mapping[ErrorClass, HttpResponse]] = {}
+    """Refusals from the provider's documentation, by the error that each means."""
     registered: ClassVar[bool] = True
-    """Whether adapter and dialect are installed, under the entry points of their name."""
+    """Whether adapter and emulated API are installed, under the entry points of their name."""
     options: ClassVar[Mapping[str, Any]] = {}
-    """The adapter's own options, where it needs any."""
+    """The adapter's own options, if it requires any."""
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Run each test for every offer, operation and problem that it asks for."""
+        """Run each test for every model, operation and fault that it takes as an argument."""
         if "spec" in metafunc.fixturenames:
             models = self.adapter.capabilities.models
             metafunc.parametrize("spec", models, ids=[f"{spec.mode}-{spec.model}" for spec in models])
         if "operation" in metafunc.fixturenames:
             metafunc.parametrize("operation", self.operations)
-        if "problem" in metafunc.fixturenames:
-            metafunc.parametrize("problem", list(self.emulated_api.refusals) if self.emulated_api else [])
+        if "fault" in metafunc.fixturenames:
+            metafunc.parametrize("fault", list(self.emulated_api.refusals) if self.emulated_api else [])
 
     @property
     def account(self) -> Account:
-        """The account in whose name everything is asked."""
+        """The account that requests are made for."""
         return self.adapter.account(provider=PROVIDER, api_key=KEY, options=self.options)
 
     @property
     def operations(self) -> tuple[str, ...]:
-        """Everything the adapter can do."""
+        """The operations that the adapter has."""
         capabilities = self.adapter.capabilities
         lists, can_cancel = ("list",) * capabilities.can_list, ("cancel",) * capabilities.can_cancel
         return ("submit", "fetch", *lists, *can_cancel)
 
     def submission(self, request: VideoRequest, *, callback_url: str | None = None, job_id: str = JOB_ID) -> Submission:
-        """Let *request* pass the check."""
+        """Check *request* and return the submission."""
         spec = self.adapter.check(request, provider=PROVIDER, callback_url=callback_url)
         return Submission(request=request, spec=spec, job_id=job_id, callback_url=callback_url)
 
     def encoded(self, request: VideoRequest, *, callback_url: str | None = None, job_id: str = JOB_ID) -> HttpRequest:
-        """Write *request* down for the provider."""
+        """Encode *request*."""
         submission = self.submission(request, callback_url=callback_url, job_id=job_id)
         return self.adapter.encode_submit(submission, self.account)
 
     def decode(self, operation: str, response: HttpResponse, *, task_id: str = "task-0451") -> object:
-        """Read the answer to *operation*."""
+        """Decode the answer to *operation*."""
         match operation:
             case "submit":
                 return self.adapter.decode_submit(response, self.account)
@@ -77,9 +86,9 @@ class Subject:
 
     def attempt(self, operation: str, response: HttpResponse, what: str = "") -> object:
         """
-        Read a 2xx that may be junk, and return a sound answer or the error that says that there is none.
+        Decode a 2xx that may be junk, and return a sound result or the error that says that there is none.
 
-        :param what: what is the matter with *response*, for the one whose test fails.
+        :param what: what is wrong with *response*, for the message of a failing test.
         """
         try:
             answer = self.decode(operation, response)
@@ -87,13 +96,13 @@ class Subject:
             answer = error
         except Exception as error:
             raise AssertionError(f"{what}: {error!r}") from error
-        assert not getattr(answer, "not_accepted", False), f"{what}: {answer!r} claims that nothing was taken"
+        assert not getattr(answer, "not_accepted", False), f"{what}: {answer!r} claims that the submit was not accepted"
         if not isinstance(answer, HappyHorseError):
             _assert_sound(answer, what)
         return answer
 
     def failure(self, operation: str, response: HttpResponse, what: str = "") -> HappyHorseError | None:
-        """Read the answer to *operation*, and return the error of this library that it is, if it is one."""
+        """Decode the answer to *operation*, and return the error of this library that it is, if it is one."""
         try:
             self.decode(operation, response)
         except HappyHorseError as error:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from happyhorse_async.adapter import Account
-from happyhorse_async.adapter_kit.error_mapping import (
+from happyhorse_async.adapter_kit import (
     ErrorClass,
     class_by_status,
     error_from_response,
     failure_reason,
     plain_text,
+    task_failure,
 )
 from happyhorse_async.errors import (
     AuthenticationError,
@@ -21,7 +22,9 @@ from happyhorse_async.errors import (
     QuotaExceededError,
     RateLimitError,
     TaskNotFoundError,
+    TransportError,
 )
+from happyhorse_async.jobs.submit_errors import is_ambiguous
 from happyhorse_async.messages import HttpResponse
 from happyhorse_async.task import FailureReason
 
@@ -43,7 +46,9 @@ ACCOUNT = Account(provider="main", api_key="sk-c4n4ry", base_url="https://a.exam
         (422, InvalidRequestError),
         (425, RateLimitError),
         (429, RateLimitError),
-        (499, InvalidRequestError),
+        (444, ProviderError),
+        (460, ProviderError),
+        (499, ProviderError),
         (500, ProviderError),
         (502, ProviderError),
         (503, ProviderError),
@@ -165,3 +170,68 @@ def test_an_echoed_key_is_masked() -> None:
     for shown in (str(error), repr(error), str(silent), repr(silent), repr(error.__dict__), repr(silent.__dict__)):
         assert "c4n4ry" not in shown
     assert "bad key ***" == error.message
+
+
+@pytest.mark.parametrize(
+    ("status", "cls", "ambiguous"),
+    [
+        (400, TransportError, False),
+        (401, TransportError, False),
+        (402, TransportError, False),
+        (403, TransportError, False),
+        (404, TransportError, False),
+        (405, TransportError, False),
+        (407, TransportError, False),
+        (408, ProviderError, True),
+        (409, TransportError, False),
+        (425, RateLimitError, False),
+        (429, RateLimitError, False),
+        (444, ProviderError, True),
+        (451, TransportError, False),
+        (460, ProviderError, True),
+        (499, ProviderError, True),
+        (500, ProviderError, True),
+        (503, ProviderError, True),
+        (520, ProviderError, True),
+    ],
+)
+def test_a_page_of_something_in_between(status: int, cls: ErrorClass, ambiguous: bool) -> None:
+    """Without the provider's own error object, a 4xx is a TransportError, unless a gateway gave up waiting."""
+    page = HttpResponse(status=status, body=b"<title>Just a moment...</title>")
+    error = error_from_response(None, response=page, account=ACCOUNT)
+
+    assert (cls, status, ambiguous) == (type(error), error.status_code, is_ambiguous(error))
+    assert "Just a moment" in error.message
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 418, 422])
+def test_a_4xx_is_never_an_open_outcome(status: int) -> None:
+    """A fault of the provider that it reports with a 4xx was found before the submit was accepted."""
+    error = error_from_response(ProviderError, "busy", response=HttpResponse(status=status), account=ACCOUNT)
+
+    assert not is_ambiguous(error)
+
+
+@pytest.mark.parametrize("words", ["the first request is still in progress", "IDEMPOTENCY_KEY_PROCESSING", "in flight"])
+@pytest.mark.parametrize("cls", [None, InvalidRequestError, ProviderError])
+def test_a_409_in_progress_is_an_open_outcome(cls: ErrorClass | None, words: str) -> None:
+    """A 409 that says that the same request is in progress means that a task may be made."""
+    error = error_from_response(cls, words, response=HttpResponse(status=409), account=ACCOUNT)
+
+    assert (ProviderError, True) == (type(error), is_ambiguous(error))
+
+
+@pytest.mark.parametrize(
+    ("why", "reason"),
+    [
+        (FailureReason.TIMEOUT, FailureReason.TIMEOUT),
+        (ContentRejectedError, FailureReason.CONTENT_REJECTED),
+        (None, FailureReason.UNKNOWN),
+    ],
+)
+def test_the_error_of_a_failed_task(why: ErrorClass | FailureReason | None, reason: FailureReason) -> None:
+    """It has the provider's code and words, without the key."""
+    failure = task_failure(why, "bad key sk-c4n4ry", account=ACCOUNT, code="E-sk-c4n4ry")
+
+    assert (reason, "bad key ***", "E-***") == (failure.reason, failure.message, failure.code)
+    assert ("", None) == (task_failure(why, None, account=ACCOUNT).message, task_failure(why, "", account=ACCOUNT).code)

@@ -1,7 +1,7 @@
 """
-The four adapters, each with its dialect, under the suite that third-party adapters inherit too.
+The shipped adapters, each with its emulated API, under the suite that third-party adapters inherit, too.
 
-A fifth provider passes it as well, without a word about it anywhere else; and with one thing wrong it does not.
+A provider that is not shipped passes it as well, without being named anywhere else; with one mistake in it, it fails.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import itertools
 import json
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import unquote
@@ -18,39 +19,21 @@ import pytest
 from attrs import evolve
 
 import happyhorse_async as hh
-from happyhorse_adapters.dashscope import DashScopeAdapter
-from happyhorse_adapters.emulated.dashscope import EmulatedDashScope
-from happyhorse_adapters.emulated.hiapi import EmulatedHiAPI
-from happyhorse_adapters.emulated.imini import EmulatedImini
-from happyhorse_adapters.emulated.nexusflow import EmulatedNexusFlow
-from happyhorse_adapters.hiapi import HiAPIAdapter
-from happyhorse_adapters.imini import IminiAdapter
-from happyhorse_adapters.nexusflow import NexusFlowAdapter
-from happyhorse_async.adapter_kit.decoding import from_epoch
-from happyhorse_async.registry import providers_that_can
+from happyhorse_async.adapter_kit import from_epoch
+from happyhorse_async.registry import ADAPTERS, find_adapter, find_emulated_api, providers_that_can
 from happyhorse_async.testing import AdapterContract
 
 from .toy import EmulatedToy, ToyAdapter
 
 
-class TestDashScope(AdapterContract):
-    adapter = DashScopeAdapter()
-    emulated_api = EmulatedDashScope()
+def _suite(name: str) -> type[AdapterContract]:
+    members = {"adapter": find_adapter(name), "emulated_api": find_emulated_api(name), "__module__": __name__}
+    return type(f"Test_{name}", (AdapterContract,), members)
 
 
-class TestHiAPI(AdapterContract):
-    adapter = HiAPIAdapter()
-    emulated_api = EmulatedHiAPI()
-
-
-class TestImini(AdapterContract):
-    adapter = IminiAdapter()
-    emulated_api = EmulatedImini()
-
-
-class TestNexusFlow(AdapterContract):
-    adapter = NexusFlowAdapter()
-    emulated_api = EmulatedNexusFlow()
+# Every adapter of this project, as registered. Others may be installed beside them.
+for _point in distribution("happyhorse-async").entry_points.select(group=ADAPTERS):
+    globals()[f"Test_{_point.name}"] = _suite(_point.name)
 
 
 class TestToy(AdapterContract):
@@ -59,7 +42,7 @@ class TestToy(AdapterContract):
     registered = False
 
 
-async def test_a_fifth_provider_needs_nothing_but_entry_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_new_provider_needs_nothing_but_entry_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Installed under two entry points, it is found, offered as an alternative, emulated, and makes a video."""
     metadata = tmp_path / "toy-1.0.dist-info"
     metadata.mkdir()
@@ -82,7 +65,7 @@ async def test_a_fifth_provider_needs_nothing_but_entry_points(tmp_path: Path, m
     assert path.read_bytes()[4:8] == b"ftyp"
 
 
-OFFER = ToyAdapter.capabilities.models[0]
+MODEL = ToyAdapter.capabilities.models[0]
 COUNTER = itertools.count()
 
 
@@ -137,11 +120,11 @@ Mistake: TypeAlias = tuple[Mistaken, Callable[[AdapterContract], None]]
 MISTAKES: dict[str, Mistake] = {
     "writes the same request differently": (
         Mistaken(message=lambda message, _: evolve(message, headers={**message.headers, "Count": f"{next(COUNTER)}"})),
-        lambda suite: suite.test_a_request_is_written_the_same_way_each_time(OFFER),
+        lambda suite: suite.test_a_request_is_encoded_the_same_way_each_time(MODEL),
     ),
     "puts the key into the URL": (
         Mistaken(message=lambda message, account: evolve(message, url=f"{message.url}?key={account.api_key}")),
-        lambda suite: suite.test_the_key_stands_in_the_headers_alone(OFFER),
+        lambda suite: suite.test_the_key_stands_in_the_headers_alone(MODEL),
     ),
     "does not escape an id": (
         Mistaken(message=lambda message, _: evolve(message, url=unquote(message.url))),
@@ -149,11 +132,11 @@ MISTAKES: dict[str, Mistake] = {
     ),
     "misspells a field": (
         Mistaken(message=with_body(b'"dice"', b'"seed"')),
-        lambda suite: suite.test_the_provider_understands_what_was_asked(OFFER),
+        lambda suite: suite.test_the_provider_understands_what_was_asked(MODEL),
     ),
     "sends what was not asked for": (
         Mistaken(message=with_body(b"{", b'{"note":null,')),
-        lambda suite: suite.test_what_is_not_asked_for_is_not_sent(OFFER),
+        lambda suite: suite.test_what_is_not_requested_is_not_sent(MODEL),
     ),
     "takes every answer for JSON": (
         Mistaken(response=parsed),
@@ -161,7 +144,7 @@ MISTAKES: dict[str, Mistake] = {
     ),
     "takes a bad gateway for a refusal": (
         Mistaken(response=lambda response: evolve(response, status=400)),
-        lambda suite: suite.test_what_may_have_been_taken_is_not_called_refused(502, b""),
+        lambda suite: suite.test_a_5xx_does_not_claim_a_refusal(502, b""),
     ),
     "does not hear how long to wait": (
         Mistaken(response=lambda response: evolve(response, headers={})),
@@ -169,13 +152,13 @@ MISTAKES: dict[str, Mistake] = {
     ),
     "needs what only adorns": (
         Mistaken(task=lambda task: evolve(task, created_at=from_epoch(task.raw["since"]))),
-        lambda suite: suite.test_what_only_adorns_costs_no_video(),
+        lambda suite: suite.test_metadata_costs_no_video(),
     ),
     "takes an unknown word for an end": (Mistaken(task=ended), lambda suite: suite.test_an_unknown_word_is_kept()),
     "lets junk end a task": (Mistaken(task=ended), lambda suite: suite.test_junk_does_not_end_a_task()),
     "takes a time for another zone's": (
         Mistaken(task=displaced),
-        lambda suite: suite.test_a_task_stands_where_the_provider_says(OFFER, hh.TaskStatus.RUNNING),
+        lambda suite: suite.test_a_status_request_finds_the_status(MODEL, hh.TaskStatus.RUNNING),
     ),
     "repeats the key": (Mistaken(task=echoed), lambda suite: suite.test_a_failure_does_not_show_the_key()),
 }

@@ -98,7 +98,7 @@ def test_an_unknown_option_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "workspace", ["", "a.b", "evil.example/", "a b", "ws_1", "-ws", "ws-", "a\r\nX: y", "a" * 64, 7]
+    "workspace", ["", "a.b", "evil.example/", "a b", "_ws", "-ws", "ws-", "a\r\nX: y", "a" * 64, 7]
 )
 @pytest.mark.parametrize("base_url", [None, SINGAPORE])
 def test_a_workspace_is_a_host_label(workspace: object, base_url: str | None) -> None:

@@ -19,7 +19,9 @@ from happyhorse_async.errors import (
     QuotaExceededError,
     RateLimitError,
     TaskNotFoundError,
+    TransportError,
 )
+from happyhorse_async.jobs.submit_errors import is_ambiguous
 from happyhorse_async.messages import HttpResponse
 from happyhorse_async.task import FailureReason
 
@@ -102,7 +104,20 @@ CODES: list[tuple[str, int, type[HappyHorseError]]] = [
     ("InternalError.FileUpload", 500, ProviderError),
     ("InternalError.Upload", 500, ProviderError),
     ("InternalError.Timeout", 500, ProviderError),
-    ("InternalError.SomethingNew", 400, ProviderError),
+    ("InternalError.SomethingNew", 500, ProviderError),
+    ("InternalError.SomethingNew", 400, InvalidRequestError),
+    ("InternalError", 400, InvalidRequestError),
+    ("InternalError.Algo", 429, RateLimitError),
+    ("InternalError.Algo.DataInspectionFailed", 400, ContentRejectedError),
+    ("InternalError.Algo.DataInspectionFailed", 500, ContentRejectedError),
+    ("internal_error.algo.data_inspection_failed", 400, ContentRejectedError),
+    ("InternalError.Algo.InvalidParameter", 400, InvalidRequestError),
+    ("InternalError.Algo.InvalidParameter", 500, InvalidRequestError),
+    ("InternalError.Algo.Throttling", 400, RateLimitError),
+    ("InternalError.Algo.SomethingNew", 400, InvalidRequestError),
+    ("InternalError.Algo.SomethingNew", 500, ProviderError),
+    ("Video.DataInspectionFailed", 400, ContentRejectedError),
+    ("Something.NotFound", 400, InvalidRequestError),
     ("SystemError", 500, ProviderError),
     ("ModelServiceFailed", 500, ProviderError),
     ("RequestTimeOut", 500, ProviderError),
@@ -131,6 +146,16 @@ MESSAGES: list[tuple[str, int, str, type[HappyHorseError]]] = [
     ("Throttling.AllocationQuota", 429, "Allocated quota exceeded, please increase it.", RateLimitError),
     ("Throttling", 429, "A fine-tune job is running, please retry later", InvalidRequestError),
     ("Throttling", 429, "Other jobs are running, please retry later", RateLimitError),
+    ("InternalError.Algo", 400, "<400> InternalError.Algo.InvalidParameter: duration", InvalidRequestError),
+    ("InternalError.Algo", 400, "<400> InternalError.Algo.DataInspectionFailed: Output data", ContentRejectedError),
+    ("InternalError.Algo", 500, "<400> InternalError.Algo.DataInspectionFailed: Output data", ContentRejectedError),
+    ("InternalError", 400, "InternalError.Algo.DataInspectionFailed: Output data", ContentRejectedError),
+    ("InvalidParameter", 400, "<400> InternalError.Algo.DataInspectionFailed: Input data", ContentRejectedError),
+    ("InvalidParameter", 400, "<400> DataInspectionFailed: Input data", ContentRejectedError),
+    ("InvalidParameter", 400, "<400> InternalError.Algo.InvalidParameter: duration", InvalidRequestError),
+    ("InternalError.Algo", 400, "Input data may contain inappropriate content.", ContentRejectedError),
+    ("InternalError", 400, "Green network check failed", ContentRejectedError),
+    ("Tuesday", 400, "Output data may contain Inappropriate Content", ContentRejectedError),
 ]
 
 # A status without a code that is known.
@@ -210,16 +235,38 @@ def test_the_code_of_a_refusal(code: str, status: int, expected: type[HappyHorse
         )
 
 
-@pytest.mark.parametrize(("code", "expected"), [(code, expected) for code, _, expected in CODES])
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [(code, cls) for code, _, cls in CODES if not code.startswith(("InternalError", "Something"))],
+)
 def test_the_code_beats_the_status(code: str, expected: type[HappyHorseError]) -> None:
-    """A code means the same with a status that would mean something else."""
+    """A code means the same with a status that would mean something else, but a 4xx is never the provider's fault."""
     for status in (200, 400, 418, 500):
-        assert expected is type(refused_query(reply(flat(code), status)))
+        cls = InvalidRequestError if expected is ProviderError and 400 <= status < 500 else expected
+        assert cls is type(refused_query(reply(flat(code), status)))
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 413, 418, 422, 425, 429, 451])
+@pytest.mark.parametrize("code", sorted({code for code, _, _ in CODES} | {"Tuesday"}))
+def test_a_4xx_is_a_certain_refusal(code: str, status: int) -> None:
+    """Whatever its code, a submit that is answered with a 4xx was not accepted."""
+    assert not is_ambiguous(refused_submit(reply(flat(code), status)))
+
+
+@pytest.mark.parametrize("status", [408, 444, 460, 499])
+@pytest.mark.parametrize("answer", [flat("RequestTimeOut"), b"", b"<html>Client Closed Request</html>"])
+def test_a_gateway_that_gave_up_leaves_the_outcome_open(answer: object, status: int) -> None:
+    """These statuses say that the connection was given up, not that the submit was refused."""
+    assert is_ambiguous(refused_submit(reply(answer, status)))
 
 
 @pytest.mark.parametrize(
     ("code", "expected"),
-    [pytest.param(code, REASONS[cls], id=code) for code, _, cls in CODES if code != "InternalError.Timeout"],
+    [
+        pytest.param(code, REASONS[cls], id=code)
+        for code, status, cls in CODES
+        if code != "InternalError.Timeout" and not (code.startswith(("InternalError", "Something")) and status < 500)
+    ],
 )
 def test_the_code_of_a_failed_task(code: str, expected: FailureReason) -> None:
     """The same codes say why a task failed."""
@@ -232,7 +279,7 @@ def test_a_task_that_the_platform_gave_up(code: str) -> None:
     assert FailureReason.TIMEOUT is reason(code)
 
 
-@pytest.mark.parametrize("code", [None, "", "Tuesday", "Tuesday.InternalError"])
+@pytest.mark.parametrize("code", [None, "", "Tuesday", "Tuesday.Morning"])
 def test_a_reason_that_is_not_known(code: str | None) -> None:
     """An unknown code, or none, is no reason we know."""
     assert FailureReason.UNKNOWN is reason(code)
@@ -271,12 +318,24 @@ def test_words_alone_do_not_acquit_the_provider(status: int, message: str) -> No
 
 
 @pytest.mark.parametrize(("status", "expected"), STATUSES)
+@pytest.mark.parametrize("code", ["Tuesday", "Tuesday.Morning"])
+def test_the_status_decides_without_a_known_code(code: str, status: int, expected: type[HappyHorseError]) -> None:
+    """With a code that is not known, the class is the status's."""
+    for error in refused_everywhere(reply(flat(code), status)):
+        assert expected is type(error)
+        assert status == error.status_code
+
+
+@pytest.mark.parametrize(("status", "expected"), STATUSES)
 @pytest.mark.parametrize(
     "answer",
     [
         {"message": "the words"},
-        {"code": "Tuesday", "message": "the words"},
         {"code": "", "message": "the words"},
+        {"code": 401, "message": "the words"},
+        {"message": "the words", "request_id": "r-1"},
+        {"timestamp": 1, "status": 401, "error": "the words", "path": "/"},
+        {"success": False, "errors": [{"code": 1000, "message": "the words"}]},
         b"<html><body>the words</body></html>",
         b"the words",
         b'{"code": "Internal',
@@ -285,11 +344,20 @@ def test_words_alone_do_not_acquit_the_provider(status: int, message: str) -> No
         b"",
     ],
 )
-def test_the_status_decides_without_a_known_code(answer: object, status: int, expected: type[HappyHorseError]) -> None:
-    """Without a code, with an unknown one and without readable JSON the class is the status's."""
+def test_a_page_of_something_in_between_is_not_dashscopes_word(
+    answer: object, status: int, expected: type[HappyHorseError]
+) -> None:
+    """Without DashScope's own error object, a 4xx says nothing about key, money or task; nothing was accepted."""
+    own = expected in (ProviderError, RateLimitError)
     for error in refused_everywhere(reply(answer, status)):
-        assert expected is type(error)
+        assert (expected if own else TransportError) is type(error)
         assert status == error.status_code
+    assert own or not is_ambiguous(refused_submit(reply(answer, status)))
+
+
+def test_an_empty_code_in_the_whole_envelope_is_dashscopes() -> None:
+    """The three fields of the envelope are DashScope's word, also with an empty code."""
+    assert AuthenticationError is type(refused_submit(reply({"code": None, "message": "no", "request_id": "r"}, 401)))
 
 
 def test_a_page_instead_of_json_is_quoted() -> None:

@@ -21,6 +21,7 @@ from happyhorse_async.errors import (
     ProviderError,
     RateLimitError,
     TaskNotFoundError,
+    TransportError,
 )
 from happyhorse_async.messages import HttpResponse
 from happyhorse_async.task import TaskRef, TaskStatus
@@ -173,7 +174,9 @@ def test_a_cancellation_that_comes_too_late(code: str) -> None:
         ({"code": "InvalidApiKey", "message": "no"}, 401, AuthenticationError),
         ({"code": "InternalError", "message": "no"}, 500, ProviderError),
         ({"code": "Throttling", "message": "no"}, 200, RateLimitError),
-        (b"", 404, TaskNotFoundError),
+        ({"code": "NotFound", "message": "no"}, 404, TaskNotFoundError),
+        (b"", 404, TransportError),
+        (b"<html>", 403, TransportError),
         (b"<html>", 200, InvalidResponseError),
     ],
 )
@@ -183,6 +186,12 @@ def test_a_refused_cancellation(answer: object, status: int, expected: type[Happ
         ADAPTER.decode_cancel(reply(answer, status), ACCOUNT)
 
     assert expected is type(caught.value)
+
+
+@pytest.mark.parametrize(("status", "body"), [(204, b""), (200, b""), (202, b" \r\n")])
+def test_a_cancellation_that_is_answered_without_a_body(status: int, body: bytes) -> None:
+    """A success without content says that the cancellation was accepted."""
+    assert ADAPTER.decode_cancel(HttpResponse(status=status, body=body), ACCOUNT)
 
 
 KEYS = st.sampled_from(

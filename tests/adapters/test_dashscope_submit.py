@@ -312,18 +312,25 @@ def warnings(request: VideoRequest) -> tuple[str, ...]:
 
 
 def test_the_costly_default_is_pointed_out() -> None:
-    """Who sets no resolution is told what it will be."""
-    (warning,) = warnings(TextToVideo("a"))
+    """A request without a resolution is warned what the default is."""
+    (warning,) = warnings(TextToVideo("a", watermark=False))
 
     assert "1080P" in warning
+
+
+def test_the_watermark_is_pointed_out() -> None:
+    """A request that does not mention the watermark is warned that there will be one."""
+    (warning,) = warnings(TextToVideo("a", resolution="720P"))
+
+    assert "watermark" in warning
 
 
 @pytest.mark.parametrize(
     "request_",
     [
-        TextToVideo("a", resolution="720P"),
-        TextToVideo("a", extra={"resolution": "720P"}),
-        ImageToVideo(URL, resolution="720P"),
+        TextToVideo("a", resolution="720P", watermark=True),
+        TextToVideo("a", extra={"resolution": "720P", "watermark": False}),
+        ImageToVideo(URL, resolution="720P", watermark=False),
     ],
 )
 def test_no_warning_without_cause(request_: VideoRequest) -> None:
@@ -344,7 +351,7 @@ def test_no_warning_without_cause(request_: VideoRequest) -> None:
 )
 def test_a_prompt_that_will_be_cut_is_pointed_out(prompt: str, cut: bool) -> None:
     """Five thousand characters are read, a Chinese one counting double; a longer prompt is sent all the same."""
-    request = TextToVideo(prompt, resolution="720P")
+    request = TextToVideo(prompt, resolution="720P", watermark=False)
 
     assert cut is bool(warnings(request))
     assert prompt == sent(request)["input"]["prompt"]

@@ -17,6 +17,7 @@ from happyhorse_async.task import FailureReason, Task, TaskFailure, TaskRef, Tas
 ADAPTER = HiAPIAdapter()
 ACCOUNT = ADAPTER.account(provider="backup", api_key="sk-canary")
 TASK_ID = "tk-hiapi-01ABCDEFGHJKMNPQRSTVWXYZ01"
+OTHER = "https://cdn.example/other"
 VIDEO = {"type": "video", "url": "https://cdn.example/v.mp4?sig=1", "expireAt": 1780604890}
 FRAME = {"type": "first_frame", "url": "https://cdn.example/f.jpg", "expireAt": 1780604890}
 
@@ -165,12 +166,20 @@ def test_an_output_before_the_end_is_not_a_result() -> None:
     [
         ([VIDEO], ["https://cdn.example/v.mp4?sig=1"]),
         ([FRAME, VIDEO], ["https://cdn.example/v.mp4?sig=1"]),
-        ([{"url": "a"}, VIDEO], ["https://cdn.example/v.mp4?sig=1"]),
-        ([VIDEO, {"type": "video", "url": "second"}], ["https://cdn.example/v.mp4?sig=1", "second"]),
-        ([{"type": "video", "url": ""}, {"type": "video", "url": "second"}], ["second"]),
-        ([FRAME, {"type": "clip", "url": "a"}, {"type": "movie", "url": "b"}], ["a"]),
-        ([FRAME, {"url": "a"}], ["a"]),
-        ([{"type": "thumbnail"}, {"type": "image", "url": "only"}], ["only"]),
+        ([{"url": OTHER}, VIDEO], ["https://cdn.example/v.mp4?sig=1"]),
+        ([VIDEO, {"type": "video", "url": OTHER}], ["https://cdn.example/v.mp4?sig=1", OTHER]),
+        ([{"type": "video", "url": ""}, {"type": "video", "url": OTHER}], [OTHER]),
+        ([FRAME, {"type": "reel", "url": OTHER}, {"type": "show", "url": f"{OTHER}2"}], [OTHER]),
+        ([FRAME, {"url": OTHER}], [OTHER]),
+        ([FRAME, OTHER], [OTHER]),
+        (OTHER, [OTHER]),
+        ({"url": OTHER}, [OTHER]),
+        ({"video_url": [OTHER]}, [OTHER]),
+        ([FRAME], []),
+        ([{"type": "audio", "url": "https://cdn.example/b.mp3"}], []),
+        ([{"type": "audio", "url": "https://cdn.example/b"}, {"type": "last_frame", "url": OTHER}], []),
+        ([{"type": "thumbnail"}, {"type": "image", "url": OTHER}], []),
+        ([{"url": "https://cdn.example/cover.jpg?x=1"}, {"url": OTHER}], [OTHER]),
         ([None, "nonsense", 7, VIDEO], ["https://cdn.example/v.mp4?sig=1"]),
         ([{"type": "video"}], []),
         ([], []),
@@ -178,16 +187,19 @@ def test_an_output_before_the_end_is_not_a_result() -> None:
     ],
 )
 def test_the_output_is_chosen_by_its_type(output: object, urls: list[str]) -> None:
-    """All videos count; without any, the first entry that is no known still or sound, then the first with a URL."""
+    """All videos count; without any, the entries that are not known to be a still or a sound."""
     assert urls == [video.url for video in fetch(output=output).videos]
 
 
-def test_an_output_that_is_no_list_is_an_error_with_its_path() -> None:
-    """A finished video whose place cannot be read is not taken for a success without one."""
-    with pytest.raises(InvalidResponseError) as caught:
-        fetch(output={"url": "a"})
+@pytest.mark.parametrize("output", [[FRAME], {"url": 7}, "soon", [{"type": "audio", "url": OTHER}]])
+def test_an_output_without_a_video_fails_and_is_named(output: object) -> None:
+    """A success whose output has no video that can be read is NO_OUTPUT, and its error names the field."""
+    task = fetch(output=output)
 
-    assert "data.output" == caught.value.path
+    assert (TaskStatus.FAILED, "success") == (task.status, task.raw_status)
+    assert task.error is not None
+    assert (FailureReason.NO_OUTPUT, True) == (task.error.reason, "data.output" in task.error.message)
+    assert output == task.raw["output"]
 
 
 @pytest.mark.parametrize(
@@ -195,9 +207,9 @@ def test_an_output_that_is_no_list_is_an_error_with_its_path() -> None:
     [
         ([VIDEO], None),
         ([VIDEO, FRAME], "https://cdn.example/f.jpg"),
-        ([FRAME, {"type": "thumbnail", "url": "thumb"}, VIDEO], "thumb"),
-        ([VIDEO, {"type": "thumbnail", "url": "one"}, {"type": "thumbnail", "url": "two"}], "one"),
-        ([VIDEO, {"type": "last_frame", "url": "last"}, {"type": "thumbnail"}], None),
+        ([FRAME, {"type": "thumbnail", "url": OTHER}, VIDEO], OTHER),
+        ([VIDEO, {"type": "thumbnail", "url": OTHER}, {"type": "thumbnail", "url": f"{OTHER}2"}], OTHER),
+        ([VIDEO, {"type": "last_frame", "url": OTHER}, {"type": "thumbnail"}], None),
     ],
 )
 def test_a_still_serves_as_cover(output: object, cover: str | None) -> None:

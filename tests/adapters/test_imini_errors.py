@@ -18,7 +18,9 @@ from happyhorse_async.errors import (
     QuotaExceededError,
     RateLimitError,
     TaskNotFoundError,
+    TransportError,
 )
+from happyhorse_async.jobs.submit_errors import is_ambiguous
 from happyhorse_async.messages import HttpResponse
 
 ADAPTER = IminiAdapter()
@@ -94,12 +96,15 @@ def test_no_fault_of_imini_is_a_certain_refusal(status: int) -> None:
 @pytest.mark.parametrize(
     ("status", "cls"),
     [
-        (400, InvalidRequestError),
-        (401, AuthenticationError),
-        (402, QuotaExceededError),
-        (403, PermissionDeniedError),
-        (404, TaskNotFoundError),
+        (400, TransportError),
+        (401, TransportError),
+        (402, TransportError),
+        (403, TransportError),
+        (404, TransportError),
+        (405, TransportError),
+        (408, ProviderError),
         (429, RateLimitError),
+        (499, ProviderError),
         (502, ProviderError),
     ],
 )
@@ -114,13 +119,18 @@ def test_no_fault_of_imini_is_a_certain_refusal(status: int) -> None:
         b'{"error": null}',
         b'{"error": "text"}',
         b'{"error": {"code": {}, "message": [], "status": "x"}}',
+        b'{"error": {"message": "no"}}',
+        b'{"code": 401, "message": "no"}',
     ],
 )
-def test_status_decides_where_the_body_does_not(status: int, cls: type[HappyHorseError], body: bytes) -> None:
-    """Without an error object that can be read, the HTTP status says what a refusal means."""
+def test_a_page_of_something_in_between_is_not_iminis_word(
+    status: int, cls: type[HappyHorseError], body: bytes
+) -> None:
+    """Without imini's error object, a 4xx says nothing about key, money or task; nothing was accepted."""
     response = HttpResponse(status=status, body=body)
 
     assert (cls, cls) == (type(submit_error(response)), type(fetch_error(response)))
+    assert is_ambiguous(submit_error(response)) is (cls is ProviderError)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +138,7 @@ def test_status_decides_where_the_body_does_not(status: int, cls: type[HappyHors
     [
         (b"<html><title>502</title><p>Bad   gateway</p></html>", "502 Bad gateway"),
         (b'{"error": {"message": "broken"}}', "broken"),
-        (b"", "the provider answered 502 without a word"),
+        (b"", "the answer has status 502 and no text"),
     ],
 )
 def test_words_of_any_body_are_kept(body: bytes, words: str) -> None:

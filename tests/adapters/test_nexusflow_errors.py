@@ -19,8 +19,11 @@ from happyhorse_async.errors import (
     QuotaExceededError,
     RateLimitError,
     TaskNotFoundError,
+    TransportError,
 )
+from happyhorse_async.jobs.submit_errors import is_ambiguous
 from happyhorse_async.messages import HttpResponse
+from happyhorse_async.task import FailureReason
 
 ADAPTER = NexusFlowAdapter()
 ACCOUNT = ADAPTER.account(provider="main", api_key="sk-air-canary")
@@ -152,7 +155,9 @@ def test_upstream_refusals_are_told_apart(status: int, type_: str, message: str,
         (403, "upstream_error", "upstream_error", True),
         (500, "upstream_error", "upstream_error", False),
         (503, "upstream_error", "upstream_error", False),
-        (401, "upstream_error", "server_error", False),
+        (401, "upstream_error", "server_error", True),
+        (400, "upstream_error", "server_error", True),
+        (408, "upstream_error", "server_error", False),
     ],
 )
 def test_only_documented_refusals_are_certain(status: int, code: str | None, type_: str, not_accepted: bool) -> None:
@@ -184,14 +189,8 @@ STATUSES: list[tuple[int, type[HappyHorseError]]] = [
 @pytest.mark.parametrize(
     "body",
     [
-        b"",
-        b"<html><body>Sorry</body></html>",
-        b"\xff\xfe",
-        b"[1]",
-        b'{"error": null}',
-        b'{"error": "text"}',
         b'{"error": {"code": "a_new_one", "message": null}}',
-        b'{"error": {"code": {}, "message": [], "type": 5}}',
+        b'{"error": {"code": {}, "message": [], "type": "x"}}',
         b'{"success": false, "message": "no"}',
     ],
 )
@@ -202,13 +201,78 @@ def test_status_decides_where_the_code_does_not(status: int, cls: type[HappyHors
     assert (cls, cls) == (type(submit_error(response)), type(fetch_error(response)))
 
 
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 413, 422])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html><body>Sorry</body></html>",
+        b"\xff\xfe",
+        b"[1]",
+        b"{}",
+        b'{"error": null}',
+        b'{"error": "text"}',
+        b'{"error": {"message": "no"}}',
+        b'{"code": 403, "message": "no"}',
+    ],
+)
+def test_a_page_of_something_in_between_is_not_nexusflows_word(status: int, body: bytes) -> None:
+    """Without nexusflow's error object, a 4xx says nothing about key, money or task; nothing was accepted."""
+    response = HttpResponse(status=status, body=body)
+
+    for error in (submit_error(response), fetch_error(response), list_error(response)):
+        assert TransportError is type(error)
+        assert not is_ambiguous(error)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Arrearage: Access denied, please make sure your account is in good standing.",
+        "<400> Arrearage: Access denied",
+        "AllocationQuota.FreeTierOnly: used up",
+        "Model.AccessDenied: no",
+        "Workspace.AccessDenied: no",
+        "AccessDenied.Unpurchased: no",
+        "CommodityNotPurchased: no",
+        "PrepaidBillOverdue: no",
+        "PostpaidBillOverdue: no",
+    ],
+)
+def test_the_relays_own_account_is_not_the_callers(message: str) -> None:
+    """A code about an account, passed on by the relay, speaks of the relay's account; nothing was accepted."""
+    error = submit_error(reply(400, "upstream_error", message, "upstream_error"))
+
+    assert isinstance(error, ProviderError)
+    assert error.not_accepted
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("InternalError.Algo.DataInspectionFailed: Output data", FailureReason.CONTENT_REJECTED),
+        ("InternalError.Algo: <400> InternalError.Algo.InvalidParameter: duration", FailureReason.INVALID_REQUEST),
+        ("InternalError.Algo.InvalidParameter: duration", FailureReason.INVALID_REQUEST),
+        ("InternalError.Algo: broken", FailureReason.PROVIDER_FAULT),
+        ("Tuesday: may contain inappropriate content", FailureReason.CONTENT_REJECTED),
+    ],
+)
+def test_the_inner_code_of_a_failed_task_decides(text: str, reason: FailureReason) -> None:
+    """DashScope wraps the code that matters in `InternalError.Algo`."""
+    body = json.dumps({"id": "task_1", "status": "failed", "error": text}).encode()
+    task = ADAPTER.decode_fetch(HttpResponse(status=200, body=body), "task_1", ACCOUNT)
+
+    assert task.error is not None
+    assert reason is task.error.reason
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
         (b"<html><title>502</title><p>Bad   gateway</p></html>", "502 Bad gateway"),
         (b'{"success": false, "message": "too large"}', "too large"),
         (b'{"error": {"message": "broken"}}', "broken"),
-        (b"", "the provider answered 502 without a word"),
+        (b"", "the answer has status 502 and no text"),
     ],
 )
 def test_words_of_any_envelope_are_kept(body: bytes, words: str) -> None:

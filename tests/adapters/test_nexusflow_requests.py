@@ -210,7 +210,7 @@ def test_cancel_is_unsupported() -> None:
     ("request_", "feature"),
     [
         (VideoEdit("snow", CLIP, audio="origin"), "audio"),
-        (TextToVideo("a", version="1.1"), "text-to-video with version 1.1"),
+        (VideoEdit("a", CLIP, version="1.1"), "video-edit with version 1.1"),
         (ImageToVideo("data:image/png;base64,AAAA"), "data: URI as image"),
         (ImageToVideo("oss://bucket/a.png"), "oss:// URL as image"),
         (ImageToVideo(Path("a.png")), "local media"),

@@ -123,7 +123,8 @@ def test_unreadable_answers_are_invalid(body: bytes) -> None:
         ("running", TaskStatus.RUNNING),
         ("succeeded", TaskStatus.SUCCEEDED),
         ("failed", TaskStatus.FAILED),
-        ("canceled", TaskStatus.UNKNOWN),
+        ("canceled", TaskStatus.CANCELED),
+        ("suspended", TaskStatus.UNKNOWN),
         ("SUCCEEDED", TaskStatus.SUCCEEDED),
     ],
 )
@@ -194,7 +195,7 @@ def test_unreadable_usage_is_none(usage: object) -> None:
         ("?Expires=1", datetime(2026, 7, 3, 8, 17, 10, tzinfo=UTC)),
         ("?Expires=1783152000000", datetime(2026, 7, 3, 8, 17, 10, tzinfo=UTC)),
         (f"?Expires={'9' * 5000}", datetime(2026, 7, 3, 8, 17, 10, tzinfo=UTC)),
-        ("?Expires=99999999999", datetime(5138, 11, 16, 9, 46, 39, tzinfo=UTC)),
+        ("?Expires=99999999999", datetime(2026, 7, 3, 8, 17, 10, tzinfo=UTC)),
         ("?Expires=soon", datetime(2026, 7, 3, 8, 17, 10, tzinfo=UTC)),
         ("?NotExpires=1783152000", datetime(2026, 7, 3, 8, 17, 10, tzinfo=UTC)),
         ("", datetime(2026, 7, 3, 8, 17, 10, tzinfo=UTC)),
@@ -243,8 +244,6 @@ def test_answer_about_another_task_says_so() -> None:
     [
         ({"status": None}, "status"),
         ({"status": {}}, "status"),
-        ({"output": "x.mp4"}, "output"),
-        ({"output": {"video_url": {}}}, "output.video_url"),
         ({"id": []}, "id"),
     ],
 )

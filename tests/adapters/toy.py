@@ -1,4 +1,4 @@
-"""A fifth provider that is as unlike the four as it may be, with its dialect: what a third party would write."""
+"""A provider as different from the shipped ones as possible, with its emulated API: what a third party would write."""
 
 from __future__ import annotations
 
@@ -9,9 +9,21 @@ from urllib.parse import quote
 from attrs import frozen
 
 import happyhorse_async as hh
-from happyhorse_async.adapter_kit.decoding import Lax, from_epoch, read_object, structure
-from happyhorse_async.adapter_kit.error_mapping import class_by_status, error_from_response
-from happyhorse_async.adapter_kit.http import json_request
+from happyhorse_async.adapter_kit import (
+    Lax,
+    class_by_status,
+    error_from_response,
+    find_videos,
+    from_epoch,
+    has_no_content,
+    json_request,
+    read_object,
+    read_refusal,
+    read_status,
+    require_video,
+    structure,
+    task_failure,
+)
 from happyhorse_async.emulation import (
     ApiError,
     ApiFault,
@@ -29,7 +41,6 @@ from happyhorse_async.emulation import (
     path_of,
     query_of,
 )
-from happyhorse_async.redaction import redact_text
 
 STAGES = {
     "queue": hh.TaskStatus.PENDING,
@@ -44,18 +55,17 @@ REASONS = {"BAD": hh.FailureReason.INVALID_REQUEST, "RUDE": hh.FailureReason.CON
 
 @frozen(kw_only=True)
 class WireTake:
-    """A task of the fifth provider."""
+    """A task of the provider."""
 
     take: str
     stage: str
-    reel: str | None = None
     since: Lax[float] = None
     why: Lax[str] = None
     words: Lax[str] = None
 
 
 class ToyAdapter(hh.Adapter):
-    """A fifth provider: other words, flat objects, a list without pages, and everything that may be left out."""
+    """Other words, flat objects, a list without pages, and everything that may be left out."""
 
     name = "toy"
     title = "Toy"
@@ -119,43 +129,38 @@ class ToyAdapter(hh.Adapter):
         return json_request("DELETE", f"{account.base_url}/takes/{quote(task_id, safe='')}", account)
 
     def decode_cancel(self, response: hh.HttpResponse, account: hh.Account) -> bool:
+        if has_no_content(response):
+            return True
         return self.take(self.read(response, account), account).status is hh.TaskStatus.CANCELED
 
     def read(self, response: hh.HttpResponse, account: hh.Account) -> Mapping[str, Any]:
         """Return the object in *response*, unless it is a refusal."""
         if response.ok:
             return read_object(response)
-        try:
-            words: Any = read_object(response).get("words")
-        except hh.InvalidResponseError:
-            words = None
-        message = words if isinstance(words, str) else None
-        raise error_from_response(class_by_status(response.status), message, response=response, account=account)
+        words = read_refusal(response).get("words")
+        cls = class_by_status(response.status) if isinstance(words, str) else None
+        raise error_from_response(cls, words if cls else None, response=response, account=account)
 
     def take(self, answer: Mapping[str, Any], account: hh.Account) -> hh.Task:
         """Read a task."""
         wire = structure(answer, WireTake)
-        status = STAGES.get(wire.stage, hh.TaskStatus.UNKNOWN)
-        if not wire.take.strip():
-            raise hh.InvalidResponseError("the answer has an empty task id", path="take")
-        failure = hh.TaskFailure(
-            code=wire.why,
-            message=redact_text(wire.words or "", account.api_key),
-            reason=REASONS.get(wire.why or "", hh.FailureReason.UNKNOWN),
-        )
-        return hh.Task(
-            ref=account.ref(wire.take),
+        videos = find_videos(answer.get("reel"))
+        status = read_status(wire.stage, STAGES, has_video=bool(videos))
+        failure = task_failure(REASONS.get(wire.why or ""), wire.words, account=account, code=wire.why)
+        task = hh.Task(
+            ref=account.ref(wire.take, path="take"),
             status=status,
             raw_status=wire.stage,
-            videos=(hh.Video(url=wire.reel),) if wire.reel and status is hh.TaskStatus.SUCCEEDED else (),
+            videos=tuple(video.as_video() for video in videos) if status is hh.TaskStatus.SUCCEEDED else (),
             error=failure if status is hh.TaskStatus.FAILED else None,
             created_at=from_epoch(wire.since),
             raw=answer,
         )
+        return require_video(task, "reel", answer.get("reel"))
 
 
 class EmulatedToy(EmulatedAPI):
-    """The fifth provider's server side."""
+    """The provider's server side."""
 
     name = "toy"
     root = "/api"

@@ -23,9 +23,10 @@ from attrs import field, frozen
 
 from happyhorse_async.cli import main
 from happyhorse_async.emulator import Emulator, Scenario
+from happyhorse_async.registry import adapter_names
 
 KEY = "sk-never-to-be-seen"
-PROVIDERS = ("dashscope", "hiapi", "imini", "nexusflow")
+PROVIDERS = adapter_names()
 QUICK = Scenario(queue=(1.0, 2.0), run=(6.0, 12.0))
 
 Emulate: TypeAlias = Callable[..., AbstractAsyncContextManager[Emulator]]

@@ -150,7 +150,7 @@ async def test_without_a_store(program: Any, emulator: Emulator) -> None:
 
 async def test_a_warning_is_given_once(program: Any, emulate: Any) -> None:
     """What many lines have in common is said once."""
-    shots(program, *({"prompt": prompt, "resolution": None} for prompt in "abc"))
+    shots(program, *({"prompt": prompt, "resolution": None, "watermark": False} for prompt in "abc"))
     async with emulate(QUICK, store=True):
         run = await program.run("batch", "shots.jsonl")
 

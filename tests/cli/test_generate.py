@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from happyhorse_async.emulator import Emulator, Scenario
+from happyhorse_async.registry import adapter_names
 from happyhorse_async.task import FailureReason
 
 
-@pytest.mark.parametrize("provider", ["dashscope", "hiapi", "imini", "nexusflow"])
+@pytest.mark.parametrize("provider", adapter_names())
 async def test_a_video_on_disk(program: Any, emulator: Emulator, provider: str) -> None:
     """With every provider, the path of a finished MP4 is the only line on the standard output."""
     run = await program.run("generate", "a horse", "--duration", "3", "--provider", provider, "-o", "horse.mp4")
@@ -32,7 +33,8 @@ async def test_the_file_is_named_after_the_task(program: Any, emulator: Emulator
 
 async def test_json(program: Any, emulator: Emulator) -> None:
     """With --json every line is an object: the ref at once, each update, and the file at the end."""
-    run = await program.run("generate", "a horse", "--resolution", "720P", "--json", "-o", "horse.mp4")
+    options = ("--resolution", "720P", "--no-watermark", "--json", "-o", "horse.mp4")
+    run = await program.run("generate", "a horse", *options)
     refs = {event["ref"] for event in run.objects}
 
     assert (0, "") == (run.code, run.err)
@@ -73,7 +75,7 @@ async def test_out_of_time(program: Any, emulate: Any) -> None:
 async def test_a_refused_key(program: Any, emulate: Any) -> None:
     """A key that the provider refuses ends in 3, in one line that does not show it."""
     async with emulate(api_key="another"):
-        run = await program.run("generate", "a horse", "--resolution", "720P")
+        run = await program.run("generate", "a horse", "--resolution", "720P", "--no-watermark")
 
     assert (3, "") == (run.code, run.out)
     assert run.err.startswith("error: ")

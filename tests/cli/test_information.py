@@ -14,6 +14,7 @@ import pytest
 from aiohttp import ClientSession
 
 from happyhorse_async.emulator import Emulator
+from happyhorse_async.registry import adapter_names
 
 TEST_PICTURE = "This video is a test picture from the emulator. No provider was called"
 
@@ -24,7 +25,7 @@ async def test_providers(program: Any) -> None:
     rows = {line.split()[0]: line.split()[1:] for line in run.out.splitlines()}
 
     assert run.code == 0
-    assert {"dashscope", "hiapi", "imini", "nexusflow"} <= set(rows)
+    assert set(adapter_names()) <= set(rows)
     assert "HIAPI_API_KEY" in rows["hiapi"]
 
 
@@ -60,7 +61,7 @@ async def test_config_of_a_bad_file(program: Any) -> None:
     assert run.err.startswith("error: happyhorse.toml: unknown key providers.hiapi.regoin; did you mean region?")
 
 
-@pytest.mark.parametrize("provider", ["dashscope", "hiapi", "imini", "nexusflow"])
+@pytest.mark.parametrize("provider", adapter_names())
 async def test_demo(program: Any, provider: str) -> None:
     """The demonstration leaves a playable video of the asked size and length, and says that it is a test picture."""
     run = await program.run("demo", "a horse", "--provider", provider, "--duration", "3", "--ratio", "1:1")
@@ -105,7 +106,7 @@ async def test_emulator(program: Any) -> None:
     process.send_signal(signal.SIGINT)
     served = await program.end(process)
 
-    assert {"dashscope", "hiapi", "imini", "nexusflow"} == set(configuration["providers"])
+    assert set(adapter_names()) == set(configuration["providers"])
     assert run.code == 0
     assert 0 == served.code
     assert "the emulator has ended" in served.err

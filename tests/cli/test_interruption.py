@@ -23,7 +23,8 @@ _REACTION = 0.3
 async def test_while_waiting(program: Any, emulate: Any, number: signal.Signals) -> None:
     """An interrupted `generate` prints the very command that brings the video after all."""
     async with emulate(Scenario(queue=(0, 0), run=(60, 60))):
-        process = await program.start("generate", "a horse", "--resolution", "720P", "-o", "my horse.mp4")
+        options = ("--resolution", "720P", "--no-watermark", "-o", "my horse.mp4")
+        process = await program.start("generate", "a horse", *options)
         seen = await process.stderr.readline()
         process.send_signal(number)
         run = await program.end(process, seen)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import runpy
 import tomllib
-from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import fields
@@ -26,149 +27,24 @@ DOCS = ROOT / "docs"
 # Others may be installed beside our own.
 _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 _ADAPTERS = [find_adapter(name) for name in sorted(_PROJECT["entry-points"][ADAPTERS])]
-_NONE = "\N{EN DASH}"
-_MODES = {
-    hh.Mode.T2V: "text to video",
-    hh.Mode.I2V: "image to video",
-    hh.Mode.R2V: "reference to video",
-    hh.Mode.EDIT: "video edit",
-}
 
 
-def _versions(models: Iterable[hh.ModelSpec]) -> str:
-    return ", ".join(sorted({spec.version for spec in models})) or _NONE
+@pytest.fixture(scope="module")
+def writer() -> dict[str, Any]:
+    return runpy.run_path(str(DOCS / "write_providers.py"))
 
 
-def _of(adapter: hh.Adapter, mode: hh.Mode) -> list[hh.ModelSpec]:
-    return [spec for spec in adapter.capabilities.models if spec.mode is mode]
-
-
-def _yes(able: bool) -> str:
-    return "yes" if able else _NONE
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _readme_table() -> str:
-    head = ("adapter", *hh.Mode, "list", "cancel", "callback URL", "key from")
-    rows = [
-        (
-            f"[`{adapter.name}`](docs/providers/{adapter.name}.md)",
-            *(_versions(_of(adapter, mode)) for mode in hh.Mode),
-            *(_yes(able) for able in (adapter.capabilities.can_list, adapter.capabilities.can_cancel)),
-            _yes(adapter.capabilities.callbacks),
-            f"`{adapter.api_key_env}`",
-        )
-        for adapter in _ADAPTERS
-    ]
-    return "\n".join(_row(*cells) for cells in (head, ["---"] * len(head), *rows))
-
-
-def _by_version(adapter: hh.Adapter, what: Callable[[hh.ModelSpec], Iterable[str]]) -> str:
-    """List all values, each with the versions that have it unless all versions do."""
-    models = [spec for spec in adapter.capabilities.models if tuple(what(spec))]
-    everywhere = {spec.version for spec in models}
-    values = dict.fromkeys(value for spec in models for value in what(spec))
-    shown: list[str] = []
-    for value in values:
-        having = {spec.version for spec in models if value in what(spec)}
-        shown.append(value if having == everywhere else f"{value} ({', '.join(sorted(having))})")
-    return ", ".join(shown) or _NONE
-
-
-def _span(values: range) -> str:
-    return f"{values[0]} to {values[-1]}" if len(values) > 1 else str(values[0])
-
-
-def _images(adapter: hh.Adapter, mode: hh.Mode) -> str:
-    return next((_span(spec.images) for spec in _of(adapter, mode)), _NONE)
-
-
-def _option(adapter: hh.Adapter, has: Callable[[hh.ModelSpec], bool]) -> str:
-    models = adapter.capabilities.models
-    having = [spec for spec in models if has(spec)]
-    versions = _versions(having)
-    return "yes" if versions == _versions(models) else versions if not having else f"{versions} only"
-
-
-def _forms(adapter: hh.Adapter, forms: Callable[[hh.ModelSpec], Iterable[hh.MediaForm]]) -> str:
-    found = {form for spec in adapter.capabilities.models if spec.mode is not hh.Mode.T2V for form in forms(spec)}
-    return ", ".join(form.value for form in hh.MediaForm if form in found)
-
-
-def _tasks_at_once(adapter: hh.Adapter) -> str:
-    limits = adapter.limits
-    if limits.max_running is None:
-        return _NONE
-    apart = ", per model" if adapter.limits_per_model else ""
-    return f"{limits.max_running}, and {limits.max_queued or 0} that wait{apart}"
-
-
-def _interval(adapter: hh.Adapter) -> str:
-    first, last = adapter.poll.interval or 0, adapter.poll.max_interval
-    return f"{first:g} s" if last is None else f"{first:g} s, growing to {last:g} s"
-
-
-_FACTS: dict[str, Callable[[hh.Adapter], str]] = {
-    "resolutions": lambda adapter: _by_version(adapter, lambda spec: spec.resolutions),
-    "ratios": lambda adapter: _by_version(adapter, lambda spec: spec.ratios),
-    "seconds": lambda adapter: _span(adapter.capabilities.models[0].durations),
-    "`seed`": lambda adapter: _option(adapter, lambda spec: spec.seed),
-    "`watermark`": lambda adapter: _option(adapter, lambda spec: spec.watermark),
-    "`audio` of an edit": lambda adapter: _yes(any(spec.audio for spec in adapter.capabilities.models)),
-    "reference images": lambda adapter: _images(adapter, hh.Mode.R2V),
-    "images beside an edit": lambda adapter: _images(adapter, hh.Mode.EDIT),
-    "an image is given as": lambda adapter: _forms(adapter, lambda spec: spec.image_forms),
-    "list": lambda adapter: _yes(adapter.capabilities.can_list),
-    "cancel": lambda adapter: _yes(adapter.capabilities.can_cancel),
-    "callback URL": lambda adapter: _yes(adapter.capabilities.callbacks),
-    "idempotency key": lambda adapter: _yes(adapter.capabilities.idempotent),
-    "looks every": _interval,
-    "queries per second": lambda adapter: f"{adapter.limits.queries_per_second:g}",
-    "submits per second": lambda adapter: f"{adapter.limits.submits_per_second:g}",
-    "tasks at once": _tasks_at_once,
-    "looks for up to": lambda adapter: f"{adapter.task_ttl / 3600:g} h",
-    "regions": lambda adapter: ", ".join(adapter.regions) or _NONE,
-    "options": lambda adapter: ", ".join(f"`{name}`" for name in sorted(adapter.option_names)) or _NONE,
-    "key from": lambda adapter: f"`{adapter.api_key_env}`",
-}
-
-
-def _matrix() -> str:
-    head = ("", *(f"[`{adapter.name}`]({adapter.name}.md)" for adapter in _ADAPTERS))
-    modes = [(name, *(_versions(_of(adapter, mode)) for adapter in _ADAPTERS)) for mode, name in _MODES.items()]
-    facts = [(fact, *(find(adapter) for adapter in _ADAPTERS)) for fact, find in _FACTS.items()]
-    return "\n".join(_row(*cells) for cells in (head, ["---"] * len(head), *modes, *facts))
-
-
-def _model_table(adapter: hh.Adapter) -> str:
-    head = ("mode", "version", "model")
-    rows = [(spec.mode, spec.version, f"`{spec.model}`") for spec in adapter.capabilities.models]
-    return "\n".join(_row(*cells) for cells in (head, ["---"] * 3, *rows))
-
-
-def test_the_table_of_the_readme_is_true() -> None:
-    """Modes, versions and operations of every adapter stand in the README as its capabilities have them."""
-    table = (ROOT / "README.md").read_text("utf-8").partition("<!-- providers -->\n")[2]
-
-    assert _readme_table() == table[: len(_readme_table())]
-
-
-def test_the_matrix_of_the_providers_is_true() -> None:
-    """What each provider can do stands in the matrix as its adapter has it."""
-    table = (DOCS / "providers" / "index.md").read_text("utf-8").partition("<!-- matrix -->\n")[2]
-
-    assert _matrix() == table[: len(_matrix())]
+def test_the_tables_of_providers_are_written(writer: dict[str, Any]) -> None:
+    """README, overviews and provider pages have the tables that the adapters' capabilities make."""
+    for path, text in writer["pages"]().items():
+        assert text == path.read_text("utf-8"), f"{path}: run docs/write_providers.py"
 
 
 @pytest.mark.parametrize("adapter", _ADAPTERS, ids=lambda adapter: adapter.name)
-def test_the_page_of_a_provider_names_its_models(adapter: hh.Adapter) -> None:
-    """Each provider has a page with its models, its address and its documentation."""
+def test_every_provider_has_a_page(adapter: hh.Adapter) -> None:
+    """Each provider has a page with its address, its documentation, and its settings."""
     page = (DOCS / "providers" / f"{adapter.name}.md").read_text("utf-8")
 
-    assert _model_table(adapter) in page
     assert adapter.default_base_url in page
     assert adapter.documentation in page
     assert f"`{adapter.api_key_env}`" in page

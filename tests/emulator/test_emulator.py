@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import ClientConnectionError, ClientSession
@@ -11,8 +12,10 @@ from aiohttp import ClientConnectionError, ClientSession
 from happyhorse_async.emulation import ProviderLimits, RateLimit
 from happyhorse_async.emulator import Emulator
 from happyhorse_async.errors import ConfigurationError
+from happyhorse_async.registry import adapter_names, find_adapter
 
-ROOTS = {"dashscope": "/dashscope/api/v1", "hiapi": "/hiapi", "imini": "/imini/imini/router", "nexusflow": "/nexusflow"}
+# A base URL of the emulator is a provider's name, followed by the path of its documented one.
+ROOTS = {name: f"/{name}{urlsplit(find_adapter(name).default_base_url).path}" for name in adapter_names()}
 
 
 async def test_every_provider_has_its_root_on_one_port(emulator: Emulator) -> None:

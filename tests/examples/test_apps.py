@@ -17,6 +17,7 @@ import uvicorn
 from aiohttp import web
 
 import happyhorse_async as hh
+from happyhorse_async.registry import adapter_names
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SECRET = "at least sixteen characters"
@@ -111,7 +112,7 @@ async def told(browser: aiohttp.ClientSession, url: str) -> list[dict[str, Any]]
     return [json.loads(line.removeprefix("data: ")) for line in lines if line]
 
 
-@pytest.mark.parametrize("provider", ["dashscope", "hiapi", "imini", "nexusflow"])
+@pytest.mark.parametrize("provider", adapter_names())
 async def test_a_video_is_asked_for_and_fetched(
     make_app: Any, client_of: Any, listening: socket.socket, provider: str, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import happyhorse_async as hh
+from happyhorse_async.registry import adapter_names
 
 if TYPE_CHECKING:
     from conftest import Open
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.fault(32)
 
 REQUEST = hh.TextToVideo("a train at night", resolution="720P", duration=3)
-PROVIDERS = ("dashscope", "hiapi", "imini", "nexusflow")
+PROVIDERS = adapter_names()
 AN_HOUR = 3600.0
 
 

@@ -12,13 +12,14 @@ import pytest
 
 import happyhorse_async as hh
 from happyhorse_async.emulator import faults
+from happyhorse_async.registry import adapter_names
 
 if TYPE_CHECKING:
     from conftest import Open
 
 REQUEST = hh.TextToVideo("a train at night", resolution="720P", duration=3)
 
-PROVIDERS = ("dashscope", "hiapi", "imini", "nexusflow")
+PROVIDERS = adapter_names()
 # HiAPI accepts idempotency keys.
 UNPROTECTED = ("dashscope", "imini", "nexusflow")
 

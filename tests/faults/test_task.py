@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 import happyhorse_async as hh
+from happyhorse_async.registry import adapter_names
 
 if TYPE_CHECKING:
     from conftest import Open
 
 REQUEST = hh.TextToVideo("a train at night", resolution="720P", duration=3)
-PROVIDERS = ("dashscope", "hiapi", "imini", "nexusflow")
+PROVIDERS = adapter_names()
 POLLS = ("query", "list")
 
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 import happyhorse_async as hh
-from happyhorse_async.adapter_kit.decoding import read_object
+from happyhorse_async.adapter_kit import read_object
 
 PER_SECOND = 20
 

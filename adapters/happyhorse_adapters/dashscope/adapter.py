@@ -1,8 +1,8 @@
 """
-HappyHorse on Alibaba Cloud Model Studio, by its own HTTP API (DashScope): every mode in every version there is.
+HappyHorse on Alibaba Cloud Model Studio, through its native HTTP API (DashScope): every mode in every version.
 
-Written from https://help.aliyun.com/zh/model-studio/happyhorse-text-to-video-api-reference and the pages beside it (the
-newest copies of mid and late 2026), not verified live. Where the pages disagree, the wider range is taken.
+Written from https://help.aliyun.com/zh/model-studio/happyhorse-text-to-video-api-reference and its sibling pages (the
+newest copies of mid and late 2026), not verified live. Where the pages disagree, the wider range is accepted.
 """
 
 from __future__ import annotations
@@ -14,36 +14,45 @@ from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
 from happyhorse_async.adapter import Account, Adapter, PageRequest, Submission, TaskPage
-from happyhorse_async.adapter_kit.decoding import read_callback, read_object
-from happyhorse_async.adapter_kit.http import json_request
-from happyhorse_async.capabilities import AUDIO_SETTINGS, DURATIONS, Capabilities, MediaForm, ModelSpec, media_form
+from happyhorse_async.adapter_kit import has_no_content, json_request, read_callback
+from happyhorse_async.capabilities import (
+    AUDIO_SETTINGS,
+    DURATIONS,
+    MEGABYTE,
+    Capabilities,
+    MediaForm,
+    ModelSpec,
+    media_form,
+)
 from happyhorse_async.errors import InvalidResponseError, TaskNotFoundError
 from happyhorse_async.messages import HttpRequest, HttpResponse
 from happyhorse_async.request import ImageToVideo, Media, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from happyhorse_async.task import Task, TaskRef, TaskStatus
 from happyhorse_async.timing import Limits, PollSchedule
 
-from .errors import ErrorDetails, read_error_details, refusal_in, refuses
+from .errors import open_answer, read, refusal_in, refuses
 from .events import ended_task, verify_token
 from .regions import DEFAULT_REGION, REGIONS, check_workspace, find_base_url, is_tokyo, workspace_headers
 from .responses import accepted_task, listed_tasks, observed_task
 
 _SUBMIT_PATH = "/services/aigc/video-generation/video-synthesis"
 
-# 480P came with version 1.1, and the price list sells it for that alone.
+# The price list sells 480P for version 1.1 only.
 _RESOLUTIONS = {"1.1": ("480P", "720P", "1080P"), "1.0": ("720P", "1080P")}
-# The pages of April 2026 have the first five; those of May have all nine while they name version 1.0 alone.
+# The pages of April 2026 have the first five. Those of May, which document version 1.0 alone, have all nine.
 _RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4", "4:5", "5:4", "9:21", "21:9")
 
+# 10 MB on the pages of April 2026, 20 MB on all later ones.
+_IMAGE_SIZE = 20 * MEGABYTE
 _IMAGE_FORMS = frozenset({MediaForm.URL, MediaForm.DATA_URI, MediaForm.OSS})
 # `data:` URIs are documented for images only.
 _VIDEO_FORMS = frozenset({MediaForm.URL, MediaForm.OSS})
 
-# What is longer is cut without a word. A Chinese character counts double; how mixed text is counted is not documented.
+# A longer prompt is cut silently. A Chinese character counts double; how mixed text is counted is not documented.
 _PROMPT_LIMIT = 5000
 _CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 
-# What a cancellation is answered with that comes too late, without the capitals:
+# The code of a cancellation that comes too late, as written in the tables of errors:
 # https://help.aliyun.com/zh/model-studio/manage-asynchronous-tasks
 _TOO_LATE = "unsupportedoperation"
 
@@ -62,12 +71,13 @@ def _models(mode: Mode, *, ratios: tuple[str, ...], prompt_required: bool, image
             prompt_required=prompt_required,
             images=images,
             image_forms=_IMAGE_FORMS,
+            image_size=_IMAGE_SIZE,
         )
         for version, resolutions in _RESOLUTIONS.items()
     )
 
 
-# There is no 1.1 of video editing, whatever some resellers list.
+# Video editing exists only in version 1.0; some resellers list a 1.1.
 _EDIT = ModelSpec(
     mode=Mode.EDIT,
     version="1.0",
@@ -78,6 +88,7 @@ _EDIT = ModelSpec(
     audio=AUDIO_SETTINGS,
     images=range(6),
     image_forms=_IMAGE_FORMS,
+    image_size=_IMAGE_SIZE,
     video_forms=_VIDEO_FORMS,
 )
 
@@ -86,8 +97,8 @@ class DashScopeAdapter(Adapter):
     """
     Alibaba Cloud Model Studio, HappyHorse's maker.
 
-    The option `workspace`, an id such as `llm-abc123`, chooses the host of that workspace in the region; Frankfurt and
-    Tokyo have no other. With a base URL of your own it is named in a header instead.
+    The option `workspace`, an id such as `llm-abc123`, selects the host of that workspace in the region; Frankfurt and
+    Tokyo have no other host. With a `base_url` it is sent in a header instead.
     """
 
     name = "dashscope"
@@ -110,16 +121,16 @@ class DashScopeAdapter(Adapter):
     default_base_url = REGIONS[DEFAULT_REGION]
     option_names: ClassVar[frozenset[str]] = frozenset({"workspace"})
     poll = PollSchedule(interval=15)
-    # 20 queries a second for an account, all its keys together, and 5 submits a second for a model:
+    # 20 queries per second for an account, all its keys together, and 5 submits per second for a model:
     # https://help.aliyun.com/zh/model-studio/rate-limit
-    # Of each model 5 tasks run at once and up to 500 more wait as PENDING, says its catalogue:
-    # GET /limits, async_user_concurrency_limit and async_user_queue_limit.
+    # Of each model 5 tasks run concurrently and up to 500 more wait as PENDING, by the model catalogue:
+    # async_user_concurrency_limit and async_user_queue_limit.
     limits = Limits(queries_per_second=18, submits_per_second=4.5, max_running=5, max_queued=500)
     limits_per_model = True
     # InternalError.Timeout: "no result within 3 hours", https://help.aliyun.com/zh/model-studio/error-code
     execution_timeout = 3 * 3600.0
-    # None is still running after a day; and a day is the least for which the pages promise to answer for it (from its
-    # submit or from its end, they disagree).
+    # No task runs longer than 3 h, and results are documented for at least 24 h; the pages disagree whether that counts
+    # from the submit or from the end.
     task_ttl = 24 * 3600.0
 
     def account(
@@ -141,16 +152,18 @@ class DashScopeAdapter(Adapter):
         request = submission.request
         found: list[str] = []
         if request.resolution is None and "resolution" not in request.extra:
-            found.append("resolution is not set, and DashScope then makes 1080P, the costliest tier")
+            found.append("resolution is not set: DashScope makes 1080P by default, the costliest tier")
+        if request.watermark is None and "watermark" not in request.extra:
+            found.append("watermark is not set: DashScope draws one by default")
         length = _prompt_length(request.prompt or "")
         if length > _PROMPT_LIMIT:
             found.append(
-                f"the prompt counts {length} characters, a Chinese one for two; DashScope cuts it without a word after "
-                f"{_PROMPT_LIMIT} and bills the video all the same"
+                f"the prompt counts {length} characters, a Chinese one as two: DashScope silently cuts it after "
+                f"{_PROMPT_LIMIT}"
             )
         if submission.spec.version == "1.0" and request.mode is not Mode.EDIT and is_tokyo(account):
             # https://help.aliyun.com/zh/model-studio/model-pricing, mid 2026
-            found.append("the price list has no 1.0 model for Tokyo but the video edit")
+            found.append("the price list for Tokyo has no 1.0 model except the video edit")
         return tuple(found)
 
     def encode_submit(self, submission: Submission, account: Account) -> HttpRequest:
@@ -159,7 +172,7 @@ class DashScopeAdapter(Adapter):
         body = {
             "model": submission.spec.model,
             "input": _input(request, media),
-            # The list of errors has one for a missing object, so an empty one is sent.
+            # A missing object is an error by the list of codes, so an empty one is sent.
             "parameters": {**_parameters(request), **request.extra},
         }
         headers = {"X-DashScope-Async": "enable", **workspace_headers(account)}
@@ -169,11 +182,11 @@ class DashScopeAdapter(Adapter):
         return json_request("POST", account.base_url + _SUBMIT_PATH, account, body=body, headers=headers)
 
     def decode_submit(self, response: HttpResponse, account: Account) -> Task:
-        answer, details = _read(response, account)
+        answer, details = read(response, account)
         try:
             return accepted_task(answer, details, account)
         except InvalidResponseError as error:
-            # By this id the vendor's support, and the list's rows, know a submit whose task is not known.
+            # This id identifies a submit without a known task: to the vendor's support, and in the rows of the list.
             error.request_id = details.request_id
             raise
 
@@ -181,11 +194,11 @@ class DashScopeAdapter(Adapter):
         return json_request("GET", _task_url(task_id, account), account, headers=workspace_headers(account))
 
     def decode_fetch(self, response: HttpResponse, task_id: str, account: Account) -> Task:
-        answer, details = _read(response, account)
+        answer, details = read(response, account)
         task = observed_task(answer, details, task_id, account)
         if task.status is TaskStatus.EXPIRED:
             raise TaskNotFoundError(
-                "DashScope does not know the task: it never did, or has forgotten it after 24 hours",
+                "DashScope does not know the task: the id is wrong, or older than 24 hours",
                 ref=task.ref,
                 status_code=response.status,
                 code=task.raw_status,
@@ -194,12 +207,12 @@ class DashScopeAdapter(Adapter):
         return task
 
     def encode_list(self, page: PageRequest, account: Account) -> HttpRequest:
-        # The slash stands in the documentation; the official SDK leaves it out.
+        # The documentation has the trailing slash; the official SDK leaves it out.
         query = urlencode({"page_no": page.number, "page_size": page.size})
         return json_request("GET", f"{account.base_url}/tasks/?{query}", account, headers=workspace_headers(account))
 
     def decode_list(self, response: HttpResponse, page: PageRequest, account: Account) -> TaskPage:
-        answer, details = _read(response, account)
+        answer, details = read(response, account)
         return listed_tasks(answer, details, page, account)
 
     def encode_cancel(self, task_id: str, account: Account) -> HttpRequest:
@@ -208,25 +221,27 @@ class DashScopeAdapter(Adapter):
         )
 
     def decode_cancel(self, response: HttpResponse, account: Account) -> bool:
-        answer, details = _open(response)
-        # The task must be PENDING, and between a look and a cancellation it may well have begun.
+        if has_no_content(response):
+            return True
+        answer, details = open_answer(response)
+        # The task must be PENDING. It may have started after the last poll.
         if details.normal_code == _TOO_LATE:
             return False
         if refuses(response, answer, details):
-            raise refusal_in(response, details, account)
+            raise refusal_in(response, answer, details, account)
         return True
 
     def verify_callback(self, message: HttpRequest, secrets: Sequence[str], now: datetime) -> None:
         """
-        Hold the token of an event of EventBridge against *secrets*. It says who calls, and nothing of when.
+        Verify the token of an EventBridge event. It authenticates the sender, but not the time.
 
-        :raises CallbackRejectedError: it is none of them.
+        :raises CallbackRejectedError: it is none of *secrets*.
         """
         verify_token(message, secrets)
 
     def decode_callback(self, message: HttpRequest, account: Account) -> TaskRef:
-        """Read an event of EventBridge, which says that a task has ended, and no more that could be relied on."""
-        return account.ref(ended_task(read_callback(message)))
+        """Decode an EventBridge event. It tells that a task has ended; nothing else in it is reliable."""
+        return account.ref(ended_task(read_callback(message)), path="data.task_id")
 
 
 def _input(request: VideoRequest, media: list[dict[str, str]]) -> dict[str, Any]:
@@ -271,21 +286,3 @@ def _task_url(task_id: str, account: Account) -> str:
 
 def _prompt_length(prompt: str) -> int:
     return len(prompt) + len(_CHINESE.findall(prompt))
-
-
-def _open(response: HttpResponse) -> tuple[Mapping[str, Any], ErrorDetails]:
-    answer: Mapping[str, Any] = {}
-    try:
-        answer = read_object(response)
-    except InvalidResponseError:
-        # Gateways answer an error with a page of their own. Its status is enough.
-        if response.ok:
-            raise
-    return answer, read_error_details(answer, response)
-
-
-def _read(response: HttpResponse, account: Account) -> tuple[Mapping[str, Any], ErrorDetails]:
-    answer, details = _open(response)
-    if refuses(response, answer, details):
-        raise refusal_in(response, details, account)
-    return answer, details

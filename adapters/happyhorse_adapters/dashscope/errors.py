@@ -1,21 +1,35 @@
 """
-What DashScope's error codes mean.
+The errors of DashScope.
 
-The list is shared by all of Model Studio's models: https://help.aliyun.com/zh/model-studio/error-code (February and
-May 2026, and a newer English edition). One HTTP status carries several meanings (429 is a rate limit or an unpaid
-bill, 400 a bad value, moderation or an overdue account), so the code decides, and before it, for a few overloaded
-codes, the words of the message.
+All models of Model Studio share one list of codes: https://help.aliyun.com/zh/model-studio/error-code (February and May
+2026, and a newer English edition). One HTTP status has several meanings: 429 is a rate limit or an unpaid bill, 400 a
+bad value, moderation or an overdue account. So the code decides about the class of an error, and for a few overloaded
+codes the words of the message. The status alone decides whether a submit was refused: every 4xx is, whatever its code.
+
+Inference reports its errors as `InternalError.Algo.<code>`, in the code or at the beginning of the message, often with
+status 400. Then `<code>` is what counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attrs import frozen
 
 from happyhorse_async.adapter import Account
-from happyhorse_async.adapter_kit.error_mapping import ErrorClass, class_by_status, error_from_response, failure_reason
+from happyhorse_async.adapter_kit import (
+    ErrorClass,
+    class_by_status,
+    error_from_response,
+    failure_reason,
+    is_code,
+    read_object,
+    read_refusal,
+    request_id,
+    task_failure,
+)
 from happyhorse_async.errors import (
     AuthenticationError,
     ContentRejectedError,
@@ -29,10 +43,10 @@ from happyhorse_async.errors import (
     TaskNotFoundError,
 )
 from happyhorse_async.messages import HttpResponse
-from happyhorse_async.task import FailureReason
+from happyhorse_async.task import FailureReason, TaskFailure
 
-# Codes in lower case, without `_`, `-` and spaces: the pages list `InvalidApiKey` and `invalid_api_key` as one. A code
-# that is not here counts as the part before its last dot: `InvalidFile.Size` as `InvalidFile`.
+# Codes in lower case, without `_`, `-` and spaces: the pages list `InvalidApiKey` and `invalid_api_key` as one. An
+# unknown code with dots counts as its last known part, else as its beginning: `InvalidFile.Size` as `InvalidFile`.
 _CODES: dict[str, ErrorClass] = {
     "invalidapikey": AuthenticationError,
     "notauthorized": AuthenticationError,
@@ -96,14 +110,14 @@ _CODES: dict[str, ErrorClass] = {
 
 # The beginning of the code ("" for any), what the message says in lower case, and what it really is.
 _MESSAGES: tuple[tuple[str, tuple[str, ...], ErrorClass], ...] = (
-    # The header that asks for an asynchronous task was lost on the way, or the model knows none.
+    # "Green network" is the moderation service.
+    ("", ("green network",), ContentRejectedError),
+    ("", ("inappropriate content",), ContentRejectedError),
+    # The header that requests an asynchronous task was lost on the way, or the model knows none.
     ("accessdenied", ("does not support synchronous calls",), InvalidRequestError),
-    # On some models a 429 says so.
+    # Some models send it with a 429.
     ("", ("does not support asynchronous calls",), InvalidRequestError),
     ("accessdenied", ("policy expired",), InvalidRequestError),
-    # "Green network" is the moderation service.
-    ("invalidparameter", ("green network",), ContentRejectedError),
-    ("invalidparameter", ("inappropriate content",), ContentRejectedError),
     ("invalidparameter", ("model not exist",), InvalidRequestError),
     ("", ("download",), InvalidRequestError),
     ("", ("authorization to access the media",), InvalidRequestError),
@@ -112,20 +126,27 @@ _MESSAGES: tuple[tuple[str, tuple[str, ...], ErrorClass], ...] = (
     ("throttling", ("running, please retry later", "fine-tune"), InvalidRequestError),
 )
 
-# Elsewhere these words are a quota per minute, on the host of the subscription plan they are the end of its credits.
+# On the host of the subscription plan these words mean that its credits are used up; elsewhere, a quota per minute.
 _PLAN_HOST = "//token-plan."
 _PLAN_EXHAUSTED = "allocated quota exceeded"
 
-# With these a 503 is documented as given before the request is taken.
+# With these codes a 503 is documented as sent before the request is accepted.
 _BEFORE_ACCEPTANCE = frozenset({"modelunavailable", "modelservingerror"})
 
-# The platform gives a task up three hours after its submit.
+# The platform fails a task three hours after its submit.
 _TASK_TIMEOUT = "internalerror.timeout"
+
+_WRAPPER = "internalerror.algo."
+# A message may begin with the inner code: `<400> InternalError.Algo.InvalidParameter: ...`.
+_INNER_CODE = re.compile(r"\s*(?:<\d{3}>\s*)?((?:InternalError\.Algo\.)?[A-Za-z]\w*(?:\.\w+)*)\s*:", re.IGNORECASE)
+_INNER_STATUS = re.compile(r"\s*<\d{3}>")
+# Codes that say less than an inner code does.
+_GENERIC = frozenset({"", "internalerror", "internalerror.algo", "invalidparameter"})
 
 
 @frozen(kw_only=True)
 class ErrorDetails:
-    """What a reply says of a failure, wherever in the reply it says so. What is null or empty counts as absent."""
+    """What an answer says about a failure, wherever it says so. Null and empty values count as absent."""
 
     code: str | None
     message: str | None
@@ -133,15 +154,48 @@ class ErrorDetails:
 
     @property
     def normal_code(self) -> str:
-        """The code as it stands in the tables; empty for none."""
-        return (self.code or "").lower().translate({ord(sign): None for sign in "_- "})
+        """The code that counts, as written in the tables; empty if there is none."""
+        code = _normal(self.code or "")
+        inner = _INNER_CODE.match(self.message or "")
+        if inner and code in _GENERIC:
+            said = _normal(inner[1])
+            if said.startswith(_WRAPPER) or _INNER_STATUS.match(self.message or ""):
+                code = said
+        unwrapped = code.removeprefix(_WRAPPER)
+        return unwrapped if any(reading in _CODES for reading in _readings(unwrapped)) else code
+
+
+def _normal(code: str) -> str:
+    return code.lower().translate({ord(sign): None for sign in "_- "})
+
+
+def open_answer(response: HttpResponse) -> tuple[Mapping[str, Any], ErrorDetails]:
+    """
+    Return the JSON object in *response* and what it says about a failure. For a page of a gateway, both are empty.
+
+    :raises InvalidResponseError: a 2xx is not a JSON object.
+    """
+    answer = read_object(response) if response.ok else read_refusal(response)
+    return answer, read_error_details(answer, response)
+
+
+def read(response: HttpResponse, account: Account) -> tuple[Mapping[str, Any], ErrorDetails]:
+    """
+    Return the JSON object in *response*, and its request id and error if it has any.
+
+    :raises HappyHorseError: the response is a refusal.
+    """
+    answer, details = open_answer(response)
+    if refuses(response, answer, details):
+        raise refusal_in(response, answer, details, account)
+    return answer, details
 
 
 def read_error_details(answer: Mapping[str, Any], response: HttpResponse) -> ErrorDetails:
     """
     Read code, message and request id from any of the envelopes.
 
-    Beside DashScope's flat one there is the OpenAI-style `error` of its compatible hosts and a `msg` of some gateways.
+    Beside DashScope's flat one there is the OpenAI-style `error` of its compatible hosts, and `msg` of some gateways.
     """
     output, error = _mapping(answer.get("output")), _mapping(answer.get("error"))
     return ErrorDetails(
@@ -149,26 +203,31 @@ def read_error_details(answer: Mapping[str, Any], response: HttpResponse) -> Err
         message=_text(
             answer.get("message"), answer.get("msg"), output.get("message"), error.get("message"), answer.get("error")
         ),
-        request_id=_text(answer.get("request_id"), answer.get("id"), response.headers.get("x-request-id")),
+        request_id=_text(answer.get("request_id"), answer.get("id"), request_id(response)),
     )
 
 
 def refuses(response: HttpResponse, answer: Mapping[str, Any], details: ErrorDetails) -> bool:
-    """Tell whether *response* is a refusal. A failed task has a code as well, and is an answer."""
+    """Return whether *response* is a refusal. The answer about a failed task has a code, too, and is none."""
     if not response.ok:
         return True
-    # Gateways refuse with a 200, too.
+    # Gateways also refuse with a 200.
     output = _mapping(answer.get("output"))
     answered = output.get("task_id") or output.get("task_status") or isinstance(answer.get("data"), list)
     return details.code is not None and not answered
 
 
-def refusal_in(response: HttpResponse, details: ErrorDetails, account: Account) -> HappyHorseError:
-    """Make the error for a *response* that is a refusal, from what it says."""
-    cls = _by_message(details, response.status, account) or _by_code(details)
-    if cls is None:
-        # A reply that is no error by its status and has a code we do not know says nothing that could be relied on.
-        cls = class_by_status(response.status) if response.status >= 400 else InvalidResponseError
+def refusal_in(
+    response: HttpResponse, answer: Mapping[str, Any], details: ErrorDetails, account: Account
+) -> HappyHorseError:
+    """Return the error for a *response* that is a refusal."""
+    status = response.status
+    cls: ErrorClass | None = None
+    if status < 400 or _is_own(answer, details):
+        cls = _by_message(details, status, account) or _by_code(details)
+        if cls is None or (cls is ProviderError and 400 <= status < 500):
+            # Without a meaning, a 2xx says nothing that could be relied on.
+            cls = class_by_status(status) if status >= 400 else InvalidResponseError if cls is None else cls
     return error_from_response(
         cls,
         details.message,
@@ -176,16 +235,28 @@ def refusal_in(response: HttpResponse, details: ErrorDetails, account: Account) 
         account=account,
         code=details.code,
         request_id=details.request_id,
-        not_accepted=response.status == 503 and details.normal_code in _BEFORE_ACCEPTANCE,
+        not_accepted=status == 503 and details.normal_code in _BEFORE_ACCEPTANCE,
     )
 
 
+def _is_own(answer: Mapping[str, Any], details: ErrorDetails) -> bool:
+    """Return whether a refusal is DashScope's, and not that of a gateway in between, whose codes are numbers."""
+    if details.code is not None:
+        return is_code(details.code)
+    return answer.keys() >= {"code", "message", "request_id"} or "task_status" in _mapping(answer.get("output"))
+
+
+def failure(details: ErrorDetails, account: Account) -> TaskFailure:
+    """Return why a task failed."""
+    return task_failure(reason_of(details, account), details.message, account=account, code=details.code)
+
+
 def reason_of(details: ErrorDetails, account: Account) -> FailureReason:
-    """Tell why a task failed. The same codes as on a call, with no HTTP status to help."""
+    """Return why a task failed. The codes are those of a refusal; there is no HTTP status to help."""
     if details.normal_code == _TASK_TIMEOUT:
         return FailureReason.TIMEOUT
     cls = _by_message(details, None, account) or _by_code(details)
-    # The task is there. What was not found is something that its request refers to.
+    # The task exists. What was not found is something that its request refers to.
     return FailureReason.INVALID_REQUEST if cls is TaskNotFoundError else failure_reason(cls)
 
 
@@ -194,8 +265,7 @@ def _by_message(details: ErrorDetails, status: int | None, account: Account) -> 
     if _PLAN_HOST in account.base_url and status in (None, 429) and _PLAN_EXHAUSTED in message:
         return QuotaExceededError
     for prefix, fragments, cls in _MESSAGES:
-        # Words alone are no ground to call the provider's own fault the caller's: a paid request that ended in a 5xx
-        # may have been taken.
+        # Words alone do not turn a 5xx into a refusal: the paid request may have been accepted.
         if not prefix and status is not None and status >= 500:
             continue
         if code.startswith(prefix) and all(fragment in message for fragment in fragments):
@@ -204,12 +274,21 @@ def _by_message(details: ErrorDetails, status: int | None, account: Account) -> 
 
 
 def _by_code(details: ErrorDetails) -> ErrorClass | None:
-    code = details.normal_code
-    while code:
-        if code in _CODES:
-            return _CODES[code]
+    return next((_CODES[code] for code in _readings(details.normal_code) if code in _CODES), None)
+
+
+def _readings(code: str) -> Iterator[str]:
+    """Yield *code*, then what follows each of its dots, then what precedes each of them, the longer first."""
+    yield code
+    rest = code
+    while "." in rest:
+        rest = rest.partition(".")[2]
+        # In `X.NotFound` it is not the task that was not found.
+        if _CODES.get(rest) is not TaskNotFoundError:
+            yield rest
+    while "." in code:
         code = code.rpartition(".")[0]
-    return None
+        yield code
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ the events of a region to a URL: https://help.aliyun.com/zh/model-studio/async-t
 The rule may name a token, which then comes in a header. Beside it there is a signature by a key whose certificate has
 to be fetched, which an adapter cannot do: https://help.aliyun.com/zh/eventbridge/user-guide/signature-algorithm
 
-The token proves who calls, and nothing of what is said. So an event is never more than a reason to look.
+The token authenticates the sender, but not the content. So an event is only a reason to poll.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from attrs import define
 
-from happyhorse_async.adapter_kit.decoding import structure
+from happyhorse_async.adapter_kit import structure
 from happyhorse_async.errors import CallbackRejectedError, InvalidResponseError
 from happyhorse_async.messages import HttpRequest
 
@@ -27,27 +27,27 @@ _TYPE = "dashscope:System:AsyncTaskFinish"
 
 
 @define(kw_only=True)
-class _Ended:
+class _WireEnded:
     task_id: str
 
 
 @define(kw_only=True)
-class _Event:
+class _WireEvent:
     source: str
     type: str
-    data: _Ended
+    data: _WireEnded
 
 
 def verify_token(message: HttpRequest, tokens: Sequence[str]) -> None:
     """
-    Make sure that *message* carries one of *tokens*.
+    Verify that *message* carries one of *tokens*.
 
     :raises CallbackRejectedError: it does not.
     """
     given = message.headers.get("x-eventbridge-signature-token", "").encode(errors="surrogatepass")
     genuine = [hmac.compare_digest(token.encode(), given) for token in tokens]
     if not any(genuine):
-        raise CallbackRejectedError("the event has not the token that the rule of EventBridge sends along")
+        raise CallbackRejectedError("the event does not carry the token of the EventBridge rule")
 
 
 def ended_task(event: Mapping[str, Any]) -> str:
@@ -56,9 +56,7 @@ def ended_task(event: Mapping[str, Any]) -> str:
 
     :raises InvalidResponseError: the event is about something else, or names no task.
     """
-    found = structure(event, _Event)
+    found = structure(event, _WireEvent)
     if (found.source, found.type) != (_SOURCE, _TYPE):
-        raise InvalidResponseError("the event is not the end of a task; the rule sends others as well", path="type")
-    if not found.data.task_id.strip():
-        raise InvalidResponseError("the event has an empty task id", path="data.task_id")
+        raise InvalidResponseError("the event is not the end of a task; the rule also sends other events", path="type")
     return found.data.task_id

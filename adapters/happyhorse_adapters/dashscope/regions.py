@@ -1,8 +1,8 @@
 """
-Where DashScope is reached: the shared hosts, and the hosts that belong to one workspace.
+The addresses of DashScope: the shared hosts, and the hosts of single workspaces.
 
 https://help.aliyun.com/zh/model-studio/regions/ and the HappyHorse pages, mid 2026. The sources disagree on Virginia:
-some give it the shared host, others hosts of workspaces. Both are offered.
+some give it the shared host, others hosts of workspaces. Both can be selected.
 """
 
 from __future__ import annotations
@@ -36,21 +36,23 @@ REGIONS: Mapping[str, str] = {
 }
 DEFAULT_REGION = "singapore"
 
-_HOST_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
-# `trial` and `token-plan` look like workspaces and serve them all.
+# The official SDK 2.0.2 accepts underscores, too. It becomes a label of a host name: at most 63 characters, and no
+# hyphen at the end.
+_WORKSPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}(?<!-)")
+# `trial` and `token-plan` look like workspaces but serve all of them.
 _DEDICATED_HOST = re.compile(
-    r"https?://(?!trial\.|token-plan\.)[a-z0-9-]+\.[a-z0-9-]+\.maas\.aliyuncs\.com(?=[:/]|$)", re.IGNORECASE
+    r"https?://(?!trial\.|token-plan\.)[a-z0-9_-]+\.[a-z0-9-]+\.maas\.aliyuncs\.com(?=[:/]|$)", re.IGNORECASE
 )
 
 
 def check_workspace(options: Mapping[str, Any], *, provider: str) -> None:
     """
-    Make sure that the workspace, which becomes a part of a host name or a header, can be one.
+    Check the workspace id, which becomes a part of a host name or a header.
 
-    :raises ConfigurationError: it cannot.
+    :raises ConfigurationError: it is not valid.
     """
     workspace = options.get("workspace")
-    if workspace is not None and not (isinstance(workspace, str) and _HOST_LABEL.fullmatch(workspace)):
+    if workspace is not None and not (isinstance(workspace, str) and _WORKSPACE.fullmatch(workspace)):
         raise ConfigurationError(
             f"the option workspace is an id such as llm-abc123 or ws-abc123, not {workspace!r}", provider=provider
         )
@@ -58,9 +60,9 @@ def check_workspace(options: Mapping[str, Any], *, provider: str) -> None:
 
 def find_base_url(region: str | None, options: Mapping[str, Any], *, provider: str) -> str:
     """
-    Find the root of the API in *region*, a name or an id, for the workspace of *options* if there is one.
+    Return the root of the API in *region*, a name or an id, for the workspace in *options* if there is one.
 
-    :raises ConfigurationError: no such region, or one that is reached by workspace only and there is none.
+    :raises ConfigurationError: no such region, or one that has hosts of workspaces only and no workspace is given.
     """
     name = DEFAULT_REGION if region is None else _NAMES.get(region, region)
     if name not in _IDS:
@@ -71,7 +73,7 @@ def find_base_url(region: str | None, options: Mapping[str, Any], *, provider: s
         return f"https://{workspace}.{_IDS[name]}.maas.aliyuncs.com/api/v1"
     if name not in _SHARED:
         raise ConfigurationError(
-            f"the region {region} is reached by the host of a workspace only: set the option workspace, "
+            f"the region {region} has hosts of workspaces only: set the option workspace, "
             "or the base URL that the console shows as API Host",
             provider=provider,
         )
@@ -80,9 +82,9 @@ def find_base_url(region: str | None, options: Mapping[str, Any], *, provider: s
 
 def workspace_headers(account: Account) -> dict[str, str]:
     """
-    Name the workspace where the host does not.
+    Return the header that names the workspace, if the host does not name it.
 
-    Documented for shared hosts, on pages older than HappyHorse; a sub-account's key needs it:
+    Documented for shared hosts, on pages older than HappyHorse; the key of a sub-account needs it:
     https://help.aliyun.com/zh/model-studio/text-to-image-api-reference
     """
     workspace = account.options.get("workspace")
@@ -92,5 +94,5 @@ def workspace_headers(account: Account) -> dict[str, str]:
 
 
 def is_tokyo(account: Account) -> bool:
-    """Tell whether the account is reached in Tokyo, where not every model is sold."""
+    """Return whether the account's region is Tokyo, where not every model is sold."""
     return _IDS["tokyo"] in account.base_url

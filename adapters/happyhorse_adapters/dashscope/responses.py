@@ -1,8 +1,8 @@
 """
-What DashScope answers, and the `Task` or page of tasks that it means.
+The answers of DashScope.
 
-A task's own page and the list of tasks are two formats: other field names, other times, and no result in the list.
-https://help.aliyun.com/zh/model-studio/manage-asynchronous-tasks
+The answer to a status request and the list of tasks are two formats: other field names, other times, and no result in
+the list. https://help.aliyun.com/zh/model-studio/manage-asynchronous-tasks
 """
 
 from __future__ import annotations
@@ -11,19 +11,27 @@ import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 from attrs import define, evolve
 
 from happyhorse_async.adapter import Account, PageRequest, TaskPage
-from happyhorse_async.adapter_kit.decoding import Lax, from_epoch, parse_datetime, structure
+from happyhorse_async.adapter_kit import (
+    FoundVideo,
+    Lax,
+    find_videos,
+    from_epoch,
+    parse_datetime,
+    read_status,
+    require_video,
+    structure,
+    url_expiry,
+)
 from happyhorse_async.errors import InvalidResponseError
-from happyhorse_async.redaction import redact_text
-from happyhorse_async.task import Task, TaskFailure, TaskStatus, Usage, Video
+from happyhorse_async.task import Task, TaskStatus, Usage, Video
 
-from .errors import ErrorDetails, reason_of
+from .errors import ErrorDetails, failure
 
-# The official SDK has a word SUSPENDED as well, which no page explains. It stays unknown, and so not an end.
+# The official SDK also has SUSPENDED, which no page explains. It stays unknown, and so not terminal.
 _STATUSES = {
     "PENDING": TaskStatus.PENDING,
     "RUNNING": TaskStatus.RUNNING,
@@ -34,18 +42,16 @@ _STATUSES = {
     "UNKNOWN": TaskStatus.EXPIRED,
 }
 
-# Timestamps name no zone. The pages of April 2026 say UTC+8, also for Singapore; later ones say nothing.
+# Timestamps name no zone. The pages of April 2026 say UTC+8, also for Singapore; later ones do not say.
 _ZONE = timezone(timedelta(hours=8))
 
 _URL_LIFETIME = timedelta(hours=24)
-# From 2020 to 2100. The examples of the pages have `Expires=xxx`.
-_PLAUSIBLE_EXPIRY = range(1_577_836_800, 4_102_444_800)
 
 _TIER = re.compile(r"(\d+)(?:\.0)?P?", re.IGNORECASE)
 
 
 @define(kw_only=True)
-class _Accepted:
+class _WireAccepted:
     """The `output` of the answer to a submit."""
 
     task_id: str
@@ -53,26 +59,20 @@ class _Accepted:
 
 
 @define(kw_only=True)
-class _Result:
-    url: Lax[str] = None
-
-
-@define(kw_only=True)
-class _Output:
+class _WireOutput:
     task_status: str
     task_id: str | None = None
     code: Lax[str] = None
     message: Lax[str] = None
-    video_url: str | None = None
-    results: Lax[list[_Result]] = None
+    video_url: Any = None
     submit_time: Lax[str] = None
     scheduled_time: Lax[str] = None
     end_time: Lax[str] = None
 
 
 @define(kw_only=True)
-class _Usage:
-    # Seconds are typed as integers, and the page on video editing has 6.62. The tier is typed as an integer, and the
+class _WireUsage:
+    # Seconds are typed as integers, but the page on video editing has 6.62. The tier is typed as an integer, but the
     # pages of April 2026 have the string "720".
     duration: Lax[float] = None
     input_video_duration: Lax[float] = None
@@ -83,13 +83,13 @@ class _Usage:
 
 
 @define(kw_only=True)
-class _Answer:
-    output: _Output
-    usage: Lax[_Usage] = None
+class _WireTask:
+    output: _WireOutput
+    usage: Lax[_WireUsage] = None
 
 
 @define(kw_only=True)
-class _Row:
+class _WireRow:
     task_id: str
     status: Lax[str] = None
     model_name: Lax[str] = None
@@ -101,29 +101,23 @@ class _Row:
 
 
 @define(kw_only=True)
-class _List:
+class _WireList:
     data: list[Any] | None
     total: Lax[int] = None
     page_size: Lax[int] = None
-
-
-def _status_of(word: str | None) -> TaskStatus:
-    return _STATUSES.get((word or "").strip().upper(), TaskStatus.UNKNOWN)
 
 
 def accepted_task(answer: Mapping[str, Any], details: ErrorDetails, account: Account) -> Task:
     """
     Read the task from the answer to a submit.
 
-    :raises InvalidResponseError: there is no task id in it.
+    :raises InvalidResponseError: it has no task id.
     """
-    output = structure(answer.get("output"), _Accepted, root="output")
-    if not output.task_id.strip():
-        raise InvalidResponseError("the answer has an empty task id", path="output.task_id")
-    status = _status_of(output.task_status)
+    output = structure(answer.get("output"), _WireAccepted, root="output")
+    status = read_status(output.task_status, _STATUSES)
     return Task(
-        ref=account.ref(output.task_id),
-        # It has been accepted. Should it have ended already, only a query has all that belongs to its end.
+        ref=account.ref(output.task_id, path="output.task_id"),
+        # It was accepted. If it has ended already, only a status request has its result or error.
         status=TaskStatus.PENDING if output.task_status is None or status.is_terminal else status,
         raw_status=output.task_status,
         request_id=details.request_id,
@@ -133,64 +127,72 @@ def accepted_task(answer: Mapping[str, Any], details: ErrorDetails, account: Acc
 
 def observed_task(answer: Mapping[str, Any], details: ErrorDetails, task_id: str, account: Account) -> Task:
     """
-    Read the task from the answer to a query of *task_id*.
+    Read the task from the answer to a status request for *task_id*.
 
-    :raises InvalidResponseError: it has no status, or a field that matters cannot be read.
+    :raises InvalidResponseError: it has no status, or a required field cannot be read.
     """
-    found = structure(answer, _Answer)
+    found = structure(answer, _WireTask)
     output, usage = found.output, found.usage
     if not output.task_status.strip():
         raise InvalidResponseError("the answer has an empty status", path="output.task_status")
-    status = _status_of(output.task_status)
+    own = _own(output, details)
+    videos = find_videos(output.video_url, answer.get("output"), answer)
+    status = read_status(output.task_status, _STATUSES, has_video=bool(videos), has_error=bool(own.code or own.message))
+    created_at = parse_datetime(output.submit_time, default_zone=_ZONE)
     finished_at = parse_datetime(output.end_time, default_zone=_ZONE)
-    url = _result_url(output) if status is TaskStatus.SUCCEEDED else None
-    return Task(
-        ref=account.ref(output.task_id or task_id),
+
+    def video(found: FoundVideo) -> Video:
+        expiry = url_expiry(found.url, created_at=created_at, finished_at=finished_at, lifetime=_URL_LIFETIME)
+        return found.as_video(expires_at=expiry, duration=usage.output_video_duration if usage else None)
+
+    task = Task(
+        ref=account.ref(output.task_id or task_id, path="output.task_id"),
         status=status,
         raw_status=output.task_status,
-        videos=(_video(url, finished_at, usage),) if url else (),
-        error=_failure(_own(output, details), account) if status is TaskStatus.FAILED else None,
+        videos=tuple(map(video, videos)) if status is TaskStatus.SUCCEEDED else (),
+        error=failure(own, account) if status is TaskStatus.FAILED else None,
         usage=_neutral_usage(usage),
-        created_at=parse_datetime(output.submit_time, default_zone=_ZONE),
+        created_at=created_at,
         started_at=parse_datetime(output.scheduled_time, default_zone=_ZONE),
         finished_at=finished_at,
         request_id=details.request_id,
         raw=answer,
     )
+    return require_video(task, "output.video_url", output.video_url)
 
 
 def listed_tasks(answer: Mapping[str, Any], details: ErrorDetails, page: PageRequest, account: Account) -> TaskPage:
     """
-    Read a page of the list. A row that cannot be read is left out, since the others are as good as ever.
+    Read a page of the list. A row that cannot be read is left out.
 
-    :raises InvalidResponseError: there is no list in the answer.
+    :raises InvalidResponseError: it has no list.
     """
-    found = structure(answer, _List)
+    found = structure(answer, _WireList)
     rows = found.data or []
     tasks = tuple(task for row in rows if (task := _listed_task(row, details, account)))
-    # The largest page is not documented. A smaller one than was asked for would say so here; where it does not, and
-    # names no total either, only an empty page is surely the last.
+    # The maximum page size is not documented. A smaller page would have its size here. If the answer has neither size
+    # nor total, only an empty page is surely the last.
     size = found.page_size if found.page_size and found.page_size > 0 else None
     more = len(rows) >= (size or 1) if found.total is None else page.number * (size or page.size) < found.total
-    return TaskPage(
-        tasks=tasks, next=evolve(page, number=page.number + 1) if rows and more else None, size=size or page.size
-    )
+    return TaskPage(tasks=tasks, next=page.next() if rows and more else None, size=size or page.size)
 
 
 def _listed_task(row: Any, details: ErrorDetails, account: Account) -> Task | None:
     try:
-        found = structure(row, _Row)
+        found = structure(row, _WireRow)
+        ref = account.ref(found.task_id)
     except InvalidResponseError:
         return None
-    if not found.task_id.strip():
-        return None
-    status = _status_of(found.status)
+    # A row has no result. A synonym of success counts here: it makes the task be polled, and that answer decides.
+    status = read_status(found.status, _STATUSES, has_video=True)
+    if status is TaskStatus.UNKNOWN:
+        status = read_status(found.status, _STATUSES)
     own = ErrorDetails(code=found.code, message=found.message, request_id=details.request_id)
     return Task(
-        ref=account.ref(found.task_id),
+        ref=ref,
         status=status,
         raw_status=found.status,
-        error=_failure(own, account) if status is TaskStatus.FAILED else None,
+        error=failure(own, account) if status is TaskStatus.FAILED else None,
         model=found.model_name,
         created_at=_from_milliseconds(found.gmt_create),
         started_at=_from_milliseconds(found.start_time),
@@ -201,44 +203,13 @@ def _listed_task(row: Any, details: ErrorDetails, account: Account) -> Task | No
     )
 
 
-def _result_url(output: _Output) -> str | None:
-    # The general format of the task service; the vendor's command line reads it where there is no `video_url`.
-    return output.video_url or next((result.url for result in output.results or () if result.url), None)
-
-
-def _video(url: str, finished_at: datetime | None, usage: _Usage | None) -> Video:
-    return Video(
-        url=url,
-        expires_at=_url_expiry(url) or (finished_at and finished_at + _URL_LIFETIME),
-        duration=usage.output_video_duration if usage else None,
-    )
-
-
-def _url_expiry(url: str) -> datetime | None:
-    try:
-        expires = parse_qs(urlsplit(url).query).get("Expires", [""])[0]
-    except ValueError:
-        return None
-    if not re.fullmatch(r"[0-9]{1,10}", expires) or int(expires) not in _PLAUSIBLE_EXPIRY:
-        return None
-    return from_epoch(int(expires))
-
-
-def _own(output: _Output, details: ErrorDetails) -> ErrorDetails:
-    """Put what a task says of its own failure before what the reply says around it."""
+def _own(output: _WireOutput, details: ErrorDetails) -> ErrorDetails:
+    """Prefer what the task says about its failure to what the answer says around it."""
     return evolve(details, code=output.code or details.code, message=output.message or details.message)
 
 
-def _failure(details: ErrorDetails, account: Account) -> TaskFailure:
-    return TaskFailure(
-        code=details.code,
-        message=redact_text(details.message or "", account.api_key),
-        reason=reason_of(details, account),
-    )
-
-
-def _neutral_usage(usage: _Usage | None) -> Usage | None:
-    if usage is None or usage == _Usage():
+def _neutral_usage(usage: _WireUsage | None) -> Usage | None:
+    if usage is None or usage == _WireUsage():
         return None
     tier = _TIER.fullmatch(usage.SR.strip()) if usage.SR else None
     return Usage(

@@ -1,9 +1,9 @@
 """
-What HiAPI means by a refusal, and by the error of a failed task.
+The errors of HiAPI.
 
-A refusal comes in one of two envelopes. The task service's is documented, https://docs.hiapi.ai/async-api/create/; the
-other, with an `error` object, was seen with 401 and 429 and looks like a gateway's in front of it. The page with the
-codes is gone; they are in the vendor's own client, https://github.com/HiAPIAI/hiapi-python.
+A refusal has one of two envelopes. The task service's is documented: https://docs.hiapi.ai/async-api/create/. The
+other, with an `error` object, appears with 401 and 429 and looks like that of the vendor's gateway. The page with the
+codes is gone; the vendor's own client has them: https://github.com/HiAPIAI/hiapi-python
 """
 
 from __future__ import annotations
@@ -15,8 +15,19 @@ from typing import Any
 from attrs import define
 
 from happyhorse_async.adapter import Account
-from happyhorse_async.adapter_kit.decoding import Lax, read_object, structure
-from happyhorse_async.adapter_kit.error_mapping import ErrorClass, class_by_status, error_from_response, plain_text
+from happyhorse_async.adapter_kit import (
+    ErrorClass,
+    Lax,
+    class_by_status,
+    error_from_response,
+    is_code,
+    plain_text,
+    read_object,
+    read_refusal,
+    structure,
+    task_failure,
+)
+from happyhorse_async.adapter_kit import request_id as header_request_id
 from happyhorse_async.errors import (
     HappyHorseError,
     InvalidRequestError,
@@ -27,18 +38,17 @@ from happyhorse_async.errors import (
     RateLimitError,
 )
 from happyhorse_async.messages import HttpResponse
-from happyhorse_async.redaction import redact_text
 from happyhorse_async.task import FailureReason, TaskFailure
 
-# https://github.com/HiAPIAI/hiapi-python has the upper-case codes of the task service; `rate_limit_exceeded` is the
-# gateway's. The gateway's `permission_denied` comes with a wrong key as well, so there the status decides.
+# The upper-case codes are the task service's: https://github.com/HiAPIAI/hiapi-python. `rate_limit_exceeded` is the
+# gateway's. The gateway's `permission_denied` also comes with a wrong key, so the status decides about it.
 _ERRORS: dict[str, ErrorClass] = {
     "INVALID_REQUEST": InvalidRequestError,
-    # The vendor calls it a synchronous rejection, to be repeated under no status. So it is the refusal of a request:
-    # nothing was taken, and the same request will not do better. As a fault of the provider it would be sent again.
+    # The vendor calls it a synchronous rejection that must never be repeated. Nothing was accepted, and the same
+    # request would be refused again.
     "TASK_FAILED": InvalidRequestError,
     "IDEMPOTENCY_KEY_MISMATCH": InvalidRequestError,
-    # The first request with this key is still on its way; the same bytes with the same key will find its task.
+    # The first request with this key is still in progress; the same bytes with the same key will return its task.
     "IDEMPOTENCY_KEY_PROCESSING": ProviderError,
     "MODEL_UNAVAILABLE": ProviderError,
     "STORAGE_UNAVAILABLE": ProviderError,
@@ -46,7 +56,7 @@ _ERRORS: dict[str, ErrorClass] = {
     "rate_limit_exceeded": RateLimitError,
 }
 
-# The same codes inside a failed task. There is none for moderation: a rejected prompt is TASK_FAILED as well.
+# The same codes in a failed task. Moderation has no code of its own: a rejected prompt is TASK_FAILED, too.
 _REASONS = {
     "INVALID_REQUEST": FailureReason.INVALID_REQUEST,
     "MODEL_UNAVAILABLE": FailureReason.PROVIDER_FAULT,
@@ -55,7 +65,9 @@ _REASONS = {
     "TASK_TIMEOUT": FailureReason.TIMEOUT,
 }
 
-# A 403 may be an account without money, and only the text tells: https://github.com/HiAPIAI/hiapi-skills
+# A 403 may mean an account without money; only the text tells: https://github.com/HiAPIAI/hiapi-skills
+_IN_PROGRESS = "IDEMPOTENCY_KEY_PROCESSING"
+
 _QUOTA = re.compile(r"quota|balance|credit|funds|top.?up|recharge|余额|额度|欠费", re.IGNORECASE)
 
 
@@ -64,13 +76,14 @@ class WireError:
     """The gateway's `error`, and the one of a failed task."""
 
     code: Lax[str] = None
+    type: Lax[str] = None
     message: Lax[str] = None
     request_id: Lax[str] = None
 
 
 @define(kw_only=True)
 class Envelope:
-    """What surrounds every answer."""
+    """The object around every answer."""
 
     code: Lax[int] = None
     message: Lax[str] = None
@@ -81,11 +94,17 @@ class Envelope:
 
     @property
     def refuses(self) -> bool:
-        """Whether a 2xx is a refusal all the same. Never where it names a task: that one is paid for."""
+        """Whether a 2xx is a refusal all the same. Never if it names a task, which would be paid for."""
         data = self.data or {}
         if data.get("taskId") or data.get("tasks") is not None:
             return False
         return failure_code(self) is not None or (self.code is not None and self.code // 100 != 2)
+
+    def is_own(self, status: int) -> bool:
+        """Whether a refusal with this HTTP *status* is HiAPI's, and not that of something in between."""
+        by_gateway = self.error is not None and (self.error.type or self.error.request_id)
+        by_service = self.code == status and self.message is not None
+        return is_code(failure_code(self)) or by_service or bool(by_gateway)
 
 
 def read(response: HttpResponse, account: Account) -> Envelope:
@@ -94,62 +113,47 @@ def read(response: HttpResponse, account: Account) -> Envelope:
 
     :raises HappyHorseError: the answer is a refusal.
     """
-    try:
-        envelope = structure(read_object(response), Envelope)
-    except InvalidResponseError:
-        if response.ok:
-            raise
-        # A proxy in front of the provider answers in HTML.
-        envelope = Envelope()
+    envelope = structure(read_object(response) if response.ok else read_refusal(response), Envelope)
     if response.ok and not envelope.refuses:
         return envelope
     raise _refusal(envelope, response, account)
 
 
 def request_id(envelope: Envelope, response: HttpResponse) -> str | None:
-    """Find the provider's id of the call."""
+    """Return the provider's id of the call."""
     in_error = envelope.error.request_id if envelope.error else None
-    return envelope.request_id or in_error or response.headers.get("x-request-id")
+    return envelope.request_id or in_error or header_request_id(response)
 
 
 def failure_code(envelope: Envelope) -> str | None:
-    """Find the provider's code in either envelope. The number in `code` only repeats the HTTP status."""
+    """Return the provider's code from either envelope. The number in `code` only repeats the HTTP status."""
     return envelope.error_code or (envelope.error.code if envelope.error else None) or None
 
 
 def failure(error: WireError | None, account: Account) -> TaskFailure:
-    """Say why a task failed."""
+    """Return why a task failed."""
     error = error or WireError()
     reason = _REASONS.get(error.code or "", FailureReason.UNKNOWN)
-    message = redact_text(error.message or "", account.api_key)
-    return TaskFailure(code=error.code or None, message=message, reason=reason)
+    return task_failure(reason, error.message, account=account, code=error.code)
 
 
 def _refusal(envelope: Envelope, response: HttpResponse, account: Account) -> HappyHorseError:
     code = failure_code(envelope)
     message = (envelope.error.message if envelope.error else None) or envelope.message
     status = (envelope.code or 0) if response.ok else response.status
-    cls = _ERRORS.get(code or "") or _class_by_status(status, code)
+    is_own = response.status < 400 or envelope.is_own(response.status)
+    cls = _ERRORS.get(code or "") or (class_by_status(status) if status >= 400 else InvalidResponseError)
     if cls is PermissionDeniedError and _QUOTA.search(f"{code} {message or plain_text(response)}"):
         cls = QuotaExceededError
-    # The vendor's client takes a 503 for "rejected before processing". Without an envelope it is somebody else's 503.
-    enveloped = code is not None or envelope.code is not None
     return error_from_response(
-        cls,
+        cls if is_own else None,
         message,
         response=response,
         account=account,
         code=code,
         request_id=request_id(envelope, response),
-        not_accepted=code == "MODEL_UNAVAILABLE" or (status == 503 and enveloped),
+        # The vendor's client takes its own 503 for "rejected before processing".
+        not_accepted=code == "MODEL_UNAVAILABLE" or (status == 503 and (code or envelope.code) is not None),
+        # The only documented 409 says so, also when it has lost its code. As a refusal it could drop a paid task.
+        in_progress=code == _IN_PROGRESS or (status == 409 and code is None),
     )
-
-
-def _class_by_status(status: int, code: str | None) -> ErrorClass:
-    if status < 400:
-        return InvalidResponseError
-    if status == 409 and code is None:
-        # The only documented 409 says that the same request is still in work. To take one that lost its code for a
-        # refusal could drop a task that is paid for.
-        return ProviderError
-    return class_by_status(status)

@@ -1,8 +1,7 @@
 """
-What nexusflow means by a refusal, and by the error of a failed task.
+The errors of nexusflow: https://nexusflow.vip/docs/api/errors and the operator's public source.
 
-From https://nexusflow.vip/docs/api/errors and the operator's public source. An error on a call is an object; the one
-of a failed task is a text, for which the HTTP status says nothing.
+The error of a call is an object. The error of a failed task is a text, which comes with HTTP status 200.
 """
 
 from __future__ import annotations
@@ -14,14 +13,24 @@ from typing import Any
 from attrs import define
 
 from happyhorse_async.adapter import Account
-from happyhorse_async.adapter_kit.decoding import Lax, read_object, structure
-from happyhorse_async.adapter_kit.error_mapping import ErrorClass, class_by_status, error_from_response, failure_reason
+from happyhorse_async.adapter_kit import (
+    ErrorClass,
+    Lax,
+    class_by_status,
+    error_from_response,
+    failure_reason,
+    is_code,
+    read_object,
+    read_refusal,
+    request_id,
+    structure,
+    task_failure,
+)
 from happyhorse_async.errors import (
     AuthenticationError,
     ContentRejectedError,
     HappyHorseError,
     InvalidRequestError,
-    InvalidResponseError,
     PermissionDeniedError,
     ProviderError,
     QuotaExceededError,
@@ -29,11 +38,10 @@ from happyhorse_async.errors import (
     TaskNotFoundError,
 )
 from happyhorse_async.messages import HttpResponse
-from happyhorse_async.redaction import redact_text
 from happyhorse_async.task import FailureReason, TaskFailure
 
-# Without the two codes that mean different things: `upstream_error`, which has a function of its own, and
-# `provider_capacity_exhausted`, which comes with 429 as well as 503, so that the status decides.
+# Two codes are missing: `upstream_error`, which has a function of its own, and `provider_capacity_exhausted`, which
+# comes with 429 or 503, so that the status decides.
 _ERRORS: dict[str, ErrorClass] = {
     "missing_api_key": AuthenticationError,
     "invalid_api_key": AuthenticationError,
@@ -77,8 +85,8 @@ _ERRORS: dict[str, ErrorClass] = {
     "internal_error": ProviderError,
 }
 
-# With 503 these are answered before the request goes to DashScope.
-_NOT_TAKEN = (
+# With 503 these are sent before the request goes to DashScope.
+_BEFORE_ACCEPTANCE = (
     "control_store_unavailable",
     "provider_capacity_store_unavailable",
     "provider_capacity_exhausted",
@@ -87,7 +95,7 @@ _NOT_TAKEN = (
     "body_admission_unavailable",
 )
 
-# DashScope's codes as they stand before the text of a failed task, by their beginning, the longer one first.
+# DashScope's codes in front of the text of a failed task, by their beginning, the longer one first.
 _REASONS = {
     "InvalidParameter": FailureReason.INVALID_REQUEST,
     "DataInspectionFailed": FailureReason.CONTENT_REJECTED,
@@ -96,8 +104,19 @@ _REASONS = {
     "InternalError": FailureReason.PROVIDER_FAULT,
 }
 
-# What DashScope writes where moderation refused. Its `InvalidParameter.DataInspection` is a failed media download.
+# DashScope puts this in front of the code that matters, and a status as `<400> ` in front of both.
+_WRAPPER = re.compile(r"(?:<\d{3}>\s*)?(?:InternalError\.Algo\.(?=\w))?")
+
+# What DashScope writes after moderation. Its `InvalidParameter.DataInspection` is a failed download of media.
 _MODERATED = ("datainspectionfailed", "data_inspection_failed", "inappropriate content", "green network")
+
+# DashScope's codes about an account. Behind the relay it is the relay's own account, not the caller's:
+# https://help.aliyun.com/zh/model-studio/error-code
+_ACCOUNT = re.compile(
+    r"Arrearage|AllocationQuota|(?:Model\.|Workspace\.|App\.)?AccessDenied|CommodityNotPurchased|PrepaidBillOverdue"
+    r"|PostpaidBillOverdue|InvalidApiKey|NOT AUTHORIZED|Contain\.Forbidden",
+    re.IGNORECASE,
+)
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9._-]*")
 _CODE_AND_TEXT = re.compile(rf"({_CODE.pattern}): (.+)", re.DOTALL)
@@ -117,46 +136,50 @@ class _WireRefusal:
     """Only uploads answer `{"success": false, "message": ...}`, without `error`."""
     message: Lax[str] = None
 
+    @property
+    def is_own(self) -> bool:
+        """Whether it is nexusflow's, and not that of a gateway in between."""
+        by_error = self.error is not None and (is_code(self.error.code) or is_code(self.error.type))
+        return by_error or (self.success is False and self.message is not None)
+
 
 def read(response: HttpResponse, account: Account) -> Mapping[str, Any]:
     """
-    Return the object in *response*.
+    Return the JSON object in *response*.
 
     :raises HappyHorseError: the response is a refusal.
     """
     if response.status >= 400:
-        raise _refusal(_error_body(response), response, account)
+        raise _refusal(read_refusal(response), response, account)
     body = read_object(response)
-    # A failed task may have an error object as well, beside its id and its status.
+    # A failed task may have an error object, too, beside its id and its status.
     wire = structure(body, _WireRefusal)
     if (wire.error or wire.success is False) and "id" not in body and "status" not in body:
         raise _refusal(body, response, account)
     return body
 
 
-def request_id(response: HttpResponse) -> str | None:
-    """Return nexusflow's id of the call."""
-    return response.headers.get("x-request-id")
-
-
-def _error_body(response: HttpResponse) -> Mapping[str, Any]:
-    try:
-        return read_object(response)
-    except InvalidResponseError:
-        return {}
+def failure(error: object, account: Account) -> TaskFailure:
+    """Read the error of a failed task: a text, an object as on calls, or nothing."""
+    wire = structure({"error": error}, _WireRefusal).error
+    if wire:
+        code, message = wire.code, wire.message or ""
+    else:
+        code, message = _split(error if isinstance(error, str) else "")
+    return task_failure(_reason(code or "", message), message, account=account, code=code)
 
 
 def _refusal(body: Mapping[str, Any], response: HttpResponse, account: Account) -> HappyHorseError:
     wire = structure(body, _WireRefusal)
     error = wire.error or _WireError(message=wire.message)
     return error_from_response(
-        _error_class(error, response.status),
+        _error_class(error, response.status) if response.status < 400 or wire.is_own else None,
         error.message,
         response=response,
         account=account,
         code=error.code,
         request_id=request_id(response),
-        not_accepted=_certainly_refused(error, response.status),
+        not_accepted=response.status == 503 and error.code in _BEFORE_ACCEPTANCE,
     )
 
 
@@ -169,40 +192,28 @@ def _error_class(error: _WireError, status: int) -> ErrorClass:
 
 
 def _upstream_class(error: _WireError, status: int) -> ErrorClass:
-    """Tell what a refusal by DashScope means to the relay's customer. The relay copies DashScope's status."""
+    """Return what a refusal by DashScope means to the relay's customer. The relay copies DashScope's status."""
+    message = error.message or ""
     if error.type == "server_error" or status < 400:
         return ProviderError
-    if status in (401, 403):
-        # It is the relay's own key that DashScope refuses here.
-        return ProviderError
-    if status == 400 and _moderated(error.message or ""):
+    if status < 500 and _is_moderated(message):
         return ContentRejectedError
+    if status in (401, 403) or (status < 500 and _ACCOUNT.match(_unwrapped(message))):
+        # It is the relay's own key or account that DashScope refuses.
+        return ProviderError
     return InvalidRequestError if status == 404 else class_by_status(status)
 
 
-def _certainly_refused(error: _WireError, status: int) -> bool:
-    if error.code == "upstream_error":
-        return error.type != "server_error" and status in (401, 403)
-    return status == 503 and error.code in _NOT_TAKEN
-
-
-def _moderated(text: str) -> bool:
+def _is_moderated(text: str) -> bool:
     return any(mark in text.lower() for mark in _MODERATED)
 
 
-def failure(error: object, account: Account) -> TaskFailure:
-    """Read the error of a failed task: a text, an object as on calls, or nothing."""
-    wire = structure({"error": error}, _WireRefusal).error
-    if wire:
-        code, message = wire.code, wire.message or ""
-    else:
-        code, message = _split(error if isinstance(error, str) else "")
-    reason = _reason(code or "", message)
-    return TaskFailure(code=code, message=redact_text(message, account.api_key), reason=reason)
+def _unwrapped(text: str) -> str:
+    return text[len(match[0]) :] if (match := _WRAPPER.match(text.strip())) else text
 
 
 def _split(text: str) -> tuple[str | None, str]:
-    """Part `Code: message`. The relay also stores a message alone, or a code alone."""
+    """Split `Code: message`. The relay also stores a message alone, or a code alone."""
     parts = _CODE_AND_TEXT.fullmatch(text)
     if parts:
         return parts[1], parts[2]
@@ -210,9 +221,11 @@ def _split(text: str) -> tuple[str | None, str]:
 
 
 def _reason(code: str, message: str) -> FailureReason:
-    if _moderated(f"{code} {message}"):
+    if _is_moderated(f"{code} {message}"):
         return FailureReason.CONTENT_REJECTED
-    for beginning, reason in _REASONS.items():
-        if code.startswith(beginning):
-            return reason
+    inner = _split(_unwrapped(message))[0] if _unwrapped(message) != message.strip() else None
+    for said in (inner or "", _unwrapped(code)):
+        for beginning, reason in _REASONS.items():
+            if said.startswith(beginning):
+                return reason
     return failure_reason(_ERRORS.get(code))

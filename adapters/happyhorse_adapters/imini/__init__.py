@@ -1,0 +1,5 @@
+"""imini Open Platform, a unified gateway."""
+
+from .adapter import IminiAdapter
+
+__all__ = ["IminiAdapter"]

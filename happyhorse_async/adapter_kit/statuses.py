@@ -1,0 +1,75 @@
+"""
+The status words of providers.
+
+Each adapter has the table of its provider's documented words. A relay may pass on another vendor's word for the same
+end. This module has the synonyms that all adapters share. A success is believed only with a video beside it, so that an
+unknown word never ends a task that is still running.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from ..task import TaskStatus
+
+_SEPARATORS = re.compile(r"[\W_]+")
+_CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+_SUCCESS = frozenset(
+    {
+        "succeeded", "succeed", "succeeds", "success", "successful", "successfully", "completed", "complete",
+        "completion", "done", "finished", "finish", "ok", "ready", "generated", "available", "delivered", "ended",
+        "成功", "生成成功", "完成", "已完成",
+    }
+)  # fmt: skip
+_FAILURE = frozenset({"failed", "fail", "fails", "failure", "失败", "生成失败"})
+# A relay also says so when its own query failed, so these count only together with the task's error.
+_VAGUE_FAILURE = frozenset({"error", "errored", "exception", "rejected", "aborted", "timeout", "timedout"})
+_CANCELED = frozenset({"canceled", "cancelled", "已取消"})
+# Beside one of these, a word does not mean the end: `not_ready`, `partially_completed`, `failed_retrying`.
+_NOT_YET = frozenset(
+    {
+        "not", "un", "in", "to", "be", "being", "partial", "partially", "almost", "nearly", "waiting", "pending",
+        "queued", "running", "processing", "retry", "retrying", "retried", "will", "soon", "until", "before", "if",
+    }
+)  # fmt: skip
+
+
+def read_status(
+    word: str | None,
+    documented: Mapping[str, TaskStatus],
+    *,
+    has_video: bool = False,
+    has_error: bool = False,
+) -> TaskStatus:
+    """
+    Return the status that a provider's *word* means; `UNKNOWN` if nothing is known about it.
+
+    Letter case, surrounding blanks, and the choice between blank, `-` and `_` do not matter.
+
+    :param documented: the provider's own words. They take precedence over the shared synonyms.
+    :param has_video: whether the answer has a video. Without one, a synonym of success is `UNKNOWN`.
+    :param has_error: whether the answer says why the task failed. Without it, a vague word such as `error` is
+        `UNKNOWN`.
+    """
+    normal = _normal(word or "")
+    if not normal:
+        return TaskStatus.UNKNOWN
+    for known, status in documented.items():
+        if _normal(known) == normal:
+            return status
+    # A word may be longer: `task_completed`, `VideoFailed`, `completed successfully`.
+    parts = frozenset(_normal(_CAMEL_CASE.sub("_", word or "")).split("_")) | {normal, normal.replace("_", "")}
+    if parts & _NOT_YET:
+        return TaskStatus.UNKNOWN
+    if has_video:
+        is_success = bool(parts & _SUCCESS) and not parts & (_FAILURE | _VAGUE_FAILURE | _CANCELED)
+        return TaskStatus.SUCCEEDED if is_success else TaskStatus.UNKNOWN
+    if parts & _FAILURE or (parts & _VAGUE_FAILURE and has_error):
+        return TaskStatus.FAILED
+    return TaskStatus.CANCELED if parts & _CANCELED else TaskStatus.UNKNOWN
+
+
+def _normal(word: str) -> str:
+    return _SEPARATORS.sub("_", word.casefold()).strip("_")

@@ -1,0 +1,180 @@
+"""What an adapter makes of its provider's answers, and of the same answers with something wrong in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+from attrs import evolve
+
+from ..adapter import TaskPage
+from ..adapter_kit import find_videos
+from ..jobs.submit_errors import is_ambiguous
+from ..messages import HttpResponse
+from ..task import Task, TaskStatus
+from .malformed import JSON, Path, encoded, json_positions, mutations, replaced
+from .round_trip import RoundTripContract
+from .samples import KEY
+from .subject import PAGE
+
+_NEEDED = {
+    "submit": "the answer to a submit",
+    "fetch": "answers about a running, a succeeded and a failed task",
+    "list": "the pages of a list, the last page last",
+    "cancel": "the answer to a cancellation that was accepted",
+}
+_ECHO = f"the key {KEY} may not do this"
+
+
+class SampleContract(RoundTripContract):
+    """The part of the suite that needs answers: those of the emulated API, or the samples of the subject."""
+
+    def test_there_are_answers_to_try(self, operation: str) -> None:
+        """
+        Without an emulated API, `samples` has answers to every operation.
+
+        Without either, most mistakes in reading an answer would go unnoticed.
+        """
+        assert list(self._answers(operation)), (
+            f"give samples[{operation!r}], {_NEEDED[operation]}, or an emulated_api: see the guide to adding a provider"
+        )
+
+    def test_the_answers_about_a_task_are_understood(self) -> None:
+        """There is a task that has not ended, one with a video and one that failed, and each says so."""
+        tasks = [cast("Task", self.decode("fetch", answer)) for answer in self._answers("fetch")]
+        found = {task.status for task in tasks}
+
+        assert {TaskStatus.SUCCEEDED, TaskStatus.FAILED} <= found
+        assert any(not status.is_terminal for status in found)
+        assert all(task.video_url for task in tasks if task.status is TaskStatus.SUCCEEDED)
+        assert all(task.error and task.error.message for task in tasks if task.status is TaskStatus.FAILED)
+        assert all(task.raw_status and task.raw for task in tasks)
+        for task in tasks:
+            obvious = [video.url for video in find_videos(task.raw)]
+            assert not task.videos or not obvious or task.video_url in obvious, "a cover or a sound is not the video"
+
+    def test_an_accepted_submit_has_an_id(self) -> None:
+        """The answer to a submit is a task with an id, and an answer with an empty id is none."""
+        for answer in self._answers("submit"):
+            task = self.decode("submit", answer)
+            assert isinstance(task, Task)
+            assert task.id.strip()
+
+    def test_a_list_ends(self) -> None:
+        """The request for the next page differs from the one before, and the last page has no next one."""
+        if not self.adapter.capabilities.can_list:
+            pytest.skip("the provider has no list")
+        pages = [cast("TaskPage", self.decode("list", answer)) for answer in self._answers("list")]
+        first = self.adapter.encode_list(PAGE, self.account)
+
+        assert any(page.tasks for page in pages)
+        assert pages[-1].next is None
+        for page in pages[:-1]:
+            assert page.next is not None
+            assert first != self.adapter.encode_list(page.next, self.account)
+        if self.adapter.capabilities.list_is_live:
+            assert first != self.adapter.encode_list(PAGE.next(), self.account)
+
+    def test_an_accepted_cancellation_is_understood(self) -> None:
+        """The provider's answer says that the task was cancelled, and so does a success without content."""
+        if not self.adapter.capabilities.can_cancel:
+            pytest.skip("the provider cannot cancel")
+        for answer in (*self._answers("cancel"), HttpResponse(status=204)):
+            assert self.decode("cancel", answer) is True
+
+    def test_the_samples_of_refusals_have_their_meaning(self, operation: str) -> None:
+        """Each sample of a refusal is the error that it is given for, and leaves no doubt where it is a 4xx."""
+        for cls, sample in self.refusal_samples.items():
+            error = self.failure(operation, sample)
+            assert cls is type(error), f"{sample.body!r}: {error!r}"
+            assert error is not None
+            assert sample.status == error.status_code
+            assert not (400 <= sample.status < 500 and is_ambiguous(error)), f"{sample.body!r} is a certain refusal"
+
+    def test_no_sample_of_a_refusal_shows_the_key(self) -> None:
+        """Whichever text of a refusal repeats the API key, the error does not."""
+        for sample in self.refusal_samples.values():
+            for path, value in _texts(sample):
+                error = self.failure("fetch", _with(sample, path, _ECHO), f"{value!r} at {path}")
+                assert KEY not in f"{error!s} {error!r} {vars(error)}", path
+
+    def test_a_failure_does_not_show_the_key(self) -> None:
+        """Whichever text of an answer repeats the API key, the error of the failed task does not."""
+        echoed: list[str] = []
+        for answer in self._answers("fetch", TaskStatus.FAILED):
+            for path, value in _texts(answer):
+                found = self.attempt("fetch", _with(answer, path, _ECHO), f"{value!r} at {path}")
+                error = found.error if isinstance(found, Task) else None
+                echoed += [f"{error!r}"] if error else []
+
+        assert "the key" in "".join(echoed)
+        assert KEY not in "".join(echoed)
+
+    def test_junk_in_any_place_is_survived(self, operation: str) -> None:
+        """Whatever value is at whatever place of an answer, the result is sound or an InvalidResponseError."""
+        for what, answer, _ in self._distorted(operation):
+            self.attempt(operation, answer, what)
+
+    def test_junk_does_not_end_a_task(self) -> None:
+        """A running task stays one that has not ended, whatever else its answer contains."""
+        for what, answer, _ in self._distorted("fetch", TaskStatus.RUNNING):
+            found = self.attempt("fetch", answer, what)
+            assert not isinstance(found, Task) or not found.status.is_terminal, what
+
+    def test_an_unknown_word_is_kept(self) -> None:
+        """An undocumented status is UNKNOWN, is not terminal, and is kept in `raw_status`."""
+        for answer in self._answers("fetch", TaskStatus.RUNNING):
+            word = cast("Task", self.decode("fetch", answer)).raw_status
+            new = [_with(answer, path, "CONTRACT_PROBE") for path, value in _texts(answer) if value == word]
+            assert new
+            tasks = [cast("Task", self.decode("fetch", changed)) for changed in new]
+            assert "CONTRACT_PROBE" in [task.raw_status for task in tasks if task.status is TaskStatus.UNKNOWN]
+            assert not any(task.status.is_terminal for task in tasks)
+
+    def test_metadata_costs_no_video(self) -> None:
+        """Junk beside the status, the id and the URL does not lose the video, which is paid for."""
+        for answer in self._answers("fetch", TaskStatus.SUCCEEDED):
+            task = cast("Task", self.decode("fetch", answer))
+            matters = {task.raw_status, task.video_url, task.id}
+            needed = {
+                path[:length]
+                for path, value in json_positions(json.loads(answer.body))
+                if isinstance(value, str) and value in matters
+                for length in range(len(path) + 1)
+            }
+            for what, path, value in mutations(json.loads(answer.body)):
+                if path not in needed:
+                    found = self.attempt("fetch", evolve(answer, body=encoded(value)), what)
+                    assert isinstance(found, Task), f"{what}: {found!r}"
+                    assert task.video_url == found.video_url, what
+
+    def _answers(self, operation: str, status: TaskStatus | None = None) -> Iterator[HttpResponse]:
+        """Return answers to *operation*, those about a task with *status* if it is given."""
+        if self.emulated_api is not None:
+            yield from self.emulated_answers(operation, status)
+            return
+        for sample in self.samples.get(operation, ()):
+            answer = sample if isinstance(sample, HttpResponse) else HttpResponse(status=200, body=encoded(sample))
+            if status is None or cast("Task", self.decode(operation, answer)).status is status:
+                yield answer
+
+    def _distorted(self, operation: str, status: TaskStatus | None = None) -> Iterator[tuple[str, HttpResponse, Path]]:
+        """Return the answers to *operation* with junk in them, and say what and where."""
+        for answer in self._answers(operation, status):
+            if answer.body:
+                for what, path, value in mutations(json.loads(answer.body)):
+                    yield f"{operation}: {what}", evolve(answer, body=encoded(value)), path
+
+
+def _texts(answer: HttpResponse) -> list[tuple[Path, str]]:
+    try:
+        value: JSON = json.loads(answer.body or b"null")
+    except ValueError as error:
+        raise AssertionError(f"the sample {answer.body!r} is not JSON") from error
+    return [(path, text) for path, text in json_positions(value) if isinstance(text, str)]
+
+
+def _with(answer: HttpResponse, path: Path, new: str) -> HttpResponse:
+    return evolve(answer, body=encoded(replaced(json.loads(answer.body), path, new)))
