@@ -277,8 +277,9 @@ class Poller:
             self._give_up(tracked, error)
             return None
         _log.info("%s: poll failed %d times in a row: %s", tracked.ref, failures.faults, error)
-        # One of the clocks may be wrong: a task that is too old gets as many polls as one that is not found.
-        if failures.faults >= self._schedule.not_found_retries and self._is_too_old(tracked):
+        # An age by the clocks of two machines may be wrong: such a task gets as many polls as one that is not found.
+        has_been_tried = tracked.poll.active_at or failures.faults >= self._schedule.not_found_retries
+        if has_been_tried and self._is_too_old(tracked):
             self._expire(tracked)
             return None
         if isinstance(error, RateLimitError):

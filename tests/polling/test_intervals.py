@@ -23,9 +23,23 @@ DONE = hh.Task(ref=REF, status=hh.TaskStatus.SUCCEEDED)
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
+def tracked_task(ref: hh.TaskRef) -> TrackedJob:
+    """Make the job of a task that nothing is known of."""
+    endpoint = hh.Endpoint(provider=ref.provider, adapter="fifth", base_url="https://fifth.example")
+    job = hh.Job(
+        job_id="job",
+        endpoint=endpoint,
+        model="",
+        created_at=datetime.now(UTC),
+        state=hh.JobState.ACCEPTED,
+        task_id=ref.id,
+    )
+    return TrackedJob(job)
+
+
 def submitted(intervals: PollIntervals, at: float = 1000.0) -> TrackedJob:
     """Return a job whose task was accepted at *at*."""
-    tracked = TrackedJob(REF, job_id="job")
+    tracked = tracked_task(REF)
     tracked.poll.submitted_at, tracked.poll.active_at, tracked.poll.model = at, at, intervals.model(None)
     return tracked
 

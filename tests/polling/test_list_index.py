@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 import happyhorse_async as hh
@@ -9,6 +11,20 @@ from happyhorse_async.polling.list_index import ListIndex, Page
 from happyhorse_async.tracked_job import TrackedJob
 
 RUNNING, DONE, EXPIRED = hh.TaskStatus.RUNNING, hh.TaskStatus.SUCCEEDED, hh.TaskStatus.EXPIRED
+
+
+def tracked_task(ref: hh.TaskRef) -> TrackedJob:
+    """Make the job of a task that nothing is known of."""
+    endpoint = hh.Endpoint(provider=ref.provider, adapter="fifth", base_url="https://fifth.example")
+    job = hh.Job(
+        job_id="job",
+        endpoint=endpoint,
+        model="",
+        created_at=datetime.now(UTC),
+        state=hh.JobState.ACCEPTED,
+        task_id=ref.id,
+    )
+    return TrackedJob(job)
 
 
 class Account:
@@ -22,7 +38,7 @@ class Account:
             self.submit()
 
     def submit(self) -> TrackedJob:
-        tracked = TrackedJob(hh.TaskRef("fifth", f"t-{len(self.tracked_jobs)}"), job_id="job")
+        tracked = tracked_task(hh.TaskRef("fifth", f"t-{len(self.tracked_jobs)}"))
         self.tracked_jobs.append(tracked)
         self.index.add(tracked)
         assert tracked.ref is not None
@@ -36,7 +52,7 @@ class Account:
 
     def end(self, number: int, now: float, status: hh.TaskStatus = DONE) -> None:
         self.index.queried(self.tracked_jobs[number])
-        self.tracked_jobs[number].task = self.row(number, status)
+        self.tracked_jobs[number].observe(self.row(number, status))
         self.index.remove(self.tracked_jobs[number], now)
 
     def page_for(self, number: int, now: float = 1.0) -> Page | None:
@@ -183,7 +199,7 @@ def test_an_absurd_page_size_is_limited() -> None:
 
 def test_an_ended_task_without_a_position_teaches_nothing_about_positions() -> None:
     account = Account(200)
-    unknown = TrackedJob(hh.TaskRef("fifth", "old"), job_id="job")
+    unknown = tracked_task(hh.TaskRef("fifth", "old"))
     unknown.task = hh.Task(ref=hh.TaskRef("fifth", "old"), status=DONE)
     account.index.remove(unknown, 1.0)
     before = account.page_for(0)
