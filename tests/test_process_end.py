@@ -174,7 +174,7 @@ async def test_a_client_that_is_dropped(fifth: Fifth) -> None:
     """A client that nobody has and nobody closed is warned of; one that was closed, or never opened, is not."""
     clients = [fifth.client(transport=Unreachable())]
     await clients[0].__aenter__()
-    with pytest.warns(ResourceWarning, match="the client of fifth was never closed"):
+    with pytest.warns(ResourceWarning, match="the client of fifth was never closed"):  # noqa: PT031
         clients.clear()
         gc.collect()
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from happyhorse_async.errors import AuthenticationError, HappyHorseError
+from happyhorse_async.errors import AuthenticationError
 from happyhorse_async.job import Endpoint, Job, JobState
 from happyhorse_async.task import Task, TaskRef, TaskStatus
 from happyhorse_async.tracked_job import TrackedJob

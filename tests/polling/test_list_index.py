@@ -200,10 +200,11 @@ def test_an_absurd_page_size_is_limited() -> None:
 def test_an_ended_task_without_a_position_teaches_nothing_about_positions() -> None:
     account = Account(200)
     unknown = tracked_task(hh.TaskRef("fifth", "old"))
-    unknown.task = hh.Task(ref=hh.TaskRef("fifth", "old"), status=DONE)
+    ended = hh.Task(ref=hh.TaskRef("fifth", "old"), status=DONE)
+    unknown.observe(ended)
     account.index.remove(unknown, 1.0)
     before = account.page_for(0)
-    account.read(account.page_for(199), unknown.task)
+    account.read(account.page_for(199), ended)
 
     after = account.page_for(0)
     assert before is not None
