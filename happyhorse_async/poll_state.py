@@ -54,6 +54,12 @@ class PollState:
         self.position = ListPosition()
         """Where the provider's list should show it."""
 
+    def failing(self) -> PollFailures:
+        """Return the counts of failed polls, to be increased."""
+        if self.failures is None:
+            self.failures = PollFailures()
+        return self.failures
+
 
 class PollFailures:
     """Polls of one task that have failed in a row, by the kind of failure."""

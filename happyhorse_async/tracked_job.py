@@ -89,10 +89,14 @@ class TrackedJob:
     def whole_task(self) -> Task | None:
         """The last observation, with the provider's object as it was last seen."""
         task = self.task
-        return None if task is None else self._with_raw(task)
+        if task is not None:
+            task = self._with_raw(task)
+            if task.status.is_terminal:
+                self._latest = task
+        return task
 
     def _with_raw(self, task: Task) -> Task:
-        return task if task.raw else evolve(task, raw=_unpacked(self._raw))
+        return task if task.raw or self._raw is _PACKED_NO_RAW else evolve(task, raw=_unpacked(self._raw))
 
     @property
     def ended(self) -> bool:

@@ -205,7 +205,7 @@ async def test_another_look_ends_the_waiting(gateway: Gateway, fifth: Fifth) -> 
         fetched = await client.fetch("fifth:t-1")
         task = await waiting
 
-    assert fetched is task
+    assert fetched == task
 
 
 async def test_the_first_look_is_late(gateway: Gateway, fifth: Fifth) -> None:

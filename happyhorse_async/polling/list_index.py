@@ -28,7 +28,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from ..adapter import PageRequest, TaskPage
 from ..errors import HappyHorseError, ProviderError, RateLimitError, TransportError
@@ -361,3 +361,21 @@ class ListIndex:
 
 def _number(found: tuple[ListPosition, int]) -> int:
     return found[0].number
+
+
+def updated(task: Task | None, row: Task) -> Task:
+    """Return *task*, an active one, with the little that its row in a list adds to it."""
+    if task is None:
+        return row
+    is_news = row.status is TaskStatus.RUNNING and (task.status is not row.status or not task.started_at)
+    if not is_news:
+        # A list may lag behind.
+        return task
+    return evolve(
+        task,
+        status=row.status,
+        raw_status=row.raw_status,
+        created_at=row.created_at or task.created_at,
+        started_at=row.started_at or task.started_at,
+        observed_at=row.observed_at,
+    )

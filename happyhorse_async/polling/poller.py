@@ -32,14 +32,13 @@ from ..errors import (
     WaitTimeoutError,
 )
 from ..exchange import Exchange
-from ..poll_state import PollFailures
 from ..redaction import redact_text
 from ..retry import RetryPolicies, RetryPolicy
 from ..task import FailureReason, Task, TaskRef, TaskStatus
 from ..timing import PollSchedule
 from ..tracked_job import TrackedJob, Tracker
 from .intervals import PollIntervals
-from .list_index import ListIndex, Page
+from .list_index import ListIndex, Page, updated
 from .poll_queue import PollQueue
 
 _log = logging.getLogger("happyhorse_async")
@@ -243,7 +242,7 @@ class Poller:
             delay = await self._query(tracked)
         except Exception:  # noqa: BLE001 - the task goes on, whatever is wrong with one poll
             _log.exception("polling %s failed with an unexpected error", tracked.ref)
-            failures = _failures(tracked)
+            failures = tracked.poll.failing()
             failures.faults += 1
             delay = self._schedule.after_failure(failures.faults, self._retry)
         finally:
@@ -271,14 +270,15 @@ class Poller:
         return None if tracked.ended or tracked.gone else self._intervals.after_poll(tracked, now)
 
     def _failed(self, tracked: TrackedJob, error: HappyHorseError) -> float | None:
-        failures = _failures(tracked)
+        failures = tracked.poll.failing()
         failures.faults += 1
         if failures.faults > self._retry.max_retries:
             self._give_up(tracked, error)
             return None
         _log.info("%s: poll failed %d times in a row: %s", tracked.ref, failures.faults, error)
-        # One of the clocks may be wrong: a task that is too old gets as many polls as one that is not found.
-        if failures.faults >= self._schedule.not_found_retries and self._is_too_old(tracked):
+        # An age by the clocks of two machines may be wrong: such a task gets as many polls as one that is not found.
+        has_been_tried = tracked.poll.active_at or failures.faults >= self._schedule.not_found_retries
+        if has_been_tried and self._is_too_old(tracked):
             self._expire(tracked)
             return None
         if isinstance(error, RateLimitError):
@@ -287,7 +287,7 @@ class Poller:
         return self._schedule.after_failure(failures.faults, self._retry, getattr(error, "retry_after", None))
 
     def _not_found(self, tracked: TrackedJob, error: TaskNotFoundError) -> float | None:
-        failures = _failures(tracked)
+        failures = tracked.poll.failing()
         failures.not_found += 1
         _log.info("%s: unknown to the provider %d times in a row: %s", tracked.ref, failures.not_found, error)
         if failures.not_found < self._schedule.not_found_retries and not self._is_too_old(tracked):
@@ -299,7 +299,7 @@ class Poller:
         return self._deadline(tracked) <= asyncio.get_running_loop().time()
 
     def _refused(self, tracked: TrackedJob, error: HappyHorseError) -> float | None:
-        failures = _failures(tracked)
+        failures = tracked.poll.failing()
         failures.refusals += 1
         if failures.refusals < self._schedule.not_found_retries and failures.refusals <= self._retry.max_retries:
             return self._schedule.after_failure(failures.refusals, self._retry)
@@ -351,7 +351,7 @@ class Poller:
                 tracked.poll.position.is_disputed = True
                 self._schedule_poll(tracked, 0.0, before_others=True)
             return
-        self._take_in(tracked, row if has_whole_list else _updated(tracked.task, row))
+        self._take_in(tracked, row if has_whole_list else updated(tracked.task, row))
         if not tracked.ended:
             self._schedule_poll(tracked, self._intervals.after_poll(tracked, now))
 
@@ -380,33 +380,9 @@ def _close(tracked: TrackedJob) -> None:
         tracked.give_up(WaitTimeoutError("the client was closed while the task was going on", task=tracked.whole_task))
 
 
-def _failures(tracked: TrackedJob) -> PollFailures:
-    if tracked.poll.failures is None:
-        tracked.poll.failures = PollFailures()
-    return tracked.poll.failures
-
-
 def _expected_usage(tracked: TrackedJob) -> ExpectedUsage:
     return expected_usage(tracked.job.request)
 
 
 def _has_no_output(task: Task) -> bool:
     return task.error is not None and task.error.reason is FailureReason.NO_OUTPUT
-
-
-def _updated(task: Task | None, row: Task) -> Task:
-    """Add to what is known of an active task what a list shows of it, which is little."""
-    if task is None:
-        return row
-    is_news = row.status is TaskStatus.RUNNING and (task.status is not row.status or not task.started_at)
-    if not is_news:
-        # A list may lag behind.
-        return task
-    return evolve(
-        task,
-        status=row.status,
-        raw_status=row.raw_status,
-        created_at=row.created_at or task.created_at,
-        started_at=row.started_at or task.started_at,
-        observed_at=row.observed_at,
-    )

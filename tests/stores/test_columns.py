@@ -72,7 +72,6 @@ JOBS = st.builds(
     submitted_at=st.none() | MOMENTS,
     task_id=MAYBE_TEXTS,
     task=st.none() | TASKS,
-    failure=MAYBE_TEXTS,
     error=st.none()
     | st.builds(JobError, type=TEXTS, message=TEXTS, code=MAYBE_TEXTS, status_code=st.none() | st.integers()),
     save_to=MAYBE_TEXTS,

@@ -62,7 +62,6 @@ async def test_a_job_comes_back_as_it_was_written(open_store: OpenStore, new_job
         owner="4711-0123456789abcdef",
         submitted_at=NOW,
         error=JobError(type="RateLimitError", message="not yet", code="E429", status_code=429),
-        failure="not yet",
         save_to="/videos",
     )
     added = await store.add(job)
@@ -189,7 +188,7 @@ async def test_one_of_many_simultaneous_changes_wins(open_store: OpenStore, new_
     ("task", "saved_to", "state", "owner"),
     [
         (None, None, JobState.SUBMITTING, None),
-        (SUCCEEDED, None, JobState.ACCEPTED, "o-1"),
+        (SUCCEEDED, None, JobState.SUCCEEDED, "o-1"),
         (SUCCEEDED, "/videos/a.mp4", JobState.SUCCEEDED, None),
         (FAILED, None, JobState.FAILED, None),
     ],

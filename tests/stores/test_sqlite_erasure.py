@@ -13,7 +13,7 @@ from pathlib import Path
 
 from attrs import evolve
 
-from happyhorse_async.job import Job, JobState
+from happyhorse_async.job import Job, JobError, JobState
 from happyhorse_async.stores import SQLiteStore
 from happyhorse_async.task import Task, TaskRef, TaskStatus, Video
 
@@ -120,7 +120,9 @@ async def test_nothing_is_left_behind_by_rows_that_move_within_the_file(
         if number % 3:
             await store.change(succeeded(job))
         else:
-            await store.change(evolve(job, state=JobState.SUCCEEDED, failure="no"))
+            await store.change(
+                evolve(job, state=JobState.SUCCEEDED, error=JobError(type="ProviderError", message="no"))
+            )
 
     await asyncio.gather(*(live(number) for number in range(2000)))
     await store.purge()
@@ -144,7 +146,7 @@ async def test_requests_are_erased_after_their_time(path: Path, open_file: OpenF
     age(path, "settled_at")
     found = await store.get(job.job_id)
     # A process that has had the job in memory all the time does not bring the prompt back.
-    await store.change(evolve(job, state=JobState.ACCEPTED, failure="no"))
+    await store.change(evolve(job, state=JobState.ACCEPTED, error=JobError(type="ProviderError", message="no")))
     await store.purge()
 
     assert found is not None
