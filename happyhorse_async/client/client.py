@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from attrs import evolve
 
 from ..adapter import Adapter, PageRequest, TaskPage
-from ..config import SecretSource, Settings, check_url
+from ..config import SecretSource, Settings, check_base_url, check_proxy
 from ..download import Progress
 from ..job import PendingJob
 from ..messages import HttpRequest
@@ -49,7 +49,7 @@ class Client:
         one budget.
     :param retries: how often what fails is tried again, phase by phase.
     :param connector: an aiohttp connector to use, and to leave open at the end.
-    :param proxy: the URL of an HTTP proxy. Those of the environment are not looked at.
+    :param proxy: the URL of an HTTP proxy, or `"env"` for those of the environment (`HTTPS_PROXY` and the like).
     :param allow_private_hosts: whether a video may be fetched from an address that is not on the public internet. By
         default only where the API itself is at one, as an emulator is.
     :param inherit: whether the client goes on with what processes that have died have left: sends what was enqueued and
@@ -81,7 +81,7 @@ class Client:
         account = adapter.account(
             provider=adapter.name,
             api_key=api_key_for(adapter, api_key),
-            base_url=None if base_url is None else check_url(base_url, where="base_url"),
+            base_url=None if base_url is None else check_base_url(base_url, where="base_url"),
             region=region,
             options=options,
         )
@@ -92,7 +92,7 @@ class Client:
             limits=limits,
             retries=retries,
             connector=connector,
-            proxy=proxy,
+            proxy=None if proxy is None else check_proxy(proxy, where="proxy"),
             recover=recover,
             auto_adopt=auto_adopt,
             allow_private_hosts=allow_private_hosts,
@@ -103,7 +103,7 @@ class Client:
     @classmethod
     def from_config(
         cls,
-        path: str | PathLike[str] | None = None,
+        path: str | PathLike[str] | Settings | None = None,
         *,
         provider: str | None = None,
         store: TaskStore | None = None,
@@ -112,13 +112,14 @@ class Client:
         """
         Make a client from `happyhorse.toml`, `[tool.happyhorse]` in `pyproject.toml`, and the environment.
 
-        :param path: the file; by default `HAPPYHORSE_CONFIG`, or what is found in the current directory.
+        :param path: the file, or settings that were read already; by default `HAPPYHORSE_CONFIG`, or what is found in
+            the current directory.
         :param provider: the section; by default `HAPPYHORSE_PROVIDER`, or the file's `default`.
         :param store: where jobs are written down; by default the file of `[store]`, or memory.
         :param inherit: see `Client`.
         :raises ConfigurationError: names the file, the key and what is known.
         """
-        settings = Settings.load(path)
+        settings = path if isinstance(path, Settings) else Settings.load(path)
         chosen = settings.choose(provider)
         client = cls(
             chosen.adapter,
@@ -130,6 +131,7 @@ class Client:
             poll=settings.poll,
             limits=settings.limits,
             retries=settings.retries,
+            proxy=chosen.proxy,
             recover=recover,
             auto_adopt=chosen.auto_adopt,
             allow_private_hosts=chosen.allow_private_hosts,
