@@ -50,7 +50,7 @@ from .timing import Limits, PollSchedule, RateLimitWindow
 
 if TYPE_CHECKING:
     from .callbacks import CallbackReceiver
-    from .client import Batch, Client, Outcome, Plan, TaskHandle, TaskList
+    from .client import Batch, Client, Failed, JobRequest, Outcome, Plan, Succeeded, TaskHandle, TaskList
     from .emulator import CallbackScenario, Emulator, Scenario, SimulatedTask, WebhookDelivery, WebhookLog
     from .stores import MemoryStore, SQLiteStore, TaskStore
 
@@ -71,6 +71,7 @@ __all__ = [
     "DownloadError",
     "Emulator",
     "Endpoint",
+    "Failed",
     "FailureReason",
     "HappyHorseError",
     "HttpRequest",
@@ -79,6 +80,7 @@ __all__ = [
     "InvalidRequestError",
     "InvalidResponseError",
     "Job",
+    "JobRequest",
     "JobState",
     "Limits",
     "Media",
@@ -105,6 +107,7 @@ __all__ = [
     "StoreError",
     "Submission",
     "SubmitOutcomeUnknownError",
+    "Succeeded",
     "Task",
     "TaskCanceledError",
     "TaskError",
@@ -142,11 +145,14 @@ _LOADED_LATER = {
     "WebhookDelivery": ".emulator",
     "WebhookLog": ".emulator",
     "Emulator": ".emulator",
+    "Failed": ".client",
+    "JobRequest": ".client",
     "MemoryStore": ".stores",
     "Outcome": ".client",
     "Plan": ".client",
     "SQLiteStore": ".stores",
     "Scenario": ".emulator",
+    "Succeeded": ".client",
     "TaskHandle": ".client",
     "TaskList": ".client",
     "TaskStore": ".stores",

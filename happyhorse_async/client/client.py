@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+import os
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,7 @@ from attrs import evolve
 from ..adapter import Adapter, PageRequest, TaskPage
 from ..config import SecretSource, Settings, check_base_url, check_proxy
 from ..download import Progress
+from ..errors import ConfigurationError
 from ..job import PendingJob
 from ..messages import HttpRequest
 from ..registry import find_adapter
@@ -22,7 +24,7 @@ from ..stores import MemoryStore, TaskStore
 from ..task import Task, TaskRef
 from ..timing import Limits, PollSchedule
 from ..tracked_job import TrackedJob
-from .batch import Batch
+from .batch import Batch, JobRequest, Outcome, generate_one
 from .handle import TaskHandle
 from .opening import Door, Setup, api_key_for, configured_store
 from .plan import Plan, Planner, new_job_id
@@ -261,15 +263,48 @@ class Client:
         return task
 
     def generate_many(
-        self, requests: Iterable[VideoRequest] | AsyncIterable[VideoRequest], *, limit: int | None = None
-    ) -> Batch:
+        self,
+        requests: Iterable[VideoRequest | JobRequest] | AsyncIterable[VideoRequest | JobRequest],
+        *,
+        limit: int | None = None,
+        timeout: float | None = None,
+        callback_url: str | None = None,
+        save_to: str | PathLike[str] | None = None,
+    ) -> Batch[Outcome]:
         """
-        Ask for many videos, and yield each outcome as it comes.
+        Submit many requests, and yield each outcome as it comes.
 
-        :param limit: how many may be in flight at once; by default 1,000. The provider's rates hold in any case.
+        :param requests: an item may be a `JobRequest`, which has options of its own.
+        :param limit: how many are in flight at once; by default 1,000. The provider's rate limits hold in any case.
+        :param timeout: seconds to wait for each task after the provider has accepted it.
+        :param callback_url: see `submit`.
+        :param save_to: a folder for the videos; see `submit`.
+        :raises ValueError: *save_to* is a file, in which each video would replace the one before.
         """
         self._door.inside()
-        return Batch(requests, submit=self.submit, spawn=self._door.spawn, limit=limit)
+        if save_to is not None and not (Path(save_to).is_dir() or str(save_to).endswith(("/", os.sep))):
+            raise ValueError(f"save_to must be a folder where many videos are saved, not {save_to}")
+
+        async def submit(job: JobRequest) -> TaskHandle:
+            if job.provider not in (None, self.provider):
+                raise ConfigurationError(f"this client has no provider {job.provider!r}", provider=self.provider)
+            return await self.submit(
+                job.request,
+                key=job.key,
+                callback_url=job.callback_url or callback_url,
+                save_to=save_to if job.save_to is None else job.save_to,
+            )
+
+        async def wait(handle: TaskHandle, job: JobRequest) -> Task:
+            task = await handle.wait(timeout)
+            if job.save_to is not None or save_to is not None:
+                await self._door.inside().auto_downloads.tried(handle.job_id)
+            return task
+
+        async def work(index: int, item: VideoRequest | JobRequest, submitted: Callable[[], None]) -> Outcome:
+            return await generate_one(index, JobRequest.of(item), submitted, submit=submit, wait=wait)
+
+        return Batch(requests, work, spawn=self._door.spawn, limit=limit)
 
     def plan(self, request: VideoRequest, *, callback_url: str | None = None) -> Plan:
         """
