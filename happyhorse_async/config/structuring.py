@@ -34,7 +34,7 @@ _PATH = "{path}"
 _INDEX = re.compile(r"\['((?:[^'\\]|\\.)*)'\]")
 # What attrs.validators write: 'interval' must be >= 0: -1
 _QUOTED_FIELD = re.compile(r"^'(\w+)' ")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(\[\d{1,3}\])*")
 _KEY_PREFIX = re.compile(r"(sk|pk|key|api|whsec|ak|akia|bearer|token)[-_]?(?=.{8})", re.IGNORECASE)
 _LONGEST_NAME = 32
 _MOST_DIGITS = 4

@@ -151,8 +151,12 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
         if name.startswith("HAPPYHORSE_") or name.endswith("_API_KEY") or name in ("FORCE_COLOR", "PYTHONPATH"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("EMULATOR_KEY", KEY)
-    monkeypatch.chdir(tmp_path)
-    return Program(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return Program(folder)
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ async def test_a_batch(program: Any, emulate: Any) -> None:
     assert (0, 2) == (run.code, len(refs))
     assert {*named, "out/b/b.mp4"} == set(run.out.splitlines())
     assert all(b"ftyp" == program.read(path)[4:8] for path in run.out.splitlines())
-    assert "3 of 3 videos are there" in run.err
+    assert "3 of 3 videos are ready" in run.err
 
 
 async def test_the_same_batch_again(program: Any, emulate: Any) -> None:
@@ -100,19 +100,19 @@ async def test_a_line_with_an_error_is_named(program: Any, emulate: Any) -> None
 
     assert (4, "") == (run.code, run.out)
     assert "\nerror: line 1: the task failed" in f"\n{run.err}"
-    assert "0 of 1 videos are there" in run.err
+    assert "0 of 1 videos are ready" in run.err
 
 
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
         ({"prompt": "b", "duration": 99}, "line 2: duration must be"),
-        ({"prompt": "b", "duration": "5"}, "line 2: duration must be a whole number"),
+        ({"prompt": "b", "duration": "5"}, "line 2: duration: expected a whole number"),
         ({"prompt": "b", "provider": "nobody"}, "line 2: provider: there is no [providers.nobody]"),
         ({"prompt": "b", "provider": "hiapi", "watermark": True}, "line 2: hiapi has no watermark"),
         ({"image": "frame.png"}, "line 2: image must be one of"),
         ({"prompt": "b", "output": "a.mp4"}, "line 2: output: line 1 has the same"),
-        ({"prompt": "b", "output": "."}, "line 2: output: . is a folder"),
+        ({"prompt": "b", "output": "."}, "line 2: output .: this is a folder"),
     ],
 )
 async def test_a_bad_line_is_found_before_anything_is_sent(
@@ -139,9 +139,9 @@ async def test_all_bad_lines_are_named(program: Any, emulator: Emulator) -> None
 
 
 async def test_without_a_store(program: Any, emulator: Emulator) -> None:
-    """Without a journal on disk a batch works once, and says that it would be paid again."""
+    """With --no-store a batch works once, and warns that it would be paid again."""
     shots(program, {"prompt": "a"})
-    run = await program.run("batch", "shots.jsonl")
+    run = await program.run("batch", "shots.jsonl", "--no-store")
 
     assert 0 == run.code
     assert "run again, the batch is paid again" in run.err
@@ -224,10 +224,10 @@ async def test_an_interrupted_batch_names_what_goes_on(program: Any, emulate: An
 
 
 async def test_an_interrupted_batch_without_a_store(program: Any, emulate: Any) -> None:
-    """Without a journal on disk, Ctrl-C prints a command with the refs themselves."""
+    """With --no-store, Ctrl-C prints a command with the refs themselves."""
     shots(program, {"prompt": "a"})
     async with emulate(STUCK):
-        process = await program.start("batch", "shots.jsonl", "--json")
+        process = await program.start("batch", "shots.jsonl", "--json", "--no-store")
         refs = await until_tasks(program, 1)
         process.send_signal(signal.SIGINT)
         run = await program.end(process)
@@ -235,7 +235,7 @@ async def test_an_interrupted_batch_without_a_store(program: Any, emulate: Any) 
 
     assert 130 == run.code
     assert ({line["ref"]}, "WaitTimeoutError") == (refs, line["error"]["class"])
-    assert f"happyhorse resume {line['ref']} -o ." == run.error["resume"]
+    assert f"happyhorse resume {line['ref']} -o . --no-store" == run.error["resume"]
 
 
 async def test_a_line_whose_outcome_is_unknown(program: Any, emulate: Any, gated: Any) -> None:

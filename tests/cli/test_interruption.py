@@ -53,7 +53,7 @@ async def test_while_the_submit_is_unanswered(program: Any, emulate: Any, gated:
         status = await program.run("status", ref)
 
     assert (130, "") == (run.code, run.out)
-    assert run.err.startswith("waiting for the answer to the paid request")
+    assert run.err.startswith("waiting for the response to the paid request")
     assert f"submitted {ref}\n" in run.err
     assert status.code == 0
 
@@ -74,9 +74,9 @@ async def test_while_the_submit_is_unanswered_in_json(program: Any, emulate: Any
     assert f"happyhorse wait {submitted['ref']} -o ." == run.error["resume"]
 
 
-async def interrupted_twice(program: Any, gate: Any) -> Any:
+async def interrupted_twice(program: Any, gate: Any, *options: str) -> Any:
     """Interrupt a submit while it is unanswered, and again while it waits for its answer."""
-    process = await program.start("submit", "a horse", "--resolution", "720P")
+    process = await program.start("submit", "a horse", "--resolution", "720P", *options)
     await gate.arrived.wait()
     process.send_signal(signal.SIGINT)
     seen = await process.stderr.readline()
@@ -96,7 +96,7 @@ async def test_a_second_interruption(program: Any, emulate: Any, gated: Any) -> 
     [job] = pending.objects
 
     assert 130 == run.code
-    assert "nobody knows whether it was paid" in run.err
+    assert "it may have been billed; to resolve it" in run.err
     assert ["happyhorse", "resolve", job["job_id"]] == command
     assert ("OUTCOME_UNKNOWN", None) == (job["state"], job["ref"])
     assert 0 == settled.code
@@ -107,10 +107,10 @@ async def test_a_second_interruption(program: Any, emulate: Any, gated: Any) -> 
 async def test_a_second_interruption_without_a_store(program: Any, emulate: Any, gated: Any) -> None:
     """Without a journal on disk nothing is promised that cannot be kept."""
     async with emulate() as emulator, gated(emulator) as gate:
-        run = await interrupted_twice(program, gate)
+        run = await interrupted_twice(program, gate, "--no-store")
 
     assert 130 == run.code
-    assert "without a [store] in the configuration nothing remembers the job" in run.err
+    assert "with --no-store, nothing remembers the job" in run.err
     assert "happyhorse resolve" not in run.err
 
 
