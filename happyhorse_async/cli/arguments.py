@@ -10,8 +10,12 @@ _OWN_OPTIONS = ("--version", "--help", "-h", "--install-completion")
 
 
 def normalized(arguments: Sequence[str]) -> list[str]:
-    """Move the options that stand before the command behind it, and read `help COMMAND` as `COMMAND --help`."""
-    rest = list(arguments)
+    """
+    Move the options that stand before the command behind it, and read `help COMMAND` as `COMMAND --help`.
+
+    `-o -` becomes `--output=-`: by itself, a hyphen would be taken for another option.
+    """
+    rest = _joined(list(arguments))
     options: list[str] = []
     while rest:
         taken = _length_of_option(rest)
@@ -24,6 +28,16 @@ def normalized(arguments: Sequence[str]) -> list[str]:
     if not rest or rest[0] in _OWN_OPTIONS:
         return rest
     return [rest[0], *options, *rest[1:]]
+
+
+def _joined(words: list[str]) -> list[str]:
+    joined: list[str] = []
+    for word in words:
+        if word == "-" and joined[-1:] and joined[-1] in ("-o", "--output") and "--" not in joined:
+            joined[-1] = "--output=-"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _length_of_option(words: Sequence[str]) -> int:

@@ -66,7 +66,7 @@ class Item:
         try:
             handle = await self._handle()
             submitted()
-            self.ref, self.job_id = handle.ref, handle.job_id
+            self.ref, self.job_id = handle.ref, self.job_id or handle.job_id
             self.task = await handle.wait(self.timeout)
             self.path = await self.client.download(self.task, self.target.file(self.task.ref))
         except HappyHorseError as error:

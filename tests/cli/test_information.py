@@ -83,6 +83,14 @@ async def test_demo_in_json(program: Any) -> None:
     assert run.objects[-1]["message"].startswith(TEST_PICTURE)
 
 
+async def test_a_demo_of_an_unknown_provider(program: Any) -> None:
+    """A provider that cannot be emulated is the first and only thing that is said."""
+    run = await program.run("demo", "--provider", "nope")
+
+    assert (2, "") == (run.code, run.out)
+    assert run.err.startswith("error: --provider: there is no emulated provider 'nope'; known: dashscope, hiapi")
+
+
 async def test_an_interrupted_demo(program: Any) -> None:
     """What an emulator of its own has begun cannot be taken up again, and no such thing is promised."""
     process = await program.start("demo")
@@ -101,12 +109,15 @@ async def test_emulator(program: Any) -> None:
     lines = [await process.stdout.readline() for _ in range(22)]
     program.write("happyhorse.toml", b"".join(lines).decode())
     configuration = tomllib.loads(b"".join(lines).decode())
-    run = await program.run("submit", "a horse", "--provider", "nexusflow", "--resolution", "720P")
+    run = await program.run("generate", "a horse", "--resolution", "720P", "--duration", "3", "-o", "horse.mp4")
+    other = await program.run("submit", "a horse", "--provider", "nexusflow", "--resolution", "720P")
     process.send_signal(signal.SIGINT)
     served = await program.end(process)
 
     assert {"dashscope", "hiapi", "imini", "nexusflow"} == set(configuration["providers"])
-    assert run.code == 0
+    assert ("dashscope", 0.05) == (configuration["default"], configuration["poll"]["interval"])
+    assert (0, "horse.mp4\n", 0) == (run.code, run.out, other.code)
+    assert "happyhorse.toml" not in run.err + other.err
     assert 0 == served.code
     assert "the emulator has ended" in served.err
 
@@ -147,9 +158,10 @@ async def test_emulator_in_json(program: Any) -> None:
     assert b'"hiapi": "http://127.0.0.1:' in line
 
 
-async def test_emulator_tells_of_callbacks(program: Any) -> None:
-    """What comes of each callback is said, with --json as an event."""
-    options = ("--callback-secret", "0123456789abcdef", "--callback-delay", "0", "1", "--speed", "100000")
+async def test_emulator_tells_of_callbacks(program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each webhook is reported, with --json as an event; its secret may come from the environment."""
+    monkeypatch.setenv("HAPPYHORSE_EMULATOR_CALLBACK_SECRET", "0123456789abcdef")
+    options = ("--callback-delay", "0", "1", "--speed", "100000")
     process = await program.start("emulator", "--port", "0", "--json", *options)
     url = json.loads(await process.stdout.readline())["urls"]["hiapi"]
     content = {"model": "happyhorse-1-0", "input": {"prompt": "a kite"}, "callback": {"url": url + "/nowhere?s=x"}}

@@ -172,6 +172,8 @@ async def test_a_submit_without_an_answer(program: Any, emulate: Any, gated: Any
 
     assert (6, "") == (run.code, run.out)
     assert f"\n  happyhorse resolve {job['job_id']}\n" in run.err
+    assert 1 == run.err.count("outcome is unknown")
+    assert "resolve('" not in run.err
     assert 0 == shown.code
     assert f"{job['job_id']} OUTCOME_UNKNOWN\n" in shown.out
     assert "  prompt: a horse\n" in shown.out
