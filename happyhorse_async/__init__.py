@@ -40,17 +40,31 @@ from .errors import (
     UnsupportedFeatureError,
     WaitTimeoutError,
 )
-from .job import Endpoint, Job, JobState, PendingJob
+from .job import Endpoint, Job, JobError, JobState
 from .messages import HttpRequest, HttpResponse
 from .redaction import RedactingFilter as _RedactingFilter
 from .request import ImageToVideo, Media, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from .retry import RetryPolicies, RetryPolicy
 from .task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
+from .timeouts import Timeouts
 from .timing import Limits, PollSchedule, RateLimitWindow
 
 if TYPE_CHECKING:
     from .callbacks import CallbackReceiver
-    from .client import Batch, Client, Failed, JobRequest, Outcome, Plan, Succeeded, TaskHandle, TaskList
+    from .client import (
+        Batch,
+        Client,
+        Failed,
+        JobHandle,
+        JobInfo,
+        JobRequest,
+        Outcome,
+        Plan,
+        Succeeded,
+        TaskHandle,
+        TaskList,
+        TaskUpdates,
+    )
     from .emulator import CallbackScenario, Emulator, Scenario, SimulatedTask, WebhookDelivery, WebhookLog
     from .stores import MemoryStore, SQLiteStore, TaskStore
 
@@ -80,6 +94,9 @@ __all__ = [
     "InvalidRequestError",
     "InvalidResponseError",
     "Job",
+    "JobError",
+    "JobHandle",
+    "JobInfo",
     "JobRequest",
     "JobState",
     "Limits",
@@ -90,7 +107,6 @@ __all__ = [
     "ModelSpec",
     "Outcome",
     "PageRequest",
-    "PendingJob",
     "PermissionDeniedError",
     "Plan",
     "PollSchedule",
@@ -121,7 +137,9 @@ __all__ = [
     "TaskRef",
     "TaskStatus",
     "TaskStore",
+    "TaskUpdates",
     "TextToVideo",
+    "Timeouts",
     "TransportError",
     "UnsupportedFeatureError",
     "Usage",
@@ -147,6 +165,8 @@ _LOADED_LATER = {
     "Emulator": ".emulator",
     "Failed": ".client",
     "JobRequest": ".client",
+    "JobHandle": ".client",
+    "JobInfo": ".client",
     "MemoryStore": ".stores",
     "Outcome": ".client",
     "Plan": ".client",
@@ -156,6 +176,7 @@ _LOADED_LATER = {
     "TaskHandle": ".client",
     "TaskList": ".client",
     "TaskStore": ".stores",
+    "TaskUpdates": ".client",
 }
 
 

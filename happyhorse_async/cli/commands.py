@@ -285,6 +285,7 @@ class Commands:
         found = await session.find_task(ref)
         async with session.client(found.provider) as client:
             task = await client.cancel(found)
+        assert task is not None
         self._output.object(task_object(task))
         self._output.line(task_line(task))
         if task.status is TaskStatus.CANCELED:

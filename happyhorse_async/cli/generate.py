@@ -89,8 +89,7 @@ class JobRunner:
             self._outcome_unknown(client, error.job_id)
             raise
         self._output.answered()
-        if handle.ref is not None:
-            self._accepted(handle.ref, handle.job_id)
+        self._accepted(handle.ref, handle.job_id)
         return handle
 
     async def _journal_entry(self) -> Job | None:

@@ -125,7 +125,7 @@ def job_object(job: Job) -> dict[str, Any]:
         "model": job.model,
         "created_at": job.created_at,
         "submitted_at": job.submitted_at,
-        "failure": job.failure,
+        "failure": job.error and job.error.message,
     }
 
 
@@ -141,7 +141,7 @@ def job_details(job: Job) -> Iterator[str]:
         ("prompt", prompt),
         ("created", local_time(job.created_at)),
         ("sent", local_time(job.submitted_at)),
-        ("error", job.failure),
+        ("error", job.error and job.error.message),
     )
 
 

@@ -92,7 +92,7 @@ class ResumeRunner:
             if job.state is JobState.OUTCOME_UNKNOWN:
                 raise SubmitOutcomeUnknownError("the outcome of its submit is unknown", job_id=job_id)
             if job.state.is_final:
-                reason = f": {job.failure}" if job.failure else ""
+                reason = f": {job.error.message}" if job.error else ""
                 raise InvalidRequestError(f"the job has no task, its state is {job.state}{reason}", job_id=job_id)
             if not await self._session.is_attended(job):
                 raise WaitTimeoutError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from attrs import frozen
 
 from ..client import Client
-from ..client.opening import configured_store
+from ..client.client import configured_store
 from ..config import Settings
 from ..errors import ConfigurationError, HappyHorseError, InvalidRequestError, TaskNotFoundError
 from ..job import Job
@@ -147,7 +147,7 @@ class Session:
         named = await self.find(name)
         if named.ref is None:
             job = await self.job(name)
-            reason = f": {job.failure}" if job.failure else ""
+            reason = f": {job.error.message}" if job.error else ""
             raise TaskNotFoundError(f"the job has no task, its state is {job.state}{reason}", job_id=job.job_id)
         return named.ref
 

@@ -1,4 +1,4 @@
-"""The front door, and what a program gets through it: handles, batches, lists, plans."""
+"""The front door, and what a program gets through it: handles, batches, jobs, lists, plans."""
 
 from .batch import Batch as Batch
 from .batch import Failed as Failed
@@ -6,6 +6,9 @@ from .batch import JobRequest as JobRequest
 from .batch import Outcome as Outcome
 from .batch import Succeeded as Succeeded
 from .client import Client as Client
+from .handle import JobHandle as JobHandle
 from .handle import TaskHandle as TaskHandle
+from .handle import TaskUpdates as TaskUpdates
+from .job_info import JobInfo as JobInfo
 from .plan import Plan as Plan
 from .task_list import TaskList as TaskList

@@ -6,15 +6,27 @@ import asyncio
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from os import PathLike
-from typing import Any, Generic, Self, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
 from ..errors import WaitTimeoutError
 from ..request import VideoRequest
 from ..task import Task, TaskRef
-from .handle import TaskHandle
 
+
+class Accepted(Protocol):
+    """A job that the provider has accepted."""
+
+    @property
+    def job_id(self) -> str: ...
+    @property
+    def ref(self) -> TaskRef | None: ...
+    @property
+    def task(self) -> Task | None: ...
+
+
+A = TypeVar("A", bound=Accepted)
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -95,11 +107,11 @@ async def generate_one(
     job: JobRequest,
     submitted: Callable[[], None],
     *,
-    submit: Callable[[JobRequest], Awaitable[TaskHandle]],
-    wait: Callable[[TaskHandle, JobRequest], Awaitable[Task]],
+    submit: Callable[[JobRequest], Awaitable[A]],
+    wait: Callable[[A, JobRequest], Awaitable[Task]],
 ) -> Outcome:
     """Submit *job* and wait for it. Every failure is an outcome; only a job that was taken back unsent has none."""
-    handle: TaskHandle | None = None
+    handle: A | None = None
     try:
         handle = await submit(job)
         submitted()

@@ -184,12 +184,16 @@ class Gate:
     """The paid requests."""
     arrived: asyncio.Event = field(factory=asyncio.Event)
     """Set by the first of them."""
+    polls: set[str] = field(factory=set[str])
+    """The paths of the polls."""
     opened: asyncio.Event = field(factory=asyncio.Event)
     """What they wait for."""
 
     async def forward(self, request: web.Request) -> web.StreamResponse:
         """Pass *request* on."""
         body = await request.read()
+        if request.method == "GET":
+            self.polls.add(request.path)
         if request.method == "POST":
             self.bodies.append(body)
             self.arrived.set()

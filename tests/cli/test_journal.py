@@ -145,12 +145,13 @@ async def test_resume_out_of_time(program: Any, emulate: Any) -> None:
     assert "WaitTimeoutError" == outcome["error"]["class"]
 
 
-async def test_an_interrupted_resume(program: Any, emulate: Any) -> None:
+async def test_an_interrupted_resume(program: Any, emulate: Any, gated: Any) -> None:
     """Ctrl-C prints a command with everything that has not ended."""
-    async with emulate(Scenario(stuck=1.0), store=True):
+    async with emulate(Scenario(stuck=1.0)) as emulator, gated(emulator, store=True, opened=True) as gate:
         refs = [await submitted(program), await submitted(program)]
         process = await program.start("resume", "--json")
-        await asyncio.sleep(4)
+        while len(gate.polls) < 2:
+            await asyncio.sleep(0.05)
         process.send_signal(signal.SIGINT)
         run = await program.end(process)
 

@@ -13,11 +13,14 @@ import pytest
 from attrs import evolve
 
 import happyhorse_async as hh
+from happyhorse_async.download.fetch import UrlRefusedError
 from happyhorse_async.job import Endpoint, Job, JobState
 from happyhorse_async.jobs.auto_download import AutoDownload
 from happyhorse_async.jobs.journal import Journal
 from happyhorse_async.retry import RetryPolicy
 from happyhorse_async.tracked_job import TrackedJob
+
+from .videos import HASTY, video_file
 
 if TYPE_CHECKING:
     from conftest import Fifth, Gateway
@@ -27,12 +30,7 @@ REF = hh.TaskRef("fifth", "t-1")
 DONE = hh.Task(ref=REF, status=hh.TaskStatus.SUCCEEDED, videos=(hh.Video(url="https://files.example/v"),))
 
 
-def box(name: bytes, payload: bytes) -> bytes:
-    """Make one box of an MP4."""
-    return (len(payload) + 8).to_bytes(4) + name + payload
-
-
-VIDEO = box(b"ftyp", b"isom\0\0\0\0") + box(b"mdat", b"\1" * 9999) + box(b"moov", b"\0" * 100)
+VIDEO = video_file(b"\1" * 9999)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -108,22 +106,27 @@ async def test_a_video_that_cannot_be_saved(
 
 
 @pytest.mark.fault(64)
-async def test_a_video_that_has_expired(
-    gateway: Gateway, fifth: Fifth, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A URL that stays refused is given up, and that is logged."""
-    gateway.accept("t-1")
-    gateway.show("t-1", "done")
-    gateway.on("GET", "/files/t-1.mp4", 403)
+async def test_a_video_that_has_expired(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A URL that is refused after its life is given up, and that is logged."""
+    line = Line(UrlRefusedError("the URL of the video has expired"))
 
-    async with fifth.open() as client:
-        await client.generate(REQUEST, save_to=tmp_path)
-        await asyncio.sleep(0.02)
+    await (await line.saving(tmp_path)).run()
 
-    assert 2 == len(gateway.seen("GET", "/files/*"))
+    assert 1 == line.tries
     assert "the video is not saved" in caplog.text
-    assert "fifth:t-1" in caplog.text
-    assert not (tmp_path / "t-1.mp4").exists()
+    assert [] == await line.store.unfinished("fifth")
+
+
+@pytest.mark.usefixtures("video_file")
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 423, 503])
+async def test_a_video_that_is_late_in_the_storage(gateway: Gateway, fifth: Fifth, tmp_path: Path, status: int) -> None:
+    """A video that appears in the storage after its task has succeeded is saved."""
+    gateway.on("GET", "/files/t-1.mp4", status, status, gateway.reply(VIDEO))
+
+    async with fifth.open(retries=HASTY) as client:
+        await client.generate(REQUEST, save_to=tmp_path)
+
+    assert VIDEO == (tmp_path / "t-1.mp4").read_bytes()
 
 
 @pytest.mark.parametrize("word", ["failed", "canceled"])
