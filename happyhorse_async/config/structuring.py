@@ -14,7 +14,10 @@ from typing import Any, TypeVar, cast, get_origin
 
 from attrs import fields, has
 from cattrs import BaseValidationError, Converter, ForbiddenExtraKeysError, transform_error
-from cattrs.cols import list_structure_factory
+from cattrs.cols import (
+    list_structure_factory,
+    mapping_structure_factory,  # pyright: ignore[reportUnknownVariableType]
+)
 from cattrs.dispatch import StructureHook
 from cattrs.gen import make_dict_structure_fn
 
@@ -112,7 +115,8 @@ def _class_hook(cls: Any) -> StructureHook:
 
 
 def _mapping_hook(cls: Any) -> StructureHook:
-    build: StructureHook = _CONVERTER.gen_structure_mapping(cls)
+    # Unlike `Converter.gen_structure_mapping`, this does not register what it makes, without the check, for the type.
+    build: StructureHook = mapping_structure_factory(cls, _CONVERTER)
     return lambda value, kind: build(_table(value), kind)
 
 

@@ -313,6 +313,16 @@ def test_a_fifo_is_not_a_configuration(named: str | None) -> None:
         Settings.load(named)
 
 
+def test_the_type_of_a_table_is_checked_every_time() -> None:
+    """The check does not depend on what was read before."""
+    for _ in range(2):
+        write("[providers.hiapi]\noptions = { storage = 'persistent' }")
+        Settings.load()
+        write("[providers.dashscope]\noptions = []")
+        with pytest.raises(ConfigurationError, match=r"providers\.dashscope\.options: expected a table, not a list"):
+            Settings.load()
+
+
 def test_a_project_names_its_table_in_errors() -> None:
     """The configuration of a project is checked like any other."""
     write("[tool.happyhorse.poll]\nintervall = 1", "pyproject.toml")
