@@ -159,7 +159,7 @@ async def test_an_interrupted_resume(program: Any, emulate: Any, gated: Any) -> 
 
 
 async def test_a_submit_without_an_answer(program: Any, emulate: Any, gated: Any) -> None:
-    """A lost response ends in 6, with the command that helps; `resolve` shows possible matches and adopts none by itself."""
+    """A lost response ends in 6, with the command that helps; `resolve` shows possible matches and adopts none."""
     async with (
         emulate(QUICK) as emulator,
         gated(emulator, "dashscope", store=True, spoils=True, opened=True) as gate,
