@@ -52,7 +52,7 @@ def asks_for_help(words: Sequence[str]) -> bool:
 
 
 def asks_for_json(arguments: Sequence[str]) -> bool:
-    """Return whether the output is to be JSON, also where the arguments turn out to be wrong."""
+    """Return whether the output is to be JSON, even if the arguments are wrong."""
     return "--json" in _options(arguments)
 
 

@@ -53,7 +53,7 @@ def _shown(attribute: Attribute[Any], _value: Any) -> bool:
 
 
 def task_object(task: Task) -> dict[str, Any]:
-    """Return *task* for JSON. It has the signed URL of the video: whoever reads it can download the video."""
+    """Return *task* for JSON. It has the signed URL of the video, which is a credential."""
     return {"ref": str(task.ref), **asdict(task, filter=_shown, value_serializer=_serialize)}
 
 

@@ -89,7 +89,7 @@ class Failed:
     request: VideoRequest
     """The request."""
     error: Exception
-    """Why there is no video. A `WaitTimeoutError`: the task goes on and can be resumed by `ref`."""
+    """Why there is no video. After a `WaitTimeoutError` the task keeps running and can be resumed by `ref`."""
     job_id: str | None = None
     """Our own id of the job, if there is one."""
     ref: TaskRef | None = None
@@ -201,7 +201,7 @@ class _Run(Generic[T, R]):
         return None
 
     def stop(self) -> None:
-        """Take no further items, and cancel those that are not submitted: nobody would take their results."""
+        """Take no further items, and cancel those that are not submitted: their results would be lost."""
         self._stopped = True
         self._slots.release()
         self._results.put_nowait(None)

@@ -29,7 +29,7 @@ class ConfigFile:
     table: Mapping[str, Any]
     """Its content, or the table `[tool.happyhorse]` of a `pyproject.toml`."""
     found: bool
-    """Whether it was merely found in the current directory: nobody named it, and whoever wrote it may be a stranger."""
+    """Whether it was only found in the current directory, and not named: a stranger may have written it."""
 
 
 def find_file(path: str | os.PathLike[str] | None) -> ConfigFile | None:

@@ -133,7 +133,7 @@ async def _in_a_thread(work: Callable[[], int]) -> int:
 def _read_terminal(terminal: int) -> bytes:
     shown = b""
     with os.fdopen(terminal, "rb", buffering=0) as stream, contextlib.suppress(OSError):
-        # Linux ends a terminal that nobody writes to any more with an error.
+        # On Linux, reading a terminal whose other end is closed is an error.
         while part := stream.read(4096):
             shown += part
     return shown
@@ -174,7 +174,7 @@ def emulate(program: Program) -> Emulate:
 
 @frozen
 class Gate:
-    """Stands before an emulated provider, where it can hold paid requests back and spoil the answers to them."""
+    """A proxy in front of an emulated provider, which can delay paid requests and replace their responses."""
 
     address: str
     """Where the emulator is."""

@@ -51,8 +51,8 @@ async def test_a_batch(program: Any, emulate: Any) -> None:
     assert "3 of 3 videos are ready" in run.err
 
 
-async def test_the_same_batch_again(program: Any, emulate: Any) -> None:
-    """Run again, nothing is submitted; only what is missing is downloaded, and the rest is not even asked for."""
+async def test_a_batch_that_is_run_again_submits_nothing(program: Any, emulate: Any) -> None:
+    """A second run submits nothing, downloads only missing videos, and polls nothing else."""
     shots(program, {"prompt": "a", "output": "a.mp4"}, {"prompt": "b", "output": "b.mp4"})
     async with emulate(QUICK, store=True):
         await program.run("batch", "shots.jsonl")
@@ -108,7 +108,7 @@ async def test_a_line_with_an_error_is_named(program: Any, emulate: Any) -> None
     [
         ({"prompt": "b", "duration": 99}, "line 2: duration must be"),
         ({"prompt": "b", "duration": "5"}, "line 2: duration: expected a whole number"),
-        ({"prompt": "b", "provider": "nobody"}, "line 2: provider: there is no [providers.nobody]"),
+        ({"prompt": "b", "provider": "missing"}, "line 2: provider: there is no [providers.missing]"),
         ({"prompt": "b", "provider": "hiapi", "watermark": True}, "line 2: hiapi has no watermark"),
         ({"image": "frame.png"}, "line 2: image must be one of"),
         ({"prompt": "b", "output": "a.mp4"}, "line 2: output: line 1 has the same"),
@@ -238,7 +238,7 @@ async def test_an_interrupted_batch_without_a_store(program: Any, emulate: Any) 
     assert f"happyhorse resume {line['ref']} -o . --no-store" == run.error["resume"]
 
 
-async def test_a_line_whose_outcome_is_unknown(program: Any, emulate: Any, gated: Any) -> None:
+async def test_a_line_with_an_unknown_outcome_is_never_sent_again(program: Any, emulate: Any, gated: Any) -> None:
     """A submit without a readable answer ends in 6, is never sent again, and names how to settle it."""
     shots(program, {"prompt": "a", "key": "mine"})
     async with (
@@ -256,7 +256,7 @@ async def test_a_line_whose_outcome_is_unknown(program: Any, emulate: Any, gated
 
 
 async def test_a_key_with_another_request(program: Any, emulate: Any) -> None:
-    """A line that was changed under the same key is an error, even where its file is there."""
+    """A changed line under the same key is an error, even if its file exists."""
     shots(program, {"prompt": "a", "key": "mine", "output": "a.mp4"})
     async with emulate(QUICK, store=True):
         await program.run("batch", "shots.jsonl")
@@ -282,7 +282,7 @@ async def test_a_store_that_cannot_be_used(program: Any, emulate: Any) -> None:
     """A journal that cannot be opened ends in 2, before anything is sent."""
     shots(program, {"prompt": "a"})
     async with emulate(QUICK, store=True):
-        program.write("jobs.sqlite", "this is no database" * 1000)
+        program.write("jobs.sqlite", "not a database" * 1000)
         run = await program.run("batch", "shots.jsonl", "--json")
         one = await program.run("generate", "a horse", "--resolution", "720P")
         program.remove("jobs.sqlite")

@@ -86,7 +86,7 @@ async def test_a_refused_key(program: Any, emulate: Any) -> None:
     [
         (["--duration", "99"], "duration must be"),
         (["--provider", "hiapi", "--video", "https://example.org/v.mp4"], "providers that can: dashscope"),
-        (["--provider", "nobody"], "no [providers.nobody]"),
+        (["--provider", "missing"], "no [providers.missing]"),
         (["--config", "missing.toml"], "missing.toml"),
         (["--image", "frame.png"], "local files cannot be sent yet"),
         (["--ratio", "1:1", "--image", "https://example.org/a.png"], "the video has the aspect ratio of the image"),

@@ -14,7 +14,7 @@ import pytest
 from happyhorse_async.emulator import Scenario
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# What comes within the same turn of the other process's loop as its cause may not count as its own event.
+# Two signals within one iteration of the other process's event loop count as one.
 _REACTION = 0.3
 
 
@@ -41,7 +41,7 @@ async def test_while_waiting(program: Any, emulate: Any, number: signal.Signals)
 @pytest.mark.fault(76)
 @pytest.mark.parametrize("number", SIGNALS)
 async def test_while_the_submit_is_unanswered(program: Any, emulate: Any, gated: Any, number: signal.Signals) -> None:
-    """The answer to a paid request on its way is waited for, and its ref printed."""
+    """The response to a paid request in flight is waited for, and its ref printed."""
     async with emulate() as emulator, gated(emulator) as gate:
         process = await program.start("submit", "a horse", "--resolution", "720P")
         await gate.arrived.wait()
@@ -59,7 +59,7 @@ async def test_while_the_submit_is_unanswered(program: Any, emulate: Any, gated:
 
 
 async def test_while_the_submit_is_unanswered_in_json(program: Any, emulate: Any, gated: Any) -> None:
-    """With --json the ref is on the standard output, and in the error beside the way to resume."""
+    """With --json the ref is on the standard output, and in the error with the command that resumes."""
     async with emulate() as emulator, gated(emulator, store=True) as gate:
         process = await program.start("generate", "a horse", "--resolution", "720P", "--json")
         await gate.arrived.wait()
@@ -87,7 +87,7 @@ async def interrupted_twice(program: Any, gate: Any, *options: str) -> Any:
 
 @pytest.mark.fault(76)
 async def test_a_second_interruption(program: Any, emulate: Any, gated: Any) -> None:
-    """Who interrupts twice is told the job, which a later run finds open and can settle."""
+    """A second interruption prints the job, which a later run finds and can resolve."""
     async with emulate() as emulator, gated(emulator, "dashscope", store=True) as gate:
         run = await interrupted_twice(program, gate)
         command = shlex.split(run.err.splitlines()[-1])
@@ -105,7 +105,7 @@ async def test_a_second_interruption(program: Any, emulate: Any, gated: Any) -> 
 
 @pytest.mark.fault(76)
 async def test_a_second_interruption_without_a_store(program: Any, emulate: Any, gated: Any) -> None:
-    """Without a journal on disk nothing is promised that cannot be kept."""
+    """With --no-store no command is suggested that cannot work."""
     async with emulate() as emulator, gated(emulator) as gate:
         run = await interrupted_twice(program, gate, "--no-store")
 
@@ -116,7 +116,7 @@ async def test_a_second_interruption_without_a_store(program: Any, emulate: Any,
 
 @pytest.mark.fault(76)
 async def test_before_the_submit_is_sent(program: Any) -> None:
-    """What nobody has taken is not tried again after the interruption, and nothing is to be resumed."""
+    """A job that no provider has accepted is not retried after the interruption, and nothing is to be resumed."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         program.configure({"hiapi": f"http://127.0.0.1:{taken.getsockname()[1]}"}, store=True)

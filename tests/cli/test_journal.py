@@ -1,4 +1,4 @@
-"""`--key`, `resume`, `resolve` and `list --pending`: what a journal on disk makes possible."""
+"""`--key`, `resume`, `resolve` and `list --pending`: commands that work with the journal."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def test_the_same_key_is_the_same_task(program: Any, stored: Emulator) -> 
 
 
 async def test_a_key_with_another_request(program: Any, stored: Emulator) -> None:
-    """A key that stands for another request is bad input."""
+    """A key that was used for another request is bad input."""
     await submitted(program, "--key", "order-1")
     run = await program.run("submit", "a cow", *CHEAP, "--key", "order-1", "--json")
 
@@ -68,7 +68,7 @@ async def test_an_empty_key(program: Any, stored: Emulator, key: str) -> None:
 
 
 async def test_pending_jobs(program: Any, emulate: Any) -> None:
-    """`list --pending` shows the jobs that are not at their end, and asks nobody."""
+    """`list --pending` shows the jobs that have not ended, and sends no request."""
     async with emulate(Scenario(stuck=1.0), store=True):
         first = await submitted(program, "--key", "order-1")
         second = await submitted(program, "--provider", "hiapi")
@@ -159,7 +159,7 @@ async def test_an_interrupted_resume(program: Any, emulate: Any, gated: Any) -> 
 
 
 async def test_a_submit_without_an_answer(program: Any, emulate: Any, gated: Any) -> None:
-    """A lost answer ends in 6 with the command that helps; `resolve` shows the guesses, and settles nothing alone."""
+    """A lost response ends in 6, with the command that helps; `resolve` shows possible matches and adopts none."""
     async with (
         emulate(QUICK) as emulator,
         gated(emulator, "dashscope", store=True, spoils=True, opened=True) as gate,
@@ -223,7 +223,7 @@ async def test_writing_a_job_off(program: Any, emulate: Any, gated: Any) -> None
 
 
 async def test_a_provider_without_a_list(program: Any, emulate: Any, gated: Any) -> None:
-    """Where there is nothing to search, `resolve` says so and how to settle the job."""
+    """Without a task list, `resolve` says so and how to resolve the job."""
     async with emulate(QUICK) as emulator, gated(emulator, "imini", store=True, spoils=True, opened=True):
         run = await program.run("submit", "a horse", *CHEAP, "--json")
         shown = await program.run("resolve", run.error["job_id"])
@@ -234,7 +234,7 @@ async def test_a_provider_without_a_list(program: Any, emulate: Any, gated: Any)
 
 
 async def test_an_unknown_outcome_without_a_store(program: Any, emulate: Any, gated: Any) -> None:
-    """Without a journal on disk there is nothing to resolve, and no such thing is offered."""
+    """With --no-store there is nothing to resolve; the newest tasks of the provider are suggested instead."""
     async with emulate(QUICK) as emulator, gated(emulator, "dashscope", spoils=True, opened=True):
         run = await program.run("submit", "a horse", *CHEAP, "--no-store")
         resolve = await program.run("resolve", "hh-1", "--no-store")
@@ -246,7 +246,7 @@ async def test_an_unknown_outcome_without_a_store(program: Any, emulate: Any, ga
     assert "resolve needs a journal" in resolve.err
 
 
-async def test_contradictory_words(program: Any, stored: Emulator) -> None:
+async def test_adopt_and_write_off_contradict_each_other(program: Any, stored: Emulator) -> None:
     """A job is adopted or written off, not both."""
     run = await program.run("resolve", "hh-1", "--adopt", "1", "--write-off")
 
@@ -258,8 +258,8 @@ def cows(gate: Any) -> int:
     return sum(b"a cow" in body for body in gate.bodies)
 
 
-async def test_commands_that_look_pay_for_nothing(program: Any, emulate: Any, gated: Any) -> None:
-    """What a dead process was to send is left alone by every command but those that submit."""
+async def test_commands_that_only_read_pay_nothing(program: Any, emulate: Any, gated: Any) -> None:
+    """Only commands that submit send what a crashed process was about to send."""
     async with emulate(QUICK) as emulator, gated(emulator, "dashscope", store=True, opened=True) as gate:
         ref = await submitted(program)
         async with Client.from_config() as client:

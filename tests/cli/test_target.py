@@ -57,7 +57,7 @@ async def test_a_special_file_is_never_replaced(program: Any, emulator: Emulator
 
 
 async def test_a_link_to_a_file_is_followed(program: Any, emulator: Emulator) -> None:
-    """A symbolic link to a regular file is no obstacle."""
+    """The video goes to the file that a symbolic link names."""
     program.write("real.mp4", "old")
     os.symlink("real.mp4", "link.mp4")  # noqa: PTH211
     run = await program.run("generate", "a horse", *CHEAP, "-o", "link.mp4")

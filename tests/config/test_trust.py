@@ -106,7 +106,7 @@ def test_a_found_project_file_is_no_better() -> None:
 
 
 def test_a_link_to_a_file_elsewhere_is_only_found(directory: Path) -> None:
-    """Where a found file really lies makes no difference: nobody has named it."""
+    """A found file is not trusted for the place that it links to."""
     write(REFUSED["another variable"], str(directory / "real.toml"))
     Path("happyhorse.toml").symlink_to(directory / "real.toml")
 
