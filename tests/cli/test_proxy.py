@@ -67,3 +67,14 @@ async def test_the_password_of_a_proxy_is_not_shown(program: Any) -> None:
     assert run.code == 0
     assert "pa55" not in run.out + run.err
     assert "http://***@proxy.example:3128" == run.objects[0]["providers"]["hiapi"]["proxy"]
+
+
+async def test_the_proxies_of_the_environment(program: Any, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are used only on request: --proxy env."""
+    monkeypatch.setenv("http_proxy", proxy.url)
+    program.write("my.toml", f'[providers.hiapi]\nbase_url = "{API}"\napi_key_env = "EMULATOR_KEY"\n')
+    await program.run("list", "--config", "my.toml")
+    without = len(proxy.asked)
+    await program.run("list", "--config", "my.toml", "--proxy", "env")
+
+    assert (0, True) == (without, bool(proxy.asked))
