@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from ..errors import HappyHorseError, SubmitOutcomeUnknownError, TaskError, TaskNotFoundError
+from ..errors import HappyHorseError, TaskError, TaskNotFoundError
 from ..redaction import redact_text
 from ..task import Task, TaskRef
 from .log import LOGGER, LogHandler
@@ -239,8 +239,3 @@ class Output:
                 yield progress, progress.add_task("", total=None)
             finally:
                 self._progress = None
-
-
-def is_unknown(error: Exception | None) -> bool:
-    """Return whether *error* leaves open if something was billed."""
-    return isinstance(error, SubmitOutcomeUnknownError)

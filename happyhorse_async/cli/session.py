@@ -11,7 +11,7 @@ from attrs import frozen
 from ..client import Client
 from ..client.client import configured_store
 from ..config import Settings
-from ..errors import ConfigurationError, HappyHorseError, InvalidRequestError, TaskNotFoundError
+from ..errors import ConfigurationError, InvalidRequestError, TaskNotFoundError
 from ..job import Job
 from ..stores import MemoryStore, TaskStore
 from ..task import TaskRef
@@ -155,13 +155,6 @@ class Session:
         """Return whether the process that is to send *job* still runs."""
         async with self.journal() as store:
             return job.owner is not None and await store.is_alive(job.owner)
-
-    def can_list(self, provider: str) -> bool:
-        """Return whether the provider has a task list."""
-        try:
-            return self.client(provider).adapter.capabilities.can_list
-        except HappyHorseError:
-            return False
 
     def check_memory(self, purpose: str) -> None:
         """
