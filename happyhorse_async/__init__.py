@@ -51,7 +51,20 @@ from .timing import Limits, PollSchedule, RateLimitWindow
 
 if TYPE_CHECKING:
     from .callbacks import CallbackReceiver
-    from .client import Batch, Client, JobHandle, JobInfo, Outcome, Plan, TaskHandle, TaskList, TaskUpdates
+    from .client import (
+        Batch,
+        Client,
+        Failed,
+        JobHandle,
+        JobInfo,
+        JobRequest,
+        Outcome,
+        Plan,
+        Succeeded,
+        TaskHandle,
+        TaskList,
+        TaskUpdates,
+    )
     from .emulator import CallbackScenario, Emulator, Scenario, SimulatedTask, WebhookDelivery, WebhookLog
     from .stores import MemoryStore, SQLiteStore, TaskStore
 
@@ -72,6 +85,7 @@ __all__ = [
     "DownloadError",
     "Emulator",
     "Endpoint",
+    "Failed",
     "FailureReason",
     "HappyHorseError",
     "HttpRequest",
@@ -83,6 +97,7 @@ __all__ = [
     "JobError",
     "JobHandle",
     "JobInfo",
+    "JobRequest",
     "JobState",
     "Limits",
     "Media",
@@ -108,6 +123,7 @@ __all__ = [
     "StoreError",
     "Submission",
     "SubmitOutcomeUnknownError",
+    "Succeeded",
     "Task",
     "TaskCanceledError",
     "TaskError",
@@ -147,6 +163,8 @@ _LOADED_LATER = {
     "WebhookDelivery": ".emulator",
     "WebhookLog": ".emulator",
     "Emulator": ".emulator",
+    "Failed": ".client",
+    "JobRequest": ".client",
     "JobHandle": ".client",
     "JobInfo": ".client",
     "MemoryStore": ".stores",
@@ -154,6 +172,7 @@ _LOADED_LATER = {
     "Plan": ".client",
     "SQLiteStore": ".stores",
     "Scenario": ".emulator",
+    "Succeeded": ".client",
     "TaskHandle": ".client",
     "TaskList": ".client",
     "TaskStore": ".stores",

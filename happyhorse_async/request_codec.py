@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from .errors import InvalidRequestError
@@ -43,11 +43,16 @@ def _mode(data: Mapping[str, Any]) -> Mode:
             return Mode(named)
         except ValueError:
             raise InvalidRequestError(f"mode must be one of {', '.join(Mode)}, not {named!r}") from None
-    if "video" in data:
+    return infer_mode(data)
+
+
+def infer_mode(fields: Container[str]) -> Mode:
+    """Return the mode that follows from the media *fields* that are set: `video`, `images`, `image` or none of them."""
+    if "video" in fields:
         return Mode.EDIT
-    if "images" in data:
+    if "images" in fields:
         return Mode.R2V
-    return Mode.I2V if "image" in data else Mode.T2V
+    return Mode.I2V if "image" in fields else Mode.T2V
 
 
 def fingerprint(request: Mapping[str, Any]) -> str:

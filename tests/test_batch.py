@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,31 +23,50 @@ def requests(count: int) -> list[hh.VideoRequest]:
     return [hh.TextToVideo(str(number)) for number in range(count)]
 
 
-async def take(batch: hh.Batch, outcomes: list[hh.Outcome]) -> None:
+async def take(batch: hh.Batch[hh.Outcome], outcomes: list[hh.Outcome]) -> None:
     """Take all outcomes of a batch into a list, which keeps what came before an error."""
     async for outcome in batch:
         outcomes.append(outcome)  # noqa: PERF401
 
 
+def box(kind: bytes, content: bytes) -> bytes:
+    """Make a part of an MP4 file."""
+    return (8 + len(content)).to_bytes(4) + kind + content
+
+
+VIDEO = box(b"ftyp", b"isom\0\0\0\0") + box(b"mdat", b"\1" * 999) + box(b"moov", b"\0" * 100)
+
+
+def serve_videos(gateway: Gateway) -> None:
+    """Let every task be done at once, with a video that can be downloaded."""
+
+    def poll(seen: Seen) -> dict[str, Any]:
+        task_id = seen.path.rpartition("/")[2]
+        return {"id": task_id, "status": "done", "urls": [f"{gateway.url}/files/{task_id}.mp4"]}
+
+    gateway.on("GET", "/videos/*", poll)
+    gateway.on("GET", "/files/*", gateway.reply(VIDEO))
+
+
 @pytest.fixture(autouse=True)
-def media_cache(gateway: Gateway) -> None:
-    """Accept every submit as a task that has the prompt for its id, and finish each at the second look."""
-    looks: dict[str, int] = {}
+def accept_everything(gateway: Gateway) -> None:
+    """Accept every submit as a task that has the prompt for its id, and finish each at the second poll."""
+    polls: dict[str, int] = {}
 
     def accept(seen: Seen) -> dict[str, Any]:
         return {"id": "t-" + json.loads(seen.body)["prompt"], "status": "queued"}
 
-    def look(seen: Seen) -> dict[str, Any]:
+    def poll(seen: Seen) -> dict[str, Any]:
         task_id = seen.path.rpartition("/")[2]
-        looks[task_id] = looks.get(task_id, 0) + 1
-        return {"id": task_id, "status": "done" if looks[task_id] > 1 else "running", "urls": [f"u/{task_id}"]}
+        polls[task_id] = polls.get(task_id, 0) + 1
+        return {"id": task_id, "status": "done" if polls[task_id] > 1 else "running", "urls": [f"u/{task_id}"]}
 
     gateway.on("POST", "/videos", accept)
-    gateway.on("GET", "/videos/*", look)
+    gateway.on("GET", "/videos/*", poll)
 
 
 async def test_every_request_has_its_outcome(gateway: Gateway, fifth: Fifth) -> None:
-    """Each outcome knows its request, its place and its task, whatever the order in which they finish."""
+    """Each outcome has its request, index and task, in whatever order they finish."""
     wanted = requests(40)
 
     async with fifth.open() as client:
@@ -70,7 +92,7 @@ async def test_the_first_to_finish_comes_first(gateway: Gateway, fifth: Fifth) -
 
 
 async def test_no_requests(fifth: Fifth) -> None:
-    """Nothing asked for is nothing done."""
+    """An empty batch ends at once."""
     async with fifth.open() as client:
         assert [] == [outcome async for outcome in client.generate_many([])]
 
@@ -123,7 +145,7 @@ async def test_the_source_is_read_as_it_is_needed(fifth: Fifth) -> None:
 
 
 async def test_a_bad_request_does_not_take_the_others_along(gateway: Gateway, fifth: Fifth) -> None:
-    """Whatever befalls one request is its own outcome: refused here, refused there, lost, failed."""
+    """Each kind of failure is that request's own outcome: rejected here, refused there, lost, failed."""
     answers: dict[str, dict[str, Any] | int | bytes] = {"0": {"id": "0"}, "2": 402, "3": b"", "4": {"id": "4"}}
     gateway.on("POST", "/videos", lambda seen: answers[json.loads(seen.body)["prompt"]])
     gateway.on("GET", "/videos/0", {"id": "0", "status": "done", "urls": ["u"]})
@@ -174,8 +196,8 @@ async def test_leaving_the_loop(gateway: Gateway, fifth: Fifth) -> None:
     assert len(sent) == len(tasks) == len(gateway.seen("POST"))
 
 
-async def test_leaving_the_loop_stops_what_waits_for_its_turn(gateway: Gateway, fifth: Fifth) -> None:
-    """Requests that wait for the account's rate when the loop is left are never sent: nobody would take them."""
+async def test_leaving_the_loop_cancels_what_waits_for_the_rate_limit(gateway: Gateway, fifth: Fifth) -> None:
+    """Requests that wait for the rate limit when the loop is left are never sent."""
     limits = hh.Limits(submits_per_second=20)
 
     async with fifth.open(limits=limits) as client:
@@ -183,12 +205,12 @@ async def test_leaving_the_loop_stops_what_waits_for_its_turn(gateway: Gateway, 
             break
         await asyncio.sleep(1.2)
 
-    # What had its turn is on its way. Two dozen more would have had theirs since.
+    # Twenty have a permit at once. Two dozen more would have got theirs since.
     assert len(gateway.seen("POST")) <= 21
 
 
 async def test_leaving_the_loop_does_not_cut_off_what_is_sent(gateway: Gateway, fifth: Fifth) -> None:
-    """A request that is on its way when the loop is left is answered and looked at."""
+    """A request that is in flight when the loop is left is answered, and its task is polled."""
     answer = asyncio.Event()
     gateway.on(
         "POST",
@@ -211,7 +233,7 @@ async def test_leaving_the_loop_does_not_cut_off_what_is_sent(gateway: Gateway, 
 async def test_closing_a_batch(gateway: Gateway, fifth: Fifth) -> None:
     """A batch that is kept in a variable is stopped by closing it, and gives nothing more."""
     async with fifth.open() as client:
-        async with client.generate_many(requests(50), limit=2) as batch:
+        async with aclosing(client.generate_many(requests(50), limit=2)) as batch:
             first = await anext(batch)
         rest = [outcome async for outcome in batch]
         await asyncio.sleep(0.05)
@@ -222,7 +244,7 @@ async def test_closing_a_batch(gateway: Gateway, fifth: Fifth) -> None:
 
 
 async def test_closing_a_batch_from_elsewhere(gateway: Gateway, fifth: Fifth) -> None:
-    """Whoever waits for the next outcome of a batch that is closed is not left waiting."""
+    """A consumer that waits for the next outcome of a batch is released when the batch is closed."""
     limits = hh.Limits(submits_per_second=1)
 
     async with fifth.open(limits=limits, poll=hh.PollSchedule(interval=3600)) as client:
@@ -238,7 +260,7 @@ async def test_closing_a_batch_from_elsewhere(gateway: Gateway, fifth: Fifth) ->
 
 
 async def test_a_cancelled_consumer(gateway: Gateway, fifth: Fifth) -> None:
-    """Cancelling the one who takes the outcomes stops submitting."""
+    """Cancelling the consumer stops submitting."""
 
     async def consume(client: hh.Client) -> None:
         async for _ in client.generate_many(requests(50), limit=2):
@@ -257,7 +279,7 @@ async def test_a_cancelled_consumer(gateway: Gateway, fifth: Fifth) -> None:
 
 
 async def test_a_client_that_closes_under_a_batch(gateway: Gateway, fifth: Fifth) -> None:
-    """What was paid for is told by name, and the end before the end is an error, not a silence."""
+    """Every paid task is reported by its ref, and the early end is an error."""
     gateway.on("GET", "/videos/*", lambda seen: {"id": seen.path.rpartition("/")[2], "status": "running"})
     outcomes: list[hh.Outcome] = []
 
@@ -277,8 +299,62 @@ async def test_a_client_that_closes_under_a_batch(gateway: Gateway, fifth: Fifth
     )
 
 
-async def test_a_limit_that_is_none(fifth: Fifth) -> None:
+async def test_a_limit_below_one_is_refused(fifth: Fifth) -> None:
     """A limit below one is refused."""
     async with fifth.open() as client:
         with pytest.raises(ValueError, match="limit must be at least 1"):
             client.generate_many(requests(1), limit=0)
+
+
+async def test_each_job_has_options_of_its_own(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
+    """The same keys again submit nothing new, and a video is saved where its own item says."""
+    serve_videos(gateway)
+    jobs = [hh.JobRequest(request, key=f"order-{request.prompt}") for request in requests(3)]
+    jobs.append(hh.JobRequest(requests(4)[3], save_to=tmp_path / "last.mp4"))
+
+    async with fifth.open() as client:
+        first = {outcome.index: outcome async for outcome in client.generate_many(jobs[:3])}
+        again = {outcome.index: outcome async for outcome in client.generate_many(jobs, timeout=5)}
+
+    assert [first[index].job_id for index in range(3)] == [again[index].job_id for index in range(3)]
+    assert 4 == len(gateway.seen("POST"))
+    assert again[3].error is None
+    assert VIDEO == (tmp_path / "last.mp4").read_bytes()
+
+
+async def test_a_folder_for_all_videos(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
+    """With save_to each video is a file of its own in the folder; one file for all is refused."""
+    serve_videos(gateway)
+
+    async with fifth.open() as client:
+        outcomes = [outcome async for outcome in client.generate_many(requests(3), save_to=tmp_path)]
+        with pytest.raises(ValueError, match="save_to must be a folder"):
+            client.generate_many(requests(3), save_to=tmp_path / "one.mp4")
+
+    assert [None] * 3 == [outcome.error for outcome in outcomes]
+    assert ["t-0.mp4", "t-1.mp4", "t-2.mp4"] == sorted(os.listdir(tmp_path))  # noqa: PTH208
+
+
+async def test_a_job_for_another_provider(gateway: Gateway, fifth: Fifth) -> None:
+    """A provider that the client does not have is that job's own failure."""
+    async with fifth.open() as client:
+        jobs = [
+            hh.JobRequest(request, provider=name) for request, name in zip(requests(2), ("fifth", "sixth"), strict=True)
+        ]
+        outcomes = {outcome.index: outcome async for outcome in client.generate_many(jobs)}
+
+    assert outcomes[0].error is None
+    assert isinstance(outcomes[1].error, hh.ConfigurationError)
+    assert 1 == len(gateway.seen("POST"))
+
+
+async def test_a_job_that_does_not_end_in_time(gateway: Gateway, fifth: Fifth) -> None:
+    """The timeout holds for each job; the outcome has the ref that resumes it."""
+    gateway.on("GET", "/videos/*", lambda seen: {"id": seen.path.rpartition("/")[2], "status": "running"})
+
+    async with fifth.open() as client:
+        [outcome] = [outcome async for outcome in client.generate_many(requests(1), timeout=0.05)]
+
+    assert isinstance(outcome.error, hh.WaitTimeoutError)
+    assert ("fifth:t-0", None) == (str(outcome.ref), outcome.task)
+    assert outcome.job_id

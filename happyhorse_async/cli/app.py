@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import os
 import sys
@@ -12,33 +11,34 @@ from io import TextIOWrapper
 from cyclopts import CycloptsError
 
 from ..errors import HappyHorseError
+from .arguments import asks_for_details, asks_for_json
 from .commands import make_app
 from .exit_codes import ExitCode, exit_code
 from .output import Output
-from .signals import run_interruptibly
+from .usage import usage_sentence
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command that *arguments* name."""
+def run(words: Sequence[str]) -> int:
+    """Run the command that *words* name, which are normalized."""
     for stream in (sys.stdout, sys.stderr):
-        # A prompt or a provider's message may hold what the terminal's encoding has no character for.
+        # A prompt or a provider's message may hold characters that the terminal's encoding lacks.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    output = Output(as_json="--json" in arguments)
+    output = Output(as_json=asks_for_json(words), verbose=asks_for_details(words))
     with output.listening():
         try:
-            return _dispatch(arguments, output)
+            return _dispatch(words, output)
         except CycloptsError as error:
-            output.failure("UsageError", f"{error} (see happyhorse --help)")
+            output.failure("UsageError", usage_sentence(error, words))
             return ExitCode.BAD_INPUT
         except HappyHorseError as error:
             output.error(error)
             return exit_code(error, sent=output.sent)
-        except (asyncio.CancelledError, KeyboardInterrupt):
+        except KeyboardInterrupt:
             output.failure("Interrupted", "interrupted")
             return ExitCode.INTERRUPTED
         except BrokenPipeError:
-            output.failure("BrokenPipeError", "nobody reads the standard output any more")
+            output.failure("BrokenPipeError", "the reader of the standard output has gone away")
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return ExitCode.UNEXPECTED
         except Exception as error:
@@ -46,9 +46,11 @@ def run(arguments: Sequence[str]) -> int:
             raise
 
 
-def _dispatch(arguments: Sequence[str], output: Output) -> int:
-    command, bound, _ = make_app(output).parse_args(list(arguments), exit_on_error=False, print_error=False)
+def _dispatch(words: Sequence[str], output: Output) -> int:
+    command, bound, _ = make_app(output).parse_args(list(words), exit_on_error=False, print_error=False)
     result = command(*bound.args, **bound.kwargs)
     if inspect.iscoroutine(result):
+        from .signals import run_interruptibly  # noqa: PLC0415 - asyncio takes long to load, and `--help` needs none
+
         result = run_interruptibly(result)
     return ExitCode.OK if result is None else ExitCode(result)

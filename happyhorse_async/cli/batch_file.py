@@ -1,5 +1,5 @@
 """
-The lines of a batch file: each is a JSON object with the fields of a request, and perhaps where and as what it goes.
+The lines of a batch file: each is a JSON object with the fields of a request, and options of its own.
 
 Everything that can be wrong with a line is found here, before anything is sent.
 """
@@ -8,29 +8,46 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
-from ..errors import InvalidRequestError
+from ..config import structure
+from ..errors import ConfigurationError, InvalidRequestError
 from ..request import VideoRequest
 from ..request_codec import from_data, to_data
 
-_PLACING = ("provider", "key", "output")
-_KINDS: dict[str, tuple[type, str]] = {
-    **dict.fromkeys(
-        ("mode", "prompt", "image", "video", "resolution", "ratio", "audio", "version", "model", *_PLACING),
-        (str, "text"),
-    ),
-    "images": (list, "a list of text"),
-    "duration": (int, "a whole number"),
-    "seed": (int, "a whole number"),
-    "watermark": (bool, "true or false"),
-    "extra": (dict, "an object"),
-}
+
+def _not_blank(_: object, attribute: Any, value: str | None) -> None:
+    if value is not None and not value.strip():
+        raise ConfigurationError(f"{attribute.name} is empty")
+
+
+@frozen(kw_only=True)
+class _Fields:
+    """What a line may hold."""
+
+    mode: str | None = None
+    prompt: str | None = None
+    image: str | None = None
+    images: list[str] | None = None
+    video: str | None = None
+    resolution: str | None = None
+    ratio: str | None = None
+    duration: int | None = None
+    seed: int | None = None
+    watermark: bool | None = None
+    audio: str | None = None
+    version: str | None = None
+    model: str | None = None
+    extra: Mapping[str, Any] | None = None
+    provider: str | None = field(default=None, validator=_not_blank)
+    key: str | None = field(default=None, validator=_not_blank)
+    output: str | None = field(default=None, validator=_not_blank)
 
 
 @frozen(kw_only=True)
@@ -38,17 +55,20 @@ class Line:
     """One line of a batch file."""
 
     number: int
-    """Its place in the file, counted from 1."""
+    """Its position in the file, counted from 1."""
     request: VideoRequest
+    """What is requested."""
     key: str
-    """The line's own, or one that is the same whenever this line is read from a file of this name."""
+    """The line's own, or one that is the same whenever this line is read from this file."""
     provider: str | None = None
+    """The section or adapter that the line names."""
     output: str | None = None
+    """The file that the line names, relative to the folder for the videos."""
 
 
 @frozen
-class Batch:
-    """A batch file that was read: its good lines, and what is wrong with the others."""
+class BatchFile:
+    """A batch file that was read: its good lines, and the errors of the others."""
 
     file: Path
     lines: list[Line] = field(factory=list[Line], init=False)
@@ -56,26 +76,30 @@ class Batch:
     """By the number of the line."""
 
     @classmethod
-    def read(cls, file: Path) -> Batch:
+    def read(cls, file: Path, *, provider: str | None = None) -> BatchFile:
         """
-        Read *file*. Empty lines are passed over.
+        Read *file*. Empty lines are skipped.
 
+        :param provider: the one that was named for lines that name none; it makes them other jobs.
         :raises InvalidRequestError: it cannot be read.
         """
         batch = cls(file)
-        counts = Counter[str]()
+        reader = _Reader(_identity(file), provider)
         for number, text in enumerate(_text(file).split("\n"), 1):
             if text.strip():
                 try:
-                    batch.lines.append(_line(file, number, text, counts))
-                except InvalidRequestError as error:
+                    batch.lines.append(reader.line(number, text))
+                except (ConfigurationError, InvalidRequestError) as error:
                     batch.refuse(number, str(error))
         for line, earlier in duplicates_before(batch.lines, lambda line: line.key):
             batch.refuse(line.number, f"key: line {earlier.number} has the same")
+        for line in batch.lines:
+            if line.output is not None and (problem := _output_problem(line.output)):
+                batch.refuse(line.number, f"output: {problem}")
         return batch
 
     def refuse(self, number: int, reason: str) -> None:
-        """Note what is wrong with line *number*."""
+        """Note an error of line *number*."""
         self.errors.setdefault(number, InvalidRequestError(f"{self.file}, line {number}: {reason}"))
 
 
@@ -88,19 +112,49 @@ def duplicates_before(lines: Iterable[Line], value: Callable[[Line], str | None]
             yield line, first[this]
 
 
-def _line(file: Path, number: int, text: str, counts: Counter[str]) -> Line:
-    data = _object(text)
-    request = from_data({name: value for name, value in data.items() if name not in _PLACING})
-    provider = data.get("provider")
-    digest = _digest(file.name, request, provider)
-    counts[digest] += 1
-    return Line(
-        number=number,
-        request=request,
-        key=data.get("key") or f"batch-{digest}-{counts[digest]}",
-        provider=provider,
-        output=data.get("output"),
-    )
+class _Reader:
+    """Reads the lines of one file, and gives those without a key one that identifies them."""
+
+    def __init__(self, file: str, provider: str | None) -> None:
+        self._file = file
+        self._provider = provider
+        self._counts = Counter[str]()
+
+    def line(self, number: int, text: str) -> Line:
+        given = structure(_Fields, _object(text))
+        options = ("provider", "key", "output")
+        data = asdict(
+            given, filter=lambda attribute, value: value is not None and attribute.name not in options, recurse=False
+        )
+        request = from_data(data)
+        return Line(
+            number=number,
+            request=request,
+            key=given.key or self._key(request, given.provider or self._provider),
+            provider=given.provider,
+            output=given.output,
+        )
+
+    def _key(self, request: VideoRequest, provider: str | None) -> str:
+        # Neither the order of the fields nor the output makes it another video; equal lines are counted.
+        content = json.dumps([self._file, to_data(request), provider], sort_keys=True)
+        digest = hashlib.sha256(content.encode(errors="surrogateescape")).hexdigest()[:32]
+        self._counts[digest] += 1
+        return f"batch-{digest}-{self._counts[digest]}"
+
+
+def _identity(file: Path) -> str:
+    # A pipe has another name each time.
+    return str(file.resolve()) if file.is_file() else str(file)
+
+
+def _output_problem(output: str) -> str | None:
+    if output.endswith(("/", os.sep)):
+        return f"{output} is a folder"
+    path = Path(os.path.normpath(output))
+    if path.is_absolute() or path.parts[:1] == ("..",):
+        return f"{output} is outside the folder for the videos; --output chooses the folder"
+    return None
 
 
 def _text(file: Path) -> str:
@@ -114,21 +168,18 @@ def _text(file: Path) -> str:
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text, object_pairs_hook=_fields, parse_constant=_no_number)
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_not_a_number)
     except RecursionError:
         raise InvalidRequestError("it is nested too deeply") from None
     except json.JSONDecodeError as error:
-        raise InvalidRequestError(f"it is no JSON: {error.msg} at column {error.colno}") from None
+        raise InvalidRequestError(f"it is not JSON: {error.msg} at column {error.colno}") from None
     if not isinstance(value, dict):
-        raise InvalidRequestError("it is no JSON object")
-    # What is null is not sent, as everywhere else.
-    given = {name: item for name, item in cast("dict[str, Any]", value).items() if item is not None}
-    for name, item in given.items():
-        _check_kind(name, item)
-    return given
+        raise InvalidRequestError("it is not a JSON object")
+    # A field that is null is not sent, as everywhere else.
+    return {name: item for name, item in cast("dict[str, Any]", value).items() if item is not None}
 
 
-def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) < len(pairs):
         twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
@@ -136,22 +187,5 @@ def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
-def _no_number(word: str) -> NoReturn:
-    raise InvalidRequestError(f"it is no JSON: {word} is no number")
-
-
-def _check_kind(name: str, value: Any) -> None:
-    kind, words = _KINDS.get(name, (object, ""))
-    good = isinstance(value, kind) and (kind is not int or not isinstance(value, bool))
-    if name == "images" and good:
-        good = all(isinstance(item, str) for item in cast("list[object]", value))
-    if not good:
-        raise InvalidRequestError(f"{name} must be {words}")
-    if name in _PLACING and not str(value).strip():
-        raise InvalidRequestError(f"{name} is empty")
-
-
-def _digest(file: str, request: VideoRequest, provider: str | None) -> str:
-    # Neither the order of the fields nor where the video goes makes it another video.
-    content = json.dumps([file, to_data(request), provider], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:32]
+def _not_a_number(word: str) -> NoReturn:
+    raise InvalidRequestError(f"it is not JSON: {word} is not a number")

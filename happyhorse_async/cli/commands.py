@@ -1,107 +1,63 @@
-"""The commands of `happyhorse`."""
+"""
+The commands of `happyhorse`: their arguments and help.
+
+What a command does is loaded when it runs, so that `--help` and completion are quick.
+"""
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from attrs import frozen
-from cyclopts import App, Parameter
-from cyclopts.validators import Number
+from cyclopts import App, Group, Parameter
 
-from ..adapter import Adapter
-from ..client import Client
-from ..config import Settings
-from ..errors import ConfigurationError, InvalidRequestError
-from ..registry import adapter_names, find_adapter
-from ..task import TaskRef, TaskStatus
-from .batch import BatchRunner
-from .callbacks import CallbackOptions
-from .emulator_cmd import run_demo, serve_emulator
+from ..errors import InvalidRequestError
+from .callback_options import CallbackOptions
 from .emulator_options import ServeOptions
-from .exit_codes import EXIT_CODES, ExitCode
-from .generate import JobRunner, check_folder
-from .output import Output
-from .render import (
-    adapter_object,
-    adapter_table,
-    job_object,
-    job_table,
-    settings_lines,
-    task_details,
-    task_line,
-    task_object,
-    task_table,
-)
+from .exit_codes import ExitCode
+from .help import GROUPS, SUMMARY
+from .options import Basic, Common, Folder, Key, Limit, Seconds
+from .options import Output as Target
 from .request_options import RequestOptions, demo_options, make_request
-from .resolve import Settlement
-from .resume import Resumption
-from .session import Session
 
+if TYPE_CHECKING:
+    from .output import Output
+    from .session import Session
 
-@Parameter(name="*")
-@frozen(kw_only=True)
-class Common:
-    """What every command takes."""
-
-    config: str | None = None
-    """The configuration file, instead of HAPPYHORSE_CONFIG, happyhorse.toml or pyproject.toml."""
-    json: bool = False
-    """Print one JSON object per line, and no colours."""
-
-
+_BASIC = Basic()
 _COMMON = Common()
-_ORDER = RequestOptions()
+_REQUEST = RequestOptions()
 _CALLBACKS = CallbackOptions()
 _SERVING = ServeOptions()
 
 
-def _not_empty(_: object, key: str | None) -> None:
-    if key is not None and not key.strip():
-        raise ValueError("it is empty")
-
-
-Seconds = Annotated[float | None, Parameter(validator=Number(gt=0))]
-Key = Annotated[str | None, Parameter(validator=_not_empty)]
-Target = Annotated[Path | None, Parameter(name=("--output", "-o"))]
-
-
 def make_app(output: Output) -> App:
-    """Make the command line that speaks through *output*."""
+    """Make the command line that prints through *output*."""
     app = App(
         name="happyhorse",
-        help="Make HappyHorse videos at any of several providers.",
-        help_epilogue=EXIT_CODES,
-        version=version("happyhorse-async"),
+        help=SUMMARY,
+        # Markdown is not used in the help, and takes long to load.
+        help_format="plaintext",
         default_parameter=Parameter(negative=(), show_default=False),
         result_action="return_value",
+        version_flags=(),
     )
-    commands = Commands(output)
-    for command in (
-        commands.generate,
-        commands.submit,
-        commands.batch,
-        commands.status,
-        commands.wait,
-        commands.download,
-        commands.resume,
-        commands.resolve,
-        commands.cancel,
-        commands.list,
-        commands.providers,
-        commands.config,
-        commands.emulator,
-        commands.demo,
-    ):
-        app.command(command)
+    commands = Commands(app, output)
+    for number, (title, members) in enumerate(GROUPS.items()):
+        group = Group(title, sort_key=number)
+        for name in members:
+            command = getattr(commands, name, None)
+            if command is not None:
+                app.command(command, group=group)
+    app.command(commands.install_completion, name="--install-completion")
     return app
 
 
 class Commands:
     """Each public method is a command, and its docstring the command's help."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, app: App, output: Output) -> None:
+        self._app = app
         self._output = output
 
     async def generate(
@@ -109,25 +65,31 @@ class Commands:
         prompt: str | None = None,
         /,
         *,
-        options: RequestOptions = _ORDER,
+        options: RequestOptions = _REQUEST,
         output: Target = None,
+        no_clobber: bool = False,
         timeout: Seconds = None,
         key: Key = None,
         provider: str | None = None,
         common: Common = _COMMON,
     ) -> None:
         """
-        Ask for a video, wait for it and download it. Prints the path of the file.
+        Submit a request, wait for the video and download it. Prints the path of the file.
 
-        :param prompt: What is to be seen and heard.
-        :param output: The file, or a folder; by default a file in the current folder that is named after the task.
-        :param timeout: Seconds to wait after the submit. The task goes on.
-        :param key: Your own name for the job. With a [store], the same key and request are the same task.
+        :param prompt: Describe the video. Put it in quotes.
+        :param output: The file, a folder (the video is named after the task; the default is the current folder), or -
+            for the standard output.
+        :param no_clobber: Fail before anything is sent if the file exists. By default it is replaced.
+        :param timeout: Stop waiting after this many seconds; the task keeps running.
+        :param key: Your own name for the job. The same key and request are the same task, and paid once.
         :param provider: The section of the configuration, or without a file an adapter.
         """
+        from .generate import JobRunner  # noqa: PLC0415 - as the module says
+        from .target import Target  # noqa: PLC0415
+
         request = make_request(prompt, options)
-        session = Session(common.config)
-        job = JobRunner(self._output, session, target=output or Path(), key=key)
+        session = self._session(common, pays=True)
+        job = JobRunner(self._output, session, target=Target(output or ".", keep=no_clobber), key=key)
         async with job.opened(session.client(provider, recover=True)) as client:
             handle = await job.submit(client, request)
             await job.save(client, await job.follow(handle, timeout))
@@ -137,20 +99,22 @@ class Commands:
         prompt: str | None = None,
         /,
         *,
-        options: RequestOptions = _ORDER,
+        options: RequestOptions = _REQUEST,
         key: Key = None,
         provider: str | None = None,
         common: Common = _COMMON,
     ) -> None:
         """
-        Ask for a video and do not wait for it. Prints the ref of the task.
+        Submit a request without waiting for the video. Prints the ref of the task.
 
-        :param prompt: What is to be seen and heard.
-        :param key: Your own name for the job. With a [store], the same key and request are the same task.
+        :param prompt: Describe the video. Put it in quotes.
+        :param key: Your own name for the job. The same key and request are the same task, and paid once.
         :param provider: The section of the configuration, or without a file an adapter.
         """
+        from .generate import JobRunner  # noqa: PLC0415
+
         request = make_request(prompt, options)
-        session = Session(common.config)
+        session = self._session(common, pays=True)
         job = JobRunner(self._output, session, key=key)
         async with job.opened(session.client(provider, recover=True)) as client:
             handle = await job.submit(client, request)
@@ -161,36 +125,48 @@ class Commands:
         file: Path,
         /,
         *,
-        output: Target = None,
-        limit: Annotated[int, Parameter(validator=Number(gt=0), show_default=True)] = 1000,
+        output: Folder = None,
+        no_clobber: bool = False,
+        limit: Limit = 1000,
         provider: str | None = None,
         common: Common = _COMMON,
     ) -> ExitCode:
         """
-        Make the videos of a file with a JSON object in each line: the fields of a request, mode, provider, key, output.
+        Make the videos of a JSONL file. Prints the path of each; run again, it continues and pays nothing twice.
 
-        Prints the path of each file. Run again, it submits nothing twice and downloads what is missing; that takes a
-        [store] in the configuration.
+        Each line is a JSON object with the fields of a request, and optionally mode, provider, key and output.
 
-        :param file: The file with the lines.
+        :param file: The file with one JSON object per line.
         :param output: The folder for the videos, by default the current one. Each is named after its task, unless its
             line has an output.
-        :param limit: How many may be on their way at once.
+        :param no_clobber: Fail before anything is sent if the output of a line exists and is not its own video.
+        :param limit: How many are in flight at once.
         :param provider: For lines that name none: the section of the configuration, or without a file an adapter.
         """
-        folder = Path() if output is None else output
-        return await BatchRunner(self._output, Session(common.config), file=file, folder=folder, limit=limit).run(
-            provider
+        from .batch import BatchRunner  # noqa: PLC0415
+
+        runner = BatchRunner(
+            self._output,
+            self._session(common, pays=True),
+            file=file,
+            folder=Path() if output is None else output,
+            limit=limit,
+            keep=no_clobber,
         )
+        return await runner.run(provider)
 
     async def status(self, ref: str, /, *, common: Common = _COMMON) -> None:
         """
-        Look at a task once. Succeeds if the provider could tell, whatever it told.
+        Show the current status of a task. Exits with 0 whenever the provider answers, even if the task failed.
 
-        :param ref: The task, as it was printed: provider:id.
+        :param ref: The ref that was printed (provider:id), or the job id (hh-…).
         """
-        async with Client.from_config(common.config, provider=_ref(ref).provider, recover=False) as client:
-            task = await client.fetch(ref)
+        from .render import task_details, task_object  # noqa: PLC0415
+
+        session = self._session(common)
+        found = await session.find_task(ref)
+        async with session.client(found.provider) as client:
+            task = await client.fetch(found)
         self._output.object(task_object(task))
         for line in task_details(task):
             self._output.line(line)
@@ -201,57 +177,74 @@ class Commands:
         /,
         *,
         output: Target = None,
+        no_clobber: bool = False,
         timeout: Seconds = None,
         common: Common = _COMMON,
     ) -> None:
         """
-        Take up a task: wait for its end, and download the video if --output is given.
+        Wait for a task, and download its video if --output is given.
 
-        :param ref: The task, as it was printed: provider:id.
-        :param output: The file, or a folder.
-        :param timeout: Seconds to wait. The task goes on.
+        :param ref: The ref that was printed (provider:id), or the job id (hh-…).
+        :param output: The file, a folder, or - for the standard output.
+        :param no_clobber: Fail if the file exists. By default it is replaced.
+        :param timeout: Stop waiting after this many seconds; the task keeps running.
         """
-        session, task_ref = Session(common.config), _ref(ref)
-        job = JobRunner(self._output, session, target=output)
-        async with session.client(task_ref.provider) as client:
-            handle = client.resume(task_ref)
-            job.about(task_ref)
+        from .generate import JobRunner  # noqa: PLC0415
+        from .target import Target  # noqa: PLC0415
+
+        session = self._session(common)
+        found = await session.find_task(ref)
+        job = JobRunner(self._output, session, target=None if output is None else Target(output, keep=no_clobber))
+        async with session.client(found.provider) as client:
+            handle = client.resume(found)
+            job.about(found)
             await job.save(client, await job.follow(handle, timeout))
 
-    async def download(self, ref: str, /, *, output: Target = None, common: Common = _COMMON) -> None:
+    async def download(
+        self, ref: str, /, *, output: Target = None, no_clobber: bool = False, common: Common = _COMMON
+    ) -> None:
         """
         Download the video of a task that has succeeded. Prints the path of the file.
 
-        :param ref: The task, as it was printed: provider:id.
-        :param output: The file, or a folder; by default a file in the current folder that is named after the task.
+        :param ref: The ref that was printed (provider:id), or the job id (hh-…).
+        :param output: The file, a folder (the video is named after the task; the default is the current folder), or -
+            for the standard output.
+        :param no_clobber: Fail if the file exists. By default it is replaced.
         """
-        session, task_ref = Session(common.config), _ref(ref)
-        job = JobRunner(self._output, session, target=output or Path())
-        async with session.client(task_ref.provider) as client:
-            handle = client.resume(task_ref)
-            job.about(task_ref)
-            task = await client.fetch(task_ref)
+        from .generate import JobRunner  # noqa: PLC0415
+        from .target import Target  # noqa: PLC0415
+
+        session = self._session(common)
+        found = await session.find_task(ref)
+        job = JobRunner(self._output, session, target=Target(output or ".", keep=no_clobber))
+        async with session.client(found.provider) as client:
+            handle = client.resume(found)
+            job.about(found)
+            task = await client.fetch(found)
             await job.save(client, await handle if task.status.is_terminal else task)
 
     async def resume(
         self,
         *tasks: str,
-        output: Target = None,
+        output: Folder = None,
         timeout: Seconds = None,
         provider: str | None = None,
         common: Common = _COMMON,
     ) -> ExitCode:
         """
-        Take up what earlier runs have submitted: wait for each and download it. Submits nothing.
+        Wait for what earlier runs have submitted, and download it. Submits nothing.
 
-        :param tasks: Refs and job ids. Without any, every pending job in the [store].
+        :param tasks: Refs and job ids. Without any, every pending job in the journal.
         :param output: The folder for the videos, which are named after their tasks; by default the current one.
-        :param timeout: Seconds to wait. What has not ended goes on.
+        :param timeout: Stop waiting after this many seconds; tasks keep running.
         :param provider: Whose pending jobs: the section of the configuration.
         """
+        from .resume import ResumeRunner  # noqa: PLC0415
+        from .target import check_folder  # noqa: PLC0415
+
         folder = Path() if output is None else output
         check_folder(folder)
-        return await Resumption(self._output, Session(common.config), folder=folder, timeout=timeout).run(
+        return await ResumeRunner(self._output, self._session(common), folder=folder, timeout=timeout).run(
             tasks, provider
         )
 
@@ -265,26 +258,33 @@ class Commands:
         common: Common = _COMMON,
     ) -> None:
         """
-        Settle a job of which nobody knows whether it was paid. Without an option, show it and the tasks it may be.
+        Resolve a job whose submit has an unknown outcome. Without an option, show it and the tasks that may be its own.
 
-        :param job: The id of the job, as it was printed: hh-…
+        :param job: The job id that was printed (hh-…).
         :param adopt: Its task has this id or ref.
-        :param write_off: There is no task, or nobody wants it. Its key is free again.
+        :param write_off: There is no task, or it is not wanted. The key of the job is free again.
         """
+        from .resolve import Resolution  # noqa: PLC0415
+
         if adopt is not None and write_off:
             raise InvalidRequestError("--adopt and --write-off contradict each other")
-        session = Session(common.config)
+        session = self._session(common)
         session.check_memory("resolve")
-        await Settlement(self._output, session, job).run(adopt=adopt, write_off=write_off)
+        await Resolution(self._output, session, job).run(adopt=adopt, write_off=write_off)
 
     async def cancel(self, ref: str, /, *, common: Common = _COMMON) -> ExitCode:
         """
-        Ask the provider to cancel a task. Prints how the task stands afterwards; exit code 3 if it came too late.
+        Cancel a task at the provider. Prints its status afterwards; exit code 3 if it was too late.
 
-        :param ref: The task, as it was printed: provider:id.
+        :param ref: The ref that was printed (provider:id), or the job id (hh-…).
         """
-        async with Client.from_config(common.config, provider=_ref(ref).provider, recover=False) as client:
-            task = await client.cancel(ref)
+        from ..task import TaskStatus  # noqa: PLC0415
+        from .render import task_line, task_object  # noqa: PLC0415
+
+        session = self._session(common)
+        found = await session.find_task(ref)
+        async with session.client(found.provider) as client:
+            task = await client.cancel(found)
         assert task is not None
         self._output.object(task_object(task))
         self._output.line(task_line(task))
@@ -296,7 +296,7 @@ class Commands:
     async def list(
         self,
         *,
-        limit: Annotated[int, Parameter(validator=Number(gt=0), show_default=True)] = 20,
+        limit: Limit = 20,
         pending: bool = False,
         provider: str | None = None,
         common: Common = _COMMON,
@@ -305,41 +305,34 @@ class Commands:
         List the account's tasks, newest first.
 
         :param limit: How many at most.
-        :param pending: List instead the jobs in the [store] that are not at their end, oldest first. Asks nobody.
+        :param pending: List the jobs in the journal that have not ended instead, oldest first. Sends no request.
         :param provider: The section of the configuration, or without a file an adapter.
         """
+        from .lists import list_pending, list_tasks  # noqa: PLC0415
+
+        session = self._session(common)
         if pending:
-            await self._list_pending(Session(common.config), provider)
-            return
-        async with Client.from_config(common.config, provider=provider, recover=False) as client:
-            tasks = await client.list_tasks(limit=limit)
-        self._output.listing([task_object(task) for task in tasks], task_table(tasks), empty="no tasks")
+            await list_pending(self._output, session, provider)
+        else:
+            await list_tasks(self._output, session, provider, limit=limit)
 
-    async def _list_pending(self, session: Session, provider: str | None) -> None:
-        session.check_memory("list --pending")
-        async with session.journal() as store:
-            jobs = await store.unfinished(session.settings.choose(provider).name)
-        self._output.listing([job_object(job) for job in jobs], job_table(jobs), empty="nothing is pending")
+    def providers(self, *, basic: Basic = _BASIC) -> None:
+        """Show what the installed providers support."""
+        from .lists import list_providers  # noqa: PLC0415
 
-    def providers(self, *, common: Common = _COMMON) -> None:
-        """Show what the installed providers can do."""
-        adapters = tuple[Adapter, ...]()
-        for name in adapter_names():
-            try:
-                adapters += (find_adapter(name),)
-            except ConfigurationError as error:
-                self._output.warn(str(error))
-        for adapter in adapters:
-            self._output.object(adapter_object(adapter))
-        self._output.table(adapter_table(adapters))
+        list_providers(self._output)
 
     def config(self, *, provider: str | None = None, common: Common = _COMMON) -> None:
         """
-        Show the configuration that is in force, and where each secret comes from.
+        Show the effective configuration, the journal, and the source of each secret.
 
         :param provider: The section of the configuration, or without a file an adapter.
         """
-        resolved = Settings.load(common.config).resolved(provider)
+        from .render import settings_lines  # noqa: PLC0415
+
+        session = self._session(common)
+        resolved = session.settings.resolved(provider)
+        resolved["journal"] = None if session.journal_path is None else str(session.journal_path.resolve())
         self._output.object(resolved)
         for line in settings_lines(resolved):
             self._output.line(line)
@@ -349,9 +342,11 @@ class Commands:
         *,
         serving: ServeOptions = _SERVING,
         callbacks: CallbackOptions = _CALLBACKS,
-        common: Common = _COMMON,
+        basic: Basic = _BASIC,
     ) -> None:
-        """Serve an emulator of all providers until Ctrl-C. Prints a configuration that leads to it."""
+        """Emulate all providers until Ctrl-C. Prints a configuration for clients, to be saved as happyhorse.toml."""
+        from .emulator_cmd import serve_emulator  # noqa: PLC0415
+
         await serve_emulator(self._output, serving, callbacks)
 
     async def demo(
@@ -359,24 +354,47 @@ class Commands:
         prompt: str = "A cardboard train at night",
         /,
         *,
-        options: RequestOptions = _ORDER,
-        output: Annotated[Path, Parameter(name=("--output", "-o"))] = Path("demo.mp4"),
-        provider: str = "dashscope",
-        common: Common = _COMMON,
+        options: RequestOptions = _REQUEST,
+        output: Annotated[str, Parameter(name=("--output", "-o"), show_default=True)] = "demo.mp4",
+        no_clobber: bool = False,
+        provider: Annotated[str, Parameter(show_default=True)] = "dashscope",
+        basic: Basic = _BASIC,
     ) -> None:
         """
-        Make a video with an emulator on this machine: no key, no network, no money. It is a test picture.
+        Make a test video with an emulator on this machine: no key, no network, no money.
 
-        :param prompt: What is drawn into the picture.
-        :param output: The file, or a folder.
-        :param provider: Which one is emulated.
+        :param prompt: The text in the picture.
+        :param output: The file, a folder, or - for the standard output.
+        :param no_clobber: Fail if the file exists. By default it is replaced.
+        :param provider: The provider to emulate.
         """
+        from .emulator_cmd import run_demo  # noqa: PLC0415
+        from .target import Target  # noqa: PLC0415
+
         request = make_request(prompt, demo_options(options))
-        await run_demo(self._output, request, provider=provider, target=output)
+        await run_demo(self._output, request, provider=provider, target=Target(output, keep=no_clobber))
 
+    def install_completion(self, *, shell: Literal["bash", "zsh", "fish"] | None = None) -> ExitCode | None:
+        """
+        Install completion for a shell, by default the one that runs the command.
 
-def _ref(text: str) -> TaskRef:
-    try:
-        return TaskRef.parse(text)
-    except ValueError as error:
-        raise InvalidRequestError(str(error)) from None
+        :param shell: The shell.
+        """
+        from cyclopts.completion.detect import ShellDetectionError, detect_shell  # noqa: PLC0415
+
+        try:
+            path = self._app.install_completion(shell=shell or detect_shell())
+        except ShellDetectionError:
+            self._output.failure("UsageError", "the shell is not known: --install-completion --shell bash, zsh or fish")
+            return ExitCode.BAD_INPUT
+        except OSError as error:
+            self._output.failure("OSError", f"the completion cannot be written: {error}")
+            return ExitCode.BAD_INPUT
+        self._output.line(str(path))
+        self._output.note("restart the shell to use the completion")
+        return None
+
+    def _session(self, common: Common, *, pays: bool = False) -> Session:
+        from .session import Session  # noqa: PLC0415
+
+        return Session(common, pays=pays)

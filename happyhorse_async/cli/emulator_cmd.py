@@ -1,4 +1,4 @@
-"""The emulator from the command line: served for others, or for one demonstration of the main job."""
+"""The emulator from the command line: served for other programs, or for one demonstration."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
-from pathlib import Path
 
 from attrs import asdict
 
 from ..client import Client
 from ..emulator import Emulator
 from ..errors import ConfigurationError
+from ..registry import emulated_api_names
 from ..request import VideoRequest
 from ..timing import PollSchedule
-from .callbacks import CallbackOptions, delivery_line
+from .callback_options import CallbackOptions, delivery_line
 from .emulator_options import ServeOptions
 from .generate import JobRunner
 from .output import Output
+from .target import Target
 
 # A minute or three of emulated work in a few seconds.
 _DEMO_SPEED = 60.0
@@ -26,22 +27,24 @@ _DEMO_POLL = PollSchedule(interval=0.25)
 _TEST_PICTURE = "This video is a test picture from the emulator. No provider was called, and nothing was paid."
 _ANY_KEY = "emulator"
 _MISSING_EXTRA = "the emulator needs two more packages to make videos: pip install 'happyhorse-async[emulator]'"
+_NEXT_STEP = (
+    "Next: `happyhorse emulator > happyhorse.toml` runs it for your own programs, and `happyhorse providers` shows "
+    "where real videos come from."
+)
+# The shortest emulated tasks end after about a second of real time at the default speed.
+_INTERVAL = 30.0
+_DEFAULT = "dashscope"
 
 
 async def serve_emulator(output: Output, serving: ServeOptions, callbacks: CallbackOptions) -> None:
-    """Serve the emulator until the run is interrupted, which is its proper end."""
+    """Serve the emulator until the run is interrupted."""
     if not _can_render():
         output.warn(_MISSING_EXTRA)
     async with _running(serving.emulator(callbacks)) as emulator:
         urls = {name: emulator.url(name) for name in emulator.providers}
         output.event("listening", urls=urls)
-        output.line(
-            f"# The emulator runs at {emulator.address}, {serving.speed:g} times faster than life. Ctrl-C ends it."
-        )
-        output.line("# Its videos are test pictures; no provider is called. As a happyhorse.toml:")
-        for name, url in urls.items():
-            for line in ("", f"[providers.{name}]", f'base_url = "{url}"', f'api_key = "{_ANY_KEY}"  # any will do'):
-                output.line(line)
+        for line in _configuration(emulator, serving.speed, urls):
+            output.line(line)
         try:
             async for delivery in emulator.deliveries:
                 output.event("delivery", **asdict(delivery))
@@ -50,18 +53,42 @@ async def serve_emulator(output: Output, serving: ServeOptions, callbacks: Callb
             output.note("the emulator has ended")
 
 
-async def run_demo(output: Output, request: VideoRequest, *, provider: str, target: Path) -> None:
-    """Run the main job on an emulator of its own, and say plainly that it was one."""
+def _configuration(emulator: Emulator, speed: float, urls: dict[str, str]) -> list[str]:
+    """Write a happyhorse.toml that leads to the emulator."""
+    default = _DEFAULT if _DEFAULT in urls else next(iter(urls), "")
+    sections = [
+        line
+        for name, url in urls.items()
+        for line in ("", f"[providers.{name}]", f'base_url = "{url}"', f'api_key = "{_ANY_KEY}"  # any key will do')
+    ]
+    interval = max(0.05, min(10.0, round(_INTERVAL / speed, 2)))
+    return [
+        f"# The emulator listens at {emulator.address} and runs at {speed:g} times real time. Ctrl-C ends it.",
+        "# Its videos are test pictures; no provider is called. As happyhorse.toml, this configures clients for it.",
+        f'default = "{default}"',
+        *sections,
+        "",
+        "[poll]",
+        f"interval = {interval:g}  # seconds; emulated tasks end early",
+    ]
+
+
+async def run_demo(output: Output, request: VideoRequest, *, provider: str, target: Target) -> None:
+    """Make one video with an emulator of its own, and say plainly that it is one."""
     if not _can_render():
         raise ConfigurationError(_MISSING_EXTRA)
+    known = emulated_api_names()
+    if provider not in known:
+        raise ConfigurationError(f"--provider: there is no emulated provider {provider!r}; known: {', '.join(known)}")
     job = JobRunner(output, target=target)
     async with _running(Emulator(speed=_DEMO_SPEED)) as emulator:
-        output.note(f"an emulator plays {provider} on this machine; the provider itself is not called")
+        output.note(f"emulating {provider} on this machine; the provider itself is not called")
         async with Client(provider, api_key=_ANY_KEY, base_url=emulator.url(provider), poll=_DEMO_POLL) as client:
             handle = await job.submit(client, request)
             await job.save(client, await job.follow(handle, None))
     output.event("note", message=_TEST_PICTURE)
     output.note(_TEST_PICTURE)
+    output.note(_NEXT_STEP)
 
 
 def _can_render() -> bool:
@@ -73,7 +100,9 @@ async def _running(emulator: Emulator) -> AsyncGenerator[Emulator]:
     try:
         await emulator.__aenter__()
     except OSError as error:
-        raise ConfigurationError(f"the emulator cannot listen: {error.strerror or error}") from None
+        raise ConfigurationError(
+            f"the emulator cannot listen: {error.strerror or error}; --port 0 takes a free port"
+        ) from None
     try:
         yield emulator
     finally:

@@ -31,24 +31,27 @@ class ExitCode(IntEnum):
     """How a run of `happyhorse` ended."""
 
     OK = 0
-    """What was asked for is done."""
+    """Done."""
     UNEXPECTED = 1
-    """Something nobody foresaw."""
+    """An unexpected error."""
     BAD_INPUT = 2
-    """Arguments, configuration, a store that cannot be used, or what the provider cannot express. Nothing was sent."""
+    """
+    Bad arguments, configuration or batch file, a journal that cannot be used, or a request that the provider does not
+    support. Nothing was sent.
+    """
     REFUSED = 3
-    """The provider said no: key, permission, quota, rate, moderation, request, or a task it does not know."""
+    """The provider refused it: key, permission, quota, rate limit, moderation, request, or an unknown task."""
     TASK_ENDED = 4
     """The task failed, was cancelled or has expired. There will be no video."""
     TIMEOUT = 5
-    """The time given with --timeout is over. The task goes on."""
+    """The time given with --timeout is over. The task keeps running."""
     FAULT = 6
     """
-    Network, a fault of the provider, a submit of unknown outcome, a download that failed, or a store that failed
+    A network error, an error of the provider, a submit of unknown outcome, a failed download, or a journal that failed
     after something was sent.
     """
     INTERRUPTED = 130
-    """Ctrl-C or SIGTERM. A submitted task goes on, and its ref was printed."""
+    """Ctrl-C or SIGTERM. A submitted task keeps running, and its ref was printed."""
 
 
 _WORST_FIRST = (
@@ -84,7 +87,7 @@ _BY_ERROR: dict[type[HappyHorseError], ExitCode] = {
 
 def exit_code(error: HappyHorseError, *, sent: bool = False) -> ExitCode:
     """
-    Tell with which code a run ends that *error* has ended.
+    Return the code of a run that *error* has ended.
 
     :param sent: whether anything was submitted before.
     """
@@ -96,7 +99,7 @@ def exit_code(error: HappyHorseError, *, sent: bool = False) -> ExitCode:
 
 
 def worst(codes: Iterable[ExitCode]) -> ExitCode:
-    """Choose the code for a run in which several things have ended: one that is not well outweighs all that are."""
+    """Return the code of a run with several results: the worst of theirs."""
     return min(codes, key=_WORST_FIRST.index, default=ExitCode.OK)
 
 
@@ -104,12 +107,12 @@ EXIT_CODES = "Exit codes: " + "; ".join(
     f"{code.value} {meaning}"
     for code, meaning in {
         ExitCode.OK: "done",
-        ExitCode.UNEXPECTED: "unexpected",
+        ExitCode.UNEXPECTED: "unexpected error",
         ExitCode.BAD_INPUT: "bad input or configuration, nothing was sent",
         ExitCode.REFUSED: "refused by the provider",
         ExitCode.TASK_ENDED: "the task failed, was cancelled or has expired",
-        ExitCode.TIMEOUT: "out of time, the task goes on",
-        ExitCode.FAULT: "network, fault of the provider or the store, unknown outcome of a submit, or failed download",
+        ExitCode.TIMEOUT: "timeout, the task keeps running",
+        ExitCode.FAULT: "network, provider or journal error, unknown outcome of a submit, or failed download",
         ExitCode.INTERRUPTED: "interrupted, the ref was printed",
     }.items()
 )

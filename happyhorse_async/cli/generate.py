@@ -1,57 +1,62 @@
 """
-The main job, as the command runs it: submit, follow, save.
+The main job from the command line: submit, follow, save.
 
-Whatever happens after the submit, the ref is shown. An interruption takes back what has not been sent; what has been is
-given its moment to be answered while the client closes, and the journal then knows what came of it.
+Whatever happens after the submit, the ref is printed. An interruption withdraws what has not been sent; the response to
+a request in flight is waited for while the client closes, and recorded in the journal.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
+import shutil
+import sys
+import tempfile
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
 from ..client import Client, TaskHandle
-from ..errors import ConfigurationError, HappyHorseError, SubmitOutcomeUnknownError, WaitTimeoutError
+from ..errors import HappyHorseError, SubmitOutcomeUnknownError, WaitTimeoutError
 from ..job import Job, JobState
 from ..request import VideoRequest
 from ..task import Task, TaskRef
-from .output import Output, Unfinished, unsettled
-from .render import task_line, task_object
+from .output import Output, Unfinished, unresolved
+from .render import closing_line, task_line, task_object
 from .session import Session
+from .target import Target
 
-_FORGOTTEN = "without a [store] in the configuration nothing remembers the job after this run"
+_FORGOTTEN = "with --no-store, nothing remembers the job after this run"
 
 
 class JobRunner:
     """
     One video on its way to a file.
 
-    :param session: what the run works with; without it, no other run can take up the task.
-    :param target: the file or folder for the video.
+    :param session: the run's configuration and journal; without it, no other run can continue with the task.
+    :param target: where the video goes; without it, none is downloaded.
     :param key: the caller's own name for the job.
     """
 
     def __init__(
-        self, output: Output, session: Session | None = None, *, target: Path | None = None, key: str | None = None
+        self, output: Output, session: Session | None = None, *, target: Target | None = None, key: str | None = None
     ) -> None:
         self._output = output
         self._session = session
         self._target = target
-        # By a name of our own the job is found again, however the submit ends.
+        # A key of our own finds the job again in the journal, however the submit ends.
         self._key = key or f"cli-{uuid4().hex}"
+        self._submitted_at: float | None = None
         if target is not None:
-            _check_target(target)
+            target.check(as_json=output.as_json)
         if key is not None and session is not None and not session.remembers:
             output.warn(f"--key {key}: {_FORGOTTEN}")
 
     def about(self, ref: TaskRef) -> None:
-        """Note that the task exists, so that the run cannot end without saying how to take it up."""
+        """Note that the task exists, so that a run that fails prints how to continue."""
         if self._session is not None:
-            target = ("-o", str(self._target)) if self._target else ()
+            target = ("-o", self._target.text) if self._target else ()
             self._output.unfinished = Unfinished(self._session.command("wait", str(ref), *target), ref=ref)
 
     @asynccontextmanager
@@ -63,27 +68,28 @@ class JobRunner:
         except asyncio.CancelledError:
             job = await self._journal_entry()
             if job is not None and self._output.unfinished is None:
-                self._interrupted(job)
+                self._interrupted(client, job)
             raise
 
     async def submit(self, client: Client, request: VideoRequest) -> TaskHandle:
         """Submit *request* and print the ref."""
         for warning in client.plan(request).warnings:
             self._output.warn(warning)
+        self._submitted_at = time.monotonic()
         try:
             handle = await client.submit(request, key=self._key)
         except asyncio.CancelledError:
             job = await self._journal_entry()
             if job is not None and job.state is JobState.SUBMITTING:
                 self._output.note(
-                    "waiting for the answer to the paid request, half a minute at most; interrupt again to leave"
+                    "waiting for the response to the paid request, half a minute at most; interrupt again to leave"
                 )
             raise
         except SubmitOutcomeUnknownError as error:
-            self._nobody_knows(error.job_id)
+            self._outcome_unknown(client, error.job_id)
             raise
-        if handle.ref is not None:
-            self._accepted(handle.ref, handle.job_id)
+        self._output.answered()
+        self._accepted(handle.ref, handle.job_id)
         return handle
 
     async def _journal_entry(self) -> Job | None:
@@ -93,11 +99,11 @@ class JobRunner:
             self._output.warn(str(error))
             return None
 
-    def _interrupted(self, job: Job) -> None:
+    def _interrupted(self, client: Client, job: Job) -> None:
         if job.ref is not None:
             self._accepted(job.ref, job.job_id)
         elif job.state in (JobState.SUBMITTING, JobState.OUTCOME_UNKNOWN):
-            self._nobody_knows(job.job_id)
+            self._outcome_unknown(client, job.job_id)
 
     def _accepted(self, ref: TaskRef, job_id: str) -> None:
         self.about(ref)
@@ -105,18 +111,22 @@ class JobRunner:
         self._output.event("submitted", ref=str(ref), job_id=job_id)
         self._output.note(f"submitted {ref}")
 
-    def _nobody_knows(self, job_id: str | None) -> None:
+    def _outcome_unknown(self, client: Client, job_id: str | None) -> None:
         self._output.sent = True
         if job_id is None or self._session is None:
             return
         if self._session.remembers:
-            self._output.unfinished = unsettled(self._session.command("resolve", job_id), job_id)
+            self._output.unfinished = unresolved(self._session.command("resolve", job_id), job_id)
+        elif client.adapter.capabilities.can_list:
+            command = self._session.command("list", "--provider", client.provider, "--limit", "5")
+            meaning = f"it may have been billed, and {_FORGOTTEN}; the newest tasks may show it"
+            self._output.unfinished = Unfinished(command, meaning=meaning, job_id=job_id)
         else:
-            self._output.warn(f"there may be a task for the job {job_id}, and its ref is not known; {_FORGOTTEN}")
+            self._output.warn(f"it may have been billed, and {_FORGOTTEN}; look for the task in the provider's console")
 
     async def follow(self, handle: TaskHandle, timeout: float | None) -> Task:
         """
-        Show how the task goes on until it has succeeded.
+        Show the progress of the task until it has succeeded.
 
         :raises WaitTimeoutError: *timeout* seconds are over.
         :raises TaskError: there will be no video.
@@ -136,28 +146,42 @@ class JobRunner:
         return await handle
 
     async def save(self, client: Client, task: Task) -> None:
-        """Bring the video to disk, if a target was given, and print the result of the run."""
-        path = None
+        """Download the video, if a target was given, and print the result of the run."""
+        path, size = None, None
         if self._target is not None:
-            with self._output.downloading(str(task.ref)) as progress:
-                path = await client.download(task, self._target, progress=progress)
+            path = await self._download(client, task, self._target)
+            size = path.stat().st_size if path else None
         self._output.unfinished = None
-        self._output.event("finished", **task_object(task), path=path and str(path))
-        self._output.line(str(path or task_line(task)))
+        self._output.event("finished", **task_object(task), path=None if path is None else str(path))
+        if self._target is None:
+            self._output.line(task_line(task))
+        elif path is not None:
+            self._output.line(str(path))
+        self._output.note(closing_line(task, seconds=self._seconds(task), size=size))
+
+    def _seconds(self, task: Task) -> float | None:
+        if self._submitted_at is not None:
+            return time.monotonic() - self._submitted_at
+        if task.created_at is not None and task.finished_at is not None:
+            return (task.finished_at - task.created_at).total_seconds()
+        return None
+
+    async def _download(self, client: Client, task: Task, target: Target) -> Path | None:
+        with self._output.downloading(str(task.ref)) as progress:
+            if not target.is_standard_output:
+                file = target.file(task.ref)
+                if not (target.keep and file.is_file()):
+                    return await client.download(task, file, progress=progress)
+                self._output.note(f"{file} exists and was kept")
+                return file
+            # A video is checked before anybody is given a byte of it.
+            with tempfile.TemporaryDirectory() as folder:
+                file = await client.download(task, Path(folder) / "video.mp4", progress=progress)
+                await asyncio.to_thread(_copy_to_standard_output, file)
+        return None
 
 
-def _check_target(target: Path) -> None:
-    check_folder(target if target.is_dir() else target.parent, target)
-
-
-def check_folder(folder: Path, target: Path | None = None) -> None:
-    """
-    Make sure, before anything is paid for, that files can be put into *folder*.
-
-    :param target: what was given as --output, where it is not the folder itself.
-    :raises ConfigurationError: it is not there, or cannot be written to.
-    """
-    if not folder.is_dir():
-        raise ConfigurationError(f"--output {target or folder}: the folder {folder} does not exist")
-    if not os.access(folder, os.W_OK):
-        raise ConfigurationError(f"--output {target or folder}: the folder {folder} cannot be written to")
+def _copy_to_standard_output(file: Path) -> None:
+    with file.open("rb") as video:
+        shutil.copyfileobj(video, sys.stdout.buffer)
+    sys.stdout.flush()

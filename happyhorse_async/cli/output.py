@@ -1,130 +1,149 @@
 """
-What the command says, and where.
+What the command prints, and where.
 
-Results go to the standard output, one line each: for a reader as plain text, with `--json` as one object. Everything
-else goes to the standard error. Words of a provider are shown with their control characters escaped, their markup
-unread and their signed URLs cut.
+Results go to the standard output, one line each: plain text, or with `--json` one object. Everything else goes to the
+standard error. A provider's words are printed with control characters escaped and signed URLs cut.
 """
 
 from __future__ import annotations
 
 import json
-import logging
+import os
 import shlex
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.text import Text
 
 from ..errors import HappyHorseError, TaskError, TaskNotFoundError
 from ..redaction import redact_text
 from ..task import Task, TaskRef
-from .render import plain, task_line, task_object
+from .log import LOGGER, LogHandler
+from .render import error_message, plain, task_line, task_object
+from .table import Column, table_lines
 
-_LOGGER = logging.getLogger("happyhorse_async")
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 
 @frozen
 class Unfinished:
-    """What goes on or stays open whatever becomes of this run."""
+    """What goes on or stays open when this run ends."""
 
     command: tuple[str, ...]
-    """What takes it up again."""
-    meaning: str = field(default="the task is not lost; this takes it up again", kw_only=True)
-    """What the command does, for a reader."""
+    """The command that continues it."""
+    meaning: str = field(default="the task is not lost; to continue", kw_only=True)
+    """What the command does."""
     ref: TaskRef | None = field(default=None, kw_only=True)
     job_id: str | None = field(default=None, kw_only=True)
 
 
-def unsettled(command: tuple[str, ...], job_id: str) -> Unfinished:
-    """Make the way back to a job of which nobody knows whether it was paid; *command* settles it."""
-    return Unfinished(command, meaning="nobody knows whether it was paid; this helps to settle it", job_id=job_id)
+def unresolved(command: tuple[str, ...], job_id: str | None) -> Unfinished:
+    """Make the hint for a job of unknown outcome; *command* helps to resolve it."""
+    return Unfinished(command, meaning="it may have been billed; to resolve it", job_id=job_id)
 
 
 class Output:
     """
-    One run's voice.
+    Everything that one run prints.
 
-    :param as_json: whether to speak JSON.
+    :param as_json: whether results are printed as JSON.
+    :param verbose: whether the library's log is shown.
     """
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, *, as_json: bool, verbose: bool = False) -> None:
         self.as_json = as_json
+        self.verbose = verbose
         self.unfinished: Unfinished | None = None
-        """What is on its way."""
+        """What is in flight, for the hint at the end of a run that fails."""
         self.sent = False
         """Whether anything was submitted that may have to be paid."""
-        self._errors = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
-        self._live = not as_json and self._errors.is_terminal and not self._errors.is_dumb_terminal
+        self._log = LogHandler(verbose=verbose, show=self._show_record, warn=self.warn)
+        self._live = not as_json and sys.stderr.isatty() and os.environ.get("TERM") not in (None, "dumb", "unknown")
+        self._progress: Progress | None = None
 
     def line(self, text: str) -> None:
-        """Print a result for a reader. Says nothing with `--json`."""
+        """Print a line of a result as text. Prints nothing with `--json`."""
         if not self.as_json:
             self._print(redact_text(text))
 
-    def table(self, table: RenderableType) -> None:
-        """Print a table for a reader. Says nothing with `--json`."""
+    def table(self, columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
+        """Print a table as text. Prints nothing with `--json`."""
         if not self.as_json:
-            # A pipe has no width, and a table that is cut at 80 columns is of no use to whoever reads it there.
-            width = None if sys.stdout.isatty() else 200
-            Console(highlight=False, markup=False, emoji=False, width=width).print(table)
+            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+            for line in table_lines(columns, rows, width):
+                self._print(line)
 
     def object(self, value: Mapping[str, Any]) -> None:
-        """Print a result as JSON. Says nothing without `--json`."""
+        """Print a result as JSON. Prints nothing without `--json`."""
         if self.as_json:
             self._print(json.dumps(value, ensure_ascii=True, default=str))
 
-    def listing(self, objects: Sequence[Mapping[str, Any]], table: RenderableType, *, empty: str) -> None:
-        """Print results as JSON, or as a *table* for a reader, who is told where it is *empty*."""
-        for each in objects:
-            self.object(each)
-        if objects:
-            self.table(table)
-        else:
-            self.note(empty)
-
     def event(self, event: str, **facts: Any) -> None:
-        """Print what has happened as JSON. Says nothing without `--json`."""
+        """Print an event as JSON. Prints nothing without `--json`."""
         self.object({"event": event, **facts})
 
     def note(self, text: str) -> None:
-        """Tell a reader what goes on. Says nothing with `--json`."""
+        """Tell a person what happens. Prints nothing with `--json`."""
         if not self.as_json:
             self._tell(plain(text))
 
+    def progress_note(self, text: str) -> None:
+        """Tell what happens where no bar shows it."""
+        if not self._live:
+            self.note(text)
+
     def warn(self, text: str) -> None:
-        """Warn, on the standard error in either form."""
+        """Print a warning."""
         self._tell(json.dumps({"warning": plain(text)}) if self.as_json else f"warning: {plain(text)}")
 
     def suggest(self, meaning: str, *commands: Iterable[str]) -> None:
-        """Show a reader which *commands* come next, and what they do. Says nothing with `--json`."""
+        """Print the *commands* that come next. Prints nothing with `--json`."""
         if not self.as_json:
             self._tell("\n  ".join((f"{plain(meaning)}:", *(redact_text(shlex.join(command)) for command in commands))))
 
     def error(self, error: HappyHorseError) -> None:
-        """Say what went wrong, and how to take up the task if there still is one."""
+        """Print an error, and how to continue with the task if there still is one."""
         if isinstance(error, TaskError | TaskNotFoundError):
             self.unfinished = None
-        self.failure(type(error).__name__, str(error), ref=error.ref, job_id=error.job_id)
+        self._log.shown(error.job_id)
+        self.failure(type(error).__name__, error_message(error), ref=error.ref, job_id=error.job_id)
 
     def failure(self, kind: str, message: str, *, ref: TaskRef | None = None, job_id: str | None = None) -> None:
-        """Say in a line what went wrong, and how to take up the task if there is one."""
-        way = self.unfinished
-        if way:
-            ref, job_id = ref or way.ref, job_id or way.job_id
+        """Print an error in a line, and how to continue with the task if there is one."""
+        hint = self.unfinished
+        if hint:
+            ref, job_id = ref or hint.ref, job_id or hint.job_id
+            self._log.shown(hint.job_id)
         if self.as_json:
             facts = {"class": kind, "message": plain(message), "ref": ref and str(ref), "job_id": job_id}
-            self._tell(json.dumps({"error": {**facts, "resume": shlex.join(way.command) if way else None}}))
+            self._tell(json.dumps({"error": {**facts, "resume": shlex.join(hint.command) if hint else None}}))
             return
         self._tell(f"error: {plain(message)}")
-        if way:
-            self.suggest(way.meaning, way.command)
+        if hint:
+            self.suggest(hint.meaning, hint.command)
+
+    def item_error(self, name: str, error: Exception) -> None:
+        """Tell a person why one of several videos is not ready."""
+        if isinstance(error, HappyHorseError):
+            self._log.shown(error.job_id)
+            self.note(f"error: {name}: {error_message(error)}")
+        else:
+            self.note(f"error: {name}: {error or type(error).__name__}")
+
+    def answered(self) -> None:
+        """Note that the provider has answered."""
+        self._log.answered()
+
+    def _show_record(self, level: str, text: str) -> None:
+        now = f"{datetime.now().astimezone():%H:%M:%S}"
+        record = {"log": plain(text), "level": level, "time": now}
+        self._tell(json.dumps(record) if self.as_json else f"{now} {level} {plain(text)}")
 
     def _warned(self, message: Warning | str, *_: Any, **__: Any) -> None:
         self.warn(str(message))
@@ -134,27 +153,37 @@ class Output:
         sys.stdout.flush()
 
     def _tell(self, text: str) -> None:
-        self._errors.print(Text(text))
+        if self._progress is None:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+        else:
+            from rich.text import Text  # noqa: PLC0415 - loaded by the progress bar
+
+            self._progress.console.print(Text(text), soft_wrap=True)
 
     @contextmanager
     def listening(self) -> Generator[None]:
-        """Pass on what the library warns of and logs."""
-        handler = _LogHandler(self)
-        _LOGGER.addHandler(handler)
+        """Show the warnings and the log of the library."""
+        level = LOGGER.level
+        LOGGER.addHandler(self._log)
+        LOGGER.setLevel(min(level or 20, 20))
         with warnings.catch_warnings():
             warnings.simplefilter("always", UserWarning)
             warnings.showwarning = self._warned
             try:
                 yield
             finally:
-                _LOGGER.removeHandler(handler)
+                self._log.finish()
+                LOGGER.removeHandler(self._log)
+                LOGGER.setLevel(level)
 
     @contextmanager
     def watching(self) -> Generator[Callable[[Task], None]]:
-        """Show how a task goes on: a bar on a terminal, else a line for each change."""
+        """Show the progress of a task: a bar on a terminal, else a line for each change."""
         last: list[str] = []
 
         def show_change(task: Task) -> None:
+            self.answered()
             self.event("update", **task_object(task))
             line = task_line(task)
             if line not in last[-1:]:
@@ -164,9 +193,10 @@ class Output:
         if not self._live:
             yield show_change
             return
-        with self._progress(TimeElapsedColumn()) as (progress, bar):
+        with self._bar("elapsed") as (progress, bar):
 
             def show_bar(task: Task) -> None:
+                self.answered()
                 total = None if task.progress is None else 100.0
                 progress.update(bar, description=task_line(task), completed=task.progress or 0.0, total=total)
 
@@ -174,46 +204,38 @@ class Output:
 
     @contextmanager
     def downloading(self, name: str) -> Generator[Callable[[int, int | None], None] | None]:
-        """Show how a download goes on, on a terminal."""
+        """Show the progress of a download on a terminal."""
         if not self._live:
             yield None
             return
-        with self._progress(DownloadColumn()) as (progress, bar):
+        with self._bar("bytes") as (progress, bar):
             progress.update(bar, description=plain(name))
             yield lambda received, total: progress.update(bar, completed=received, total=total)
 
     @contextmanager
     def counting(self, total: int) -> Generator[Callable[[bool], None]]:
-        """Show on a terminal how many of *total* have ended, each one well or not."""
+        """Show on a terminal how many of *total* have ended, each with a video or not."""
         if not self._live:
             yield lambda _: None
             return
         counts = {True: 0, False: 0}
-        with self._progress(MofNCompleteColumn(), TimeElapsedColumn()) as (progress, bar):
+        with self._bar("count", "elapsed") as (progress, bar):
             progress.update(bar, total=total)
 
-            def count(well: bool) -> None:
-                counts[well] += 1
+            def count(succeeded: bool) -> None:
+                counts[succeeded] += 1
                 failed = f"{counts[False]} failed" if counts[False] else ""
                 progress.update(bar, description=failed, completed=counts[True] + counts[False])
 
             yield count
 
     @contextmanager
-    def _progress(self, *columns: Any) -> Generator[tuple[Progress, TaskID]]:
-        description = TextColumn("{task.description}", markup=False)
-        # What is printed meanwhile stands above the bar; but into a pipe it goes as it is.
-        above = sys.stdout.isatty()
-        with Progress(
-            description, BarColumn(), *columns, console=self._errors, transient=True, redirect_stdout=above
-        ) as progress:
-            yield progress, progress.add_task("", total=None)
+    def _bar(self, *columns: str) -> Generator[tuple[Progress, TaskID]]:
+        from .bar import make_progress  # noqa: PLC0415 - only a terminal needs it
 
-
-class _LogHandler(logging.Handler):
-    def __init__(self, output: Output) -> None:
-        super().__init__()
-        self._output = output
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._output.warn(record.getMessage())
+        with make_progress(*columns) as progress:
+            self._progress = progress
+            try:
+                yield progress, progress.add_task("", total=None)
+            finally:
+                self._progress = None

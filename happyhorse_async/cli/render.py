@@ -1,25 +1,47 @@
-"""Tasks, providers and settings, as JSON has them and as a reader sees them."""
+"""Tasks, jobs, providers and settings as JSON objects and as text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, cast
 
 from attrs import Attribute, asdict
-from rich.table import Table
-from rich.text import Text
 
 from ..adapter import Adapter
+from ..errors import HappyHorseError, SubmitOutcomeUnknownError
 from ..job import Job
 from ..redaction import redact_text
 from ..request import Mode
-from ..task import Task, TaskStatus
+from ..task import Task, TaskStatus, Usage
 
 
 def plain(text: str) -> str:
     """Return *text* as one line that is safe to print."""
     return redact_text(" ".join(text.split()))
+
+
+def local_time(moment: datetime | None, *, now: datetime | None = None) -> str | None:
+    """Return *moment* in the zone of this machine, without the date where it is today's."""
+    if moment is None:
+        return None
+    here = moment.astimezone()
+    today = (now or datetime.now().astimezone()).date()
+    if here.date() == today:
+        return f"{here:%H:%M:%S}"
+    return f"{here:%b %d %H:%M}" if here.year == today.year else f"{here:%Y-%m-%d %H:%M}"
+
+
+def error_message(error: HappyHorseError) -> str:
+    """Return the sentence of *error* for somebody at a shell, who cannot call `Client.resolve`."""
+    if not isinstance(error, SubmitOutcomeUnknownError):
+        return str(error)
+    cause = error.__cause__.message if isinstance(error.__cause__, HappyHorseError) else ""
+    job = f" (job {error.job_id})" if error.job_id else ""
+    why = f": {cause}" if cause else ""
+    return (
+        f"the paid request was sent and its outcome is unknown; it is not sent again, to avoid paying twice{why}{job}"
+    )
 
 
 def _serialize(_instance: Any, _attribute: Any, value: Any) -> Any:
@@ -31,7 +53,7 @@ def _shown(attribute: Attribute[Any], _value: Any) -> bool:
 
 
 def task_object(task: Task) -> dict[str, Any]:
-    """Return *task* for JSON. The video's URL is whole, and whoever has it can fetch the video."""
+    """Return *task* for JSON. It has the signed URL of the video, which is a credential."""
     return {"ref": str(task.ref), **asdict(task, filter=_shown, value_serializer=_serialize)}
 
 
@@ -48,30 +70,52 @@ def task_line(task: Task) -> str:
 
 
 def task_details(task: Task) -> Iterator[str]:
-    """Yield what a reader wants to know of *task*, line by line."""
+    """Yield the facts about *task*, line by line."""
     yield task_line(task)
     yield from _known(
         ("model", task.model),
-        ("created", task.created_at),
-        ("started", task.started_at),
-        ("finished", task.finished_at),
+        ("created", local_time(task.created_at)),
+        ("started", local_time(task.started_at)),
+        ("finished", local_time(task.finished_at)),
+        ("billed", billed(task.usage)),
         ("request id", task.request_id),
     )
     for video in task.videos:
         size = f" {video.width}x{video.height}" if video.width and video.height else ""
         length = f" {video.duration:g} s" if video.duration else ""
-        until = f", until {video.expires_at}" if video.expires_at else ""
+        until = f", until {local_time(video.expires_at)}" if video.expires_at else ""
         yield f"  video:{size}{length} ready{until}"
 
 
-def task_table(tasks: Iterable[Task]) -> Table:
-    """Return *tasks* as a table."""
-    rows = ((task.ref, task.status, task.model, task.created_at, task.finished_at) for task in tasks)
-    return _table(("ref", "status", "model", "created", "finished"), rows)
+def billed(usage: Usage | None) -> str | None:
+    """Return what was billed in a few words, where the provider says so."""
+    if usage is None or usage.duration is None:
+        return None
+    resolution = f" of {usage.resolution}" if usage.resolution else ""
+    return f"{usage.duration:g} s{resolution}"
+
+
+def closing_line(task: Task, *, seconds: float | None, size: int | None) -> str:
+    """Sum up a finished run: how long it took, what was billed, how large the file is."""
+    took = f" in {duration(seconds)}" if seconds is not None else ""
+    bill = billed(task.usage)
+    parts = [f"{task.status}{took}", f"{bill} billed" if bill else "", _bytes(size) if size is not None else ""]
+    return ", ".join(part for part in parts if part)
+
+
+def duration(seconds: float) -> str:
+    """Return *seconds* as minutes and seconds."""
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
 
 
 def job_object(job: Job) -> dict[str, Any]:
-    """Return *job* for JSON, without what was asked for."""
+    """Return *job* for JSON, without its request."""
     return {
         "job_id": job.job_id,
         "ref": job.ref and str(job.ref),
@@ -86,7 +130,7 @@ def job_object(job: Job) -> dict[str, Any]:
 
 
 def job_details(job: Job) -> Iterator[str]:
-    """Yield what a reader wants to know of *job*, line by line."""
+    """Yield the facts about *job*, line by line."""
     yield plain(f"{job.job_id} {job.state}")
     prompt = (job.request or {}).get("prompt")
     yield from _known(
@@ -95,31 +139,18 @@ def job_details(job: Job) -> Iterator[str]:
         ("model", job.model),
         ("key", job.key),
         ("prompt", prompt),
-        ("created", job.created_at),
-        ("sent", job.submitted_at),
-        ("what happened", job.error and job.error.message),
+        ("created", local_time(job.created_at)),
+        ("sent", local_time(job.submitted_at)),
+        ("error", job.error and job.error.message),
     )
-
-
-def job_table(jobs: Iterable[Job]) -> Table:
-    """Return *jobs* as a table."""
-    rows = ((job.job_id, job.state, job.ref, job.key, job.created_at) for job in jobs)
-    return _table(("job", "state", "ref", "key", "created"), rows)
 
 
 def _known(*facts: tuple[str, object]) -> Iterator[str]:
     return (f"  {name}: {plain(str(value))}" for name, value in facts if value is not None)
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
-    table = Table(*head, box=None)
-    for cells in rows:
-        table.add_row(*(Text("" if cell is None else plain(str(cell))) for cell in cells))
-    return table
-
-
 def adapter_object(adapter: Adapter) -> dict[str, Any]:
-    """Return what *adapter* can do, for JSON."""
+    """Return the capabilities of *adapter* for JSON."""
     capabilities = adapter.capabilities
     return {
         "provider": adapter.name,
@@ -154,24 +185,25 @@ def _ends(values: range) -> list[int]:
     return [values[0], values[-1]] if values else []
 
 
-def adapter_table(adapters: Iterable[Adapter]) -> Table:
-    """Return what *adapters* can do, as a table: the versions of each mode, and the other operations."""
-    table = Table("provider", *Mode, "resolutions", "list", "cancel", "callback", "regions", "key from", box=None)
-    for adapter in adapters:
-        capabilities = adapter.capabilities
-        models = capabilities.models
-        versions = [sorted({spec.version for spec in models if spec.mode is mode}) for mode in Mode]
-        resolutions = dict.fromkeys(resolution for spec in models for resolution in spec.resolutions)
-        has = (capabilities.can_list, capabilities.can_cancel, capabilities.callbacks)
-        table.add_row(
-            adapter.name,
-            *(" ".join(found) or "-" for found in versions),
-            " ".join(resolutions),
-            *("yes" if able else "-" for able in has),
-            " ".join(adapter.regions) or "-",
-            adapter.api_key_env,
-        )
-    return table
+ADAPTER_COLUMNS = ("provider", *Mode, "resolutions", "list", "cancel", "callback", "regions", "key from")
+"""The columns of `adapter_row`."""
+
+
+def adapter_row(adapter: Adapter) -> tuple[str, ...]:
+    """Return the capabilities of *adapter* as a row of a table: the versions of each mode, and the other operations."""
+    capabilities = adapter.capabilities
+    models = capabilities.models
+    versions = [sorted({spec.version for spec in models if spec.mode is mode}) for mode in Mode]
+    resolutions = dict.fromkeys(resolution for spec in models for resolution in spec.resolutions)
+    has = (capabilities.can_list, capabilities.can_cancel, capabilities.callbacks)
+    return (
+        adapter.name,
+        *(" ".join(found) or "-" for found in versions),
+        " ".join(resolutions),
+        *("yes" if able else "-" for able in has),
+        " ".join(adapter.regions) or "-",
+        adapter.api_key_env,
+    )
 
 
 def settings_lines(resolved: Mapping[str, Any], indent: str = "") -> Iterator[str]:

@@ -10,33 +10,34 @@ from cyclopts import Parameter
 from ..capabilities import media_form
 from ..errors import InvalidRequestError
 from ..request import ImageToVideo, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
+from ..request_codec import infer_mode
 
 
 @Parameter(name="*")
 @frozen(kw_only=True)
 class RequestOptions:
-    """What the video shall be like."""
+    """The options of the request."""
 
-    image: tuple[str, ...] = ()
+    image: Annotated[tuple[str, ...], Parameter(negative="")] = ()
     """URL of an input image. Repeat it for several."""
     video: str | None = None
-    """URL of a video to be edited."""
+    """URL of the video to edit."""
     mode: Literal["t2v", "i2v", "r2v", "edit"] | None = None
-    """By default inferred: no media is t2v, one image i2v, several r2v, a video edit."""
+    """Inferred by default: t2v without media, i2v with one image, r2v with several, edit with a video."""
     resolution: str | None = None
     """Such as 720P or 1080P."""
     ratio: str | None = None
-    """Width to height, such as 16:9. For t2v and r2v."""
+    """Aspect ratio, such as 16:9. For t2v and r2v."""
     duration: int | None = None
-    """Whole seconds. Not for edit, whose length follows the source."""
+    """Length in whole seconds. Not for edit, which keeps the length of its source."""
     seed: int | None = None
     """Random seed; the same seed makes a similar video more likely."""
     watermark: Annotated[bool | None, Parameter(negative="--no-watermark")] = None
-    """Whether the provider draws its watermark; by default the provider decides."""
+    """Whether the provider adds its watermark; by default the provider decides."""
     audio: str | None = None
-    """For edit: auto lets the model decide about the sound, origin keeps the source's."""
+    """For edit: auto lets the model choose the sound, origin keeps the sound of the source."""
     version: str | None = None
-    """HappyHorse version, 1.0 or 1.1; by default the newest the provider has."""
+    """HappyHorse version, 1.0 or 1.1; by default the newest that the provider has."""
     model: str | None = None
     """The provider's exact model id, instead of a version."""
 
@@ -45,7 +46,7 @@ def make_request(prompt: str | None, options: RequestOptions) -> VideoRequest:
     """
     Make the request.
 
-    :raises InvalidRequestError: arguments that do not go together.
+    :raises InvalidRequestError: arguments that contradict each other.
     """
     mode = _mode(options)
     _check_media(mode, options)
@@ -65,7 +66,7 @@ def make_request(prompt: str | None, options: RequestOptions) -> VideoRequest:
 
 
 def demo_options(options: RequestOptions) -> RequestOptions:
-    """Fill in what makes a demonstration quick."""
+    """Fill in a small size and a short length."""
     length = None if _mode(options) is Mode.EDIT else 5
     return evolve(options, resolution=options.resolution or "720P", duration=options.duration or length)
 
@@ -91,9 +92,10 @@ def _common(options: RequestOptions) -> _Common:
 def _mode(options: RequestOptions) -> Mode:
     if options.mode is not None:
         return Mode(options.mode)
-    if options.video is not None:
-        return Mode.EDIT
-    return {0: Mode.T2V, 1: Mode.I2V}.get(len(options.image), Mode.R2V)
+    fields = {"video"} if options.video is not None else set[str]()
+    if options.image:
+        fields.add("images" if options.image[1:] else "image")
+    return infer_mode(fields)
 
 
 def _check_prompt(mode: Mode, prompt: str | None) -> str:
@@ -102,7 +104,7 @@ def _check_prompt(mode: Mode, prompt: str | None) -> str:
     try:
         (prompt or "").encode()
     except UnicodeEncodeError:
-        raise InvalidRequestError("PROMPT holds bytes that are no text in the terminal's encoding") from None
+        raise InvalidRequestError("PROMPT holds bytes that are not text in the terminal's encoding") from None
     return prompt or ""
 
 
@@ -125,12 +127,12 @@ def _check_media(mode: Mode, options: RequestOptions) -> None:
 def _check_options(mode: Mode, options: RequestOptions) -> None:
     if options.ratio is not None and mode is Mode.I2V:
         raise InvalidRequestError(
-            "--ratio has no effect with a single image: the video takes the shape of the image. "
-            "With --mode r2v the image is a reference only, and --ratio counts"
+            "--ratio has no effect with a single image: the video has the aspect ratio of the image. "
+            "With --mode r2v the image is only a reference, and --ratio is used"
         )
     if options.ratio is not None and mode is Mode.EDIT:
-        raise InvalidRequestError("--ratio has no effect in mode edit: the video keeps the shape of its source")
+        raise InvalidRequestError("--ratio has no effect in mode edit: the video keeps the aspect ratio of its source")
     if options.duration is not None and mode is Mode.EDIT:
-        raise InvalidRequestError("--duration has no effect in mode edit: the video is as long as its source")
+        raise InvalidRequestError("--duration has no effect in mode edit: the video keeps the length of its source")
     if options.audio is not None and mode is not Mode.EDIT:
-        raise InvalidRequestError("--audio is for mode edit alone")
+        raise InvalidRequestError("--audio is only for mode edit")

@@ -1,4 +1,4 @@
-"""`resolve`: a job of which nobody knows whether it was paid, shown with what it may be, and settled by a person."""
+"""`resolve`: a job whose submit has an unknown outcome, shown with the tasks that may be its own, and resolved."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from ..errors import UnsupportedFeatureError
 from ..job import Job, JobState
 from ..task import Task
 from .output import Output
-from .render import job_details, job_object, task_line, task_object
+from .render import job_details, job_object, local_time, task_line, task_object
 from .session import Session
 
 
-class Settlement:
+class Resolution:
     """One run of `resolve`, for the job *job_id*."""
 
     def __init__(self, output: Output, session: Session, job_id: str) -> None:
@@ -21,15 +21,15 @@ class Settlement:
 
     async def run(self, *, adopt: str | None, write_off: bool) -> None:
         """
-        Settle the job as it is said; or, where nothing is said, show it and what it may be.
+        Resolve the job; without an option, show it and the tasks that may be its own.
 
         :param adopt: the id or ref of its task.
-        :param write_off: there is no task, or nobody wants it.
+        :param write_off: there is no task, or it is not wanted.
         """
         job = await self._session.job(self._job_id)
         async with self._session.client(job.endpoint.provider) as client:
             if adopt is None and not write_off:
-                # Opening the client may have found out that the process which was to send it is gone.
+                # Opening the client may have found out that the process that was to send it has ended.
                 await self._show(client, await self._session.job(self._job_id))
                 return
             handle = await client.resolve(self._job_id, adopt=adopt, write_off=write_off)
@@ -40,38 +40,40 @@ class Settlement:
         ref = str(handle.ref)
         self._output.event("adopted", job_id=self._job_id, ref=ref)
         self._output.line(ref)
-        self._output.suggest("this waits for its video", self._session.command("wait", ref, "-o", "."))
+        self._output.suggest("to wait for its video", self._session.command("wait", ref, "-o", "."))
 
     async def _show(self, client: Client, job: Job) -> None:
-        settled = job.state is not JobState.OUTCOME_UNKNOWN
-        guesses = None if settled else await self._guesses(client)
-        self._output.object({**job_object(job), "candidates": guesses and [task_object(task) for task in guesses]})
+        is_known = job.state is not JobState.OUTCOME_UNKNOWN
+        candidates = None if is_known else await self._candidates(client)
+        self._output.object(
+            {**job_object(job), "candidates": candidates and [task_object(task) for task in candidates]}
+        )
         for line in job_details(job):
             self._output.line(line)
-        if settled:
-            self._output.note("there is nothing to settle")
+        if is_known:
+            self._output.note("there is nothing to resolve")
         else:
-            self._explain(guesses)
+            self._explain(candidates)
 
-    async def _guesses(self, client: Client) -> list[Task] | None:
+    async def _candidates(self, client: Client) -> list[Task] | None:
         try:
             return await client.candidates(self._job_id)
         except UnsupportedFeatureError:
             return None
 
-    def _explain(self, guesses: list[Task] | None) -> None:
-        if guesses is None:
-            self._output.note("the provider has no list that could be searched; look for the task in its console")
-        elif guesses:
-            self._output.line("tasks that may be this job's; they are guesses:")
-            for task in guesses:
-                created = f", created {task.created_at}" if task.created_at else ""
+    def _explain(self, candidates: list[Task] | None) -> None:
+        if candidates is None:
+            self._output.note("the provider has no task list to search; look for the task in its console")
+        elif candidates:
+            self._output.line("possible matches in the provider's list:")
+            for task in candidates:
+                created = f", created {local_time(task.created_at)}" if task.created_at else ""
                 self._output.line(f"  {task_line(task)}{created}")
         else:
-            self._output.note("the provider's list has no task that may be this job's")
-        adopted = guesses[0].id if guesses and len(guesses) == 1 else "ID"
+            self._output.note("no task in the provider's list matches this job")
+        adopted = candidates[0].id if candidates and len(candidates) == 1 else "ID"
         self._output.suggest(
-            "to settle it, one of these",
+            "to resolve it, one of these",
             self._session.command("resolve", self._job_id, "--adopt", adopted),
             self._session.command("resolve", self._job_id, "--write-off"),
         )

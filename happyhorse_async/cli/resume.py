@@ -1,4 +1,4 @@
-"""`resume`: what earlier runs have submitted is waited for and downloaded. Nothing is submitted here."""
+"""`resume`: wait for what earlier runs have submitted, and download it. Nothing is submitted here."""
 
 from __future__ import annotations
 
@@ -7,36 +7,27 @@ from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from attrs import frozen
-
 from ..client import Client, TaskHandle
 from ..errors import InvalidRequestError, SubmitOutcomeUnknownError, WaitTimeoutError
 from ..job import JobState
 from ..task import TaskRef
 from .exit_codes import ExitCode
+from .items import Item, run_items, suggest_resolving
 from .output import Output, Unfinished
-from .runner import BatchItem, run_items, suggest_settling
-from .session import Session
+from .session import Named, Session
+from .target import Target
 
 _LIMIT = 1000
-_LOOK_INTERVAL = 0.25
+_JOURNAL_INTERVAL = 0.25
 
 
-@frozen(kw_only=True)
-class _Wanted:
-    """What is to be taken up: a task by its ref, or a job by its id."""
+class ResumeRunner:
+    """
+    One run of `resume`.
 
-    provider: str
-    ref: TaskRef | None = None
-    job_id: str | None = None
-
-    @property
-    def name(self) -> str:
-        return str(self.ref or self.job_id)
-
-
-class Resumption:
-    """One run of `resume`."""
+    :param folder: the folder for the videos.
+    :param timeout: seconds to wait for each task.
+    """
 
     def __init__(self, output: Output, session: Session, *, folder: Path, timeout: float | None) -> None:
         self._output = output
@@ -46,12 +37,12 @@ class Resumption:
 
     async def run(self, names: Iterable[str], provider: str | None) -> ExitCode:
         """
-        Take up what *names* name, and wait for all of it.
+        Resume what *names* name, and wait for all of it.
 
         :param names: refs and job ids; without any, every pending job.
         :param provider: whose pending jobs.
         """
-        wanted = [await self._find(name) for name in dict.fromkeys(names)]
+        wanted = [await self._session.find(name) for name in dict.fromkeys(names)]
         async with AsyncExitStack() as stack:
             clients: dict[str, Client] = {}
             for name in dict.fromkeys(one.provider for one in wanted):
@@ -61,18 +52,10 @@ class Resumption:
                 client = await stack.enter_async_context(self._session.client(provider))
                 clients[client.provider] = client
                 pending = await client.pending()
-                wanted = [_Wanted(provider=client.provider, ref=job.ref, job_id=job.job_id) for job in pending]
+                wanted = [Named(provider=client.provider, ref=job.ref, job_id=job.job_id) for job in pending]
             return await self._wait(wanted, clients)
 
-    async def _find(self, name: str) -> _Wanted:
-        try:
-            ref = TaskRef.parse(name)
-        except ValueError:
-            job = await self._session.job(name)
-            return _Wanted(provider=job.endpoint.provider, ref=job.ref, job_id=job.job_id)
-        return _Wanted(provider=ref.provider, ref=ref)
-
-    async def _wait(self, wanted: list[_Wanted], clients: dict[str, Client]) -> ExitCode:
+    async def _wait(self, wanted: list[Named], clients: dict[str, Client]) -> ExitCode:
         if not wanted:
             self._output.note("nothing is pending")
             return ExitCode.OK
@@ -80,46 +63,46 @@ class Resumption:
         try:
             code = await run_items(self._output, items, limit=_LIMIT)
         except BaseException:
-            self._output.unfinished = self._way_back(items)
+            self._output.unfinished = self._hint(items)
             raise
-        suggest_settling(self._output, self._session, items)
+        suggest_resolving(self._output, self._session, items)
         return code
 
-    def _item(self, index: int, wanted: _Wanted, client: Client) -> BatchItem:
+    def _item(self, index: int, named: Named, client: Client) -> Item:
         async def begin() -> TaskHandle:
-            return client.resume(wanted.ref or await self._accepted(wanted.job_id or ""))
+            return client.resume(named.ref or await self._accepted(named.job_id or ""))
 
-        return BatchItem(
+        return Item(
             index=index,
-            name=wanted.name,
+            name=str(named),
             client=client,
             begin=begin,
-            target=self._folder,
+            target=Target(str(self._folder)),
             timeout=self._timeout,
-            ref=wanted.ref,
-            job_id=wanted.job_id,
+            ref=named.ref,
+            job_id=named.job_id,
         )
 
     async def _accepted(self, job_id: str) -> TaskRef:
-        """Wait until whoever submits a job has done so."""
+        """Wait until the process that submits a job has done so."""
         while True:
             job = await self._session.job(job_id)
             if job.ref is not None:
                 return job.ref
             if job.state is JobState.OUTCOME_UNKNOWN:
-                raise SubmitOutcomeUnknownError("nobody knows whether it was taken", job_id=job_id)
+                raise SubmitOutcomeUnknownError("the outcome of its submit is unknown", job_id=job_id)
             if job.state.is_final:
                 reason = f": {job.error.message}" if job.error else ""
-                raise InvalidRequestError(f"nothing came of it{reason}", job_id=job_id)
-            if not await self._session.is_seen_to(job):
+                raise InvalidRequestError(f"the job has no task, its state is {job.state}{reason}", job_id=job_id)
+            if not await self._session.is_attended(job):
                 raise WaitTimeoutError(
-                    "it was not sent, or its answer was lost, and its process is gone; it is sent by your program when "
-                    "that opens the store next, or by generate, submit and batch",
+                    "it was not sent, or its response was lost, and its process has ended; it is sent by the next "
+                    "generate, submit or batch, or when your program opens the store again",
                     job_id=job_id,
                 )
-            await asyncio.sleep(_LOOK_INTERVAL)
+            await asyncio.sleep(_JOURNAL_INTERVAL)
 
-    def _way_back(self, items: Iterable[BatchItem]) -> Unfinished:
-        names = [item.name for item in items if not item.ended]
+    def _hint(self, items: Iterable[Item]) -> Unfinished:
+        names = [item.name for item in items if not item.has_ended]
         words = ("resume", *names, "-o", str(self._folder))
-        return Unfinished(self._session.command(*words), meaning="nothing is lost; this takes it up again")
+        return Unfinished(self._session.command(*words), meaning="nothing is lost; to continue")

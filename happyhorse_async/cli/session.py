@@ -1,49 +1,97 @@
-"""What one run works with: its configuration, its clients, and the journal that they share."""
+"""What one run works with: its configuration, its journal, and clients that share the journal."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
+
+from attrs import frozen
 
 from ..client import Client
 from ..client.client import configured_store
 from ..config import Settings
-from ..errors import ConfigurationError, InvalidRequestError
+from ..errors import ConfigurationError, InvalidRequestError, TaskNotFoundError
 from ..job import Job
 from ..stores import MemoryStore, TaskStore
+from ..task import TaskRef
+from .options import Common
+from .state import journal_file, make_folder
+
+_JOB_PREFIX = "hh-"
+
+
+@frozen(kw_only=True)
+class Named:
+    """A job or task that the user has named, by its ref or its job id."""
+
+    provider: str
+    ref: TaskRef | None = None
+    job_id: str | None = None
+
+    def __str__(self) -> str:
+        return str(self.ref or self.job_id)
 
 
 class Session:
     """
-    One run's configuration.
+    The configuration and journal of one run.
 
-    :param config: the configuration file that was named.
-    :raises ConfigurationError: it cannot be read, or holds something wrong.
+    :param pays: whether the run submits: then its journal is made if there is none, so that nothing is paid twice.
+    :raises ConfigurationError: the configuration is wrong, or the journal cannot be made.
     """
 
-    def __init__(self, config: str | None) -> None:
-        self.config = config
-        self.settings = Settings.load(config)
-        store = configured_store(self.settings)
-        self.remembers = store is not None
-        """Whether another run will know what this one has done."""
-        self._store = store or MemoryStore()
+    def __init__(self, common: Common, *, pays: bool = False) -> None:
+        self._common = common
+        settings = Settings.load(common.config)
+        self.settings = settings.with_proxy(common.proxy) if common.proxy else settings
+        self.journal_path = None if common.no_store else self._journal_path()
+        """The file of the journal; `None` with `--no-store`."""
+        self._store = self._open_store(pays=pays)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether other runs know what this one has submitted."""
+        return self.journal_path is not None
+
+    def _journal_path(self) -> Path:
+        if self.settings.store is not None:
+            return self.settings.store.path
+        return journal_file(self.settings.path)
+
+    def _open_store(self, *, pays: bool) -> TaskStore:
+        if self.journal_path is None:
+            return MemoryStore()
+        if self.settings.store is not None:
+            return configured_store(self.settings) or MemoryStore()
+        if pays:
+            make_folder(self.journal_path)
+        elif not self.journal_path.exists():
+            # A command that only reads leaves no file behind.
+            return MemoryStore()
+        from ..stores.sqlite.store import SQLiteStore  # noqa: PLC0415 - takes longer to load than the rest
+
+        return SQLiteStore(self.journal_path)
 
     def client(self, provider: str | None = None, *, recover: bool = False) -> Client:
         """
-        Make a client for *provider*, by default the one that is chosen. It is not open yet.
+        Make a client for *provider*, by default the chosen one. It is not open yet.
 
-        :param inherit: whether it sends what dead processes were to send. A command that only looks must not pay.
+        :param recover: whether it sends what crashed processes were about to send. A command that only reads must not
+            pay.
         """
-        with warnings.catch_warnings():
-            # What there is to say about the file was said when it was read for this session.
-            warnings.simplefilter("ignore")
-            return Client.from_config(self.config, provider=provider, store=self._store, recover=recover)
+        return Client.from_config(self.settings, provider=provider, store=self._store, recover=recover)
 
     def command(self, *words: str) -> tuple[str, ...]:
         """Return a command line that has this run's configuration."""
-        return ("happyhorse", *words, *(("--config", self.config) if self.config else ()))
+        common = self._common
+        options = (
+            *(("--config", common.config) if common.config else ()),
+            *(("--no-store",) if common.no_store else ()),
+        )
+        # The URL of a proxy may hold a password.
+        proxy = ("--proxy", common.proxy) if common.proxy and "@" not in common.proxy else ()
+        return ("happyhorse", *words, *options, *proxy)
 
     @asynccontextmanager
     async def journal(self) -> AsyncGenerator[TaskStore]:
@@ -55,7 +103,7 @@ class Session:
             await self._store.aclose()
 
     async def by_key(self, key: str) -> Job | None:
-        """Find the job that has *key*."""
+        """Find the job with *key*."""
         async with self.journal() as store:
             return await store.by_key(key)
 
@@ -63,28 +111,56 @@ class Session:
         """
         Find a job by its id.
 
-        :raises ConfigurationError: there is no journal on disk.
+        :raises ConfigurationError: there is no journal.
         :raises InvalidRequestError: it is not in the journal.
         """
-        self.check_memory(f"{job_id} is no ref, and finding a job by its id")
+        self.check_memory("finding a job by its id")
         async with self.journal() as store:
             job = await store.get(job_id)
         if job is None:
-            raise InvalidRequestError(f"the journal has no job {job_id!r}")
+            raise InvalidRequestError(f"the journal has no job {job_id!r} ({self.journal_path})")
         return job
 
-    async def is_seen_to(self, job: Job) -> bool:
-        """Tell whether the process that is to send *job* is still there."""
+    async def find(self, name: str) -> Named:
+        """
+        Find what *name* names: a task by its ref, or a job by its id.
+
+        :raises InvalidRequestError: it is neither, or the journal does not have the job.
+        """
+        if name.startswith(_JOB_PREFIX):
+            job = await self.job(name)
+            return Named(provider=job.endpoint.provider, ref=job.ref, job_id=job.job_id)
+        try:
+            ref = TaskRef.parse(name)
+        except ValueError:
+            raise InvalidRequestError(
+                "expected a ref as it was printed (provider:id, such as main:0385dc79-5ff8) or a job id (hh-…)"
+            ) from None
+        return Named(provider=ref.provider, ref=ref)
+
+    async def find_task(self, name: str) -> TaskRef:
+        """
+        Find the task that *name* names; see `find`.
+
+        :raises TaskNotFoundError: the job has no task, or none yet.
+        """
+        named = await self.find(name)
+        if named.ref is None:
+            job = await self.job(name)
+            reason = f": {job.error.message}" if job.error else ""
+            raise TaskNotFoundError(f"the job has no task, its state is {job.state}{reason}", job_id=job.job_id)
+        return named.ref
+
+    async def is_attended(self, job: Job) -> bool:
+        """Return whether the process that is to send *job* still runs."""
         async with self.journal() as store:
             return job.owner is not None and await store.is_alive(job.owner)
 
     def check_memory(self, purpose: str) -> None:
         """
-        Make sure that there is a journal on disk.
+        Make sure that there is a journal.
 
-        :raises ConfigurationError: jobs are kept in memory, and every run begins with nothing in it.
+        :raises ConfigurationError: the run was told to go without.
         """
         if not self.remembers:
-            raise ConfigurationError(
-                f"{purpose} needs a journal on disk: set path in the table [store] of the configuration"
-            )
+            raise ConfigurationError(f"{purpose} needs a journal: leave --no-store out")

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, as the cancellation of the one task that works."""
+"""Ctrl-C and SIGTERM cancel the task that runs the command."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 def run_interruptibly(work: Coroutine[Any, Any, T]) -> T:
     """
-    Run *work* in an event loop of its own. Every signal to stop cancels it, the second one also its last words.
+    Run *work* in an event loop of its own. Each signal to stop cancels it; a second one also cancels its clean-up.
 
-    :raises asyncio.CancelledError: a signal has ended it.
+    :raises KeyboardInterrupt: a signal has ended it.
     """
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
@@ -30,7 +30,10 @@ def run_interruptibly(work: Coroutine[Any, Any, T]) -> T:
             with _on_signal(lambda: loop.call_soon_threadsafe(worker.cancel)):
                 return await work
 
-        return runner.run(main())
+        try:
+            return runner.run(main())
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
 
 
 @contextmanager
@@ -40,7 +43,7 @@ def _on_signal(act: Callable[[], object]) -> Generator[None]:
 
     previous: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        # A signal that the parent has told us to ignore, as nohup does, stays ignored.
+        # A signal that the parent process ignores for us, as nohup does, stays ignored.
         previous = {number: old for number in _SIGNALS if (old := signal.getsignal(number)) is not signal.SIG_IGN}
     for number in previous:
         signal.signal(number, handle)

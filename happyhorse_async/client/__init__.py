@@ -1,7 +1,10 @@
 """The front door, and what a program gets through it: handles, batches, jobs, lists, plans."""
 
 from .batch import Batch as Batch
+from .batch import Failed as Failed
+from .batch import JobRequest as JobRequest
 from .batch import Outcome as Outcome
+from .batch import Succeeded as Succeeded
 from .client import Client as Client
 from .handle import JobHandle as JobHandle
 from .handle import TaskHandle as TaskHandle

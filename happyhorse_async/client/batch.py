@@ -1,192 +1,273 @@
-"""Many generations at once, in the order in which they finish."""
+"""Many jobs at once, their results in the order in which they finish."""
 
 from __future__ import annotations
 
 import asyncio
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from types import TracebackType
-from typing import Any, Self, TypeAlias
+from os import PathLike
+from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ..errors import WaitTimeoutError
 from ..request import VideoRequest
 from ..task import Task, TaskRef
-from .handle import TaskHandle
 
-Submit: TypeAlias = Callable[[VideoRequest], Awaitable[TaskHandle]]
+
+class Accepted(Protocol):
+    """A job that the provider has accepted."""
+
+    @property
+    def job_id(self) -> str: ...
+    @property
+    def ref(self) -> TaskRef | None: ...
+    @property
+    def task(self) -> Task | None: ...
+
+
+A = TypeVar("A", bound=Accepted)
+T = TypeVar("T")
+R = TypeVar("R")
+
+Work: TypeAlias = Callable[[int, T, Callable[[], None]], Awaitable[R]]
+"""
+Does one item, given its index, and returns its result, also for a failure. It calls the third argument once the item is
+submitted: until then, stopping the batch cancels it.
+"""
 Spawn: TypeAlias = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
 
-_LIMIT = 1000
+DEFAULT_LIMIT = 1000
+"""How many items are in flight at once by default."""
+
+
+@frozen
+class JobRequest:
+    """A request with options of its own, as an item of `Client.generate_many`."""
+
+    request: VideoRequest
+    """The request."""
+    key: str | None = field(default=None, kw_only=True)
+    """Your own name for the job; see `Client.submit`."""
+    provider: str | None = field(default=None, kw_only=True)
+    """The configuration section or adapter to use; by default the client's."""
+    save_to: str | PathLike[str] | None = field(default=None, kw_only=True)
+    """A file or a folder for the video; see `Client.submit`."""
+    callback_url: str | None = field(default=None, kw_only=True)
+    """The webhook URL for this job; see `Client.submit`."""
+
+    @classmethod
+    def of(cls, item: VideoRequest | JobRequest) -> JobRequest:
+        """Return *item* with its options, of which a plain request has none."""
+        return item if isinstance(item, JobRequest) else cls(item)
 
 
 @frozen(kw_only=True)
-class Outcome:
-    """How one of many generations ended. Exactly one of `task` and `error` is set."""
+class Succeeded:
+    """One job of many whose video is ready."""
 
     index: int
-    """The request's place, counted from 0."""
+    """The position of the request, counted from 0."""
     request: VideoRequest
-    """What was asked for."""
-    ref: TaskRef | None = None
-    """The task, if it was accepted."""
-    task: Task | None = None
+    """The request."""
+    job_id: str
+    """Our own id of the job."""
+    ref: TaskRef
+    """The task."""
+    task: Task
     """The succeeded task."""
-    error: Exception | None = None
-    """Why there is no video."""
+    error: None = field(default=None, init=False)
+    """Always `None`: there was no error."""
 
 
-class Batch:
+@frozen(kw_only=True)
+class Failed:
+    """One job of many that has no video, or whose video is not known yet."""
+
+    index: int
+    """The position of the request, counted from 0."""
+    request: VideoRequest
+    """The request."""
+    error: Exception
+    """Why there is no video. After a `WaitTimeoutError` the task keeps running and can be resumed by `ref`."""
+    job_id: str | None = None
+    """Our own id of the job, if there is one."""
+    ref: TaskRef | None = None
+    """The task, if the provider accepted the job."""
+    task: None = field(default=None, init=False)
+    """Always `None`. The last observation of a task that failed is `error.task`."""
+
+
+Outcome: TypeAlias = Succeeded | Failed
+"""How one of many jobs ended. A type checker knows that there is a `task` where `error` is `None`."""
+
+
+async def generate_one(
+    index: int,
+    job: JobRequest,
+    submitted: Callable[[], None],
+    *,
+    submit: Callable[[JobRequest], Awaitable[A]],
+    wait: Callable[[A, JobRequest], Awaitable[Task]],
+) -> Outcome:
+    """Submit *job* and wait for it. Every failure is an outcome; only a job that was taken back unsent has none."""
+    handle: A | None = None
+    try:
+        handle = await submit(job)
+        submitted()
+        task = await wait(handle, job)
+        return Succeeded(index=index, request=job.request, job_id=handle.job_id, ref=task.ref, task=task)
+    except asyncio.CancelledError:
+        if handle is None:
+            raise
+        message = "the client was closed while the task was going on"
+        error: Exception = WaitTimeoutError(message, task=handle.task, ref=handle.ref, job_id=handle.job_id)
+    except Exception as failure:  # noqa: BLE001 - a failed job must not end the others
+        error = failure
+    return Failed(
+        index=index,
+        request=job.request,
+        error=error,
+        job_id=handle.job_id if handle else getattr(error, "job_id", None),
+        ref=(handle.ref if handle else None) or getattr(error, "ref", None),
+    )
+
+
+class Batch(Generic[R]):
     """
-    The outcomes of many generations, as they finish.
+    The results of many jobs, as they finish.
 
-    Iterate over it with `async for`. At most *limit* generations are in flight or finished and not yet taken, so that a
-    slow consumer does not go on paying. Leaving the loop stops submitting; what was submitted goes on, watched by the
-    client, and can be resumed by its ref.
+    Iterate over it with `async for`. At most *limit* jobs are in flight or finished and not yet taken, so that a slow
+    consumer does not go on paying. Leaving the loop stops submitting and cancels what was not sent; what was submitted
+    goes on and can be resumed by its ref.
+
+    :param items: they are read as they are needed.
+    :param work: does one of them.
+    :param spawn: starts a task that belongs to the client, and ends with it.
+    :param limit: how many are in flight at once.
     """
 
     def __init__(
-        self,
-        requests: Iterable[VideoRequest] | AsyncIterable[VideoRequest],
-        *,
-        submit: Submit,
-        spawn: Spawn,
-        limit: int | None,
+        self, items: Iterable[T] | AsyncIterable[T], work: Work[T, R], *, spawn: Spawn, limit: int | None = None
     ) -> None:
         if limit is not None and limit < 1:
             raise ValueError(f"limit must be at least 1, not {limit}")
-        self._run = _Run(submit, spawn, limit or _LIMIT)
-        self._requests = requests
-        # An `async for` that is left early drops its iterator without a word to it.
+        self._run: _Run[Any, R] = _Run(items, work, spawn, limit or DEFAULT_LIMIT)
+        # `async for` does not close an iterator that it leaves: only its garbage collection shows that.
         weakref.finalize(self, self._run.stop).atexit = False
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Outcome:
-        self._run.begin(self._requests)
-        outcome = await self._run.next()
-        if outcome is None:
+    async def __anext__(self) -> R:
+        result = await self._run.next()
+        if result is None:
             raise StopAsyncIteration
-        return outcome
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
+        return result
 
     async def aclose(self) -> None:
         """Stop submitting. What was submitted goes on."""
         self._run.stop()
 
 
-class _Run:
-    """The part of a batch that works. It must not hold the batch, whose end is its signal to stop."""
+class _Run(Generic[T, R]):
+    """The tasks of a batch. They hold no reference to the batch, whose garbage collection stops them."""
 
-    def __init__(self, submit: Submit, spawn: Spawn, limit: int) -> None:
-        self._submit = submit
+    def __init__(self, items: Iterable[T] | AsyncIterable[T], work: Work[T, R], spawn: Spawn, limit: int) -> None:
+        self._items = items
+        self._work = work
         self._spawn = spawn
-        self._places = asyncio.Semaphore(limit)
-        self._outcomes: asyncio.Queue[Outcome | None] = asyncio.Queue()
-        self._unsent: dict[int, asyncio.Task[Outcome]] = {}
+        self._slots = asyncio.Semaphore(limit)
+        self._results: asyncio.Queue[R | None] = asyncio.Queue()
+        self._unsubmitted: dict[int, asyncio.Task[R]] = {}
+        self._in_flight = 0
+        self._begun = self._exhausted = self._stopped = False
         self._error: Exception | None = None
-        self._begun = False
-        self._fed = False
-        self._stopped = False
-        self._open = 0
 
-    def begin(self, requests: Iterable[VideoRequest] | AsyncIterable[VideoRequest]) -> None:
+    async def next(self) -> R | None:
+        """Return the next result; `None` at the end."""
         if not self._begun:
-            self._spawn(self._feed(requests))
             self._begun = True
-
-    def stop(self) -> None:
-        self._stopped = True
-        self._places.release()
-        self._outcomes.put_nowait(None)
-        # What still waits for its turn would be paid for and taken by nobody. A request on its way is not cut off.
-        for task in self._unsent.values():
-            task.cancel()
-
-    async def next(self) -> Outcome | None:
-        if not self._stopped and not self._finished:
-            outcome = await self._outcomes.get()
-            if outcome is not None:
-                self._places.release()
-                self._open -= 1
-                return outcome
+            self._spawn(self._feed())
+        if not (self._stopped or self._is_finished):
+            result = await self._results.get()
+            if result is not None:
+                self._slots.release()
+                self._in_flight -= 1
+                return result
         error, self._error = self._error, None
         if error is not None and not self._stopped:
             raise error
         return None
 
-    @property
-    def _finished(self) -> bool:
-        return self._fed and not self._open
+    def stop(self) -> None:
+        """Take no further items, and cancel those that are not submitted: their results would be lost."""
+        self._stopped = True
+        self._slots.release()
+        self._results.put_nowait(None)
+        for task in self._unsubmitted.values():
+            task.cancel()
 
-    async def _feed(self, requests: Iterable[VideoRequest] | AsyncIterable[VideoRequest]) -> None:
-        index = 0
+    @property
+    def _is_finished(self) -> bool:
+        return self._exhausted and not self._in_flight
+
+    async def _feed(self) -> None:
         try:
-            await self._places.acquire()
-            async for request in _as_async(requests):
+            await self._slots.acquire()
+            index = 0
+            async for item in _iterate(self._items):
                 if self._stopped:
                     return
-                task = self._unsent[index] = self._spawn(self._generate(index, request))
-                task.add_done_callback(self._take_in)
-                self._open += 1
+                self._start(index, item)
                 index += 1
-                await self._places.acquire()
-        except Exception as error:  # noqa: BLE001 - the caller's own iterator failed, and the caller is told
+                await self._slots.acquire()
+        except Exception as error:  # noqa: BLE001 - the caller's own iterator failed: raised after all results
             self._error = error
         except asyncio.CancelledError:
             self._error = _closed()
             raise
         finally:
-            self._fed = True
-            self._tell_if_finished()
+            self._exhausted = True
+            self._end_if_finished()
 
-    async def _generate(self, index: int, request: VideoRequest) -> Outcome:
-        ref = None
-        try:
-            handle = await self._submit(request)
-            ref = handle.ref
-            self._unsent.pop(index, None)
-            return Outcome(index=index, request=request, ref=ref, task=await handle)
-        except asyncio.CancelledError:
-            if ref is None:
-                raise
-            error: Exception = WaitTimeoutError("the client was closed while the task was going on", ref=ref)
-        except Exception as failure:  # noqa: BLE001 - one bad request must not take the others along
-            self._unsent.pop(index, None)
-            ref, error = ref or getattr(failure, "ref", None), failure
-        return Outcome(index=index, request=request, ref=ref, error=error)
+    def _start(self, index: int, item: T) -> None:
+        def submitted() -> None:
+            self._unsubmitted.pop(index, None)
 
-    def _take_in(self, task: asyncio.Task[Outcome]) -> None:
-        if not task.cancelled():
-            self._outcomes.put_nowait(task.result())
+        async def run() -> R:
+            return await self._work(index, item, submitted)
+
+        task = self._unsubmitted[index] = self._spawn(run())
+        self._in_flight += 1
+        task.add_done_callback(lambda done: self._take(index, done))
+
+    def _take(self, index: int, task: asyncio.Task[R]) -> None:
+        self._unsubmitted.pop(index, None)
+        if task.cancelled():
+            # The batch was stopped, or its client is being closed.
+            self._error = self._error or _closed()
+        elif error := task.exception():
+            self._error = error if isinstance(error, Exception) else _closed()
+        else:
+            self._results.put_nowait(task.result())
             return
-        # The batch was left, and nobody listens; or the client is being closed under it.
-        self._error = self._error or _closed()
-        self._open -= 1
-        self._tell_if_finished()
+        self._in_flight -= 1
+        self._end_if_finished()
 
-    def _tell_if_finished(self) -> None:
-        if self._finished:
-            self._outcomes.put_nowait(None)
+    def _end_if_finished(self) -> None:
+        if self._is_finished:
+            self._results.put_nowait(None)
 
 
 def _closed() -> RuntimeError:
     return RuntimeError("the client was closed before every request had its outcome")
 
 
-async def _as_async(requests: Iterable[VideoRequest] | AsyncIterable[VideoRequest]) -> AsyncIterator[VideoRequest]:
-    if isinstance(requests, AsyncIterable):
-        async for request in requests:
-            yield request
+async def _iterate(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
     else:
-        for request in requests:
-            yield request
+        for item in items:
+            yield item

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from os import PathLike
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from attrs import evolve
 
 from ..adapter import Adapter, PageRequest, TaskPage
-from ..config import KeySource, Settings, check_api_key, check_url
+from ..config import KeySource, Settings, check_api_key, check_base_url, check_proxy
 from ..download import Progress, VideoStream
 from ..errors import ConfigurationError, HappyHorseError, InvalidRequestError, TaskNotFoundError
 from ..registry import find_adapter
@@ -26,7 +27,7 @@ from ..timing import Limits, PollSchedule
 from ..tracked_job import TrackedJob
 from ..transports import Transport
 from ..transports.proxy import Proxies
-from .batch import Batch
+from .batch import Batch, JobRequest, Outcome, generate_one
 from .handle import JobHandle, TaskHandle, Unloaded
 from .job_info import JobInfo
 from .plan import Plan, Planner
@@ -90,13 +91,13 @@ class Client:
         auto_adopt: bool = False,
         allow_private_hosts: bool = False,
     ) -> None:
-        Proxies.of(proxy)
+        Proxies.of(None if proxy is None else check_proxy(proxy, where="proxy"))
         adapter = provider if isinstance(provider, Adapter) else find_adapter(provider)
         try:
             account = adapter.account(
                 provider=adapter.name,
                 api_key=_api_key_for(adapter, api_key),
-                base_url=None if base_url is None else check_url(base_url, where="base_url"),
+                base_url=None if base_url is None else check_base_url(base_url, where="base_url"),
                 region=region,
                 options=options,
             )
@@ -129,7 +130,7 @@ class Client:
     @classmethod
     def from_config(
         cls,
-        path: str | PathLike[str] | None = None,
+        path: str | PathLike[str] | Settings | None = None,
         *,
         provider: str | None = None,
         store: TaskStore | None = None,
@@ -140,7 +141,8 @@ class Client:
         """
         Make a client from `happyhorse.toml`, `[tool.happyhorse]` in `pyproject.toml`, and the environment.
 
-        :param path: the file; by default `HAPPYHORSE_CONFIG`, or what is found in the current directory.
+        :param path: the file, or settings that were read already; by default `HAPPYHORSE_CONFIG`, or what is found in
+            the current directory.
         :param provider: the section; by default `HAPPYHORSE_PROVIDER`, or the file's `default`.
         :param store: where jobs are recorded; by default the file of `[store]`, or memory.
         :param recover: see `Client`.
@@ -148,7 +150,7 @@ class Client:
         :param connector: see `Client`.
         :raises ConfigurationError: names the file, the key and the known values.
         """
-        settings = Settings.load(path)
+        settings = path if isinstance(path, Settings) else Settings.load(path)
         chosen = settings.choose(provider)
         client = cls(
             chosen.adapter,
@@ -162,6 +164,7 @@ class Client:
             retries=settings.retries,
             transport=transport,
             connector=connector,
+            proxy=chosen.proxy,
             recover=recover,
             auto_adopt=chosen.auto_adopt,
             allow_private_hosts=chosen.allow_private_hosts,
@@ -321,15 +324,52 @@ class Client:
         return task
 
     def generate_many(
-        self, requests: Iterable[VideoRequest] | AsyncIterable[VideoRequest], *, limit: int | None = None
-    ) -> Batch:
+        self,
+        requests: Iterable[VideoRequest | JobRequest] | AsyncIterable[VideoRequest | JobRequest],
+        *,
+        limit: int | None = None,
+        timeout: float | None = None,
+        provider: str | None = None,
+        callback_url: str | None = None,
+        save_to: str | PathLike[str] | None = None,
+    ) -> Batch[Outcome]:
         """
         Request many videos, and yield each outcome as it comes.
 
+        :param requests: an item may be a `JobRequest`, which has options of its own.
         :param limit: how many may be in flight at once; by default 1,000. The provider's limits hold in any case.
+        :param timeout: seconds to wait for each task after the provider has accepted it.
+        :param provider: see `submit`.
+        :param callback_url: see `submit`.
+        :param save_to: a folder for the videos; see `submit`.
+        :raises ValueError: *save_to* is a file, in which each video would replace the one before.
         """
-        self._lifecycle.inside()
-        return Batch(requests, submit=self.submit, spawn=self._lifecycle.spawn, limit=limit)
+        runtime = self._lifecycle.inside()
+        if save_to is not None and not (Path(save_to).is_dir() or str(save_to).endswith(("/", os.sep))):
+            raise ValueError(f"save_to must be a folder where many videos are saved, not {save_to}")
+
+        async def submit(job: JobRequest) -> TrackedJob:
+            tracked = await self._add(
+                job.request,
+                job.provider or provider,
+                job.callback_url or callback_url,
+                key=job.key,
+                durable=False,
+                save_to=save_to if job.save_to is None else job.save_to,
+            )
+            await runtime.submitter.accepted(tracked)
+            return tracked
+
+        async def wait(tracked: TrackedJob, job: JobRequest) -> Task:
+            task = await TaskHandle(self._lifecycle, tracked).wait(timeout)
+            if job.save_to is not None or save_to is not None:
+                await runtime.auto_downloads.tried(tracked)
+            return task
+
+        async def work(index: int, item: VideoRequest | JobRequest, submitted: Callable[[], None]) -> Outcome:
+            return await generate_one(index, JobRequest.of(item), submitted, submit=submit, wait=wait)
+
+        return Batch(requests, work, spawn=self._lifecycle.spawn, limit=limit)
 
     def plan(self, request: VideoRequest, *, provider: str | None = None, callback_url: str | None = None) -> Plan:
         """

@@ -1,18 +1,20 @@
 """
-Which provider, in whose name, how often, how much: from arguments, the environment and a file.
+Configuration from arguments, the environment and a file.
 
 The file is the one that is named, by argument or by `HAPPYHORSE_CONFIG`; else `happyhorse.toml` in the current
-directory; else `pyproject.toml` there, where it has a table `[tool.happyhorse]`. The provider is the one that is named,
-by argument or by `HAPPYHORSE_PROVIDER`; else the file's `default`; else its only section.
+directory; else `pyproject.toml` there, if it has a table `[tool.happyhorse]`. The provider is the one that is named, by
+argument or by `HAPPYHORSE_PROVIDER`; else the file's `default`; else its only section.
 
-Whatever is wrong is a `ConfigurationError` that names the file, the key and the known choices, and shows no secret.
+Every mistake is a `ConfigurationError` that names the file, the key and the known choices, and shows no secret.
 """
 
 from __future__ import annotations
 
-from .secrets import KeySource, SecretSource, check_api_key, check_secret, check_url
+from .secrets import KeySource, SecretSource, check_api_key, check_secret
 from .settings import ProviderSettings, Settings
 from .store import StoreSettings
+from .structuring import quoted, structure
+from .urls import check_base_url, check_proxy, check_url
 
 __all__ = [
     "KeySource",
@@ -21,6 +23,10 @@ __all__ = [
     "Settings",
     "StoreSettings",
     "check_api_key",
+    "check_base_url",
+    "check_proxy",
     "check_secret",
     "check_url",
+    "quoted",
+    "structure",
 ]

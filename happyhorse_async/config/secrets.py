@@ -1,73 +1,85 @@
-"""API keys and addresses: where they are read, and what can be one. No error shows a key."""
+"""API keys and the secrets of webhooks: where they are read, and what cannot be one. No error shows them."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
 from ..errors import ConfigurationError
-from .tables import kind_of
+from .structuring import kind_of, looks_secret
+
+_QUOTES = "\"'`\u2018\u2019\u201c\u201d"
+# NAME=value; a key itself may hold an equals sign, as base64 does, but has no upper-case name before it.
+_NAMED_VALUE = re.compile(r"(export\s+|set\s+|\$env:)?[A-Z][A-Z0-9]*(_[A-Z0-9]+)+\s*=\s*\S")
+_VARIABLE_REFERENCE = re.compile(r"\$\{.*\}|\$\(.*\)|\$[A-Za-z_]\w*|%\w+%|\{\{.*\}\}|<.*>|\[.*\]", re.DOTALL)
+# Three dots are how documentation shortens a key, and are accepted in examples that send nothing.
+_PLACEHOLDER = re.compile(
+    r"((sk|pk|key|whsec)[-_])?(x{3,}|[*_-]{3,})([-_]x{3,})*"
+    r"|(enter|insert|put|paste|replace|add)[-_ ].*"
+    r"|.*\byour[-_ ].*(key|secret|token).*|((sk|pk|key|whsec)[-_])?your[-_].*"
+    r"|api[-_ ]?key|.*(key|secret|token)[-_ ]here|change[-_ ]?me|to[-_ ]?do|placeholder|none|null|undefined",
+    re.IGNORECASE,
+)
 
 
 def check_api_key(key: object, *, where: str) -> str:
     """
-    Return *key*, if it can stand in an HTTP header.
+    Return *key*, if it can be sent in an HTTP header.
 
     :param where: where it was found, for the error, which never shows the key.
-    :raises ConfigurationError: it is empty, no text, or holds spaces, line breaks, control or non-ASCII characters.
+    :raises ConfigurationError: it is empty, not text, holds spaces, quotes, line ends, control or non-ASCII characters,
+        or is a placeholder or `NAME=value` instead of a key.
     """
-    if not isinstance(key, str):
-        raise ConfigurationError(f"{where}: an API key is text, not {kind_of(key)}")
-    if not key.strip():
-        raise ConfigurationError(f"{where}: the API key is empty")
-    if not all("!" <= character <= "~" for character in key):
+    text = _check_text(key, "API key", where)
+    if text.lower().startswith(("bearer ", "bearer\t")):
+        raise ConfigurationError(f"{where}: leave out the word Bearer: only the API key is needed")
+    if not all("!" <= character <= "~" for character in text):
         raise ConfigurationError(
             f"{where}: an API key is made of ASCII letters, digits and signs; "
             "this one holds a space, a line break or another character"
         )
-    return key
+    return text
 
 
 def check_secret(secret: object, *, where: str) -> str:
     """
-    Return *secret*, if it can be one that is shared with a provider.
+    Return *secret*, if it can be one that is shared with a provider to sign webhooks.
 
     :param where: where it was found, for the error, which never shows the secret.
-    :raises ConfigurationError: it is empty, no text, or holds a character that no text file can.
+    :raises ConfigurationError: it is empty, not text, has quotes or white space around it, or is a placeholder.
     """
-    if not isinstance(secret, str):
-        raise ConfigurationError(f"{where}: a secret is text, not {kind_of(secret)}")
-    if not secret.strip():
-        raise ConfigurationError(f"{where}: the secret is empty")
-    if any("\ud800" <= character <= "\udfff" for character in secret):
+    text = _check_text(secret, "secret", where)
+    if any("\ud800" <= character <= "\udfff" for character in text):
         raise ConfigurationError(f"{where}: the secret is not text in UTF-8")
-    return secret
+    return text
 
 
-def check_url(url: object, *, where: str) -> str:
-    """
-    Return *url*, if it is one that requests can be sent to.
+def _check_text(value: object, kind: str, where: str) -> str:
+    """Check what keys and secrets have in common: the ways in which they are copied badly."""
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{where}: {_article(kind)} is text, not {kind_of(value)}")
+    if not value.strip():
+        raise ConfigurationError(f"{where}: the {kind} is empty")
+    if value != value.strip("\r\n"):
+        raise ConfigurationError(f"{where}: the {kind} has a line break before or after it: remove it")
+    if value != value.strip().strip("\ufeff\u200b"):
+        raise ConfigurationError(f"{where}: the {kind} holds a space before or after it: remove it")
+    if value[0] in _QUOTES or value[-1] in _QUOTES:
+        raise ConfigurationError(f"{where}: the {kind} has quotation marks around it: remove them")
+    if _NAMED_VALUE.match(value):
+        raise ConfigurationError(f"{where}: this is NAME=value; only the {kind} itself is expected")
+    if value[0] == "{" and value[-1] == "}" and ":" in value:
+        raise ConfigurationError(f"{where}: this is JSON; only the {kind} itself is expected")
+    if _VARIABLE_REFERENCE.fullmatch(value) or _PLACEHOLDER.fullmatch(value):
+        raise ConfigurationError(f"{where}: this is a placeholder; put the {kind} itself in its place")
+    return value
 
-    :param where: where it was found, for the error.
-    :raises ConfigurationError: it is no http(s) URL, or holds a user or password.
-    """
-    if not isinstance(url, str) or not _is_url(url):
-        raise ConfigurationError(f"{where}: expected an http:// or https:// URL")
-    if "@" in urlsplit(url).netloc:
-        raise ConfigurationError(f"{where}: a URL with a user or a password in it is not accepted")
-    return url
 
-
-def _is_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        _ = parts.port
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and text.isprintable() and " " not in text
+def _article(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "AEIOU" else f"a {kind}"
 
 
 @frozen(kw_only=True)
@@ -98,11 +110,11 @@ class KeySource:
             raise ConfigurationError(f"{self.where}: the environment variable {self._variable()} is not set")
         return self._checked(key, f"{self.where}: the environment variable {self._variable()}")
 
-    def _checked(self, key: str, where: str) -> str:
-        return check_api_key(key, where=where)
+    def _checked(self, text: str, where: str) -> str:
+        return check_api_key(text, where=where)
 
     def describe(self) -> str:
-        """Say where the key comes from and whether it is there, and not what it is."""
+        """Say where the key comes from and whether it is there, without showing it."""
         if self.literal is not None:
             return "written in the configuration file"
         if self.file is not None:
@@ -110,34 +122,38 @@ class KeySource:
         return f"environment {self._variable()} ({'set' if os.environ.get(self.variable or '') else 'not set'})"
 
     def _variable(self) -> str:
-        # Where the name of the variable was asked for, some write the key itself. It would pass for a name in
-        # lower-case letters, digits and underscores, so only what looks like a variable is shown.
-        return self.variable if self.variable and self.variable.isupper() else "that it names"
+        # Some write the key itself where the name of the variable was asked for, and many keys would pass for one.
+        name = self.variable or ""
+        return name if name.isupper() and "_" in name and not looks_secret(name) else "that it names"
 
     def _read_file(self, file: Path) -> str:
+        # The path is not shown: some write the key itself where the name of a file was asked for.
         try:
-            return file.read_text("utf-8-sig").rstrip("\r\n")
+            text = file.read_text("utf-8-sig").rstrip("\r\n")
         except OSError as error:
-            # The path is not shown: some write the key itself where the name of a file was asked for.
             reason = error.strerror or type(error).__name__
             raise ConfigurationError(
                 f"{self.where}: the file cannot be read ({reason}); a relative path begins at the configuration file"
             ) from None
         except ValueError:
             raise ConfigurationError(f"{self.where}: the file is not text in UTF-8") from None
+        return text
 
 
 @frozen(kw_only=True)
 class SecretSource(KeySource):
-    """Where the secrets of callbacks are read: one, or several while they are rotated, each on a line of its own."""
+    """Where the secrets of webhooks are read: one, or several while they are rotated, each on a line of its own."""
 
     def read_all(self) -> tuple[str, ...]:
         """
         Return the secrets.
 
-        :raises ConfigurationError: there is none.
+        :raises ConfigurationError: there is none, or one of them cannot be a secret.
         """
-        return tuple(line for line in self.read().splitlines() if line.strip())
+        return tuple(self.read().splitlines())
 
-    def _checked(self, key: str, where: str) -> str:
-        return check_secret(key, where=where)
+    def _checked(self, text: str, where: str) -> str:
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        if not lines:
+            raise ConfigurationError(f"{where}: the secret is empty")
+        return "\n".join(check_secret(line, where=where) for line in lines)

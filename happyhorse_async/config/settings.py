@@ -1,40 +1,38 @@
-"""What is configured, and which provider is chosen. Every table of the file is an attrs class here."""
+"""The configuration as a whole, and the choice of a provider. Every table of the file is an attrs class here."""
 
 from __future__ import annotations
 
 import math
 import os
-import re
 import warnings
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from attrs import asdict, field, frozen
+from attrs import asdict, evolve, field, frozen
 
-from ..adapter import Adapter
 from ..errors import ConfigurationError
 from ..redaction import redact_text, redact_url
 from ..registry import adapter_names, find_adapter
 from ..retry import RetryPolicies
 from ..timing import Limits, PollSchedule
-from .secrets import KeySource, SecretSource, check_api_key, check_url
+from .loader import FILE_NAME, find_file
+from .secrets import KeySource, SecretSource
+from .section import Section, beside
 from .store import StoreSettings
-from .tables import FILE_NAME, choices, find_table, structure
+from .structuring import choices, quoted, quoted_name, structure
+from .trust import check_found_proxy, check_found_store
+from .urls import FROM_ENVIRONMENT, check_proxy, is_loopback
 
 PROVIDER_VARIABLE = "HAPPYHORSE_PROVIDER"
-
-_PROVIDER_NAME = re.compile(r"[a-z0-9_-]+")
-_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @frozen(kw_only=True)
 class ProviderSettings:
-    """One provider as configured: all that a client needs to know of it."""
+    """One configured account of a provider."""
 
     name: str
-    """What goes into refs: the section's name, or the adapter's where no file has a section."""
+    """What the refs begin with: the section's name, or the adapter's where no file has a section."""
     adapter: str
     """The registered name of the adapter."""
     key_source: KeySource
@@ -45,13 +43,15 @@ class ProviderSettings:
     options: Mapping[str, Any] = field(factory=dict[str, Any])
     """The adapter's own options."""
     callback_url: str | None = None
-    """Where the provider shall call at the end of every task."""
+    """The webhook URL that the provider calls at the end of every task."""
     callback_secret: SecretSource | None = None
     """Where the secret comes from that proves a callback to be the provider's own."""
+    proxy: str | None = field(default=None, repr=lambda url: repr(_shown_proxy(url)))
+    """The URL of an HTTP proxy, or `env` for those of the environment."""
     auto_adopt: bool = False
-    """Whether a submit whose answer was lost adopts the only task that it can be."""
+    """Whether a submit whose response was lost adopts the only task in the provider's list that matches it."""
     allow_private_hosts: bool = False
-    """Whether a video may be fetched from an address that is not on the public internet."""
+    """Whether a video may be downloaded from an address that is not on the public internet."""
 
     @property
     def api_key(self) -> str:
@@ -62,8 +62,17 @@ class ProviderSettings:
         """
         return self.key_source.read()
 
+    def warn(self) -> None:
+        """Warn of a key in the file itself. A key for this machine, such as an emulator's, is not a secret."""
+        if self.key_source.literal is not None and not is_loopback(self.base_url or ""):
+            warnings.warn(
+                f"{self.key_source.where}: the API key is stored in plain text in this file; "
+                "use api_key_env or api_key_file instead",
+                stacklevel=3,
+            )
+
     def resolved(self) -> dict[str, Any]:
-        """Show everything, with the defaults filled in and in place of the key where it comes from."""
+        """Show everything, with the defaults filled in, and the source of each secret instead of the secret."""
         account = find_adapter(self.adapter).account(
             provider=self.name, api_key="", base_url=self.base_url, region=self.region, options=self.options
         )
@@ -72,6 +81,7 @@ class ProviderSettings:
             "region": self.region,
             "base_url": redact_url(account.base_url),
             "options": {name: redact_text(str(value)) for name, value in self.options.items()},
+            "proxy": _shown_proxy(self.proxy),
             "callback_url": None if self.callback_url is None else redact_url(self.callback_url),
             "callback_secret": None if self.callback_secret is None else self.callback_secret.describe(),
             "auto_adopt": self.auto_adopt,
@@ -80,9 +90,13 @@ class ProviderSettings:
         }
 
 
+def _shown_proxy(proxy: str | None) -> str | None:
+    return proxy if proxy in (None, FROM_ENVIRONMENT) else redact_url(proxy)
+
+
 @frozen(kw_only=True)
 class Settings:
-    """Everything that is configured."""
+    """The whole configuration."""
 
     path: Path | None = None
     """The file, or `None` where there is none."""
@@ -90,8 +104,10 @@ class Settings:
     """The provider that is used where none is named."""
     providers: Mapping[str, ProviderSettings] = field(factory=dict[str, ProviderSettings])
     """The file's sections, by name. Where it has none, every registered adapter can be chosen by its name."""
+    proxy: str | None = field(default=None, repr=lambda url: repr(_shown_proxy(url)))
+    """The proxy of providers that have no section. Each section has its own or this one."""
     store: StoreSettings | None = None
-    """Where jobs are written down; `None` for the memory of the process."""
+    """The journal on disk; `None` for the memory of the process."""
     poll: PollSchedule = field(factory=PollSchedule)
     limits: Limits = field(factory=Limits)
     retries: RetryPolicies = field(factory=RetryPolicies)
@@ -101,30 +117,57 @@ class Settings:
         """
         Read the configuration. It is a small file, read at once: do it when the application starts.
 
+        A file that is found in the current directory, and not named by *path* or `HAPPYHORSE_CONFIG`, sends API keys to
+        the providers' documented addresses and to this machine only.
+
         :param path: the file; by default it is searched for, and there may be none.
-        :raises ConfigurationError: it does not exist, cannot be read, or holds something wrong.
+        :raises ConfigurationError: it does not exist, cannot be read, or holds a mistake.
         """
-        file, table = find_table(path)
-        if file is None:
+        found = find_file(path)
+        if found is None:
             return cls()
-        content = structure(_File, table, file)
+        file = found.path
+        try:
+            content = structure(_File, found.table)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{file}: {error.message}") from None
         known = tuple(content.providers) or adapter_names()
         if content.default is not None and content.default not in known:
-            missing = f"there is no [providers.{content.default}]"
+            missing = f"there is no [providers.{quoted_name(content.default)}]"
             raise ConfigurationError(f"{file}: default: {missing}; {choices(content.default, known)}")
+        if content.proxy is not None:
+            check_proxy(content.proxy, where=f"{file}: proxy")
+            if found.found:
+                check_found_proxy(content.proxy, where=f"{file}: proxy", file=file)
         return cls(
             path=file,
             default=content.default,
-            providers={name: _provider(name, section, file) for name, section in content.providers.items()},
-            store=content.store,
+            providers={
+                name: _provider(name, section, content.proxy, file, found=found.found)
+                for name, section in content.providers.items()
+            },
+            proxy=content.proxy,
+            store=_store(content.store, file, found=found.found),
             poll=content.poll,
             limits=content.limits,
             retries=content.retries,
         )
 
+    def with_proxy(self, proxy: str) -> Settings:
+        """
+        Return these settings with *proxy* for every provider.
+
+        :raises ConfigurationError: it is neither the URL of a proxy nor `env`.
+        """
+        check_proxy(proxy, where="--proxy")
+        sections = {name: evolve(section, proxy=proxy) for name, section in self.providers.items()}
+        return evolve(self, proxy=proxy, providers=sections)
+
     def choose(self, provider: str | None = None) -> ProviderSettings:
         """
         Choose a provider: *provider*, else `HAPPYHORSE_PROVIDER`, else `default`, else the only section.
+
+        Warns where the API key is written in the file.
 
         :raises ConfigurationError: none is chosen, it is not configured, or it has no key.
         """
@@ -135,13 +178,14 @@ class Settings:
                 f"known: {', '.join(self._names())}"
             )
         chosen.key_source.read()
+        chosen.warn()
         return chosen
 
     def resolved(self, provider: str | None = None) -> dict[str, Any]:
         """
-        Show what is in force, secrets masked: the file, the provider that is chosen, every provider, and the store.
+        Show the effective configuration, secrets masked: the file, the chosen provider, every provider, and the store.
 
-        `poll` and `limits` have the chosen provider's own figures where the file has none.
+        `poll` and `limits` have the chosen provider's own values where the file has none.
 
         :raises ConfigurationError: *provider* or `HAPPYHORSE_PROVIDER` is not configured.
         """
@@ -157,7 +201,7 @@ class Settings:
             "store": None if self.store is None else self.store.resolved(),
             "poll": asdict(poll),
             "limits": asdict(limits, filter=lambda attribute, _: attribute.init),
-            "retries": asdict(self.retries, value_serializer=_told),
+            "retries": asdict(self.retries, value_serializer=_finite),
         }
 
     def _choice(self, provider: str | None) -> ProviderSettings | None:
@@ -171,12 +215,12 @@ class Settings:
 
     def _find(self, name: str, where: str) -> ProviderSettings:
         if name not in self._names():
-            kind = f"[providers.{name}] in {self.path}" if self.providers else f"adapter {name!r}"
+            kind = f"[providers.{quoted_name(name)}] in {self.path}" if self.providers else f"adapter {quoted(name)}"
             raise ConfigurationError(f"{where}: there is no {kind}; {choices(name, self._names())}")
         if self.providers:
             return self.providers[name]
         key_source = KeySource(where=name, variable=find_adapter(name).api_key_env)
-        return ProviderSettings(name=name, adapter=name, key_source=key_source)
+        return ProviderSettings(name=name, adapter=name, key_source=key_source, proxy=self.proxy)
 
     def _names(self) -> tuple[str, ...]:
         return tuple(self.providers) or adapter_names()
@@ -185,27 +229,9 @@ class Settings:
         return FILE_NAME if self.path is None else str(self.path)
 
 
-def _told(_: object, __: object, value: Any) -> Any:
-    # JSON has no word for infinity.
+def _finite(_: object, __: object, value: Any) -> Any:
+    # JSON has no infinity.
     return "for ever" if value == math.inf else value
-
-
-@frozen(kw_only=True)
-class _Section:
-    """The table `[providers.<name>]`."""
-
-    adapter: str | None = None
-    region: str | None = None
-    base_url: str | None = None
-    options: Mapping[str, Any] = field(factory=dict[str, Any])
-    callback_url: str | None = None
-    callback_secret_env: str | None = None
-    callback_secret_file: str | None = None
-    auto_adopt: bool = False
-    allow_private_hosts: bool = False
-    api_key_env: str | None = None
-    api_key_file: str | None = None
-    api_key: str | None = field(default=None, repr=False)
 
 
 @frozen(kw_only=True)
@@ -213,111 +239,36 @@ class _File:
     """The whole file."""
 
     default: str | None = None
-    providers: Mapping[str, _Section] = field(factory=dict[str, _Section])
+    providers: Mapping[str, Section] = field(factory=dict[str, Section])
+    proxy: str | None = None
     store: StoreSettings | None = None
     poll: PollSchedule = field(factory=PollSchedule)
     limits: Limits = field(factory=Limits)
     retries: RetryPolicies = field(factory=RetryPolicies)
 
 
-def _provider(name: str, section: _Section, file: Path) -> ProviderSettings:
-    where = f"{file}: providers.{name}"
-    if not _PROVIDER_NAME.fullmatch(name):
-        raise ConfigurationError(f"{where}: the name of a provider is made of a-z, 0-9, _ and -")
-    adapter = _adapter(name, section, where)
-    for option in section.options:
-        if option not in adapter.option_names:
-            known = choices(option, adapter.option_names)
-            raise ConfigurationError(f"{where}.options.{option}: {adapter.name} has no such option; {known}")
-    if section.base_url is not None and {"?", "#"} & set(check_url(section.base_url, where=f"{where}.base_url")):
-        raise ConfigurationError(f"{where}.base_url: a root has no query and no fragment")
-    if section.callback_url is not None:
-        check_url(section.callback_url, where=f"{where}.callback_url")
-        if not adapter.capabilities.callbacks:
-            raise ConfigurationError(f"{where}.callback_url: {adapter.name} has no callbacks")
-    settings = ProviderSettings(
+def _provider(name: str, section: Section, proxy: str | None, file: Path, *, found: bool) -> ProviderSettings:
+    section.check(name, file, found=found)
+    adapter = section.find_adapter(name, file)
+    return ProviderSettings(
         name=name,
         adapter=adapter.name,
-        key_source=_key_source(section, adapter, where, file),
+        key_source=section.key_source(name, adapter, file),
         region=section.region,
         base_url=section.base_url,
         options=dict(section.options),
         callback_url=section.callback_url,
-        callback_secret=_secret_source(section, adapter, where, file),
+        callback_secret=section.secret_source(name, adapter, file),
+        proxy=proxy if section.proxy is None else section.proxy,
         auto_adopt=section.auto_adopt,
         allow_private_hosts=section.allow_private_hosts,
     )
-    _check_region(settings, adapter, where)
-    return settings
 
 
-def _adapter(name: str, section: _Section, where: str) -> Adapter:
-    known = adapter_names()
-    if section.adapter is None and name not in known:
-        raise ConfigurationError(f"{where}.adapter is missing; known: {', '.join(known)}")
-    adapter = name if section.adapter is None else section.adapter
-    if adapter not in known:
-        raise ConfigurationError(
-            f"{where}.adapter: there is no adapter {adapter!r}; {choices(adapter, known)}. "
-            "Is the package that has it installed?"
-        )
-    if name in known and name != adapter:
-        raise ConfigurationError(
-            f"{where}.adapter: a section named after the adapter {name} cannot use {adapter}; give it another name"
-        )
-    return find_adapter(adapter)
-
-
-def _check_region(settings: ProviderSettings, adapter: Adapter, where: str) -> None:
-    try:
-        adapter.account(
-            provider=settings.name,
-            api_key="",
-            base_url=settings.base_url,
-            region=settings.region,
-            options=settings.options,
-        )
-    except ConfigurationError as error:
-        key = "options" if settings.region is None else "region"
-        close = get_close_matches(settings.region or "", adapter.regions, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise ConfigurationError(f"{where}.{key}: {error.message}{hint}") from None
-
-
-def _key_source(section: _Section, adapter: Adapter, where: str, file: Path) -> KeySource:
-    where = ".".join((where, *_only(section, where, "api_key_env", "api_key_file", "api_key")))
-    if section.api_key_file is not None:
-        return KeySource(where=where, file=file.parent / Path(section.api_key_file).expanduser())
-    if section.api_key is not None:
-        warnings.warn(
-            f"{where}: the API key stands in the file itself; api_key_env or api_key_file keep it out of there",
-            stacklevel=2,
-        )
-        return KeySource(where=where, literal=check_api_key(section.api_key, where=where))
-    variable = adapter.api_key_env if section.api_key_env is None else section.api_key_env
-    return KeySource(where=where, variable=_variable(variable, where, "key"))
-
-
-def _secret_source(section: _Section, adapter: Adapter, where: str, file: Path) -> SecretSource | None:
-    named = _only(section, where, "callback_secret_env", "callback_secret_file")
-    if not named:
+def _store(store: StoreSettings | None, file: Path, *, found: bool) -> StoreSettings | None:
+    if store is None:
         return None
-    where = f"{where}.{named[0]}"
-    if not adapter.capabilities.signed_callbacks:
-        raise ConfigurationError(f"{where}: {adapter.name} signs no callbacks")
-    if section.callback_secret_file is not None:
-        return SecretSource(where=where, file=file.parent / Path(section.callback_secret_file).expanduser())
-    return SecretSource(where=where, variable=_variable(section.callback_secret_env or "", where, "secret"))
-
-
-def _only(section: _Section, where: str, *keys: str) -> list[str]:
-    named = [key for key in keys if getattr(section, key) is not None]
-    if len(named) > 1:
-        raise ConfigurationError(f"{where}: only one of {', '.join(named)} can be set")
-    return named
-
-
-def _variable(name: str, where: str, kind: str) -> str:
-    if not _VARIABLE_NAME.fullmatch(name):
-        raise ConfigurationError(f"{where}: expected the name of an environment variable, not the {kind} itself")
-    return name
+    store = evolve(store, path=beside(file, store.path, where=f"{file}: store.path"))
+    if found:
+        check_found_store(store.path, file=file)
+    return store

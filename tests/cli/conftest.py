@@ -134,7 +134,7 @@ async def _in_a_thread(work: Callable[[], int]) -> int:
 def _read_terminal(terminal: int) -> bytes:
     shown = b""
     with os.fdopen(terminal, "rb", buffering=0) as stream, contextlib.suppress(OSError):
-        # Linux ends a terminal that nobody writes to any more with an error.
+        # On Linux, reading a terminal whose other end is closed is an error.
         while part := stream.read(4096):
             shown += part
     return shown
@@ -152,8 +152,12 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
         if name.startswith("HAPPYHORSE_") or name.endswith("_API_KEY") or name in ("FORCE_COLOR", "PYTHONPATH"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("EMULATOR_KEY", KEY)
-    monkeypatch.chdir(tmp_path)
-    return Program(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return Program(folder)
 
 
 @pytest.fixture
@@ -171,7 +175,7 @@ def emulate(program: Program) -> Emulate:
 
 @frozen
 class Gate:
-    """Stands before an emulated provider, where it can hold paid requests back and spoil the answers to them."""
+    """A proxy in front of an emulated provider, which can delay paid requests and replace their responses."""
 
     address: str
     """Where the emulator is."""
@@ -181,12 +185,16 @@ class Gate:
     """The paid requests."""
     arrived: asyncio.Event = field(factory=asyncio.Event)
     """Set by the first of them."""
+    polls: set[str] = field(factory=set[str])
+    """The paths of the polls."""
     opened: asyncio.Event = field(factory=asyncio.Event)
     """What they wait for."""
 
     async def forward(self, request: web.Request) -> web.StreamResponse:
         """Pass *request* on."""
         body = await request.read()
+        if request.method == "GET":
+            self.polls.add(request.path)
         if request.method == "POST":
             self.bodies.append(body)
             self.arrived.set()

@@ -48,11 +48,11 @@ async def test_a_batch(program: Any, emulate: Any) -> None:
     assert (0, 2) == (run.code, len(refs))
     assert {*named, "out/b/b.mp4"} == set(run.out.splitlines())
     assert all(b"ftyp" == program.read(path)[4:8] for path in run.out.splitlines())
-    assert "3 of 3 videos are there" in run.err
+    assert "3 of 3 videos are ready" in run.err
 
 
-async def test_the_same_batch_again(program: Any, emulate: Any) -> None:
-    """Run again, nothing is submitted; only what is missing is downloaded, and the rest is not even asked for."""
+async def test_a_batch_that_is_run_again_submits_nothing(program: Any, emulate: Any) -> None:
+    """A second run submits nothing, downloads only missing videos, and polls nothing else."""
     shots(program, {"prompt": "a", "output": "a.mp4"}, {"prompt": "b", "output": "b.mp4"})
     async with emulate(QUICK, store=True):
         await program.run("batch", "shots.jsonl")
@@ -100,19 +100,19 @@ async def test_a_line_with_an_error_is_named(program: Any, emulate: Any) -> None
 
     assert (4, "") == (run.code, run.out)
     assert "\nerror: line 1: the task failed" in f"\n{run.err}"
-    assert "0 of 1 videos are there" in run.err
+    assert "0 of 1 videos are ready" in run.err
 
 
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
         ({"prompt": "b", "duration": 99}, "line 2: duration must be"),
-        ({"prompt": "b", "duration": "5"}, "line 2: duration must be a whole number"),
-        ({"prompt": "b", "provider": "nobody"}, "line 2: provider: there is no [providers.nobody]"),
+        ({"prompt": "b", "duration": "5"}, "line 2: duration: expected a whole number"),
+        ({"prompt": "b", "provider": "missing"}, "line 2: provider: there is no [providers.missing]"),
         ({"prompt": "b", "provider": "hiapi", "watermark": True}, "line 2: hiapi has no watermark"),
         ({"image": "frame.png"}, "line 2: image must be one of"),
         ({"prompt": "b", "output": "a.mp4"}, "line 2: output: line 1 has the same"),
-        ({"prompt": "b", "output": "."}, "line 2: output: . is a folder"),
+        ({"prompt": "b", "output": "."}, "line 2: output .: this is a folder"),
     ],
 )
 async def test_a_bad_line_is_found_before_anything_is_sent(
@@ -139,9 +139,9 @@ async def test_all_bad_lines_are_named(program: Any, emulator: Emulator) -> None
 
 
 async def test_without_a_store(program: Any, emulator: Emulator) -> None:
-    """Without a journal on disk a batch works once, and says that it would be paid again."""
+    """With --no-store a batch works once, and warns that it would be paid again."""
     shots(program, {"prompt": "a"})
-    run = await program.run("batch", "shots.jsonl")
+    run = await program.run("batch", "shots.jsonl", "--no-store")
 
     assert 0 == run.code
     assert "run again, the batch is paid again" in run.err
@@ -224,10 +224,10 @@ async def test_an_interrupted_batch_names_what_goes_on(program: Any, emulate: An
 
 
 async def test_an_interrupted_batch_without_a_store(program: Any, emulate: Any) -> None:
-    """Without a journal on disk, Ctrl-C prints a command with the refs themselves."""
+    """With --no-store, Ctrl-C prints a command with the refs themselves."""
     shots(program, {"prompt": "a"})
     async with emulate(STUCK):
-        process = await program.start("batch", "shots.jsonl", "--json")
+        process = await program.start("batch", "shots.jsonl", "--json", "--no-store")
         refs = await until_tasks(program, 1)
         process.send_signal(signal.SIGINT)
         run = await program.end(process)
@@ -235,10 +235,10 @@ async def test_an_interrupted_batch_without_a_store(program: Any, emulate: Any) 
 
     assert 130 == run.code
     assert ({line["ref"]}, "WaitTimeoutError") == (refs, line["error"]["class"])
-    assert f"happyhorse resume {line['ref']} -o ." == run.error["resume"]
+    assert f"happyhorse resume {line['ref']} -o . --no-store" == run.error["resume"]
 
 
-async def test_a_line_whose_outcome_is_unknown(program: Any, emulate: Any, gated: Any) -> None:
+async def test_a_line_with_an_unknown_outcome_is_never_sent_again(program: Any, emulate: Any, gated: Any) -> None:
     """A submit without a readable answer ends in 6, is never sent again, and names how to settle it."""
     shots(program, {"prompt": "a", "key": "mine"})
     async with (
@@ -256,7 +256,7 @@ async def test_a_line_whose_outcome_is_unknown(program: Any, emulate: Any, gated
 
 
 async def test_a_key_with_another_request(program: Any, emulate: Any) -> None:
-    """A line that was changed under the same key is an error, even where its file is there."""
+    """A changed line under the same key is an error, even if its file exists."""
     shots(program, {"prompt": "a", "key": "mine", "output": "a.mp4"})
     async with emulate(QUICK, store=True):
         await program.run("batch", "shots.jsonl")
@@ -264,7 +264,7 @@ async def test_a_key_with_another_request(program: Any, emulate: Any) -> None:
         run = await program.run("batch", "shots.jsonl")
 
     assert (2, "") == (run.code, run.out)
-    assert "the key 'mine' already stands for another request" in run.err
+    assert "for another request" in run.err
 
 
 async def test_a_bar_on_a_terminal(program: Any, emulate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,7 +282,7 @@ async def test_a_store_that_cannot_be_used(program: Any, emulate: Any) -> None:
     """A journal that cannot be opened ends in 2, before anything is sent."""
     shots(program, {"prompt": "a"})
     async with emulate(QUICK, store=True):
-        program.write("jobs.sqlite", "this is no database" * 1000)
+        program.write("jobs.sqlite", "not a database" * 1000)
         run = await program.run("batch", "shots.jsonl", "--json")
         one = await program.run("generate", "a horse", "--resolution", "720P")
         program.remove("jobs.sqlite")

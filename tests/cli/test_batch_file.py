@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from happyhorse_async.cli.batch_file import Batch
+from happyhorse_async.cli.batch_file import BatchFile
 from happyhorse_async.errors import InvalidRequestError
 from happyhorse_async.request import ImageToVideo, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 
 IMAGE = "https://example.org/a.png"
 
 
-def read(folder: Path, text: str, name: str = "shots.jsonl") -> Batch:
+def read(folder: Path, text: str, name: str = "shots.jsonl", provider: str | None = None) -> BatchFile:
     """Read *text* as a batch file."""
     file = folder / name
     file.write_text(text, "utf-8")
-    return Batch.read(file)
+    return BatchFile.read(file, provider=provider)
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,8 @@ def test_a_line_is_a_request(tmp_path: Path, text: str, request_: VideoRequest) 
     assert request_ == line.request
 
 
-def test_where_a_line_goes(tmp_path: Path) -> None:
-    """Provider, key and output are the line's own; empty lines count and are passed over."""
+def test_options_of_a_line(tmp_path: Path) -> None:
+    """Provider, key and output are the line's own; empty lines are counted and skipped."""
     [line] = read(
         tmp_path, '\ufeff\n\r\n{"prompt": "rain", "provider": "backup", "key": "k", "output": "a.mp4"}\r\n'
     ).lines
@@ -54,29 +54,33 @@ def test_where_a_line_goes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("{", "line 1: it is no JSON: "),
-        ("[]", "line 1: it is no JSON object"),
+        ("{", "line 1: it is not JSON: "),
+        ("[]", "line 1: it is not a JSON object"),
         ("[" * 100_000, "line 1: it is nested too deeply"),
-        ('{"prompt": NaN}', "line 1: it is no JSON: NaN is no number"),
+        ('{"prompt": NaN}', "line 1: it is not JSON: NaN is not a number"),
         ('{"prompt": "a", "prompt": "b"}', "line 1: prompt is given twice"),
-        ('{"prompt": 5}', "line 1: prompt must be text"),
-        ('{"prompt": "a", "duration": "5"}', "line 1: duration must be a whole number"),
-        ('{"prompt": "a", "duration": 5.0}', "line 1: duration must be a whole number"),
-        ('{"prompt": "a", "seed": true}', "line 1: seed must be a whole number"),
-        ('{"prompt": "a", "watermark": 1}', "line 1: watermark must be true or false"),
-        ('{"prompt": "a", "images": "b"}', "line 1: images must be a list of text"),
-        ('{"prompt": "a", "images": [1]}', "line 1: images must be a list of text"),
-        ('{"prompt": "a", "extra": []}', "line 1: extra must be an object"),
-        ('{"prompt": "a", "promt": "b"}', "line 1: 'promt' does not go with t2v"),
+        ('{"prompt": 5}', "line 1: prompt: expected text, not a whole number"),
+        ('{"prompt": "a", "duration": "5"}', "line 1: duration: expected a whole number, not text"),
+        ('{"prompt": "a", "duration": 5.0}', "line 1: duration: expected a whole number, not a number"),
+        ('{"prompt": "a", "seed": true}', "line 1: seed: expected a whole number, not true or false"),
+        ('{"prompt": "a", "watermark": 1}', "line 1: watermark: expected true or false, not a whole number"),
+        ('{"prompt": "a", "images": "b"}', "line 1: images: expected a list, not text"),
+        ('{"prompt": "a", "images": [1]}', "line 1: images[0]: expected text, not a whole number"),
+        ('{"prompt": "a", "extra": []}', "line 1: extra: expected a table, not a list"),
+        ('{"prompt": "a", "promt": "b"}', "line 1: unknown key promt; did you mean prompt?"),
         (f'{{"prompt": "a", "image": "{IMAGE}", "ratio": "1:1"}}', "line 1: 'ratio' does not go with i2v"),
         ('{"duration": 5}', "line 1: prompt is missing for t2v"),
         ('{"prompt": "a", "mode": "x2v"}', "line 1: mode must be one of t2v, i2v, r2v, edit"),
         ('{"prompt": "a", "output": " "}', "line 1: output is empty"),
+        ('{"prompt": "a", "output": "../a.mp4"}', "line 1: output: ../a.mp4 is outside the folder for the videos"),
+        ('{"prompt": "a", "output": "b/../../a.mp4"}', "line 1: output: b/../../a.mp4 is outside the folder"),
+        ('{"prompt": "a", "output": "/tmp/a.mp4"}', "line 1: output: /tmp/a.mp4 is outside the folder"),
+        ('{"prompt": "a", "output": "clips/"}', "line 1: output: clips/ is a folder"),
         ('\n{"prompt": "a", "key": "k"}\n{"prompt": "a", "key": "k"}', "line 3: key: line 2 has the same"),
     ],
 )
 def test_a_bad_line(tmp_path: Path, text: str, reason: str) -> None:
-    """What is wrong is named with the file, the number of the line and the field."""
+    """The error names the file, the number of the line and the field."""
     [error] = read(tmp_path, text).errors.values()
 
     assert str(error).startswith(f"{tmp_path / 'shots.jsonl'}, ")
@@ -91,11 +95,11 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes | None, reaso
         file.write_bytes(content)
 
     with pytest.raises(InvalidRequestError, match=reason):
-        Batch.read(file)
+        BatchFile.read(file)
 
 
-def test_a_line_is_known_again(tmp_path: Path) -> None:
-    """The same line has the same key however it is written and wherever it stands; its twin has another."""
+def test_a_line_has_the_same_key_wherever_it_stands(tmp_path: Path) -> None:
+    """The key depends on the request alone and not on how the line is written; an equal line has another."""
     first = read(tmp_path, '{"prompt": "a", "seed": 1}\n{"prompt": "b"}\n{"prompt": "a", "seed": 1}')
     again = read(tmp_path, '{"prompt": "b", "output": "b.mp4"}\n{"seed":1,"mode":"t2v","prompt":"a"}')
     keys = [line.key for line in first.lines]
@@ -105,16 +109,29 @@ def test_a_line_is_known_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "name"),
+    ("text", "name", "provider"),
     [
-        ('{"prompt": "b"}', "shots.jsonl"),
-        ('{"prompt": "a", "provider": "backup"}', "shots.jsonl"),
-        ('{"prompt": "a"}', "more.jsonl"),
+        ('{"prompt": "b"}', "shots.jsonl", None),
+        ('{"prompt": "a", "provider": "backup"}', "shots.jsonl", None),
+        ('{"prompt": "a"}', "shots.jsonl", "backup"),
+        ('{"prompt": "a"}', "more.jsonl", None),
+        ('{"prompt": "a"}', "folder/shots.jsonl", None),
     ],
 )
-def test_another_line(tmp_path: Path, text: str, name: str) -> None:
-    """Another request, another provider or another file is another job."""
+def test_another_line(tmp_path: Path, text: str, name: str, provider: str | None) -> None:
+    """Another request, another provider that was named, or another file is another job."""
+    (tmp_path / "folder").mkdir()
     [line] = read(tmp_path, '{"prompt": "a"}').lines
-    [other] = read(tmp_path, text, name).lines
+    [other] = read(tmp_path, text, name, provider).lines
 
     assert line.key != other.key
+
+
+def test_a_file_is_known_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same file has the same lines from whichever folder it is named, and through a link."""
+    [line] = read(tmp_path, '{"prompt": "a"}').lines
+    (tmp_path / "link.jsonl").symlink_to("shots.jsonl")
+    monkeypatch.chdir(tmp_path)
+
+    for name in ("shots.jsonl", "./shots.jsonl", "link.jsonl"):
+        assert [line.key] == [each.key for each in BatchFile.read(Path(name)).lines]

@@ -88,10 +88,10 @@ async def test_a_refused_key(program: Any, emulate: Any) -> None:
     [
         (["--duration", "99"], "duration must be"),
         (["--provider", "hiapi", "--video", "https://example.org/v.mp4"], "providers that can: dashscope"),
-        (["--provider", "nobody"], "no [providers.nobody]"),
+        (["--provider", "missing"], "no [providers.missing]"),
         (["--config", "missing.toml"], "missing.toml"),
         (["--image", "frame.png"], "local files cannot be sent yet"),
-        (["--ratio", "1:1", "--image", "https://example.org/a.png"], "the video takes the shape of the image"),
+        (["--ratio", "1:1", "--image", "https://example.org/a.png"], "the video has the aspect ratio of the image"),
         (["-o", "nowhere/horse.mp4"], "the folder nowhere does not exist"),
         (["--duration", "long"], "--duration"),
         (["--timeout", "0"], "--timeout"),
@@ -137,27 +137,27 @@ async def test_submit_prints_the_ref(program: Any, emulate: Any) -> None:
     assert "PENDING" == status.objects[0]["status"]
 
 
-async def test_a_literal_key_warns_on_one_line(program: Any, emulator: Emulator) -> None:
+async def test_a_literal_key_warns_on_one_line(program: Any) -> None:
     """The warning of the configuration is a line, not a trace of the source."""
-    program.write(
-        "literal.toml", f'[providers.hiapi]\nbase_url = "{emulator.url("hiapi")}"\napi_key = "sk-never-to-be-seen"\n'
-    )
-    run = await program.run("submit", "a horse", "--config", "literal.toml")
+    program.write("literal.toml", '[providers.hiapi]\napi_key = "sk-never-to-be-seen"\nproxy = "http://127.0.0.1:9"\n')
+    run = await program.run("list", "--config", "literal.toml")
 
-    assert run.code == 0
+    assert run.code == 6
     assert run.err.startswith("warning: literal.toml: providers.hiapi.api_key: ")
     assert "sk-never" not in run.err
     assert "UserWarning" not in run.err
 
 
-async def test_a_bar_on_a_terminal(program: Any, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bar_on_a_terminal(program: Any, emulate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal the progress moves in place, and the standard output still has the result alone."""
     monkeypatch.setenv("TERM", "xterm-256color")
-    run = await program.run_on_a_terminal("generate", "a horse", "--resolution", "720P", "-o", "horse.mp4")
+    async with emulate(Scenario(queue=(0, 0), run=(90, 90))):
+        run = await program.run_on_a_terminal("generate", "a horse", "--resolution", "720P", "-o", "horse.mp4")
 
     assert (0, "horse.mp4\n") == (run.code, run.out)
     assert "\x1b[2K" in run.err
     assert "RUNNING" in run.err
+    assert "SUCCEEDED in 0:0" in run.err
 
 
 async def test_no_bar_with_json(program: Any, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import pytest
 from happyhorse_async.emulator import Scenario
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# What comes within the same turn of the other process's loop as its cause may not count as its own event.
+# Two signals within one iteration of the other process's event loop count as one.
 _REACTION = 0.3
 
 
@@ -42,7 +42,7 @@ async def test_while_waiting(program: Any, emulate: Any, number: signal.Signals)
 @pytest.mark.fault(76)
 @pytest.mark.parametrize("number", SIGNALS)
 async def test_while_the_submit_is_unanswered(program: Any, emulate: Any, gated: Any, number: signal.Signals) -> None:
-    """The answer to a paid request on its way is waited for, and its ref printed."""
+    """The response to a paid request in flight is waited for, and its ref printed."""
     async with emulate() as emulator, gated(emulator) as gate:
         process = await program.start("submit", "a horse", "--resolution", "720P")
         await gate.arrived.wait()
@@ -54,13 +54,13 @@ async def test_while_the_submit_is_unanswered(program: Any, emulate: Any, gated:
         status = await program.run("status", ref)
 
     assert (130, "") == (run.code, run.out)
-    assert run.err.startswith("waiting for the answer to the paid request")
+    assert run.err.startswith("waiting for the response to the paid request")
     assert f"submitted {ref}\n" in run.err
     assert status.code == 0
 
 
 async def test_while_the_submit_is_unanswered_in_json(program: Any, emulate: Any, gated: Any) -> None:
-    """With --json the ref is on the standard output, and in the error beside the way to resume."""
+    """With --json the ref is on the standard output, and in the error with the command that resumes."""
     async with emulate() as emulator, gated(emulator, store=True) as gate:
         process = await program.start("generate", "a horse", "--resolution", "720P", "--json")
         await gate.arrived.wait()
@@ -75,9 +75,9 @@ async def test_while_the_submit_is_unanswered_in_json(program: Any, emulate: Any
     assert f"happyhorse wait {submitted['ref']} -o ." == run.error["resume"]
 
 
-async def interrupted_twice(program: Any, gate: Any) -> Any:
+async def interrupted_twice(program: Any, gate: Any, *options: str) -> Any:
     """Interrupt a submit while it is unanswered, and again while it waits for its answer."""
-    process = await program.start("submit", "a horse", "--resolution", "720P")
+    process = await program.start("submit", "a horse", "--resolution", "720P", *options)
     await gate.arrived.wait()
     process.send_signal(signal.SIGINT)
     seen = await process.stderr.readline()
@@ -88,7 +88,7 @@ async def interrupted_twice(program: Any, gate: Any) -> Any:
 
 @pytest.mark.fault(76)
 async def test_a_second_interruption(program: Any, emulate: Any, gated: Any) -> None:
-    """Who interrupts twice is told the job, which a later run finds open and can settle."""
+    """A second interruption prints the job, which a later run finds and can resolve."""
     async with emulate() as emulator, gated(emulator, "dashscope", store=True) as gate:
         run = await interrupted_twice(program, gate)
         command = shlex.split(run.err.splitlines()[-1])
@@ -97,7 +97,7 @@ async def test_a_second_interruption(program: Any, emulate: Any, gated: Any) -> 
     [job] = pending.objects
 
     assert 130 == run.code
-    assert "nobody knows whether it was paid" in run.err
+    assert "it may have been billed; to resolve it" in run.err
     assert ["happyhorse", "resolve", job["job_id"]] == command
     assert ("OUTCOME_UNKNOWN", None) == (job["state"], job["ref"])
     assert 0 == settled.code
@@ -106,18 +106,18 @@ async def test_a_second_interruption(program: Any, emulate: Any, gated: Any) -> 
 
 @pytest.mark.fault(76)
 async def test_a_second_interruption_without_a_store(program: Any, emulate: Any, gated: Any) -> None:
-    """Without a journal on disk nothing is promised that cannot be kept."""
+    """With --no-store no command is suggested that cannot work."""
     async with emulate() as emulator, gated(emulator) as gate:
-        run = await interrupted_twice(program, gate)
+        run = await interrupted_twice(program, gate, "--no-store")
 
     assert 130 == run.code
-    assert "without a [store] in the configuration nothing remembers the job" in run.err
+    assert "with --no-store, nothing remembers the job" in run.err
     assert "happyhorse resolve" not in run.err
 
 
 @pytest.mark.fault(76)
 async def test_before_the_submit_is_sent(program: Any) -> None:
-    """What nobody has taken is not tried again after the interruption, and nothing is to be resumed."""
+    """A job that no provider has accepted is not retried after the interruption, and nothing is to be resumed."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         program.configure({"hiapi": f"http://127.0.0.1:{taken.getsockname()[1]}"}, store=True)

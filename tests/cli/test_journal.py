@@ -1,4 +1,4 @@
-"""`--key`, `resume`, `resolve` and `list --pending`: what a journal on disk makes possible."""
+"""`--key`, `resume`, `resolve` and `list --pending`: commands that work with the journal."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def test_the_same_key_is_the_same_task(program: Any, stored: Emulator) -> 
 
 
 async def test_a_key_with_another_request(program: Any, stored: Emulator) -> None:
-    """A key that stands for another request is bad input."""
+    """A key that was used for another request is bad input."""
     await submitted(program, "--key", "order-1")
     run = await program.run("submit", "a cow", *CHEAP, "--key", "order-1", "--json")
 
@@ -52,11 +52,11 @@ async def test_a_key_with_another_request(program: Any, stored: Emulator) -> Non
 
 
 async def test_a_key_without_a_store(program: Any, emulator: Emulator) -> None:
-    """A key that nothing will remember is taken, with a warning."""
-    run = await program.run("submit", "a horse", *CHEAP, "--key", "order-1")
+    """With --no-store a key is accepted with a warning: nothing will remember it."""
+    run = await program.run("submit", "a horse", *CHEAP, "--key", "order-1", "--no-store")
 
     assert 0 == run.code
-    assert "warning: --key order-1: without a [store]" in run.err
+    assert "warning: --key order-1: with --no-store" in run.err
 
 
 @pytest.mark.parametrize("key", ["", " "])
@@ -68,7 +68,7 @@ async def test_an_empty_key(program: Any, stored: Emulator, key: str) -> None:
 
 
 async def test_pending_jobs(program: Any, emulate: Any) -> None:
-    """`list --pending` shows the jobs that are not at their end, and asks nobody."""
+    """`list --pending` shows the jobs that have not ended, and sends no request."""
     async with emulate(Scenario(stuck=1.0), store=True):
         first = await submitted(program, "--key", "order-1")
         second = await submitted(program, "--provider", "hiapi")
@@ -117,13 +117,13 @@ async def test_resume_by_ref_needs_no_store(program: Any, emulator: Emulator) ->
     """A ref alone is enough; without one there has to be a journal on disk."""
     ref = await submitted(program)
     run = await program.run("resume", ref)
-    everything = await program.run("resume")
-    by_job = await program.run("resume", "hh-1")
+    everything = await program.run("resume", "--no-store")
+    by_job = await program.run("resume", "hh-1", "--no-store")
 
     assert (0, [run.out.strip()]) == (run.code, program.videos())
     assert (2, 2) == (everything.code, by_job.code)
-    assert "[store]" in everything.err
-    assert "[store]" in by_job.err
+    assert "leave --no-store out" in everything.err
+    assert "leave --no-store out" in by_job.err
 
 
 async def test_resume_of_what_is_not_in_the_journal(program: Any, stored: Emulator) -> None:
@@ -145,12 +145,13 @@ async def test_resume_out_of_time(program: Any, emulate: Any) -> None:
     assert "WaitTimeoutError" == outcome["error"]["class"]
 
 
-async def test_an_interrupted_resume(program: Any, emulate: Any) -> None:
+async def test_an_interrupted_resume(program: Any, emulate: Any, gated: Any) -> None:
     """Ctrl-C prints a command with everything that has not ended."""
-    async with emulate(Scenario(stuck=1.0), store=True):
+    async with emulate(Scenario(stuck=1.0)) as emulator, gated(emulator, store=True, opened=True) as gate:
         refs = [await submitted(program), await submitted(program)]
         process = await program.start("resume", "--json")
-        await asyncio.sleep(4)
+        while len(gate.polls) < 2:
+            await asyncio.sleep(0.05)
         process.send_signal(signal.SIGINT)
         run = await program.end(process)
 
@@ -158,7 +159,7 @@ async def test_an_interrupted_resume(program: Any, emulate: Any) -> None:
 
 
 async def test_a_submit_without_an_answer(program: Any, emulate: Any, gated: Any) -> None:
-    """A lost answer ends in 6 with the command that helps; `resolve` shows the guesses, and settles nothing alone."""
+    """A lost response ends in 6, with the command that helps; `resolve` shows possible matches and adopts none."""
     async with (
         emulate(QUICK) as emulator,
         gated(emulator, "dashscope", store=True, spoils=True, opened=True) as gate,
@@ -172,10 +173,12 @@ async def test_a_submit_without_an_answer(program: Any, emulate: Any, gated: Any
 
     assert (6, "") == (run.code, run.out)
     assert f"\n  happyhorse resolve {job['job_id']}\n" in run.err
+    assert 1 == run.err.count("outcome is unknown")
+    assert "resolve('" not in run.err
     assert 0 == shown.code
     assert f"{job['job_id']} OUTCOME_UNKNOWN\n" in shown.out
     assert "  prompt: a horse\n" in shown.out
-    assert "tasks that may be this job's; they are guesses:\n" in shown.out
+    assert "possible matches in the provider's list:\n" in shown.out
     assert f"  {guess} " in shown.out
     assert f"  happyhorse resolve {job['job_id']} --adopt {guess.partition(':')[2]}\n" in shown.err
     assert f"  happyhorse resolve {job['job_id']} --write-off\n" in shown.err
@@ -200,7 +203,7 @@ async def test_adopting_a_task(program: Any, emulate: Any, gated: Any) -> None:
     assert (0, f"{ref}\n") == (adopted.code, adopted.out)
     assert f"happyhorse wait {ref} -o ." in adopted.err
     assert (2, 0) == (again.code, shown.code)
-    assert "there is nothing to settle" in shown.err
+    assert "there is nothing to resolve" in shown.err
     assert (0, [resumed.out.strip()]) == (resumed.code, program.videos())
 
 
@@ -220,29 +223,30 @@ async def test_writing_a_job_off(program: Any, emulate: Any, gated: Any) -> None
 
 
 async def test_a_provider_without_a_list(program: Any, emulate: Any, gated: Any) -> None:
-    """Where there is nothing to search, `resolve` says so and how to settle the job."""
+    """Without a task list, `resolve` says so and how to resolve the job."""
     async with emulate(QUICK) as emulator, gated(emulator, "imini", store=True, spoils=True, opened=True):
         run = await program.run("submit", "a horse", *CHEAP, "--json")
         shown = await program.run("resolve", run.error["job_id"])
 
     assert 0 == shown.code
-    assert "the provider has no list that could be searched" in shown.err
+    assert "the provider has no task list to search" in shown.err
     assert " --adopt ID\n" in shown.err
 
 
 async def test_an_unknown_outcome_without_a_store(program: Any, emulate: Any, gated: Any) -> None:
-    """Without a journal on disk there is nothing to resolve, and no such thing is offered."""
+    """With --no-store there is nothing to resolve; the newest tasks of the provider are suggested instead."""
     async with emulate(QUICK) as emulator, gated(emulator, "dashscope", spoils=True, opened=True):
-        run = await program.run("submit", "a horse", *CHEAP)
-        resolve = await program.run("resolve", "hh-1")
+        run = await program.run("submit", "a horse", *CHEAP, "--no-store")
+        resolve = await program.run("resolve", "hh-1", "--no-store")
 
     assert (6, 2) == (run.code, resolve.code)
     assert "nothing remembers the job" in run.err
     assert "happyhorse resolve" not in run.err
-    assert "resolve needs a journal on disk" in resolve.err
+    assert run.err.endswith("  happyhorse list --provider dashscope --limit 5 --no-store\n")
+    assert "resolve needs a journal" in resolve.err
 
 
-async def test_contradictory_words(program: Any, stored: Emulator) -> None:
+async def test_adopt_and_write_off_contradict_each_other(program: Any, stored: Emulator) -> None:
     """A job is adopted or written off, not both."""
     run = await program.run("resolve", "hh-1", "--adopt", "1", "--write-off")
 
@@ -254,8 +258,8 @@ def cows(gate: Any) -> int:
     return sum(b"a cow" in body for body in gate.bodies)
 
 
-async def test_commands_that_look_pay_for_nothing(program: Any, emulate: Any, gated: Any) -> None:
-    """What a dead process was to send is left alone by every command but those that submit."""
+async def test_commands_that_only_read_pay_nothing(program: Any, emulate: Any, gated: Any) -> None:
+    """Only commands that submit send what a crashed process was about to send."""
     async with emulate(QUICK) as emulator, gated(emulator, "dashscope", store=True, opened=True) as gate:
         ref = await submitted(program)
         async with Client.from_config() as client:
@@ -280,5 +284,5 @@ async def test_commands_that_look_pay_for_nothing(program: Any, emulate: Any, ga
     assert before < 40
     assert before == after
     assert (5, left) == (resumed.code, resumed.objects[0]["job_id"])
-    assert "its process is gone" in resumed.objects[0]["error"]["message"]
+    assert "its process has ended" in resumed.objects[0]["error"]["message"]
     assert cows(gate) > after

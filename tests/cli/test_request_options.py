@@ -16,7 +16,7 @@ VIDEO = "https://example.org/v.mp4"
 
 
 @pytest.mark.parametrize(
-    ("prompt", "order", "request_"),
+    ("prompt", "options", "request_"),
     [
         ("rain", {}, TextToVideo("rain")),
         ("rain", {"mode": "t2v", "ratio": "1:1", "duration": 5}, TextToVideo("rain", ratio="1:1", duration=5)),
@@ -41,22 +41,22 @@ VIDEO = "https://example.org/v.mp4"
         ),
     ],
 )
-def test_the_mode_follows_from_the_media(prompt: str | None, order: dict[str, Any], request_: VideoRequest) -> None:
+def test_the_mode_follows_from_the_media(prompt: str | None, options: dict[str, Any], request_: VideoRequest) -> None:
     """No media is t2v, one image i2v, several r2v, a video edit; --mode wins, and every option arrives."""
 
-    assert request_ == make_request(prompt, RequestOptions(**order))
+    assert request_ == make_request(prompt, RequestOptions(**options))
 
 
 @pytest.mark.parametrize(
-    ("prompt", "order", "reason"),
+    ("prompt", "options", "reason"),
     [
         (None, {}, "PROMPT is missing: mode t2v"),
         (None, {"image": (IMAGE, OTHER)}, "PROMPT is missing: mode r2v"),
-        ("caf\udce9", {}, "no text in the terminal's encoding"),
-        ("rain", {"image": (IMAGE,), "ratio": "1:1"}, "the video takes the shape of the image"),
-        ("rain", {"video": VIDEO, "ratio": "1:1"}, "the video keeps the shape of its source"),
-        ("rain", {"video": VIDEO, "duration": 5}, "the video is as long as its source"),
-        ("rain", {"audio": "auto"}, "--audio is for mode edit"),
+        ("caf\udce9", {}, "not text in the terminal's encoding"),
+        ("rain", {"image": (IMAGE,), "ratio": "1:1"}, "the video has the aspect ratio of the image"),
+        ("rain", {"video": VIDEO, "ratio": "1:1"}, "the video keeps the aspect ratio of its source"),
+        ("rain", {"video": VIDEO, "duration": 5}, "the video keeps the length of its source"),
+        ("rain", {"audio": "auto"}, "--audio is only for mode edit"),
         ("rain", {"mode": "t2v", "image": (IMAGE,)}, "--image is not for mode t2v"),
         ("rain", {"mode": "i2v", "image": (IMAGE, OTHER)}, "takes one --image, not 2"),
         ("rain", {"mode": "i2v"}, "mode i2v needs --image"),
@@ -67,10 +67,10 @@ def test_the_mode_follows_from_the_media(prompt: str | None, order: dict[str, An
         ("rain", {"video": "/home/a/v.mp4"}, "--video /home/a/v.mp4: local files cannot be sent yet"),
     ],
 )
-def test_what_does_not_go_together(prompt: str | None, order: dict[str, Any], reason: str) -> None:
+def test_what_does_not_go_together(prompt: str | None, options: dict[str, Any], reason: str) -> None:
     """Arguments that contradict each other, or would be without effect, are refused with the reason."""
     with pytest.raises(InvalidRequestError) as raised:
-        make_request(prompt, RequestOptions(**order))
+        make_request(prompt, RequestOptions(**options))
 
     assert reason in str(raised.value)
 

@@ -71,7 +71,7 @@ async def test_download_of_a_task_that_goes_on(program: Any, emulate: Any) -> No
 
 
 async def test_status(program: Any, emulate: Any) -> None:
-    """`status` looks once; the details are for a reader, the whole task with its video for a program."""
+    """`status` polls once; text has the details, JSON the whole task with its video."""
     async with emulate(Scenario(queue=(0, 0), run=(0, 0))):
         ref = await submitted(program)
         run = await program.run("status", ref)
@@ -97,7 +97,7 @@ async def test_status_of_a_failed_task_is_no_failure(program: Any, emulate: Any)
 
 @pytest.mark.parametrize("command", ["status", "wait", "download"])
 async def test_a_task_that_the_provider_does_not_know(program: Any, emulator: Emulator, command: str) -> None:
-    """An unknown task is no reason to come back."""
+    """An unknown task cannot be resumed."""
     arguments = ["--timeout", "0.3"] if command == "wait" else []
     run = await program.run(command, "nexusflow:task_nothing", *arguments, "--json")
 
@@ -108,9 +108,9 @@ async def test_a_task_that_the_provider_does_not_know(program: Any, emulator: Em
         assert run.error["resume"] is None
 
 
-@pytest.mark.parametrize("ref", ["nothing", "Main:1", "nobody:1", "dashscope:"])
-async def test_a_ref_that_is_none(program: Any, emulator: Emulator, ref: str) -> None:
-    """A ref without a known provider or an id is bad input."""
+@pytest.mark.parametrize("ref", ["nothing", "Main:1", "missing:1", "dashscope:"])
+async def test_text_that_is_not_a_ref(program: Any, emulator: Emulator, ref: str) -> None:
+    """Text that is neither a ref of a known provider nor a job id is bad input."""
     run = await program.run("status", ref)
 
     assert (2, "") == (run.code, run.out)
@@ -118,7 +118,7 @@ async def test_a_ref_that_is_none(program: Any, emulator: Emulator, ref: str) ->
 
 
 async def test_no_network(program: Any) -> None:
-    """Where nobody listens the run ends in 6."""
+    """A refused connection ends in 6."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         root = f"http://127.0.0.1:{taken.getsockname()[1]}"

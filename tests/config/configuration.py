@@ -1,4 +1,4 @@
-"""Configuration files, and the secret that may stand in them and nowhere else."""
+"""Configuration files for the tests, and a secret that no output may show."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ def test_a_whole_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", SECRET)
     write("""
         default = "main"
+        proxy = "http://proxy.example:3128"
 
         [providers.main]
         adapter = "dashscope"
@@ -34,6 +36,7 @@ def test_a_whole_file(monkeypatch: pytest.MonkeyPatch) -> None:
         api_key_env = "OTHER_KEY"
         base_url = "https://hiapi.example"
         callback_url = "https://app.example/hooks/hiapi?tenant=1"
+        proxy = "env"
 
         [poll]
         interval = 2
@@ -43,7 +46,7 @@ def test_a_whole_file(monkeypatch: pytest.MonkeyPatch) -> None:
         queries_per_second = 7.5
         max_concurrent_downloads = 2
     """)
-    settings = Settings.load()
+    settings = Settings.load("happyhorse.toml")
     main = settings.choose()
     backup = settings.providers["backup"]
 
@@ -52,6 +55,7 @@ def test_a_whole_file(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {"workspace": "ws-1"} == main.options
     assert SECRET == main.api_key
     assert ("hiapi", "https://hiapi.example") == (backup.adapter, backup.base_url)
+    assert ("http://proxy.example:3128", "env") == (main.proxy, backup.proxy)
     assert "https://app.example/hooks/hiapi?tenant=1" == backup.callback_url
     assert (2, 3) == (settings.poll.interval, settings.poll.not_found_retries)
     assert (7.5, 2) == (settings.limits.queries_per_second, settings.limits.max_concurrent_downloads)
@@ -208,12 +212,24 @@ def test_a_provider_that_has_no_section(monkeypatch: pytest.MonkeyPatch, by_envi
         ),
         ("[providers.hiapi]\noptions = 'x'", "providers.hiapi.options: expected a table, not text"),
         ("[providers.hiapi]\nbase_url = 'hiapi.example'", "providers.hiapi.base_url: expected an http:// or https://"),
-        ("[providers.hiapi]\nbase_url = 'https://h.example/?a=b'", "providers.hiapi.base_url: a root has no query"),
+        (
+            "[providers.hiapi]\nbase_url = 'https://h.example/?a=b'",
+            "hiapi.base_url: the root of an API has no q",
+        ),
         ("[providers.hiapi]\ncallback_url = '/hook'", "providers.hiapi.callback_url: expected an http:// or https://"),
         (
             "[providers.imini]\ncallback_url = 'https://a.example'",
             "providers.imini.callback_url: imini has no callbacks",
         ),
+        (
+            "[providers.hiapi]\nbase_url = 'http://hiapi.example'",
+            "base_url: plain http:// would send the API",
+        ),
+        ("[providers.hiapi]\nproxy = 'proxy:3128'", "providers.hiapi.proxy: expected the http:// or https:// URL of a"),
+        ("proxy = 'socks5://127.0.0.1:1080'", "proxy: SOCKS proxies need a connector"),
+        ("[retries.submit]\nmax_retrys = 1", "unknown key retries.submit.max_retrys; did you mean max_retries?"),
+        ("[retries.submit]", "retries.submit.max_retries is missing"),
+        ("[providers.'ha ha']\nregion = 1", "providers.(5 characters).region: expected text"),
         ("[providers.hiapi]\napi_key = 5", "providers.hiapi.api_key: expected text, not a whole number"),
         ("[providers.hiapi]\napi_key = ''", "providers.hiapi.api_key: the API key is empty"),
         (
@@ -224,15 +240,87 @@ def test_a_provider_that_has_no_section(monkeypatch: pytest.MonkeyPatch, by_envi
         ("default = 'a'\ndefault = 'b'", "is not readable TOML"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:.*the API key stands in the file itself")
 def test_what_is_wrong_is_named(text: str, sentence: str) -> None:
     """Everything wrong in the file is an error with the file, the key and the known choices."""
     write(text)
 
     with pytest.raises(ConfigurationError) as raised:
-        Settings.load()
+        Settings.load("happyhorse.toml")
     assert str(raised.value).startswith("happyhorse.toml: ")
     assert sentence in str(raised.value)
+
+
+SECRETS = (
+    SECRET,
+    "sk_never_to_be_seen",
+    "0a1b2c3d-0000-4444-8888-0123456789ab:feedfacefeedface",
+    "AKIAIOSFODNN7EXAMPLE",
+)
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "default = '{}'\n[providers.hiapi]",
+        "'{}' = 1",
+        "[providers.hiapi]\n'{}' = 1",
+        "[providers.'{}']\nadapter = 'hiapi'\nregion = 1",
+        "[providers.'{}']\nadapter = 'nothing'",
+        "[providers.'{}']",
+        "[providers.main]\nadapter = '{}'",
+        "[providers.dashscope]\nregion = '{}'",
+        "[providers.dashscope]\noptions = {{ '{}' = 1 }}",
+        "[providers.dashscope]\noptions = {{ workspace = 'no {}' }}",
+        "[providers.hiapi]\nbase_url = '{}'",
+        "[providers.hiapi]\nproxy = '{}'",
+    ],
+)
+def test_a_key_in_the_wrong_place_is_not_quoted(text: str, secret: str) -> None:
+    """A key that was pasted as a name, a region or a URL does not appear in the error."""
+    write(text.format(secret))
+
+    with pytest.raises(ConfigurationError) as raised:
+        Settings.load("happyhorse.toml")
+    assert secret not in str(raised.value)
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_a_key_in_place_of_a_provider_is_not_quoted(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    """A key in HAPPYHORSE_PROVIDER or in the argument does not appear in the error."""
+    write(MAIN)
+    monkeypatch.setenv("HAPPYHORSE_PROVIDER", secret)
+    for provider in (None, secret):
+        with pytest.raises(ConfigurationError, match="known: main") as raised:
+            Settings.load().choose(provider)
+        assert secret not in str(raised.value)
+
+
+def test_a_file_that_is_nested_too_deeply() -> None:
+    """Thousands of brackets are a bad file, not a crash."""
+    write(f"default = {'[' * 5000}{']' * 5000}")
+
+    with pytest.raises(ConfigurationError, match=r"happyhorse\.toml: the configuration is nested too deeply"):
+        Settings.load()
+
+
+@pytest.mark.parametrize("named", [None, "happyhorse.toml"])
+def test_a_fifo_is_not_a_configuration(named: str | None) -> None:
+    """A FIFO would block for ever; it is refused before it is opened."""
+    os.mkfifo("happyhorse.toml")
+
+    with pytest.raises(ConfigurationError, match="must be a regular file"):
+        Settings.load(named)
+
+
+def test_the_type_of_a_table_is_checked_every_time() -> None:
+    """The check does not depend on what was read before."""
+    for _ in range(2):
+        write("[providers.hiapi]\noptions = { storage = 'persistent' }")
+        Settings.load()
+        write("[providers.dashscope]\noptions = []")
+        with pytest.raises(ConfigurationError, match=r"providers\.dashscope\.options: expected a table, not a list"):
+            Settings.load()
 
 
 def test_a_project_names_its_table_in_errors() -> None:

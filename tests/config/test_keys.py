@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from happyhorse_async.config import KeySource, Settings, check_api_key, check_url
+from happyhorse_async.config import KeySource, SecretSource, Settings, check_api_key, check_secret, check_url
 from happyhorse_async.errors import ConfigurationError
 
 from .configuration import SECRET, write
@@ -32,7 +33,8 @@ def test_a_url(url: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "api.example", "ftp://api.example", "https://", "https://api.example:port", "https://api.example/a b",
+        "api.example", "https:\\\\api.example", "https://127.0.0.1\\@api.example", "https://\uff41pi.example",
+        "ftp://api.example", "https://", "https://api.example:port", "https://api.example/a b",
         "https://api.example/\n", "https://user:pass@api.example", "https://user@api.example", None, 7,
     ],
 )  # fmt: skip
@@ -89,12 +91,23 @@ def test_a_key_file_that_is_missing() -> None:
 
 def test_a_key_in_the_file_works_and_warns() -> None:
     """A literal key is taken, with a warning that names file and section and not the key."""
-    write(f"[providers.hiapi]\napi_key = '{SECRET}'")
-    with pytest.warns(UserWarning, match=r"happyhorse\.toml: providers\.hiapi\.api_key") as warned:
-        settings = Settings.load()
+    write(f"[providers.hiapi]\napi_key = '{SECRET}'\n[providers.imini]\napi_key = '{SECRET}'")
+    settings = Settings.load()
+    with pytest.warns(UserWarning, match="stored in plain text") as warned:
+        chosen = settings.choose("hiapi")
 
-    assert SECRET == settings.choose().api_key
-    assert SECRET not in str(warned[0].message)
+    [warning] = warned
+    assert SECRET == chosen.api_key
+    assert str(warning.message).startswith("happyhorse.toml: providers.hiapi.api_key: the API key is stored in plain")
+    assert SECRET not in str(warning.message)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "hiapi.localhost"])
+def test_a_key_for_this_machine_does_not_warn(host: str) -> None:
+    """The key of an emulator on this machine is not a secret."""
+    write(f"[providers.hiapi]\nbase_url = 'http://{host}:8080'\napi_key = 'emulator'")
+
+    assert "emulator" == Settings.load().choose().api_key
 
 
 @pytest.mark.parametrize("name", [SECRET, "sk_never_to_be_seen"])
@@ -128,3 +141,76 @@ def test_a_key_in_the_environment_is_checked(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ConfigurationError, match=r"environment variable HIAPI_API_KEY: .*holds a space") as raised:
         Settings.load().choose("hiapi")
     assert SECRET not in str(raised.value)
+
+
+COPIED_BADLY = {
+    f'"{SECRET}"': "has quotation marks around it",
+    f"'{SECRET}'": "has quotation marks around it",
+    f"{SECRET}'": "has quotation marks around it",
+    f"\u201c{SECRET}\u201d": "has quotation marks around it",
+    f"{SECRET}\n": "has a line break before or after it",
+    f"\r\n{SECRET}": "has a line break before or after it",
+    f" {SECRET}": "holds a space before or after it",
+    f"DASHSCOPE_API_KEY={SECRET}": "this is NAME=value",
+    f"export HIAPI_API_KEY='{SECRET}": "this is NAME=value",
+    f'{{"key": "{SECRET}"}}': "this is JSON",
+    "${DASHSCOPE_API_KEY}": "this is a placeholder",
+    "$DASHSCOPE_API_KEY": "this is a placeholder",
+    "%HIAPI_API_KEY%": "this is a placeholder",
+    "{{ secrets.key }}": "this is a placeholder",
+    "<your key>": "this is a placeholder",
+    "your-api-key": "this is a placeholder",
+    "YOUR_API_KEY_HERE": "this is a placeholder",
+    "sk-your-key": "this is a placeholder",
+    "sk-xxx": "this is a placeholder",
+    "sk-xxxx-xxxx": "this is a placeholder",
+    "xxxxxxxx": "this is a placeholder",
+    "***": "this is a placeholder",
+    "change-me": "this is a placeholder",
+    "paste-key-here": "this is a placeholder",
+}
+
+
+@pytest.mark.parametrize("text", COPIED_BADLY)
+@pytest.mark.parametrize("check", [check_api_key, check_secret])
+def test_a_badly_copied_key_or_secret_is_explained(check: Callable[..., str], text: str) -> None:
+    """The error says what is wrong with it: quotes, line ends, a placeholder, NAME=value. It does not show it."""
+    with pytest.raises(ConfigurationError, match=r"^here: ") as raised:
+        check(text, where="here")
+
+    assert COPIED_BADLY[text] in str(raised.value)
+    assert SECRET not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["sk-3f9A_b+/==", "k", "any", "test", "emulator", "0123456789abcdef", "A1b2C3=", "yoursecretly", "uuid-1:hex"],
+)
+@pytest.mark.parametrize("check", [check_api_key, check_secret])
+def test_what_may_be_a_key_is_accepted(check: Callable[..., str], text: str) -> None:
+    """Nothing that a provider might hand out is taken for a placeholder."""
+
+    assert text == check(text, where="here")
+
+
+def test_a_key_file_with_name_and_value(tmp_path: Path) -> None:
+    """A .env file in place of a key file is explained, and its content not shown."""
+    (tmp_path / "key").write_text(f"DASHSCOPE_API_KEY={SECRET}\n")
+
+    with pytest.raises(ConfigurationError, match="this is NAME=value; only the API key itself") as raised:
+        KeySource(where="api_key_file", file=tmp_path / "key").read()
+    assert SECRET not in str(raised.value)
+
+
+def test_secrets_in_a_file_are_one_to_a_line(tmp_path: Path) -> None:
+    """Line ends, blank lines and spaces around secrets are not part of them."""
+    (tmp_path / "secrets").write_text("\ufeffnew-secret \r\n\r\n  old secret\n\n")
+
+    assert ("new-secret", "old secret") == SecretSource(where="here", file=tmp_path / "secrets").read_all()
+
+
+def test_a_secret_in_a_variable_is_stripped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret from an environment variable may end in a line break."""
+    monkeypatch.setenv("HOOK_SECRET", "whsec\n")
+
+    assert ("whsec",) == SecretSource(where="here", variable="HOOK_SECRET").read_all()

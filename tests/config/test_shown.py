@@ -14,7 +14,7 @@ from .configuration import SECRET, write
 
 
 @pytest.mark.fault(86)
-@pytest.mark.filterwarnings("ignore:.*the API key stands in the file itself")
+@pytest.mark.filterwarnings("ignore:.*the API key is stored in plain text")
 def test_no_repr_shows_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings can be logged."""
     monkeypatch.setenv("MY_KEY", SECRET)
@@ -33,7 +33,7 @@ def test_no_repr_shows_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     assert SECRET not in repr(settings.choose("other"))
 
 
-@pytest.mark.filterwarnings("ignore:.*the API key stands in the file itself")
+@pytest.mark.filterwarnings("ignore:.*the API key is stored in plain text")
 def test_resolved_shows_everything_but_secrets(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
     """The resolved configuration has the effective addresses, and in place of a key where it comes from."""
     monkeypatch.setenv("MY_KEY", SECRET)
@@ -43,6 +43,9 @@ def test_resolved_shows_everything_but_secrets(monkeypatch: pytest.MonkeyPatch, 
         [providers.main]
         adapter = "dashscope"
         api_key_env = "MY_KEY"
+        [providers.proxied]
+        adapter = "hiapi"
+        proxy = "http://user:password@proxy.example:3128"
         [providers.absent]
         adapter = "hiapi"
         [providers.filed]
@@ -55,7 +58,7 @@ def test_resolved_shows_everything_but_secrets(monkeypatch: pytest.MonkeyPatch, 
         [poll]
         not_found_retries = 3
     """)
-    resolved = Settings.load().resolved()
+    resolved = Settings.load("happyhorse.toml").resolved()
     providers = resolved["providers"]
 
     assert SECRET not in json.dumps(resolved)
@@ -65,6 +68,7 @@ def test_resolved_shows_everything_but_secrets(monkeypatch: pytest.MonkeyPatch, 
         "region": None,
         "base_url": "https://dashscope-intl.aliyuncs.com/api/v1",
         "options": {},
+        "proxy": None,
         "callback_url": None,
         "callback_secret": None,
         "auto_adopt": False,
@@ -75,6 +79,8 @@ def test_resolved_shows_everything_but_secrets(monkeypatch: pytest.MonkeyPatch, 
     assert "file key" == providers["filed"]["api_key"]
     assert "https://app.example/hook?***" == providers["filed"]["callback_url"]
     assert "written in the configuration file" == providers["literal"]["api_key"]
+    assert "http://***@proxy.example:3128" == providers["proxied"]["proxy"]
+    assert "password" not in repr(Settings.load("happyhorse.toml"))
     assert 3 == resolved["poll"]["not_found_retries"]
     assert resolved["poll"]["interval"] > 0
     assert resolved["limits"]["max_concurrent_queries"] > 0

@@ -223,6 +223,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(name, "sk-of-the-pages")
     monkeypatch.setenv("PATH", os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    # A file that is only found may not set a callback URL, as some of the pages do.
+    monkeypatch.setenv("HAPPYHORSE_CONFIG", str(tmp_path / "happyhorse.toml"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -19,6 +19,7 @@ from happyhorse_async.cli.exit_codes import ExitCode
 from happyhorse_async.cli.output import Output
 from happyhorse_async.config import StoreSettings
 from happyhorse_async.config import settings as settings_module
+from happyhorse_async.config.section import Section
 from happyhorse_async.registry import ADAPTERS, find_adapter, find_emulated_api
 
 ROOT = Path(__file__).parents[2]
@@ -98,9 +99,9 @@ def test_every_word_is_explained(page: str, words: type[StrEnum]) -> None:
 
 def test_every_key_of_the_file_is_explained() -> None:
     """The page on configuration has a row for every key that the file may hold."""
-    classes = (settings_module._Section, StoreSettings, hh.PollSchedule, hh.Limits, hh.RetryPolicies, hh.RetryPolicy)
+    classes = (Section, StoreSettings, hh.PollSchedule, hh.Limits, hh.RetryPolicies, hh.RetryPolicy)
     keys = {attribute.name for cls in classes for attribute in fields(cls) if attribute.init}
-    tables = {f"`{attribute.name}`" if attribute.name == "default" else f"[{attribute.name}"
+    tables = {f"`{attribute.name}`" if attribute.name in ("default", "proxy") else f"[{attribute.name}"
               for attribute in fields(settings_module._File)}  # fmt: skip
     text = (DOCS / "configuration.md").read_text("utf-8")
 

@@ -58,6 +58,9 @@ async def main_job(many: AsyncIterable[hh.VideoRequest]) -> None:
             assert_type(task, hh.Task)
         async for outcome in client.generate_many(requests(), limit=200):
             assert_type(outcome, hh.Outcome)
+            if outcome.error is None:
+                assert_type(outcome.task, hh.Task)
+                assert_type(outcome.ref, hh.TaskRef)
             assert_type(outcome.error, Exception | None)
         client.generate_many(many)
         receiver = hh.CallbackReceiver(client, secret=["the new one", "the old one"])

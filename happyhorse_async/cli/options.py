@@ -1,0 +1,48 @@
+"""The options that many commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from attrs import frozen
+from cyclopts import Group, Parameter
+from cyclopts.validators import Number
+
+_GENERAL = Group("General options", sort_key=9)
+
+
+@Parameter(name="*", group=_GENERAL)
+@frozen(kw_only=True)
+class Basic:
+    """What every command takes, before or after its name."""
+
+    json: bool = False
+    """Print one JSON object per line, and no colours."""
+    verbose: Annotated[bool, Parameter(name=("--verbose", "-v"))] = False
+    """Show the library's log on the standard error."""
+
+
+@Parameter(name="*", group=_GENERAL)
+@frozen(kw_only=True)
+class Common(Basic):
+    """What every command takes that reads the configuration."""
+
+    config: str | None = None
+    """The configuration file, instead of HAPPYHORSE_CONFIG, happyhorse.toml or pyproject.toml."""
+    proxy: str | None = None
+    """The URL of an HTTP proxy, or env for those of the environment."""
+    no_store: bool = False
+    """Keep no journal: what this run submits is forgotten at its end, and run again is paid again."""
+
+
+def _not_empty(_: object, key: str | None) -> None:
+    if key is not None and not key.strip():
+        raise ValueError("it is empty")
+
+
+Seconds = Annotated[float | None, Parameter(validator=Number(gt=0))]
+Key = Annotated[str | None, Parameter(validator=_not_empty)]
+Output = Annotated[str | None, Parameter(name=("--output", "-o"), validator=_not_empty)]
+Folder = Annotated[Path | None, Parameter(name=("--output", "-o"))]
+Limit = Annotated[int, Parameter(validator=Number(gt=0), show_default=True)]

@@ -1,0 +1,61 @@
+"""
+What a configuration file may do that was merely found in the current directory.
+
+A cloned repository or a shared folder may hold a `happyhorse.toml` or `pyproject.toml` of a stranger. Such a file must
+not lead the user's keys, or the signed URLs of paid videos, to an address of the stranger's. A file that the user has
+named may do all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..adapter import Adapter
+from ..errors import ConfigurationError
+from .urls import FROM_ENVIRONMENT, is_documented, is_loopback
+
+
+def check_found_address(
+    base_url: str | None, options: Mapping[str, Any], adapter: Adapter, *, where: str, file: Path
+) -> None:
+    """
+    Make sure that a key from outside the file goes to the provider's documented addresses or to this machine only.
+
+    :raises ConfigurationError: it would go elsewhere.
+    """
+    named = {f"options.{name}": str(value) for name, value in options.items() if "://" in str(value)}
+    for name, address in {"base_url": base_url, **named}.items():
+        if address is not None and not (is_loopback(address) or is_documented(address, adapter)):
+            problem = "sends an API key to an address that is not one of the provider's documented ones"
+            raise refused(f"{where}.{name}", problem, file)
+
+
+def check_found_proxy(proxy: str | None, *, where: str, file: Path) -> None:
+    """
+    Make sure that the file sets no proxy of its own; `env` chooses the user's.
+
+    :raises ConfigurationError: it does.
+    """
+    if proxy not in (None, FROM_ENVIRONMENT):
+        raise refused(where, "sets a proxy", file)
+
+
+def check_found_store(store: Path, *, file: Path) -> None:
+    """
+    Make sure that the journal is in the folder of the file, symbolic links followed.
+
+    :raises ConfigurationError: it is elsewhere.
+    """
+    folder = file.parent.resolve()
+    if folder not in store.resolve().parents:
+        raise refused(f"{file}: store.path", "puts the journal outside the folder of the file", file)
+
+
+def refused(where: str, problem: str, file: Path) -> ConfigurationError:
+    """Make the error for something that only a named file may do."""
+    return ConfigurationError(
+        f"{where}: {problem}, and this file was only found in the current directory. If you trust it, name it: "
+        f"--config {file}, HAPPYHORSE_CONFIG={file} or Client.from_config({str(file)!r})"
+    )
