@@ -1,0 +1,187 @@
+"""
+Measures pictures and videos with Pillow and PyAV, the extra `media`. Everything here blocks: call it in a thread.
+
+Without the extra only the format and the size are known.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from attrs import frozen
+
+from ..errors import InvalidRequestError
+from .formats import HEAD, MediaFormat, detect
+
+Source: TypeAlias = Path | bytes
+"""A file on disk, or the bytes of one."""
+
+LARGEST_PICTURE = 89_478_485
+"""Pixels. Pillow's own bound: a small file can hold a picture that no memory holds."""
+_SIDEWAYS = frozenset({5, 6, 7, 8})
+_ORIENTATION = 0x0112
+_HINT = "pip install 'happyhorse-async[media]' to have pictures and videos measured before anything is sent"
+
+
+@frozen(kw_only=True)
+class PictureFacts:
+    """What was measured of a picture."""
+
+    format: MediaFormat
+    """By its content."""
+    size: int
+    """In bytes."""
+    width: int | None = None
+    """In pixels, as it is displayed: the EXIF orientation is applied."""
+    height: int | None = None
+    """In pixels, as it is displayed."""
+    is_sideways: bool = False
+    """Whether it is stored with width and height exchanged."""
+    frames: int = 1
+    """More than one for an animation."""
+
+
+@frozen(kw_only=True)
+class VideoFacts:
+    """What was measured of a video."""
+
+    format: MediaFormat
+    """By its content."""
+    size: int
+    """In bytes."""
+    width: int | None = None
+    """In pixels."""
+    height: int | None = None
+    """In pixels."""
+    duration: float | None = None
+    """In seconds."""
+    frame_rate: float | None = None
+    """Frames per second, on average."""
+    codec: str | None = None
+    """As FFmpeg names it, such as `h264`."""
+
+
+Facts: TypeAlias = PictureFacts | VideoFacts
+
+
+def inspect(source: Source, *, name: str) -> Facts:
+    """
+    Measure a picture or a video.
+
+    :param name: the field of the request, for the error.
+    :raises InvalidRequestError: there is no such file, it is not a regular file, it is empty or damaged, or it is
+        neither a picture nor a video.
+    """
+    size = _size_of(source, name)
+    found = detect(_head_of(source, name))
+    if found is None:
+        raise InvalidRequestError(f"{name}: {describe(source)} is neither a picture nor a video, by its first bytes")
+    if found is MediaFormat.SVG:
+        raise InvalidRequestError(f"{name}: {describe(source)} is an SVG drawing; save it as PNG first")
+    if found.is_video:
+        return _measure_video(source, found, size, name)
+    return _measure_picture(source, found, size, name)
+
+
+def describe(source: Source) -> str:
+    """Name *source* in an error: its path, or its size."""
+    return str(source) if isinstance(source, Path) else f"the given bytes ({len(source)})"
+
+
+def missing_extra() -> str | None:
+    """Say what is not checked for lack of the extra `media`; `None` where it is installed."""
+    try:
+        import av  # noqa: F401, PLC0415 - loaded when a file is measured
+        import PIL  # noqa: F401, PLC0415 - loaded when a file is measured
+    except ImportError:
+        return f"only format and size of local media are checked: {_HINT}"
+    return None
+
+
+def _size_of(source: Source, name: str) -> int:
+    if isinstance(source, bytes):
+        size = len(source)
+    else:
+        try:
+            if not source.is_file():
+                what = "is not a regular file" if source.exists() else "does not exist"
+                raise InvalidRequestError(f"{name}: {source} {what}")
+            size = source.stat().st_size
+        except (OSError, ValueError) as error:
+            raise InvalidRequestError(f"{name}: {source} cannot be read: {error}") from None
+    if not size:
+        raise InvalidRequestError(f"{name}: {describe(source)} is empty")
+    return size
+
+
+def _head_of(source: Source, name: str) -> bytes:
+    if isinstance(source, bytes):
+        return source[:HEAD]
+    try:
+        with source.open("rb") as file:
+            return file.read(HEAD)
+    except OSError as error:
+        raise InvalidRequestError(f"{name}: {source} cannot be read: {error.strerror}") from None
+
+
+def _opened(source: Source) -> Any:
+    return io.BytesIO(source) if isinstance(source, bytes) else str(source)
+
+
+def _measure_picture(source: Source, found: MediaFormat, size: int, name: str) -> PictureFacts:
+    try:
+        from PIL import Image  # noqa: PLC0415 - an extra, and slow to import
+    except ImportError:
+        return PictureFacts(format=found, size=size)
+    if found in (MediaFormat.HEIC, MediaFormat.AVIF):
+        return PictureFacts(format=found, size=size)
+    try:
+        with Image.open(_opened(source)) as image:
+            stored = image.size
+            if stored[0] * stored[1] > LARGEST_PICTURE:
+                raise Image.DecompressionBombError
+            frames = getattr(image, "n_frames", 1)
+            orientation = image.getexif().get(_ORIENTATION, 1)
+            # A JPEG is decoded at an eighth of its size: that finds out whether it is whole, in little memory.
+            image.draft("RGB", (max(1, stored[0] // 8), max(1, stored[1] // 8)))
+            image.load()
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise InvalidRequestError(
+            f"{name}: {describe(source)} would have more than {LARGEST_PICTURE / 1e6:.0f} million pixels"
+        ) from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        why = str(error) or type(error).__name__
+        raise InvalidRequestError(f"{name}: {describe(source)} is a damaged {found} picture: {why}") from None
+    sideways = orientation in _SIDEWAYS
+    width, height = reversed(stored) if sideways else stored
+    return PictureFacts(format=found, size=size, width=width, height=height, is_sideways=sideways, frames=frames)
+
+
+def _measure_video(source: Source, found: MediaFormat, size: int, name: str) -> VideoFacts:
+    try:
+        import av  # noqa: PLC0415 - an extra, and slow to import
+    except ImportError:
+        return VideoFacts(format=found, size=size)
+    try:
+        with av.open(_opened(source)) as container:
+            if not container.streams.video:
+                raise InvalidRequestError(f"{name}: {describe(source)} has no video in it")
+            stream = container.streams.video[0]
+            duration = None if container.duration is None else container.duration / av.time_base
+            rate = stream.average_rate
+            # A file that ends within its first frame is found out here.
+            next(container.decode(stream))
+            return VideoFacts(
+                format=found,
+                size=size,
+                width=stream.codec_context.width or None,
+                height=stream.codec_context.height or None,
+                duration=duration,
+                frame_rate=None if rate is None else float(rate),
+                codec=stream.codec_context.name,
+            )
+    except (av.error.FFmpegError, StopIteration, ValueError, OSError) as error:
+        why = getattr(error, "strerror", None) or type(error).__name__
+        raise InvalidRequestError(f"{name}: {describe(source)} is a damaged {found} video: {why}") from None

@@ -1,0 +1,69 @@
+"""Pictures as `data:` URIs: encoded in pieces, and checked when a caller gives one."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from happyhorse_async.errors import InvalidRequestError
+from happyhorse_async.media import data_uri
+from happyhorse_async.media.formats import MediaFormat
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(100))
+
+
+@given(chunks=st.lists(st.binary(max_size=40), max_size=8))
+def test_pieces_make_the_whole_uri(chunks: list[bytes]) -> None:
+    """However the file arrives, the pieces are the URI of the whole, and its length is known before."""
+    content = b"".join(chunks)
+    uri = b"".join(data_uri.encode(chunks, MediaFormat.PNG))
+
+    assert b"data:image/png;base64," + base64.b64encode(content) == uri
+    assert data_uri.length(len(content), MediaFormat.PNG) == len(uri)
+
+
+def test_a_large_chunk_is_encoded_in_pieces() -> None:
+    """No piece is much larger than 192 KiB, whatever the chunk."""
+    pieces = list(data_uri.encode([bytes(2_000_000)], MediaFormat.JPEG))
+
+    assert 10 < len(pieces)
+    assert max(map(len, pieces)) <= 200_000
+
+
+def test_a_uri_is_read_by_its_content() -> None:
+    """The bytes and the format come back."""
+    uri = "data:image/png;base64," + base64.b64encode(PNG).decode()
+
+    assert (MediaFormat.PNG, PNG) == data_uri.decode(uri, name="image")
+
+
+def test_a_common_misspelling_of_jpeg_is_taken() -> None:
+    """image/jpg is not registered, but some providers list it."""
+    uri = "data:image/jpg;base64," + base64.b64encode(b"\xff\xd8\xff\xe0").decode()
+
+    assert MediaFormat.JPEG is data_uri.decode(uri, name="image")[0]
+
+
+@pytest.mark.parametrize(
+    ("uri", "why"),
+    [
+        ("data:image/png,abc", "must be written data:image/png;base64"),
+        ("data:", "must be written data:image/png;base64"),
+        ("data:image/png;base64,A*==", "is not valid base64"),
+        ("data:image/png;base64,QQ=", "is not valid base64"),
+        ("data:image/png;base64,AAAA", "holds no picture that is known"),
+        ("data:image/jpeg;base64," + base64.b64encode(PNG).decode(), "says image/jpeg, and its content is image/png"),
+        ("data:text/html;base64," + base64.b64encode(PNG).decode(), "says text/html, and its content is image/png"),
+        (";base64,AAAA", "must be written"),
+    ],
+)
+def test_what_cannot_be_a_picture_is_named(uri: str, why: str) -> None:
+    """The field and the reason are named; the URI itself is not repeated."""
+    with pytest.raises(InvalidRequestError, match=why) as raised:
+        data_uri.decode(uri, name="image")
+
+    assert str(raised.value).startswith("image: ")
+    assert "iVBOR" not in str(raised.value)
