@@ -98,6 +98,36 @@ class Submission:
 
 
 @frozen(kw_only=True)
+class UploadPolicy:
+    """A provider's permission to put files into its storage."""
+
+    url: str = field(repr=False)
+    """Where the file is sent. May be a host of its own: the API key is never sent there."""
+    fields: Mapping[str, str] = field(factory=dict[str, str], repr=False, hash=False)
+    """What the form of the upload has beside the file, signatures included."""
+    folder: str = ""
+    """What the name of the file is to begin with."""
+    max_size: int | None = None
+    """Bytes of the largest file, if the provider says so."""
+
+
+@frozen(kw_only=True)
+class UploadFile:
+    """A local file that is to be uploaded. The adapter never sees its bytes."""
+
+    name: str
+    """A random name with the extension of the format, new for each upload."""
+    mime: str
+    """Its media type, by the content."""
+    size: int
+    """In bytes."""
+    token: str
+    """What the body of the upload has in place of the content."""
+    model: str
+    """The model that it is for."""
+
+
+@frozen(kw_only=True)
 class PageRequest:
     """Which page of the account's tasks to list."""
 
@@ -231,6 +261,43 @@ class Adapter(ABC):
 
         :raises TaskNotFoundError: the provider does not know the task.
         """
+
+    upload_lifetime: ClassVar[float] = 600.0
+    """Seconds for which an upload may be used for further requests: its documented life without the longest queue."""
+
+    def upload_problem(self, account: Account) -> str | None:
+        """
+        Return why files cannot be uploaded for *account*, in a sentence that says what to do; `None` if they can be.
+
+        Only asked for a model that has an `upload_form`.
+        """
+        return None
+
+    def encode_upload_policy(self, model: str, account: Account) -> HttpRequest | None:
+        """Encode the request for the permission to upload a file for *model*; `None` if none is needed."""
+        return None
+
+    def decode_upload_policy(self, response: HttpResponse, account: Account) -> UploadPolicy:
+        """Decode the answer to the request for a permission."""
+        raise self.unsupported("upload", account)
+
+    def encode_upload(self, file: UploadFile, policy: UploadPolicy | None, account: Account) -> HttpRequest:
+        """
+        Encode an upload. The body has `file.token` in place of the content; `adapter_kit.form_request` makes one.
+
+        The API key must not be in it unless it goes to the host of the API.
+        """
+        raise self.unsupported("upload", account)
+
+    def decode_upload(
+        self, response: HttpResponse, file: UploadFile, policy: UploadPolicy | None, account: Account
+    ) -> str:
+        """
+        Decode the answer to an upload: the URL that names the file in a request.
+
+        :raises HappyHorseError: the upload was refused. Nothing was paid for.
+        """
+        raise self.unsupported("upload", account)
 
     def rate_limit(self, response: HttpResponse) -> RateLimitWindow | None:
         """

@@ -10,14 +10,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from attrs import evolve, field, frozen
 
 from .errors import InvalidRequestError, UnsupportedFeatureError
+from .media.formats import MediaFormat
+from .media.limits import PictureLimits, VideoLimits
 from .redaction import redact_text
-from .request import ImageToVideo, Media, Mode, ReferenceToVideo, VideoEdit, VideoRequest
+from .request import ImageToVideo, Media, Mode, Picture, ReferenceToVideo, VideoEdit, VideoRequest
 
 VERSIONS = ("1.1", "1.0")
 """The HappyHorse versions, newest first."""
@@ -100,6 +103,19 @@ class ModelSpec:
     """The largest image in bytes, before base64; `None` if the provider documents no limit."""
     video_forms: frozenset[MediaForm] = frozenset({MediaForm.URL})
     """How a video may be given."""
+    inline_limit: int | None = None
+    """Bytes of the largest local image that is sent inside the request, as a `data:` URI; `None` if none is."""
+    inline_formats: frozenset[MediaFormat] = frozenset({MediaFormat.JPEG, MediaFormat.PNG, MediaFormat.WEBP})
+    """The formats of images that may be sent inside the request."""
+    upload_form: MediaForm | None = None
+    """
+    How a file in the provider's own storage is named in a request: the scheme of the URL that an upload returns. `None`
+    if local files cannot be uploaded for this model. Whether an account can upload is for `Adapter.upload_problem`.
+    """
+    picture_limits: PictureLimits | None = None
+    """What the provider documents of an image. A local one is checked before anything is sent."""
+    video_limits: VideoLimits | None = None
+    """What the provider documents of a source video. A local one is checked before anything is sent."""
 
 
 @frozen(kw_only=True)
@@ -319,19 +335,30 @@ class _Check:
             raise self.invalid(name, f"a whole number from {_span(allowed)}", value)
 
     def _medium(self, name: str, media: Media, allowed: frozenset[MediaForm]) -> None:
-        form = media_form(media)
         if not isinstance(media, str):
-            raise UnsupportedFeatureError(
-                f"{name}: local media ({type(media).__name__}) cannot be sent yet; give an http(s) URL",
-                feature="local media",
-                provider=self.provider,
-            )
+            self._local(name, media)
+            return
+        form = media_form(media)
         if form is None:
             raise self.invalid(name, f"one of {_listed(sorted(allowed))}", media)
         if form not in allowed:
             raise self.unsupported(f"{form.value} as {name}")
         if form is MediaForm.DATA_URI and name != "video":
             self._inline_image(name, media)
+
+    def _local(self, name: str, media: object) -> None:
+        if not isinstance(media, Path | bytes | Picture):
+            raise self.invalid(name, "a URL, a path or bytes", media)
+        spec, is_video = self.spec, name == "video"
+        if is_video and isinstance(media, Picture):
+            raise self.invalid(name, "a video", media)
+        if spec.upload_form is None and (is_video or spec.inline_limit is None):
+            kind = "video" if is_video else "image"
+            raise UnsupportedFeatureError(
+                f"{name}: {self.provider} takes no local media as {kind} for {spec.model}; give an http(s) URL",
+                feature=f"local media as {kind}",
+                provider=self.provider,
+            )
 
     def _inline_image(self, name: str, media: str) -> None:
         inline = _DATA_URI.fullmatch(media)

@@ -14,17 +14,20 @@ from types import TracebackType
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+import anyio.to_thread
 from attrs import evolve
 
-from .adapter import Account, Adapter, PageRequest, TaskPage
+from .adapter import Account, Adapter, PageRequest, TaskPage, UploadFile, UploadPolicy
 from .adapter_kit import read_object
-from .errors import HappyHorseError, InvalidResponseError, RateLimitError, TransportError
+from .errors import HappyHorseError, InvalidRequestError, InvalidResponseError, RateLimitError, TransportError
+from .local_media import LocalMedium
 from .messages import HttpRequest, HttpResponse
 from .ratelimit import AccountLimits, RateLimiter
 from .redaction import contains_secret, redact_text, redact_url
 from .task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus
 from .timeouts import Timeouts
 from .transports import Transport
+from .transports.streamed_body import content_length, whole
 
 T = TypeVar("T")
 
@@ -32,6 +35,9 @@ _log = logging.getLogger("happyhorse_async")
 
 _LONGEST_MESSAGE = 4_000
 """Characters of a provider's message."""
+_UPLOAD_TIMEOUT = 120.0
+_SLOWEST = 50_000.0
+"""Bytes of local media a second: so much longer than others may a request with media take."""
 
 
 class Slot:
@@ -115,6 +121,45 @@ class Exchange:
             raise InvalidResponseError("the id of the task contains the API key", path="id")
         return self._redacted(task)
 
+    async def upload(self, file: UploadFile, medium: LocalMedium) -> str:
+        """
+        Put a local file into the provider's storage, and return the URL by which a request names it.
+
+        :raises InvalidRequestError: the provider does not take a file of this size.
+        :raises HappyHorseError: the upload failed.
+        """
+        policy = await self._upload_policy(file)
+        if policy is not None and policy.max_size is not None and file.size > policy.max_size:
+            raise InvalidRequestError(
+                f"the file has {file.size} bytes; {self.account.provider} takes at most {policy.max_size}",
+                provider=self.account.provider,
+            )
+        message = evolve(self.adapter.encode_upload(file, policy, self.account), media=(medium,))
+        self._check_upload(message)
+        # Not within the rate limit of the API: storage is another service.
+        return await self._send(
+            message,
+            lambda response: self.adapter.decode_upload(response, file, policy, self.account),
+            limiter=None,
+            timeout=_UPLOAD_TIMEOUT,
+        )
+
+    async def _upload_policy(self, file: UploadFile) -> UploadPolicy | None:
+        asking = self.adapter.encode_upload_policy(file.model, self.account)
+        if asking is None:
+            return None
+        async with self.query_slot():
+            return await self._query(asking, lambda reply: self.adapter.decode_upload_policy(reply, self.account))
+
+    def _check_upload(self, message: HttpRequest) -> None:
+        """Make sure that a file is sent to nobody but its addressee, and the API key to the API alone."""
+        target, api = urlsplit(message.url), urlsplit(self.account.base_url)
+        if target.scheme != "https" and api.scheme == "https":
+            raise InvalidResponseError("the provider names a storage that is not https; nothing was uploaded")
+        sent = (message.url, *message.headers.values(), (message.body or b"").decode(errors="replace"))
+        if target.netloc != api.netloc and any(self.account.api_key in text for text in sent):
+            raise InvalidResponseError("the adapter would send the API key to another host; nothing was uploaded")
+
     async def fetch(self, ref: TaskRef) -> Task:
         """
         Poll a task, once. The caller holds a `query_slot`.
@@ -184,6 +229,10 @@ class Exchange:
         return await self._send(message, decode, limiter=self.limits.queries, timeout=self.timeouts.query)
 
     async def _exchange(self, message: HttpRequest, *, timeout: float) -> HttpResponse:
+        if message.media:
+            timeout += content_length(message) / _SLOWEST
+            if not getattr(self.transport, "streams_media", False):
+                message = await anyio.to_thread.run_sync(whole, message)
         try:
             return await self.transport.send(message, timeout=timeout)
         except TransportError as error:
@@ -198,22 +247,24 @@ class Exchange:
         message: HttpRequest,
         decode: Callable[[HttpResponse], T],
         *,
-        limiter: RateLimiter,
+        limiter: RateLimiter | None,
         timeout: float,
     ) -> T:
         try:
             response = await self._exchange(message, timeout=timeout)
-            self._observe_rate_limit(response, limiter)
+            if limiter is not None:
+                self._observe_rate_limit(response, limiter)
             if 300 <= response.status < 400:
                 raise _redirected(response)
             decoded = _read(decode, response, message)
         except HappyHorseError as error:
-            if isinstance(error, RateLimitError):
+            if isinstance(error, RateLimitError) and limiter is not None:
                 limiter.back_off(error.retry_after)
             error.provider = error.provider or self.account.provider
             error.mask(self.account.api_key)
             raise
-        limiter.succeeded()
+        if limiter is not None:
+            limiter.succeeded()
         return decoded
 
     def _observe_rate_limit(self, response: HttpResponse, limiter: RateLimiter) -> None:

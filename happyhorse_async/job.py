@@ -13,6 +13,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
+from .local_media import LocalMedium
 from .task import Task, TaskRef
 
 
@@ -98,7 +99,9 @@ class Job:
     request: Mapping[str, Any] | None = field(default=None, repr=False)
     """The request as plain data, kept until the outcome is known and as long as prompts may be kept."""
     body: bytes | None = field(default=None, repr=False)
-    """The exact bytes that are sent, kept until the outcome is known."""
+    """The exact bytes that are sent, but for `media`, kept until the outcome is known."""
+    media: tuple[LocalMedium, ...] = field(default=(), repr=False)
+    """Local media that have tokens in `body` and `request`, kept as long as `body`."""
     callback_url: str | None = field(default=None, repr=False)
     """The URL that the provider calls when the task has ended."""
     durable: bool = False

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from attrs import field, frozen
 
+from .local_media import LocalMedium
 from .redaction import redact_headers, redact_url
 
 
@@ -32,7 +33,7 @@ def _show_body(body: bytes | None) -> str:
 
 @frozen(kw_only=True)
 class HttpRequest:
-    """A request, complete to the last byte. Its repr shows neither credentials nor the body."""
+    """A request, complete to the last byte but for local media. Its repr shows neither credentials nor the body."""
 
     method: str
     """In capitals."""
@@ -41,7 +42,9 @@ class HttpRequest:
     headers: Mapping[str, str] = field(factory=dict[str, str], converter=_freeze, hash=False, repr=_show_headers)
     """Spelt as they are sent, credentials included."""
     body: bytes | None = field(default=None, repr=_show_body)
-    """`None` for a message without a body."""
+    """`None` for a message without a body. It may hold tokens in place of `media`."""
+    media: tuple[LocalMedium, ...] = field(default=(), repr=False, hash=False)
+    """Local pictures and videos that replace their tokens while the body is sent."""
 
 
 @frozen(kw_only=True)

@@ -35,8 +35,9 @@ Version: TypeAlias = Literal["1.0", "1.1"] | str
 Audio: TypeAlias = Literal["auto", "origin"] | str
 """What becomes of the sound of an edited video."""
 
-Media: TypeAlias = str | Path | bytes
-"""An input image or video: an http(s) URL, a `data:` URI, or (where local media is supported) a file or its bytes."""
+
+Media: TypeAlias = "str | Path | bytes | Picture"
+"""An input image or video: an http(s) URL, a `data:` URI, a local file, its bytes, or an image to be made to fit."""
 
 
 class Mode(StrEnum):
@@ -53,7 +54,21 @@ class Mode(StrEnum):
 
 
 def _show_media(media: object) -> str:
-    return redact_text(repr(media)) if isinstance(media, str | Path) else f"<{type(media).__name__}>"
+    return redact_text(repr(media)) if isinstance(media, str | Path | Picture) else f"<{type(media).__name__}>"
+
+
+@frozen
+class Picture:
+    """
+    A local image that is changed to fit what the provider takes. Needs the extra `media`.
+
+    It is scaled up if it is too small, and padded or cropped if it is too wide or too tall. What fits stays as it is.
+    """
+
+    source: Path | bytes = field(repr=_show_media)
+    """A file, or its bytes."""
+    fit: Literal["pad", "crop"] = field(default="pad", kw_only=True)
+    """What is done to a ratio that the provider refuses: black bars are added, or the longer side is cut."""
 
 
 def _show_medias(medias: Iterable[object]) -> str:
@@ -62,7 +77,7 @@ def _show_medias(medias: Iterable[object]) -> str:
 
 def _medias(value: Media | Iterable[Media]) -> tuple[Media, ...]:
     # A single string is one image. Iterating over it would give one image per letter.
-    return (value,) if isinstance(value, str | bytes | Path) else tuple(value)
+    return (value,) if isinstance(value, str | bytes | Path | Picture) else tuple(value)
 
 
 def _resolution(value: str | None) -> str | None:

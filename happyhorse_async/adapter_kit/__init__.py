@@ -18,6 +18,7 @@ from .error_mapping import task_failure as task_failure
 from .http import BEARER as BEARER
 from .http import KEY as KEY
 from .http import AuthScheme as AuthScheme
+from .http import form_request as form_request
 from .http import json_request as json_request
 from .http import request_id as request_id
 from .json_body import has_no_content as has_no_content
@@ -48,6 +49,7 @@ __all__ = [
     "error_from_response",
     "failure_reason",
     "find_videos",
+    "form_request",
     "from_epoch",
     "has_no_content",
     "is_code",

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
-from ..adapter import Account
+from ..adapter import Account, UploadFile
 from ..errors import InvalidRequestError
 from ..messages import HttpRequest, HttpResponse
 
@@ -61,6 +61,30 @@ def json_request(
 def request_id(response: HttpResponse) -> str | None:
     """Return the provider's id of the call from the `X-Request-Id` header; `None` if there is none."""
     return response.headers.get("x-request-id") or None
+
+
+def form_request(
+    url: str, file: UploadFile, *, fields: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+) -> HttpRequest:
+    """
+    Make the upload of a file as `multipart/form-data`, https://www.rfc-editor.org/rfc/rfc7578, without an API key.
+
+    :param fields: further fields. The file comes last, in a field called `file`.
+    :param headers: further headers.
+    :raises InvalidRequestError: a field holds the boundary of the form.
+    """
+    boundary = f"happyhorse-{file.name.partition('.')[0]}"
+    lines: list[str] = []
+    for name, value in (fields or {}).items():
+        if boundary in value or '"' in name:
+            raise InvalidRequestError(f"the field {name!r} cannot be written into a form")
+        lines += [f"--{boundary}", f'Content-Disposition: form-data; name="{name}"', "", value]
+    disposition = f'Content-Disposition: form-data; name="file"; filename="{file.name}"'
+    lines += [f"--{boundary}", disposition, f"Content-Type: {file.mime}", "", file.token, f"--{boundary}--", ""]
+    content_type = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    return HttpRequest(
+        method="POST", url=url, headers={**content_type, **(headers or {})}, body="\r\n".join(lines).encode()
+    )
 
 
 def _encode(body: Mapping[str, Any], account: Account) -> bytes:

@@ -17,6 +17,7 @@ from ..adapter import Adapter, PageRequest, TaskPage
 from ..config import KeySource, Settings, check_api_key, check_base_url, check_proxy
 from ..download import Progress, VideoStream
 from ..errors import ConfigurationError, HappyHorseError, InvalidRequestError, TaskNotFoundError
+from ..media.inspect import UnreadableFileError
 from ..registry import find_adapter
 from ..request import VideoRequest
 from ..retry import RetryPolicies
@@ -293,7 +294,19 @@ class Client:
             _check_key(key)
         submission = planner.submission(request, callback_url)
         account = runtime.accounts.named(planner.account.provider)
-        return await runtime.intake.add(account, submission, key=key, durable=durable, save_to=save_to)
+        preparation = planner.media(submission.spec, runtime.media_limiter)
+        try:
+            prepared = await preparation.prepare(request, durable=durable)
+        except UnreadableFileError:
+            # Of a key the content counts; where it is gone, the key alone says which job it is.
+            known = None if key is None else await runtime.intake.find(key)
+            if known is None:
+                raise
+            return known
+        submission = evolve(submission, request=prepared.request)
+        return await runtime.intake.add(
+            account, submission, media=prepared.media, key=key, durable=durable, save_to=save_to
+        )
 
     async def generate(
         self,

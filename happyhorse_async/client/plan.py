@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from typing import get_args
 from urllib.parse import parse_qs, urlsplit
 
-from attrs import frozen
+import anyio
+from attrs import evolve, frozen
 
 from ..adapter import Account, Adapter, Submission
+from ..capabilities import ModelSpec
 from ..config import SecretSource
 from ..errors import InvalidRequestError
 from ..jobs.account import new_job_id
 from ..messages import HttpRequest
 from ..registry import check_request
 from ..request import VideoRequest
+from .media import MediaPlan, MediaPreparation
 
 _JOB = "happyhorse_job"
 
@@ -31,6 +34,8 @@ class Plan:
     """What would be sent, in order. Their repr hides credentials; their `headers` do not."""
     warnings: tuple[str, ...] = ()
     """What may surprise the user, such as a costly default or a prompt that will be cut."""
+    media: tuple[MediaPlan, ...] = ()
+    """How each image and video would travel. Of local files only the size and the first bytes were read."""
 
 
 @frozen(kw_only=True)
@@ -71,12 +76,19 @@ class Planner:
     def plan(self, request: VideoRequest, callback_url: str | None) -> Plan:
         """Return what a submit of *request* would do; raises what `submission` raises."""
         submission = self.submission(request, callback_url)
+        prepared = self.media(submission.spec).plan(request)
+        submission = evolve(submission, request=prepared.request)
         return Plan(
             provider=self.account.provider,
             model=submission.spec.model,
             messages=(self.adapter.encode_submit(submission, self.account),),
-            warnings=self.adapter.warnings(submission, self.account),
+            warnings=(*self.adapter.warnings(submission, self.account), *prepared.warnings),
+            media=prepared.plans,
         )
+
+    def media(self, spec: ModelSpec, limiter: anyio.CapacityLimiter | None = None) -> MediaPreparation:
+        """Return what prepares local media for a model of this account, so many of them at once as *limiter* says."""
+        return MediaPreparation(self.adapter, self.account, spec, limiter)
 
 
 def name_job(callback_url: str, job_id: str) -> str:

@@ -12,6 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import anyio
 from attrs import frozen
 
 from ..background import Background
@@ -69,6 +70,8 @@ class ClientRuntime:
         self.loop = asyncio.get_running_loop()
         self.process = os.getpid()
         self.background = Background()
+        # Each picture that is examined is decoded in memory.
+        self.media_limiter = anyio.CapacityLimiter(1)
         self.accounts = Accounts()
         self.tracker = Tracker()
         self.journal = Journal(options.store)

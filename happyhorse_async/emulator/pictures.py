@@ -10,11 +10,10 @@ import base64
 import binascii
 import hashlib
 import io
-from pathlib import Path
 
 from attrs import evolve
 
-from ..request import ImageToVideo, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
+from ..request import ImageToVideo, Media, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from .account import Entry
 from .media_spec import Picture
 
@@ -68,7 +67,7 @@ def _read(uri: str) -> Picture | None:
 
 
 def _without_inline(request: VideoRequest) -> VideoRequest:
-    def short(medium: str | Path | bytes) -> str | Path | bytes:
+    def short(medium: Media) -> Media:
         return _READ if isinstance(medium, str) and medium.lower().startswith("data:") else medium
 
     match request:

@@ -15,6 +15,7 @@ from ..job import Endpoint, Job, JobState
 from ..polling import EstimatorPersistence, Poller
 from ..task import TaskRef
 from ..tracked_job import TrackedJob
+from .media import MediaSender
 from .scheduler import SubmitScheduler
 
 
@@ -41,6 +42,7 @@ class AccountRuntime:
         account = exchange.account
         self.exchange = exchange
         self._owns_transport = owns_transport
+        self.media = MediaSender(exchange)
         self.poller = poller
         self.persistence = persistence
         self.downloads = downloads

@@ -14,14 +14,16 @@ from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..adapter import Submission
 from ..background import Background
 from ..errors import HappyHorseError, InvalidRequestError, StoreError, TaskNotFoundError, WaitTimeoutError
 from ..job import Job, JobState
+from ..local_media import LocalMedium
 from ..messages import HttpRequest
 from ..request_codec import fingerprint, to_data
+from ..stores.contract import holds_key
 from ..task import TaskRef
 from ..tracked_job import TrackedJob, Tracker
 from .account import AccountRuntime, Accounts
@@ -74,6 +76,7 @@ class Intake:
         account: AccountRuntime,
         submission: Submission,
         *,
+        media: tuple[LocalMedium, ...] = (),
         key: str | None,
         durable: bool,
         save_to: str | PathLike[str] | None,
@@ -83,11 +86,14 @@ class Intake:
 
         If the caller is cancelled while the job is being recorded, the job is withdrawn.
 
+        :param media: local media that have tokens in the request. Those that do not travel in it are uploaded first.
         :raises InvalidRequestError: *key* was used for another request.
         :raises SubmitOutcomeUnknownError: the outcome of the job with *key* is unknown.
         :raises StoreError: it cannot be recorded. Nothing was sent.
         """
-        message = account.adapter.encode_submit(submission, account.account)
+        message = evolve(account.adapter.encode_submit(submission, account.account), media=media)
+        if any(medium.is_uploaded for medium in media) and (key is None or await self.find(key) is None):
+            await account.media.upload_all(message, submission.spec.model)
         path = None if save_to is None else _absolute(save_to)
         job = self._new_job(account, submission, message, key=key, durable=durable, save_to=path)
         adding = self._work.spawn(self._journal.store.add(job))
@@ -133,6 +139,8 @@ class Intake:
             fingerprint="" if key is None else fingerprint(request),
             request=request,
             body=message.body,
+            # What only waits for this process need not be written to disk.
+            media=tuple(medium if durable else evolve(medium, content=None) for medium in message.media),
             callback_url=submission.callback_url,
             durable=durable,
             owner=self._journal.store.owner,
@@ -241,6 +249,11 @@ class Intake:
         """
         job = await self.read(job_id=job_id, key=key)
         return self._tracker.by_id(job.job_id) or await self._tracked(job, None)
+
+    async def find(self, key: str) -> TrackedJob | None:
+        """Return the job that has *key*, as `load` does; `None` if there is none, or if it was never accepted."""
+        job = await self._journal.store.by_key(key)
+        return None if job is None or not holds_key(job) else await self.load(key=key)
 
     async def read(self, *, job_id: str | None = None, key: str | None = None, ref: TaskRef | None = None) -> Job:
         """

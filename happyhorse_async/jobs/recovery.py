@@ -173,7 +173,7 @@ class Recovery:
         request = from_data(job.request or {})
         spec = account.adapter.check(request, provider=account.endpoint.provider, callback_url=job.callback_url)
         submission = Submission(request=request, spec=spec, job_id=job.job_id, callback_url=job.callback_url)
-        return evolve(account.adapter.encode_submit(submission, account.account), body=job.body)
+        return evolve(account.adapter.encode_submit(submission, account.account), body=job.body, media=job.media)
 
     async def aclose(self) -> None:
         """Finish what is being taken over."""

@@ -76,12 +76,16 @@ class Submitter:
 
     async def _run(self, tracked: TrackedJob, slot: AsyncExitStack) -> None:
         """One attempt, from its slot to its outcome: polled, queued again, or ended."""
-        exchange, task = self._accounts.of(tracked.job).exchange, None
+        account, task = self._accounts.of(tracked.job), None
+        exchange = account.exchange
         try:
             async with slot:
+                if tracked.attempt is None:
+                    return
+                message = await account.media.ready(tracked.attempt.message, tracked.job.model)
                 if not await self._record_intent(tracked):
                     return
-                task = await exchange.submit(_attempt(tracked).message)
+                task = await exchange.submit(message)
                 await self._accept(tracked, task)
                 return
         except HappyHorseError as error:

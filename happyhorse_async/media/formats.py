@@ -74,6 +74,11 @@ _QUICKTIME_BOXES = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pno
 _BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
 
 
+def extension_of(mime: str) -> str:
+    """Return the usual extension of a media type, with its dot; empty for an unknown one."""
+    return next((found.extension for found in MediaFormat if found.mime == mime), "")
+
+
 def detect(head: bytes) -> MediaFormat | None:
     """Return the format of the file that begins with *head*, its first `HEAD` bytes; `None` for any other."""
     for signature, found in _SIGNATURES:

@@ -10,9 +10,8 @@ import io
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from attrs import frozen
-
 from ..errors import InvalidRequestError
+from .facts import Facts, PictureFacts, VideoFacts
 from .formats import HEAD, MediaFormat, detect
 
 Source: TypeAlias = Path | bytes
@@ -25,45 +24,8 @@ _ORIENTATION = 0x0112
 _HINT = "pip install 'happyhorse-async[media]' to have pictures and videos measured before anything is sent"
 
 
-@frozen(kw_only=True)
-class PictureFacts:
-    """What was measured of a picture."""
-
-    format: MediaFormat
-    """By its content."""
-    size: int
-    """In bytes."""
-    width: int | None = None
-    """In pixels, as it is displayed: the EXIF orientation is applied."""
-    height: int | None = None
-    """In pixels, as it is displayed."""
-    is_sideways: bool = False
-    """Whether it is stored with width and height exchanged."""
-    frames: int = 1
-    """More than one for an animation."""
-
-
-@frozen(kw_only=True)
-class VideoFacts:
-    """What was measured of a video."""
-
-    format: MediaFormat
-    """By its content."""
-    size: int
-    """In bytes."""
-    width: int | None = None
-    """In pixels."""
-    height: int | None = None
-    """In pixels."""
-    duration: float | None = None
-    """In seconds."""
-    frame_rate: float | None = None
-    """Frames per second, on average."""
-    codec: str | None = None
-    """As FFmpeg names it, such as `h264`."""
-
-
-Facts: TypeAlias = PictureFacts | VideoFacts
+class UnreadableFileError(InvalidRequestError):
+    """A file is missing or cannot be read."""
 
 
 def inspect(source: Source, *, name: str) -> Facts:
@@ -74,15 +36,21 @@ def inspect(source: Source, *, name: str) -> Facts:
     :raises InvalidRequestError: there is no such file, it is not a regular file, it is empty or damaged, or it is
         neither a picture nor a video.
     """
+    facts = inspect_briefly(source, name=name)
+    if isinstance(facts, VideoFacts):
+        return _measure_video(source, facts.format, facts.size, name)
+    return _measure_picture(source, facts.format, facts.size, name)
+
+
+def inspect_briefly(source: Source, *, name: str) -> Facts:
+    """Find out the format and the size, from no more than the first bytes; raises what `inspect` raises."""
     size = _size_of(source, name)
     found = detect(_head_of(source, name))
     if found is None:
         raise InvalidRequestError(f"{name}: {describe(source)} is neither a picture nor a video, by its first bytes")
     if found is MediaFormat.SVG:
         raise InvalidRequestError(f"{name}: {describe(source)} is an SVG drawing; save it as PNG first")
-    if found.is_video:
-        return _measure_video(source, found, size, name)
-    return _measure_picture(source, found, size, name)
+    return VideoFacts(format=found, size=size) if found.is_video else PictureFacts(format=found, size=size)
 
 
 def describe(source: Source) -> str:
@@ -107,10 +75,10 @@ def _size_of(source: Source, name: str) -> int:
         try:
             if not source.is_file():
                 what = "is not a regular file" if source.exists() else "does not exist"
-                raise InvalidRequestError(f"{name}: {source} {what}")
+                raise UnreadableFileError(f"{name}: {source} {what}")
             size = source.stat().st_size
         except (OSError, ValueError) as error:
-            raise InvalidRequestError(f"{name}: {source} cannot be read: {error}") from None
+            raise UnreadableFileError(f"{name}: {source} cannot be read: {error}") from None
     if not size:
         raise InvalidRequestError(f"{name}: {describe(source)} is empty")
     return size
@@ -123,7 +91,7 @@ def _head_of(source: Source, name: str) -> bytes:
         with source.open("rb") as file:
             return file.read(HEAD)
     except OSError as error:
-        raise InvalidRequestError(f"{name}: {source} cannot be read: {error.strerror}") from None
+        raise UnreadableFileError(f"{name}: {source} cannot be read: {error.strerror}") from None
 
 
 def _opened(source: Source) -> Any:

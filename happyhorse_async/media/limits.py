@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from ..errors import InvalidRequestError
+from .facts import PictureFacts, VideoFacts
 from .formats import MediaFormat
-from .inspect import PictureFacts, VideoFacts
 
 # No provider says whether its "MB" is a million bytes or 2 ** 20.
 _MEBI, _MEGA = 2**20, 10**6

@@ -69,7 +69,7 @@ class Retention:
         left: dict[str, Any] = {}
         if dates.settled_at is not None:
             limit = self.prompts_before(now)
-            left["body"] = None
+            left["body"], left["media"] = None, ()
             if limit is not None and dates.settled_at <= limit:
                 left["request"] = None
         if dates.closed_at is not None:

@@ -38,7 +38,12 @@ class Download(Protocol):
 
 
 class Transport(Protocol):
-    """Carries messages for a client. Follows no redirect, adds no credential, and never sends a message twice."""
+    """
+    Carries messages for a client. Follows no redirect, adds no credential, and never sends a message twice.
+
+    A transport that replaces the tokens of `HttpRequest.media` while it sends has an attribute `streams_media = True`.
+    Any other gets the body of a request whole.
+    """
 
     async def send(self, request: HttpRequest, *, timeout: float) -> HttpResponse:
         """

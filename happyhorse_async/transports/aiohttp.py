@@ -26,6 +26,7 @@ from .aiohttp_errors import ClosedError, NotPublicError, ProxyLoginError, transp
 from .content_encoding import CompressionError, uncompressed
 from .ip_filter import is_public, is_public_host
 from .proxy import Proxies
+from .streamed_body import body_pieces, content_length
 from .url import request_url
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class AiohttpTransport:
     :param timeouts: of which `connect` is used here.
     :raises ConfigurationError: *proxy* is neither.
     """
+
+    streams_media = True
 
     def __init__(
         self,
@@ -143,9 +146,8 @@ class AiohttpTransport:
         response = await session.request(
             request.method,
             address,
-            headers=request.headers,
-            # A body of bytes beyond 1 MiB, an image inlined, makes aiohttp warn; a file does not.
-            data=None if request.body is None else io.BytesIO(request.body),
+            headers=_headers(request),
+            data=_body(request),
             allow_redirects=False,
             proxy=attempt.proxy,
             timeout=aiohttp.ClientTimeout(
@@ -172,6 +174,19 @@ class AiohttpTransport:
             response.close()
         await self._public_session.close()
         await self._session.close()
+
+
+def _headers(request: HttpRequest) -> Mapping[str, str]:
+    # A body of unknown length is sent in chunks, which not every provider takes.
+    length = {"Content-Length": str(content_length(request))} if request.media else {}
+    return {**request.headers, **length}
+
+
+def _body(request: HttpRequest) -> AsyncGenerator[bytes] | io.BytesIO | None:
+    if request.media:
+        return body_pieces(request)
+    # A body of bytes beyond 1 MiB makes aiohttp warn; a file does not.
+    return None if request.body is None else io.BytesIO(request.body)
 
 
 class _Attempt:

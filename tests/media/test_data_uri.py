@@ -5,32 +5,12 @@ from __future__ import annotations
 import base64
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from happyhorse_async.errors import InvalidRequestError
 from happyhorse_async.media import data_uri
 from happyhorse_async.media.formats import MediaFormat
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(100))
-
-
-@given(chunks=st.lists(st.binary(max_size=40), max_size=8))
-def test_pieces_make_the_whole_uri(chunks: list[bytes]) -> None:
-    """However the file arrives, the pieces are the URI of the whole, and its length is known before."""
-    content = b"".join(chunks)
-    uri = b"".join(data_uri.encode(chunks, MediaFormat.PNG))
-
-    assert b"data:image/png;base64," + base64.b64encode(content) == uri
-    assert data_uri.length(len(content), MediaFormat.PNG) == len(uri)
-
-
-def test_a_large_chunk_is_encoded_in_pieces() -> None:
-    """No piece is much larger than 192 KiB, whatever the chunk."""
-    pieces = list(data_uri.encode([bytes(2_000_000)], MediaFormat.JPEG))
-
-    assert 10 < len(pieces)
-    assert max(map(len, pieces)) <= 200_000
 
 
 def test_a_uri_is_read_by_its_content() -> None:

@@ -17,7 +17,8 @@ from PIL import Image
 
 from happyhorse_async.errors import InvalidRequestError
 from happyhorse_async.media.formats import MediaFormat
-from happyhorse_async.media.inspect import PictureFacts, VideoFacts, inspect
+from happyhorse_async.media.facts import PictureFacts, VideoFacts
+from happyhorse_async.media.inspect import inspect
 
 
 def picture(kind: str, size: tuple[int, int] = (400, 300), **options: Any) -> bytes:

@@ -32,6 +32,7 @@ from happyhorse_async.timing import Limits, PollSchedule
 
 from .errors import open_answer, read, refusal_in, refuses
 from .events import ended_task, verify_token
+from .limits import EDIT_REFERENCE, FIRST_FRAME, REFERENCE, SOURCE_VIDEO
 from .regions import DEFAULT_REGION, REGIONS, check_workspace, find_base_url, is_tokyo, workspace_headers
 from .responses import accepted_task, listed_tasks, observed_task
 
@@ -48,6 +49,9 @@ _IMAGE_FORMS = frozenset({MediaForm.URL, MediaForm.DATA_URI, MediaForm.OSS})
 # `data:` URIs are documented for images only.
 _VIDEO_FORMS = frozenset({MediaForm.URL, MediaForm.OSS})
 
+# 7 MiB are 9.8 million characters: a shared text of errors caps a `data:` URI at 10 MiB. Larger ones are uploaded.
+_INLINE_LIMIT = 7 * MEGABYTE
+
 # A longer prompt is cut silently. A Chinese character counts double; how mixed text is counted is not documented.
 _PROMPT_LIMIT = 5000
 _CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
@@ -55,6 +59,9 @@ _CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003
 # The code of a cancellation that comes too late, as written in the tables of errors:
 # https://help.aliyun.com/zh/model-studio/manage-asynchronous-tasks
 _TOO_LATE = "unsupportedoperation"
+
+
+_PICTURES = {Mode.I2V: FIRST_FRAME, Mode.R2V: REFERENCE}
 
 
 def _models(mode: Mode, *, ratios: tuple[str, ...], prompt_required: bool, images: range) -> tuple[ModelSpec, ...]:
@@ -72,6 +79,9 @@ def _models(mode: Mode, *, ratios: tuple[str, ...], prompt_required: bool, image
             images=images,
             image_forms=_IMAGE_FORMS,
             image_size=_IMAGE_SIZE,
+            inline_limit=_INLINE_LIMIT if images.stop > 1 else None,
+            upload_form=MediaForm.OSS if images.stop > 1 else None,
+            picture_limits=_PICTURES.get(mode),
         )
         for version, resolutions in _RESOLUTIONS.items()
     )
@@ -90,6 +100,10 @@ _EDIT = ModelSpec(
     image_forms=_IMAGE_FORMS,
     image_size=_IMAGE_SIZE,
     video_forms=_VIDEO_FORMS,
+    inline_limit=_INLINE_LIMIT,
+    upload_form=MediaForm.OSS,
+    picture_limits=EDIT_REFERENCE,
+    video_limits=SOURCE_VIDEO,
 )
 
 

@@ -17,9 +17,13 @@ import re
 from typing import Any
 from urllib.parse import quote
 
+from attrs import evolve
+
 from happyhorse_async.adapter import Account, Adapter, Submission
 from happyhorse_async.adapter_kit import json_request
 from happyhorse_async.capabilities import AUDIO_SETTINGS, DURATIONS, MEGABYTE, Capabilities, MediaForm, ModelSpec
+from happyhorse_async.media.formats import MediaFormat
+from happyhorse_async.media.limits import PictureLimits
 from happyhorse_async.messages import HttpRequest, HttpResponse
 from happyhorse_async.request import ImageToVideo, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from happyhorse_async.task import Task
@@ -34,6 +38,18 @@ _RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4")
 _PROMPT_LIMIT = 5000
 _IMAGE_SIZE = 10 * MEGABYTE
 _IMAGE_FORMS = frozenset({MediaForm.URL, MediaForm.DATA_URI})
+
+# Its clause on the first frame has the size "per image", for references too.
+_FIRST_FRAME = PictureLimits(
+    formats=frozenset({MediaFormat.JPEG, MediaFormat.PNG, MediaFormat.WEBP}),
+    source="https://docs.imini.ai/en/api-reference/videos/happyhorse-1-0",
+    megabytes=10,
+    side=300,
+    ratio=2.5,
+)
+_REFERENCE = evolve(_FIRST_FRAME, side=400, ratio=None)
+# For these, the figures are only DashScope's, behind imini.
+_EDIT_REFERENCE = evolve(_FIRST_FRAME, is_hearsay=True)
 
 _IMAGE_TOKEN = re.compile(r"\[image ?\d+\]", re.IGNORECASE)
 
@@ -69,6 +85,8 @@ class IminiAdapter(Adapter):
                 images=range(1, 2),
                 image_forms=_IMAGE_FORMS,
                 image_size=_IMAGE_SIZE,
+                inline_limit=_IMAGE_SIZE,
+                picture_limits=_FIRST_FRAME,
             ),
             ModelSpec(
                 mode=Mode.R2V,
@@ -81,6 +99,8 @@ class IminiAdapter(Adapter):
                 images=range(1, 10),
                 image_forms=_IMAGE_FORMS,
                 image_size=_IMAGE_SIZE,
+                inline_limit=_IMAGE_SIZE,
+                picture_limits=_REFERENCE,
             ),
             ModelSpec(
                 mode=Mode.EDIT,
@@ -92,6 +112,8 @@ class IminiAdapter(Adapter):
                 images=range(6),
                 image_forms=_IMAGE_FORMS,
                 image_size=_IMAGE_SIZE,
+                inline_limit=_IMAGE_SIZE,
+                picture_limits=_EDIT_REFERENCE,
             ),
         ),
     )

@@ -18,6 +18,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 
 from ...errors import StoreError
 from ...job import Endpoint, Job, JobError, JobState
+from ...local_media import LocalMedium
 from ...task import Task, TaskRef, Video
 from ..retention import Dates
 
@@ -71,14 +72,19 @@ class Entry:
         return self.job.task.videos or None if self.job.task is not None else None
 
     @property
+    def media(self) -> tuple[LocalMedium, ...] | None:
+        """The local media of the request."""
+        return self.job.media or None
+
+    @property
     def failure(self) -> None:
         """Empty since version 4, which has the error as data."""
 
     @property
     def padding(self) -> bytes | None:
         """A page of zeros, where something follows that is to be erased."""
-        secrets = (self.videos, self.job.callback_url, self.job.request, self.job.body)
-        return None if secrets == (None,) * 4 else bytes(PAGE_SIZE)
+        secrets = (self.videos, self.job.callback_url, self.job.request, self.job.body, self.media)
+        return None if secrets == (None,) * 5 else bytes(PAGE_SIZE)
 
 
 @frozen
@@ -173,12 +179,34 @@ def _structured(kind: Any) -> Codec:
     )
 
 
+def _media_to_bytes(media: tuple[LocalMedium, ...]) -> bytes:
+    # One line of JSON, and the contents one after the other: base64 in JSON would take a third more.
+    facts = [
+        {"digest": one.digest, "mime": one.mime, "size": one.size, "is_uploaded": one.is_uploaded, "path": one.path}
+        | {"is_kept": one.content is not None}
+        for one in media
+    ]
+    return b"\n".join((_to_json(facts).encode(), b"".join(one.content or b"" for one in media)))
+
+
+def _media_from_bytes(data: bytes) -> tuple[LocalMedium, ...]:
+    head, _, contents = data.partition(b"\n")
+    found, start = list[LocalMedium](), 0
+    for facts in json.loads(head):
+        size = facts["size"] if facts.pop("is_kept") else 0
+        content = contents[start : start + size] if size else None
+        found.append(LocalMedium(**facts, content=content))
+        start += size
+    return tuple(found)
+
+
 _TEXT = Codec("TEXT", to_text, _unchanged)
 _STATE = Codec("TEXT", lambda state: state.value, JobState)
 _FLAG = Codec("INTEGER", int, bool)
 _TIMESTAMP = Codec("TEXT", to_timestamp, datetime.fromisoformat)
 _REQUEST = Codec("TEXT", _request_to_json, json.loads)
 _BYTES = Codec("BLOB", _unchanged, _unchanged)
+_MEDIA = Codec("BLOB", _media_to_bytes, _media_from_bytes)
 
 COLUMNS = (
     Column("job_id", _TEXT, constraint="NOT NULL UNIQUE"),
@@ -208,6 +236,7 @@ COLUMNS = (
     Column("save_to", _TEXT, since=3),
     Column("released_key", _TEXT, "entry", since=4),
     Column("error", _structured(JobError), since=4),
+    Column("media", _MEDIA, "entry", since=5, erasable=True),
 )
 """
 All columns, in the order in which they stand in the file.
@@ -248,6 +277,7 @@ def from_row(row: Row) -> Entry:
             **found["job"],
             endpoint=Endpoint(**found["endpoint"]),
             key=own["key"] if holds_key else own["released_key"],
+            media=own["media"] or (),
         )
         return Entry(job=job, dates=Dates(**found["dates"]), holds_key=holds_key)
     except _UNREADABLE as error:

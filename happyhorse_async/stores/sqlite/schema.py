@@ -79,6 +79,7 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         "CREATE INDEX jobs_by_released_key ON jobs (released_key, number) WHERE released_key IS NOT NULL",
         "CREATE TABLE upkeep (id INTEGER PRIMARY KEY CHECK (id = 1), last_at TEXT NOT NULL, suspended_at TEXT)",
     ),
+    _added(5),
 )
 """
 The statements that make version 1 of an empty file, version 2 of version 1, and so on.

@@ -1,0 +1,261 @@
+"""Local media of a request: read, checked against what the provider documents, and replaced by what is encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import anyio
+import anyio.to_thread
+from attrs import evolve, field, frozen
+
+from ..adapter import Account, Adapter
+from ..capabilities import MediaForm, ModelSpec
+from ..errors import InvalidRequestError, UnsupportedFeatureError
+from ..local_media import LocalMedium, digest_of
+from ..media import data_uri
+from ..media.facts import Facts, PictureFacts, VideoFacts
+from ..media.fit import fitted
+from ..media.inspect import UnreadableFileError, inspect, inspect_briefly, missing_extra
+from ..media.limits import check_picture, check_video
+from ..registry import providers_that_can
+from ..request import ImageToVideo, Media, Mode, Picture, ReferenceToVideo, VideoEdit, VideoRequest
+
+LARGEST_BODY = 24 * 2**20
+"""Bytes of inline pictures in one request, in base64. No provider documents how much it takes."""
+LARGEST_KEPT = 10 * 2**20
+"""Bytes of a medium that the journal keeps for an enqueued job."""
+
+Delivery: TypeAlias = Literal["url", "inline", "upload"]
+
+
+@frozen(kw_only=True)
+class MediaPlan:
+    """How one image or video of a request would reach the provider."""
+
+    name: str
+    """The field of the request, such as `image` or `images[2]`."""
+    delivery: Delivery
+    """`"url"`: the provider fetches it; `"inline"`: inside the request; `"upload"`: to the provider's storage first."""
+    mime: str | None = None
+    """The type of a local one, by its content."""
+    size: int | None = None
+    """Its size in bytes."""
+    sent: int = 0
+    """Bytes that are sent for it."""
+
+
+@frozen(kw_only=True)
+class PreparedRequest:
+    """A request without bytes and paths, and the media that belong into it."""
+
+    request: VideoRequest
+    media: tuple[LocalMedium, ...] = ()
+    plans: tuple[MediaPlan, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@frozen
+class _Given:
+    """A local image or video of a request."""
+
+    name: str
+    is_video: bool
+    medium: Path | bytes | Picture | str = field(repr=False)
+
+
+@frozen
+class MediaPreparation:
+    """Prepares the local media of requests for one model of one account."""
+
+    adapter: Adapter
+    account: Account
+    spec: ModelSpec
+    limiter: anyio.CapacityLimiter | None = field(default=None, eq=False, repr=False)
+    """So many pictures are examined at once: each is decoded in memory."""
+
+    async def prepare(self, request: VideoRequest, *, durable: bool = False) -> PreparedRequest:
+        """
+        Read, measure and check the local media of *request*, off the event loop.
+
+        :param durable: whether they must be kept for a time after this process.
+        :raises InvalidRequestError: a file is missing, damaged, or outside the provider's limits.
+        :raises UnsupportedFeatureError: the provider takes no local file of this kind or size.
+        """
+        found: dict[str, tuple[LocalMedium, tuple[str, ...]]] = {}
+        for given in _local_media(request):
+            found[given.name] = await anyio.to_thread.run_sync(self._examined, given, durable, limiter=self.limiter)
+        return self._prepared(request, found)
+
+    def plan(self, request: VideoRequest) -> PreparedRequest:
+        """Do as `prepare`, with no more than the sizes and the first bytes of files."""
+        found = {given.name: self._glanced_at(given, number) for number, given in enumerate(_local_media(request))}
+        return self._prepared(request, found)
+
+    def _examined(self, given: _Given, durable: bool) -> tuple[LocalMedium, tuple[str, ...]]:
+        source, path = self._source(given)
+        facts = inspect(source, name=given.name)
+        warnings = self._check(given, facts)
+        is_kept = path is None or (durable and facts.size <= LARGEST_KEPT)
+        try:
+            content = source if isinstance(source, bytes) else source.read_bytes() if is_kept else None
+            unread = LocalMedium(digest="", mime=facts.format.mime, size=facts.size, content=content, path=path)
+            medium = evolve(unread, digest=digest_of(unread.pieces()))
+        except OSError as error:
+            raise UnreadableFileError(f"{given.name}: {path} cannot be read: {error.strerror}") from None
+        if durable and path is None and facts.size > LARGEST_KEPT:
+            raise InvalidRequestError(
+                f"{given.name}: {facts.size / 1e6:.1f} MB cannot be kept until an enqueued job is sent, at most "
+                f"{LARGEST_KEPT / 2**20:g} MB; give the path of a file, or use submit()"
+            )
+        return evolve(medium, is_uploaded=self._is_uploaded(given, facts)), warnings
+
+    def _source(self, given: _Given) -> tuple[Path | bytes, str | None]:
+        """Return where the content is, and the path by which it can be found again."""
+        medium = given.medium
+        if isinstance(medium, str):
+            return data_uri.decode(medium, name=given.name)[1], None
+        if isinstance(medium, Picture):
+            limits = self.spec.picture_limits
+            changed = fitted(medium.source, limits, fit=medium.fit, name=given.name)
+            if changed is not None:
+                return changed, None
+            medium = medium.source
+        return medium, str(medium.absolute()) if isinstance(medium, Path) else None
+
+    def _glanced_at(self, given: _Given, number: int) -> tuple[LocalMedium, tuple[str, ...]]:
+        medium = given.medium
+        if isinstance(medium, str):
+            found, size = data_uri.peek(medium, name=given.name)
+            facts: Facts = PictureFacts(format=found, size=size)
+        else:
+            source = medium.source if isinstance(medium, Picture) else medium
+            facts = inspect_briefly(source, name=given.name)
+        warnings = self._check(given, facts)
+        planned = LocalMedium(digest=f"{number:064x}", mime=facts.format.mime, size=facts.size)
+        return evolve(planned, is_uploaded=self._is_uploaded(given, facts)), warnings
+
+    def _check(self, given: _Given, facts: Facts) -> tuple[str, ...]:
+        name, provider = given.name, self.account.provider
+        if isinstance(facts, VideoFacts) is not given.is_video:
+            wanted = "a video" if given.is_video else "a picture"
+            raise InvalidRequestError(f"{name} is a {facts.format} file by its content, and {wanted} is wanted")
+        hint = missing_extra()
+        warnings = (f"{name}: {hint}",) if hint else ()
+        if isinstance(facts, PictureFacts) and self.spec.picture_limits is not None:
+            return warnings + check_picture(facts, self.spec.picture_limits, name=name, provider=provider)
+        if isinstance(facts, VideoFacts) and self.spec.video_limits is not None:
+            return warnings + check_video(facts, self.spec.video_limits, name=name, provider=provider)
+        return warnings
+
+    def _is_uploaded(self, given: _Given, facts: Facts) -> bool:
+        spec, limit = self.spec, self.spec.inline_limit
+        fits_inline = limit is not None and facts.size <= limit and facts.format in spec.inline_formats
+        if fits_inline and not given.is_video:
+            return False
+        size = f"{given.name} is a {facts.format} file of {facts.size / 1e6:.1f} MB"
+        self._require_uploads(size)
+        return True
+
+    def _require_uploads(self, what: str) -> None:
+        provider, limit = self.account.provider, self.spec.inline_limit
+        problem: str | None = f"{self.adapter.title} has no storage for uploads"
+        if self.spec.upload_form is not None:
+            problem = self.adapter.upload_problem(self.account)
+        if problem is None:
+            return
+        inline = f"{provider} takes {_listed(self.spec)} up to {limit / 2**20:g} MiB inside a request" if limit else ""
+        reason = f"{inline}, and {problem}" if inline else problem
+        able = tuple(name for name in providers_that_can(_probe(self.spec.mode)) if name != self.adapter.name)
+        raise UnsupportedFeatureError(
+            f"{what}: {reason}", feature="local media of this kind", provider=provider, alternatives=able
+        )
+
+    def _prepared(
+        self, request: VideoRequest, found: dict[str, tuple[LocalMedium, tuple[str, ...]]]
+    ) -> PreparedRequest:
+        if not found:
+            return PreparedRequest(request=request, plans=tuple(_plans(request, {})))
+        media = self._within_body({name: medium for name, (medium, _) in found.items()})
+        texts = {name: self._text(medium) for name, medium in media.items()}
+        unique = {medium.digest: medium for medium in media.values()}
+        return PreparedRequest(
+            request=_replaced(request, texts),
+            media=tuple(unique.values()),
+            plans=tuple(_plans(request, media)),
+            warnings=tuple(warning for _, warnings in found.values() for warning in warnings),
+        )
+
+    def _text(self, medium: LocalMedium) -> str:
+        if not medium.is_uploaded:
+            return medium.data_uri
+        scheme = "oss" if self.spec.upload_form is MediaForm.OSS else "https"
+        return f"{scheme}://{medium.url_token}"
+
+    def _within_body(self, media: dict[str, LocalMedium]) -> dict[str, LocalMedium]:
+        """Upload the largest pictures of a request that would be too large with all of them inside."""
+        while (total := sum(_encoded(medium) for medium in media.values() if not medium.is_uploaded)) > LARGEST_BODY:
+            self._require_uploads(f"the pictures of the request have {total / 1e6:.1f} MB together")
+            largest = max(
+                (medium for medium in media.values() if not medium.is_uploaded), key=lambda medium: medium.size
+            )
+            media = {
+                name: evolve(medium, is_uploaded=True) if medium.digest == largest.digest else medium
+                for name, medium in media.items()
+            }
+        return media
+
+
+def _listed(spec: ModelSpec) -> str:
+    return ", ".join(sorted(spec.inline_formats))
+
+
+def _probe(mode: Mode) -> VideoRequest:
+    """Return a request of *mode* with local media, to find who takes such."""
+    match mode:
+        case Mode.EDIT:
+            return VideoEdit("a", Path("a"))
+        case Mode.R2V:
+            return ReferenceToVideo("a", Path("a"))
+        case _:
+            return ImageToVideo(Path("a"))
+
+
+def _encoded(medium: LocalMedium) -> int:
+    return 4 * ((medium.size + 2) // 3)
+
+
+def _fields(request: VideoRequest) -> Iterator[tuple[str, Media]]:
+    if isinstance(request, ImageToVideo):
+        yield "image", request.image
+    if isinstance(request, VideoEdit):
+        yield "video", request.video
+    if isinstance(request, ReferenceToVideo | VideoEdit):
+        for number, image in enumerate(request.images):
+            yield f"images[{number}]", image
+
+
+def _local_media(request: VideoRequest) -> Iterator[_Given]:
+    for name, medium in _fields(request):
+        if not isinstance(medium, str) or medium[:5].lower() == "data:":
+            yield _Given(name, name == "video", medium)
+
+
+def _replaced(request: VideoRequest, texts: dict[str, str]) -> VideoRequest:
+    changes: dict[str, Any] = {name: text for name, text in texts.items() if name in ("image", "video")}
+    if isinstance(request, ReferenceToVideo | VideoEdit):
+        changes["images"] = tuple(texts.get(f"images[{number}]", image) for number, image in enumerate(request.images))
+    return evolve(request, **changes)
+
+
+def _plans(request: VideoRequest, media: dict[str, LocalMedium]) -> Iterator[MediaPlan]:
+    for name, _ in _fields(request):
+        medium = media.get(name)
+        if medium is None:
+            yield MediaPlan(name=name, delivery="url")
+        elif medium.is_uploaded:
+            yield MediaPlan(name=name, delivery="upload", mime=medium.mime, size=medium.size, sent=medium.size)
+        else:
+            sent = _encoded(medium)
+            yield MediaPlan(name=name, delivery="inline", mime=medium.mime, size=medium.size, sent=sent)

@@ -1,0 +1,165 @@
+"""
+Local media of a request, made ready for sending: files are read and compared with what was planned, and what does not
+travel in the request is uploaded.
+
+All of it is over before the intent of the paid request is recorded. Whatever fails here is certain: nothing was paid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from contextlib import AsyncExitStack
+from uuid import uuid4
+
+import anyio.to_thread
+from attrs import evolve, frozen
+
+from ..adapter import UploadFile
+from ..errors import (
+    HappyHorseError,
+    InvalidRequestError,
+    InvalidResponseError,
+    PermissionDeniedError,
+    ProviderError,
+    TransportError,
+)
+from ..exchange import Exchange
+from ..local_media import LocalMedium, digest_of, tokens_in
+from ..media.formats import extension_of
+from ..messages import HttpRequest
+
+
+@frozen
+class _Upload:
+    url: str
+    usable_until: float
+
+
+class MediaSender:
+    """Reads and uploads the local media of one account's requests, and remembers its uploads while they live."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._uploads: dict[tuple[str, str], _Upload] = {}
+        self._uploading: dict[tuple[str, str], asyncio.Lock] = {}
+
+    async def ready(self, message: HttpRequest, model: str) -> HttpRequest:
+        """
+        Return *message* as it is sent: with the URLs of uploads, and the bytes of inline pictures in memory.
+
+        :raises InvalidRequestError: a file is gone or has changed, or was not kept.
+        :raises HappyHorseError: an upload failed.
+        """
+        if not message.media:
+            return message
+        body, inline = message.body or b"", list[LocalMedium]()
+        for medium in message.media:
+            if medium.digest not in tokens_in(body):
+                continue
+            if medium.is_uploaded:
+                body = body.replace(medium.url_token.encode(), _written(await self.upload(medium, model)))
+            else:
+                inline.append(await anyio.to_thread.run_sync(_loaded, medium))
+        return evolve(message, body=body, media=tuple(inline))
+
+    async def upload_all(self, message: HttpRequest, model: str) -> None:
+        """Upload the media of *message* that do not travel in it; raises what `ready` raises."""
+        for medium in message.media:
+            if medium.is_uploaded:
+                await self.upload(medium, model)
+
+    async def upload(self, medium: LocalMedium, model: str) -> str:
+        """Return the URL of *medium* in the provider's storage; raises what `ready` raises."""
+        name = (model, medium.digest)
+        async with AsyncExitStack() as stack:
+            # The same content is uploaded once, for however many requests.
+            lock = self._uploading.setdefault(name, asyncio.Lock())
+            await stack.enter_async_context(lock)
+            known = self._uploads.get(name)
+            if known is None or known.usable_until <= time.monotonic():
+                known = await self._new_upload(medium, model)
+                self._remember(name, known)
+            return known.url
+
+    def _remember(self, name: tuple[str, str], upload: _Upload) -> None:
+        now = time.monotonic()
+        for other in [other for other, found in self._uploads.items() if found.usable_until <= now]:
+            del self._uploads[other]
+            if (lock := self._uploading.get(other)) is not None and not lock.locked():
+                del self._uploading[other]
+        self._uploads[name] = upload
+
+    async def _new_upload(self, medium: LocalMedium, model: str) -> _Upload:
+        await anyio.to_thread.run_sync(_check_unchanged, medium)
+        lifetime = self._exchange.adapter.upload_lifetime
+        started = time.monotonic()
+        try:
+            url = await self._send(medium, model)
+        except PermissionDeniedError:
+            # The permission may have expired on the way.
+            url = await self._send(medium, model)
+        return _Upload(url, started + lifetime)
+
+    async def _send(self, medium: LocalMedium, model: str) -> str:
+        name = f"{uuid4().hex}{extension_of(medium.mime)}"
+        file = UploadFile(name=name, mime=medium.mime, size=medium.size, token=medium.raw_token, model=model)
+        try:
+            return await self._exchange.upload(file, medium)
+        except HappyHorseError as error:
+            failure = _certain(error)
+        raise failure
+
+
+def _certain(error: HappyHorseError) -> HappyHorseError:
+    """Return *error* as one of an upload: the paid request was certainly not sent."""
+    match error:
+        case TransportError():
+            return TransportError(
+                f"the upload failed: {error.message}", sent=False, retryable=error.retryable, provider=error.provider
+            )
+        case ProviderError() | InvalidResponseError():
+            return ProviderError(
+                f"the upload failed: {error.message}",
+                not_accepted=True,
+                retry_after=getattr(error, "retry_after", None),
+                provider=error.provider,
+                status_code=error.status_code,
+                code=error.code,
+                request_id=error.request_id,
+            )
+        case _:
+            return error
+
+
+def _written(url: str) -> bytes:
+    # The scheme stands before the token already.
+    return json.dumps(url.partition("://")[2])[1:-1].encode()
+
+
+def _loaded(medium: LocalMedium) -> LocalMedium:
+    if medium.content is not None:
+        return medium
+    try:
+        content = b"".join(medium.pieces()) if medium.path is not None else None
+    except OSError as error:
+        raise _unreadable(medium, error) from None
+    found = evolve(medium, content=content)
+    _check_unchanged(found)
+    return found
+
+
+def _check_unchanged(medium: LocalMedium) -> None:
+    if not medium.is_available:
+        raise InvalidRequestError("a local picture was kept in memory only, by a process that is gone; submit it again")
+    try:
+        found = digest_of(medium.pieces())
+    except OSError as error:
+        raise _unreadable(medium, error) from None
+    if found != medium.digest:
+        raise InvalidRequestError(f"the file {medium.path} has changed since it was submitted; nothing was sent")
+
+
+def _unreadable(medium: LocalMedium, error: OSError) -> InvalidRequestError:
+    return InvalidRequestError(f"the file {medium.path} can no longer be read: {error.strerror}; nothing was sent")
