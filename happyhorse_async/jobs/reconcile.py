@@ -96,6 +96,7 @@ class Reconciler:
             task = await account.exchange.fetch(ref)
         owner = self._journal.store.owner if tracked.job.save_to is not None else None
         task = tracked.without_raw(task)
+        account.poller.prepare(tracked)
         write = self._journal.record(tracked, JobEvent.ADOPT, task=task, owner=owner)
         if write is None or not await asyncio.shield(write):
             raise InvalidRequestError("the job was settled in the meantime", job_id=tracked.job_id)

@@ -122,6 +122,7 @@ class Submitter:
         # What has ended before it could run is confirmed by a poll, which also has the video.
         is_early_end = task.status.is_terminal and not task.videos
         task = tracked.without_raw(unended(task) if is_early_end else task)
+        self._accounts.of(tracked.job).poller.prepare(tracked)
         write = self._journal.record(tracked, JobEvent.ANSWER, task=task, owner=self._saver(tracked.job))
         self._tracker.name(tracked)
         try:
@@ -293,6 +294,7 @@ class Submitter:
         tracked = self._tracker.by_id(job_id)
         if tracked is None or tracked.attempt is None or tracked.job.submitted_at is None:
             return None
+        self._accounts.of(tracked.job).poller.prepare(tracked)
         write = self._journal.record(tracked, JobEvent.CALL_BACK, task=task, owner=self._saver(tracked.job))
         if write is not None:
             # It is not sent again. If its submit is answered yet, the answer is compared with the callback.
