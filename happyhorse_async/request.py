@@ -106,9 +106,9 @@ class _Options:
             if plain not in (None, [], {}):
                 data[name] = plain
         try:
-            json.dumps(data, allow_nan=False)
+            json.dumps(data, allow_nan=False, sort_keys=True)
         except (TypeError, ValueError) as error:
-            raise InvalidRequestError(f"the request has no JSON form: {error}") from None
+            raise InvalidRequestError(f"the request cannot be written as JSON: {error}") from None
         return data
 
     @classmethod

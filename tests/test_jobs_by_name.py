@@ -161,7 +161,7 @@ async def test_a_key_is_a_text_that_is_not_empty(gateway: Gateway, fifth: Fifth,
 
 async def test_what_is_not_a_request_is_refused_by_name(gateway: Gateway, fifth: Fifth) -> None:
     async with fifth.open() as client:
-        with pytest.raises(hh.InvalidRequestError, match="TextToVideo.* not str"):
+        with pytest.raises(hh.InvalidRequestError, match=r"TextToVideo.* not str"):
             await client.submit("a train")  # type: ignore[arg-type]
 
     assert [] == gateway.requests
