@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import code
 import doctest
 import io
 import json
@@ -74,6 +75,10 @@ class Page:
     def _python(self, example: Example) -> None:
         source = pad(example.parsed, example.line + example.parsed.line_offset)
         tree = ast.fix_missing_locations(_ToEmulator().visit(ast.parse(source, example.path)))
+        # What another library does, and what belongs into another app.
+        if _is_marked(example, "not run"):
+            compile(tree, example.path, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+            return
         code = compile(tree, example.path, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
         with redirect_stdout(io.StringIO()) as printed:
             # A block that awaits at its top level is a coroutine; any other has run by now.
@@ -277,6 +282,35 @@ def test_the_first_command_ends_with_a_video(folder: Path) -> None:
     assert b"ftyp" == (folder / done.stdout.strip()).read_bytes()[4:8]
 
 
+class _Prompt(code.InteractiveConsole):
+    """The prompt of `python -m asyncio`, without running anything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.compile.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+
+    def runcode(self, code: types.CodeType) -> None:
+        """Do nothing."""
+
+    def showsyntaxerror(self, *_: object, **__: object) -> None:
+        """Let a block that does not survive the prompt fail the test."""
+        raise  # noqa: PLE0704 - called where the error is handled
+
+
+def _blocks(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("block", _blocks(ROOT / "docs" / "quickstart.md")[:-1])
+def test_the_blocks_of_the_quickstart_survive_the_prompt(block: str) -> None:
+    """Pasted into `python -m asyncio`, no blank line ends a statement too soon, and no line joins the one before it."""
+    prompt = _Prompt()
+
+    wants_more = [prompt.push(line) for line in [*block.splitlines(), ""]]
+
+    assert not wants_more[-1]
+
+
 def test_ci_runs_the_second_command() -> None:
     """The block that .ci/run takes from the README is the one after its mark, and ends with pytest."""
     script = (ROOT / ".ci" / "run").read_text("utf-8")
@@ -287,4 +321,4 @@ def test_ci_runs_the_second_command() -> None:
     )
 
     assert _set_up_command("tests") == done.stdout
-    assert done.stdout.endswith(".venv/bin/pytest")
+    assert _steps(done.stdout)[-1].startswith(".venv/bin/pytest ")
