@@ -1,4 +1,4 @@
-"""The tables in the documentation say what the code says."""
+"""The tables in the documentation agree with the code."""
 
 from __future__ import annotations
 
@@ -283,10 +283,10 @@ def _links(page: Path) -> list[str]:
 def test_the_links_of_the_readme_are_absolute_and_lead_somewhere() -> None:
     """A package index has no files beside the README, and each link into the repository names a file of it."""
     links = [link for link in _links(ROOT / "README.md") if not link.startswith("#")]
-    ours = [link.removeprefix(_REPOSITORY).partition("#")[0] for link in links if link.startswith(_REPOSITORY)]
+    in_repository = [link.removeprefix(_REPOSITORY).partition("#")[0] for link in links if link.startswith(_REPOSITORY)]
 
     assert all(link.startswith("https://") for link in links)
-    assert [] == [path for path in ours if not (ROOT / path).is_file()]
+    assert [] == [path for path in in_repository if not (ROOT / path).is_file()]
     assert "docs/images/frame.png" in "".join(links)
 
 
