@@ -1,8 +1,8 @@
 """
 Every code block of the README and the documentation is run, as it is printed.
 
-Two things are changed, so that no provider is called or paid: a client without a base URL is given that of the emulator,
-and so is every section of a configuration. Both are first made unchanged, as far as that needs no network.
+Two things are changed, so that no provider is called or paid: a client without a base URL is given that of the
+emulator, and so is every section of a configuration. Both are first made unchanged, as far as that needs no network.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ def _simulated(request: hh.VideoRequest, _: int) -> hh.SimulatedTask | None:
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[hh.Emulator]:
-    """Run an emulator in a thread of its own. Its tasks end within a third of a second, except those about a glacier."""
+    """Run an emulator in a thread of its own. Its tasks end within a third of a second, but for those of a glacier."""
     emulator = hh.Emulator(speed=600, scenario=hh.Scenario(choose=_simulated))
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(emulator):
         yield emulator
