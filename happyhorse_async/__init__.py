@@ -40,17 +40,18 @@ from .errors import (
     UnsupportedFeatureError,
     WaitTimeoutError,
 )
-from .job import Endpoint, Job, JobState, PendingJob
+from .job import Endpoint, Job, JobError, JobState
 from .messages import HttpRequest, HttpResponse
 from .redaction import RedactingFilter as _RedactingFilter
 from .request import ImageToVideo, Media, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from .retry import RetryPolicies, RetryPolicy
 from .task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
+from .timeouts import Timeouts
 from .timing import Limits, PollSchedule, RateLimitWindow
 
 if TYPE_CHECKING:
     from .callbacks import CallbackReceiver
-    from .client import Batch, Client, Outcome, Plan, TaskHandle, TaskList
+    from .client import Batch, Client, JobHandle, JobInfo, Outcome, Plan, TaskHandle, TaskList, TaskUpdates
     from .emulator import CallbackScenario, Emulator, Scenario, SimulatedTask, WebhookDelivery, WebhookLog
     from .stores import MemoryStore, SQLiteStore, TaskStore
 
@@ -79,6 +80,9 @@ __all__ = [
     "InvalidRequestError",
     "InvalidResponseError",
     "Job",
+    "JobError",
+    "JobHandle",
+    "JobInfo",
     "JobState",
     "Limits",
     "Media",
@@ -88,7 +92,6 @@ __all__ = [
     "ModelSpec",
     "Outcome",
     "PageRequest",
-    "PendingJob",
     "PermissionDeniedError",
     "Plan",
     "PollSchedule",
@@ -118,7 +121,9 @@ __all__ = [
     "TaskRef",
     "TaskStatus",
     "TaskStore",
+    "TaskUpdates",
     "TextToVideo",
+    "Timeouts",
     "TransportError",
     "UnsupportedFeatureError",
     "Usage",
@@ -142,6 +147,8 @@ _LOADED_LATER = {
     "WebhookDelivery": ".emulator",
     "WebhookLog": ".emulator",
     "Emulator": ".emulator",
+    "JobHandle": ".client",
+    "JobInfo": ".client",
     "MemoryStore": ".stores",
     "Outcome": ".client",
     "Plan": ".client",
@@ -150,6 +157,7 @@ _LOADED_LATER = {
     "TaskHandle": ".client",
     "TaskList": ".client",
     "TaskStore": ".stores",
+    "TaskUpdates": ".client",
 }
 
 

@@ -1,5 +1,5 @@
 """
-Everything that can go wrong, by what it means to the caller.
+All errors of the library, by what they mean to the caller.
 
     HappyHorseError
     ├── ConfigurationError
@@ -24,7 +24,8 @@ Everything that can go wrong, by what it means to the caller.
     ├── StoreError
     └── CallbackRejectedError
 
-Exceptions carry objects; `str()` makes the sentence from them. None carries an API key or a signed URL.
+Exceptions carry objects; `str()` makes the sentence from them. None carries an API key or a signed URL. Each has an
+`http_status`, which a web handler may answer its own user.
 """
 
 from __future__ import annotations
@@ -61,8 +62,12 @@ __all__ = [
 ]
 
 
+_LONGEST_MESSAGE = 10_000
+"""Characters. A provider chooses them, and redaction takes time in proportion to them."""
+
+
 class Facts(TypedDict, total=False):
-    """What any error may know beside its sentence; see `HappyHorseError`."""
+    """What any error may carry beside its sentence; see `HappyHorseError`."""
 
     provider: str | None
     ref: TaskRef | None
@@ -74,19 +79,21 @@ class Facts(TypedDict, total=False):
 
 class HappyHorseError(Exception):
     """
-    Anything this library raises on purpose.
+    Base class of all errors that this library raises.
 
     :param message: the sentence, without the facts below, which `str()` adds.
     :param provider: the configuration section's or adapter's name.
     :param ref: the task, once it has an id. It resumes the task.
     :param job_id: our own id of the job, once a submit has begun.
-    :param status_code: the HTTP status.
+    :param status_code: the HTTP status that the provider answered.
     :param code: the provider's own code.
     :param request_id: the provider's id of the call, for its support desk.
     """
 
+    _http_status: int = 502
+
     def __init__(self, message: str, **facts: Unpack[Facts]) -> None:
-        super().__init__(redact_text(message))
+        super().__init__(redact_text(message[:_LONGEST_MESSAGE]))
         self.ref = facts.get("ref")
         self.provider = facts.get("provider") or (self.ref.provider if self.ref else None)
         self.job_id = facts.get("job_id")
@@ -99,15 +106,26 @@ class HappyHorseError(Exception):
         """The sentence without the facts around it."""
         return str(self.args[0])
 
+    @property
+    def http_status(self) -> int:
+        """
+        The HTTP status that a web handler may answer its own user.
+
+        404 not found, 410 expired, 409 cancelled, 422 an invalid, unsupported or rejected request, 429 the rate limit,
+        503 our key, our money, our configuration or our store, 504 a wait that timed out, and 502 for everything else
+        at the provider or on the way to it. Never 401 or 403, which would speak of the user.
+        """
+        return self._http_status
+
     def mask(self, *secrets: str) -> Self:
-        """Take *secrets* out of all that the provider wrote, in case it echoed one."""
+        """Mask *secrets* in all that the provider wrote, in case it echoed one."""
         self.args = (redact_text(self.message, *secrets),)
         self.code = self.code and redact_text(self.code, *secrets)
         self.request_id = self.request_id and redact_text(self.request_id, *secrets)
         return self
 
     def about(self, *, ref: TaskRef | None = None, job_id: str | None = None) -> Self:
-        """Say which task or job this is about, where that is not yet known."""
+        """Add the task or job that this is about, where it is not yet known."""
         self.ref = self.ref or ref
         self.job_id = self.job_id or job_id
         self.provider = self.provider or (ref.provider if ref else None)
@@ -138,7 +156,9 @@ def _revive(cls: type[HappyHorseError], args: tuple[object, ...], state: dict[st
 
 
 class ConfigurationError(HappyHorseError):
-    """No provider, no key, a bad file or a misspelt option. Names the key and the place."""
+    """No provider, no key, a bad file or a misspelt option. Names the setting and where it is."""
+
+    _http_status = 503
 
 
 class UnsupportedFeatureError(HappyHorseError):
@@ -148,6 +168,8 @@ class UnsupportedFeatureError(HappyHorseError):
     :param feature: what it lacks, in a few words.
     :param alternatives: the providers that can express it.
     """
+
+    _http_status = 422
 
     def __init__(
         self, message: str, *, feature: str, alternatives: tuple[str, ...] = (), **facts: Unpack[Facts]
@@ -164,21 +186,31 @@ class UnsupportedFeatureError(HappyHorseError):
 class InvalidRequestError(HappyHorseError):
     """A value outside the documented range (found here, nothing sent), or the provider's refusal of the request."""
 
+    _http_status = 422
+
 
 class ContentRejectedError(HappyHorseError):
     """Moderation refused the prompt or an input."""
+
+    _http_status = 422
 
 
 class AuthenticationError(HappyHorseError):
     """The API key is missing, wrong, revoked, or of another region."""
 
+    _http_status = 503
+
 
 class PermissionDeniedError(HappyHorseError):
-    """The key is good and may not do this: a model, a workspace, an account that is not activated."""
+    """The key is valid but may not do this: a model, a workspace, an account that is not activated."""
+
+    _http_status = 503
 
 
 class QuotaExceededError(HappyHorseError):
     """Money, credits or an allocation has run out. Waiting does not help."""
+
+    _http_status = 503
 
 
 class RateLimitError(HappyHorseError):
@@ -187,6 +219,8 @@ class RateLimitError(HappyHorseError):
 
     :param retry_after: seconds to wait, where the provider says so.
     """
+
+    _http_status = 429
 
     def __init__(self, message: str, *, retry_after: float | None = None, **facts: Unpack[Facts]) -> None:
         super().__init__(message, **facts)
@@ -198,7 +232,9 @@ class RateLimitError(HappyHorseError):
 
 
 class TaskNotFoundError(HappyHorseError):
-    """One look at an id that the provider never knew, or has forgotten."""
+    """The provider answers that it does not know the id: it never did, or has forgotten it."""
+
+    _http_status = 404
 
 
 class ProviderError(HappyHorseError):
@@ -206,7 +242,8 @@ class ProviderError(HappyHorseError):
     The provider's fault: 5xx and its named kin, on a query, or on a submit that was certainly not taken.
 
     :param retry_after: seconds to wait, where the provider says so.
-    :param not_accepted: whether the provider documents that it answers so only before it takes a submit.
+    :param not_accepted: whether the provider documents this answer as one that it gives only before it accepts a
+        submit.
     """
 
     def __init__(
@@ -222,7 +259,7 @@ class TransportError(HappyHorseError):
     No answer: DNS, connection refused, TLS, reset, timeout.
 
     :param sent: whether any part of the request may have reached the other side.
-    :param retryable: whether another try may fare better. A certificate that is wrong stays wrong.
+    :param retryable: whether another attempt may succeed. A certificate that is wrong stays wrong.
     """
 
     def __init__(self, message: str, *, sent: bool, retryable: bool = True, **facts: Unpack[Facts]) -> None:
@@ -230,14 +267,14 @@ class TransportError(HappyHorseError):
         self.sent = sent
         self.retryable = retryable
         self.received: HttpResponse | None = None
-        """What had come of an answer that broke off. It passes from the transport to the exchange, and no further."""
+        """What had arrived of a response that broke off. Set by the transport and removed by the exchange."""
 
 
 class InvalidResponseError(HappyHorseError):
     """
-    An answer we cannot understand.
+    A response that cannot be understood.
 
-    :param path: where in the answer, such as `output.task_id`; empty for the answer as a whole.
+    :param path: where in the response, such as `output.task_id`; empty for the response as a whole.
     """
 
     def __init__(self, message: str, *, path: str = "", **facts: Unpack[Facts]) -> None:
@@ -247,54 +284,67 @@ class InvalidResponseError(HappyHorseError):
 
 class SubmitOutcomeUnknownError(HappyHorseError):
     """
-    The paid POST left and no readable answer came. The provider may have taken it. Never resent silently.
+    The paid POST was sent and no readable response came. The provider may have accepted it. Never resent silently.
 
-    `__cause__` has what went wrong.
+    `__cause__` is the error that happened.
     """
+
+
+_FAULTS_OF_REQUEST = (FailureReason.INVALID_REQUEST, FailureReason.CONTENT_REJECTED)
 
 
 class TaskError(HappyHorseError):
     """
-    The task came to an end without a video.
+    The task ended without a video.
 
-    :param task: the last observation.
+    :param task: the last observation; `None` for a job that was withdrawn before there was a task.
     """
 
-    def __init__(self, message: str, *, task: Task, job_id: str | None = None) -> None:
+    def __init__(self, message: str, *, task: Task | None = None, job_id: str | None = None) -> None:
         super().__init__(
             message,
-            ref=task.ref,
+            ref=task.ref if task else None,
             job_id=job_id,
-            code=task.error.code if task.error else None,
-            request_id=task.request_id,
+            code=task.error.code if task and task.error else None,
+            request_id=task.request_id if task else None,
         )
         self.task = task
-        self.ref: TaskRef = task.ref
 
 
 class TaskFailedError(TaskError):
-    """The provider failed the task, or called it a success and delivered nothing."""
+    """The provider reported the task as failed, or as a success without a video."""
+
+    @property
+    def http_status(self) -> int:
+        """422 where the request or its content was the reason, else 502."""
+        return 422 if self.reason in _FAULTS_OF_REQUEST else 502
 
     @property
     def reason(self) -> FailureReason:
-        """Why, in the words all providers share."""
-        return self.task.error.reason if self.task.error else FailureReason.UNKNOWN
+        """Why, in the vocabulary that all providers share."""
+        return self.task.error.reason if self.task and self.task.error else FailureReason.UNKNOWN
 
 
 class TaskCanceledError(TaskError):
-    """The task was cancelled at the provider."""
+    """The task was cancelled at the provider, or the job was withdrawn before it was sent: then without a task."""
+
+    _http_status = 409
 
 
 class TaskExpiredError(TaskError):
     """The provider no longer knows the task, or its lifetime is over."""
 
+    _http_status = 410
+
 
 class WaitTimeoutError(HappyHorseError, TimeoutError):
     """
-    The time given for waiting is over, or the client was closed. The task goes on, and `ref` resumes it.
+    The timeout of a wait is over, or the client was closed. The task goes on, and `ref` resumes it.
 
     :param task: the last observation, if there was one.
     """
+
+    _http_status = 504
 
     def __init__(self, message: str, *, task: Task | None = None, **facts: Unpack[Facts]) -> None:
         super().__init__(message, **facts)
@@ -302,20 +352,22 @@ class WaitTimeoutError(HappyHorseError, TimeoutError):
 
 
 class DownloadError(HappyHorseError):
-    """The video could not be brought to disk whole. Nothing stands at the target that was not there before."""
+    """The video could not be downloaded. The target is as it was before."""
 
 
 class StoreError(HappyHorseError):
-    """The journal cannot be read or written. Names the file; a paid task's ref is on it where one is at stake."""
+    """The journal cannot be read or written. Names the file, and carries the ref of a paid task if there is one."""
+
+    _http_status = 503
 
 
 class CallbackRejectedError(HappyHorseError):
     """
-    A callback that is forged, stale, too large or no callback at all. It has changed nothing.
+    A callback that is forged, stale, too large or malformed. It has changed nothing.
 
-    :param http_status: the status to answer it with: 400, 401, 408 or 413.
+    :param http_status: the status to answer its sender with: 400, 401, 408, 413 or 415.
     """
 
     def __init__(self, message: str, *, http_status: int = 401, **facts: Unpack[Facts]) -> None:
         super().__init__(message, **facts)
-        self.http_status = http_status
+        self._http_status = http_status

@@ -1,8 +1,8 @@
 """
-The one place where an adapter and a transport meet: encode, wait for the budget, send once, decode.
+Where an adapter and a transport meet: encode, send once, decode.
 
-Nothing is sent twice here. Who may try again, and when, is decided by the poller for queries and by the submitter for
-the paid request.
+Nothing is sent twice here. The poller decides whether and when a query is repeated, and the submitter does so for the
+paid request.
 """
 
 from __future__ import annotations
@@ -21,44 +21,44 @@ from .adapter_kit.decoding import read_object
 from .errors import HappyHorseError, InvalidResponseError, RateLimitError, TransportError
 from .messages import HttpRequest, HttpResponse
 from .ratelimit import AccountLimits, RateLimiter
-from .redaction import redact_text, redact_url
+from .redaction import contains_secret, redact_text, redact_url
 from .task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus
+from .timeouts import Timeouts
 from .transports import Transport
 
 T = TypeVar("T")
 
 _log = logging.getLogger("happyhorse_async")
 
-_QUERY_TIMEOUT = 30.0
-# A provider may download and inspect the input before it answers a submit, and an answer that is not waited for leaves
-# a paid task in the dark.
-_SUBMIT_TIMEOUT = 120.0
+_LONGEST_MESSAGE = 4_000
+"""Characters of a provider's message."""
 
 
 class Slot:
     """
-    A turn of a pacer, and then a place on a connection where those are few. Holds both as `async with`, as often as one
-    likes; `take` and `leave` are the same by hand.
+    A slot of a rate limiter, and then one of the transport's connections where those are limited.
+
+    Use it as a context manager, as often as you like, or call `acquire` and `release`.
     """
 
-    def __init__(self, limiter: RateLimiter, places: asyncio.Semaphore | None) -> None:
+    def __init__(self, limiter: RateLimiter, connections: asyncio.Semaphore | None) -> None:
         self._limiter = limiter
-        self._places = places
+        self._connections = connections
 
     async def acquire(self) -> None:
-        """Wait for the turn. A caller that is cancelled holds nothing."""
+        """Wait for the slot. A caller that is cancelled holds nothing."""
         await self._limiter.acquire()
-        if self._places is not None:
+        if self._connections is not None:
             try:
-                await self._places.acquire()
+                await self._connections.acquire()
             except BaseException:
                 self._limiter.release()
                 raise
 
     def release(self) -> None:
-        """Give it back."""
-        if self._places is not None:
-            self._places.release()
+        """Release the slot."""
+        if self._connections is not None:
+            self._connections.release()
         self._limiter.release()
 
     async def __aenter__(self) -> None:
@@ -71,25 +71,37 @@ class Slot:
 
 
 class Exchange:
-    """Talks to one account of one provider."""
+    """
+    Talks to one account of one provider.
 
-    def __init__(self, adapter: Adapter, account: Account, transport: Transport, budget: AccountLimits) -> None:
+    Its requests do not wait: take a `submit_slot` or a `query_slot` before each.
+    """
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        account: Account,
+        transport: Transport,
+        limits: AccountLimits,
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 - immutable
+    ) -> None:
         self.adapter = adapter
         self.account = account
         self.transport = transport
-        self.limits = budget
+        self.limits = limits
+        self.timeouts = timeouts
 
     def submit_slot(self) -> Slot:
-        """Return what holds a turn to submit. Waiting for it can be cancelled without a trace: nothing is sent."""
+        """Return a slot for a submit. Cancelling the wait for it is safe: nothing has been sent."""
         return Slot(self.limits.submits, self.transport.connection_slots)
 
     def query_slot(self) -> Slot:
-        """Return what holds a turn to query, list or cancel."""
+        """Return a slot for a status, list or cancel request."""
         return Slot(self.limits.queries, self.transport.connection_slots)
 
     async def submit(self, message: HttpRequest) -> Task:
         """
-        Send the paid request, once. The caller holds a turn.
+        Send the paid request, once. The caller holds a `submit_slot`.
 
         :raises HappyHorseError: see `Adapter.decode_submit` and `Transport.send`.
         """
@@ -97,16 +109,18 @@ class Exchange:
             message,
             lambda response: self.adapter.decode_submit(response, self.account),
             limiter=self.limits.submits,
-            timeout=_SUBMIT_TIMEOUT,
+            timeout=self.timeouts.submit,
         )
+        if self._shows_key(task):
+            raise InvalidResponseError("the id of the task contains the API key", path="id")
         return self._redacted(task)
 
     async def fetch(self, ref: TaskRef) -> Task:
         """
-        Look at a task, once. The caller holds a turn.
+        Poll a task, once. The caller holds a `query_slot`.
 
         :raises TaskNotFoundError: the provider does not know it.
-        :raises InvalidResponseError: the answer cannot be understood, or is about another task.
+        :raises InvalidResponseError: the response cannot be understood, or is about another task.
         """
         try:
             task = await self._query(
@@ -117,42 +131,46 @@ class Exchange:
             error.about(ref=ref)
             raise
         if task.ref != ref:
-            raise InvalidResponseError("the answer is about another task", path="id", ref=ref)
+            raise InvalidResponseError("the response is about another task", path="id", ref=ref)
         return self._redacted(_with_output(task))
 
     def read_callback(self, message: HttpRequest) -> Task | TaskRef:
         """
-        Read what the provider says of a task by calling us. A success without a video is worth a look, and no more.
+        Read a callback. A success without a video is only a hint to poll: its ref is returned.
 
         :raises InvalidResponseError: it cannot be understood.
         """
         try:
-            said = self.adapter.decode_callback(message, self.account)
+            received = self.adapter.decode_callback(message, self.account)
         except HappyHorseError as error:
             raise error.mask(self.account.api_key) from None
         except Exception as error:
             _log.exception("the adapter cannot read a callback")
             raise InvalidResponseError(f"the adapter cannot read the callback: {type(error).__name__}") from error
-        if isinstance(said, TaskRef):
-            return said
-        return said.ref if _with_output(said) is not said else self._redacted(said)
+        if isinstance(received, TaskRef):
+            return received
+        return received.ref if _with_output(received) is not received else self._redacted(received)
+
+    def _shows_key(self, task: Task) -> bool:
+        # The id of a task is written to logs, stores and refs, where a key must never be.
+        return contains_secret(task.id, self.account.api_key)
 
     def _redacted(self, task: Task) -> Task:
         if task.error is None:
             return task
-        message = redact_text(task.error.message, self.account.api_key)
+        message = redact_text(task.error.message[:_LONGEST_MESSAGE], self.account.api_key)
         return evolve(task, error=evolve(task.error, message=message))
 
     async def list_page(self, page: PageRequest) -> TaskPage:
-        """List a part of the account's tasks. The caller holds a turn."""
-        found = await self._query(
+        """List a page of the account's tasks. The caller holds a `query_slot`."""
+        listed = await self._query(
             self.adapter.encode_list(page, self.account),
             lambda response: self.adapter.decode_list(response, page, self.account),
         )
-        return evolve(found, tasks=tuple(self._redacted(task) for task in found.tasks))
+        return evolve(listed, tasks=tuple(self._redacted(task) for task in listed.tasks if not self._shows_key(task)))
 
     async def cancel(self, ref: TaskRef) -> bool:
-        """Ask for a cancellation; `False` means that it came too late. The caller holds a turn."""
+        """Request a cancellation; `False` means that it came too late. The caller holds a `query_slot`."""
         try:
             return await self._query(
                 self.adapter.encode_cancel(ref.id, self.account),
@@ -163,13 +181,13 @@ class Exchange:
             raise
 
     async def _query(self, message: HttpRequest, decode: Callable[[HttpResponse], T]) -> T:
-        return await self._send(message, decode, limiter=self.limits.queries, timeout=_QUERY_TIMEOUT)
+        return await self._send(message, decode, limiter=self.limits.queries, timeout=self.timeouts.query)
 
-    async def _carry(self, message: HttpRequest, *, timeout: float) -> HttpResponse:
+    async def _exchange(self, message: HttpRequest, *, timeout: float) -> HttpResponse:
         try:
             return await self.transport.send(message, timeout=timeout)
         except TransportError as error:
-            # An answer may break off after all that matters of it: whoever reads a whole object reads the task's id.
+            # A response may break off after its last important byte: a whole object has the task's id.
             received, error.received = error.received, None
             if received is None or not _is_whole(received):
                 raise
@@ -184,28 +202,28 @@ class Exchange:
         timeout: float,
     ) -> T:
         try:
-            response = await self._carry(message, timeout=timeout)
+            response = await self._exchange(message, timeout=timeout)
             self._observe_rate_limit(response, limiter)
             if 300 <= response.status < 400:
                 raise _redirected(response)
             decoded = _read(decode, response, message)
         except HappyHorseError as error:
             if isinstance(error, RateLimitError):
-                limiter.refused(error.retry_after)
+                limiter.back_off(error.retry_after)
             error.provider = error.provider or self.account.provider
             error.mask(self.account.api_key)
             raise
-        limiter.accepted()
+        limiter.succeeded()
         return decoded
 
     def _observe_rate_limit(self, response: HttpResponse, limiter: RateLimiter) -> None:
         try:
-            quota = self.adapter.rate_limit(response)
-        except Exception:  # noqa: BLE001 - of what was answered, this matters least
-            _log.exception("the adapter cannot read the quota of an answer")
+            window = self.adapter.rate_limit(response)
+        except Exception:  # noqa: BLE001 - the response itself matters more
+            _log.exception("the adapter cannot read the rate limit of a response")
             return
-        if quota is not None:
-            self.limits.observed(quota, limiter)
+        if window is not None:
+            self.limits.apply_window(window, limiter)
 
 
 def _is_whole(response: HttpResponse) -> bool:
@@ -220,21 +238,21 @@ def _read(decode: Callable[[HttpResponse], T], response: HttpResponse, message: 
     try:
         return decode(response)
     except InvalidResponseError as error:
-        # Where a field is missed, only the body is at hand.
+        # Code that misses a field has only the body.
         error.status_code = error.status_code or response.status
         raise
     except HappyHorseError:
         raise
     except Exception as error:
-        # An adapter that stumbles over an answer must not take the task along that the answer is about.
-        _log.exception("the adapter cannot read the answer to %s %s", message.method, redact_url(message.url))
+        # A bug of an adapter must not end the task that the response is about.
+        _log.exception("the adapter cannot read the response to %s %s", message.method, redact_url(message.url))
         raise InvalidResponseError(
-            f"the adapter cannot read the answer: {type(error).__name__}", status_code=response.status
+            f"the adapter cannot read the response: {type(error).__name__}", status_code=response.status
         ) from error
 
 
 def _redirected(response: HttpResponse) -> InvalidResponseError:
-    # Following one would send the key, or pay again, at a place nobody chose.
+    # Following it would send the key to another host, or pay there.
     host = _host(response.headers.get("location", ""))
     return InvalidResponseError(
         f"the provider redirects to {host}, which is not followed; check the base URL", status_code=response.status
@@ -249,10 +267,8 @@ def _host(url: str) -> str:
 
 
 def _with_output(task: Task) -> Task:
-    """Call a success that delivered no video a failure, which it is."""
+    """Turn a success without a video into a failure."""
     if task.status is not TaskStatus.SUCCEEDED or task.videos:
         return task
-    failure = TaskFailure(
-        message="the provider reports a success and delivers no video", reason=FailureReason.NO_OUTPUT
-    )
+    failure = TaskFailure(message="the provider reported a success without a video", reason=FailureReason.NO_OUTPUT)
     return evolve(task, status=TaskStatus.FAILED, error=failure)

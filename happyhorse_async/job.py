@@ -1,7 +1,7 @@
 """
-What is written down of a request that costs money: before it is sent, when it is answered, and until its end.
+A job: the record of one paid request, from before it is sent until its end.
 
-A job exists before anything is sent. Its id is ours; the provider's id of the task is learned when it answers.
+A job exists before anything is sent. Its id is ours; the provider's id of the task is known once it is accepted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from .task import Task, TaskRef, TaskStatus
+from .task import Task, TaskRef
 
 
 class JobState(StrEnum):
@@ -41,12 +41,10 @@ class JobState(StrEnum):
     """The caller took it back before it was sent."""
     WRITTEN_OFF = "WRITTEN_OFF"
     """Its outcome stayed unknown, and the user declared it lost with `Client.resolve`."""
-    CLOSED = "CLOSED"
-    """Final, in a journal written by an earlier version."""
 
     @property
     def is_final(self) -> bool:
-        """Whether the job has ended: nothing will change any more, except that an expired task may reappear."""
+        """Whether the job has ended: its state will not change any more, except that an expired task may reappear."""
         return self not in _OPEN
 
 
@@ -69,101 +67,82 @@ class JobError:
 
 @frozen(kw_only=True)
 class Endpoint:
-    """Where a job was sent. A task's id means nothing anywhere else."""
+    """Where a job was sent. A task id has no meaning at any other endpoint."""
 
     provider: str
-    """The configuration section's name, or the adapter's: what the refs begin with."""
+    """The name of the account: the configuration section, or the adapter. Refs begin with it."""
     adapter: str
     """The adapter's registered name."""
     base_url: str
-    """Holds the region as well."""
+    """The root of the API, which also identifies the region."""
 
 
 @frozen(kw_only=True)
 class Job:
-    """The journal's entry of one job. It holds no API key."""
+    """The journal's entry of one job. It never contains an API key."""
 
     job_id: str
-    """Our own id, made before anything is sent."""
+    """Our own id, created before anything is sent."""
     endpoint: Endpoint
-    """Where it was sent."""
+    """Where it is or was sent."""
     model: str
     """The provider's model id."""
     created_at: datetime
-    """When it was taken in."""
+    """When it was created."""
     state: JobState = JobState.QUEUED
     """How far it has come."""
     key: str | None = None
-    """The caller's own name for it. Unique in a store."""
+    """The caller's own name for the job. Unique in a store among the jobs that hold their key."""
     fingerprint: str = ""
-    """A digest of the request of a job with a key: the same key with another request is a mistake."""
+    """A digest of the request of a job with a key: the same key with another request is an error."""
     request: Mapping[str, Any] | None = field(default=None, repr=False)
-    """The request as plain data, kept until its outcome is known and as long as prompts may be kept."""
+    """The request as plain data, kept until the outcome is known and as long as prompts may be kept."""
     body: bytes | None = field(default=None, repr=False)
-    """The exact bytes that are sent, kept until their outcome is known."""
+    """The exact bytes that are sent, kept until the outcome is known."""
     callback_url: str | None = field(default=None, repr=False)
-    """Where the provider shall call at the end of the task."""
+    """The URL that the provider calls when the task has ended."""
     durable: bool = False
-    """Whether it is to be sent even if the process that took it is gone: it was enqueued."""
+    """Whether it must be sent even if its process dies: it was enqueued. Once set, it stays set."""
     owner: str | None = None
-    """The process that sees to it while it is queued or being submitted, and until its video is saved."""
+    """The process that is responsible for it while it is queued or submitted, and until its video is saved."""
     submitted_at: datetime | None = None
-    """When it was first sent, of the times that it may have been taken: from then on its idempotency key lives."""
+    """When it was first sent, of all attempts that may have been accepted: its idempotency key is valid from then."""
     task_id: str | None = None
     """The provider's id of the task."""
     task: Task | None = None
-    """The last observation."""
+    """The last change of the task that was observed, without `raw`."""
     error: JobError | None = None
-    """Why there is no task, why the outcome is unknown, or why the video could not be saved."""
-    failure: str | None = None
-    """Why there is no task, why the outcome is unknown, or why the video could not be saved."""
+    """Why there is no task, why the outcome is unknown, or, beside a success, why the video could not be saved."""
     save_to: str | None = None
-    """Where the video is to be saved: a file or a folder. Until then a job whose task has succeeded is ACCEPTED."""
+    """Where the video is to be saved: a file or a folder."""
     saved_to: str | None = None
-    """Where the video stands on disk."""
+    """The file in which the video was saved."""
 
     @property
     def ref(self) -> TaskRef | None:
-        """The task's name, once it is known."""
+        """The ref of the task, once it is known."""
         if self.task is not None and self.task.id == self.task_id:
             return self.task.ref
         return TaskRef(self.endpoint.provider, self.task_id) if self.task_id else None
 
     @property
     def is_unsaved(self) -> bool:
-        """Whether there is a video, and it is still to be saved."""
-        succeeded = self.task is not None and self.task.status is TaskStatus.SUCCEEDED
-        return succeeded and self.save_to is not None and self.saved_to is None
+        """Whether there is a video that has yet to be saved. Such a job is unfinished although its task succeeded."""
+        is_wanted = self.save_to is not None and self.saved_to is None
+        return self.state is JobState.SUCCEEDED and is_wanted and self.error is None
 
     @property
-    def state_by_task(self) -> JobState:
-        """How far the job has come as its task stands: to its end, once nothing is left to do."""
-        ended = self.task is not None and self.task.status.is_terminal
-        return JobState.CLOSED if ended and not self.is_unsaved else JobState.ACCEPTED
+    def is_unfinished(self) -> bool:
+        """Whether the job still needs work: it has not ended, or its video has yet to be saved."""
+        return not self.state.is_final or self.is_unsaved
 
     def written_over(self, *, save_to: str | None, saved_to: str | None, owner: str | None) -> Job:
         """
         Return what is to be written over an entry with the given fields.
 
-        Another process may have asked for the video to be saved meanwhile. That is not forgotten.
+        Another process may have requested that the video be saved in the meantime. That request is kept.
         """
         if save_to is None or self.save_to is not None:
             return self
-        wished = evolve(self, save_to=save_to, saved_to=self.saved_to or saved_to)
-        if not wished.is_unsaved:
-            return wished
-        return evolve(wished, state=JobState.ACCEPTED, owner=owner if self.owner is None else self.owner)
-
-
-@frozen(kw_only=True)
-class PendingJob:
-    """A job that is not at its end yet."""
-
-    job_id: str
-    """Our own id of it."""
-    ref: TaskRef | None
-    """The task, once it is known."""
-    key: str | None
-    """The caller's own name for it."""
-    state: JobState
-    """How far it has come."""
+        merged = evolve(self, save_to=save_to, saved_to=self.saved_to or saved_to)
+        return evolve(merged, owner=owner) if merged.is_unsaved and self.owner is None else merged

@@ -1,4 +1,4 @@
-"""HTTP messages as plain data. What an adapter writes and reads, and a transport carries."""
+"""HTTP messages as plain data: adapters encode and decode them, transports carry them."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class HttpRequest:
     url: str = field(repr=_show_url)
     """With its query, as it is sent."""
     headers: Mapping[str, str] = field(factory=dict[str, str], converter=_freeze, hash=False, repr=_show_headers)
-    """Spelt as they are sent, the credentials among them."""
+    """Spelt as they are sent, credentials included."""
     body: bytes | None = field(default=None, repr=_show_body)
-    """`None` where there is none."""
+    """`None` for a message without a body."""
 
 
 @frozen(kw_only=True)
@@ -53,7 +53,7 @@ class HttpResponse:
     headers: Mapping[str, str] = field(factory=dict[str, str], converter=_lower_names, hash=False, repr=_show_headers)
     """By lower-case name."""
     body: bytes = field(default=b"", repr=_show_body)
-    """Whole, and not compressed."""
+    """Whole and uncompressed."""
 
     @property
     def ok(self) -> bool:

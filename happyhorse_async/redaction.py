@@ -1,8 +1,9 @@
 """
-What nobody may read in a log, a repr or an exception.
+Keeps credentials out of logs, reprs and exceptions.
 
-An API key opens the account. A result URL carries its own signature in the query string, so whoever reads the URL can
-fetch the video: it is a credential as well. Providers echo both in their messages, with control characters at times.
+An API key gives access to the account. A result URL carries its own signature in the query string, so anyone who reads
+the URL can fetch the video: it is a credential as well. Providers echo both in their messages, sometimes with control
+characters.
 """
 
 from __future__ import annotations
@@ -11,9 +12,14 @@ import logging
 import re
 from collections.abc import Mapping
 
+from attrs import field, frozen
+
 MASK = "***"
 
-# The headers whose value is harmless. Any other may hold a credential of a provider we do not know yet.
+# Eight characters of a key are enough to recognise it by, and more than words and keys have in common by chance.
+_PIECE = 8
+
+# The headers whose value is harmless. Any other may hold a credential of a provider that is not known yet.
 _SHOWN_HEADERS = frozenset(
     {
         "accept",
@@ -27,36 +33,80 @@ _SHOWN_HEADERS = frozenset(
     }
 )
 
-# A URL may stand in broken JSON, whose slashes may be escaped. An apostrophe is a legal part of a URL; only one at its
-# very end may be the quote around it. Providers choose the text, so each pattern must take time in proportion to it.
+# A URL may be part of broken JSON, whose slashes may be escaped. An apostrophe is a legal part of a URL; only one at
+# its very end may be the quote around it. Providers choose the text, so each pattern must take linear time.
 _URL_SECRETS = re.compile(
     r"""(?P<head>(?:\\?/){2}[^\s"<>?#]*)(?P<secret>[?#][^\s"<>]*?(?P<quote>'[^\s\w"<>]{0,3})?(?=[\s"<>]|\Z))?"""
 )
 _URL_USER = re.compile(r"""(?P<head>(?:\\?/){2})[^\s/"<>?#]*@""")
 _DATA_URI = re.compile(r"""(?P<head>\bdata:(?=[\w.+\\-]*[/;])[\w.+/;=\\-]*,)[^\s"'<>]+""", re.IGNORECASE)
-# Half of a surrogate pair cannot even be printed.
+# Half of a surrogate pair cannot be printed.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def redact_url(url: str) -> str:
-    """Return *url* without its query, fragment, user and inline data, the places where secrets sit."""
+    """Return *url* without its query, fragment, user and inline data, where secrets are."""
     head = re.split("[?#]", url, maxsplit=1)[0]
     return redact_text(head) if head == url else f"{redact_text(head)}?{MASK}"
 
 
 def redact_text(text: str, *secrets: str) -> str:
-    """Return *text* with *secrets* and the signed parts of URLs masked, and control characters escaped."""
+    """
+    Return *text* with *secrets* and the signed parts of URLs masked, and control characters escaped.
+
+    Long pieces of a secret are masked too, in upper and lower case: a host name has lost its capitals, and a message
+    may leave out the last characters of a key.
+    """
     for secret in sorted(secrets, key=len, reverse=True):
         if secret:
-            text = text.replace(secret, MASK)
+            text = _mask_pieces(text.replace(secret, MASK), secret.lower())
     text = _URL_SECRETS.sub(_mask_query, text)
     text = _URL_USER.sub(rf"\g<head>{MASK}@", text)
     text = _DATA_URI.sub(rf"\g<head>{MASK}", text)
     return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
 
 
+def contains_secret(text: str, secret: str) -> bool:
+    """Whether *text* contains *secret* or a long piece of it."""
+    return (bool(secret) and secret in text) or _mask_pieces(text, secret.lower()) != text
+
+
+def _mask_pieces(text: str, secret: str) -> str:
+    pieces = {secret[start : start + _PIECE] for start in range(len(secret) - _PIECE + 1)}
+    lower = text.lower()
+    if not pieces or len(lower) != len(text):
+        return text
+    masked, shown, start = list[str](), 0, 0
+    while start <= len(lower) - _PIECE:
+        if lower[start : start + _PIECE] not in pieces:
+            start += 1
+            continue
+        masked += (text[shown:start], MASK)
+        while lower[start : start + _PIECE] in pieces:
+            start += 1
+        start += _PIECE - 1
+        shown = start
+    return "".join((*masked, text[shown:]))
+
+
+@frozen
+class SecretUrl:
+    """
+    A URL that is a credential. Neither its repr nor its text shows the signature.
+
+    Carried instead of a `str` wherever an exception may pass, since error trackers record the local variables of each
+    frame.
+    """
+
+    value: str = field(repr=redact_url)
+    """The URL itself."""
+
+    def __str__(self) -> str:
+        return redact_url(self.value)
+
+
 class RedactingFilter(logging.Filter):
-    """Lets every record through as `redact_text` makes it: the id of a task is a provider's word too."""
+    """Redacts every record: providers choose parts of it, such as the id of a task."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Rewrite *record*."""
@@ -69,5 +119,5 @@ def _mask_query(match: re.Match[str]) -> str:
 
 
 def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return *headers* with every value masked that is not known to be harmless."""
+    """Return *headers* with every value masked, apart from those that are known to be harmless."""
     return {name: redact_url(value) if name.lower() in _SHOWN_HEADERS else MASK for name, value in headers.items()}

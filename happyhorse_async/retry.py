@@ -1,7 +1,8 @@
 """
-How often what fails is tried again, phase by phase: numbers and arithmetic.
+How often a failed request is retried, and after how long: numbers and arithmetic, phase by phase.
 
-Whether a paid request may be sent again at all is not decided here.
+`Backoff` is the only formula for growing pauses in this library. Whether a paid request may be sent again at all is not
+decided here.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from attrs import Attribute, field, frozen
 from .errors import ConfigurationError
 
 LONGEST_WAIT = 300.0
-"""However long a provider asks to wait: after five minutes it is asked again, where it is asked again at all."""
+"""The longest `Retry-After` that is honoured, in seconds. After that the request is sent again, if at all."""
 
 
 def _count(_: object, attribute: Attribute[Any], value: Any) -> None:
@@ -29,34 +30,55 @@ def _seconds(_: object, attribute: Attribute[Any], value: Any) -> None:
         raise ConfigurationError(f"{attribute.name} must be a number of at least 0, not {value!r}")
 
 
-@frozen(kw_only=True)
-class RetryPolicy:
+@frozen
+class Backoff:
     """
-    How often something is tried again, and after which pauses: they double from try to try, with full jitter.
+    Exponential backoff with jitter.
 
-    Where a provider says how long to wait, that is waited instead, five minutes at most.
-
-    :raises ConfigurationError: a figure is negative or no number.
+    After failure number n, counted from 0, the pause is drawn at random from the upper half of
+    `min(maximum, initial * 2**n)` seconds: retries spread out, and each is still later than the one before it.
     """
 
-    max_retries: float = field(validator=_count)
-    """How many further tries: 0 for none, `math.inf` for as long as it takes."""
-    initial_interval: float = field(default=0.5, validator=_seconds)
-    """The longest that the first pause can be, in seconds."""
-    max_interval: float = field(default=8.0, validator=_seconds)
-    """The longest that any pause can be, in seconds."""
+    initial: float
+    """The longest first pause, in seconds."""
+    maximum: float
+    """The longest pause, in seconds."""
 
     def delay(self, attempt: int, retry_after: float | None = None) -> float:
         """
-        Seconds to wait after a failed try.
+        Seconds to wait after a failed attempt.
 
-        :param attempt: the number of the try, counted from 0.
-        :param retry_after: what the provider asked for, in seconds.
+        :param attempt: the number of the attempt, counted from 0.
+        :param retry_after: what the provider asked for, in seconds. It replaces the formula, up to `LONGEST_WAIT`, and
+            is extended by up to `initial`, so that clients that were refused together do not return together.
         """
         if retry_after is not None:
-            return min(retry_after, LONGEST_WAIT) + random.uniform(0, self.initial_interval)
-        longest = min(self.max_interval, self.initial_interval * 2.0 ** min(attempt, 60))
-        return random.uniform(min(self.initial_interval / 2, longest), longest)
+            return min(retry_after, LONGEST_WAIT) + random.uniform(0, self.initial)
+        longest = min(self.maximum, self.initial * 2.0 ** min(attempt, 60))
+        return random.uniform(longest / 2, longest)
+
+
+@frozen(kw_only=True)
+class RetryPolicy:
+    """
+    How often a failed request is retried, and the pauses between attempts: exponential backoff with jitter.
+
+    Each pause is at most twice as long as the one before it, up to `max_interval`, and at least half of that bound. A
+    `Retry-After` of the provider replaces it, up to five minutes.
+
+    :raises ConfigurationError: a figure is negative or not a number.
+    """
+
+    max_retries: float = field(validator=_count)
+    """How many retries follow the first attempt: 0 for none, `math.inf` for no limit."""
+    initial_interval: float = field(default=0.5, validator=_seconds)
+    """The longest first pause, in seconds."""
+    max_interval: float = field(default=8.0, validator=_seconds)
+    """The longest pause, in seconds."""
+
+    def delay(self, attempt: int, retry_after: float | None = None) -> float:
+        """Seconds to wait after a failed attempt: see `Backoff.delay`."""
+        return Backoff(self.initial_interval, self.max_interval).delay(attempt, retry_after)
 
 
 @frozen(kw_only=True)
@@ -65,21 +87,24 @@ class RetryPolicies:
 
     submit: RetryPolicy = RetryPolicy(max_retries=4)
     """
-    A submit that somebody waits for and that was certainly not taken, or that an idempotency key protects. One that the
-    provider refuses for more than five minutes is not tried again: its error has the time.
+    A submit that a caller waits for, and that the provider certainly did not accept or that an idempotency key
+    protects. If the provider asks to wait for more than five minutes, the submit fails at once; the error's
+    `retry_after` has the seconds.
     """
     enqueue: RetryPolicy = RetryPolicy(max_retries=math.inf, max_interval=60.0)
-    """The same for a job that was enqueued, or taken over from a process that died: it was promised to be sent."""
+    """The same for a job that was enqueued, or resumed after its process died: such a job is guaranteed to be sent."""
     poll: RetryPolicy = RetryPolicy(max_retries=math.inf, initial_interval=0.0, max_interval=60.0)
     """
-    Failed looks in a row at a task, within its lifetime. When they are used up, whoever waits gets the error of the
-    last one; the task goes on and can be resumed. The pauses begin with the interval between two looks, if that is
-    longer than `initial_interval`.
+    Polls of a task that fail in a row, within the task's lifetime. When the retries are used up, waiters get the error
+    of the last poll; the task goes on and can be resumed. No pause is shorter than the polling interval.
     """
-    download: RetryPolicy = RetryPolicy(max_retries=4)
-    """Tries in a row of one download that bring nothing new."""
+    download: RetryPolicy = RetryPolicy(max_retries=20, max_interval=30.0)
+    """
+    Attempts in a row of one download that bring nothing new. By default some minutes: a file may appear in the storage
+    that long after its task has succeeded.
+    """
     save: RetryPolicy = RetryPolicy(max_retries=40, initial_interval=5.0, max_interval=3600.0)
     """
-    How often a video that is saved by `save_to=` is downloaded anew after a download has failed. By default this goes
-    on for the day that a URL lives.
+    How often the download of a `save_to=` video is started again after it has failed. By default the retries go on for
+    about the day for which a video URL is valid.
     """

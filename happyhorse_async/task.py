@@ -1,5 +1,5 @@
 """
-What a provider says of a task: the neutral model, inbound.
+A task as a provider reports it, in a model that all providers share.
 
 A `Task` is one observation, complete and immutable. The classes know nothing of JSON; adapters build them.
 """
@@ -21,26 +21,26 @@ _PROVIDER_NAME = re.compile(r"[a-z0-9_-]+")
 
 
 class TaskStatus(StrEnum):
-    """Where a task stands, in the same seven words for every provider."""
+    """The state of a task, in the same seven words for every provider."""
 
     PENDING = "PENDING"
-    """Accepted and waiting for its turn."""
+    """Accepted, and queued at the provider."""
     RUNNING = "RUNNING"
-    """The video is being made, or has been made and is being stored."""
+    """The video is being generated, or is being stored."""
     SUCCEEDED = "SUCCEEDED"
-    """The video is there."""
+    """The video is available."""
     FAILED = "FAILED"
     """There will be no video; `Task.error` says why."""
     CANCELED = "CANCELED"
-    """Somebody cancelled the task before it began."""
+    """The task was cancelled before it began to run."""
     EXPIRED = "EXPIRED"
     """The provider no longer knows the task."""
     UNKNOWN = "UNKNOWN"
-    """The provider used a word we do not know; `Task.raw_status` has it. The task may still be running."""
+    """The provider used an unknown word; `Task.raw_status` has it. The task may still be running."""
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the task has come to its end and will not change again."""
+        """Whether the task has ended and will not change again."""
         return self in _TERMINAL
 
 
@@ -63,9 +63,9 @@ class FailureReason(StrEnum):
     PROVIDER_FAULT = "PROVIDER_FAULT"
     """Something broke on the provider's side."""
     NO_OUTPUT = "NO_OUTPUT"
-    """The provider called it a success and delivered no video."""
+    """The provider reported a success without a video."""
     UNKNOWN = "UNKNOWN"
-    """The provider gave no reason, or one we do not know."""
+    """The provider gave no reason, or an unknown one."""
 
 
 @frozen
@@ -77,7 +77,7 @@ class TaskRef:
     """
 
     provider: str
-    """The configuration section's name, or the adapter's where there is no configuration: `[a-z0-9_-]+`."""
+    """The configuration section's name, or the adapter's without a configuration: `[a-z0-9_-]+`."""
     id: str
     """The provider's own id. Opaque."""
 
@@ -86,7 +86,7 @@ class TaskRef:
             raise ValueError(f"a provider name is made of a-z, 0-9, _ and -, not {self.provider!r}")
         if self.id in ("", ".", ".."):
             # The last two would change the path of the URL they stand in.
-            raise ValueError(f"{self.id!r} is no task id")
+            raise ValueError(f"{self.id!r} is not a task id")
 
     def __str__(self) -> str:
         return f"{self.provider}:{self.id}"
@@ -123,7 +123,7 @@ class Video:
     url: str = field(repr=_show_url)
     """Where it can be fetched. A credential: the query string is a signature."""
     expires_at: datetime | None = None
-    """When the URL dies, where the provider says so."""
+    """When the URL expires, where the provider says so."""
     width: int | None = None
     """In pixels."""
     height: int | None = None
@@ -159,9 +159,9 @@ class TaskFailure:
     code: str | None = None
     """The provider's code, as it wrote it."""
     message: str = field(default="", repr=_show_text)
-    """The provider's words."""
+    """The provider's message."""
     reason: FailureReason = FailureReason.UNKNOWN
-    """The same in our words."""
+    """The reason, in the vocabulary that all providers share."""
 
 
 @frozen(kw_only=True)
@@ -169,11 +169,11 @@ class Task:
     """One observation of a task at its provider."""
 
     ref: TaskRef
-    """Its name here and at the provider."""
+    """The provider and the task's id there."""
     status: TaskStatus
-    """Where it stands."""
+    """Its state."""
     raw_status: str | None = None
-    """The provider's own word; `None` where a reply carries none."""
+    """The provider's own word; `None` if the response has none."""
     progress: float | None = None
     """0 to 100, or `None` where the provider does not say."""
     videos: tuple[Video, ...] = ()
@@ -185,15 +185,15 @@ class Task:
     model: str | None = None
     """The provider's model id."""
     created_at: datetime | None = None
-    """When the provider took it."""
+    """When the provider accepted it."""
     started_at: datetime | None = None
     """When the provider began to work on it."""
     finished_at: datetime | None = None
-    """When it came to its end."""
+    """When it ended."""
     observed_at: datetime | None = field(factory=_now, eq=False)
-    """When it was seen to stand so, by the clock of this machine: by default now. `None` if nobody has seen it yet."""
+    """When this was observed, by the clock of this machine: by default now. `None` if it was not observed yet."""
     request_id: str | None = None
-    """The provider's id of the call that made this observation, for its support desk."""
+    """The provider's id of the request that made this observation, for its support desk."""
     raw: Mapping[str, Any] = field(factory=dict[str, Any], eq=False, repr=False)
     """The provider's object, untouched."""
 

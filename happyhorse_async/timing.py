@@ -1,8 +1,8 @@
 """
-When to look, when to try again, how much at once: numbers and arithmetic.
+Polling schedule, rate and concurrency limits, and the response headers that concern them: numbers and arithmetic.
 
-Nothing here sleeps, and a clock is read only where a server names a date and not its own. All times are seconds as
-`float`; `None` means "not set", never "at once".
+Nothing here sleeps. A clock is read only where a server sends a date and does not send its own time. All times are
+seconds as `float`; `None` means "not set", never "immediately".
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ import random
 from datetime import UTC, datetime
 from typing import Any
 
-from attrs import Attribute, evolve, field, frozen
+from attrs import Attribute, evolve, field, fields, frozen
 
 from .errors import ConfigurationError
 from .messages import HttpResponse
-from .retry import LONGEST_WAIT
+from .retry import LONGEST_WAIT, Backoff, RetryPolicies, RetryPolicy
 
-# Nobody is turned away for more than a day. It is milliseconds, or a date that was meant to say "never".
-_LONGEST_WISH = 86_400.0
+# A longer Retry-After is a mistake: milliseconds, or a date that was meant to say "never".
+_LONGEST_CREDIBLE_WAIT = 86_400.0
 _GROWTH = 1.5
-_FAULT_CAP = 60.0
-_MISS_CAP = 120.0
+_LONGEST_NOT_FOUND_PAUSE = 120.0
+_DEFAULT_INTERVAL = 15.0
+_DEFAULT_CONCURRENCY = {"max_concurrent_queries": 32, "max_concurrent_submits": 32, "max_concurrent_downloads": 4}
 
 
 def _positive(_: object, attribute: Attribute[Any], value: Any) -> None:
@@ -51,33 +52,33 @@ def _count(_: object, attribute: Attribute[Any], value: Any) -> None:
 @frozen(kw_only=True)
 class PollSchedule:
     """
-    How often a waiting task is looked at. Every figure is in seconds.
+    When a waiting task is polled. Every figure is in seconds.
 
-    As it is, the times are learned: a task is looked at when one of its kind is likely to have ended, by the tasks that
-    were seen to end before, and until enough of them were, at the interval that the adapter advises.
+    By default poll times are learned: a task is polled when tasks like it have usually finished. Until enough such
+    tasks have been seen, the interval is the one that the adapter recommends.
 
-    :raises ConfigurationError: a figure is negative or no number.
+    :raises ConfigurationError: a figure is negative or not a number.
     """
 
     interval: float | None = field(default=None, validator=_positive)
-    """Look at each task this often, whatever was learned. Where one request to the provider's list shows many tasks,
-    they may be looked at sooner."""
+    """Poll each task at this interval, whatever was learned. Where one list request shows many tasks, a task may be
+    polled sooner."""
     first_after: float | None = field(default=None, validator=_not_negative)
-    """From the submit to the first look. By default `interval`, if that is set."""
+    """From the submit to the first poll. By default `interval`, if that is set."""
     max_interval: float | None = field(default=None, validator=_positive)
-    """The longest time between two looks. With an `interval` of your own, that grows by half up to this while nothing
-    changes; by default it does not grow."""
+    """The longest time between two polls. With an `interval` of your own, the interval grows by half up to this value
+    while nothing changes; by default it does not grow."""
     jitter: float | None = field(default=None, validator=_not_negative)
-    """Each look is moved by up to this much, either way. By default by a twentieth to a tenth of the time."""
+    """Each poll is moved at random by up to this much, either way. By default by 5 % to 10 % of the delay."""
     reconcile: float = field(default=60, validator=_positive)
-    """The interval while callbacks are on."""
+    """The interval for tasks with a webhook (`callback_url`): polls then only find webhooks that were lost."""
     not_found_retries: int = field(default=5, validator=_whole)
-    """How often in a row the provider must not know a task before it counts as expired."""
+    """How many polls in a row must report an unknown task before it counts as expired."""
 
     def advised_by(self, advice: PollSchedule) -> PollSchedule:
-        """Fill what is not set from *advice*. A caller who sets an interval gets it unchanged, without growth."""
+        """Fill what is not set from *advice*. A caller's own interval is kept unchanged, without growth."""
         advised = PollSchedule() if self.interval else advice
-        interval = self.interval or min(advice.interval or 15.0, self.max_interval or math.inf)
+        interval = self.interval or min(advice.interval or _DEFAULT_INTERVAL, self.max_interval or math.inf)
         return evolve(
             self,
             interval=interval,
@@ -86,25 +87,42 @@ class PollSchedule:
             jitter=_first(self.jitter, advised.jitter, interval / 10),
         )
 
-    def after_look(self, unchanged: int) -> float:
-        """Seconds until the next look, after *unchanged* looks in a row that saw nothing new."""
-        interval = self.interval or 15.0
+    def after_poll(self, unchanged: int) -> float:
+        """Seconds until the next poll, after *unchanged* polls in a row without any change."""
+        interval = self._interval
         grown = interval * _GROWTH ** min(unchanged, 30)
         return self._jittered(min(grown, self.max_interval or interval))
 
     def after_submit(self) -> float:
-        """Seconds until the first look."""
-        return self._jittered(_first(self.first_after, self.interval, 15.0))
+        """Seconds from the submit to the first poll."""
+        return self._jittered(_first(self.first_after, self.interval, _DEFAULT_INTERVAL))
 
-    def after_fault(self, faults: int, *, base: float = 0.0, cap: float = _FAULT_CAP) -> float:
-        """Seconds until the next look, after *faults* looks in a row that failed."""
-        interval = max(self.interval or 15.0, base)
-        return self._jittered(min(interval * 2.0 ** min(faults, 30), max(cap, interval)))
+    def after_failure(
+        self,
+        failures: int,
+        retry: RetryPolicy = RetryPolicies().poll,  # noqa: B008 - immutable
+        retry_after: float | None = None,
+    ) -> float:
+        """
+        Seconds until the next poll, after *failures* polls in a row that failed.
 
-    def after_miss(self, misses: int) -> float:
-        """Seconds until the next look, after *misses* looks in a row at a task the provider did not know."""
-        interval = self.interval or 15.0
-        return self._jittered(min(interval * 2.0 ** min(misses - 1, 30), max(_MISS_CAP, interval)))
+        The pauses are those of *retry*, but never shorter than the polling interval or than *retry_after*.
+        """
+        delay = self._backoff(retry.initial_interval, retry.max_interval).delay(failures - 1)
+        return max(delay, min(retry_after or 0.0, LONGEST_WAIT))
+
+    def after_not_found(self, misses: int) -> float:
+        """Seconds until the next poll, after *misses* polls in a row of a task that the provider does not know."""
+        return self._backoff(0.0, _LONGEST_NOT_FOUND_PAUSE).delay(misses - 1)
+
+    def _backoff(self, initial: float, maximum: float) -> Backoff:
+        # A backoff draws from the upper half of its bound: with twice the interval, no pause is below the interval.
+        initial = max(initial, 2 * self._interval)
+        return Backoff(initial, max(maximum, initial))
+
+    @property
+    def _interval(self) -> float:
+        return self.interval or _DEFAULT_INTERVAL
 
     def _jittered(self, delay: float) -> float:
         spread = min(_first(self.jitter, delay / 10), delay)
@@ -118,75 +136,76 @@ def _first(*values: float | None) -> float:
 @frozen(kw_only=True, eq=False)
 class Limits:
     """
-    How much may be asked of a provider. What is not set is the adapter's default, taken from the provider's pages.
+    Rate and concurrency limits for one account. What is not set is the adapter's default, taken from the provider's
+    pages.
 
-    Clients that are given the same object share one budget.
+    Clients that are given the same object, in the same event loop, share the limits.
 
-    :raises ConfigurationError: a figure is negative or no number.
+    :raises ConfigurationError: a figure is negative or not a number.
     """
 
     queries_per_second: float | None = field(default=None, validator=_positive)
-    """Queries, lists and cancels together, for the account."""
+    """Rate limit for queries, lists and cancellations together."""
     submits_per_second: float | None = field(default=None, validator=_positive)
-    """Submits, for the account."""
+    """Rate limit for submits."""
     max_concurrent_queries: int | None = field(default=None, validator=_whole)
-    """Queries, lists and cancels on the way at the same time. By default 32."""
+    """Queries, lists and cancellations in flight at the same time. By default 32."""
     max_concurrent_submits: int | None = field(default=None, validator=_whole)
-    """Submits on the way at the same time. By default 32."""
+    """Submits in flight at the same time. By default 32."""
+    max_concurrent_downloads: int | None = field(default=None, validator=_whole)
+    """Downloads at the same time. By default 4."""
     max_running: int | None = field(default=None, validator=_whole)
     """
-    Tasks that the provider runs at the same time, for each model where it counts so. Without it, tasks are sent as
-    fast as submits may be.
+    Tasks that the provider runs at the same time, per model where the provider counts per model. Without it, jobs are
+    submitted as fast as the rate limit allows.
     """
     max_queued: int | None = field(default=None, validator=_count)
     """
-    Tasks that may wait at the provider beside those that run. By default none. Where the provider gives up what it has
-    not ended in some hours, fewer: as many as end in time, by how fast its videos come. The rest waits here, unsent.
+    Tasks that may wait in the provider's own queue in addition to the running ones. By default none. Fewer where the
+    provider ends tasks that have waited too long: see `docs/limits.md`. All other jobs wait in the client.
     """
-    max_concurrent_downloads: int | None = field(default=None, validator=_whole)
-    """Downloads at the same time. By default 4."""
-
-    shared: dict[str, object] = field(factory=dict[str, object], init=False, repr=False)
-    """Where the clients that share this object keep their common budget."""
+    max_unprotected_submits: int | None = field(default=None, validator=_whole)
+    """
+    Unanswered submits without an idempotency key at the same time. If the process crashes, each of them has an unknown
+    outcome: it may have been paid for. By default 2, or 0.5 % of the jobs in flight if that is more. A higher number
+    submits faster where the provider answers slowly. A submit that has been unanswered for two seconds is not counted.
+    """
 
     @property
     def max_tasks(self) -> int | None:
-        """How many tasks the provider may have at most that have not ended."""
+        """How many unfinished tasks the provider may have, running and queued together."""
         return None if self.max_running is None else self.max_running + (self.max_queued or 0)
 
     def filled_from(self, defaults: Limits) -> Limits:
-        """Return limits with what is not set taken from *defaults*."""
-        return Limits(
-            queries_per_second=self.queries_per_second or defaults.queries_per_second,
-            submits_per_second=self.submits_per_second or defaults.submits_per_second,
-            max_concurrent_queries=self.max_concurrent_queries or defaults.max_concurrent_queries or 32,
-            max_concurrent_submits=self.max_concurrent_submits or defaults.max_concurrent_submits or 32,
-            max_running=self.max_running or defaults.max_running,
-            max_queued=defaults.max_queued if self.max_queued is None else self.max_queued,
-            max_concurrent_downloads=self.max_concurrent_downloads or defaults.max_concurrent_downloads or 4,
-        )
+        """Return limits in which what is not set is taken from *defaults*."""
+        values: dict[str, Any] = {}
+        for name in (attribute.name for attribute in fields(Limits)):
+            own, default = getattr(self, name), getattr(defaults, name)
+            value = default if own is None else own
+            values[name] = _DEFAULT_CONCURRENCY.get(name) if value is None else value
+        return Limits(**values)
 
 
 @frozen(kw_only=True)
 class RateLimitWindow:
-    """What a provider says, in the headers of an answer, is left of what it allows."""
+    """What the headers of a response say about the provider's current rate limit window."""
 
     limit: int
-    """Requests in one of its windows."""
+    """Requests that a whole window allows."""
     remaining: int
     """How many of them are left."""
-    reset_after: float
-    """Seconds until the next window begins, at most five minutes."""
+    reset_after: float | None
+    """Seconds until the next window begins, at most five minutes; `None` if the provider does not say."""
     shared: bool = False
-    """Whether submits and queries are counted together. Otherwise it speaks of the kind that was answered."""
+    """Whether submits and queries count against the same window. Otherwise it covers the kind that was answered."""
 
 
 def retry_after(response: HttpResponse) -> float | None:
     """
-    Read `Retry-After` as seconds; `None` where there is none or it cannot be read.
+    Read `Retry-After` as seconds; `None` where it is absent or cannot be read.
 
-    More than a day is taken for a mistake, and counts as five minutes.
-    A date is read against the server's own `Date`, since a client's clock may be wrong by hours.
+    More than a day is treated as a mistake, and counts as five minutes.
+    A date is compared with the server's own `Date`, because the local clock may be wrong by hours.
     Both forms: https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3
     """
     text = response.headers.get("retry-after", "").strip()
@@ -198,33 +217,36 @@ def retry_after(response: HttpResponse) -> float | None:
         until = _http_date(text)
         if until is None:
             return None
-        now = _http_date(response.headers.get("date", "")) or datetime.now(UTC)
-        seconds = max(0.0, (until - now).total_seconds())
+        seconds = max(0.0, until.timestamp() - _server_time(response))
     if math.isnan(seconds) or seconds < 0:
         return None
-    return seconds if seconds <= _LONGEST_WISH else LONGEST_WAIT
+    return seconds if seconds <= _LONGEST_CREDIBLE_WAIT else LONGEST_WAIT
 
 
 def rate_limit_window(response: HttpResponse, *, shared: bool = False) -> RateLimitWindow | None:
     """
-    Read `X-RateLimit-Limit`, `-Remaining` and `-Reset`, where a provider documents them and the last is a Unix time.
+    Read `X-RateLimit-Remaining`, and `X-RateLimit-Limit` and `-Reset` (a Unix time) where they are present.
 
-    The time is read against the server's own `Date`, as that of `Retry-After` is. `None` where one of the last two is
-    missing or cannot be read.
+    Without a reset time, that of `Retry-After` is taken. The reset time is compared with the server's own `Date`.
+    Returns `None` where `X-RateLimit-Remaining` is absent or cannot be read.
 
     :param shared: see `RateLimitWindow.shared`.
     """
     remaining = _digits(response, "x-ratelimit-remaining")
-    reset = _digits(response, "x-ratelimit-reset")
-    if remaining is None or reset is None:
+    if remaining is None:
         return None
-    now = (_http_date(response.headers.get("date", "")) or datetime.now(UTC)).timestamp()
+    reset = _digits(response, "x-ratelimit-reset")
+    reset_after = retry_after(response) if reset is None else max(0.0, reset - _server_time(response))
     return RateLimitWindow(
         limit=_digits(response, "x-ratelimit-limit") or remaining,
         remaining=remaining,
-        reset_after=min(max(0.0, reset - now), LONGEST_WAIT),
+        reset_after=None if reset_after is None else min(reset_after, LONGEST_WAIT),
         shared=shared,
     )
+
+
+def _server_time(response: HttpResponse) -> float:
+    return (_http_date(response.headers.get("date", "")) or datetime.now(UTC)).timestamp()
 
 
 def _digits(response: HttpResponse, name: str) -> int | None:
@@ -233,7 +255,7 @@ def _digits(response: HttpResponse, name: str) -> int | None:
 
 
 def _http_date(text: str) -> datetime | None:
-    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - hardly any answer has a date to be read
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - most responses have no date to be read
 
     try:
         moment = parsedate_to_datetime(text)

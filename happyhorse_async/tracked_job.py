@@ -1,283 +1,330 @@
-"""What a client knows of one job and its task, and who waits for them."""
+"""A live job as one client knows it, and the registry of all of them."""
 
 from __future__ import annotations
 
 import asyncio
 import marshal
-from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Mapping
 from copy import copy
 from sys import intern
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from attrs import evolve
 
-from .billing import ExpectedUsage
 from .errors import HappyHorseError
 from .job import Job
+from .poll_state import PollState
 from .ratelimit.concurrency import Permit
 from .task import Task, TaskRef, TaskStatus
+from .waiters import Subscription, Waiters
 
 if TYPE_CHECKING:
-    from .polling.estimator import DurationModel
+    from .jobs.attempt import SubmitAttempt
 
-_INBOX_SIZE = 100
-_NOTHING: Mapping[str, Any] = {}
-_PACKED_NOTHING = marshal.dumps({})
+_MOST_EARLY = 1000
+_NO_RAW: Mapping[str, Any] = {}
+_PACKED_NO_RAW = marshal.dumps({})
 
 
 class TrackedJob:
-    """What a client knows of one job and its task. All handles share it; the poller keeps its figures here."""
+    """
+    What a client knows of one job and its task. All handles of the job share it.
+
+    :param job: the journal's entry, or, for a task that the journal does not know, one that is made up.
+    :param is_recorded: whether the journal has the job. Only then are changes of it written.
+    """
 
     __slots__ = (
         "__weakref__",
-        "_inboxes",
-        "_onlookers",
+        "_is_stale",
+        "_latest",
         "_raw",
-        "_waiters",
-        "alive",
-        "asked",
-        "due",
-        "empty_successes",
-        "entry",
-        "faults",
-        "foreign",
+        "attempt",
         "gone",
-        "is_disputed",
+        "is_recorded",
         "job",
-        "job_id",
-        "kind",
-        "listed",
-        "misses",
-        "number",
         "permit",
-        "queued",
-        "ref",
-        "refusals",
-        "strays",
-        "submitted",
-        "task",
-        "unchanged",
-    )  # fmt: skip
+        "poll",
+        "waiters",
+    )
 
-    def __init__(self, ref: TaskRef | None = None, *, job_id: str) -> None:
-        self.ref = ref
-        """The task's name; `None` until the provider has taken the job."""
-        self.job_id = job_id
-        self.job: Job | None = None
-        """The journal's entry, where there is one."""
-        self.task: Task | None = None
-        """The last observation. Until it is the end it lacks the provider's object; see `whole_task`."""
-        self.gone: HappyHorseError | None = None
-        """Why nobody looks any more although the task has not ended. Whoever waits next begins anew."""
-        self.entry = 0
-        """The number of the valid entry in the poller's heap; 0 while nobody looks."""
-        self.submitted = 0.0
-        """When the task's lifetime began, by the event loop's clock."""
-        self.kind: DurationModel | None = None
-        """What is known of tasks of its kind."""
-        self.asked: ExpectedUsage | None = None
-        """What was asked for of all that is billed. Its job may forget the request before the bill comes."""
-        self.due = 0.0
-        """When it is looked at next, by the event loop's clock."""
-        self.alive = 0.0
-        """When it was last seen to go on, by the event loop's clock; 0 where it has not been."""
-        self.queued = 0.0
-        """Seconds after its submit at which it was not running yet."""
-        self.number = 0
-        """Its place in the order in which tasks were taken."""
-        self.foreign = 0
-        """How many tasks of others the account had taken before it, as far as pages of the list have shown."""
-        self.listed = 0
-        """How many looks in a row were made by the provider's list."""
-        self.is_disputed = False
-        """Whether the list tells of its end, which a query is to confirm."""
-        self.strays = 0
-        """How many pages in a row did not show it where it should have been."""
-        self.unchanged = 0
-        """How many looks in a row saw nothing new."""
-        self.faults = 0
-        """How many looks in a row failed."""
-        self.misses = 0
-        """How many looks in a row found the task unknown."""
-        self.refusals = 0
-        """How many looks in a row the provider refused."""
-        self.empty_successes = 0
-        """How many looks saw a success without a video."""
+    def __init__(self, job: Job, *, is_recorded: bool = True) -> None:
+        self.job = job
+        """The entry as it is here and now, which the store has or is about to have. Changed by `jobs.journal`."""
+        self.is_recorded = is_recorded
+        self.attempt: SubmitAttempt | None = None
+        """The submit, while the job is queued or being sent. Changed by `jobs.submit`."""
+        self.poll = PollState()
+        """The polls of the task. Changed by `polling`."""
+        self.waiters = Waiters()
+        """Who waits for it."""
         self.permit: Permit | None = None
-        """Counts the task among those that the provider has, where they are counted."""
-        # Nearly every task has one waiter, for whom a list would take twice the room.
-        self._waiters: tuple[asyncio.Future[None], ...] = ()
-        self._onlookers: tuple[asyncio.Future[None], ...] = ()
-        self._inboxes: set[_Inbox] | None = None
-        self._raw: bytes | Mapping[str, Any] = _PACKED_NOTHING
+        """Counts the task among those that the provider runs or queues, where these are limited."""
+        self.gone: HappyHorseError | None = None
+        """Why waiting has ended although the task has not, or why there is no task."""
+        self._latest: Task | None = None
+        self._is_stale = False
+        self._raw: bytes | Mapping[str, Any] = _PACKED_NO_RAW
+
+    @property
+    def job_id(self) -> str:
+        """Our own id of the job."""
+        return self.job.job_id
+
+    @property
+    def ref(self) -> TaskRef | None:
+        """The ref of the task, once the job was accepted."""
+        return self.job.ref
+
+    @property
+    def task(self) -> Task | None:
+        """The last observation, without the provider's object; `None` until there is one."""
+        if self._latest is not None:
+            return self._latest
+        return None if self._is_stale else self.job.task
 
     @property
     def whole_task(self) -> Task | None:
         """The last observation, with the provider's object as it was last seen."""
-        return None if self.task is None else self._whole(self.task)
+        task = self.task
+        if task is not None:
+            task = self._with_raw(task)
+            if task.status.is_terminal:
+                self._latest = task
+        return task
 
-    def _whole(self, task: Task) -> Task:
-        return task if task.raw else evolve(task, raw=_unpacked(self._raw))
+    def _with_raw(self, task: Task) -> Task:
+        return task if task.raw or self._raw is _PACKED_NO_RAW else evolve(task, raw=_unpacked(self._raw))
 
     @property
     def ended(self) -> bool:
-        """Whether the task has come to its end."""
+        """Whether the task has ended."""
         return self.task is not None and self.task.status.is_terminal
 
     @property
-    def called_back(self) -> bool:
-        """Whether the provider was told to call us at the end, so that looking is only for the call that is lost."""
-        return self.job is not None and self.job.callback_url is not None
+    def is_polled(self) -> bool:
+        """Whether the task is being polled."""
+        return self.poll.entry > 0
 
-    def record(self, task: Task) -> bool:
+    @property
+    def has_callback(self) -> bool:
+        """Whether the provider was given a callback URL, so that polls only find callbacks that were lost."""
+        return self.job.callback_url is not None
+
+    def load(self, job: Job) -> None:
+        """
+        Take over what the store knows of the job.
+
+        A success whose URLs have died needs another poll, and so does a task that had expired: it may have reappeared.
+        """
+        before, task = self.task, job.task
+        is_empty = task is not None and task.status is TaskStatus.SUCCEEDED and not task.videos
+        self._is_stale = is_empty or (task is not None and task.status is TaskStatus.EXPIRED)
+        self.job, self.is_recorded, self._latest = job, True, None
+        self._publish(before, self.task)
+
+    def record(self, job: Job) -> None:
+        """Replace the entry. If it comes with an observation, that is the last one."""
+        before = self.task
+        if job.task is not self.job.task:
+            self._latest, self._is_stale = None, False
+        self.job = job
+        self._publish(before, self.task)
+
+    def observe(self, task: Task) -> bool:
         """Make *task* the last observation, and return whether it says anything new."""
-        last, self.task = self.task, self._whole(task) if task.status.is_terminal else self.keep(task)
-        new = last is None or _news(last) != _news(task)
-        if new and self._inboxes:
-            whole = self._whole(self.task)
-            for inbox in self._inboxes:
-                inbox.put(whole)
-        return new
+        last, self._latest = self.task, self.without_raw(task)
+        return self._publish(last, task)
 
-    def keep(self, task: Task) -> Task:
-        """Keep the provider's object for `whole_task`, and return *task* without it, as the journal has it too."""
+    def _publish(self, last: Task | None, task: Task | None) -> bool:
+        if task is None or task is last or (last is not None and _content(last) == _content(task)):
+            return False
+        if self.waiters.has_subscriptions:
+            self.waiters.publish(self._with_raw(task))
+        return True
+
+    def without_raw(self, task: Task) -> Task:
+        """Keep the provider's object for `whole_task`, and return *task* without it."""
         if not task.raw:
             return task
         self._raw = _packed(task.raw)
-        # What many observations have in common is held once.
+        ref = self.ref
+        # What many observations have in common is held in memory once.
         return evolve(
             task,
-            ref=self.ref if self.ref == task.ref else task.ref,
-            raw_status=_shared(task.raw_status),
-            model=_shared(task.model),
-            raw=_NOTHING,
+            ref=ref if ref is not None and ref == task.ref else task.ref,
+            raw_status=_interned(task.raw_status),
+            model=_interned(task.model),
+            raw=_NO_RAW,
         )
 
-    @property
-    def awaited(self) -> bool:
-        """Whether anybody waits."""
-        return bool(self._inboxes) or any(_waiting(self._waiters))
-
     def give_up(self, error: HappyHorseError) -> None:
-        """Tell everybody who waits that nothing more will come, and why."""
+        """Tell everyone who waits that nothing more will come, and why."""
         self.gone = error.about(ref=self.ref, job_id=self.job_id)
-        self.entry = 0
+        self.poll.entry = 0
         self.wake()
 
     def wake(self) -> None:
-        """Wake everybody who waits: the job was accepted, the task has ended, or nobody looks any more."""
+        """Wake everyone who waits: the job was accepted, the task has ended, or nothing more will come."""
         if self.ended or self.gone is not None:
             self.release_permit()
-        woken = (*self._waiters, *self._onlookers)
-        self._waiters = self._onlookers = ()
-        for waiter in woken:
-            if not waiter.done():
-                waiter.set_result(None)
-        for inbox in self._inboxes or ():
-            inbox.news.set()
+        self.waiters.wake()
 
     def release_permit(self) -> None:
-        """Leave the place among the provider's tasks to another: this one has ended, or nobody looks when it does."""
+        """Stop counting the task among those of the provider: it has ended, or it is not polled any more."""
         permit, self.permit = self.permit, None
         if permit is not None:
-            permit.end(made=self.task is not None and self.task.status is TaskStatus.SUCCEEDED)
+            permit.release()
 
-    def news(self) -> asyncio.Future[None]:
+    def check(self) -> None:
         """
-        Return what is done when the job is accepted, the task has ended or nobody looks any more.
+        Make sure that more will come.
 
-        :raises HappyHorseError: nobody looks any more. Each waiter gets an exception of its own.
+        :raises HappyHorseError: nothing more will come. Each waiter gets an exception of its own.
         """
-        waiter = self._future()
-        self._waiters = (*_waiting(self._waiters), waiter)
-        return waiter
-
-    def _future(self) -> asyncio.Future[None]:
         if self.gone is not None:
             raise copy(self.gone) from self.gone.__cause__
-        return asyncio.get_running_loop().create_future()
+
+    def changed(self) -> asyncio.Future[None]:
+        """Return a future that is done when `wake` is called; raises what `check` raises."""
+        self.check()
+        return self.waiters.wait()
 
     async def accepted(self) -> None:
         """
-        Wait until the provider has taken the job.
+        Wait until the provider has accepted the job.
 
         :raises HappyHorseError: it will not.
         """
         while self.ref is None:
-            await self.news()
+            await self.changed()
 
     async def stopped(self) -> None:
         """
-        Wait until the task has ended, without counting as somebody who waits: nothing is sent for this alone.
+        Wait until the task has ended, without counting as someone who waits.
 
-        :raises HappyHorseError: nobody looks any more.
+        :raises HappyHorseError: nothing more will come.
         """
         while not self.ended:
-            waiter = self._future()
-            self._onlookers = (*_waiting(self._onlookers), waiter)
-            await waiter
+            self.check()
+            await self.waiters.observe()
 
-    async def changes(self) -> AsyncGenerator[Task]:
-        """
-        Yield the last observation and then every one that says something new, the end included.
-
-        A consumer that falls far behind misses the oldest; it never holds up anybody.
-
-        :raises HappyHorseError: nobody looks any more.
-        """
-        inbox = _Inbox()
-        if self.task is not None:
-            inbox.put(self._whole(self.task))
-        self._inboxes = self._inboxes or set()
-        self._inboxes.add(inbox)
-        try:
-            while True:
-                while inbox.tasks:
-                    task = inbox.tasks.popleft()
-                    yield task
-                    if task.status.is_terminal:
-                        return
-                if self.gone is not None:
-                    raise copy(self.gone) from self.gone.__cause__
-                inbox.news.clear()
-                await inbox.news.wait()
-        finally:
-            self._inboxes.discard(inbox)
+    def subscribe(self) -> Subscription:
+        """Return a queue of the last observation and every change from now on."""
+        return self.waiters.subscribe(self.whole_task)
 
 
-def _waiting(futures: Iterable[asyncio.Future[None]]) -> Iterator[asyncio.Future[None]]:
-    # Those who have left leave their futures behind.
-    return (future for future in futures if not future.done())
+class Tracker:
+    """
+    The registry of the live jobs of one client: by job id until a job is accepted, by ref afterwards.
 
+    An accepted job is held by the poll queue and by its handles; here it is only found.
+    """
 
-class _Inbox:
     def __init__(self) -> None:
-        self.tasks: deque[Task] = deque(maxlen=_INBOX_SIZE)
-        self.news = asyncio.Event()
+        self._unaccepted: dict[str, TrackedJob] = {}
+        self._by_ref: WeakValueDictionary[TaskRef, TrackedJob] = WeakValueDictionary()
+        self._early: OrderedDict[TaskRef, None] = OrderedDict()
 
-    def put(self, task: Task) -> None:
-        self.tasks.append(task)
-        self.news.set()
+    def add(self, tracked: TrackedJob) -> None:
+        """Track a job that waits to be sent."""
+        self._unaccepted[tracked.job_id] = tracked
+
+    def by_id(self, job_id: str) -> TrackedJob | None:
+        """Return a job that is queued or being sent here."""
+        return self._unaccepted.get(job_id)
+
+    def by_ref(self, ref: TaskRef) -> TrackedJob | None:
+        """Return the job of a task, if anything here has to do with it."""
+        return self._by_ref.get(ref)
+
+    def for_job(self, job: Job) -> TrackedJob:
+        """Return the one tracked job of an entry of the store whose task is known."""
+        assert job.ref is not None
+        tracked = self.usable(job.ref)
+        if tracked is None:
+            tracked = self._by_ref[job.ref] = TrackedJob(job)
+            tracked.load(job)
+        elif not tracked.is_recorded:
+            tracked.load(job)
+        return tracked
+
+    def for_ref(self, ref: TaskRef, unrecorded: Job) -> TrackedJob:
+        """Return the one tracked job of a task, of which the store has not been asked yet."""
+        tracked = self.usable(ref)
+        if tracked is None:
+            tracked = self._by_ref[ref] = TrackedJob(unrecorded, is_recorded=False)
+        return tracked
+
+    def usable(self, ref: TaskRef) -> TrackedJob | None:
+        """Return the job of a task, unless it has expired: such a task may have reappeared, and is polled anew."""
+        tracked = self._by_ref.get(ref)
+        has_expired = tracked is not None and tracked.task is not None and tracked.task.status is TaskStatus.EXPIRED
+        return None if has_expired else tracked
+
+    def name(self, tracked: TrackedJob) -> None:
+        """Track a job by its ref too, which was just learned."""
+        assert tracked.ref is not None
+        self._by_ref[tracked.ref] = tracked
+
+    def accepted(self, tracked: TrackedJob) -> None:
+        """Track a job by its ref alone from now on."""
+        self.forget(tracked)
+        self.name(tracked)
+
+    def note_early_callback(self, ref: TaskRef) -> None:
+        """Remember that the provider has called about a task that is not known here, or not yet."""
+        self._early[ref] = None
+        if len(self._early) > _MOST_EARLY:
+            self._early.popitem(last=False)
+
+    def take_early_callback(self, ref: TaskRef) -> bool:
+        """Return whether the provider has called about a task before it was known, so that it should be polled now."""
+        return self._early.pop(ref, self) is None
+
+    def restore(self, tracked: TrackedJob) -> None:
+        """Track the job of a handle from an earlier time when the client was open."""
+        if tracked.ref is not None:
+            self._by_ref.setdefault(tracked.ref, tracked)
+
+    def forget(self, tracked: TrackedJob) -> None:
+        """Stop tracking a job by its id: it was accepted, or has ended."""
+        if self._unaccepted.get(tracked.job_id) is tracked:
+            del self._unaccepted[tracked.job_id]
+
+    def unaccepted(self) -> list[TrackedJob]:
+        """Return the jobs that are queued or being sent."""
+        return list(self._unaccepted.values())
+
+    def __len__(self) -> int:
+        return len(self._unaccepted)
+
+    def clear(self) -> list[TrackedJob]:
+        """Forget all jobs that are tracked by ref, and return them. A late observation reaches none of them."""
+        found = list(self._by_ref.values())
+        self._by_ref.clear()
+        return found
 
 
-def _shared(word: str | None) -> str | None:
+def _interned(word: str | None) -> str | None:
     return None if word is None else intern(str(word))
 
 
 def _packed(raw: Any) -> bytes | Mapping[str, Any]:
-    # As objects, a small answer takes a kilobyte, which the garbage collector goes through again and again.
+    # As objects, a small response takes a kilobyte, which the garbage collector has to traverse again and again.
     try:
         packed: bytes | Mapping[str, Any] = marshal.dumps(raw)
     except ValueError:
-        # An adapter has put more into it than JSON has.
+        # The adapter has put values into it that JSON does not have.
         packed = raw
     return packed
 
 
 def _unpacked(raw: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
-    return marshal.loads(raw) if isinstance(raw, bytes) else raw  # noqa: S302 - our own, and never left this process
+    return marshal.loads(raw) if isinstance(raw, bytes) else raw  # noqa: S302 - our own data, which never left memory
 
 
-def _news(task: Task) -> tuple[object, ...]:
+def _content(task: Task) -> tuple[object, ...]:
     return task.status, task.raw_status, task.progress, task.videos, task.error

@@ -102,14 +102,15 @@ async def test_resuming_only_looks(gateway: Gateway, fifth: Fifth) -> None:
 
 @pytest.mark.parametrize("ref", ["hiapi:t-1", "t-1", "fifth:", ":t-1", "", "FIFTH:t-1", hh.TaskRef("main", "t-1")])
 async def test_a_name_of_somebody_else(gateway: Gateway, fifth: Fifth, ref: str | hh.TaskRef) -> None:
-    """A ref of another provider, or none, is refused before anything is sent."""
+    """A ref of an unknown provider is a configuration error, any other text an unknown task; nothing is sent."""
+    is_ref = ref in ("hiapi:t-1", hh.TaskRef("main", "t-1"))
+    error = hh.ConfigurationError if is_ref else hh.TaskNotFoundError
     async with fifth.open() as client:
-        with pytest.raises(hh.ConfigurationError):
+        with pytest.raises(error):
             client.resume(ref)
-        with pytest.raises(hh.ConfigurationError):
-            await client.fetch(ref)
-        with pytest.raises(hh.ConfigurationError):
-            await client.cancel(ref)
+        for call in (client.fetch, client.cancel, client.job):
+            with pytest.raises(error):
+                await call(ref)
 
     assert [] == gateway.requests
 

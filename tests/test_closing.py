@@ -220,7 +220,11 @@ async def test_a_look_while_it_closes(gateway: Gateway, fifth: Fifth, data: byte
 
 async def test_a_download_while_it_closes(gateway: Gateway, fifth: Fifth, tmp_path: Path) -> None:
     """A download under which the client closes fails, and leaves nothing on disk."""
-    gateway.on("GET", "/v", gateway.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n" + bytes(99), "hang"))
+    gateway.on(
+        "GET",
+        "/v",
+        gateway.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n\0\0\0\x10ftypisom" + bytes(99), "hang"),
+    )
     video = hh.Video(url=f"{gateway.url}/v")
     task = hh.Task(ref=hh.TaskRef("fifth", "t-1"), status=hh.TaskStatus.SUCCEEDED, videos=(video,))
 

@@ -260,7 +260,7 @@ async def test_a_client_that_opens_again(gateway: Gateway, fifth: Fifth) -> None
         task = await waiting
 
     assert hh.TaskStatus.SUCCEEDED is task.status
-    assert fetched is task
+    assert fetched == task
 
 
 @pytest.mark.fault(79)

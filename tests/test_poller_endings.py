@@ -190,14 +190,13 @@ async def test_a_video_that_comes_late(gateway: Gateway, fifth: Fifth) -> None:
 
 @pytest.mark.fault(60)
 async def test_a_lifetime_that_is_over(gateway: Gateway, fifth: Fifth) -> None:
-    """A task that has not ended within its lifetime never will."""
-    gateway.show("t-1", "running")
+    """A task that the provider shows as active does not expire, however old it is."""
+    gateway.show("t-1", *["running"] * 20, "done")
 
-    async with fifth.open(fifth.adapter(task_ttl=0.1)) as client:
-        with pytest.raises(hh.TaskExpiredError) as raised:
-            await client.generate(REQUEST)
+    async with fifth.open(fifth.adapter(task_ttl=0.05)) as client:
+        task = await client.generate(REQUEST)
 
-    assert "running" == raised.value.task.raw_status
+    assert hh.TaskStatus.SUCCEEDED is task.status
 
 
 async def test_a_lifetime_that_ends_in_an_outage(gateway: Gateway, fifth: Fifth) -> None:
@@ -212,27 +211,14 @@ async def test_a_lifetime_that_ends_in_an_outage(gateway: Gateway, fifth: Fifth)
     assert 0.25 < looks[-1].at - submit.at < 0.5
 
 
-async def test_an_old_task_has_less_time_left(gateway: Gateway, fifth: Fifth) -> None:
-    """The lifetime of a resumed task counts from its creation."""
-    old = datetime.now(UTC) - timedelta(hours=23, minutes=59, seconds=59.8)
-    gateway.show("t-1", {"id": "t-1", "status": "running", "created": old.isoformat()})
-
-    async with fifth.open() as client:
-        with pytest.raises(hh.TaskExpiredError):
-            await client.resume("fifth:t-1").wait(5)
-
-
 @pytest.mark.fault(54)
 async def test_a_task_that_is_older_than_it_can_be(gateway: Gateway, fifth: Fifth) -> None:
-    """A resumed task that is shown as going on is looked at a few times more, though it should be forgotten by now."""
+    """A resumed task that is shown as active is polled on, although the provider should have forgotten it by now."""
     old = {"id": "t-1", "created": (datetime.now(UTC) - timedelta(days=99)).isoformat()}
-    gateway.show("t-1", *[old | {"status": "running"}] * 3, "done")
-    gateway.show("t-2", old | {"id": "t-2", "status": "running"})
+    gateway.show("t-1", *[old | {"status": "running"}] * 20, "done")
 
     async with fifth.open() as client:
         task = await client.resume("fifth:t-1").wait(5)
-        with pytest.raises(hh.TaskExpiredError):
-            await client.resume("fifth:t-2").wait(5)
 
     assert hh.TaskStatus.SUCCEEDED is task.status
 

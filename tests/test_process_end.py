@@ -7,7 +7,7 @@ import gc
 import pickle
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -75,7 +75,7 @@ async def test_a_process_that_ends(gateway: Gateway, tmp_path: Path, script: str
 
 @pytest.mark.fault(79)
 async def test_a_loop_that_is_closed(gateway: Gateway, tmp_path: Path) -> None:
-    """A client whose loop is gone says so to whoever uses it on another."""
+    """A client whose loop was closed cannot be used on another, but it can be closed there."""
     script = """
 loop = asyncio.new_event_loop()
 client, handle = loop.run_until_complete(opened())
@@ -98,7 +98,7 @@ asyncio.run(use())
     assert 0 == code
     assert [
         "the client was opened in another event loop; each loop needs a client of its own"
-    ] * 3 == printed.splitlines()
+    ] * 2 == printed.splitlines()
 
 
 @pytest.mark.fault(80)
@@ -150,21 +150,33 @@ async def test_what_cannot_be_pickled(gateway: Gateway, fifth: Fifth) -> None:
             with pytest.raises(TypeError, match=words):
                 pickle.dumps(thing)
 
-    with pytest.raises(TypeError, match="API key included"):
+    with pytest.raises(TypeError, match="API key"):
         pickle.dumps(fifth.client())
     assert handle.ref == pickle.loads(pickle.dumps(handle.ref))
+
+
+class Unreachable:
+    """A transport that has nothing to close."""
+
+    connection_slots = None
+
+    async def send(self, request: hh.HttpRequest, *, timeout: float) -> hh.HttpResponse:
+        raise hh.TransportError("no network", sent=False)
+
+    def stream(self, request: hh.HttpRequest, *, timeout: float) -> Any:
+        raise NotImplementedError
+
+    async def aclose(self) -> None: ...
 
 
 @pytest.mark.fault(80)
 async def test_a_client_that_is_dropped(fifth: Fifth) -> None:
     """A client that nobody has and nobody closed is warned of; one that was closed, or never opened, is not."""
-    clients = [fifth.client()]
+    clients = [fifth.client(transport=Unreachable())]
     await clients[0].__aenter__()
-    engine = clients[0]._door.engine
-    assert engine is not None
-    with pytest.warns(ResourceWarning, match="the client of fifth was never closed"):
+    with pytest.warns(ResourceWarning, match="the client of fifth was never closed"):  # noqa: PT031
         clients.clear()
-    await engine.aclose()
+        gc.collect()
 
     async with fifth.client():
         pass

@@ -1,34 +1,37 @@
-"""How often it is tried again: a policy for each phase, in which 0 means 0."""
+"""Retry policies: how often each phase of a job is retried, and after which pauses."""
 
 from __future__ import annotations
 
 import math
 import random
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import happyhorse_async as hh
 from happyhorse_async.config import Settings
 
+if TYPE_CHECKING:
+    from conftest import Fifth, Gateway
+
 REQUEST = hh.TextToVideo("a train at night")
-SLOWLY = hh.PollSchedule(interval=3600)
+RARELY = hh.PollSchedule(interval=3600)
 NONE = hh.RetryPolicy(max_retries=0)
 
 
 @pytest.mark.parametrize("attempt", range(8))
-def test_pauses_grow_up_to_their_cap(attempt: int) -> None:
-    """Each pause lies between half the base and the base doubled for every attempt, never above the cap."""
+def test_pauses_double_up_to_the_maximum_with_jitter(attempt: int) -> None:
+    """Each pause lies in the upper half of its bound."""
     policy = hh.RetryPolicy(max_retries=3, initial_interval=0.5, max_interval=8)
     delays = [policy.delay(attempt) for _ in range(100)]
+    bound = min(8, 0.5 * 2**attempt)
 
-    assert all(0.25 <= delay <= min(8, 0.5 * 2**attempt) for delay in delays)
+    assert all(bound / 2 <= delay <= bound for delay in delays)
     assert 1 < len(set(delays))
 
 
-def test_a_policy_waits_as_long_as_it_is_told() -> None:
-    """A provider's own figure is waited for in full, and a little longer, so that not all come back at once."""
+def test_retry_after_replaces_the_pause_and_gets_a_little_jitter() -> None:
     policy = hh.RetryPolicy(max_retries=3, initial_interval=0.5)
 
     assert all(20 <= policy.delay(0, 20.0) <= 20.5 for _ in range(100))
@@ -36,15 +39,13 @@ def test_a_policy_waits_as_long_as_it_is_told() -> None:
 
 
 @pytest.mark.fault(32)
-def test_a_policy_waits_for_five_minutes_at_most() -> None:
-    """Whatever a provider asks for, it is tried again after five minutes."""
+def test_retry_after_is_honoured_for_five_minutes_at_most() -> None:
     policy = hh.RetryPolicy(max_retries=3, initial_interval=0.5)
 
     assert all(300 <= policy.delay(0, 3600.0) <= 300.5 for _ in range(100))
 
 
-def test_pauses_after_very_many_tries() -> None:
-    """A policy without an end goes on at its cap."""
+def test_a_million_attempts_do_not_overflow() -> None:
     assert hh.RetryPolicy(max_retries=math.inf, max_interval=60).delay(10**6) <= 60
     assert 0 == hh.RetryPolicy(max_retries=math.inf, max_interval=0).delay(10**6)
 
@@ -62,14 +63,12 @@ def test_pauses_after_very_many_tries() -> None:
     ],
     ids=repr,
 )
-def test_figures_that_are_none(figures: dict[str, Any]) -> None:
-    """A figure that makes no sense is refused by its name."""
+def test_an_invalid_figure_is_rejected_by_name(figures: dict[str, Any]) -> None:
     with pytest.raises(hh.ConfigurationError, match=[*figures][-1]):
         hh.RetryPolicy(**figures)
 
 
-def test_retries_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the file has is taken, and the rest stays as it is."""
+def test_a_configuration_file_replaces_single_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     text = "[retries.submit]\nmax_retries = 0\n[retries.poll]\nmax_retries = inf\nmax_interval = 5\n"
     Path("happyhorse.toml").write_text(text, "utf-8")
@@ -84,8 +83,9 @@ def test_retries_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.usefixtures("no_chance")
 @pytest.mark.parametrize("retries", [0, 1, 3])
-async def test_a_submit(gateway: Any, fifth: Any, retries: int) -> None:
-    """A certain refusal is tried again exactly as often as it is said, and then raised."""
+async def test_a_submit_that_was_refused_is_retried_max_retries_times(
+    gateway: Gateway, fifth: Fifth, retries: int
+) -> None:
     gateway.on("POST", "/videos", gateway.reply({}, status=429, headers={"Retry-After": "0"}))
     policy = hh.RetryPolicies(submit=hh.RetryPolicy(max_retries=retries, initial_interval=0.0))
 
@@ -97,8 +97,8 @@ async def test_a_submit(gateway: Any, fifth: Any, retries: int) -> None:
 
 
 @pytest.mark.usefixtures("no_chance")
-async def test_a_submit_that_a_key_protects(gateway: Any, fifth: Any) -> None:
-    """With no further tries, an ambiguous answer is of unknown outcome, key or no key."""
+async def test_without_retries_an_ambiguous_answer_leaves_an_unknown_outcome(gateway: Gateway, fifth: Fifth) -> None:
+    """Also where an idempotency key protects the submit."""
     gateway.on("POST", "/videos", 502)
 
     async with fifth.open(fifth.adapter(idempotent=True), retries=hh.RetryPolicies(submit=NONE)) as client:
@@ -109,8 +109,7 @@ async def test_a_submit_that_a_key_protects(gateway: Any, fifth: Any) -> None:
 
 
 @pytest.mark.usefixtures("no_chance")
-async def test_a_job_that_is_enqueued(gateway: Any, fifth: Any) -> None:
-    """The policy of submits does not hold for what was enqueued; its own does."""
+async def test_an_enqueued_job_has_a_policy_of_its_own(gateway: Gateway, fifth: Fifth) -> None:
     gateway.on("POST", "/videos", gateway.reply({}, status=429, headers={"Retry-After": "0"}))
     policy = hh.RetryPolicies(submit=NONE, enqueue=hh.RetryPolicy(max_retries=2, initial_interval=0.0))
 
@@ -127,10 +126,10 @@ async def test_a_job_that_is_enqueued(gateway: Any, fifth: Any) -> None:
     [(500, hh.ProviderError), (429, hh.RateLimitError), (b"", hh.TransportError), (400, hh.InvalidRequestError)],
 )
 @pytest.mark.parametrize("retries", [0, 1])
-async def test_a_look(
-    gateway: Any, fifth: Any, answer: int | bytes, expected: type[hh.HappyHorseError], retries: int
+async def test_the_wait_ends_with_the_error_of_the_last_poll_when_retries_are_used_up(
+    gateway: Gateway, fifth: Fifth, answer: int | bytes, expected: type[hh.HappyHorseError], retries: int
 ) -> None:
-    """A look that fails once too often ends the waiting with its error, and the task can be resumed."""
+    """The task can be resumed."""
     wire = 1 + retries if answer != b"" else 2 * (1 + retries)
     gateway.show("t-1", *[answer] * wire, "done")
 
@@ -140,16 +139,15 @@ async def test_a_look(
         handle = client.resume("fifth:t-1")
         with pytest.raises(expected) as raised:
             await handle
-        looks = len(gateway.requests)
+        polls = len(gateway.requests)
         task = await client.resume("fifth:t-1")
 
     assert handle.ref == raised.value.ref
-    assert wire == looks
+    assert wire == polls
     assert hh.TaskStatus.SUCCEEDED is task.status
 
 
-async def test_a_look_that_succeeds_begins_the_counting_anew(gateway: Any, fifth: Any) -> None:
-    """Failures count in a row."""
+async def test_only_polls_that_fail_in_a_row_count_as_retries(gateway: Gateway, fifth: Fifth) -> None:
     gateway.show("t-1", 500, "running", 500, "done")
 
     async with fifth.open(retries=hh.RetryPolicies(poll=hh.RetryPolicy(max_retries=1, initial_interval=0.0))) as client:
@@ -159,8 +157,9 @@ async def test_a_look_that_succeeds_begins_the_counting_anew(gateway: Any, fifth
 
 
 @pytest.mark.fault(37)
-async def test_a_look_that_is_told_when_to_come_back(gateway: Any, fifth: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A 503 that says how long to wait is kept to."""
+async def test_the_retry_after_of_a_503_delays_the_next_poll(
+    gateway: Gateway, fifth: Fifth, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(random, "uniform", lambda _, longest: longest)
     gateway.show("t-1", gateway.reply({}, status=503, headers={"Retry-After": "0.2"}), "done")
 
@@ -173,8 +172,9 @@ async def test_a_look_that_is_told_when_to_come_back(gateway: Any, fifth: Any, m
 
 @pytest.mark.usefixtures("no_chance")
 @pytest.mark.parametrize("retries", [0, 2])
-async def test_a_download(gateway: Any, fifth: Any, tmp_path: Path, retries: int) -> None:
-    """A download is tried again as often as it is said."""
+async def test_a_download_is_retried_max_retries_times(
+    gateway: Gateway, fifth: Fifth, tmp_path: Path, retries: int
+) -> None:
     gateway.show("t-1", "done")
     gateway.on("GET", "/files/t-1.mp4", gateway.reply({}, status=503))
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from happyhorse_async.errors import AuthenticationError, HappyHorseError
+from happyhorse_async.errors import AuthenticationError
+from happyhorse_async.job import Endpoint, Job, JobState
 from happyhorse_async.task import Task, TaskRef, TaskStatus
 from happyhorse_async.tracked_job import TrackedJob
 
@@ -20,6 +21,14 @@ REF = TaskRef("main", "1")
 PENDING = Task(ref=REF, status=TaskStatus.PENDING)
 RUNNING = Task(ref=REF, status=TaskStatus.RUNNING)
 SUCCEEDED = Task(ref=REF, status=TaskStatus.SUCCEEDED)
+JOB = Job(
+    job_id="j1",
+    endpoint=Endpoint(provider="main", adapter="fifth", base_url="https://fifth.example"),
+    model="m",
+    created_at=datetime.now(UTC),
+    state=JobState.ACCEPTED,
+    task_id="1",
+)
 
 
 async def turn() -> None:
@@ -30,13 +39,22 @@ async def turn() -> None:
 
 async def collected(tracked: TrackedJob) -> list[Task]:
     """Collect every observation until the end."""
-    return [task async for task in tracked.changes()]
+    seen = list[Task]()
+    subscription = tracked.subscribe()
+    while not seen or not seen[-1].status.is_terminal:
+        task = subscription.take()
+        if task is None:
+            tracked.check()
+            await subscription.wait()
+        else:
+            seen.append(task)
+    return seen
 
 
 @pytest.fixture
 def tracked() -> TrackedJob:
-    """A watch that knows nothing yet."""
-    return TrackedJob(REF, job_id="j1")
+    """A job of which nothing was observed yet."""
+    return TrackedJob(JOB)
 
 
 def test_a_new_watch(tracked: TrackedJob) -> None:
@@ -49,7 +67,7 @@ def test_a_new_watch(tracked: TrackedJob) -> None:
 @pytest.mark.parametrize("status", list(TaskStatus))
 def test_the_end(tracked: TrackedJob, status: TaskStatus) -> None:
     """A task has ended when its last observation is an end."""
-    tracked.record(evolve(PENDING, status=status))
+    tracked.observe(evolve(PENDING, status=status))
 
     assert status.is_terminal is tracked.ended
 
@@ -69,8 +87,8 @@ def test_what_is_news(tracked: TrackedJob, change: dict[str, Any], new: bool) ->
     """An observation is new when it says something else of the task; the last one is kept in any case."""
     observation = evolve(RUNNING, **change)
 
-    assert tracked.record(RUNNING)
-    assert new is tracked.record(observation)
+    assert tracked.observe(RUNNING)
+    assert new is tracked.observe(observation)
     assert observation == tracked.whole_task
 
 
@@ -92,7 +110,7 @@ def raw_of(tracked: TrackedJob) -> Any:
 )
 def test_the_providers_object(tracked: TrackedJob, raw: dict[str, Any], status: TaskStatus) -> None:
     """The provider's object is shown as it was given, in its order and with its types, and can be carried away."""
-    tracked.record(evolve(RUNNING, status=status, raw=raw))
+    tracked.observe(evolve(RUNNING, status=status, raw=raw))
 
     assert repr(raw) == repr(raw_of(tracked))
     assert raw == raw_of(tracked) == raw_of(tracked)
@@ -104,8 +122,8 @@ def test_the_providers_object(tracked: TrackedJob, raw: dict[str, Any], status: 
 @pytest.mark.parametrize("status", [TaskStatus.RUNNING, TaskStatus.EXPIRED])
 def test_an_observation_without_an_object(tracked: TrackedJob, status: TaskStatus) -> None:
     """Where an observation is not the provider's own answer, the last object that it gave is shown on."""
-    tracked.record(evolve(RUNNING, raw={"a": 1}))
-    tracked.record(evolve(RUNNING, status=status))
+    tracked.observe(evolve(RUNNING, raw={"a": 1}))
+    tracked.observe(evolve(RUNNING, status=status))
 
     assert evolve(RUNNING, status=status) == tracked.whole_task
     assert {"a": 1} == raw_of(tracked)
@@ -115,19 +133,19 @@ async def test_all_who_wait_are_woken(tracked: TrackedJob) -> None:
     """At the end everybody who waits goes on."""
     waiting = [asyncio.create_task(tracked.stopped()) for _ in range(3)]
     await turn()
-    tracked.record(RUNNING)
+    tracked.observe(RUNNING)
     tracked.wake()
     await turn()
 
     assert not [task for task in waiting if task.done()]
-    tracked.record(SUCCEEDED)
+    tracked.observe(SUCCEEDED)
     tracked.wake()
     await asyncio.gather(*waiting)
 
 
 async def test_nobody_waits_for_what_has_ended(tracked: TrackedJob) -> None:
     """Waiting for a task that has ended is over at once."""
-    tracked.record(SUCCEEDED)
+    tracked.observe(SUCCEEDED)
     async with asyncio.timeout(1):
         await tracked.stopped()
 
@@ -140,7 +158,7 @@ async def test_a_waiter_may_leave(tracked: TrackedJob) -> None:
     await turn()
     leaving.cancel()
     await turn()
-    tracked.record(SUCCEEDED)
+    tracked.observe(SUCCEEDED)
     tracked.wake()
     await staying
 
@@ -166,7 +184,7 @@ async def test_the_end_wins_over_a_farewell(tracked: TrackedJob) -> None:
     waiting = asyncio.create_task(tracked.stopped())
     await turn()
     tracked.gone = AuthenticationError("no", ref=REF)
-    tracked.record(SUCCEEDED)
+    tracked.observe(SUCCEEDED)
     tracked.wake()
 
     async with asyncio.timeout(1):
@@ -185,18 +203,18 @@ async def test_waiting_goes_on_when_looking_does(tracked: TrackedJob) -> None:
     await turn()
 
     assert not waiting.done()
-    tracked.record(SUCCEEDED)
+    tracked.observe(SUCCEEDED)
     tracked.wake()
     await waiting
 
 
 async def test_changes(tracked: TrackedJob) -> None:
     """A reader sees what is known, then every change once, and the end as the last."""
-    tracked.record(PENDING)
+    tracked.observe(PENDING)
     reading = asyncio.create_task(collected(tracked))
     await turn()
     for task in (PENDING, RUNNING, evolve(RUNNING, request_id="r2"), evolve(RUNNING, progress=50), SUCCEEDED):
-        tracked.record(task)
+        tracked.observe(task)
         await turn()
 
     assert [PENDING, RUNNING, evolve(RUNNING, progress=50), SUCCEEDED] == await reading
@@ -206,10 +224,10 @@ async def test_every_reader_sees_every_change(tracked: TrackedJob) -> None:
     """Readers do not take changes from each other, and one that leaves does not disturb the rest."""
     first, second, third = (asyncio.create_task(collected(tracked)) for _ in range(3))
     await turn()
-    tracked.record(RUNNING)
+    tracked.observe(RUNNING)
     await turn()
     second.cancel()
-    tracked.record(SUCCEEDED)
+    tracked.observe(SUCCEEDED)
 
     assert [RUNNING, SUCCEEDED] == await first
     assert [RUNNING, SUCCEEDED] == await third
@@ -218,49 +236,42 @@ async def test_every_reader_sees_every_change(tracked: TrackedJob) -> None:
 
 
 @pytest.mark.fault(81)
-async def test_a_reader_may_stop_at_any_time(tracked: TrackedJob) -> None:
-    """Whoever leaves the loop and begins again sees the last observation first."""
-    tracked.record(PENDING)
-    changes = tracked.changes()
-
-    assert PENDING == await anext(changes)
-    await changes.aclose()
-    tracked.record(RUNNING)
-    again = tracked.changes()
-    assert RUNNING == await anext(again)
-    await again.aclose()
-
-
-async def test_what_was_seen_before_a_farewell(tracked: TrackedJob) -> None:
-    """A reader gets what was observed before it is told that nobody looks any more."""
-    tracked.record(RUNNING)
-    tracked.gone = AuthenticationError("no", ref=REF)
-    changes = tracked.changes()
-
-    assert RUNNING == await anext(changes)
-    with pytest.raises(HappyHorseError, match="no"):
-        await anext(changes)
+async def test_a_reader_that_begins_again_sees_the_last_observation_first(tracked: TrackedJob) -> None:
+    """A subscription begins with what is known."""
+    tracked.observe(PENDING)
+    assert PENDING == tracked.subscribe().take()
+    tracked.observe(RUNNING)
+    assert RUNNING == tracked.subscribe().take()
 
 
 @pytest.mark.fault(81)
-async def test_a_slow_reader(tracked: TrackedJob) -> None:
-    """A reader that falls far behind misses the oldest changes, never the end, and memory stays bounded."""
-    changes = tracked.changes()
-    tracked.record(PENDING)
-    seen = [await anext(changes)]
+async def test_a_slow_reader_misses_the_oldest_changes_and_never_the_end(tracked: TrackedJob) -> None:
+    """Memory stays bounded, however far a reader falls behind."""
+    subscription = tracked.subscribe()
+    tracked.observe(PENDING)
+    seen = [subscription.take()]
     for step in range(10_000):
-        tracked.record(evolve(RUNNING, progress=step / 100))
-    tracked.record(SUCCEEDED)
-    seen += [task async for task in changes]
+        tracked.observe(evolve(RUNNING, progress=step / 100))
+    tracked.observe(SUCCEEDED)
+    while (task := subscription.take()) is not None:
+        seen.append(task)
 
     assert 100 == len(seen) - 1
     assert SUCCEEDED == seen[-1]
-    assert 99.99 == seen[-2].progress
+
+
+async def test_a_reader_that_is_dropped_is_not_awaited(tracked: TrackedJob) -> None:
+    """A subscription that nobody holds any more does not count as a waiter."""
+    subscription = tracked.subscribe()
+    assert tracked.waiters
+    del subscription
+
+    assert not tracked.waiters
 
 
 async def test_nothing_is_held_for_ever() -> None:
     """A watch that nobody uses any more is gone."""
-    tracked = TrackedJob(REF, job_id="j1")
+    tracked = TrackedJob(JOB)
     waiting = asyncio.create_task(tracked.stopped())
     await turn()
     waiting.cancel()

@@ -202,7 +202,7 @@ async def test_a_server_that_hangs(gateway: Gateway, transport: AiohttpTransport
     """The time given is for everything together, and what is late may have been taken."""
     gateway.on("POST", "/videos", gateway.raw(data, "hang"))
 
-    with pytest.raises(TransportError, match="no whole answer in time") as raised:
+    with pytest.raises(TransportError, match="no whole response in time") as raised:
         await transport.send(post(f"{gateway.url}/videos"), timeout=0.05)
 
     assert raised.value.sent
@@ -328,7 +328,7 @@ async def test_a_stream_that_breaks(gateway: Gateway, transport: AiohttpTranspor
     """A stream that ends before its announced length says so, after what did come."""
     gateway.on("GET", "/file", HEAD + b"Content-Length: 10\r\n\r\n01234")
 
-    async with transport.stream(f"{gateway.url}/file", {}) as answer:
+    async with transport.stream(HttpRequest(method="GET", url=f"{gateway.url}/file")) as answer:
         chunks = answer.chunks()
 
         assert b"01234" == await anext(chunks)

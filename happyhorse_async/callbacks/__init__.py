@@ -1,8 +1,8 @@
 """
-Where a provider calls us: a receiver that verifies a call, and what mounts it into a web app.
+Webhooks (callbacks): a receiver that verifies the calls of a provider, and adapters for web frameworks.
 
-The receiver knows no provider. What a call means, and what proves it, is the adapter's; what becomes of it is the
-client's.
+The receiver knows no provider. The adapter decides what a call means and whether it is genuine; the client decides what
+follows from it.
 """
 
 from __future__ import annotations

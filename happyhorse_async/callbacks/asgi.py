@@ -1,20 +1,20 @@
-"""A receiver as an ASGI app: https://asgi.readthedocs.io/en/latest/specs/www.html."""
+"""A webhook receiver as an ASGI app: https://asgi.readthedocs.io/en/latest/specs/www.html."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
-from .respond import Call, Receive, answer, leaves_a_body, lower_names
+from .respond import Receive, WebhookRequest, closes_connection, lower_names, respond
 
 Message: TypeAlias = MutableMapping[str, Any]
 
 
 class AsgiApp:
     """
-    Answers callbacks, whatever the path: mount it, or route to it.
+    Answers webhooks on any path: mount it, or route to it.
 
-    It is an object and not a function, since Starlette takes a function for a handler of its own requests.
+    It is an object and not a function, because Starlette would call a function with a request of its own.
     """
 
     def __init__(self, receive: Receive, *, timeout: float) -> None:
@@ -29,16 +29,16 @@ class AsgiApp:
     ) -> None:
         """Handle a request."""
         if scope["type"] != "http":
-            raise ValueError(f"callbacks come by HTTP, not by {scope['type']}")
-        call = Call(
+            raise ValueError(f"webhooks arrive by HTTP, not by {scope['type']}")
+        webhook = WebhookRequest(
             method=scope["method"],
             headers=lower_names((_text(name), _text(value)) for name, value in scope["headers"]),
             query=_text(scope.get("query_string", b"")),
             chunks=_chunks(receive),
         )
-        status = await answer(call, self._receive, timeout=self._timeout)
+        status = await respond(webhook, self._receive, timeout=self._timeout)
         headers = [(b"content-length", b"0")]
-        if leaves_a_body(status) and scope.get("http_version", "1.1").startswith("1"):
+        if closes_connection(status) and scope.get("http_version", "1.1").startswith("1"):
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body"})
@@ -49,7 +49,7 @@ async def _chunks(receive: Callable[[], Awaitable[Message]]) -> AsyncIterator[by
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ConnectionError("the caller is gone")
+            raise ConnectionError("the client has disconnected")
         yield message.get("body", b"")
         more = message.get("more_body", False)
 

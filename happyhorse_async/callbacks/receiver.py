@@ -1,52 +1,66 @@
-"""The front door for a provider's calls."""
+"""The receiver for a provider's webhooks."""
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ..client import Client
+from ..client.client import lifecycle_of
 from ..client.plan import named_job
 from ..config import check_secret
 from ..errors import ConfigurationError
 from ..messages import HttpRequest
 from ..task import Task
 from .asgi import AsgiApp
-from .respond import LARGEST_BODY, lower_names, too_large
+from .respond import LARGEST_BODY, check_encoding, lower_names, too_large
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+_log = logging.getLogger("happyhorse_async")
+
+# Anything shorter is guessed in moments. Providers and password managers generate 16 characters and more.
+_SHORTEST_SECRET = 4
+_RECOMMENDED_SECRET = 16
+
 
 class CallbackReceiver:
     """
-    Takes in what a provider says of tasks by calling a URL of yours, next to what the client sees when it looks.
+    Receives a provider's webhooks (callbacks). They complement polling: a webhook that gets lost costs only time.
 
-    With a secret, a call that the provider has signed counts like a look of the client's own. Without one, and where a
-    provider does not sign, a call is only a reason to look. A call that is lost costs time and nothing else.
+    With a secret, a webhook that the provider has signed counts like a poll of the client's own. Without one, and where
+    a provider does not sign, a webhook only triggers a poll.
 
-    It belongs to one client, and can be made before that is opened. Hand `aiohttp_handler` or `asgi_app` to a web
-    framework, or call `receive`.
+    It belongs to one client, and can be created before the client is opened. Use `aiohttp_handler` or `asgi_app` in a
+    web framework, or call `receive`.
 
-    :param client: the client that submits, or another one for the same provider that shares its store.
-    :param secret: what is shared with the provider, or several while they are rotated; by default what the
+    :param client: the client that submits, or another one for the same provider with the same store.
+    :param secret: the secret that is shared with the provider, or several while they are rotated; by default what the
         configuration names.
-    :param body_timeout: seconds within which the body of a call must have arrived.
-    :raises ConfigurationError: a secret is empty, or the configured one is missing.
+    :param body_timeout: seconds within which the body of a webhook must have arrived.
+    :raises ConfigurationError: a secret is not text, shorter than 4 characters, begins or ends with white space, or is
+        enclosed in quotation marks; or the configured one is missing.
     """
 
     def __init__(
         self, client: Client, secret: str | Sequence[str] | None = None, *, body_timeout: float = 10.0
     ) -> None:
-        self._client = client
-        self._secrets = client.callback_secrets() if secret is None else _checked(secret)
+        self._lifecycle = lifecycle_of(client)
+        self._provider = client.provider
+        self._secrets = (
+            self._lifecycle.planners[self._provider].callback_secrets() if secret is None else _as_tuple(secret)
+        )
         self._body_timeout = body_timeout
+        for one in self._secrets:
+            _check(one)
         if not self._secrets and client.adapter.capabilities.signed_callbacks:
             warnings.warn(
-                f"no secret is set for the callbacks of {client.provider!r}: whoever calls is not believed, and every "
-                "call costs a look at the task. Set callback_secret_env, or give CallbackReceiver a secret",
+                f"no secret is set for the webhooks of {client.provider!r}: they cannot be verified, and each costs "
+                "a poll of its task. Set callback_secret_env, or pass a secret to CallbackReceiver",
                 stacklevel=2,
             )
 
@@ -58,24 +72,26 @@ class CallbackReceiver:
         query: Mapping[str, str] | str | None = None,
     ) -> Task | None:
         """
-        Take in one call, and return how its task stands now; `None` if it is genuine and about no task of ours.
+        Process one webhook, and return the present state of its task; `None` if it is genuine and not about our task.
 
-        Once this returns, what the call has said of a task of ours is in the store, and the call can be answered with a
-        200. The same call again is harmless. When this raises, answer with `CallbackRejectedError.http_status`, and
-        with a 503 for any other error, so that the provider calls again.
+        When this returns, what the webhook says of a task of ours is in the store, and the response may be a 200. The
+        same webhook again is harmless. When this raises, respond with `CallbackRejectedError.http_status`, and with 503
+        for any other error, so that the provider sends the webhook again.
 
         :param headers: of the request, in any case.
-        :param body: of the request, to the byte: neither decoded nor written anew.
-        :param query: of the URL that was called. It says which job was meant, for a call that overtakes the answer to
-            its submit.
-        :raises CallbackRejectedError: it is forged, stale, too large or no callback at all. It has changed nothing.
-        :raises HappyHorseError: the store does not take it, or a look that was to confirm it has failed.
+        :param body: of the request, exactly as it was received: neither decoded nor reformatted.
+        :param query: of the URL that was called. It names the job, for a webhook that arrives before the submit was
+            answered.
+        :raises CallbackRejectedError: it is forged, too old, too large, compressed or not a webhook. Nothing changed.
+        :raises ConfigurationError: headers or body are missing, or of the wrong type.
+        :raises HappyHorseError: the store has failed, or the poll that was to confirm the webhook.
         :raises RuntimeError: the client is closed, or runs in another event loop.
         """
-        if len(body) > LARGEST_BODY:
-            raise too_large()
-        message = HttpRequest(method="POST", url="", headers=lower_names(headers.items()), body=body)
-        return await self._client.take_callback(message, self._secrets, job_id=named_job(query or ""))
+        message = HttpRequest(method="POST", url="", headers=_headers(headers), body=_body(body))
+        check_encoding(message.headers)
+        runtime = self._lifecycle.inside()
+        account = runtime.accounts.named(self._provider)
+        return await runtime.callbacks.process(account, message, self._secrets, job_id=named_job(query or ""))
 
     @cached_property
     def asgi_app(self) -> AsgiApp:
@@ -84,13 +100,56 @@ class CallbackReceiver:
 
     async def aiohttp_handler(self, request: web.Request) -> web.Response:
         """Handle a request of an aiohttp app: `app.router.add_route("*", "/hooks/hiapi", receiver.aiohttp_handler)`."""
-        from .aiohttp import handle  # noqa: PLC0415 - only an app of aiohttp needs it
+        from .aiohttp import handle  # noqa: PLC0415 - only needed in an aiohttp app
 
         return await handle(request, self.receive, timeout=self._body_timeout)
 
 
-def _checked(secret: str | Sequence[str]) -> tuple[str, ...]:
-    secrets = (secret,) if isinstance(secret, str) else tuple(secret)
+# The arguments come from the code of a web framework, which may not be type checked.
+def _headers(headers: object) -> Mapping[str, str]:
+    if not isinstance(headers, Mapping):
+        raise ConfigurationError(f"receive() needs the headers of the request as a mapping, not {_type(headers)}")
+    return lower_names(cast("Mapping[str, str]", headers).items())
+
+
+def _body(body: object) -> bytes:
+    if not isinstance(body, bytes | bytearray):
+        raise ConfigurationError(f"receive() needs the body as bytes, exactly as received, not {_type(body)}")
+    if len(body) > LARGEST_BODY:
+        raise too_large()
+    return bytes(body)
+
+
+def _as_tuple(secret: object) -> tuple[str, ...]:
+    if isinstance(secret, str):
+        return (secret,)
+    if not isinstance(secret, Sequence) or isinstance(secret, bytes | bytearray):
+        raise ConfigurationError(f"secret: expected text or a list of texts, not {_type(secret)}")
+    secrets = cast("Sequence[object]", secret)
     if not secrets:
-        raise ConfigurationError("secret: an empty list of secrets; leave it out where there is none")
+        raise ConfigurationError("secret: an empty list of secrets; leave it out if there is none")
     return tuple(check_secret(one, where="secret") for one in secrets)
+
+
+def _check(secret: str) -> None:
+    """Reject a secret with which no signature would ever match, or that gives no protection. No error shows it."""
+    check_secret(secret, where="secret")
+    if secret != secret.strip():
+        raise ConfigurationError(
+            "the callback secret begins or ends with white space or a line break, so no signature would match; strip it"
+        )
+    if len(secret) > 1 and secret[0] == secret[-1] and secret[0] in "\"'":
+        raise ConfigurationError(
+            "the callback secret is enclosed in quotation marks, so no signature would match; remove them"
+        )
+    if len(secret) < _SHORTEST_SECRET:
+        raise ConfigurationError(
+            f"the callback secret has fewer than {_SHORTEST_SECRET} characters, so anyone could guess it; "
+            f"use {_RECOMMENDED_SECRET} or more"
+        )
+    if len(secret) < _RECOMMENDED_SECRET:
+        _log.warning("the callback secret is short; use %d characters or more", _RECOMMENDED_SECRET)
+
+
+def _type(value: object) -> str:
+    return "None" if value is None else value.__class__.__name__

@@ -1,4 +1,4 @@
-"""From a call over HTTP to the status of its answer, for any web framework."""
+"""From a webhook over HTTP to the status of its response, for any web framework."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from ..task import Task
 _log = logging.getLogger("happyhorse_async")
 
 LARGEST_BODY = 1024 * 1024
-"""Bytes of a call that are read at most."""
+"""The largest body of a webhook that is read, in bytes."""
 
 
 class Receive(Protocol):
-    """What takes in a call; see `CallbackReceiver.receive`."""
+    """Processes a webhook; see `CallbackReceiver.receive`."""
 
     async def __call__(self, headers: Mapping[str, str], body: bytes, *, query: str) -> Task | None:
-        """Take in a call."""
+        """Process a webhook."""
         ...
 
 
 @frozen(kw_only=True)
-class Call:
+class WebhookRequest:
     """A request whose body has not been read."""
 
     method: str
@@ -40,33 +40,34 @@ class Call:
     """The body, as it arrives."""
 
 
-async def answer(call: Call, receive: Receive, *, timeout: float) -> int:
+async def respond(webhook: WebhookRequest, receive: Receive, *, timeout: float) -> int:
     """
-    Take in *call*, and return the HTTP status to answer it with.
+    Process a webhook, and return the HTTP status of the response.
 
     :param timeout: seconds within which its body must have arrived.
     """
-    if call.method in ("GET", "HEAD"):
-        # Providers and load balancers probe a URL so.
+    if webhook.method in ("GET", "HEAD"):
+        # Providers and load balancers check URLs with these methods.
         return 200
-    if call.method != "POST":
+    if webhook.method != "POST":
         return 405
     try:
-        await receive(call.headers, await _read(call, timeout), query=call.query)
+        check_encoding(webhook.headers)
+        await receive(webhook.headers, await _read(webhook, timeout), query=webhook.query)
     except CallbackRejectedError as error:
-        _log.info("a callback was rejected: %s", error)
+        _log.info("webhook rejected: %s", error)
         return error.http_status
     except (HappyHorseError, RuntimeError) as error:
-        _log.warning("a callback was not taken in, and has to come again: %s", error)
+        _log.warning("webhook not processed, the provider must send it again: %s", error)
         return 503
-    except Exception:  # noqa: BLE001 - whatever is wrong here, the provider shall call again
-        _log.exception("a callback was not taken in, and has to come again")
+    except Exception:  # noqa: BLE001 - the provider must send the webhook again, whatever is wrong here
+        _log.exception("webhook not processed, the provider must send it again")
         return 500
     return 200
 
 
 def lower_names(headers: Iterable[tuple[str, str]]) -> Mapping[str, str]:
-    """Return *headers* by lower-case name. One that is there twice becomes one with both values."""
+    """Return *headers* by lower-case name. The values of a repeated header are joined."""
     found: dict[str, str] = {}
     for name, value in headers:
         key = name.lower()
@@ -74,31 +75,45 @@ def lower_names(headers: Iterable[tuple[str, str]]) -> Mapping[str, str]:
     return found
 
 
+def check_encoding(headers: Mapping[str, str]) -> None:
+    """
+    Reject a compressed body.
+
+    Its signature is made over the compressed bytes, but some web frameworks decompress a body before it can be read. No
+    provider is known to compress webhooks.
+
+    :param headers: by lower-case name.
+    :raises CallbackRejectedError: the body has a `Content-Encoding`; the status is 415.
+    """
+    if headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
+        raise CallbackRejectedError("the webhook's body is compressed (Content-Encoding)", http_status=415)
+
+
 def too_large() -> CallbackRejectedError:
-    """Make the error for a body that is not read to its end."""
-    return CallbackRejectedError(f"the callback is larger than {LARGEST_BODY} bytes", http_status=413)
+    """Return the error for a body that is larger than `LARGEST_BODY`."""
+    return CallbackRejectedError(f"the webhook is larger than {LARGEST_BODY} bytes", http_status=413)
 
 
-def leaves_a_body(status: int) -> bool:
-    """Tell whether an answer with *status* is given before the body has arrived, so that the connection is spent."""
-    return status in (408, 413)
+def closes_connection(status: int) -> bool:
+    """Return whether a response with *status* is sent before the body was read, so that the connection must end."""
+    return status in (408, 413, 415)
 
 
-async def _read(call: Call, timeout: float) -> bytes:
-    declared = call.headers.get("content-length", "")
+async def _read(webhook: WebhookRequest, timeout: float) -> bytes:
+    declared = webhook.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > LARGEST_BODY:
         raise too_large()
     body = bytearray()
     try:
         async with asyncio.timeout(timeout):
-            async for chunk in call.chunks:
+            async for chunk in webhook.chunks:
                 body += chunk
                 if len(body) > LARGEST_BODY:
                     raise too_large()
     except TimeoutError:
-        raise CallbackRejectedError(f"the callback has not arrived within {timeout:g} s", http_status=408) from None
+        raise CallbackRejectedError(f"the webhook has not arrived within {timeout:g} s", http_status=408) from None
     except CallbackRejectedError:
         raise
-    except Exception as error:  # noqa: BLE001 - each framework has errors of its own for it
-        raise CallbackRejectedError(f"the callback broke off: {type(error).__name__}", http_status=400) from None
+    except Exception as error:  # noqa: BLE001 - each framework raises errors of its own
+        raise CallbackRejectedError(f"the webhook broke off: {type(error).__name__}", http_status=400) from None
     return bytes(body)

@@ -285,6 +285,7 @@ class Commands:
         """
         async with Client.from_config(common.config, provider=_ref(ref).provider, recover=False) as client:
             task = await client.cancel(ref)
+        assert task is not None
         self._output.object(task_object(task))
         self._output.line(task_line(task))
         if task.status is TaskStatus.CANCELED:

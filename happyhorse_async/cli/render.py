@@ -81,7 +81,7 @@ def job_object(job: Job) -> dict[str, Any]:
         "model": job.model,
         "created_at": job.created_at,
         "submitted_at": job.submitted_at,
-        "failure": job.failure,
+        "failure": job.error and job.error.message,
     }
 
 
@@ -97,7 +97,7 @@ def job_details(job: Job) -> Iterator[str]:
         ("prompt", prompt),
         ("created", job.created_at),
         ("sent", job.submitted_at),
-        ("what happened", job.failure),
+        ("what happened", job.error and job.error.message),
     )
 
 

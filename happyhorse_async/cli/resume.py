@@ -108,8 +108,8 @@ class Resumption:
                 return job.ref
             if job.state is JobState.OUTCOME_UNKNOWN:
                 raise SubmitOutcomeUnknownError("nobody knows whether it was taken", job_id=job_id)
-            if job.state is JobState.CLOSED:
-                reason = f": {job.failure}" if job.failure else ""
+            if job.state.is_final:
+                reason = f": {job.error.message}" if job.error else ""
                 raise InvalidRequestError(f"nothing came of it{reason}", job_id=job_id)
             if not await self._session.is_seen_to(job):
                 raise WaitTimeoutError(

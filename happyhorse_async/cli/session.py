@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from ..client import Client
-from ..client.opening import configured_store
+from ..client.client import configured_store
 from ..config import Settings
 from ..errors import ConfigurationError, InvalidRequestError
 from ..job import Job

@@ -1,8 +1,10 @@
-"""The front door: one client for one account of one provider."""
+"""The front door."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+import re
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -11,30 +13,35 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from attrs import evolve
 
 from ..adapter import Adapter, PageRequest, TaskPage
-from ..config import SecretSource, Settings, check_url
-from ..download import Progress
-from ..job import PendingJob
-from ..messages import HttpRequest
+from ..config import KeySource, Settings, check_api_key, check_url
+from ..download import Progress, VideoStream
+from ..errors import ConfigurationError, InvalidRequestError, TaskNotFoundError
 from ..registry import find_adapter
 from ..request import VideoRequest
 from ..retry import RetryPolicies
 from ..stores import MemoryStore, TaskStore
 from ..task import Task, TaskRef
+from ..timeouts import Timeouts
 from ..timing import Limits, PollSchedule
 from ..tracked_job import TrackedJob
+from ..transports import Transport
+from ..transports.proxy import Proxies
 from .batch import Batch
-from .handle import TaskHandle
-from .opening import Door, Setup, api_key_for, configured_store
-from .plan import Plan, Planner, new_job_id
+from .handle import JobHandle, TaskHandle, Unloaded
+from .job_info import JobInfo
+from .plan import Plan, Planner
+from .runtime import Lifecycle, Options
 from .task_list import TaskList
 
 if TYPE_CHECKING:
     import aiohttp
 
+_JOB_ID = re.compile(r"hh-[A-Za-z0-9_-]+")
+
 
 class Client:
     """
-    Submits, watches, lists, cancels and downloads, for one account of one provider.
+    Submits, waits for, lists, cancels and downloads videos.
 
     Open it with `async with`. It may be created before the event loop runs.
 
@@ -43,20 +50,24 @@ class Client:
     :param base_url: the root of the API, instead of the provider's documented one.
     :param region: one of the adapter's regions.
     :param options: the adapter's own options.
-    :param store: where jobs are written down; by default a `MemoryStore`.
-    :param poll: how often to look; what is not set is the adapter's advice.
-    :param limits: how much may be asked; what is not set is the adapter's default. Clients given the same object share
-        one budget.
-    :param retries: how often what fails is tried again, phase by phase.
-    :param connector: an aiohttp connector to use, and to leave open at the end.
-    :param proxy: the URL of an HTTP proxy. Those of the environment are not looked at.
-    :param allow_private_hosts: whether a video may be fetched from an address that is not on the public internet. By
-        default only where the API itself is at one, as an emulator is.
-    :param inherit: whether the client goes on with what processes that have died have left: sends what was enqueued and
-        what an idempotency key protects, saves videos, and searches for lost answers (`auto_adopt`).
+    :param store: where jobs are recorded; by default a `MemoryStore`.
+    :param poll: when tasks are polled; what is not set is the adapter's default.
+    :param limits: rate and concurrency limits; what is not set is the adapter's default. Clients that are given the
+        same object share the limits.
+    :param retries: how often failed requests are retried, phase by phase.
+    :param timeouts: how long each kind of request may take.
+    :param transport: sends all requests, instead of aiohttp: for tests and other HTTP stacks. It is not closed with the
+        client.
+    :param connector: an aiohttp connector to use. It is not closed with the client.
+    :param proxy: the URL of an HTTP proxy, or `"env"` for `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` of
+        the environment, which are ignored otherwise.
+    :param recover: whether the client goes on with what processes that have died have left: it sends enqueued jobs and
+        jobs that an idempotency key protects, saves videos, and searches for lost answers (`auto_adopt`).
     :param auto_adopt: whether a submit whose answer was lost adopts the only task in the provider's list that it can
-        be, where the list shows all tasks. That task may be somebody else's if other programs use the account.
-    :raises ConfigurationError: no such adapter, region or option; no key, or one that no header can carry.
+        have, if the list shows all tasks. If other programs use the account, that task may be theirs.
+    :param allow_private_hosts: whether a video may be downloaded from an address that is not on the public internet. By
+        default only if the API itself is at one, such as an emulator.
+    :raises ConfigurationError: an unknown adapter, region or option; no API key, or one that no header can carry.
     """
 
     def __init__(
@@ -71,34 +82,44 @@ class Client:
         poll: PollSchedule = PollSchedule(),  # noqa: B008 - immutable
         limits: Limits | None = None,
         retries: RetryPolicies = RetryPolicies(),  # noqa: B008 - immutable
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 - immutable
+        transport: Transport | None = None,
         connector: aiohttp.BaseConnector | None = None,
         proxy: str | None = None,
-        allow_private_hosts: bool = False,
         recover: bool = True,
         auto_adopt: bool = False,
+        allow_private_hosts: bool = False,
     ) -> None:
+        Proxies.of(proxy)
         adapter = provider if isinstance(provider, Adapter) else find_adapter(provider)
         account = adapter.account(
             provider=adapter.name,
-            api_key=api_key_for(adapter, api_key),
+            api_key=_api_key_for(adapter, api_key),
             base_url=None if base_url is None else check_url(base_url, where="base_url"),
             region=region,
             options=options,
         )
-        self._planner = Planner(adapter=adapter, account=account)
-        self._store = store or MemoryStore()
-        setup = Setup(
-            poll=poll,
-            limits=limits,
-            retries=retries,
-            connector=connector,
-            proxy=proxy,
-            recover=recover,
-            auto_adopt=auto_adopt,
-            allow_private_hosts=allow_private_hosts,
+        self._use(
+            Planner(adapter=adapter, account=account),
+            Options(
+                store=store or MemoryStore(),
+                poll=poll,
+                limits=limits,
+                retries=retries,
+                timeouts=timeouts,
+                transport=transport,
+                connector=connector,
+                proxy=proxy,
+                recover=recover,
+                auto_adopt=auto_adopt,
+                allow_private_hosts=allow_private_hosts,
+            ),
         )
-        self._door = Door(setup)
-        self._callback_secret: SecretSource | None = None
+
+    def _use(self, planner: Planner, options: Options) -> None:
+        self._default = planner.account.provider
+        self._options = options
+        self._lifecycle = Lifecycle({self._default: planner}, options)
 
     @classmethod
     def from_config(
@@ -108,15 +129,19 @@ class Client:
         provider: str | None = None,
         store: TaskStore | None = None,
         recover: bool = True,
+        transport: Transport | None = None,
+        connector: aiohttp.BaseConnector | None = None,
     ) -> Self:
         """
         Make a client from `happyhorse.toml`, `[tool.happyhorse]` in `pyproject.toml`, and the environment.
 
         :param path: the file; by default `HAPPYHORSE_CONFIG`, or what is found in the current directory.
         :param provider: the section; by default `HAPPYHORSE_PROVIDER`, or the file's `default`.
-        :param store: where jobs are written down; by default the file of `[store]`, or memory.
-        :param inherit: see `Client`.
-        :raises ConfigurationError: names the file, the key and what is known.
+        :param store: where jobs are recorded; by default the file of `[store]`, or memory.
+        :param recover: see `Client`.
+        :param transport: see `Client`.
+        :param connector: see `Client`.
+        :raises ConfigurationError: names the file, the key and the known values.
         """
         settings = Settings.load(path)
         chosen = settings.choose(provider)
@@ -130,35 +155,41 @@ class Client:
             poll=settings.poll,
             limits=settings.limits,
             retries=settings.retries,
+            transport=transport,
+            connector=connector,
             recover=recover,
             auto_adopt=chosen.auto_adopt,
             allow_private_hosts=chosen.allow_private_hosts,
         )
-        account = evolve(client._planner.account, provider=chosen.name)
-        client._planner = evolve(client._planner, account=account, callback_url=chosen.callback_url)
-        client._callback_secret = chosen.callback_secret
+        planner = client._planner()
+        named = evolve(
+            planner,
+            account=evolve(planner.account, provider=chosen.name),
+            callback_url=chosen.callback_url,
+            callback_secret=chosen.callback_secret,
+        )
+        client._use(named, client._options)
         return client
+
+    def _planner(self, provider: str | None = None) -> Planner:
+        planners = self._lifecycle.planners
+        found = planners.get(self._default if provider is None else provider)
+        if found is None:
+            raise ConfigurationError(f"the client has no provider {provider!r}; it has {', '.join(planners)}")
+        return found
 
     @property
     def provider(self) -> str:
-        """The name that the refs of this client's tasks begin with."""
-        return self._planner.account.provider
+        """The name of the account for new jobs. The refs of its tasks begin with it."""
+        return self._default
 
     @property
     def adapter(self) -> Adapter:
-        """All that is known of the provider."""
-        return self._planner.adapter
-
-    def callback_secrets(self) -> tuple[str, ...]:
-        """
-        Read the secrets that the configuration names for callbacks, if it names any.
-
-        :raises ConfigurationError: it does, and there is none.
-        """
-        return self._callback_secret.read_all() if self._callback_secret else ()
+        """The adapter of the account for new jobs."""
+        return self._planner().adapter
 
     async def __aenter__(self) -> Self:
-        await self._door.open(self._planner, self._store)
+        await self._lifecycle.open()
         return self
 
     async def __aexit__(
@@ -168,186 +199,277 @@ class Client:
 
     async def aclose(self) -> None:
         """
-        Close the client. Tasks go on at the provider; whoever still waits for one is told its ref.
+        Close the client. Tasks go on at the provider; everyone who still waits for one is told its ref.
 
-        A paid request on its way gets up to half a minute to be answered, and a video that is being saved a minute.
+        A paid request in flight gets up to half a minute to be answered, and a video that is being saved a minute.
 
         :raises RuntimeError: it was opened in another event loop, or before this process was forked.
         """
-        await self._door.aclose()
+        await self._lifecycle.aclose()
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a client cannot be pickled, connections and API key included: make one in each process")
+        raise TypeError("a client cannot be pickled, because of its connections and API key: make one in each process")
 
     async def submit(
         self,
         request: VideoRequest,
         *,
+        provider: str | None = None,
         key: str | None = None,
         callback_url: str | None = None,
         save_to: str | PathLike[str] | None = None,
     ) -> TaskHandle:
         """
-        Ask for a video, and return as soon as the provider has taken the task.
+        Request a video, and return as soon as the provider has accepted the task.
 
-        Cancelling the call takes the job back as long as it has not been sent. Once it is on its way it goes on, and
-        its task is in the store.
+        Cancelling the call withdraws the job as long as it has not been sent. A request in flight goes on, and its task
+        is recorded in the store.
 
-        :param key: your own name for the job. The same key and request give the same task, also from another process
-            or after a restart, as long as the store remembers it.
-        :param callback_url: called by the provider at the end, where it can; by default from the configuration.
-        :param save_to: a file or a folder, where the video is saved in the background as soon as it is there. What goes
-            wrong is logged with the path, and tried again for as long as the video can be fetched. It stands in the
-            store with the job: what is not saved when the client is closed or its process dies, whoever opens the store
-            next saves, and the job stays pending until then. It is one place: given again with the same key, the last
-            one counts.
+        :param provider: the account; by default the client's own.
+        :param key: your own name for the job. The same key and request are the same task, also in another process or
+            after a restart, as long as the store remembers it.
+        :param callback_url: called by the provider when the task has ended, if it can; by default from the
+            configuration.
+        :param save_to: a file or a folder, where the video is saved in the background as soon as it is there. Failures
+            are logged with the path, and the download is tried again for as long as the video lives. The path is
+            recorded with the job: what is not saved when the client is closed or its process dies, the next client that
+            opens the store saves, and the job is pending until then. There is one path: if it is given again with the
+            same key, the last one counts.
         :raises UnsupportedFeatureError: the provider cannot express the request. Nothing was sent.
         :raises InvalidRequestError: a value is out of range (nothing was sent), or the provider refused the request.
-        :raises SubmitOutcomeUnknownError: the request left and no readable answer came.
-        :raises HappyHorseError: any other refusal; the task was certainly not taken.
+        :raises SubmitOutcomeUnknownError: the request was sent and no readable answer came.
+        :raises HappyHorseError: any other refusal; the task was certainly not accepted.
         """
-        opened, submission = self._door.inside(), self._planner.submission(request, callback_url)
-        tracked = await opened.jobs.take_in(submission, key=key, durable=False, save_to=save_to)
-        await opened.submitter.accepted(tracked)
-        return TaskHandle(self, tracked)
+        tracked = await self._add(request, provider, callback_url, key=key, durable=False, save_to=save_to)
+        await self._lifecycle.inside().submitter.accepted(tracked)
+        return TaskHandle(self._lifecycle, tracked)
 
     async def enqueue(
         self,
         request: VideoRequest,
         *,
+        provider: str | None = None,
         key: str | None = None,
         callback_url: str | None = None,
         save_to: str | PathLike[str] | None = None,
-    ) -> TaskHandle:
+    ) -> JobHandle:
         """
-        Write down that a video is wanted, and return at once; it is asked for when the limits allow.
+        Record that a video is wanted, and return at once; it is submitted when the limits allow.
 
-        With a store on disk the job outlives this process: whoever opens the store next sends it. As long as it is
-        certain that the provider did not take it, it is tried again.
+        With a store on disk the job outlives this process: the next one that opens the store sends it. As long as the
+        provider certainly has not accepted it, it is tried again.
 
+        :param provider: see `submit`.
         :param key: see `submit`.
+        :param callback_url: see `submit`.
         :param save_to: see `submit`.
         :raises UnsupportedFeatureError: the provider cannot express the request.
-        :raises InvalidRequestError: a value is out of range, or the key stands for another request.
-        :raises StoreError: it cannot be written down.
+        :raises InvalidRequestError: a value is out of range, or the key was used for another request.
+        :raises StoreError: it cannot be recorded.
         """
-        opened, submission = self._door.inside(), self._planner.submission(request, callback_url)
-        tracked = await opened.jobs.take_in(submission, key=key, durable=True, save_to=save_to)
-        return TaskHandle(self, tracked)
+        tracked = await self._add(request, provider, callback_url, key=key, durable=True, save_to=save_to)
+        return JobHandle(self._lifecycle, tracked)
+
+    async def _add(
+        self,
+        request: VideoRequest,
+        provider: str | None,
+        callback_url: str | None,
+        *,
+        key: str | None,
+        durable: bool,
+        save_to: str | PathLike[str] | None,
+    ) -> TrackedJob:
+        runtime, planner = self._lifecycle.inside(), self._planner(provider)
+        if key is not None:
+            _check_key(key)
+        submission = planner.submission(request, callback_url)
+        account = runtime.accounts.named(planner.account.provider)
+        return await runtime.intake.add(account, submission, key=key, durable=durable, save_to=save_to)
 
     async def generate(
         self,
         request: VideoRequest,
         *,
         timeout: float | None = None,
+        provider: str | None = None,
         key: str | None = None,
+        callback_url: str | None = None,
         save_to: str | PathLike[str] | None = None,
     ) -> Task:
         """
-        Ask for a video and wait for it.
+        Request a video and wait for it.
 
-        :param timeout: seconds to wait after the provider has taken the task.
+        :param timeout: seconds to wait after the provider has accepted the task.
+        :param provider: see `submit`.
         :param key: see `submit`.
-        :param save_to: see `submit`. The call returns when the video is there, or could not be saved at once.
-        :raises HappyHorseError: see `submit` and `TaskHandle.wait`.
+        :param callback_url: see `submit`.
+        :param save_to: see `submit`. The call returns when the video is saved, or could not be saved at once.
+        :raises HappyHorseError: see `submit` and `JobHandle.wait`.
         """
-        opened = self._door.inside()
-        handle = await self.submit(request, key=key, save_to=save_to)
-        task = await handle.wait(timeout)
+        runtime = self._lifecycle.inside()
+        tracked = await self._add(request, provider, callback_url, key=key, durable=False, save_to=save_to)
+        await runtime.submitter.accepted(tracked)
+        task = await TaskHandle(self._lifecycle, tracked).wait(timeout)
         if save_to is not None:
-            await opened.auto_downloads.tried(handle.job_id)
+            await runtime.auto_downloads.tried(tracked)
         return task
 
     def generate_many(
         self, requests: Iterable[VideoRequest] | AsyncIterable[VideoRequest], *, limit: int | None = None
     ) -> Batch:
         """
-        Ask for many videos, and yield each outcome as it comes.
+        Request many videos, and yield each outcome as it comes.
 
-        :param limit: how many may be in flight at once; by default 1,000. The provider's rates hold in any case.
+        :param limit: how many may be in flight at once; by default 1,000. The provider's limits hold in any case.
         """
-        self._door.inside()
-        return Batch(requests, submit=self.submit, spawn=self._door.spawn, limit=limit)
+        self._lifecycle.inside()
+        return Batch(requests, submit=self.submit, spawn=self._lifecycle.spawn, limit=limit)
 
-    def plan(self, request: VideoRequest, *, callback_url: str | None = None) -> Plan:
+    def plan(self, request: VideoRequest, *, provider: str | None = None, callback_url: str | None = None) -> Plan:
         """
         Find out what `submit` would send, without the network.
 
         :raises UnsupportedFeatureError: the provider cannot express the request.
         :raises InvalidRequestError: a value is out of range.
         """
-        plan = self._planner.plan(request, callback_url)
-        engine = self._door.engine
-        return plan if engine is None else evolve(plan, warnings=plan.warnings + engine.submitter.warnings(plan.model))
+        return self._planner(provider).plan(request, callback_url)
 
-    async def fetch(self, ref: TaskRef | str) -> Task:
+    async def job(self, ref_or_id: TaskRef | str | None = None, *, key: str | None = None) -> JobInfo:
         """
-        Look at a task, once.
+        Return what is known of a job, also of one that has ended or was refused. Sends nothing.
 
-        :raises TaskNotFoundError: the provider never knew it, or has forgotten it.
-        :raises HappyHorseError: the look failed, which says nothing of the task.
+        :param ref_or_id: its ref, or its job id.
+        :param key: the caller's own name for it, instead.
+        :raises TaskNotFoundError: the store does not have it, or the text is neither a ref nor a job id.
         """
-        return await self._door.inside().poller.fetch(self._planner.account.own(ref))
+        intake = self._lifecycle.inside().intake
+        if (ref_or_id is None) == (key is None):
+            raise ValueError("give one of the two: a ref or job id, or key=…")
+        if ref_or_id is None:
+            return JobInfo.of(await intake.read(key=key))
+        name = _parse(ref_or_id)
+        if isinstance(name, TaskRef):
+            self._planner(name.provider)
+            return JobInfo.of(await intake.read(ref=name))
+        return JobInfo.of(await intake.read(job_id=name))
+
+    async def fetch(self, ref_or_id: TaskRef | str) -> Task:
+        """
+        Poll a task, once.
+
+        :param ref_or_id: its ref, or the id of its job.
+        :raises TaskNotFoundError: the provider never knew it or has forgotten it, the job has no task yet, or the text
+            is neither a ref nor a job id.
+        :raises HappyHorseError: the poll failed, which says nothing of the task; or why the job will never have one.
+        """
+        runtime = self._lifecycle.inside()
+        return await runtime.fetch(await self._ref(ref_or_id))
+
+    async def _ref(self, ref_or_id: TaskRef | str) -> TaskRef:
+        name = _parse(ref_or_id)
+        return name if isinstance(name, TaskRef) else await self._lifecycle.inside().ref_of(name)
 
     def resume(self, ref: TaskRef | str) -> TaskHandle:
         """
-        Take up a task that was submitted at another time or by another process. Sends nothing by itself.
+        Return the handle of a task that was submitted at another time or by another process. Sends nothing by itself.
 
-        :raises ConfigurationError: the ref names another provider.
+        :raises TaskNotFoundError: the text is not a ref.
+        :raises ConfigurationError: the client does not have the ref's provider.
         """
-        return TaskHandle(self, self._door.inside().poller.known(self._planner.account.own(ref), new_job_id()))
+        runtime, name = self._lifecycle.inside(), _parse(ref)
+        if not isinstance(name, TaskRef):
+            raise TaskNotFoundError(f"{name!r} is a job id, not a ref: use resume_job()", job_id=name)
+        return TaskHandle(self._lifecycle, runtime.find(name))
 
-    async def cancel(self, ref: TaskRef | str) -> Task:
+    def resume_job(self, job_id: str | None = None, *, key: str | None = None) -> JobHandle:
         """
-        Ask the provider to cancel a task, and return how it stands afterwards: cancelled, or too far gone for it.
+        Return the handle of a job that was recorded at another time or by another process. Does no I/O by itself.
 
+        Awaiting it raises a `TaskNotFoundError` if the store does not have the job.
+
+        :param job_id: its job id.
+        :param key: the caller's own name for it, instead.
+        """
+        runtime = self._lifecycle.inside()
+        if (job_id is None) == (key is None):
+            raise ValueError("give one of the two: a job id, or key=…")
+        tracked = None if job_id is None else runtime.tracker.by_id(job_id)
+        return JobHandle(self._lifecycle, tracked or Unloaded(job_id, key))
+
+    async def cancel(self, ref_or_id: TaskRef | str) -> Task | None:
+        """
+        Ask the provider to cancel a task, and return its state afterwards: cancelled, or too late for it.
+
+        :param ref_or_id: its ref, or the id of its job. A job that has not been sent is withdrawn: `None` is returned.
+        :raises TaskNotFoundError: there is no such job, or the text is neither a ref nor a job id.
         :raises UnsupportedFeatureError: the provider cannot cancel. Nothing was sent.
         """
-        opened, ref = self._door.inside(), self._planner.account.own(ref)
-        async with opened.exchange.query_slot():
-            await opened.exchange.cancel(ref)
-        return await self.fetch(ref)
+        runtime, name = self._lifecycle.inside(), _parse(ref_or_id)
+        if not isinstance(name, TaskRef):
+            if await runtime.intake.withdraw(name):
+                return None
+            name = await runtime.ref_of(name)
+        return await runtime.cancel(name)
 
-    def list_tasks(self, *, limit: int | None = None) -> TaskList:
+    def list_tasks(self, *, provider: str | None = None, limit: int | None = None) -> TaskList:
         """
         List the account's tasks, newest first: iterate with `async for`, or await a list.
 
         Some providers' lists leave out the videos; `fetch` has them.
 
+        :param provider: the account; by default the client's own.
         :param limit: how many at most.
         :raises UnsupportedFeatureError: the provider has no list.
         """
-        opened = self._door.inside()
+        exchange = self._lifecycle.inside().accounts.named(self._planner(provider).account.provider).exchange
 
         async def fetch_page(page: PageRequest) -> TaskPage:
-            async with opened.exchange.query_slot():
-                return await opened.exchange.list_page(page)
+            async with exchange.query_slot():
+                return await exchange.list_page(page)
 
         return TaskList(fetch_page, limit=limit)
 
     async def download(self, task: Task, path: str | PathLike[str], *, progress: Progress | None = None) -> Path:
         """
-        Bring a finished video to disk. The file appears whole or not at all.
+        Download a finished video to disk. The file appears whole or not at all.
 
-        :param path: the file, or a folder, where it is named after the task.
-        :param progress: called with the bytes received and the bytes expected (`None` where unknown).
-        :raises DownloadError: no video, no answer, a URL that stays refused, a body that is no whole video, or a disk
-            that refuses it. The task stays as it is, and can be downloaded again.
+        :param path: the file, or a folder, where it is named after the task. A path with a separator at its end is a
+            folder, which is made. A symbolic link to a file is followed; nothing but a regular file is replaced.
+        :param progress: called with the bytes received and the bytes expected (`None` where unknown). It may be a
+            coroutine function.
+        :raises DownloadError: no video, no response, a URL that has expired, a body that is not a whole video, or a
+            path that cannot be written. The task stays as it is, and can be downloaded again.
         """
-        return await self._door.inside().downloads.bring(task, Path(path), progress=progress)
+        return await self._lifecycle.inside().download(task, path, progress=progress)
 
-    async def pending(self) -> list[PendingJob]:
-        """List the jobs of this provider that are not at their end, those of other processes included."""
-        return await self._door.inside().jobs.pending()
+    @asynccontextmanager
+    async def stream(self, task: Task) -> AsyncGenerator[VideoStream]:
+        """
+        Stream a finished video, to object storage or to a browser: `async with client.stream(task) as chunks`.
+
+        It is resumed and checked like a download. Its first bytes have arrived when the block is entered, so that most
+        errors come before anything has been passed on; `chunks.total` is its size where the server announces it. What
+        was passed on is void if the stream ends in an error.
+
+        :raises DownloadError: see `download`; also while the stream is read.
+        """
+        account = self._lifecycle.inside().accounts.named(task.ref.provider)
+        async with account.downloads.stream(task) as chunks:
+            yield chunks
+
+    async def pending(self) -> list[JobInfo]:
+        """List the unfinished jobs of this client's accounts, those of other processes included, oldest first."""
+        return [JobInfo.of(job) for job in await self._lifecycle.inside().intake.pending()]
 
     async def candidates(self, job_id: str) -> list[Task]:
         """
-        Search the provider's list for tasks that may be a job of unknown outcome. They are guesses; see `resolve`.
+        Search the provider's list for tasks that a job of unknown outcome may have. They are guesses; see `resolve`.
 
         :raises InvalidRequestError: there is no such job, or it is settled.
         :raises UnsupportedFeatureError: the provider has no list.
         """
-        return await self._door.inside().reconciler.candidates(job_id)
+        return await self._lifecycle.inside().reconciler.candidates(job_id)
 
     async def resolve(
         self, job_id: str, *, adopt: TaskRef | str | None = None, write_off: bool = False
@@ -356,45 +478,63 @@ class Client:
         Settle a job of unknown outcome.
 
         :param adopt: its task, by ref or by the provider's id.
-        :param write_off: there is no task, or nobody wants it. The job's key is free again.
+        :param write_off: there is no task, or it is not wanted. The job's key is free again.
         :return: the handle of the adopted task.
-        :raises InvalidRequestError: there is no such job, it is settled, or the task is another job's.
+        :raises InvalidRequestError: there is no such job, it is settled, or the task belongs to another job.
         :raises TaskNotFoundError: the provider does not know the task to adopt.
         """
-        reconciler = self._door.inside().reconciler
+        reconciler = self._lifecycle.inside().reconciler
         if (adopt is None) == (not write_off):
-            raise ValueError("say one of the two: adopt=… or write_off=True")
+            raise ValueError("give one of the two: adopt=… or write_off=True")
         if adopt is None:
             await reconciler.write_off(job_id)
             return None
-        is_ref = isinstance(adopt, TaskRef) or adopt.startswith(f"{self.provider}:")
-        ref = self._planner.account.own(adopt) if is_ref else self._planner.account.ref(str(adopt))
-        return TaskHandle(self, await reconciler.adopt(job_id, ref))
+        return TaskHandle(self._lifecycle, await reconciler.adopt(job_id, adopt))
 
-    async def take_callback(self, message: HttpRequest, secrets: Sequence[str], *, job_id: str | None) -> Task | None:
-        """
-        Take in what the provider says of a task by calling us; see `CallbackReceiver.receive`.
 
-        :param message: its header names are lower-case, and its body is as it arrived.
-        :param secrets: those that prove it to be the provider's.
-        :param job_id: what the URL that was called says of the job.
-        """
-        return await self._door.inside().callback_processor.take_in(message, secrets, job_id=job_id)
+def lifecycle_of(client: Client) -> Lifecycle:
+    """Return what a callback receiver needs of *client*."""
+    return client._lifecycle  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
-    async def attend(self, tracked: TrackedJob) -> None:
-        """
-        See to it that the task of *watch* is looked at.
 
-        :raises ConfigurationError: the store knows that the task was submitted elsewhere.
-        :raises RuntimeError: the client is closed, or runs in another event loop.
-        """
-        if not tracked.ended:
-            await self._door.inside().jobs.attend(tracked)
+def _parse(text: TaskRef | str) -> TaskRef | str:
+    """
+    Return a ref, or the id of a job as it is.
 
-    async def withdraw(self, tracked: TrackedJob) -> bool:
-        """
-        Take back a job that has not been sent, and return whether that was possible.
+    :raises TaskNotFoundError: *text* is neither. It may have come from a user of a web app.
+    """
+    if isinstance(text, TaskRef) or _JOB_ID.fullmatch(text):
+        return text
+    try:
+        return TaskRef.parse(text)
+    except ValueError:
+        raise TaskNotFoundError(f"{text!r} is neither a ref nor a job id") from None
 
-        :raises StoreError: that cannot be written down.
-        """
-        return self._door.engine is not None and await self._door.inside().jobs.withdraw(tracked.job_id)
+
+def _check_key(key: object) -> None:
+    if not isinstance(key, str) or not key:
+        raise InvalidRequestError(f"key must be a text that is not empty, not {key!r}")
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequestError(f"key must be valid text, not {key!r}") from None
+
+
+def configured_store(settings: Settings) -> TaskStore | None:
+    """Return the store that *settings* name, if they name one."""
+    if settings.store is None:
+        return None
+    from ..stores.sqlite.store import SQLiteStore  # noqa: PLC0415 - only a program with a journal on disk needs SQLite
+
+    return SQLiteStore(settings.store.path, **settings.store.options)
+
+
+def _api_key_for(adapter: Adapter, api_key: str | None) -> str:
+    """
+    Return *api_key*, or else the key in the adapter's environment variable.
+
+    :raises ConfigurationError: there is none, or it cannot be one.
+    """
+    if api_key is not None:
+        return check_api_key(api_key, where="api_key")
+    return KeySource(where=adapter.name, variable=adapter.api_key_env).read()

@@ -1,61 +1,74 @@
-"""The caller's live end of a task."""
+"""Handles: a caller's live view of one job."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import Awaitable, Callable, Generator
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn, Self
+
+from attrs import frozen
 
 from ..download import Progress
-from ..errors import TaskCanceledError, TaskExpiredError, TaskFailedError, WaitTimeoutError
-from ..task import Task, TaskRef, TaskStatus
+from ..errors import WaitTimeoutError
+from ..jobs.job_errors import task_error
+from ..task import Task, TaskRef
 from ..tracked_job import TrackedJob
+from ..waiters import Subscription
+from .runtime import Lifecycle
 
-if TYPE_CHECKING:
-    from .client import Client
+
+@frozen
+class Unloaded:
+    """A job of which only the id or the key is known yet."""
+
+    job_id: str | None
+    key: str | None
 
 
-class TaskHandle:
+class JobHandle:
     """
-    A job, and the task that comes of it. It goes on at its provider, whether or not anybody waits for it.
+    A job, and its task once the provider has accepted it. The job goes on whether or not anyone waits for it.
 
-    Awaiting the handle returns the succeeded `Task` or raises. Cancelling whoever waits ends the waiting alone.
+    Awaiting the handle returns the succeeded `Task` or raises. Cancelling a waiter ends the waiting alone.
     """
 
-    __slots__ = ("__weakref__", "_client", "_tracked")
+    __slots__ = ("__weakref__", "_lifecycle", "_tracked")
 
-    def __init__(self, client: Client, tracked: TrackedJob) -> None:
-        self._client = client
+    def __init__(self, lifecycle: Lifecycle, tracked: TrackedJob | Unloaded) -> None:
+        self._lifecycle = lifecycle
         self._tracked = tracked
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a handle cannot be pickled, its client included: hand over str(handle.ref), and resume that")
+        raise TypeError("a handle cannot be pickled, because its client cannot: pass str(handle.ref), and resume that")
 
     @property
     def job_id(self) -> str:
-        """Our own id of the job. It existed before the submit."""
-        return self._tracked.job_id
+        """
+        Our own id of the job. It exists before the submit.
+
+        :raises RuntimeError: the handle was made from a key, and has not been awaited yet.
+        """
+        job_id = self._tracked.job_id
+        if job_id is None:
+            raise RuntimeError("the job was named by its key: its id is known once the handle has been awaited")
+        return job_id
 
     @property
     def ref(self) -> TaskRef | None:
-        """
-        The task's name: store `str(handle.ref)` and give it to `Client.resume`.
-
-        `None` until the provider has taken the job, which it has when `Client.submit` returns.
-        """
-        return self._tracked.ref
+        """The task: store `str(handle.ref)` and pass it to `Client.resume`. `None` until the job is accepted."""
+        return self._tracked.ref if isinstance(self._tracked, TrackedJob) else None
 
     @property
     def id(self) -> str | None:
-        """The provider's id of the task, once it has taken the job."""
-        return self._tracked.ref.id if self._tracked.ref else None
+        """The provider's id of the task; `None` until the job is accepted."""
+        return self.ref.id if self.ref else None
 
     @property
     def task(self) -> Task | None:
         """The last observation; `None` until there is one."""
-        return self._tracked.whole_task
+        return self._tracked.whole_task if isinstance(self._tracked, TrackedJob) else None
 
     def __await__(self) -> Generator[object, None, Task]:
         return self.wait().__await__()
@@ -64,21 +77,26 @@ class TaskHandle:
         """
         Wait for the video.
 
-        :param timeout: seconds to wait. When they are over the task goes on and the handle stays good.
-        :raises TaskFailedError: the provider failed it.
-        :raises TaskCanceledError: it was cancelled.
+        :param timeout: seconds to wait. After that the task goes on and the handle stays usable.
+        :raises TaskFailedError: the provider failed the task.
+        :raises TaskCanceledError: it was cancelled, or the job was withdrawn before it was sent.
         :raises TaskExpiredError: the provider no longer knows it.
         :raises SubmitOutcomeUnknownError: and whatever else `Client.submit` raises, for a job that was enqueued.
         :raises WaitTimeoutError: *timeout* is over, or the client was closed. Its `ref` resumes the task.
-        :raises AuthenticationError: and its like: looking has become impossible. The task stays as it is.
+        :raises AuthenticationError: and its like: polling has become impossible. The task itself goes on.
         :raises RuntimeError: the handle belongs to another event loop, or its client is closed.
         """
         if timeout is not None:
             return await self._wait_within(timeout)
-        await self._client.attend(self._tracked)
-        while not self._tracked.ended:
-            await self._tracked.news()
-        return self._result()
+        tracked = await self._attend()
+        while not tracked.ended:
+            await tracked.changed()
+        task = tracked.whole_task
+        assert task is not None
+        error = task_error(task, tracked.job_id)
+        if error is not None:
+            raise error
+        return task
 
     async def _wait_within(self, timeout: float) -> Task:
         try:
@@ -87,68 +105,130 @@ class TaskHandle:
         except WaitTimeoutError:
             raise
         except TimeoutError:
-            raise self._out_of_time(timeout) from None
+            raise WaitTimeoutError(
+                f"the task has not ended within {timeout:g} s; it goes on, resume it by its ref",
+                task=self.task,
+                ref=self.ref,
+                job_id=self._tracked.job_id,
+            ) from None
 
-    async def updates(self) -> AsyncGenerator[Task]:
+    def updates(self, repeat_after: float | None = None) -> TaskUpdates:
         """
-        Yield the last observation and then every change, once each, until the task has ended.
+        Iterate over the last observation and then every change, once each, until the task has ended.
 
-        The terminal snapshot is the last one; a failed task is yielded, not raised.
+        The terminal snapshot is the last one; a failed task is yielded, not raised. Cancelling one `anext` loses
+        nothing.
 
-        :raises AuthenticationError: and its like: looking has become impossible. The task stays as it is.
+        :param repeat_after: yield the last snapshot again after so many seconds without a change, for keep-alives.
+        :raises AuthenticationError: and its like: polling has become impossible. The task itself goes on.
         """
-        await self._client.attend(self._tracked)
-        async for task in self._tracked.changes():
-            yield task
+        return TaskUpdates(self._subscribe, repeat_after)
 
     async def cancel(self) -> Task | None:
         """
-        Cancel the task, and return how it stands afterwards: cancelled, or too far gone for it.
+        Cancel the task, and return its state afterwards: cancelled, or too late for it.
 
-        A job that has not been sent is taken back without asking anybody, and there is no task to return. That is
-        written down when the call returns, so that no other process sends it either.
+        A job that has not been sent is withdrawn without any request, and `None` is returned. That is recorded when
+        the call returns, so that no other process sends the job either.
 
         :raises UnsupportedFeatureError: the provider cannot cancel. The task goes on.
-        :raises StoreError: the withdrawal cannot be written down.
+        :raises StoreError: the withdrawal cannot be recorded.
         """
-        if await self._client.withdraw(self._tracked):
+        runtime, tracked = self._lifecycle.inside(), await self._load()
+        if await runtime.intake.withdraw(tracked.job_id):
             return None
-        await self._tracked.accepted()
-        assert self._tracked.ref is not None
-        return await self._client.cancel(self._tracked.ref)
+        await tracked.accepted()
+        assert tracked.ref is not None
+        return await runtime.cancel(tracked.ref)
 
     async def download(self, path: str | PathLike[str], *, progress: Progress | None = None) -> Path:
         """
-        Wait for the video and bring it to disk; see `Client.download`.
+        Wait for the video and download it; see `Client.download`.
 
         :raises TaskError: there will be no video.
         """
-        return await self._client.download(await self.wait(), path, progress=progress)
+        return await self._lifecycle.inside().download(await self.wait(), path, progress=progress)
 
-    def _result(self) -> Task:
-        task = self._tracked.whole_task
-        assert task is not None
-        why = f": {task.error.message}" if task.error and task.error.message else ""
-        match task.status:
-            case TaskStatus.SUCCEEDED:
-                return task
-            case TaskStatus.FAILED:
-                raise TaskFailedError(f"the task failed{why}", task=task, job_id=self.job_id)
-            case TaskStatus.CANCELED:
-                raise TaskCanceledError(f"the task was cancelled{why}", task=task, job_id=self.job_id)
-            case _:
-                raise TaskExpiredError(
-                    "the provider no longer knows the task, or its lifetime is over", task=task, job_id=self.job_id
-                )
+    async def _load(self) -> TrackedJob:
+        if isinstance(self._tracked, Unloaded):
+            intake = self._lifecycle.inside().intake
+            self._tracked = await intake.load(job_id=self._tracked.job_id, key=self._tracked.key)
+        return self._tracked
 
-    def _out_of_time(self, timeout: float) -> WaitTimeoutError:
-        return WaitTimeoutError(
-            f"the task has not ended within {timeout:g} s; it goes on, resume it by its ref",
-            task=self.task,
-            ref=self.ref,
-            job_id=self.job_id,
-        )
+    async def _attend(self) -> TrackedJob:
+        tracked = await self._load()
+        if not tracked.ended:
+            await self._lifecycle.inside().intake.attend(tracked)
+        return tracked
+
+    async def _subscribe(self) -> tuple[TrackedJob, Subscription]:
+        tracked = await self._attend()
+        return tracked, tracked.subscribe()
 
     def __repr__(self) -> str:
-        status = self.task.status if self.task else "not looked at yet"
-        return f"<TaskHandle {self.ref or self.job_id} {status}>"
+        name = self.ref or self._tracked.job_id or f"key={getattr(self._tracked, 'key', None)!r}"
+        return f"<{type(self).__name__} {name} {self.task.status if self.task else 'not polled yet'}>"
+
+
+class TaskHandle(JobHandle):
+    """A job that the provider has accepted: `ref` and `id` are known."""
+
+    __slots__ = ()
+
+    @property
+    def ref(self) -> TaskRef:
+        """The task: store `str(handle.ref)` and pass it to `Client.resume`."""
+        ref = self._tracked.ref if isinstance(self._tracked, TrackedJob) else None
+        assert ref is not None
+        return ref
+
+    @property
+    def id(self) -> str:
+        """The provider's id of the task."""
+        return self.ref.id
+
+
+class TaskUpdates:
+    """The observations of one task, as an asynchronous iterator; see `JobHandle.updates`."""
+
+    def __init__(
+        self, subscribe: Callable[[], Awaitable[tuple[TrackedJob, Subscription]]], repeat_after: float | None
+    ) -> None:
+        self._subscribe = subscribe
+        self._repeat_after = repeat_after
+        self._source: tuple[TrackedJob, Subscription] | None = None
+        self._last: Task | None = None
+        self._is_over = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Task:
+        if self._is_over:
+            raise StopAsyncIteration
+        try:
+            async with asyncio.timeout(None if self._last is None else self._repeat_after):
+                task = await self._next()
+        except TimeoutError as error:
+            if isinstance(error, WaitTimeoutError) or self._last is None:
+                self._is_over = True
+                raise
+            return self._last
+        except Exception:
+            self._is_over = True
+            raise
+        self._last, self._is_over = task, task.status.is_terminal
+        return task
+
+    async def _next(self) -> Task:
+        if self._source is None:
+            self._source = await self._subscribe()
+        tracked, subscription = self._source
+        while (task := subscription.take()) is None:
+            tracked.check()
+            await subscription.wait()
+        return task
+
+    async def aclose(self) -> None:
+        """Stop iterating. The task goes on."""
+        self._source, self._is_over = None, True

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import get_args
 from urllib.parse import parse_qs, urlsplit
-from uuid import uuid4
 
 from attrs import frozen
 
 from ..adapter import Account, Adapter, Submission
-from ..errors import UnsupportedFeatureError
+from ..config import SecretSource
+from ..errors import InvalidRequestError, UnsupportedFeatureError
+from ..jobs.account import new_job_id
 from ..messages import HttpRequest
 from ..registry import providers_that_can
 from ..request import VideoRequest
@@ -22,31 +24,44 @@ class Plan:
     """What a submit would do, found out without the network."""
 
     provider: str
-    """The configuration section's or adapter's name."""
+    """The name of the account: the configuration section, or the adapter."""
     model: str
     """The provider's model id."""
     messages: tuple[HttpRequest, ...]
     """What would be sent, in order. Their repr hides credentials; their `headers` do not."""
     warnings: tuple[str, ...] = ()
-    """What may surprise: a costly default, a prompt that will be cut; from an open client, a wait of hours."""
+    """What may surprise the user, such as a costly default or a prompt that will be cut."""
 
 
 @frozen(kw_only=True)
 class Planner:
-    """Knows how one account is asked."""
+    """One account, and how a request is made for it."""
 
     adapter: Adapter
     account: Account
     callback_url: str | None = None
-    """Where the provider shall call, where the caller names nothing else."""
+    """The callback URL for requests that have none of their own."""
+    callback_secret: SecretSource | None = None
+    """Where the secrets are configured that prove the sender of a callback."""
+
+    def callback_secrets(self) -> tuple[str, ...]:
+        """
+        Read the configured secrets for callbacks, if there are any.
+
+        :raises ConfigurationError: they are configured, and cannot be read.
+        """
+        return self.callback_secret.read_all() if self.callback_secret else ()
 
     def submission(self, request: VideoRequest, callback_url: str | None) -> Submission:
         """
-        Hold *request* against what the provider takes, and give it a job id.
+        Check *request* against what the provider accepts, and give it a job id.
 
         :raises UnsupportedFeatureError: the provider cannot express it. Names the providers that can.
-        :raises InvalidRequestError: a value is out of range.
+        :raises InvalidRequestError: a value is out of range, or *request* is not a request.
         """
+        if not isinstance(request, get_args(VideoRequest)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            names = ", ".join(cls.__name__ for cls in get_args(VideoRequest))
+            raise InvalidRequestError(f"a request is one of {names}, not {type(request).__name__}")
         callback_url = callback_url or self.callback_url
         try:
             spec = self.adapter.check(request, provider=self.account.provider, callback_url=callback_url)
@@ -58,7 +73,7 @@ class Planner:
         return Submission(request=request, spec=spec, job_id=job_id, callback_url=named)
 
     def plan(self, request: VideoRequest, callback_url: str | None) -> Plan:
-        """Say what a submit of *request* would do; raises what `submission` raises."""
+        """Return what a submit of *request* would do; raises what `submission` raises."""
         submission = self.submission(request, callback_url)
         return Plan(
             provider=self.account.provider,
@@ -68,17 +83,12 @@ class Planner:
         )
 
 
-def new_job_id() -> str:
-    """Make an id for a job: ours, and unique without asking anybody."""
-    return f"hh-{uuid4().hex}"
-
-
 def name_job(callback_url: str, job_id: str) -> str:
-    """Add the id of our job to a URL that its provider shall call. A call may arrive before the submit is answered."""
+    """Add our job id to a callback URL. A callback may arrive before the submit is answered."""
     parts = urlsplit(callback_url)
     return parts._replace(query="&".join(filter(None, [parts.query, f"{_JOB}={job_id}"]))).geturl()
 
 
 def named_job(query: Mapping[str, str] | str) -> str | None:
-    """Return the id of our job that stands in the query of a URL that was called, as `name_job` has put it there."""
+    """Return our job id from the query of a callback URL, as `name_job` has added it."""
     return parse_qs(query).get(_JOB, [None])[-1] if isinstance(query, str) else query.get(_JOB)

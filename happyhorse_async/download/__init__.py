@@ -1,13 +1,17 @@
 """
-Bringing a finished video to disk, whole or not at all.
+Downloads a finished video to disk, whole or not at all, or streams it.
 
-The video is streamed to a temporary file beside its target, checked, made durable and renamed. What stands at the
-target is either what stood there before or the whole video.
+A video is written to a temporary file beside its target, checked, made durable and renamed. At the target is either
+what was there before or the whole video.
 """
 
 from __future__ import annotations
 
-from .fetch import Progress as Progress
-from .fetch import download as download
 from .manager import Downloads as Downloads
+from .manager import Progress as Progress
+from .manager import download as download
+from .naming import file_name as file_name
 from .policy import DownloadPolicy as DownloadPolicy
+from .stream import VideoStream as VideoStream
+from .target import absolute as absolute
+from .target import check_target as check_target

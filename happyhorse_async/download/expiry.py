@@ -1,4 +1,4 @@
-"""How long the URL of a video lives, and what is said of one that grows old while its download waits for a place."""
+"""The URL of a result: how long it is valid, and a warning for one that grows old while its download is queued."""
 
 from __future__ import annotations
 
@@ -10,62 +10,61 @@ from datetime import UTC, datetime
 
 from attrs import frozen
 
+from ..redaction import SecretUrl
 from ..stores.retention import URL_LIFETIME
-from ..task import Task
+from ..task import Task, TaskRef
 
 _log = logging.getLogger("happyhorse_async")
 
-_WORTH_A_WARNING = 0.5
-_ALARMING = 0.8
-
 
 @frozen
-class UrlLife:
-    """From when until when the URL of a video is good."""
+class ResultUrl:
+    """The URL of a video, and from when until when it is valid."""
 
-    begins: datetime
-    ends: datetime
+    url: SecretUrl
+    """The URL."""
+    begins: datetime | None = None
+    """When it was made, if that is known."""
+    ends: datetime | None = None
+    """When it expires, if that is known."""
 
     @classmethod
-    def of(cls, task: Task, now: datetime) -> UrlLife:
+    def of(cls, task: Task, now: datetime) -> ResultUrl | None:
         """
-        Return the life of the URL of *task*: as the provider says, or else a day.
+        Return the URL of the video of *task*, if it has one: valid for as long as the provider says, or else a day.
 
-        Where it does not say either when the task ended, the life is taken to begin *now*.
+        If it does not say either when the task ended, the URL counts as made *now*.
         """
-        stated = task.videos[0].expires_at if task.videos else None
-        ends = stated or min(task.finished_at or now, now) + URL_LIFETIME
-        return cls(min(task.finished_at or now, ends), ends)
+        if not task.videos:
+            return None
+        made = min(task.finished_at or now, now)
+        ends = task.videos[0].expires_at or made + URL_LIFETIME
+        return cls(SecretUrl(task.videos[0].url), min(made, ends), ends)
 
-    def moment(self, share: float) -> datetime:
-        """Return when *share* of the life is over."""
-        return self.begins + (self.ends - self.begins) * share
+    def has_expired(self, now: datetime) -> bool:
+        """Whether its time is over, by a clock that shows *now*."""
+        return self.ends is not None and now >= self.ends
 
 
 @contextmanager
-def tracked_by_ref(task: Task, life: UrlLife) -> Generator[None]:
-    """Log a warning at half of the URL's *life*, and an error at four fifths, if they come while this is entered."""
-    loop, now = asyncio.get_running_loop(), datetime.now(UTC)
-    late = life.moment(_ALARMING) <= now
-    stages = [(_WORTH_A_WARNING, logging.WARNING)] * (not late) + [(_ALARMING, logging.ERROR)]
-    timers = [
-        loop.call_later(max(0.0, (life.moment(share) - now).total_seconds()), _tell, task, life, share, level)
-        for share, level in stages
-    ]
+def warning_when_old(ref: TaskRef, url: ResultUrl) -> Generator[None]:
+    """Log a warning if half of the life of *url* passes while this is entered."""
+    if url.begins is None or url.ends is None:
+        yield
+        return
+    half = url.begins + (url.ends - url.begins) / 2
+    delay = max(0.0, (half - datetime.now(UTC)).total_seconds())
+    timer = asyncio.get_running_loop().call_later(delay, _warn, ref, url.ends)
     try:
         yield
     finally:
-        for timer in timers:
-            timer.cancel()
+        timer.cancel()
 
 
-def _tell(task: Task, life: UrlLife, share: float, level: int) -> None:
-    until = life.ends.isoformat(timespec="seconds")
-    _log.log(
-        level,
-        "the video of %s still waits to be downloaded and %.0f %% of its URL's life are over: it dies at %s; allow "
-        "more downloads at once",
-        task.ref,
-        share * 100,
-        until,
+def _warn(ref: TaskRef, ends: datetime) -> None:
+    _log.warning(
+        "the download of %s is still queued, and half of the life of its URL has passed: it expires at %s; allow more "
+        "concurrent downloads",
+        ref,
+        ends.isoformat(timespec="seconds"),
     )

@@ -1,8 +1,8 @@
 """
-Fetching a video to the end: on from where it broke off, or from the start where that cannot be trusted.
+Fetches a video to its end: resumed where it broke off, or from the start where that cannot be trusted.
 
-What comes is appended to a part file. The next try asks for the rest, on the condition that the object is still the
-same. A server that ignores the question, or has another object by now, sends the whole.
+Whatever the storage answers, a URL that has not expired is tried again, with growing pauses: a file may appear minutes
+after its task has succeeded. What does not begin like a video is treated like a broken download.
 """
 
 from __future__ import annotations
@@ -10,267 +10,345 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from datetime import UTC, datetime
-from pathlib import Path
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext
 from typing import TypeAlias
 
+from attrs import field, frozen
+
 from ..errors import DownloadError, TransportError
-from ..messages import HttpResponse
-from ..redaction import redact_url
+from ..messages import HttpRequest, HttpResponse
+from ..redaction import SecretUrl
 from ..timing import retry_after
 from ..transports import Download, Transport
-from .container import Verdict
-from .http_range import check_kind, check_scheme, content_length, content_range, is_unchanged, redirected, validator
-from .part_file import PartFile
+from ..transports.content_encoding import CompressionError, codings, uncompressed_chunks, unsupported
+from .container import ContainerCheck, Verdict
+from .expiry import ResultUrl
+from .http_range import (
+    content_length,
+    content_range,
+    is_same_object,
+    not_video_type,
+    redirected,
+    scheme,
+    server_time,
+    validator,
+)
 from .policy import DownloadPolicy
 
-Progress: TypeAlias = Callable[[int, int | None], object]
-"""Called with the bytes received and the bytes expected, `None` where the server does not say."""
+Renewal: TypeAlias = Callable[[], Awaitable[ResultUrl | None]]
+"""Returns a fresh URL of the same video, or `None` if there is none."""
 
-Renewal: TypeAlias = Callable[[], Awaitable[str | None]]
-"""Returns a fresh URL of the same video, or `None` where there is none any more."""
+Slot: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
+"""Returns what is held during each attempt, and not during the pauses between them."""
 
 _log = logging.getLogger("happyhorse_async")
 
 _MOST_REDIRECTS = 5
-_GONE = (403, 404, 410)
-_PASSING = (408, 425, 429)
+# What storage answers to a signature that has expired, or for an object that does not exist (yet).
+_REFUSED = (400, 401, 403, 404, 410)
 _MIB = 1024 * 1024
 
 
 class UrlRefusedError(DownloadError):
-    """The URL is no longer good: it was refused or its object is gone."""
+    """The URL was refused and has expired: the video cannot be fetched any more."""
 
 
-class _BrokenOffError(DownloadError):
-    """A try has failed, and the next may fare better."""
+class _AttemptFailedError(Exception):
+    """An attempt has failed, and the next one may succeed."""
 
-    def __init__(self, message: str, *, retry_after: float | None = None, status_code: int | None = None) -> None:
-        super().__init__(message, status_code=status_code)
+    def __init__(
+        self, message: str, *, response: Download | None = None, retry_after: float | None = None, refused: bool = False
+    ) -> None:
+        self.error = DownloadError(message, status_code=response.status if response else None)
         self.retry_after = retry_after
+        self.expired_by: Mapping[str, str] | None = response.headers if response and refused else None
+        """The headers of the response, if it refused the URL."""
+        super().__init__(self.error.message)
 
 
-async def download(
-    transport: Transport,
-    url: str,
-    target: Path,
-    *,
-    progress: Progress | None = None,
-    policy: DownloadPolicy = DownloadPolicy(),  # noqa: B008 - immutable
-    renew: Renewal | None = None,
-    public_only: bool = False,
-) -> Path:
+@frozen
+class Piece:
+    """Some bytes of a video."""
+
+    start: int
+    """Where they belong. At 0 the video begins, possibly anew: then what came before is void."""
+    data: bytes = field(repr=False)
+    """The bytes, at least one."""
+
+
+class Fetch:
     """
-    Fetch *url* into *target*, whose folder must exist.
+    One video on its way.
 
-    :param renew: asked once, when the URL is refused.
+    :param renew: asked for a fresh URL when the URL is refused, once in a while.
+    :param slot: held during each attempt.
     :param public_only: refuse hosts that are not on the public internet.
-    :raises UrlRefusedError: the server answers 403, 404 or 410.
-    :raises DownloadError: no answer; the body is short, broken, too slow, too large or no video; the disk refuses it.
+    :param secrets: masked in the log.
     """
-    part = PartFile(target)
-    try:
-        await part.open()
-        await _Fetch(transport, url, part, _Meter(progress), policy, renew, public_only).run()
-        await part.publish()
-    finally:
-        await part.discard()
-    return target
-
-
-class _Meter:
-    """Reports progress, which never goes back: what has to be fetched again is not counted again."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self._progress = progress
-        self._furthest = 0
-
-    def report(self, received: int, expected: int | None) -> None:
-        if self._progress is None or received <= self._furthest:
-            return
-        self._furthest = received
-        try:
-            self._progress(received, expected)
-        except Exception:  # noqa: BLE001 - the caller's own code, and the video is paid for
-            _log.exception("the progress callback of a download failed; the download goes on")
-
-
-class _Fetch:
-    """One video on its way into its part file."""
 
     def __init__(
         self,
         transport: Transport,
-        url: str,
-        part: PartFile,
-        meter: _Meter,
+        url: ResultUrl,
         policy: DownloadPolicy,
-        renew: Renewal | None,
-        public_only: bool,
+        *,
+        renew: Renewal | None = None,
+        slot: Slot = nullcontext,
+        public_only: bool = False,
+        secrets: tuple[str, ...] = (),
     ) -> None:
         self._transport = transport
         self._url = url
-        self._part = part
-        self._meter = meter
         self._policy = policy
         self._renew = renew
+        self._next_renewal = 0.0
+        self._slot = slot
         self._public_only = public_only
-        self._total: int | None = None
+        self._secrets = secrets
         self._validator: str | None = None
+        self._check = ContainerCheck()
+        self.size = 0
+        """The bytes that have arrived."""
+        self.total: int | None = None
+        """The bytes that the server announced, if it did."""
 
-    async def run(self) -> None:
-        """Try until the part file holds the whole video."""
-        tries, furthest = 0, 0
+    @property
+    def begins_like_video(self) -> bool:
+        """Whether enough has arrived to know that it is a video."""
+        return self._check.is_video is True
+
+    async def pieces(self) -> AsyncGenerator[Piece]:
+        """
+        Yield the video, piece by piece.
+
+        :raises UrlRefusedError: the URL is refused, and has expired.
+        :raises DownloadError: all attempts have failed, or the next ones would too.
+        """
+        attempts, furthest, last_size = 0, 0, 0
         while True:
             try:
-                return await self._try()
-            except UrlRefusedError:
-                if not await self._take_fresh_url():
-                    raise
-            except _BrokenOffError as failure:
-                if self._part.size >= furthest + _MIB:
-                    tries, furthest = 0, self._part.size
-                if tries >= self._policy.retry.max_retries:
-                    return await self._accept_or_raise(failure)
-                delay = self._policy.retry.delay(tries, failure.retry_after)
-                _log.info("%s; tried again in %.1f s", failure, delay)
-                await asyncio.sleep(delay)
-                tries += 1
+                async with self._slot(), aclosing(self._attempt()) as pieces:
+                    async for piece in pieces:
+                        yield piece
+                return
+            except _AttemptFailedError as error:
+                failure = error
+            if failure.expired_by is not None and await self._renewed(failure.expired_by):
+                continue
+            if self.size >= furthest + _MIB:
+                attempts, furthest = 0, self.size
+            is_last = attempts >= self._policy.retry.max_retries
+            if (is_last or self.size == last_size) and self._is_whole_regardless(failure):
+                return
+            if is_last:
+                raise failure.error from failure.__cause__
+            await self._pause(failure, attempts)
+            attempts, last_size = attempts + 1, self.size
 
-    async def _take_fresh_url(self) -> bool:
-        renew, self._renew = self._renew, None
-        url = await renew() if renew is not None else None
-        if url is None:
+    async def _pause(self, failure: _AttemptFailedError, attempts: int) -> None:
+        delay = self._policy.retry.delay(attempts, failure.retry_after)
+        _log.info("%s; tried again in %.1f s", failure.error.mask(*self._secrets), delay)
+        await asyncio.sleep(delay)
+
+    async def _renewed(self, headers: Mapping[str, str]) -> bool:
+        """
+        Whether there is a fresh URL, which is used from now on.
+
+        :raises UrlRefusedError: there is none, and the old one has expired by the clock of the server that refused it.
+        """
+        fresh, old = await self._fresh_url(), self._url
+        if fresh is not None:
+            self._url = fresh
+            if fresh.url != old.url:
+                if fresh.url.value.partition("?")[0] != old.url.value.partition("?")[0]:
+                    self._restart()
+                return True
+        now = server_time(headers)
+        if self._url.has_expired(now):
+            raise UrlRefusedError(
+                f"the URL of the video has expired: {old.url} was refused at {now.isoformat(timespec='seconds')}"
+            )
+        return False
+
+    async def _fresh_url(self) -> ResultUrl | None:
+        now = asyncio.get_running_loop().time()
+        if self._renew is None or now < self._next_renewal:
+            return None
+        self._next_renewal = now + self._policy.renew_interval
+        return await self._renew()
+
+    def _is_whole_regardless(self, failure: _AttemptFailedError) -> bool:
+        # A server that announces more bytes than it has breaks off every time.
+        if not self.size or self._check.verdict() is not Verdict.WHOLE:
             return False
-        if url.partition("?")[0] != self._url.partition("?")[0]:
-            self._restart()
-        self._url = url
+        _log.warning("%s; what has arrived is a whole video, and is kept", failure.error.mask(*self._secrets))
         return True
 
-    async def _accept_or_raise(self, failure: _BrokenOffError) -> None:
-        # A server that announces more than it has breaks off every time.
-        if self._part.size and await self._part.judge() is Verdict.WHOLE:
-            _log.warning("%s; what came is a whole video, and is kept", failure)
-            return
-        raise failure
-
-    async def _try(self) -> None:
-        url = self._url
+    async def _attempt(self) -> AsyncGenerator[Piece]:
+        url = self._url.url
         for _ in range(_MOST_REDIRECTS + 1):
-            async with self._answer(url) as answer:
-                if 300 <= answer.status < 400:
-                    url = redirected(url, answer.headers)
+            async with self._response(url) as response:
+                if 300 <= response.status < 400:
+                    url = _followed(url, response)
                     continue
-                if not self._is_all_there(answer):
-                    self._prepare(answer, redact_url(url))
-                    await self._save(answer)
-                return await self._check_end()
-        raise DownloadError(f"{redact_url(url)} redirects more than {_MOST_REDIRECTS} times")
+                if not self._is_complete(response):
+                    self._prepare(response, url)
+                    async with aclosing(self._receive(response, url)) as pieces:
+                        async for piece in pieces:
+                            yield piece
+                self._check_end()
+                return
+        raise _AttemptFailedError(f"{self._url.url} redirects more than {_MOST_REDIRECTS} times")
 
     @asynccontextmanager
-    async def _answer(self, url: str) -> AsyncGenerator[Download]:
-        check_scheme(url)
-        stream = self._transport.stream(url, self._headers(), public_only=self._public_only)
+    async def _response(self, url: SecretUrl) -> AsyncGenerator[Download]:
+        if scheme(url) not in ("http", "https"):
+            raise DownloadError(f"only http(s) URLs are fetched, not {url}")
+        request = HttpRequest(method="GET", url=url.value, headers=self._headers())
+        stream = self._transport.stream(request, public_only=self._public_only)
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(self._policy.patience):
-                    answer = await stack.enter_async_context(stream)
+                    response = await stack.enter_async_context(stream)
             except TimeoutError:
-                raise _BrokenOffError(f"{redact_url(url)} did not answer in time") from None
+                raise _AttemptFailedError(f"{url} did not respond in time") from None
             except TransportError as error:
-                raise _broken_off(error, "the video cannot be fetched") from error
-            yield answer
+                raise _failed(error, "the video cannot be fetched") from error
+            yield response
 
     def _headers(self) -> Mapping[str, str]:
         # The URL is its own credential. No header of the provider's API goes to the host that keeps the files.
         headers = {"Accept": "*/*"}
-        if self._part.size and self._validator is None:
+        if self._validator is None:
             self._restart()
-        if self._part.size and self._validator is not None:
-            headers |= {"Range": f"bytes={self._part.size}-", "If-Range": self._validator}
+        elif self.size:
+            headers |= {"Range": f"bytes={self.size}-", "If-Range": self._validator}
         return headers
 
-    def _is_all_there(self, answer: Download) -> bool:
-        """Whether the server says that nothing comes after what is there, whatever it announced before."""
-        if answer.status != 416 or not self._part.size:
+    def _is_complete(self, response: Download) -> bool:
+        """Whether the server says that nothing follows what has arrived, whatever it announced before."""
+        if response.status != 416 or not self.size:
             return False
-        _, self._total = content_range(answer.headers)
-        return self._total == self._part.size
+        _, self.total = content_range(response.headers)
+        return self.total == self.size
 
-    def _prepare(self, answer: Download, place: str) -> None:
-        """Make sure that the body is a part of a video that goes on from what is there."""
-        _check_status(answer, place, asked_for_rest=bool(self._part.size))
-        check_kind(answer.headers, place, answer.status)
-        if answer.status == 200:
-            self._restart()
-            self._total = content_length(answer.headers)
-            self._validator = validator(answer.headers)
+    def _prepare(self, response: Download, url: SecretUrl) -> None:
+        """Make sure that the body is of a video, and goes on where the last one broke off."""
+        if response.status not in (200, 206):
+            raise self._refusal(response, url)
+        kind = not_video_type(response.headers)
+        if kind is not None:
+            if response.status == 206:
+                self._restart()
+            raise _AttemptFailedError(f"{url} is not a video but {kind}", response=response)
+        coding = unsupported(response.headers)
+        if coding is not None:
+            raise _AttemptFailedError(f"{url} is compressed with {coding}, which was not asked for", response=response)
+        if response.status == 206:
+            self._continue(response, url)
         else:
-            self._continue(answer, place)
-        if self._total is not None and self._total > self._policy.largest:
-            raise DownloadError(f"the video has {self._total} bytes, more than the {self._policy.largest} allowed")
-
-    def _continue(self, answer: Download, place: str) -> None:
-        start, total = content_range(answer.headers)
-        known = {None, self._total} if self._total is not None else {None, total}
-        same = total in known and is_unchanged(answer.headers, self._validator or "")
-        if answer.status != 206 or start != self._part.size or not same:
             self._restart()
-            raise _BrokenOffError(f"{place} has another object by now", status_code=answer.status)
-        self._total = self._total if total is None else total
+            self.total = content_length(response.headers)
+        self._validator = validator(response.headers)
+        if codings(response.headers):
+            # The length and the validator are those of the compressed bytes.
+            self.total = self._validator = None
+        if self.total is not None and self.total > self._policy.largest:
+            raise DownloadError(f"the video has {self.total} bytes, more than the {self._policy.largest} allowed")
+
+    def _refusal(self, response: Download, url: SecretUrl) -> _AttemptFailedError:
+        if response.status == 416:
+            self._restart()
+        wait = retry_after(HttpResponse(status=response.status, headers=response.headers))
+        return _AttemptFailedError(
+            f"{url} answered {response.status}",
+            response=response,
+            retry_after=wait,
+            refused=response.status in _REFUSED,
+        )
+
+    def _continue(self, response: Download, url: SecretUrl) -> None:
+        start, total = content_range(response.headers)
+        if not self.size:
+            # Nothing was asked for by its range: this is the video, or its beginning.
+            fits, self.total = start in (None, 0), content_length(response.headers) if start is None else total
+        else:
+            same_length = self.total is None or total in (None, self.total)
+            fits = start == self.size and same_length and is_same_object(response.headers, self._validator)
+            self.total = total or self.total
+        if not fits:
+            self._restart()
+            raise _AttemptFailedError(f"{url} has another object by now", response=response)
 
     def _restart(self) -> None:
-        self._part.restart()
-        self._total = self._validator = None
+        self.size, self.total, self._validator = 0, None, None
+        self._check = ContainerCheck()
 
-    async def _save(self, answer: Download) -> None:
+    async def _receive(self, response: Download, url: SecretUrl) -> AsyncGenerator[Piece]:
+        chunks = _in_time(response.chunks(), self._policy)
+        if codings(response.headers):
+            chunks = uncompressed_chunks(chunks)
         try:
-            async with aclosing(_in_time(answer.chunks(), self._policy)) as chunks:
+            async with aclosing(chunks):
                 async for chunk in chunks:
-                    if self._part.size + len(chunk) > self._policy.largest:
-                        raise DownloadError(f"the video has more than the {self._policy.largest} bytes allowed")
-                    await self._part.add(chunk)
-                    self._meter.report(self._part.size, self._total)
+                    if chunk:
+                        yield self._received(chunk, url)
         except TransportError as error:
-            raise _broken_off(error, f"the video broke off after {self._part.size} bytes") from error
+            raise _failed(error, f"the video broke off after {self.size} bytes") from error
+        except CompressionError as error:
+            self._restart()
+            raise _AttemptFailedError(f"{url}: {error}", response=response) from error
 
-    async def _check_end(self) -> None:
-        size, total = self._part.size, self._total
-        if total == 0:
-            raise DownloadError("the video has no bytes at all")
-        if not size or (total is not None and size < total):
-            raise _BrokenOffError(f"the video ended after {size} bytes, {total or 'some'} were announced")
+    def _received(self, chunk: bytes, url: SecretUrl) -> Piece:
+        piece = Piece(self.size, chunk)
+        self.size += len(chunk)
+        if self.size > self._policy.largest:
+            raise DownloadError(f"the video has more than the {self._policy.largest} bytes allowed")
+        self._check.feed(chunk)
+        if self._check.is_video is False:
+            self._restart()
+            begin = "" if piece.start else f": it begins with {chunk[:60].decode(errors='replace')!r}"
+            raise _AttemptFailedError(f"{url} is not a video{begin}")
+        return piece
+
+    def _check_end(self) -> None:
+        size, total = self.size, self.total
+        if not size:
+            raise _AttemptFailedError("the video has no bytes at all")
+        if total is not None and size < total:
+            raise _AttemptFailedError(f"the video ended after {size} bytes, {total} were announced")
+        verdict = self._check.verdict()
         if total is not None and size > total:
             self._restart()
-            raise _BrokenOffError(f"the video has {size} bytes where {total} were announced")
-        verdict = await self._part.judge()
-        if verdict is Verdict.CUT or (verdict is Verdict.UNFINISHED and total is None):
-            raise _BrokenOffError("the video ends before its last part")
+            raise _AttemptFailedError(f"the video has {size} bytes where {total} were announced")
+        if verdict in (Verdict.WHOLE, Verdict.NOT_JUDGED):
+            return
+        if total is not None or verdict is Verdict.NOT_VIDEO:
+            # Nothing can be missing at the end, so the object itself is not a whole video, or not yet.
+            self._restart()
+        what = "not a video" if verdict is Verdict.NOT_VIDEO else "not a whole video: a part of it is missing"
+        raise _AttemptFailedError(f"what arrived, {size} bytes, is {what}")
 
 
-def _check_status(answer: Download, place: str, *, asked_for_rest: bool) -> None:
-    status = answer.status
-    if status in _GONE:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        raise UrlRefusedError(
-            f"the URL of the video has expired or was withdrawn: {place} refused it at {now}", status_code=status
-        )
-    if status in _PASSING or status >= 500:
-        wish = retry_after(HttpResponse(status=status, headers=answer.headers, body=b""))
-        raise _BrokenOffError(f"{place} answered {status}", retry_after=wish, status_code=status)
-    if status != 200 and not (asked_for_rest and status in (206, 416)):
-        raise DownloadError(f"{place} answered {status}", status_code=status)
+def _followed(url: SecretUrl, response: Download) -> SecretUrl:
+    target = redirected(url, response.headers)
+    if target is None:
+        raise _AttemptFailedError(f"{url} redirects to nowhere", response=response)
+    if scheme(target) not in ("http", "https"):
+        raise DownloadError(f"{url} redirects to {target}, and only http(s) URLs are fetched")
+    if scheme(url) == "https" and scheme(target) != "https":
+        raise DownloadError(f"{url} redirects to {target}, which is not secure")
+    return target
 
 
-def _broken_off(error: TransportError, what: str) -> DownloadError:
-    kind = _BrokenOffError if error.retryable else DownloadError
-    return kind(f"{what}: {error.message}")
+def _failed(error: TransportError, what: str) -> Exception:
+    message = f"{what}: {error.message}"
+    return _AttemptFailedError(message) if error.retryable else DownloadError(message)
 
 
 async def _in_time(chunks: AsyncIterator[bytes], policy: DownloadPolicy) -> AsyncGenerator[bytes]:
-    """Yield *chunks* as long as enough of them come, by the time that is spent waiting for them."""
-    came, waited = 0, 0.0
+    """Yield *chunks* as long as enough bytes arrive, by the time that is spent waiting for them."""
+    arrived, waited = 0, 0.0
     clock = asyncio.get_running_loop().time
     while True:
         began = clock()
@@ -280,10 +358,10 @@ async def _in_time(chunks: AsyncIterator[bytes], policy: DownloadPolicy) -> Asyn
         except StopAsyncIteration:
             return
         except TimeoutError:
-            raise _BrokenOffError(
-                f"the video comes too slowly: {came} bytes in {policy.patience:g} s, where {policy.least} must come"
+            raise _AttemptFailedError(
+                f"the video arrives too slowly: {arrived} bytes in {policy.patience:g} s, {policy.least} are the least"
             ) from None
-        came, waited = came + len(chunk), waited + clock() - began
-        if came >= policy.least:
-            came, waited = 0, 0.0
+        arrived, waited = arrived + len(chunk), waited + clock() - began
+        if arrived >= policy.least:
+            arrived, waited = 0, 0.0
         yield chunk

@@ -1,33 +1,47 @@
-"""The downloads of one client: how many run at once, which is next, and a fresh URL where the old one is refused."""
+"""The downloads of one client: how many run concurrently, which is next, and a fresh URL for one that is refused."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+import inspect
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeAlias
+from urllib.parse import urlsplit
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from ..errors import DownloadError, HappyHorseError, TaskNotFoundError
+from ..errors import DownloadError, HappyHorseError
 from ..exchange import Exchange
 from ..task import Task, TaskRef, TaskStatus
 from ..transports.ip_filter import is_public_host
-from .expiry import UrlLife, tracked_by_ref
-from .fetch import Progress, download
-from .naming import place_for
+from .expiry import ResultUrl, warning_when_old
+from .fetch import Fetch
+from .part_file import PartFile
 from .policy import DownloadPolicy
+from .stream import VideoStream, open_stream
+from .target import StrPath, target_path
+
+Progress: TypeAlias = Callable[[int, int | None], object]
+"""
+Called with the bytes received and the bytes expected, `None` where the server does not say. It may be a coroutine
+function, which is awaited.
+"""
+
+_log = logging.getLogger("happyhorse_async")
 
 
 @frozen(kw_only=True)
 class Downloads:
     """
-    Brings the videos of tasks to disk.
+    Fetches the videos of tasks.
 
-    :param fetch: looks at a task, once.
-    :param private: whether hosts may be asked that are not on the public internet. They may in any case where the
-        provider itself is not: that is an emulator, or a gateway at home.
+    :param fetch: polls a task, once.
+    :param private: whether hosts are allowed that are not on the public internet. They are in any case if the API
+        itself is on such a host: then it is an emulator, or a gateway of the user's own.
     """
 
     exchange: Exchange
@@ -35,51 +49,121 @@ class Downloads:
     private: bool = False
     policy: DownloadPolicy = field(factory=DownloadPolicy)
 
-    async def bring(self, task: Task, path: Path, *, progress: Progress | None = None) -> Path:
+    def with_few_retries(self) -> Downloads:
+        """Return downloads that give up within seconds, for a caller that tries again on its own."""
+        retry = self.policy.retry
+        few = evolve(retry, max_retries=min(retry.max_retries, 4), max_interval=min(retry.max_interval, 8.0))
+        return evolve(self, policy=evolve(self.policy, retry=few))
+
+    async def download(self, task: Task, path: StrPath, *, progress: Progress | None = None) -> Path:
         """
-        Bring the video of *task* to *path*, a file or a folder.
+        Write the video of *task* to *path*, a file or a folder; one with a separator at its end is made.
 
-        :raises DownloadError: there is no video, or it cannot be brought there whole. Has the task's ref.
+        :raises DownloadError: there is no video, it cannot be fetched whole, or the path cannot be written. Carries the
+            task's ref.
         """
-
-        async def renew() -> str | None:
-            return await self._fresh_url(task.ref)
-
         try:
             url = _url(task)
-            target = await asyncio.to_thread(place_for, path, task.id)
-            life = UrlLife.of(task, datetime.now(UTC))
-            async with AsyncExitStack() as place:
-                with tracked_by_ref(task, life):
-                    # Whose URL dies first goes first, however many wait.
-                    await place.enter_async_context(self.exchange.limits.downloads.hold(life.ends.timestamp()))
-                return await download(
-                    self.exchange.transport,
-                    url,
-                    target,
-                    progress=progress,
-                    policy=self.policy,
-                    renew=renew,
-                    public_only=not self.private and await is_public_host(self.exchange.account.base_url),
-                )
+            target = await asyncio.to_thread(target_path, path, task.id)
+            return await download(await self._begin(task, url), target, progress=progress)
         except HappyHorseError as error:
-            error.about(ref=task.ref)
+            error.about(ref=task.ref).mask(self.exchange.account.api_key)
             raise
 
-    async def _fresh_url(self, ref: TaskRef) -> str | None:
-        # A signed URL may have outlived its signature while its video has not.
+    @asynccontextmanager
+    async def stream(self, task: Task) -> AsyncGenerator[VideoStream]:
+        """
+        Fetch the video of *task* as a stream of bytes.
+
+        :raises DownloadError: there is no video, or it cannot be fetched whole; also while the stream is read. Carries
+            the task's ref.
+        """
+        try:
+            async with open_stream(await self._begin(task, _url(task))) as stream:
+                yield stream
+        except DownloadError as error:
+            error.about(ref=task.ref).mask(self.exchange.account.api_key)
+            raise
+
+    async def _begin(self, task: Task, url: ResultUrl) -> Fetch:
+        async def renew() -> ResultUrl | None:
+            return await self._fresh_url(task.ref)
+
+        api_host = urlsplit(self.exchange.account.base_url).hostname or ""
+        return Fetch(
+            self.exchange.transport,
+            url,
+            self.policy,
+            renew=renew,
+            slot=lambda: self._slot(task.ref, url),
+            public_only=not self.private and await is_public_host(api_host),
+            secrets=(self.exchange.account.api_key,),
+        )
+
+    @asynccontextmanager
+    async def _slot(self, ref: TaskRef, url: ResultUrl) -> AsyncGenerator[None]:
+        async with AsyncExitStack() as slot:
+            with warning_when_old(ref, url):
+                # The URL that expires first is fetched first, however many are queued.
+                deadline = url.ends.timestamp() if url.ends else 0.0
+                await slot.enter_async_context(self.exchange.limits.downloads.acquire(deadline))
+            yield
+
+    async def _fresh_url(self, ref: TaskRef) -> ResultUrl | None:
+        # The signature of a URL may expire before its video does.
         try:
             task = await self.fetch(ref)
-        except TaskNotFoundError:
-            return None
         except HappyHorseError as error:
-            raise DownloadError(
-                f"the URL of the video has expired, and there is no fresh one: {error.message}"
-            ) from error
-        return task.video_url if task.status is TaskStatus.SUCCEEDED else None
+            _log.info("no fresh URL for the video of %s: %s", ref, error)
+            return None
+        return ResultUrl.of(task, datetime.now(UTC)) if task.status is TaskStatus.SUCCEEDED else None
 
 
-def _url(task: Task) -> str:
-    if task.status is not TaskStatus.SUCCEEDED or task.video_url is None:
+async def download(fetch: Fetch, target: Path, *, progress: Progress | None = None) -> Path:
+    """
+    Write the video that *fetch* yields to *target*, whole or not at all, and return *target*.
+
+    :raises DownloadError: it cannot be fetched, or the target cannot be written.
+    """
+    part, meter = PartFile(target), _Meter(progress)
+    try:
+        await part.open()
+        async with aclosing(fetch.pieces()) as pieces:
+            async for piece in pieces:
+                if piece.start == 0:
+                    part.restart()
+                await part.add(piece.data)
+                await meter.report(part.size, fetch.total)
+        await part.publish()
+    finally:
+        await part.discard()
+    return target
+
+
+class _Meter:
+    """Reports progress, which never goes back: what has to be fetched again is not counted again."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._furthest = 0
+        self._failed = False
+
+    async def report(self, received: int, expected: int | None) -> None:
+        if self._progress is None or received <= self._furthest:
+            return
+        self._furthest = received
+        try:
+            result = self._progress(received, expected)
+            if inspect.isawaitable(result):
+                await result
+        except Exception:  # noqa: BLE001 - the caller's own code, and the video is paid for
+            if not self._failed:
+                _log.exception("the progress callback of a download failed; the download goes on")
+            self._failed = True
+
+
+def _url(task: Task) -> ResultUrl:
+    url = ResultUrl.of(task, datetime.now(UTC))
+    if task.status is not TaskStatus.SUCCEEDED or url is None:
         raise DownloadError(f"there is no video to download: the task is {task.status}")
-    return task.video_url
+    return url

@@ -1,11 +1,14 @@
-"""The temporary file beside a target: written in threads, made durable, and renamed when it is whole."""
+"""The temporary file beside a target: written in threads, made durable, and renamed once it is whole."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import secrets
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from glob import escape
@@ -14,36 +17,42 @@ from typing import BinaryIO, TypeVar
 
 import anyio
 
-from ..errors import DownloadError
-from .container import Verdict, is_text, judge
+from ..file_lock import create_locked, remove_unless_locked
+from .target import cannot_write, check_replaceable, find_target, followed
 
 T = TypeVar("T")
 
 _BUFFER = 1024 * 1024
 _SUFFIX = ".part"
+_MOUNTED = (errno.EBUSY, errno.EXDEV)
 
 
 class PartFile:
     """
-    What has come of a video so far. Its name is its own, whoever else fetches the same video to the same target.
+    What has arrived of a video so far. Several downloads to one target have a part file each.
 
     All methods that touch the disk raise `DownloadError` where the disk refuses.
     """
 
     def __init__(self, target: Path) -> None:
         self._target = target
-        self._path = target
+        self._destination = target
+        self._path: Path | None = None
         self._file: BinaryIO | None = None
         self._buffer = bytearray()
         self._written = 0
 
     @property
     def size(self) -> int:
-        """The bytes that have come."""
+        """The bytes that have arrived."""
         return self._written + len(self._buffer)
 
     async def open(self) -> None:
-        """Create the file, which is how a folder that cannot be written to is found out before anything is fetched."""
+        """
+        Create the file, before anything is fetched: this is how a folder that cannot be written to is found out.
+
+        :raises DownloadError: it cannot be created, or the target is not a regular file.
+        """
         await self._on_disk(self._create)
 
     async def add(self, content: bytes) -> None:
@@ -53,20 +62,12 @@ class PartFile:
             await self._on_disk(self._flush)
 
     def restart(self) -> None:
-        """Forget what has come."""
+        """Drop what has arrived."""
         self._buffer.clear()
         self._written = 0
 
-    async def judge(self) -> Verdict:
-        """Look at the boxes of what has come."""
-        return await self._on_disk(self._judge)
-
     async def publish(self) -> None:
-        """
-        Make the file durable and put it in the place of its target.
-
-        :raises DownloadError: it is a text.
-        """
+        """Make the file durable and put it in the place of its target."""
         await self._on_disk(self._publish)
 
     async def discard(self) -> None:
@@ -77,18 +78,23 @@ class PartFile:
         try:
             return await _to_the_end(work)
         except (OSError, ValueError) as error:
-            # A name with a NUL or half a character in it is a ValueError.
-            reason = error.strerror if isinstance(error, OSError) else None
-            raise DownloadError(f"cannot write {self._target}: {reason or error}") from error
+            raise cannot_write(self._target, error) from error
 
     def _create(self) -> None:
+        self._destination = find_target(self._target)
         # A file system counts the bytes of a name, of which a character may have four.
-        path = self._target.with_name(f"{_prefix(self._target)}{secrets.token_hex(4)}{_SUFFIX}")
-        self._file = path.open("x+b")
+        name = f"{_prefix(self._destination)}{secrets.token_hex(4)}{_SUFFIX}"
+        path = self._destination.with_name(name)
+        try:
+            descriptor = create_locked(path, mode=0o666, may_lack_lock=True)
+        except OSError:
+            if not os.path.ismount(self._destination):
+                raise
+            # Only the mounted file can be written, not the folder around it.
+            path = Path(tempfile.gettempdir()) / name
+            descriptor = create_locked(path, mode=0o666, may_lack_lock=True)
+        self._file = os.fdopen(descriptor, "r+b")
         self._path = path
-        with suppress(OSError):
-            # Some file systems know no locks. What is left there by those who are killed looks abandoned to all.
-            _hold(self._file)
 
     def _flush(self) -> BinaryIO:
         file = self._file
@@ -101,55 +107,51 @@ class PartFile:
         file.truncate(self._written)
         return file
 
-    def _judge(self) -> Verdict:
-        file = self._flush()
-        return judge(file, self._written)
-
     def _publish(self) -> None:
-        file = self._flush()
-        if is_text(file):
-            raise DownloadError("the server sent text instead of a video")
+        file, path = self._flush(), self._path
+        assert path is not None
         file.flush()
         os.fsync(file.fileno())
+        check_replaceable(self._destination)
+        try:
+            if sys.platform == "win32":
+                file.close()
+            path.replace(self._destination)
+        except OSError as error:
+            if error.errno not in _MOUNTED or not self._destination.is_file():
+                raise
+            _write_in_place(path, self._destination)
+            path.unlink()
         file.close()
-        # What stands at the target may be a symbolic link: it is replaced, and what it points to is left alone.
-        self._path.replace(self._target)
-        self._path = self._target
-        _make_durable(self._target.parent)
+        self._path = None
+        _make_durable(self._destination.parent)
 
     def _discard(self) -> None:
         with suppress(OSError):
             if self._file is not None:
                 self._file.close()
-        if self._path != self._target:
+        if self._path is not None:
             with suppress(OSError):
                 self._path.unlink()
 
 
 def discard_abandoned(target: Path) -> None:
     """Remove what killed processes have left of the video for *target*. Blocks."""
+    target = followed(target)
     for path in target.parent.glob(f"{escape(_prefix(target))}*{_SUFFIX}"):
-        with suppress(OSError):
-            # Where files have no locks, one that is open cannot be removed.
-            with path.open("rb") as file:
-                _hold(file)
-            path.unlink()
+        remove_unless_locked(path)
 
 
 def _prefix(target: Path) -> str:
     return f".{target.name[:40]}."
 
 
-if sys.platform == "win32":
-
-    def _hold(file: BinaryIO) -> None: ...
-
-else:
-    import fcntl
-
-    def _hold(file: BinaryIO) -> None:
-        """Show that somebody writes *file*, for as long as it is open and its process lives."""
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def _write_in_place(source: Path, target: Path) -> None:
+    # A mounted file cannot be replaced by a rename. This is not atomic, but the video is whole by now.
+    with source.open("rb") as video, target.open("wb") as file:
+        shutil.copyfileobj(video, file, _BUFFER)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _make_durable(folder: Path) -> None:

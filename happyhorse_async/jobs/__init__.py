@@ -1,8 +1,9 @@
 """
-Jobs, from before they are sent until their video stands where it is wanted: written down, sent once, never lost.
+Jobs: from a request to the end of its task, and through every crash in between.
 
-`jobs` takes in what is asked for and what dead processes left; `dispatch` lets each of them go when its turn comes, and
-`submitter` sends it. `outcomes` says what a failure means, `errand` whether the job may be sent again, and
-`questions` settles what stays unknown. `deliveries` takes in what the provider calls us for, and `unclaimed` keeps what
-nobody here knows yet. `saving` brings videos to disk; `journal` writes all of it down.
+`state` is the table of states and events, from which all conditions of writes are derived; `journal` writes the events.
+`intake` records a job or finds the one that has its key. `submit` is the life of a job from its slot to its task, on
+the `scheduler` of its `account`; `attempt` decides whether it is sent again, `submit_errors` what a failure means.
+`recovery`, `callbacks`, `reconcile` and `auto_download` enter the same life by their own events. `job_errors` turns
+errors to data and back.
 """

@@ -1,8 +1,9 @@
-"""A job on its way to its provider, and whether it may go there once more."""
+"""The submit of one job: what is sent, what has come of it so far, and whether it may be sent once more."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
 
 from attrs import define
 
@@ -11,92 +12,96 @@ from ..errors import HappyHorseError, ProviderError, RateLimitError, StoreError,
 from ..job import Job
 from ..messages import HttpRequest
 from ..retry import LONGEST_WAIT, RetryPolicies, RetryPolicy
-from ..tracked_job import TrackedJob
 from .submit_errors import is_ambiguous, is_busy
 
-# Providers keep idempotency keys for about a day. Close to its end it is safer not to rely on one.
+# Providers keep idempotency keys for about a day. Close to the end of it, it is safer not to rely on one.
 _KEY_LIFETIME = timedelta(hours=23)
+
+
+class NextStep(Enum):
+    """What to do after an attempt that failed."""
+
+    RETRY = auto()
+    """Send it again."""
+    WITHDRAW = auto()
+    """It was certainly not accepted, and nobody waits for it any more."""
+    REFUSE = auto()
+    """It was certainly not accepted, and another attempt is of no use."""
+    LOSE_ANSWER = auto()
+    """It may have been accepted, and must not be sent again."""
 
 
 @define(kw_only=True, eq=False)
 class SubmitAttempt:
-    """A job on its way to its provider."""
+    """The submit of one job."""
 
-    job: Job
     message: HttpRequest
-    tracked: TrackedJob
-    retries: RetryPolicies
-    attempt: int = 0
-    waits: int = 0
-    """How often in a row the provider has said that it is still busy with the same key."""
-    ambiguous: HappyHorseError | None = None
-    """What once left its outcome unknown. What comes later cannot make that certain again."""
-    recovered: bool = False
-    """Whether an earlier process has sent it, so that nobody is here to decide what becomes of it."""
-    leaving: bool = False
-    """Whether it is being written down as sent. From here on it cannot be taken back."""
-    unwanted: bool = False
-    """Whether somebody tried to take it back when it was too late for that."""
-    withdrawn: bool = False
+    lost_answer: HappyHorseError | None = None
+    """Why the outcome of one of its POSTs is unknown. No later refusal can make it certain again."""
+    count: int = 0
+    """How many attempts have failed."""
+    busy_count: int = 0
+    """How often in a row the provider has said that it is still working on the same idempotency key."""
 
-    @property
-    def patient(self) -> bool:
-        """Whether it goes on while nobody waits, as was promised."""
-        return self.job.durable or self.recovered
+    def next_step(
+        self, job: Job, failure: HappyHorseError, adapter: Adapter, retries: RetryPolicies, *, is_awaited: bool
+    ) -> NextStep:
+        """Decide what follows an attempt that ended in *failure*; `lost_answer` takes it into account already."""
+        may_retry = self._may_retry(job, failure, adapter, retries)
+        is_dispensable = self.lost_answer is None and not is_awaited and not job.durable
+        # A refusal for good holds for everyone who may have promised the job by its key.
+        if is_dispensable and (may_retry or isinstance(failure, StoreError)):
+            return NextStep.WITHDRAW
+        if may_retry:
+            return NextStep.RETRY
+        return NextStep.REFUSE if self.lost_answer is None else NextStep.LOSE_ANSWER
 
-    @property
-    def policy(self) -> RetryPolicy:
-        """How often it is tried again."""
-        return self.retries.enqueue if self.patient else self.retries.submit
-
-    @property
-    def is_spent(self) -> bool:
-        """Whether it has been tried as often as it may be."""
-        return self.attempt >= self.policy.max_retries
-
-    @property
-    def is_dispensable(self) -> bool:
-        """Whether it was certainly not taken, and nobody wants it any more."""
-        return self.ambiguous is None and self.unwanted and not self.tracked.awaited and not self.job.durable
-
-    def is_put_off(self, failure: HappyHorseError) -> bool:
-        """Tell whether it was refused for so long that whoever waits is told, and nothing was promised."""
-        wish = getattr(failure, "retry_after", None) or 0.0
-        return wish > LONGEST_WAIT and self.ambiguous is None and not self.patient
-
-    def may_repeat(self, failure: HappyHorseError, adapter: Adapter) -> bool:
-        """Tell whether it may be sent once more after *failure*."""
-        if self.ambiguous is not None and not is_protected(self.job, adapter):
+    def _may_retry(self, job: Job, failure: HappyHorseError, adapter: Adapter, retries: RetryPolicies) -> bool:
+        if self.lost_answer is not None and not is_protected(job, adapter):
             return False
-        if self.is_spent:
-            return bool(self.attempt) and is_busy(failure)
-        if self.is_put_off(failure):
+        if self.is_spent(job, retries):
+            return bool(self.count) and is_busy(failure)
+        if self.is_deferred(job, failure):
             return False
         match failure:
             case StoreError():
-                return self.patient
+                return job.durable
             case TransportError():
                 return failure.retryable
             case RateLimitError():
-                # What may be a replay (425, https://www.rfc-editor.org/rfc/rfc8470) is none the second time.
-                return failure.status_code != 425 or not self.attempt
+                # 425 Too Early (RFC 8470): the second attempt is not early data.
+                return failure.status_code != 425 or not self.count
             case ProviderError():
-                # Below 500 stand faults that another try does not mend, such as a gateway's own bad credential.
+                # Statuses below 500 are faults that another attempt does not cure, such as a gateway's own bad key.
                 return (failure.status_code or 500) >= 500 or is_ambiguous(failure)
             case _:
                 return is_ambiguous(failure)
 
-    def pause_after(self, failure: HappyHorseError) -> float:
-        """Count a try that ended in *failure*, and return the seconds until the next."""
+    def is_spent(self, job: Job, retries: RetryPolicies) -> bool:
+        """Return whether it was tried as often as it may be."""
+        return self.count >= _policy(job, retries).max_retries
+
+    def is_deferred(self, job: Job, failure: HappyHorseError) -> bool:
+        """Return whether the provider asks to wait so long that the caller is told instead, if nothing was promised."""
+        retry_after = getattr(failure, "retry_after", None) or 0.0
+        return retry_after > LONGEST_WAIT and self.lost_answer is None and not job.durable
+
+    def count_failure(self, job: Job, failure: HappyHorseError, retries: RetryPolicies) -> float:
+        """Count an attempt that ended in *failure*, and return the seconds until the next."""
         busy = is_busy(failure)
-        delay = self.policy.delay(self.waits if busy else self.attempt, getattr(failure, "retry_after", None))
-        # The answer that it is being seen to is no failure, and comes until it has been seen to.
-        self.waits, self.attempt = (self.waits + 1, self.attempt) if busy else (0, self.attempt + 1)
+        count = self.busy_count if busy else self.count
+        delay = _policy(job, retries).delay(count, getattr(failure, "retry_after", None))
+        # "Still working on it" is not a failure, and is answered until the work is done.
+        self.busy_count, self.count = (self.busy_count + 1, self.count) if busy else (0, self.count + 1)
         return delay
 
 
+def _policy(job: Job, retries: RetryPolicies) -> RetryPolicy:
+    return retries.enqueue if job.durable else retries.submit
+
+
 def is_protected(job: Job, adapter: Adapter) -> bool:
-    """Tell whether *job*, which has been sent, can be sent once more and be paid for once."""
+    """Return whether *job*, which may have been accepted, can be sent once more without being paid twice."""
     if not adapter.capabilities.idempotent or job.submitted_at is None:
         return False
     return datetime.now(UTC) - job.submitted_at < _KEY_LIFETIME

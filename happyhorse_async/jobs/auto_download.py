@@ -1,34 +1,40 @@
 """
-Saving videos where that was asked for with the job, as soon as they are there and while nobody waits for them.
+`save_to`: videos that are downloaded as soon as they are there, while nobody waits for them.
 
-Where a video is to be saved stands in the journal. What a process leaves unsaved, whoever opens the store next goes on
-with, until the video is saved or its URL has died.
+The path is recorded with the job. The next client that opens the store goes on with what a process has not saved, until
+the video is saved or its URL has died. Whatever ends a caller's wait, such as a refused key, does not end this.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from ..background import Background
 from ..download.fetch import UrlRefusedError
-from ..download.naming import place_for
 from ..download.part_file import discard_abandoned
-from ..errors import HappyHorseError, SubmitOutcomeUnknownError, WaitTimeoutError
-from ..job import Job, JobState
-from ..polling import Poller
+from ..download.target import target_path
+from ..errors import ConfigurationError, HappyHorseError, SubmitOutcomeUnknownError, WaitTimeoutError
+from ..job import Job, JobError
 from ..retry import RetryPolicies, RetryPolicy
 from ..task import Task, TaskStatus
-from ..tracked_job import TrackedJob
-from .journal import Journal
+from ..tracked_job import TrackedJob, Tracker
+from .job_errors import to_data
+from .journal import NO_OWNER, Journal
+from .state import JobEvent
 
 _log = logging.getLogger("happyhorse_async")
 
 _CLOSING_GRACE = 60.0
+# After an error that ended the wait, the task is polled again within a minute and then ever more seldom.
+_WAIT_AGAIN = RetryPolicy(max_retries=math.inf, initial_interval=60.0, max_interval=3600.0)
+# A task may run for a day, and its video is available for another.
+_LONGEST_WAIT = 2 * 86_400.0
 
 
 @define(kw_only=True, eq=False)
@@ -36,25 +42,25 @@ class AutoDownload:
     """
     One video that is to be saved. Whatever goes wrong is logged, with the task and the path.
 
-    :param watch: the job and its task.
+    :param tracked: the job and its task.
     :param path: the file, or a folder; absolute.
-    :param journal: where it is written down what has become of it.
-    :param attend: sees to it that somebody looks at the task.
-    :param download: brings the video to the file.
-    :param inherited: whether a process that has died may have begun to save it.
+    :param journal: where the result is recorded.
+    :param attend: makes sure that the task is polled.
+    :param download: downloads the video to the file.
+    :param recovered: whether a process that has died may have begun to save it.
     """
 
     tracked: TrackedJob
-    path: Path
+    path: str
     journal: Journal
     attend: Callable[[TrackedJob], Awaitable[object]]
     download: Callable[[Task, Path], Awaitable[object]]
     recovered: bool = False
     retry: RetryPolicy = RetryPolicies().save
     tried: asyncio.Event = field(factory=asyncio.Event, init=False)
-    """Set when the video is saved, or could not be saved at once."""
+    """Set when the video was saved, or could not be saved at once."""
     pausing: bool = field(default=False, init=False)
-    """Whether it waits to try again."""
+    """Whether it waits for its next attempt."""
 
     @property
     def under_way(self) -> bool:
@@ -72,48 +78,75 @@ class AutoDownload:
                 raise
         except UrlRefusedError as error:
             _log.error("the video is not saved at %s: %s", self.path, error)
-            await self.journal.given_up(self.tracked, self.path, error)
+            await self._record(error=to_data(error))
         except HappyHorseError as error:
-            # Without a ref there is no task: the job was refused, or taken back.
+            # Without a ref there is no task: the job was refused or withdrawn.
             level = logging.INFO if self.tracked.ref is None else logging.ERROR
             _log.log(level, "the video is not saved at %s: %s", self.path, error.about(ref=self.tracked.ref))
-        except Exception:  # noqa: BLE001 - nobody waits for it, and the others are to go on
+        except Exception:  # noqa: BLE001 - no caller waits for it, and the others go on
             _log.exception("the video of %s is not saved at %s", self._name, self.path)
         finally:
             self.tried.set()
 
     async def _run(self) -> None:
-        await self.attend(self.tracked)
-        await self.tracked.stopped()
-        task = self.tracked.task
-        assert task is not None
+        task = await self._wait_for_end()
         if task.status is not TaskStatus.SUCCEEDED:
             level = logging.ERROR if task.status is TaskStatus.EXPIRED else logging.INFO
             _log.log(level, "nothing to save at %s: the task %s is %s", self.path, task.ref, task.status)
             return
-        target = await asyncio.to_thread(place_for, self.path, task.id)
+        target = await asyncio.to_thread(target_path, self.path, task.id)
         if self.recovered:
             await asyncio.to_thread(discard_abandoned, target)
-        if not await asyncio.to_thread(self._stands_at, target):
+        is_saved = self.tracked.job.saved_to == str(target)
+        if not is_saved or not await asyncio.to_thread(target.is_file):
             await self._save(task, target)
 
+    async def _wait_for_end(self) -> Task:
+        loop, attempt = asyncio.get_running_loop(), 0
+        until = loop.time() + _LONGEST_WAIT
+        while True:
+            try:
+                await self.attend(self.tracked)
+                await self.tracked.stopped()
+            except (WaitTimeoutError, ConfigurationError):
+                raise
+            except HappyHorseError as error:
+                if self.tracked.ref is None or loop.time() > until:
+                    raise
+                delay = _WAIT_AGAIN.delay(attempt)
+                _log.error("the task %s is polled again in %.0f s, to save its video: %s", self._name, delay, error)
+                await self._pause(delay)
+                attempt += 1
+            else:
+                task = self.tracked.whole_task
+                assert task is not None
+                return task
+
     async def _save(self, task: Task, target: Path) -> None:
-        tries = 0
+        attempt = 0
         while True:
             try:
                 await self.download(task, target)
                 break
-            except UrlRefusedError:
-                raise
             except HappyHorseError as error:
-                if tries >= self.retry.max_retries:
+                # A video that is younger than its life has not expired: storage may be late.
+                if isinstance(error, UrlRefusedError) or attempt >= self.retry.max_retries:
                     raise
-                delay = self.retry.delay(tries)
-                _log.error("the video is not yet saved at %s, tried again in %.0f s: %s", target, delay, error)
+                delay = self.retry.delay(attempt)
+                _log.error("the video is not yet saved at %s; next attempt in %.0f s: %s", target, delay, error)
                 await self._pause(delay)
-                tries += 1
+                attempt += 1
         _log.info("the video of %s is saved at %s", task.ref, target)
-        await self.journal.saved(self.tracked, self.path, target)
+        await self._record(saved_to=str(target), error=None)
+
+    async def _record(self, *, error: JobError | None, saved_to: str | None = None) -> None:
+        # Another path may have been requested in the meantime. Then the download to that path is recorded.
+        if self.tracked.job.save_to in (None, self.path):
+            write = self.journal.record(
+                self.tracked, JobEvent.SAVE_ENDED, save_to=self.path, saved_to=saved_to, error=error
+            )
+            if write is not None:
+                await asyncio.shield(write)
 
     async def _pause(self, delay: float) -> None:
         self.tried.set()
@@ -124,18 +157,16 @@ class AutoDownload:
             self.pausing = False
             self.tried.clear()
 
-    def _stands_at(self, target: Path) -> bool:
-        """Whether an earlier run has saved it there."""
-        saved_to = self.tracked.job.saved_to if self.tracked.job else None
-        return saved_to == str(target) and target.is_file()
-
     def _leave(self) -> None:
-        if self.tracked.job is not None and self.tracked.job.state is JobState.CLOSED:
+        if not self.tracked.job.is_unfinished:
             return
-        cut = " in the midst of it" if self.under_way else ""
-        message = "the client closes before the video of %s is saved at %s%s; whoever opens the store next saves it"
+        cut = " while it was being downloaded" if self.under_way else ""
+        message = (
+            "the client was closed before the video of %s was saved at %s%s; the next that opens the store saves it"
+        )
         _log.warning(message, self._name, self.path, cut)
-        self.journal.left_unsaved(self.tracked, self.path)
+        if self.tracked.ref is not None:
+            self.journal.record(self.tracked, JobEvent.RELEASE, save_to=self.path, owner=NO_OWNER)
 
     @property
     def _name(self) -> str:
@@ -146,15 +177,15 @@ class AutoDownloads:
     """
     The videos that a client is to save.
 
-    :param attend: sees to it that somebody looks at the task of a watch.
-    :param download: brings the video of a task to a file.
+    :param attend: makes sure that the task of a job is polled.
+    :param download: downloads the video of a task to a file.
     :param retry: how often that is tried again.
-    :param inherits: whether videos are saved that other processes were to save.
+    :param recovers: whether videos are saved that other processes were to save.
     """
 
     def __init__(
         self,
-        poller: Poller,
+        tracker: Tracker,
         journal: Journal,
         *,
         attend: Callable[[TrackedJob], Awaitable[object]],
@@ -162,24 +193,24 @@ class AutoDownloads:
         retry: RetryPolicy,
         recovers: bool,
     ) -> None:
-        self._poller = poller
+        self._tracker = tracker
         self._journal = journal
         self._attend = attend
         self._download = download
         self._retry = retry
         self._recovers = recovers
         self._unsettled: set[str] = set()
-        self._auto_downloads: dict[tuple[TrackedJob, Path], AutoDownload] = {}
+        self._running: dict[tuple[TrackedJob, str], AutoDownload] = {}
         self._work = Background()
 
     def begin(self, tracked: TrackedJob, *, recovered: bool = False) -> None:
-        """Save the video of *watch* where its job says, if anywhere, and once at the same path."""
-        if tracked.job is None or tracked.job.save_to is None:
+        """Save the video of a job at the path that is recorded with it, if any, and once at each path."""
+        if tracked.job.save_to is None:
             return
-        path = Path(tracked.job.save_to)
-        if (tracked, path) in self._auto_downloads:
+        path = tracked.job.save_to
+        if (tracked, path) in self._running:
             return
-        saving = AutoDownload(
+        download = AutoDownload(
             tracked=tracked,
             path=path,
             journal=self._journal,
@@ -188,51 +219,49 @@ class AutoDownloads:
             recovered=recovered,
             retry=self._retry,
         )
-        self._auto_downloads[tracked, path] = saving
-        self._work.spawn(self._run(saving))
+        self._running[tracked, path] = download
+        self._work.spawn(self._run(download))
 
-    async def _run(self, saving: AutoDownload) -> None:
+    async def _run(self, download: AutoDownload) -> None:
         try:
-            await saving.run()
+            await download.run()
         finally:
-            del self._auto_downloads[saving.tracked, saving.path]
-            if isinstance(saving.tracked.gone, SubmitOutcomeUnknownError):
-                self._unsettled.add(saving.tracked.job_id)
+            del self._running[download.tracked, download.path]
+            if isinstance(download.tracked.gone, SubmitOutcomeUnknownError):
+                self._unsettled.add(download.tracked.job_id)
 
-    def sees_to(self, job: Job) -> bool:
-        """Tell whether the video of *job*, for whose task nobody waits here, is for this client to save."""
+    def is_responsible(self, job: Job) -> bool:
+        """Return whether this client is to save the video of *job*, for whose task nobody waits here."""
         return self._recovers or job.job_id in self._unsettled
 
-    async def wish(self, tracked: TrackedJob, path: str) -> None:
+    async def request(self, tracked: TrackedJob, path: str) -> None:
         """
-        Save the video of *watch*, whose job was written down before, at *path*.
+        Save the video of a job that was recorded before at *path*.
 
-        :raises StoreError: it cannot be written down.
+        :raises StoreError: it cannot be recorded.
         """
-        await self._journal.wished(tracked, path)
+        await self._journal.request_save(tracked, path)
         self.begin(tracked)
 
     async def recover(self, job: Job) -> None:
         """Go on with a job whose task is known, and whose video a process was to save that has died."""
-        mine = evolve(job, owner=self._journal.store.owner)
-        if job.ref is None or not await self._journal.store.change(
-            mine, only_from=JobState.ACCEPTED, only_owner=job.owner
-        ):
-            return
-        tracked = self._poller.known(job.ref, job.job_id)
-        tracked.job = mine
-        self.begin(tracked, recovered=True)
+        claimed = TrackedJob(job)
+        owner = self._journal.store.owner
+        if await self._journal.record_now(claimed, JobEvent.TAKE_OVER, owner=owner):
+            tracked = self._tracker.for_job(claimed.job)
+            tracked.record(claimed.job)
+            self.begin(tracked, recovered=True)
 
-    async def tried(self, job_id: str) -> None:
-        """Wait until the video of a job is saved, or could not be saved at once."""
-        for saving in [saving for saving in self._auto_downloads.values() if saving.tracked.job_id == job_id]:
-            await saving.tried.wait()
+    async def tried(self, tracked: TrackedJob) -> None:
+        """Wait until the video of a job was saved, or could not be saved at once."""
+        for download in [download for download in self._running.values() if download.tracked is tracked]:
+            await download.tried.wait()
 
     async def aclose(self) -> None:
-        """Stop. What is being saved gets a minute to be whole; the rest is left to whoever opens the store next."""
+        """Stop. What is being downloaded gets a minute; the rest is left to the next client that opens the store."""
         try:
             under_way = [
-                self._work.spawn(saving.tried.wait()) for saving in self._auto_downloads.values() if saving.under_way
+                self._work.spawn(download.tried.wait()) for download in self._running.values() if download.under_way
             ]
             if under_way:
                 await asyncio.wait(under_way, timeout=_CLOSING_GRACE)

@@ -1,12 +1,11 @@
 """
-What a provider says of a task by calling us, and the job that it is about.
+Callbacks: what a provider says of a task by calling us, and the job that it is about.
 
-A call that is proven to be the provider's own is an observation like any other. One that is not is only a reason to
-look: it changes nothing by itself. Both enter by the poller's door, so that the first end of a task stays its end.
+A callback whose signature proves the sender is an observation like any other. Any other callback is only a reason to
+poll: it changes nothing by itself. Both go through the poller, so that the first end of a task stays its end.
 
-When `CallbackProcessor.take_in` returns without an error, what was said of a job of ours is in the store, and the
-provider may be told that its call has been received. What was said of an unknown task is only remembered, see
-`EarlyCallbacks`.
+When `CallbackProcessor.process` returns without an error, the observation is in the store, and the provider may be told
+that its callback was received.
 """
 
 from __future__ import annotations
@@ -18,169 +17,160 @@ from datetime import UTC, datetime
 
 from ..background import Background
 from ..errors import CallbackRejectedError, InvalidResponseError, TaskNotFoundError, TransportError
-from ..exchange import Exchange
-from ..job import Job, JobState
+from ..job import Job
 from ..messages import HttpRequest
-from ..polling import Poller
-from ..task import Task, TaskRef
-from ..tracked_job import TrackedJob
+from ..task import FailureReason, Task, TaskRef
+from ..tracked_job import TrackedJob, Tracker
+from .account import AccountRuntime
 from .auto_download import AutoDownloads
-from .early_callbacks import EarlyCallbacks
-from .journal import Journal, Written
-from .submit import Submitter
+from .journal import NO_OWNER, Journal
+from .state import JobEvent, applies
+from .submit import Submitter, unended
 
 _log = logging.getLogger("happyhorse_async")
 
-# A job whose outcome is unknown may stay so for days, and by then others than the provider may know its id.
-# One that waits to be sent again was refused, and a proven call says that it was taken all the same.
-_UNANSWERED = {False: (JobState.SUBMITTING,), True: (JobState.SUBMITTING, JobState.OUTCOME_UNKNOWN)}
-
 
 class CallbackProcessor:
-    """Takes in the callbacks of one client."""
+    """Processes the callbacks of one client."""
 
-    def __init__(
-        self,
-        exchange: Exchange,
-        poller: Poller,
-        submitter: Submitter,
-        journal: Journal,
-        auto_downloads: AutoDownloads,
-        early_callbacks: EarlyCallbacks,
-    ) -> None:
-        self._exchange = exchange
-        self._poller = poller
+    def __init__(self, tracker: Tracker, submitter: Submitter, journal: Journal, auto_downloads: AutoDownloads) -> None:
+        self._tracker = tracker
         self._submitter = submitter
         self._journal = journal
         self._auto_downloads = auto_downloads
-        self._early_callbacks = early_callbacks
-        self._looks: dict[TaskRef, asyncio.Task[Task]] = {}
-        self._looking = Background()
+        self._confirmations: dict[TaskRef, asyncio.Task[Task]] = {}
+        self._queries = Background()
         self._closing = False
 
-    async def take_in(self, message: HttpRequest, secrets: Sequence[str], *, job_id: str | None) -> Task | None:
+    async def process(
+        self, account: AccountRuntime, message: HttpRequest, secrets: Sequence[str], *, job_id: str | None
+    ) -> Task | None:
         """
-        Take in a callback, and return how its task stands then; `None` if it is proven and the task is not ours.
+        Process a callback, and return the current state of its task; `None` if it is proven and the task is not ours.
 
         :param message: its header names are lower-case, and its body is as it arrived.
         :param secrets: those of the provider. Without any, nothing is proven.
         :param job_id: what the URL that was called says of the job. It is not signed.
-        :raises CallbackRejectedError: it is forged, stale or no callback, or says without proof that a task is ours.
+        :raises CallbackRejectedError: it is forged, stale or not a callback, or says without proof that a task is ours.
         :raises StoreError: the store does not take it.
-        :raises HappyHorseError: it is to be confirmed by a look, and the look failed.
+        :raises HappyHorseError: it has to be confirmed by a poll, and the poll failed.
         """
-        proven = bool(secrets) and self._exchange.adapter.capabilities.signed_callbacks
-        if proven:
-            self._exchange.adapter.verify_callback(message, secrets, datetime.now(UTC))
-        said = self._read(message)
+        is_proven = bool(secrets) and account.adapter.capabilities.signed_callbacks
+        if is_proven:
+            account.adapter.verify_callback(message, secrets, datetime.now(UTC))
+        said = _read(account, message)
         ref = said if isinstance(said, TaskRef) else said.ref
-        observed = said if proven and isinstance(said, Task) else None
-        tracked = await self._tracked(ref)
+        observed = said if is_proven and isinstance(said, Task) else None
+        tracked = await self._find(account, ref)
         if tracked is None and job_id is not None:
-            adopted = await self._adopt(job_id, ref, observed)
+            adopted = await self._adopt(account, job_id, ref, observed, is_proven=is_proven)
             if adopted is not None:
                 return adopted
-            # Its submit may have been answered meanwhile.
-            tracked = await self._tracked(ref)
+            # Its submit may have been answered in the meantime.
+            tracked = await self._find(account, ref)
         if tracked is not None:
-            return await self._observe(tracked, ref, observed)
-        if not proven:
-            # Which task it is, a stranger has written, and so it is not repeated.
-            raise CallbackRejectedError("nothing proves that this is the provider, and the task is not ours")
-        if observed is not None:
-            self._early_callbacks.keep(observed)
-        _log.info("a callback is about %s, which is no task of ours as far as is known", ref)
+            return await self._observe(account, tracked, ref, observed)
+        if not is_proven:
+            # The task id is not repeated: the sender is not authenticated.
+            raise CallbackRejectedError("the sender is not proven to be the provider, and the task is not ours")
+        # Its submit may be about to be answered. Then the task is polled at once.
+        self._tracker.note_early_callback(ref)
+        _log.info("a callback is about %s, which is not known to be a task of ours", ref)
         return None
 
-    def _read(self, message: HttpRequest) -> Task | TaskRef:
-        try:
-            return self._exchange.read_callback(message)
-        except InvalidResponseError as error:
-            raise CallbackRejectedError(
-                error.message, http_status=400, provider=self._exchange.account.provider
-            ) from None
+    async def _find(self, account: AccountRuntime, ref: TaskRef) -> TrackedJob | None:
+        """Return the tracked job of a task of ours, whichever process submitted it, with what the store knows of it."""
+        tracked = self._tracker.usable(ref)
+        if tracked is not None:
+            await self._journal.load(tracked, account.endpoint)
+            return tracked
+        job = await self._journal.store.by_ref(ref)
+        if job is not None and job.endpoint == account.endpoint:
+            return self._tracker.for_job(job)
+        # It may have been accepted while the store was asked.
+        return self._tracker.usable(ref)
 
-    async def _tracked(self, ref: TaskRef) -> TrackedJob | None:
-        """Return the watch on a task of ours, whichever process submitted it, with what the store knows of it."""
-        tracked = self._poller.tracked_by_ref(ref)
-        if tracked is None:
-            job = await self._journal.find(ref)
-            if job is None:
-                # It may have been accepted while the store was asked.
-                return self._poller.tracked_by_ref(ref)
-            tracked = self._poller.known(ref, job.job_id)
-            tracked.job_id, tracked.job = job.job_id, tracked.job or job
-        else:
-            tracked = self._poller.known(ref, tracked.job_id)
-        await self._journal.take_up(tracked)
-        return tracked
-
-    async def _observe(self, tracked: TrackedJob, ref: TaskRef, observed: Task | None) -> Task:
+    async def _observe(self, account: AccountRuntime, tracked: TrackedJob, ref: TaskRef, observed: Task | None) -> Task:
         if not tracked.ended:
-            observed = observed or await self._confirmed(ref)
-            self._poller.observe(observed)
-            if self._submitter.tracked_job(tracked.job_id) is not None:
-                # Its submit is being answered this moment, and whoever waits for that has a watch of his own.
-                self._early_callbacks.keep(observed)
+            observed = observed or await self._confirmed(account, ref)
+            account.poller.observe(observed)
         await self._journal.written(tracked.job_id)
         task = tracked.whole_task or observed
         assert task is not None
         return task
 
-    async def _adopt(self, job_id: str, ref: TaskRef, observed: Task | None) -> Task | None:
-        """Take the task for that of a job whose submit is not answered; `None` where there is no such job."""
-        # Anew where its job is written down in another state meanwhile: what was said must not be lost between the two.
-        while (job := await self._unanswered(job_id, proven=observed is not None)) is not None:
+    async def _adopt(
+        self, account: AccountRuntime, job_id: str, ref: TaskRef, observed: Task | None, *, is_proven: bool
+    ) -> Task | None:
+        """Take the task for that of a job whose submit is not answered; `None` if there is no such job."""
+        # Again if the job's state changed in between; otherwise the callback would be lost.
+        while (job := await self._unanswered(account, job_id, is_proven=is_proven)) is not None:
             try:
-                task = observed or await self._confirmed(ref)
+                task = observed or await self._confirmed(account, ref)
             except TaskNotFoundError as error:
                 raise CallbackRejectedError("the provider does not know the task", job_id=job_id) from error
-            written = self._submitter.adopt(job_id, task)
-            saved_here = self._auto_downloads.sees_to(job)
-            called = None if written else self._journal.called(job, task, saved_here=saved_here)
-            if await _is_in_store(written or called):
-                await self._journal.written(job_id)
-                if called is not None and saved_here:
-                    self._save(called[0], ref)
+            if task.error is not None and task.error.reason is FailureReason.NO_OUTPUT:
+                task = unended(task)
+            write = self._submitter.adopt(job_id, task)
+            if write is not None:
+                if await asyncio.shield(write):
+                    await self._journal.written(job_id)
+                    return task
+            elif not self._journal.is_pending(job_id) and await self._record(job, task):
                 return task
         return None
 
-    async def _unanswered(self, job_id: str, *, proven: bool) -> Job | None:
+    async def _record(self, job: Job, task: Task) -> bool:
+        """Record the task of a job that is not being sent from here, and return whether the store took it."""
+        is_saved_here = self._auto_downloads.is_responsible(job)
+        saver = self._journal.store.owner if is_saved_here else job.owner or NO_OWNER
+        tracked = TrackedJob(job)
+        owner = saver if job.save_to is not None else None
+        write = self._journal.record(tracked, JobEvent.CALL_BACK, task=task, owner=owner)
+        if write is None or not await asyncio.shield(write):
+            return False
+        await self._journal.written(job.job_id)
+        if is_saved_here and job.save_to is not None and not self._closing:
+            self._auto_downloads.begin(self._tracker.for_job(tracked.job))
+        return True
+
+    async def _unanswered(self, account: AccountRuntime, job_id: str, *, is_proven: bool) -> Job | None:
         await self._journal.written(job_id)
         job = await self._journal.store.get(job_id)
-        if job is None or job.endpoint != self._journal.endpoint:
+        if job is None or job.endpoint != account.endpoint or not applies(job.state, JobEvent.CALL_BACK):
             return None
-        was_refused = proven and job.state is JobState.QUEUED and job.submitted_at is not None
-        return job if was_refused or job.state in _UNANSWERED[proven] else None
+        # Only the submit that is in flight may be told by a callback without proof: a job of unknown outcome can stay
+        # so for days, until others than the provider may know its id. A proven callback also counts for a job that
+        # was refused and waits to be sent again.
+        may_be_in_flight = applies(job.state, JobEvent.LOSE_ANSWER)
+        return job if may_be_in_flight or (is_proven and job.submitted_at is not None) else None
 
-    def _save(self, job: Job, ref: TaskRef) -> None:
-        """See to the video of a job that nobody here has sent, where it is to be saved."""
-        if job.save_to is not None and not self._closing:
-            tracked = self._poller.known(ref, job.job_id)
-            tracked.job_id, tracked.job = job.job_id, job
-            self._auto_downloads.begin(tracked)
-
-    async def _confirmed(self, ref: TaskRef) -> Task:
-        """Look at a task. All that ask at the same time share one look."""
-        look = self._looks.get(ref)
-        if look is None:
-            look = self._looks[ref] = self._looking.spawn(self._look(ref))
-            look.add_done_callback(lambda _: self._looks.pop(ref, None))
-        # Whoever is cancelled here does not cut off the look of the others.
-        await asyncio.wait([look])
-        if look.cancelled():
+    async def _confirmed(self, account: AccountRuntime, ref: TaskRef) -> Task:
+        """Query a task. All callbacks that arrive in the meantime share one query."""
+        query = self._confirmations.get(ref)
+        if query is None:
+            query = self._confirmations[ref] = self._queries.spawn(_fetch(account, ref))
+            query.add_done_callback(lambda _: self._confirmations.pop(ref, None))
+        # A caller that is cancelled does not cut off the query of the others.
+        await asyncio.wait([query])
+        if query.cancelled():
             raise TransportError("the client was closed before the callback was confirmed", sent=False, ref=ref)
-        return look.result()
-
-    async def _look(self, ref: TaskRef) -> Task:
-        async with self._exchange.query_slot():
-            return await self._exchange.fetch(ref)
+        return query.result()
 
     async def aclose(self) -> None:
-        """Stop looking."""
+        """Stop all queries."""
         self._closing = True
-        await self._looking.aclose()
+        await self._queries.aclose()
 
 
-async def _is_in_store(written: Written | None) -> bool:
-    return written is not None and await asyncio.shield(written[1])
+def _read(account: AccountRuntime, message: HttpRequest) -> Task | TaskRef:
+    try:
+        return account.exchange.read_callback(message)
+    except InvalidResponseError as error:
+        provider = account.endpoint.provider
+        raise CallbackRejectedError(error.message, http_status=400, provider=provider) from None
+
+
+async def _fetch(account: AccountRuntime, ref: TaskRef) -> Task:
+    async with account.exchange.query_slot():
+        return await account.exchange.fetch(ref)

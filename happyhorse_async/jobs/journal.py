@@ -1,8 +1,8 @@
 """
-What a client writes down, and when: the intent before the paid request, the task's id after it, every change, the end.
+The journal of one client: every event of a job is written to the store.
 
-A store that fails before the request stops the request. One that fails after it cannot take the task back: what is to
-be written stays in memory, is logged so that the task can be found, and is written down as soon as the store allows.
+A store that fails before the paid request stops the request. A store that fails after it cannot undo the task: the
+change stays in memory, is logged so that the task can be found, and is written as soon as the store allows.
 """
 
 from __future__ import annotations
@@ -10,57 +10,57 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AsyncExitStack, suppress
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from attrs import define, evolve
 
 from ..background import Background
 from ..errors import ConfigurationError, HappyHorseError, StoreError
-from ..job import Endpoint, Job, JobState
+from ..job import Endpoint, Job
 from ..stores import TaskStore
-from ..task import Task, TaskRef, TaskStatus
+from ..task import Task
 from ..tracked_job import TrackedJob
+from .state import Conditions, JobEvent, apply, conditions, task_event
 
 _log = logging.getLogger("happyhorse_async")
 
 _RETRY_STORE = 5.0
 _CLOSING_GRACE = 5.0
 
-NOBODY = ""
-"""The owner of a job that waits for whoever opens the store next. `None` could not be asked for as a condition."""
+NO_OWNER = ""
+"""The owner of a job that waits for the next process that opens the store. `None` would mean "no condition"."""
 
-Written: TypeAlias = tuple[Job, "asyncio.Task[bool]"]
+Write: TypeAlias = "asyncio.Task[bool]"
 """
-A job as it is from now on, and the writing of it, which ends at the first attempt: whether the entry was as it should
-be. It goes on whoever is cancelled; await it shielded.
+A write in progress. It ends at the first attempt and returns whether the entry was as the conditions require; a store
+that fails counts as true, because the change is tried again. It goes on if its caller is cancelled; await it shielded.
 """
 
 
 @define(eq=False)
-class _Entry:
+class _Change:
+    """A change that the store does not have yet."""
+
+    tracked: TrackedJob
     job: Job
-    only_from: JobState | None
-    only_owner: str | None
-    writing: asyncio.Task[bool] | None = None
+    conditions: Conditions | None
+    write: Write | None = None
 
 
 class Journal:
-    """The jobs of one place in a store."""
+    """Writes the events of jobs to a store, and reads what the store knows."""
 
-    def __init__(self, store: TaskStore, endpoint: Endpoint) -> None:
+    def __init__(self, store: TaskStore) -> None:
         self.store = store
-        self.endpoint = endpoint
         self._is_open = False
-        self._owed: dict[str, _Entry] = {}
+        self._pending: dict[str, _Change] = {}
         self._writes = Background()
         self._retries = Background()
         self._closing = asyncio.Event()
 
     async def open(self) -> None:
         """
-        Get the store ready.
+        Open the store.
 
         :raises StoreError: it cannot be used. Nothing has been sent by then.
         """
@@ -68,7 +68,7 @@ class Journal:
         self._is_open = True
 
     async def aclose(self) -> None:
-        """Finish what is being written, and try what is owed once more."""
+        """Complete the writes in progress, and try once more what the store has not taken."""
         self._closing.set()
         async with AsyncExitStack() as closing:
             if self._is_open:
@@ -77,298 +77,245 @@ class Journal:
                 closing.push_async_callback(part.aclose)
                 closing.push_async_callback(part.settle, _CLOSING_GRACE)
 
-    async def sending(self, job: Job) -> Job | None:
+    def record(self, tracked: TrackedJob, event: JobEvent, *, task: Task | None = None, **changes: Any) -> Write | None:
         """
-        Write down that *job* is about to be sent, and return it so.
+        Apply *event* to a job, and write it now or as soon as the store allows.
 
-        :return: `None` where it is no longer this process's to send.
-        :raises StoreError: it cannot be written down, so it must not be sent.
+        :param task: see `apply`.
+        :param changes: further fields of the job to set.
+        :return: `None` if the event does not apply to the state of the job. Then nothing has changed.
         """
-        # Its key lives from the first time that it may have arrived.
-        first = job.submitted_at if job.state is JobState.SUBMITTING else None
-        sent = evolve(job, state=JobState.SUBMITTING, submitted_at=first or datetime.now(UTC), owner=self.store.owner)
-        owed = self._owed.pop(job.job_id, None)
+        before = tracked.job
+        after = apply(before, event, task=task, **changes)
+        if after is None:
+            return None
+        tracked.record(after)
+        return self._write_behind(tracked, after, conditions(before, event, after))
+
+    async def record_now(self, tracked: TrackedJob, event: JobEvent, **changes: Any) -> bool:
+        """
+        Apply *event* to a job, and write it before anything else happens.
+
+        :return: whether the entry was as the conditions require. Otherwise nothing has changed.
+        :raises StoreError: it could not be written. Nothing has changed.
+        """
+        before = tracked.job
+        after = apply(before, event, **changes)
+        if after is None:
+            return False
+        tracked.record(after)
+        pending = self._pending.pop(after.job_id, None)
+        required = _merged(pending, conditions(before, event, after))
         try:
-            changed = await self.store.change(sent, only_from=None if owed else job.state, only_owner=job.owner)
-        except HappyHorseError:
-            raise
-        except Exception as error:
-            raise StoreError(f"the job cannot be written down: {type(error).__name__}: {error}") from error
-        return sent if changed else None
+            kept = await self._change(after, required)
+        except BaseException as error:
+            if pending is not None:
+                self._pending.setdefault(after.job_id, pending)
+            if tracked.job is after:
+                tracked.record(before)
+            if isinstance(error, HappyHorseError) or not isinstance(error, Exception):
+                raise
+            raise StoreError(f"the job cannot be recorded: {type(error).__name__}: {error}") from error
+        if kept is not None:
+            _adopt_kept(tracked, after, kept)
+        elif tracked.job is after:
+            tracked.record(before)
+        return kept is not None
 
-    def waiting(self, job: Job) -> Written:
-        """Write down that *job* was certainly not taken and will be sent again."""
-        return self._settle(evolve(job, state=JobState.QUEUED), only_owner=job.owner)
-
-    def promised(self, job: Job) -> Written:
-        """Write down that *job* is to be sent even if its process dies, unless it has been sent."""
-        return self._settle(evolve(job, durable=True), only_from=job.state, only_owner=job.owner)
-
-    def accepted(self, job: Job, task: Task, *, only_from: JobState | None = None, saved_here: bool = True) -> Written:
+    def withdraw(self, tracked: TrackedJob) -> Write:
         """
-        Write down the id of the task, and forget the bytes that were sent.
+        Take back a job that was certainly not accepted.
 
-        :param saved_here: whether this process sees to its video, where that is to be saved; or else whoever has seen
-            to the job, and after him whoever opens the store next.
+        If another process has promised it by its key, it is left to the next process that opens the store instead.
         """
-        saver = self.store.owner if saved_here else job.owner or NOBODY
-        owner = None if job.save_to is None else saver
-        taken = evolve(job, task_id=task.id, task=_lasting(task), owner=owner, body=None, failure=None)
-        taken = _settled(taken)
-        return self._settle(taken, only_from=only_from)
+        return self._writes.spawn(self._withdraw(tracked))
 
-    async def lighten(self, tracked: TrackedJob) -> None:
-        """Let go of a request that the store has forgotten: it may hold images, and its task may take long."""
-        try:
-            kept = await self.store.get(tracked.job_id)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with the store, the task is there
-            _log.info("job %s keeps its request in memory: %s", tracked.job_id, error)
-            return
-        if kept is not None and kept.request is None and tracked.job is not None:
-            light = evolve(tracked.job, request=None)
-            # A store in memory has the very same, which is then held once.
-            tracked.job = kept if kept == light and kept.task is light.task else light
+    async def _withdraw(self, tracked: TrackedJob) -> bool:
+        if not tracked.job.durable and await self.is_promised(tracked):
+            self.record(tracked, JobEvent.NOT_ACCEPTED)
+            write = self.record(tracked, JobEvent.RELEASE, owner=NO_OWNER)
+        else:
+            write = self.record(tracked, JobEvent.WITHDRAW)
+        return write is not None and await write
 
-    def refused(self, job: Job, error: HappyHorseError | None, *, only_from: JobState | None = None) -> Written:
-        """
-        Write down that there is no task and never will be, unless another process sees to the job now. The key is free
-        again.
-
-        :param error: why; `None` where nobody refused it, and it was taken back.
-        :param only_from: where more may be known by now, what it must still be.
-        """
-        failure = None if error is None else str(error)
-        closed = evolve(job, state=JobState.CLOSED, key=None, owner=None, body=None, failure=failure)
-        return self._settle(closed, only_from=only_from, only_owner=job.owner)
-
-    async def is_promised(self, job: Job) -> bool:
-        """Tell whether *job* is to be sent whoever gives it up: another process may have promised it by its key."""
+    async def is_promised(self, tracked: TrackedJob) -> bool:
+        """Return whether a job must be sent even if its caller gives it up. Another process may have promised that."""
+        job = tracked.job
         if job.durable or job.key is None:
             return job.durable
-        try:
-            current = await self.store.get(job.job_id)
-        except StoreError:
-            return False
-        return current is not None and current.durable
+        with suppress(StoreError):
+            kept = await self.store.get(job.job_id)
+            if kept is not None and kept.durable:
+                tracked.job = evolve(tracked.job, durable=True)
+        return tracked.job.durable
 
-    def taken_back(self, job: Job) -> asyncio.Task[bool]:
-        """Write down that nobody here wants *job* any more, which was certainly not taken."""
-        if job.key is None or job.durable:
-            return self.refused(job, None)[1]
-        return self._writes.spawn(self._take_back(evolve(job, state=JobState.QUEUED)))
+    def observed(self, tracked: TrackedJob) -> None:
+        """Record the last observation of a task, without delaying whoever made it."""
+        task = tracked.task
+        if task is None or task == tracked.job.task:
+            return
+        event = task_event(task.status)
+        if tracked.is_recorded:
+            self.record(tracked, event, task=task)
+        elif (after := apply(tracked.job, event, task=task)) is not None:
+            tracked.record(after)
 
-    async def _take_back(self, job: Job) -> bool:
-        promised = await self.is_promised(job)
-        _, writing = self.released(evolve(job, durable=True)) if promised else self.refused(job, None)
-        return await writing
+    async def request_save(self, tracked: TrackedJob, path: str) -> None:
+        """
+        Record that the video of a job is to be saved at *path*, however far the job has come in the meantime.
+
+        :raises StoreError: it cannot be recorded.
+        """
+        job: Job | None = tracked.job
+        while job is not None and not (job.save_to == path and job.saved_to is not None):
+            # Where the task is known already, this process is responsible for its video from now on.
+            owner = job.owner if job.ref is None else self.store.owner
+            error = None if job.state.is_final else job.error
+            wanted = apply(job, JobEvent.SAVE, save_to=path, saved_to=None, owner=owner, error=error)
+            assert wanted is not None
+            if await self._change(wanted, conditions(job, JobEvent.SAVE, wanted)) is not None:
+                now = tracked.job
+                owner = wanted.owner if now.ref is not None else now.owner
+                tracked.record(evolve(now, save_to=path, saved_to=None, owner=owner, error=error))
+                return
+            job = await self.store.get(job.job_id)
+        if job is not None:
+            tracked.record(evolve(tracked.job, save_to=path, saved_to=job.saved_to))
+
+    def is_pending(self, job_id: str) -> bool:
+        """Return whether there is a change of a job that the store does not have yet."""
+        return job_id in self._pending
 
     def check_written(self, job_id: str) -> None:
         """
-        Make sure that the store has all that there is to say of a job.
+        Make sure that the store has every change of a job.
 
-        :raises StoreError: it has not yet.
+        :raises StoreError: it does not.
         """
-        if job_id in self._owed:
-            raise StoreError("the job store does not take the last change of the job; it is tried again", job_id=job_id)
-
-    def released(self, job: Job) -> Written:
-        """Leave a job to whoever opens the store next."""
-        return self._settle(evolve(job, owner=NOBODY), only_owner=job.owner)
-
-    def unknown(self, job: Job, error: HappyHorseError) -> Written:
-        """Write down that nobody knows whether there is a task, unless more is known already."""
-        lost = evolve(job, state=JobState.OUTCOME_UNKNOWN, owner=None, failure=str(error))
-        return self._settle(lost, only_from=JobState.SUBMITTING, only_owner=job.owner)
-
-    def observed(self, tracked: TrackedJob) -> None:
-        """Write down a change of a task, without holding up whoever saw it."""
-        job, task = tracked.job, tracked.task
-        if job is None or task is None or task == job.task or _goes_back(job, task):
-            return
-        tracked.job, _ = self._settle(_settled(evolve(job, task=_lasting(task))), only_from=job.state)
-
-    def called(self, job: Job, task: Task, *, saved_here: bool) -> Written | None:
-        """
-        Write down the task of a job whose submit nobody has been able to read the answer to, as its callback says.
-
-        :param saved_here: see `accepted`.
-        :return: `None` where more is known here, and the store does not take it.
-        """
-        if job.job_id in self._owed:
-            return None
-        return self.accepted(job, task, only_from=job.state, saved_here=saved_here)
+        if job_id in self._pending:
+            raise StoreError("the job store did not take the last change of the job; it is tried again", job_id=job_id)
 
     async def written(self, job_id: str) -> None:
         """
-        Wait until all that is known of a job is in the store.
+        Wait until the store has every change of a job.
 
-        :raises StoreError: the store does not take it now. It is tried again, whoever waits.
+        :raises StoreError: the store does not take it now. It is tried again.
         """
-        while (entry := self._owed.get(job_id)) is not None:
-            if entry.writing is None or entry.writing.done():
-                raise StoreError("the journal does not have the task yet", ref=entry.job.ref, job_id=job_id)
-            await asyncio.wait([entry.writing])
+        while (change := self._pending.get(job_id)) is not None:
+            if change.write is None or change.write.done():
+                raise StoreError("the journal does not have the task yet", ref=change.job.ref, job_id=job_id)
+            await asyncio.wait([change.write])
 
-    async def find(self, ref: TaskRef) -> Job | None:
-        """Return the job of a task, if it was submitted here."""
-        job = await self.store.by_ref(ref)
-        return job if job is not None and job.endpoint == self.endpoint else None
-
-    async def wished(self, tracked: TrackedJob, path: str) -> None:
+    async def load(self, tracked: TrackedJob, endpoint: Endpoint) -> None:
         """
-        Write down that the video of *watch* is to be saved at *path*, however far its job has come meanwhile.
+        Read what the store knows of a task, where nothing is known here.
 
-        :raises StoreError: it cannot be written down.
+        :raises ConfigurationError: the task was submitted elsewhere, where its id means something else.
         """
-        known = tracked.job
-        assert known is not None
-        wished = await self._wish(known, path)
-        if tracked.job is not None and tracked.job is not known:
-            wished = evolve(tracked.job, save_to=wished.save_to, saved_to=wished.saved_to)
-            wished = wished if wished.ref is None else _settled(wished)
-        tracked.job = wished
+        if tracked.is_recorded or tracked.ref is None:
+            return
+        job = await self.store.by_ref(tracked.ref)
+        if job is None or tracked.is_recorded:
+            return
+        if job.endpoint != endpoint:
+            raise _elsewhere(job, endpoint)
+        was_observed = tracked.task
+        tracked.load(job)
+        if was_observed is not None:
+            tracked.observe(was_observed)
+            self.observed(tracked)
 
-    async def _wish(self, job: Job, path: str) -> Job:
-        while True:
-            wanted = self._with_wish(job, path)
-            if wanted is job or await self.store.change(wanted, only_from=job.state, only_owner=job.owner):
-                return wanted
-            current = await self.store.get(job.job_id)
-            if current is None:
-                return wanted
-            job = current
-
-    def _with_wish(self, job: Job, path: str) -> Job:
-        if job.save_to == path and job.saved_to is not None:
-            return job
-        wanted = evolve(job, save_to=path, saved_to=None)
-        if job.ref is None:
-            return wanted
-        wanted = _settled(wanted)
-        return wanted if wanted.state is JobState.CLOSED else evolve(wanted, owner=self.store.owner)
-
-    async def saved(self, tracked: TrackedJob, path: Path, file: Path) -> None:
-        """Write down that the video, which was to be saved at *path*, stands in *file*."""
-        if tracked.job is not None:
-            await self._saving_ended(tracked, path, evolve(tracked.job, saved_to=str(file), failure=None))
-
-    async def given_up(self, tracked: TrackedJob, path: Path, error: HappyHorseError) -> None:
-        """Write down that the video, which was to be saved at *path*, can be fetched no longer."""
-        if tracked.job is not None:
-            await self._saving_ended(tracked, path, evolve(tracked.job, failure=str(error)))
-
-    async def _saving_ended(self, tracked: TrackedJob, path: Path, job: Job) -> None:
-        # Another place may have been asked for meanwhile, and whoever goes there writes it down.
-        if job.save_to in (None, str(path)):
-            ended = evolve(job, state=JobState.CLOSED, owner=None, save_to=str(path))
-            tracked.job, written = self._settle(ended)
-            await asyncio.shield(written)
-
-    def left_unsaved(self, tracked: TrackedJob, path: Path) -> None:
-        """Leave the saving of a video to whoever opens the store next."""
-        if tracked.job is not None and tracked.job.state is JobState.ACCEPTED:
-            left = evolve(tracked.job, save_to=str(path), owner=NOBODY)
-            tracked.job, _ = self._settle(left, only_from=JobState.ACCEPTED, only_owner=self.store.owner)
-
-    def _settle(self, job: Job, *, only_from: JobState | None = None, only_owner: str | None = None) -> Written:
-        """Write down *job*, now or as soon as the store allows."""
-        before = self._owed.get(job.job_id)
-        if before is not None and before.job.task_id is not None:
-            if job.task_id is None:
-                # Whoever knows nothing of the task does not undo what is known of it.
-                return before.job, self._writes.spawn(_unwritten())
-            if job.task_id == before.job.task_id:
+    def _write_behind(self, tracked: TrackedJob, job: Job, required: Conditions) -> Write:
+        pending = self._pending.get(job.job_id)
+        change = _Change(tracked, job, required)
+        if pending is not None:
+            if pending.job.task_id is not None and job.task_id is None:
+                # Whoever does not know the task does not undo what is known of it.
+                return self._writes.spawn(_not_written())
+            if pending.job.task_id is not None and job.task_id == pending.job.task_id:
                 # The store does not know the task yet, so that no condition on its entry could hold.
-                only_from = only_owner = None
-        elif before is not None and before.writing is not None and before.writing.done():
-            # It could not be written, and what it was to be written over stands there still.
-            only_from, only_owner = only_from and before.only_from, only_owner and before.only_owner
-        entry = self._owed[job.job_id] = _Entry(job, only_from, only_owner)
-        entry.writing = self._writes.spawn(self._write(entry))
-        return job, entry.writing
+                change.conditions = None
+            elif pending.write is not None and pending.write.done():
+                change.conditions = _merged(pending, required)
+        self._pending[job.job_id] = change
+        change.write = self._writes.spawn(self._write(change))
+        return change.write
 
-    async def _write(self, entry: _Entry) -> bool:
-        job = entry.job
+    async def _write(self, change: _Change) -> bool:
+        job = change.job
         try:
-            changed = await self.store.change(job, only_from=entry.only_from, only_owner=entry.only_owner)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with the store, the task is there
-            at_stake = job.task_id is not None or job.state is not JobState.QUEUED
-            level = logging.CRITICAL if at_stake else logging.WARNING
+            kept = await self._change(job, change.conditions)
+        except Exception as error:  # noqa: BLE001 - the task exists, whatever is wrong with the store
+            level = logging.WARNING if job.submitted_at is None and job.task_id is None else logging.CRITICAL
             _log.log(level, "job %s, task %s, is not in the journal: %s", job.job_id, job.ref, error)
-            if not isinstance(error, StoreError) and self._owed.get(job.job_id) is entry:
-                self._owed[job.job_id] = evolve(entry, job=_without_details(job))
+            if not isinstance(error, StoreError) and self._pending.get(job.job_id) is change:
+                self._pending[job.job_id] = evolve(change, job=_without_details(job))
             if not self._retries:
                 self._retries.spawn(self._retry())
             return True
-        if self._owed.get(job.job_id) is entry:
-            del self._owed[job.job_id]
-        return changed
+        if self._pending.get(job.job_id) is change:
+            del self._pending[job.job_id]
+        if kept is not None:
+            _adopt_kept(change.tracked, job, kept)
+        return kept is not None
+
+    async def _change(self, job: Job, required: Conditions | None) -> Job | None:
+        if required is None:
+            return await self.store.change(job)
+        return await self.store.change(job, only_from=required.only_from, only_owner=required.only_owner)
 
     async def _retry(self) -> None:
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_RETRY_STORE):
                     await self._closing.wait()
-            for job_id, entry in list(self._owed.items()):
-                if self._owed.get(job_id) is entry:
-                    await self._write(entry)
+            for job_id, change in list(self._pending.items()):
+                if self._pending.get(job_id) is change:
+                    await self._write(change)
             if self._closing.is_set():
                 return
 
-    async def take_up(self, tracked: TrackedJob) -> None:
-        """
-        Tell *watch* what the journal knows of its task, where it knows nothing itself.
 
-        :raises ConfigurationError: the task was submitted elsewhere, where its id means something else.
-        """
-        if tracked.job is None and tracked.ref is not None:
-            job = await self.store.by_ref(tracked.ref)
-            if job is None:
-                return
-            self._check_endpoint(job)
-            tracked.job, tracked.job_id = job, job.job_id
-        task = tracked.job.task if tracked.job else None
-        # A success whose URLs have died needs another look, and so does a task that had expired: it may be back.
-        if task is None or tracked.task is not None or task.status is TaskStatus.EXPIRED:
-            return
-        if task.videos or task.status is not TaskStatus.SUCCEEDED:
-            tracked.record(task)
-
-    def _check_endpoint(self, job: Job) -> None:
-        there, here = job.endpoint, self.endpoint
-        if there != here:
-            raise ConfigurationError(
-                f"the task was submitted through {there.adapter} at {there.base_url}, and the provider "
-                f"{here.provider!r} is now {here.adapter} at {here.base_url}",
-                ref=job.ref,
-                job_id=job.job_id,
-            )
+def _merged(pending: _Change | None, required: Conditions) -> Conditions | None:
+    """Combine the conditions of a change with those of an older one that may not have been written."""
+    if pending is None:
+        return required
+    if pending.conditions is None:
+        return None
+    older = pending.conditions
+    return Conditions(older.only_from | required.only_from, older.only_owner and required.only_owner)
 
 
-async def _unwritten() -> bool:
+def _adopt_kept(tracked: TrackedJob, written: Job, kept: Job) -> None:
+    """Forget what the store has erased, and learn that another process has promised the job."""
+    now = tracked.job
+    if now is written:
+        light = evolve(
+            written, request=kept.request, body=kept.body, callback_url=kept.callback_url, durable=kept.durable
+        )
+        # The entry of a store in memory is the very same object, which is then held once.
+        tracked.job = kept if kept == light and kept.task is light.task else light
+    elif (now.request is not None and kept.request is None) or kept.durable is not now.durable:
+        request = now.request if kept.request is not None else None
+        tracked.job = evolve(now, request=request, durable=now.durable or kept.durable)
+
+
+def _elsewhere(job: Job, here: Endpoint) -> ConfigurationError:
+    there = job.endpoint
+    return ConfigurationError(
+        f"the task was submitted through {there.adapter} at {there.base_url}, and the provider "
+        f"{here.provider!r} is now {here.adapter} at {here.base_url}",
+        ref=job.ref,
+        job_id=job.job_id,
+    )
+
+
+async def _not_written() -> bool:
     return False
 
 
-def _lasting(task: Task) -> Task:
-    # No store keeps the provider's object, and what is the same here and there is held once.
-    return evolve(task, raw={}) if task.raw else task
-
-
-def _settled(job: Job) -> Job:
-    """Return *job*, whose task is known, in the state that follows from it."""
-    state = job.state_by_task
-    return evolve(job, state=state, owner=None if state is JobState.CLOSED else job.owner)
-
-
-def _goes_back(job: Job, task: Task) -> bool:
-    """Tell whether *task* would undo the end that the journal knows. What had expired may come back."""
-    known = job.task
-    ended = known is not None and known.status.is_terminal and known.status is not TaskStatus.EXPIRED
-    return ended and not task.status.is_terminal
-
-
 def _without_details(job: Job) -> Job:
-    """Leave out what a provider may have filled with what no store can write."""
+    """Leave out what a provider may have filled with values that no store can write."""
     if job.task is None:
         return job
     task = Task(ref=job.task.ref, status=job.task.status, observed_at=job.task.observed_at)

@@ -1,8 +1,8 @@
 """
-Jobs of unknown outcome: what their tasks may be, and how the question is settled.
+Jobs of unknown outcome: which tasks they may have, and how they are settled.
 
-A person settles it, or nobody does; unless the client was told to adopt the only task that a job can be. Then the
-provider's list is searched as soon as an answer was lost.
+The user settles them. A client that was told to adopt the only possible task also searches the provider's list, as soon
+as an answer is lost.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from attrs import frozen
 from ..adapter import PageRequest
 from ..background import Background
 from ..errors import HappyHorseError, InvalidRequestError
-from ..exchange import Exchange
-from ..job import Job, JobState
-from ..polling import Poller
+from ..job import Job
 from ..task import Task, TaskRef
-from ..tracked_job import TrackedJob
+from ..tracked_job import TrackedJob, Tracker
+from .account import AccountRuntime, Accounts
 from .auto_download import AutoDownloads
-from .journal import Journal, Written
+from .journal import Journal
+from .state import JobEvent, applies
 from .submit_errors import closed_meanwhile
 
 _log = logging.getLogger("happyhorse_async")
 
-# A provider's clock and ours may differ, and a request may have waited on the way.
+# The provider's clock and ours may differ, and a request may have been delayed on its way.
 _BEFORE, _AFTER = timedelta(minutes=2), timedelta(minutes=3)
 _SEARCHED_PAGES = 5
-# A task may take its time to appear in a list.
+# It may take some time until a task appears in a list.
 _PAUSE = 60.0
 _LONGEST_PAUSE = 900.0
 
@@ -40,54 +40,71 @@ class _Finding:
     """What a search has found."""
 
     tasks: tuple[Task, ...]
-    """What a job may be."""
+    """The tasks that a job may have."""
     disputed: bool
-    """Whether another job of unknown task may be one of them as well."""
+    """Whether another job of unknown outcome may have one of them."""
 
 
 class Reconciler:
     """
-    The jobs of one client whose outcome is unknown.
+    Settles the jobs of one client whose outcome is unknown.
 
-    :param savings: where the video of a task that is found may be wanted.
-    :param adopts: whether the only task that a job can be is adopted without asking.
+    :param auto_adopt: whether the only task that a job can have is adopted without asking.
     """
 
     def __init__(
-        self, exchange: Exchange, poller: Poller, journal: Journal, auto_downloads: AutoDownloads, *, adopts: bool
+        self,
+        accounts: Accounts,
+        tracker: Tracker,
+        journal: Journal,
+        auto_downloads: AutoDownloads,
+        *,
+        auto_adopt: bool,
     ) -> None:
-        self._exchange = exchange
-        self._poller = poller
+        self._accounts = accounts
+        self._tracker = tracker
         self._journal = journal
         self._auto_downloads = auto_downloads
+        self._auto_adopt = auto_adopt
         self._searches = Background()
         self._closing = False
-        self.searches = adopts and exchange.adapter.capabilities.list_is_live
-        """Whether an answer that was lost is searched for."""
 
-    async def adopt(self, job_id: str, ref: TaskRef) -> TrackedJob:
+    def searches(self, account: AccountRuntime) -> bool:
+        """Return whether the task of a lost answer is searched for: only a live list shows all tasks."""
+        return self._auto_adopt and account.adapter.capabilities.list_is_live
+
+    async def adopt(self, job_id: str, task: TaskRef | str) -> TrackedJob:
         """
-        Settle a job of unknown outcome: *ref* is its task.
+        Settle a job of unknown outcome.
 
-        :raises InvalidRequestError: there is no such job, it is settled, or the task is another job's.
+        :param task: its task, by ref or by the provider's id.
+        :raises InvalidRequestError: there is no such job, it is settled, or the task belongs to another job.
         :raises TaskNotFoundError: the provider does not know the task.
         """
-        job = await self._open_question(job_id)
+        job = await self._unsettled(job_id)
+        account = self._accounts.of(job)
+        is_ref = isinstance(task, TaskRef) or task.startswith(f"{account.endpoint.provider}:")
+        ref = account.account.own(task) if is_ref else account.account.ref(str(task))
         other = await self._journal.store.by_ref(ref)
         if other is not None:
-            raise InvalidRequestError(f"the task is that of job {other.job_id}", ref=ref, job_id=job_id)
-        return await self._adopt(job, ref)
+            raise InvalidRequestError(f"the task belongs to job {other.job_id}", ref=ref, job_id=job_id)
+        return await self._adopt(TrackedJob(job), ref)
 
-    async def _adopt(self, job: Job, ref: TaskRef, tracked: TrackedJob | None = None) -> TrackedJob:
-        async with self._exchange.query_slot():
-            task = await self._exchange.fetch(ref)
-        adopted = await _answered(self._journal.accepted(job, task, only_from=JobState.OUTCOME_UNKNOWN))
-        tracked = tracked or self._poller.known(ref, job.job_id)
-        tracked.job_id, tracked.job = job.job_id, adopted
-        # Whoever has asked before the client was closed must not set anything going after it.
+    async def _adopt(self, tracked: TrackedJob, ref: TaskRef) -> TrackedJob:
+        account = self._accounts.of(tracked.job)
+        async with account.exchange.query_slot():
+            task = await account.exchange.fetch(ref)
+        owner = self._journal.store.owner if tracked.job.save_to is not None else None
+        task = tracked.without_raw(task)
+        account.poller.prepare(tracked)
+        write = self._journal.record(tracked, JobEvent.ADOPT, task=task, owner=owner)
+        if write is None or not await asyncio.shield(write):
+            raise InvalidRequestError("the job was settled in the meantime", job_id=tracked.job_id)
+        # A call that began before the client was closed must not start new work after that.
         if self._closing:
-            raise closed_meanwhile(task, ref, job.job_id)
-        self._poller.accepted(tracked, task)
+            raise closed_meanwhile(task, ref, tracked.job_id)
+        tracked.attempt = None
+        account.poller.accepted(tracked, task)
         self._auto_downloads.begin(tracked)
         return tracked
 
@@ -97,30 +114,33 @@ class Reconciler:
 
         :raises InvalidRequestError: there is no such job, or it is settled.
         """
-        job = await self._open_question(job_id)
-        await _answered(self._journal.refused(job, None, only_from=JobState.OUTCOME_UNKNOWN))
+        tracked = TrackedJob(await self._unsettled(job_id))
+        write = self._journal.record(tracked, JobEvent.WRITE_OFF)
+        if write is None or not await asyncio.shield(write):
+            raise InvalidRequestError("the job was settled in the meantime", job_id=job_id)
 
     async def candidates(self, job_id: str) -> list[Task]:
         """
-        Search the provider's list for tasks that may be a job of unknown outcome. They are guesses.
+        Search the provider's list for tasks that a job of unknown outcome may have. They are guesses.
 
-        A candidate was created about when the job was sent, runs the same model, and is no other job's.
+        A candidate was created about when the job was sent, has the same model, and belongs to no other job.
 
         :raises InvalidRequestError: there is no such job, or it is settled.
         :raises UnsupportedFeatureError: the provider has no list.
         """
-        job = await self._open_question(job_id)
+        job = await self._unsettled(job_id)
         return await self._unowned(await self._listed(job))
 
     async def _listed(self, job: Job) -> list[Task]:
-        # A task that comes meanwhile moves the others on to the next page.
+        # A new task moves the others on to the next page, where they appear again.
+        exchange = self._accounts.of(job).exchange
         found: dict[TaskRef, Task] = {}
         page: PageRequest | None = PageRequest()
         for _ in range(_SEARCHED_PAGES):
             if page is None:
                 break
-            async with self._exchange.query_slot():
-                answer = await self._exchange.list_page(page)
+            async with exchange.query_slot():
+                answer = await exchange.list_page(page)
             found.update((task.ref, task) for task in answer.tasks if _may_be(task, job))
             page = answer.next
         return list(found.values())
@@ -128,19 +148,19 @@ class Reconciler:
     async def _unowned(self, tasks: list[Task]) -> list[Task]:
         return [task for task in tasks if await self._journal.store.by_ref(task.ref) is None]
 
-    async def seek(self, job: Job, tracked: TrackedJob) -> str:
+    async def search(self, tracked: TrackedJob) -> str:
         """
-        Search for the task of *job*, now and after a minute, and adopt it where it can be no other.
+        Search for the task of a job, now and after a minute, and adopt it if the job can have no other.
 
-        :return: what else was found, in a sentence; empty where the task was adopted. Where that is not the last word,
-            the search goes on.
+        :return: what was found instead, in a sentence; empty if the task was adopted. If that is not final, the search
+            goes on.
         """
         said, is_final = "", False
         for pause in (0.0, _PAUSE):
             await asyncio.sleep(pause)
             try:
-                finding = await self._find(job)
-                if await self._is_adopted(job, finding, tracked):
+                finding = await self._find(tracked.job)
+                if await self._adopt_only(tracked, finding):
                     return ""
             except InvalidRequestError as error:
                 return error.message
@@ -151,31 +171,31 @@ class Reconciler:
             if is_final and finding.tasks:
                 break
         if not is_final:
-            self.seek_later(job)
+            self.search_later(tracked.job)
         return said
 
-    def seek_later(self, job: Job) -> None:
+    def search_later(self, job: Job) -> None:
         """Search for the task of *job*, for which nobody waits, for as long as its provider would remember it."""
-        if self.searches and not self._closing and self._may_live(job):
-            self._searches.spawn(self._seek_on(job))
+        if self.searches(self._accounts.of(job)) and not self._closing and self._may_live(job):
+            self._searches.spawn(self._go_on_searching(job))
 
     def _may_live(self, job: Job) -> bool:
         age = datetime.now(UTC) - (job.submitted_at or job.created_at)
-        return age.total_seconds() < self._exchange.adapter.task_ttl
+        return age.total_seconds() < self._accounts.of(job).adapter.task_ttl
 
-    async def _seek_on(self, job: Job) -> None:
+    async def _go_on_searching(self, job: Job) -> None:
         pause, answers = _PAUSE, 0
         while self._may_live(job):
             try:
                 finding = await self._find(job)
-                if await self._is_adopted(job, finding, TrackedJob(job_id=job.job_id)):
+                if await self._adopt_only(TrackedJob(job), finding):
                     return
                 answers += 1
                 if not finding.disputed and (finding.tasks or answers > 1):
                     _log.warning("job %s: %s", job.job_id, _in_words(finding))
                     return
             except InvalidRequestError:
-                # Somebody has settled it.
+                # It was settled in the meantime.
                 return
             except HappyHorseError as error:
                 _log.warning("job %s: the provider's list cannot be searched: %s", job.job_id, error)
@@ -183,24 +203,25 @@ class Reconciler:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def _find(self, job: Job) -> _Finding:
-        await self._open_question(job.job_id)
+        await self._unsettled(job.job_id)
         listed = await self._listed(job)
-        # In this order: whichever job a listed task belongs to, it is either open still or its owner by then.
+        # Order matters: first the list, then the open jobs, then the owners. So the job of a listed task is either
+        # still open or already recorded as its owner.
         others = [
             other
             for other in await self._journal.store.unfinished(job.endpoint.provider)
-            if other.job_id != job.job_id and other.endpoint == job.endpoint and _is_open(other)
+            if other.job_id != job.job_id and other.endpoint == job.endpoint and _may_have_task(other)
         ]
         found = await self._unowned(listed)
         disputed = any(_may_be(task, other) for task in found for other in others)
         return _Finding(tuple(found), disputed)
 
-    async def _is_adopted(self, job: Job, finding: _Finding, tracked: TrackedJob) -> bool:
+    async def _adopt_only(self, tracked: TrackedJob, finding: _Finding) -> bool:
         if len(finding.tasks) != 1 or finding.disputed:
             return False
         [task] = finding.tasks
-        await self._adopt(job, task.ref, tracked)
-        _log.warning("job %s has adopted %s, the only task that it can be", job.job_id, task.ref)
+        await self._adopt(tracked, task.ref)
+        _log.warning("job %s has adopted %s, the only task that it can have", tracked.job_id, task.ref)
         return True
 
     async def aclose(self) -> None:
@@ -208,13 +229,14 @@ class Reconciler:
         self._closing = True
         await self._searches.aclose()
 
-    async def _open_question(self, job_id: str) -> Job:
-        # What a callback has told may be on its way to the store.
+    async def _unsettled(self, job_id: str) -> Job:
+        # The store may not have yet what a callback has said.
         await self._journal.written(job_id)
         job = await self._journal.store.get(job_id)
-        if job is None or job.endpoint != self._journal.endpoint:
-            raise InvalidRequestError(f"{self._journal.endpoint.provider} has no job {job_id!r}", job_id=job_id)
-        if job.state is not JobState.OUTCOME_UNKNOWN:
+        if job is None or not self._accounts.has(job):
+            names = ", ".join(account.endpoint.provider for account in self._accounts)
+            raise InvalidRequestError(f"{names} has no job {job_id!r}", job_id=job_id)
+        if not applies(job.state, JobEvent.ADOPT):
             raise InvalidRequestError(f"there is nothing to settle: the job is {job.state}", job_id=job_id, ref=job.ref)
         return job
 
@@ -224,20 +246,14 @@ def _may_be(task: Task, job: Job) -> bool:
     return task.model in (None, job.model) and created is not None and sent - _BEFORE <= created <= sent + _AFTER
 
 
-def _is_open(job: Job) -> bool:
-    """Tell whether *job* may have a task that the store does not know."""
-    return job.state in (JobState.SUBMITTING, JobState.OUTCOME_UNKNOWN)
+def _may_have_task(job: Job) -> bool:
+    """Return whether *job* may have a task that the store does not know."""
+    return applies(job.state, JobEvent.LOSE_ANSWER) or applies(job.state, JobEvent.ADOPT)
 
 
 def _in_words(finding: _Finding) -> str:
     if not finding.tasks:
-        return "The provider's list has no task that it can be."
+        return "The provider's list has no task that it can have."
     refs = ", ".join(str(task.ref) for task in finding.tasks)
-    other = ", or that of another job whose outcome is not known" if finding.disputed else ""
-    return f"It may be {refs}{other}."
-
-
-async def _answered(written: Written) -> Job:
-    if not await asyncio.shield(written[1]):
-        raise InvalidRequestError("there is nothing to settle any more: somebody has", job_id=written[0].job_id)
-    return written[0]
+    other = ", or these belong to another job of unknown outcome" if finding.disputed else ""
+    return f"It may have {refs}{other}."

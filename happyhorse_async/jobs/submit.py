@@ -1,381 +1,371 @@
 """
-The paid request: written down, sent once, and again only when it was certainly not taken.
+The paid request: recorded, sent once, and sent again only if it was certainly not accepted.
 
-Every failure of a submit is one of three. *Not sent*: no connection. *Refused*: the provider turned it away, and may
-take it later. *Ambiguous*: it left, and no readable answer came; the provider may have taken it. Only a provider that
-takes an idempotency key may be sent an ambiguous request again, with the same key and the same bytes.
+Every failure of a submit is one of three. *Not sent*: there was no connection. *Refused*: the provider did not accept
+it, and may accept it later. *Ambiguous*: it was sent and no readable answer came, so that it may have been accepted. An
+ambiguous request is sent again only with an idempotency key, and then with the same bytes.
 
-The place among the provider's tasks and the turn come first, then the intent is written down, then the request leaves
-at once: between the last two lies all that a crash can leave unknown.
+`Submitter._run` is the life of a job from its slot to its task. Permit and slot come first, then the intent is
+recorded, then the request is sent at once: only a crash between the last two, or before the answer is recorded, leaves
+an unknown outcome.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
 
 from attrs import evolve
 
 from ..background import Background, for_each_yielding
-from ..errors import (
-    HappyHorseError,
-    InvalidRequestError,
-    InvalidResponseError,
-    StoreError,
-    SubmitOutcomeUnknownError,
-    WaitTimeoutError,
-)
-from ..exchange import Exchange
-from ..job import Job, JobState
+from ..errors import HappyHorseError, InvalidResponseError, StoreError, SubmitOutcomeUnknownError, WaitTimeoutError
+from ..job import Job
 from ..messages import HttpRequest
-from ..polling import Poller
 from ..retry import RetryPolicies
-from ..task import Task
-from ..tracked_job import TrackedJob
-from .attempt import SubmitAttempt, is_protected
-from .early_callbacks import EarlyCallbacks
-from .journal import Journal, Written
+from ..task import Task, TaskStatus
+from ..tracked_job import TrackedJob, Tracker
+from .account import Accounts
+from .attempt import NextStep, SubmitAttempt, is_protected
+from .job_errors import error_of, to_data, withdrawn
+from .journal import NO_OWNER, Journal, Write
 from .reconcile import Reconciler
-from .scheduler import SubmitScheduler
-from .submit_errors import certain, is_ambiguous, not_accepted, outcome_unknown, unreadable
+from .state import JobEvent, applies
+from .submit_errors import certain, closed_meanwhile, is_ambiguous, not_accepted, outcome_unknown, unreadable
 
 _log = logging.getLogger("happyhorse_async")
 
 _CLOSING_GRACE = 30.0
+# A process that was suspended between the intent and the POST may have been declared dead in the meantime.
+_OLDEST_INTENT = 5.0
 
 
 class Submitter:
-    """Sends the jobs of one client, and hands what was accepted to the poller."""
+    """Sends the jobs of one client, and hands those that were accepted over to the pollers."""
 
     def __init__(
-        self,
-        exchange: Exchange,
-        poller: Poller,
-        journal: Journal,
-        reconciler: Reconciler,
-        early_callbacks: EarlyCallbacks,
-        retries: RetryPolicies,
+        self, accounts: Accounts, tracker: Tracker, journal: Journal, reconciler: Reconciler, retries: RetryPolicies
     ) -> None:
-        self._exchange = exchange
-        self._poller = poller
+        self._accounts = accounts
+        self._tracker = tracker
         self._journal = journal
         self._reconciler = reconciler
-        self._early_callbacks = early_callbacks
         self._retries = retries
-        self._dispatch = SubmitScheduler(exchange, self._go, lambda: len(self._attempts) + poller.in_flight)
-        self._attempts: dict[str, SubmitAttempt] = {}
-        self._posts = Background()
+        self._runs = Background()
         self._searches = Background()
         self._closing = False
 
-    def tracked_job(self, job_id: str) -> TrackedJob | None:
-        """Return the watch on a job that this client is about to send or is sending."""
-        attempt = self._attempts.get(job_id)
-        return attempt.tracked if attempt else None
-
-    def send(
-        self, job: Job, message: HttpRequest, tracked: TrackedJob, *, unsettled: HappyHorseError | None = None
-    ) -> None:
+    def put(self, tracked: TrackedJob, message: HttpRequest, *, lost_answer: HappyHorseError | None = None) -> None:
         """
-        Send *job*, which is written down and belongs to this process, when its turn comes.
+        Queue a job that is recorded and belongs to this process.
 
-        :param unsettled: why it may have been taken already, when an earlier process sent it.
+        :param lost_answer: why it may have been accepted already, if an earlier process sent it.
         """
-        attempt = SubmitAttempt(
-            job=job,
-            message=message,
-            tracked=tracked,
-            retries=self._retries,
-            ambiguous=unsettled,
-            recovered=unsettled is not None,
-        )
+        tracked.attempt = SubmitAttempt(message=message, lost_answer=lost_answer)
         if self._closing:
-            self._leave(attempt)
+            self._leave(tracked)
             return
-        self._attempts[job.job_id] = attempt
-        self._dispatch.put(attempt)
+        self._tracker.add(tracked)
+        self._accounts.of(tracked.job).scheduler.put(tracked)
 
-    def warnings(self, model: str) -> tuple[str, ...]:
-        """Say what may surprise whoever wants a task of *model* now: that it waits for hours."""
-        return self._dispatch.warnings(model)
+    def start(self, tracked: TrackedJob, slot: AsyncExitStack) -> None:
+        """Send a job that has its slot. Nobody who is cancelled cuts it off."""
+        self._runs.spawn(self._run(tracked, slot))
 
-    def count(self, tracked: TrackedJob) -> None:
-        """Count the task of *watch* among those that the provider has, from now until nobody looks at it any more."""
-        self._dispatch.count(tracked)
+    async def _run(self, tracked: TrackedJob, slot: AsyncExitStack) -> None:
+        """One attempt, from its slot to its outcome: polled, queued again, or ended."""
+        exchange, task = self._accounts.of(tracked.job).exchange, None
+        try:
+            async with slot:
+                if not await self._record_intent(tracked):
+                    return
+                task = await exchange.submit(_attempt(tracked).message)
+                await self._accept(tracked, task)
+                return
+        except HappyHorseError as error:
+            failure = error
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, waiters are told, and the job is not forgotten
+            _log.exception("job %s: the response cannot be processed", tracked.job_id)
+            failure = unreadable(error, exchange.account.provider)
+        if task is not None:
+            self._end(tracked, failure)
+        elif tracked.attempt is not None:
+            await self._fail(tracked, tracked.attempt, failure)
+
+    async def _record_intent(self, tracked: TrackedJob) -> bool:
+        """Record that a job is about to be sent, and return whether it may be."""
+        attempt, adapter = tracked.attempt, self._accounts.of(tracked.job).adapter
+        if attempt is None:
+            return False
+        if attempt.lost_answer is not None and not is_protected(tracked.job, adapter):
+            raise attempt.lost_answer
+        is_recorded, age = True, _OLDEST_INTENT + 1
+        while is_recorded and tracked.attempt is attempt and age > _OLDEST_INTENT:
+            asked_at = _clock()
+            is_recorded = await self._journal.record_now(
+                tracked, JobEvent.SUBMIT, submitted_at=datetime.now(UTC), owner=self._journal.store.owner
+            )
+            age = _clock() - asked_at
+        # A callback may have named the task in the meantime, or another process may have taken the job over.
+        if tracked.attempt is attempt and not is_recorded and not await self._learn_from_store(tracked):
+            taken_over = StoreError("another process has taken the job over", job_id=tracked.job_id)
+            self._end(tracked, error_of(tracked.job) or taken_over)
+        return tracked.attempt is attempt
+
+    async def _accept(self, tracked: TrackedJob, task: Task) -> None:
+        """Record the task that the answer names, and begin to poll it."""
+        if tracked.attempt is None:
+            self._compare(tracked, task)
+            return
+        # What has ended before it could run is confirmed by a poll, which also has the video.
+        is_early_end = task.status.is_terminal and not task.videos
+        task = tracked.without_raw(unended(task) if is_early_end else task)
+        self._accounts.of(tracked.job).poller.prepare(tracked)
+        write = self._journal.record(tracked, JobEvent.ANSWER, task=task, owner=self._saver(tracked.job))
+        self._tracker.name(tracked)
+        try:
+            if write is not None and not await asyncio.shield(write):
+                await self._compare_with_store(tracked, task)
+        finally:
+            # Also if the client has no time to wait for the journal.
+            self._hand_over(tracked, tracked.task or task, at_once=is_early_end)
+        _log.info("job %s was accepted as %s", tracked.job_id, task.ref)
+
+    def _saver(self, job: Job) -> str | None:
+        return self._journal.store.owner if job.save_to is not None else None
+
+    def _hand_over(self, tracked: TrackedJob, task: Task, *, at_once: bool = False) -> None:
+        tracked.attempt = None
+        at_once = self._tracker.take_early_callback(task.ref) or at_once
+        self._accounts.of(tracked.job).poller.accepted(tracked, task, at_once=at_once)
+
+    def _compare(self, tracked: TrackedJob, task: Task) -> None:
+        """Compare the answer to a paid request with the callback that has overtaken it. The answer counts."""
+        if task.id == tracked.job.task_id:
+            return
+        why = f"the callback of this job named {tracked.ref}, and the answer to its submit names {task.ref}"
+        _log.critical("job %s: %s; the answer counts", tracked.job_id, why)
+        corrected = TrackedJob(tracked.job)
+        self._journal.record(corrected, JobEvent.CORRECT, task=task, owner=self._saver(tracked.job))
+        tracked.is_recorded = False
+        tracked.give_up(InvalidResponseError(f"{why}, which counts"))
+
+    async def _compare_with_store(self, tracked: TrackedJob, task: Task) -> None:
+        """Take over what the store knows of *task* already, or make sure that the store knows *task*."""
+        known = None
+        with suppress(StoreError):
+            known = await self._journal.store.get(tracked.job_id)
+        if known is not None and known.task is not None and known.ref == task.ref:
+            tracked.load(known)
+        elif (write := self._journal.record(tracked, JobEvent.CORRECT, task=task)) is not None:
+            await asyncio.shield(write)
+
+    async def _learn_from_store(self, tracked: TrackedJob) -> bool:
+        """Begin to poll the task that a callback or a person has told the store of, and return whether there is one."""
+        with suppress(StoreError):
+            job = await self._journal.store.get(tracked.job_id)
+            if tracked.attempt is None or job is None:
+                return tracked.attempt is None
+            if job.ref is not None:
+                tracked.load(job)
+                self._hand_over(tracked, job.task or Task(ref=job.ref, status=TaskStatus.PENDING, observed_at=None))
+            elif job.state.is_final:
+                # Another process has cancelled it.
+                tracked.load(job)
+        return tracked.attempt is None
+
+    async def _fail(self, tracked: TrackedJob, attempt: SubmitAttempt, failure: HappyHorseError) -> None:
+        """Decide what follows an attempt that failed: another one, or an end."""
+        if is_ambiguous(failure):
+            attempt.lost_answer = failure
+        job = tracked.job
+        if attempt.is_spent(job, self._retries) or attempt.is_deferred(job, failure) or isinstance(failure, StoreError):
+            await self._journal.is_promised(tracked)
+        if tracked.attempt is None:
+            # A callback has named the task in the meantime.
+            return
+        adapter, is_awaited = self._accounts.of(tracked.job).adapter, bool(tracked.waiters)
+        match attempt.next_step(tracked.job, failure, adapter, self._retries, is_awaited=is_awaited):
+            case NextStep.RETRY:
+                await self._retry(tracked, attempt, failure)
+            case NextStep.WITHDRAW:
+                self._take_back(tracked)
+            case NextStep.LOSE_ANSWER:
+                await self._lose_answer(tracked, attempt.lost_answer or failure)
+            case NextStep.REFUSE:
+                await self._refuse(tracked, certain(failure).about(job_id=job.job_id))
+
+    async def _retry(self, tracked: TrackedJob, attempt: SubmitAttempt, failure: HappyHorseError) -> None:
+        delay = attempt.count_failure(tracked.job, failure, self._retries)
+        _log.info("job %s is sent again in %.1f s: %s", tracked.job_id, delay, failure)
+        tracked.release_permit()
+        if attempt.lost_answer is None:
+            # While it waits it is certain that the provider does not have it, whatever becomes of this process.
+            write = self._journal.record(tracked, JobEvent.NOT_ACCEPTED)
+            if write is not None:
+                await asyncio.shield(write)
+        self._accounts.of(tracked.job).scheduler.put_back(tracked, delay)
+
+    async def _refuse(self, tracked: TrackedJob, error: HappyHorseError) -> None:
+        write = self._journal.record(tracked, JobEvent.REFUSE, error=to_data(error))
+        try:
+            if write is not None:
+                await asyncio.shield(write)
+        finally:
+            if tracked.attempt is not None:
+                self._end(tracked, error)
+
+    async def _lose_answer(self, tracked: TrackedJob, cause: HappyHorseError) -> None:
+        unknown = outcome_unknown(cause, tracked.job_id)
+        write = self._journal.record(tracked, JobEvent.LOSE_ANSWER, owner=None, error=to_data(unknown))
+        is_open = write is not None and await asyncio.shield(write)
+        if tracked.attempt is None or (not is_open and await self._learn_from_store(tracked)):
+            return
+        account = self._accounts.of(tracked.job)
+        if self._reconciler.searches(account) and is_open and not self._closing:
+            self._searches.spawn(self._search(tracked, cause))
+        else:
+            self._end(tracked, unknown)
+
+    async def _search(self, tracked: TrackedJob, cause: HappyHorseError) -> None:
+        """Search for the task of a lost answer, and tell those who wait for it what was found."""
+        try:
+            found = await self._reconciler.search(tracked)
+        except Exception:  # noqa: BLE001 - whoever waits must not wait for ever
+            _log.exception("the search for the task of job %s failed", tracked.job_id)
+            found = "The search for its task failed."
+        # A callback, here or elsewhere, or a person may have settled it in the meantime.
+        if found and tracked.attempt is not None and not await self._learn_from_store(tracked):
+            self._end(tracked, outcome_unknown(cause, tracked.job_id, found))
+        tracked.attempt = None
+        self._tracker.forget(tracked)
+
+    def _end(self, tracked: TrackedJob, error: HappyHorseError) -> None:
+        tracked.attempt = None
+        self._tracker.forget(tracked)
+        level = logging.WARNING if isinstance(error, SubmitOutcomeUnknownError) else logging.INFO
+        _log.log(level, "job %s failed: %s", tracked.job_id, error)
+        tracked.give_up(error)
 
     async def accepted(self, tracked: TrackedJob) -> None:
         """
-        Wait until the provider has taken the job of *watch*. Whoever cancels it takes back what nobody else wants.
+        Wait until the provider has accepted a job. Cancelling this takes back what nobody else waits for.
 
-        :raises HappyHorseError: it will not take it.
+        :raises HappyHorseError: it will not be accepted.
         """
         try:
             await tracked.accepted()
         except asyncio.CancelledError:
-            # What was enqueued under the same key is promised, whoever else has asked for it.
-            if not tracked.awaited and not (tracked.job is not None and tracked.job.durable):
+            # A job that was enqueued under the same key is promised.
+            if not tracked.waiters and not tracked.job.durable:
                 self.withdraw(tracked.job_id)
             raise
 
-    async def promise(self, job_id: str) -> None:
+    async def promise(self, tracked: TrackedJob) -> None:
         """
-        Send a job even if nobody waits for it any more, and after this process if need be.
+        Send a job even if nobody waits for it any more, and after this process if necessary.
 
-        :raises StoreError: that cannot be written down.
+        :raises StoreError: that cannot be recorded.
         """
-        attempt = self._attempts[job_id]
-        # One that is searched for is not sent any more.
-        if not attempt.job.durable and attempt.job.state is not JobState.OUTCOME_UNKNOWN:
-            attempt.job, written = self._journal.promised(attempt.job)
-            attempt.tracked.job = attempt.job
-            await asyncio.shield(written)
-            try:
-                self._journal.check_written(job_id)
-            except StoreError:
-                attempt.tracked.job = attempt.job = evolve(attempt.job, durable=False)
-                raise
+        # A job that may have been accepted and cannot be sent again needs no promise.
+        if not tracked.job.durable and applies(tracked.job.state, JobEvent.PROMISE):
+            await asyncio.shield(self._runs.spawn(self._journal.record_now(tracked, JobEvent.PROMISE, durable=True)))
 
-    def withdraw(self, job_id: str) -> asyncio.Task[bool] | None:
-        """
-        Take back a job that has not been sent, and return the writing of it; `None` where that is not possible.
-
-        One that is on its way is not sent again, should it be refused and nobody wait for it.
-        """
-        attempt = self._attempts.get(job_id)
-        if attempt is None:
+    def withdraw(self, job_id: str) -> Write | None:
+        """Take back a job that has not been sent, and return the write; `None` if that is not possible."""
+        tracked = self._tracker.by_id(job_id)
+        if tracked is None or tracked.attempt is None:
             return None
-        if attempt.job.state is not JobState.QUEUED or attempt.leaving:
-            attempt.unwanted = True
+        # Once the intent is recorded it may be on its way. If it is refused, it is not sent again unless awaited.
+        if applies(tracked.job.state, JobEvent.LOSE_ANSWER) or not applies(tracked.job.state, JobEvent.WITHDRAW):
             return None
-        return self._take_back(attempt)
+        return self._take_back(tracked)
 
-    def _take_back(self, attempt: SubmitAttempt) -> asyncio.Task[bool]:
-        attempt.withdrawn = True
-        self._dispatch.remove(attempt)
-        writing = self._journal.taken_back(attempt.job)
-        self._end(attempt, InvalidRequestError("the job was withdrawn before it was sent", job_id=attempt.job.job_id))
-        return writing
+    def _take_back(self, tracked: TrackedJob) -> Write:
+        self._accounts.of(tracked.job).scheduler.remove(tracked)
+        write = self._journal.withdraw(tracked)
+        self._end(tracked, withdrawn(tracked.job_id))
+        return write
 
-    def _go(self, attempt: SubmitAttempt, turn: AsyncExitStack) -> None:
-        self._posts.spawn(self._post(attempt, turn))
-
-    async def _post(self, attempt: SubmitAttempt, turn: AsyncExitStack) -> None:
-        try:
-            async with turn:
-                await self._send(attempt)
-        except HappyHorseError as failure:
-            await self._failed(attempt, failure)
-        except Exception as error:  # noqa: BLE001 - see below
-            # Whatever is wrong with one answer, its caller must not wait for ever, and its money is not forgotten.
-            _log.exception("job %s was answered with more than can be handled", attempt.job.job_id)
-            await self._failed(attempt, unreadable(error, self._exchange.account.provider))
-
-    async def _send(self, attempt: SubmitAttempt) -> None:
-        if attempt.ambiguous is not None and not is_protected(attempt.job, self._exchange.adapter):
-            raise attempt.ambiguous
-        job = await self._journal.sending(attempt.job)
-        if attempt.withdrawn:
-            return
-        if job is None:
-            if not await self._is_told(attempt):
-                self._end(attempt, StoreError("another process has taken the job over", job_id=attempt.job.job_id))
-            return
-        attempt.job = evolve(job, durable=attempt.job.durable)
-        task = await self._exchange.submit(attempt.message)
-        if attempt.withdrawn:
-            self._compare(attempt, task)
-            return
-        task = attempt.tracked.keep(task)
-        attempt.job, written = self._journal.accepted(attempt.job, task, only_from=JobState.SUBMITTING)
-        attempt.tracked.job = attempt.job
-        try:
-            if not await asyncio.shield(written):
-                task = await self._compare_elsewhere(attempt, task)
-        finally:
-            # Also where nobody has the time to wait for the journal.
-            self._hand_over(attempt, task)
-        _log.info("job %s was accepted as %s", job.job_id, task.ref)
-        await self._journal.lighten(attempt.tracked)
-
-    def _hand_over(self, attempt: SubmitAttempt, task: Task) -> None:
-        self._attempts.pop(attempt.job.job_id, None)
-        self._poller.accepted(attempt.tracked, task)
-        self._early_callbacks.hand_to(self._poller, task.ref)
-
-    async def _compare_elsewhere(self, attempt: SubmitAttempt, task: Task) -> Task:
-        """Return what the store knows of *task* by now, or see to it that it knows *task*."""
-        answered, known = attempt.job, await self._told(attempt)
-        if known is not None and known.ref == task.ref:
-            return known
-        attempt.tracked.job, written = self._journal.accepted(answered, task)
-        await asyncio.shield(written)
-        return task
-
-    async def _is_told(self, attempt: SubmitAttempt) -> bool:
-        """Hand over the task of a job that somebody else has learned of, and tell whether there is one."""
-        known = await self._told(attempt)
-        if known is not None and not attempt.withdrawn:
-            self._hand_over(attempt, known)
-        return known is not None or attempt.withdrawn
-
-    async def _told(self, attempt: SubmitAttempt) -> Task | None:
-        """Return the task of a job that a callback or a person has told the store of, if it is so."""
-        with suppress(StoreError):
-            job = await self._journal.store.get(attempt.job.job_id)
-            if job is not None and job.task is not None:
-                attempt.tracked.job = attempt.job = job
-                return job.task
-        return None
-
-    def adopt(self, job_id: str, task: Task) -> Written | None:
-        """Take *task* for that of a job that has been sent, and has no task yet; `None` where none is from here."""
-        attempt = self._attempts.get(job_id)
-        if attempt is None or attempt.job.submitted_at is None or attempt.job.task_id is not None:
+    def adopt(self, job_id: str, task: Task) -> Write | None:
+        """Take *task* for that of a job that was sent from here and has none yet; `None` if there is no such job."""
+        tracked = self._tracker.by_id(job_id)
+        if tracked is None or tracked.attempt is None or tracked.job.submitted_at is None:
             return None
-        # It is not sent again. Should it be answered yet, the answer is held against the callback.
-        attempt.withdrawn = True
-        self._dispatch.remove(attempt)
-        written = self._journal.accepted(attempt.job, task)
-        attempt.tracked.job = attempt.job = written[0]
-        self._hand_over(attempt, task)
-        self._dispatch.count(attempt.tracked)
-        _log.info("job %s was accepted as %s, as its callback says", job_id, task.ref)
-        return written
-
-    def _compare(self, attempt: SubmitAttempt, task: Task) -> None:
-        """Hold the answer to a paid request against the callback that has overtaken it."""
-        if task.id != attempt.job.task_id:
-            why = (
-                f"the callback of this job was about {attempt.job.ref}, and its answer, which counts, names {task.ref}"
-            )
-            _log.critical("job %s: %s", attempt.job.job_id, why)
-            self._journal.accepted(attempt.job, task)
-            attempt.tracked.job = None
-            attempt.tracked.give_up(InvalidResponseError(why))
-
-    async def _failed(self, attempt: SubmitAttempt, failure: HappyHorseError) -> None:
-        if attempt.withdrawn:
-            # It was taken back, or a callback has said what became of it.
-            return
-        if attempt.job.task_id is not None:
-            # Whatever happened after the answer was read, its task is known.
-            self._end(attempt, failure)
-            return
-        if is_ambiguous(failure):
-            attempt.ambiguous = failure
-        if attempt.is_spent or attempt.is_put_off(failure) or isinstance(failure, StoreError):
-            await self._learn_of_promise(attempt)
-        if attempt.withdrawn:
-            # A callback has come meanwhile.
-            return
-        may_repeat = attempt.may_repeat(failure, self._exchange.adapter)
-        # What was refused for good is so for everybody who may have promised it by its key.
-        if attempt.is_dispensable and (may_repeat or isinstance(failure, StoreError)):
-            self._take_back(attempt)
-        elif may_repeat:
-            await self._repeat(attempt, failure)
-        elif attempt.ambiguous is not None:
-            await self._doubt(attempt, attempt.ambiguous)
-        else:
-            refused = certain(failure).about(job_id=attempt.job.job_id)
-            await self._conclude(attempt, refused, self._journal.refused(attempt.job, refused))
-
-    async def _learn_of_promise(self, attempt: SubmitAttempt) -> None:
-        if await self._journal.is_promised(attempt.job):
-            attempt.tracked.job = attempt.job = evolve(attempt.job, durable=True)
-
-    async def _doubt(self, attempt: SubmitAttempt, cause: HappyHorseError) -> None:
-        unknown = outcome_unknown(cause, attempt.job.job_id)
-        attempt.job, written = self._journal.unknown(attempt.job, unknown)
-        is_open = await asyncio.shield(written)
-        if attempt.withdrawn or (not is_open and await self._is_told(attempt)):
-            return
-        if self._reconciler.searches and is_open and not self._closing:
-            self._searches.spawn(self._seek(attempt, cause))
-        else:
-            self._end(attempt, unknown)
-
-    async def _seek(self, attempt: SubmitAttempt, cause: HappyHorseError) -> None:
-        """Tell who waits for a lost answer what came of it, once its task was searched for."""
-        try:
-            found = await self._reconciler.seek(attempt.job, attempt.tracked)
-        except Exception:  # noqa: BLE001 - its caller must not wait for ever
-            _log.exception("the search for the task of job %s failed", attempt.job.job_id)
-            found = "The search for its task failed."
-        # A callback may have told of it meanwhile, here or elsewhere, or a person have settled it.
-        if attempt.withdrawn or (found and await self._is_told(attempt)):
-            return
-        if found:
-            self._end(attempt, outcome_unknown(cause, attempt.job.job_id, found))
-        else:
-            self._attempts.pop(attempt.job.job_id, None)
-
-    async def _conclude(self, attempt: SubmitAttempt, error: HappyHorseError, written: Written) -> None:
-        try:
-            await asyncio.shield(written[1])
-        finally:
-            if not attempt.withdrawn:
-                self._end(attempt, error)
-
-    async def _repeat(self, attempt: SubmitAttempt, failure: HappyHorseError) -> None:
-        delay = attempt.pause_after(failure)
-        _log.info("job %s is sent again in %.1f s: %s", attempt.job.job_id, delay, failure)
-        attempt.leaving = False
-        attempt.tracked.release_permit()
-        if attempt.ambiguous is None:
-            # While it waits it is certain that nobody has it, whatever becomes of this process.
-            attempt.job, written = self._journal.waiting(attempt.job)
-            await asyncio.shield(written)
-        self._dispatch.put_back(attempt, delay)
-
-    def _end(self, attempt: SubmitAttempt, error: HappyHorseError) -> None:
-        self._attempts.pop(attempt.job.job_id, None)
-        level = logging.WARNING if isinstance(error, SubmitOutcomeUnknownError) else logging.INFO
-        _log.log(level, "job %s came to nothing: %s", attempt.job.job_id, error)
-        attempt.tracked.give_up(error)
+        self._accounts.of(tracked.job).poller.prepare(tracked)
+        write = self._journal.record(tracked, JobEvent.CALL_BACK, task=task, owner=self._saver(tracked.job))
+        if write is not None:
+            # It is not sent again. If its submit is answered yet, the answer is compared with the callback.
+            scheduler = self._accounts.of(tracked.job).scheduler
+            scheduler.remove(tracked)
+            self._hand_over(tracked, task)
+            scheduler.count(tracked)
+            _log.info("job %s was accepted as %s, as its callback says", job_id, task.ref)
+        return write
 
     async def aclose(self) -> None:
         """
-        Stop sending. Requests on their way get a moment to be answered and recorded.
+        Stop sending. Requests in flight get a moment to be answered and recorded.
 
-        What was enqueued and not sent stays in the store for whoever opens it next; what only a caller waited for is
-        taken back.
+        A job that was enqueued and not sent stays in the store for the next process that opens it. One that only a
+        caller waited for is withdrawn.
         """
         self._closing = True
-        # To the end, even if the one who closes is cancelled.
+        # To the end, even if the caller is cancelled.
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self._leave_all)
-            closing.push_async_callback(self._learn_from_store)
+            closing.push_async_callback(self._learn_before_leaving)
             closing.push_async_callback(self._searches.aclose)
-            closing.push_async_callback(self._posts.aclose)
-            closing.push_async_callback(self._posts.settle, _CLOSING_GRACE)
-            closing.push_async_callback(self._dispatch.aclose)
+            closing.push_async_callback(self._runs.aclose)
+            closing.push_async_callback(self._runs.settle, _CLOSING_GRACE)
+            for account in self._accounts:
+                closing.push_async_callback(account.scheduler.aclose)
 
-    async def _learn_from_store(self) -> None:
-        for attempt in list(self._attempts.values()):
-            if attempt.job.submitted_at is None or not await self._is_told(attempt):
-                await self._learn_of_promise(attempt)
+    async def _learn_before_leaving(self) -> None:
+        for tracked in self._tracker.unaccepted():
+            if tracked.job.submitted_at is None or not await self._learn_from_store(tracked):
+                await self._journal.is_promised(tracked)
 
     async def _leave_all(self) -> None:
-        await for_each_yielding(list(self._attempts), self._leave_one)
+        await for_each_yielding(self._tracker.unaccepted(), self._leave)
 
-    def _leave_one(self, job_id: str) -> None:
-        # Whoever was told that the client is closed may have taken another one back.
-        if job_id in self._attempts:
-            self._leave(self._attempts[job_id])
-
-    def _leave(self, attempt: SubmitAttempt) -> None:
-        job, closed = attempt.job, not_accepted(attempt.job.job_id)
-        unsent = job.state is JobState.QUEUED
-        error: HappyHorseError = closed
-        protected = job.state is JobState.SUBMITTING and attempt.patient and is_protected(job, self._exchange.adapter)
-        if job.durable if unsent else protected:
-            self._journal.released(job)
-            error = WaitTimeoutError(f"{closed.message}; whoever opens the store next sends it", job_id=job.job_id)
-        elif unsent:
-            self._journal.taken_back(job)
+    def _leave(self, tracked: TrackedJob) -> None:
+        if tracked.attempt is None:
+            # A waiter that was told that the client is closed has taken it back.
+            return
+        job, closed = tracked.job, not_accepted(tracked.job_id)
+        if job.ref is not None:
+            # Its task was found while the client was being closed.
+            self._end(tracked, closed_meanwhile(tracked.whole_task, job.ref, job.job_id))
+            return
+        may_be_accepted = applies(job.state, JobEvent.LOSE_ANSWER)
+        can_be_sent = not may_be_accepted or is_protected(job, self._accounts.of(job).adapter)
+        if job.durable and can_be_sent and applies(job.state, JobEvent.RELEASE):
+            self._journal.record(tracked, JobEvent.RELEASE, owner=NO_OWNER)
+            message = f"{closed.message}; the next process that opens the store sends it"
+            self._end(tracked, WaitTimeoutError(message, job_id=job.job_id))
+        elif not may_be_accepted and applies(job.state, JobEvent.WITHDRAW):
+            self._journal.withdraw(tracked)
+            self._end(tracked, closed)
         else:
-            error = outcome_unknown(attempt.ambiguous or closed, job.job_id)
-            self._journal.unknown(job, error)
-        self._end(attempt, error)
+            unknown = outcome_unknown(_attempt(tracked).lost_answer or closed, job.job_id)
+            self._journal.record(tracked, JobEvent.LOSE_ANSWER, owner=None, error=to_data(unknown))
+            self._end(tracked, unknown)
+
+
+def unended(task: Task) -> Task:
+    """Return *task* as one that has not ended: its end is confirmed by a poll."""
+    return evolve(task, status=TaskStatus.PENDING, error=None)
+
+
+def _attempt(tracked: TrackedJob) -> SubmitAttempt:
+    assert tracked.attempt is not None
+    return tracked.attempt
+
+
+def _clock() -> float:
+    # On Linux, the monotonic clock stops while the machine is suspended, and this one does not.
+    boot_clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boot_clock is None else time.clock_gettime(boot_clock)

@@ -1,8 +1,9 @@
 """
 How waiting works: one poller for all tasks of a client.
 
-`poller` looks and takes in what it sees; `agenda` knows what is due; `cadence` says when to look next, from what
-`durations` has learned and `experience` keeps; `pages` finds many tasks with one request to the provider's list.
+`poller` polls and records what it sees; `poll_queue` knows which task is due; `intervals` decides when a task is polled
+next, from what `estimator` has learned and `persistence` keeps; `list_index` finds many tasks with one request to the
+provider's list.
 """
 
 from .persistence import EstimatorPersistence

@@ -1,9 +1,10 @@
 """
-When to look at a task next: what its schedule says, what earlier tasks have taught, and how crowded the account is.
+When a task is polled next, from three things: the schedule, the learned durations, and how busy the account is.
 
-A look has a price, counted in seconds for which an end goes unnoticed. It is what the adapter's advised interval comes
-to for a task of ordinary length. Where one request looks at many tasks it falls, and where more looks are due than the
-account allows it rises, so that those are left out first that would most likely see nothing.
+A poll has a price, expressed in seconds for which an end goes unnoticed. At first it is the price at which a task of
+median duration is noticed as quickly as with the interval that the adapter recommends. Where one list request polls
+many tasks, the price falls. Where more polls are due than the rate limit allows, it rises, and those are postponed
+first that would most likely bring nothing new.
 """
 
 from __future__ import annotations
@@ -17,111 +18,116 @@ from ..timing import PollSchedule
 from ..tracked_job import TrackedJob
 from .estimator import DurationEstimator, DurationModel
 
-# An interval is meant for tasks of at least so many intervals. Shorter ones are looked at more often.
-_INTERVALS = 8
-# However cheap a look is, so many in an interval are enough.
-_MOST_LOOKS = 8
+# A recommended interval is meant for tasks of at least so many intervals. Shorter tasks are polled more often.
+_INTERVALS_PER_TASK = 8
+# However low the price, a task is not polled more often than this within one interval.
+_MOST_POLLS_PER_INTERVAL = 8
 _JITTER = 0.05
-# Where a request is made anyway, tasks that are close to their next look are looked at along.
+# A page that is requested anyway also polls tasks that are so close to being due, as a share of their delay and age.
 _CLOSE = 0.5
 _CLOSE_OF_AGE = 0.1
-# A look that comes after so many times the delay that was wanted tells of a crowd.
-_LATEST = 10.0
-_CROWD_INERTIA = 0.05
+# A poll that comes after a multiple of the planned delay shows that the account is busy. The largest that counts.
+_LARGEST_LATENESS = 10.0
+_LATENESS_INERTIA = 0.05
 _TASKS_INERTIA = 0.2
 
 
 class PollIntervals:
     """
-    Says when each task is looked at next. Times are the event loop's, delays are in seconds.
+    Decides when each task is polled. Times are the event loop's, delays are in seconds.
 
     :param schedule: what the caller has set.
-    :param advice: what the adapter advises.
+    :param advice: what the adapter recommends.
     """
 
     def __init__(self, schedule: PollSchedule, advice: PollSchedule) -> None:
         self.schedule = schedule.advised_by(advice)
         self.estimator = DurationEstimator()
         self._own = schedule
-        self._tasks_per_look = 1.0
+        self._tasks_per_poll = 1.0
         self._lateness = 0.0
 
-    def kind(self, job: Job | None) -> DurationModel:
-        """Return what is known of the kind of task that *job* asks for."""
-        return self.estimator.kind(job.request if job else None)
+    def model(self, job: Job | None) -> DurationModel:
+        """Return what is known of the duration of tasks like that of *job*."""
+        return self.estimator.model(job.request if job else None)
 
     def after_submit(self, tracked: TrackedJob) -> float:
-        """Seconds from the submit to the first look."""
-        is_fixed = self._own.first_after is not None or (self._own.interval is not None and not tracked.called_back)
+        """Seconds from the submit to the first poll."""
+        is_fixed = self._own.first_after is not None or (self._own.interval is not None and not tracked.has_callback)
         if is_fixed:
             return self.schedule.after_submit()
-        return self.after_look(tracked, tracked.submitted)
+        return self.after_poll(tracked, tracked.poll.submitted_at)
 
-    def after_look(self, tracked: TrackedJob, now: float) -> float:
-        """Seconds until the next look at a task that goes on *now*."""
-        if tracked.called_back:
+    def after_poll(self, tracked: TrackedJob, now: float) -> float:
+        """Seconds until the next poll of a task that has not ended *now*."""
+        if tracked.has_callback:
             return self._jittered(self.schedule.reconcile)
-        steady = self.schedule.after_look(tracked.unchanged)
+        poll = tracked.poll
+        steady = self.schedule.after_poll(poll.unchanged)
         is_fixed = self._own.interval is not None
-        if is_fixed and self._tasks_per_look < 2:
+        if is_fixed and self._tasks_per_poll < 2:
             return steady
-        kind = tracked.kind or self.kind(tracked.job)
-        learned = self._learned(kind, now - tracked.submitted - tracked.queued)
-        # Before anything is known, and where the caller has set an interval, no look is later than it says.
-        return learned if kind.is_familiar and not is_fixed else min(steady, learned)
+        model = poll.model or self.model(tracked.job)
+        learned = self._learned(model, now - poll.submitted_at - poll.queued_for)
+        # Before enough is known, and with an interval of the caller's own, no poll is later than the interval.
+        return learned if model.is_reliable and not is_fixed else min(steady, learned)
 
-    def _learned(self, kind: DurationModel, age: float) -> float:
+    def _learned(self, model: DurationModel, age: float) -> float:
         interval = self.schedule.interval or 15.0
-        if kind.is_familiar:
-            interval = min(interval, kind.median / _INTERVALS)
-        # In a time of that length an end, if it is equally likely at any moment, goes unnoticed for so long.
-        price = interval * interval / (2 * kind.median)
-        delay = max(kind.patience(max(age, 0.0), price * self._scarcity()), interval / _MOST_LOOKS)
+        if model.is_reliable:
+            interval = min(interval, model.median / _INTERVALS_PER_TASK)
+        # If an end is equally likely at any moment of the median duration d, the probability that it falls into an
+        # interval i is i / d, and it then goes unnoticed for i / 2 on average.
+        price = interval / model.median * interval / 2
+        delay = max(model.next_poll_delay(max(age, 0.0), price * self._scarcity()), interval / _MOST_POLLS_PER_INTERVAL)
         return min(self._jittered(delay), self._own.max_interval or math.inf)
 
     def _scarcity(self) -> float:
-        # A page is shared by all tasks that it shows; but each that has ended costs a query more.
-        return math.exp(2 * self._lateness) / max(1.0, self._tasks_per_look / 2)
+        """Return the factor by which polls are dearer than a single query of an idle account."""
+        # All tasks on a page share its price, but each that has ended costs a query more.
+        return math.exp(2 * self._lateness) / max(1.0, self._tasks_per_poll / 2)
 
     def _jittered(self, delay: float) -> float:
         spread = delay * _JITTER if self._own.jitter is None else min(self._own.jitter, delay)
         return delay + random.uniform(-spread, spread)
 
-    def looked(self, tasks: int) -> None:
-        """Note at how many tasks one request has looked."""
-        self._tasks_per_look += _TASKS_INERTIA * (max(1, tasks) - self._tasks_per_look)
+    def polled(self, tasks: int) -> None:
+        """Note how many tasks one request has polled."""
+        self._tasks_per_poll += _TASKS_INERTIA * (max(1, tasks) - self._tasks_per_poll)
 
-    def taken(self, tracked: TrackedJob, now: float) -> None:
-        """Note that it is only *now* the turn of a watch that was due."""
-        wanted, waited = tracked.due - tracked.alive, now - tracked.alive
-        late = math.log(min(waited / wanted, _LATEST)) if wanted > 0 else 0.0
-        self._lateness += _CROWD_INERTIA * (late - self._lateness)
+    def started(self, tracked: TrackedJob, now: float) -> None:
+        """Note that the poll of a due task starts *now*, perhaps later than planned."""
+        planned, waited = tracked.poll.due - tracked.poll.active_at, now - tracked.poll.active_at
+        late = math.log(min(waited / planned, _LARGEST_LATENESS)) if planned > 0 else 0.0
+        self._lateness += _LATENESS_INERTIA * (late - self._lateness)
 
     def is_nearly_due(self, tracked: TrackedJob, now: float) -> bool:
-        """Tell whether a look at a task is worth something now."""
-        early = min(_CLOSE * (tracked.due - tracked.alive), _CLOSE_OF_AGE * (now - tracked.submitted))
-        return tracked.due - now <= early
+        """Return whether a task is worth polling now, if a page is requested anyway."""
+        poll = tracked.poll
+        return poll.due - now <= min(_CLOSE * (poll.due - poll.active_at), _CLOSE_OF_AGE * (now - poll.submitted_at))
 
-    def goes_on(self, tracked: TrackedJob, task: Task, now: float) -> None:
+    def observed_active(self, tracked: TrackedJob, task: Task, now: float) -> None:
         """Learn from an observation of a task that has not ended."""
-        tracked.alive = now
-        age = now - tracked.submitted
+        poll = tracked.poll
+        poll.active_at = now
+        age = now - poll.submitted_at
         if task.status is TaskStatus.PENDING:
-            # It has not begun, so it may yet take as long as any.
-            tracked.queued = age
+            # It has not begun, so it may take as long as any task from now on.
+            poll.queued_for = age
         elif task.started_at and task.created_at:
             queued = (task.started_at - task.created_at).total_seconds()
-            tracked.queued = min(max(tracked.queued, queued), age)
+            poll.queued_for = min(max(poll.queued_for, queued), age)
 
-    def ended(self, tracked: TrackedJob, task: Task, now: float) -> None:
+    def observed_end(self, tracked: TrackedJob, task: Task, now: float) -> None:
         """Learn how long a task took that has ended."""
-        if task.status not in (TaskStatus.SUCCEEDED, TaskStatus.FAILED) or not tracked.alive:
+        poll = tracked.poll
+        if task.status not in (TaskStatus.SUCCEEDED, TaskStatus.FAILED) or not poll.active_at:
             return
-        begun = tracked.submitted + tracked.queued
-        shortest, longest = max(tracked.alive - begun, 0.0), now - begun
+        began = poll.submitted_at + poll.queued_for
+        shortest, longest = max(poll.active_at - began, 0.0), now - began
         seconds = (shortest + longest) / 2
-        stamp = task.started_at or task.created_at
-        if task.finished_at and stamp:
-            # The provider's own stamps are exact, unless its clock is not.
-            seconds = (task.finished_at - stamp).total_seconds()
-        self.estimator.add(tracked.kind or self.kind(tracked.job), min(max(seconds, shortest), longest))
+        start = task.started_at or task.created_at
+        if task.finished_at and start:
+            # The provider's timestamps are exact, unless its clock is wrong: then they are outside of the bounds.
+            seconds = (task.finished_at - start).total_seconds()
+        self.estimator.add(poll.model or self.model(tracked.job), min(max(seconds, shortest), longest))

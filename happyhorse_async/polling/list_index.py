@@ -1,164 +1,241 @@
 """
-Which page of the provider's list shows which of our tasks, and whether the list can be relied on.
+Where the provider's list shows each of our tasks, and whether the list can be relied on.
 
-A list is newest first, so that a task's row is the number of tasks that came later: ours, which are counted here, and
-those of others, of which each task of ours remembers how many came before it. That is a guess at first, namely as many
-as there were when we took it, and known once a page has shown it. Nobody promises that a list is complete, in order or
-up to date. Where it turns out not to be, it is left alone for a while.
+A list is newest first. It holds our tasks and those of others who use the same account:
+
+    row  task        number  others_before
+     0   other's
+     1   ours, t3       3         2
+     2   other's                              newest = 3   tasks of ours so far
+     3   ours, t2       2         1           others = 3   tasks of others so far
+     4   ours, t1       1         1
+     5   other's
+
+The row of a task is the number of tasks that were accepted after it:
+
+    row = (newest - number) + (others - others_before)
+
+`newest` and `number` are counted here. `others` and `others_before` are estimates at first: a new task gets the present
+`others` as its `others_before`. A page that shows our tasks corrects both, see `ListIndex._learn`.
+
+No provider promises that its list is complete, in order or up to date. Where it is found not to be, it is not used for
+a while, like a circuit breaker that opens.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 
-from attrs import define, frozen
+from attrs import define, evolve, field, frozen
 
 from ..adapter import PageRequest, TaskPage
 from ..errors import HappyHorseError, ProviderError, RateLimitError, TransportError
+from ..poll_state import ListPosition
 from ..task import Task, TaskRef, TaskStatus
 from ..tracked_job import TrackedJob
 
 _log = logging.getLogger("happyhorse_async")
 
-# Providers allow up to 100 rows, or do not say. The answer tells where a page has fewer than were asked for.
+# Providers allow up to 100 rows, or do not say. The response tells if a page has fewer rows than were requested.
 _SIZE = 50
 _LARGEST_SIZE = 1000
-# A page costs a request, and each end that it shows may cost another.
+# A page costs one request, and each end that it shows may cost another.
 _WORTHWHILE = 3
-# Pages that show fewer of ours than this, on the average of late, cost more than they save.
-_FEWEST = 2.0
-_AMPLE = 10.0
+# Pages that show fewer of our tasks than this, as a moving average, cost more than they save.
+_LOWEST_YIELD = 2.0
+_INITIAL_YIELD = 10.0
 _YIELD_INERTIA = 0.1
-# Now and then a task is queried all the same, to see whether the list says the truth.
-_TRUSTED_LOOKS = 30
+# Tasks are queried occasionally all the same, to check that the list is right.
+_MOST_LIST_POLLS = 30
 _SHORTEST_AUDIT_INTERVAL = 1.0
 _LONGEST_AUDIT_INTERVAL = 10.0
-_MOST_STRAYS = 3
-_MOST_STRIKES = 3
-_MOST_IN_VAIN = 6
-# Where a page shows none of ours, they are looked for so many times as far down.
-_STRIDE = 4
-_REMEMBERED = 1000
-_SHORTEST_BAN = 60.0
-_LONGEST_BAN = 3600.0
+_MOST_MISSING = 3
+_MOST_MISMATCHES = 3
+_MOST_USELESS_PAGES = 6
+# While pages show none of our tasks, the search goes down in steps that grow by this factor.
+_SEARCH_FACTOR = 4
+_REMEMBERED_ENDS = 1000
+_SHORTEST_OPEN = 60.0
+_LONGEST_OPEN = 3600.0
 
 
 @frozen
 class Page:
-    """A page to ask for, and what was known when it was."""
+    """A page to request, and the state of the index when it was requested."""
 
     request: PageRequest
-    asked_at: float
+    requested_at: float
     wanted: TrackedJob
-    """The task that it is asked for."""
+    """The task for which it is requested."""
     newest: int
-    """How many tasks of ours had been taken."""
-    skipped: int
-    """How many rows had been searched in vain."""
+    """How many tasks of ours had been accepted."""
+    offset: int
+    """How many rows further down than expected the search was."""
 
 
 @define
 class _End:
-    number: int
-    foreign: int
+    """The end of a task that the list should show as well."""
+
+    position: ListPosition
     at: float
-    is_unheard: bool
-    """Whether the list has not told of it yet, so that it can still show whether it is up to date."""
+    is_unconfirmed: bool
+    """Whether the list has not shown it yet: when it does, that proves that the list is up to date."""
 
 
 @define
 class _Search:
-    """How many rows further down than they should be ours are looked for, while pages show none of them."""
+    """The search for our tasks further down, while pages show none of them: exponential, then binary."""
 
-    skipped: int = 0
-    _near: int = 0
-    """How far down there were only tasks of others."""
-    _far: int | None = None
-    """How far down there was nothing any more."""
+    offset: int = 0
+    """By how many rows the next page is moved down."""
+    _only_others: int = 0
+    """The largest offset at which there were only tasks of others."""
+    _past_the_end: int | None = None
+    """The smallest offset at which the list had ended."""
 
-    def go_on(self, size: int, *, is_empty: bool) -> None:
+    def advance(self, size: int, *, is_empty: bool) -> None:
+        """Choose the next offset, after a page that showed none of our tasks."""
         if is_empty:
-            self._far = self.skipped
+            self._past_the_end = self.offset
         else:
-            self._near = self.skipped
-        self.skipped = _STRIDE * self._near + size if self._far is None else (self._near + self._far) // 2
+            self._only_others = self.offset
+        if self._past_the_end is None:
+            self.offset = _SEARCH_FACTOR * self._only_others + size
+        else:
+            self.offset = (self._only_others + self._past_the_end) // 2
+
+
+@define
+class _CircuitBreaker:
+    """Whether the list is used. It is not while the circuit is open, which lasts longer from time to time."""
+
+    _open_until: float = 0.0
+    _duration: float = _SHORTEST_OPEN
+    _mismatches: int = 0
+    _useless_pages: int = 0
+    page_yield: float = field(default=_INITIAL_YIELD, init=False)
+    """How many of our tasks a page shows, as a moving average."""
+
+    def is_closed(self, now: float) -> bool:
+        """Return whether the list may be used."""
+        return now >= self._open_until
+
+    def open(self, reason: str, now: float) -> bool:
+        """Stop using the list, and return whether it was still in use."""
+        if now < self._open_until:
+            # Pages that were in flight together have failed together.
+            return False
+        _log.info("the task list is not used for %.0f s: %s", self._duration, reason)
+        self._open_until = now + self._duration
+        self._duration = min(2 * self._duration, _LONGEST_OPEN)
+        self._mismatches = self._useless_pages = 0
+        self.page_yield = _INITIAL_YIELD
+        return True
+
+    def open_until(self, moment: float) -> None:
+        """Do not use the list before *moment*."""
+        self._open_until = max(self._open_until, moment)
+
+    def count_mismatch(self) -> bool:
+        """Count a contradiction between the list and a query; return whether there were too many."""
+        self._mismatches += 1
+        return self._mismatches >= _MOST_MISMATCHES
+
+    def count_useless_page(self) -> bool:
+        """Count a page that showed none of our tasks; return whether there were too many."""
+        self._useless_pages += 1
+        return self._useless_pages >= _MOST_USELESS_PAGES
+
+    def count_useful_page(self) -> None:
+        """Note that a page showed tasks of ours."""
+        self._useless_pages = 0
+
+    def confirm(self) -> None:
+        """Note that the list has proved to be up to date."""
+        self._mismatches = 0
+        self._duration = _SHORTEST_OPEN
+
+    def count_found(self, found: int) -> bool:
+        """Count how many tasks a page has shown; return whether that is too few on average."""
+        self.page_yield += _YIELD_INERTIA * (found - self.page_yield)
+        return self.page_yield < _LOWEST_YIELD
 
 
 class ListIndex:
     """
     Finds our tasks in the provider's list. Times are the event loop's.
 
-    :param is_usable: whether the provider's list shows how tasks stand now.
-    :param interval: how often a task is looked at, where nothing else is known.
+    :param is_usable: whether the provider's list shows the present state of tasks.
+    :param interval: how often a task is polled, where nothing else is known.
     """
 
     def __init__(self, *, is_usable: bool, interval: float) -> None:
         self._is_usable = is_usable
         self._audit_interval = min(max(interval, _SHORTEST_AUDIT_INTERVAL), _LONGEST_AUDIT_INTERVAL)
+        self._audited_at = 0.0
         self._tracked_jobs: dict[int, TrackedJob] = {}
         self._newest = 0
-        self._foreign = 0
-        self._search = _Search()
+        self._others = 0
         self._size = _SIZE
-        self._yield = _AMPLE
+        self._search = _Search()
         self._ended: OrderedDict[TaskRef, _End] = OrderedDict()
-        self._audited_at = 0.0
-        self._banned_until = 0.0
-        self._ban = _SHORTEST_BAN
-        self._strikes = 0
-        self._in_vain = 0
+        self._circuit = _CircuitBreaker()
 
     def __len__(self) -> int:
         return len(self._tracked_jobs)
 
-    def enter(self, tracked: TrackedJob) -> None:
-        """Count a task that is newer than all others."""
-        self._tracked_jobs.pop(tracked.number, None)
+    def add(self, tracked: TrackedJob) -> None:
+        """Add a task that is newer than all others."""
+        position = tracked.poll.position
+        self._tracked_jobs.pop(position.number, None)
         self._newest += 1
-        tracked.number = self._newest
-        tracked.foreign = self._foreign
-        self._tracked_jobs[tracked.number] = tracked
+        position.number = self._newest
+        position.others_before = self._others
+        self._tracked_jobs[position.number] = tracked
 
-    def leave(self, tracked: TrackedJob, now: float) -> None:
-        """Look for a task no more. Its end is remembered for a while: the list must show it too."""
-        if self._tracked_jobs.pop(tracked.number, None) is None:
+    def remove(self, tracked: TrackedJob, now: float) -> None:
+        """Remove a task. Its end is remembered for a while: the list must show it too."""
+        if self._tracked_jobs.pop(tracked.poll.position.number, None) is None:
             return
-        # That a task has expired is our own word, not the provider's.
+        # EXPIRED is this client's own conclusion, which the list may not share.
         if tracked.task is not None and tracked.ended and tracked.task.status is not TaskStatus.EXPIRED:
-            self._ended[tracked.task.ref] = _End(tracked.number, tracked.foreign, now, is_unheard=not tracked.listed)
-            if len(self._ended) > _REMEMBERED:
+            is_unconfirmed = not tracked.poll.list_polls
+            self._ended[tracked.task.ref] = _End(tracked.poll.position, now, is_unconfirmed)
+            if len(self._ended) > _REMEMBERED_ENDS:
                 self._ended.popitem(last=False)
 
-    def page_with(self, tracked: TrackedJob, now: float) -> Page | None:
-        """Return the page on which *watch* should be; `None` where it must have a query of its own."""
-        if not self._is_usable or now < self._banned_until or tracked.number not in self._tracked_jobs:
+    def page_for(self, tracked: TrackedJob, now: float) -> Page | None:
+        """Return the page that should show the task; `None` if it must be queried."""
+        poll, position = tracked.poll, tracked.poll.position
+        if not self._is_usable or not self._circuit.is_closed(now) or position.number not in self._tracked_jobs:
             return None
-        if tracked.is_disputed or tracked.listed >= _TRUSTED_LOOKS or tracked.strays >= _MOST_STRAYS:
+        if position.is_disputed or poll.list_polls >= _MOST_LIST_POLLS or position.missing >= _MOST_MISSING:
             return None
-        if tracked.listed and now >= self._audited_at + self._audit_interval:
+        if poll.list_polls and now >= self._audited_at + self._audit_interval:
             self._audited_at = now
             return None
-        row = self._total - tracked.number - tracked.foreign
+        row = self._row(position)
         if row < 0:
-            # The list is late, and does not show it yet.
+            # The list is behind, and does not show the task yet.
             return None
         request = PageRequest(number=row // self._size + 1, size=_SIZE)
-        return Page(request, now, tracked, self._newest, self._search.skipped)
+        return Page(request, now, tracked, self._newest, self._search.offset)
 
-    @property
-    def _total(self) -> int:
-        # How many tasks were taken, ours and those of others; and more while ours are looked for further down.
-        return self._newest + self._foreign + self._search.skipped
+    def _row(self, position: ListPosition) -> int:
+        """Return the row in which a task is expected: the formula above, moved down during a search."""
+        others_after = self._others - position.others_before
+        return self._newest - position.number + others_after + self._search.offset
 
-    def on(self, page: Page) -> list[TrackedJob]:
-        """Return the tasks that *page* should show, which are neighbours of the one that it is asked for."""
-        rows, total = self._rows(page), self._total
-        return [each for each in self._neighbours(page) if total - each.number - each.foreign in rows]
+    def expected_on(self, page: Page) -> list[TrackedJob]:
+        """Return the tasks that *page* should show: neighbours of the one for which it is requested."""
+        rows = self._rows(page)
+        return [each for each in self._neighbours(page) if self._row(each.poll.position) in rows]
 
     def _neighbours(self, page: Page) -> Iterator[TrackedJob]:
-        number = page.wanted.number
+        number = page.wanted.poll.position.number
         numbers = range(number - self._size + 1, number + self._size)
         return (tracked for tracked in map(self._tracked_jobs.get, numbers) if tracked)
 
@@ -167,113 +244,138 @@ class ListIndex:
         return range(begin, begin + self._size)
 
     def queried(self, tracked: TrackedJob) -> None:
-        """Note that a task has a query of its own. After that the list gets another chance to show it."""
-        tracked.listed = 0
-        tracked.strays = min(tracked.strays, _MOST_STRAYS - 1)
+        """Note that a task is queried. After that the list gets another chance to show it."""
+        tracked.poll.list_polls = 0
+        tracked.poll.position.missing = min(tracked.poll.position.missing, _MOST_MISSING - 1)
 
     @staticmethod
-    def is_worth(tracked_jobs: list[TrackedJob]) -> bool:
-        """Tell whether one page is better than as many queries."""
+    def is_worthwhile(tracked_jobs: list[TrackedJob]) -> bool:
+        """Return whether one page costs less than a query for each task."""
         return len(tracked_jobs) >= _WORTHWHILE
 
-    def read(self, page: Page, answer: TaskPage, known: Mapping[TaskRef, TrackedJob]) -> list[tuple[TrackedJob, Task]]:
-        """Return what *page* says of our tasks, and learn where they stand."""
-        self._size = min(max(1, answer.size or self._size), _LARGEST_SIZE)
+    def read(
+        self, page: Page, response: TaskPage, find: Callable[[TaskRef], TrackedJob | None]
+    ) -> list[tuple[TrackedJob, Task]]:
+        """
+        Return what a page says of our tasks, and learn from the rows in which it shows them.
+
+        :param find: returns the live job of a task, if it is one of ours.
+        """
+        self._size = min(max(1, response.size or self._size), _LARGEST_SIZE)
         found: list[tuple[TrackedJob, Task]] = []
-        ours: list[tuple[TrackedJob | _End, int]] = []
-        for row, task in enumerate(answer.tasks, start=self._rows(page).start):
-            tracked = known.get(task.ref)
+        rows: list[tuple[ListPosition, int]] = []
+        for row, task in enumerate(response.tasks, start=self._rows(page).start):
             if task.status is TaskStatus.UNKNOWN:
-                # A row without a word that we know tells nothing of its task.
+                # A status that we do not know says nothing of the task.
                 continue
-            if tracked is not None and tracked.number in self._tracked_jobs:
-                tracked.strays = 0
-                tracked.listed += 1
+            tracked = find(task.ref)
+            if tracked is not None and tracked.poll.position.number in self._tracked_jobs:
+                tracked.poll.position.missing = 0
+                tracked.poll.list_polls += 1
                 found.append((tracked, task))
-                ours.append((tracked, row))
+                rows.append((tracked.poll.position, row))
             elif (end := self._ended.get(task.ref)) is not None:
-                ours.append((end, row))
-                self._check_end(end, task, page.asked_at)
-        if ours:
-            self._learn(page, ours)
-        elif page.skipped == self._search.skipped:
-            # Others that were asked for at the same time are in vain for the same reason.
-            self._search.go_on(self._size, is_empty=not answer.tasks)
-            self._count_in_vain("it does not show our tasks", page.asked_at)
-        self._yield += _YIELD_INERTIA * (len(found) - self._yield)
-        if self._yield < _FEWEST:
-            self.distrust("it shows too few of our tasks", page.asked_at)
+                rows.append((end.position, row))
+                self._check_end(end, task, page.requested_at)
+        if rows:
+            self._learn(page, rows)
+        elif page.offset == self._search.offset:
+            # Other pages of the same search failed for the same reason, and count once.
+            self._search.advance(self._size, is_empty=not response.tasks)
+            self._count_useless_page("it does not show our tasks", page.requested_at)
+        if self._circuit.count_found(len(found)):
+            self.open_circuit("it shows too few of our tasks", page.requested_at)
         return found
 
-    def _learn(self, page: Page, ours: list[tuple[TrackedJob | _End, int]]) -> None:
-        self._in_vain, self._search = 0, _Search()
-        # How many of others came later than each: its row without ours that are above it.
-        later = [(each, row - (page.newest - each.number)) for each, row in ours]
-        foreign = sorted(each.foreign + number for each, number in later)[len(later) // 2]
-        # A list only grows. If they stand much higher than they should, it is their own places that were wrong.
-        if foreign > self._foreign - self._size // 2:
-            self._foreign = foreign
-        for each, number in later:
-            each.foreign = self._foreign - number
-        newest, oldest = max(ours, key=_number)[0], min(ours, key=_number)[0]
-        for tracked in self._neighbours(page):
-            # What came later has at least as many before it.
-            if tracked.number > newest.number:
-                tracked.foreign = max(tracked.foreign, newest.foreign)
-            elif tracked.number < oldest.number:
-                tracked.foreign = min(tracked.foreign, oldest.foreign)
+    def _learn(self, page: Page, rows: list[tuple[ListPosition, int]]) -> None:
+        """
+        Correct `others` and `others_before` by the rows in which tasks of ours were found.
 
-    def _check_end(self, end: _End, task: Task, asked_at: float) -> None:
-        if not task.status.is_terminal:
-            if end.at < asked_at:
-                self.contradicted(asked_at)
-        elif end.is_unheard:
-            # What it has told of by itself, sooner or later, does not show that it is up to date.
-            end.is_unheard = False
-            self._strikes = 0
-            self._ban = _SHORTEST_BAN
+        With the formula above, a row tells exactly how many tasks of others came after a task:
 
-    def _count_in_vain(self, reason: str, now: float) -> None:
-        self._in_vain += 1
-        if self._in_vain >= _MOST_IN_VAIN:
-            self.distrust(reason, now)
+            others_after = row - (newest - number)
 
-    def missed(self, tracked: TrackedJob) -> None:
-        """Note that a page did not show a task that should have been on it, or did not come."""
-        if not self._search.skipped:
-            # While all are looked for further down, it is not the task that is missing.
-            tracked.strays += 1
-
-    def contradicted(self, now: float) -> None:
-        """Note that the list and a query say different things."""
-        self._strikes += 1
-        if self._strikes >= _MOST_STRIKES:
-            self.distrust("it is not up to date", now)
-
-    def distrust(self, reason: str, now: float) -> None:
-        """Leave the list alone for a while, and for longer from time to time."""
-        if now < self._banned_until:
-            # Pages that were on their way together are at fault together.
-            return
-        _log.info("the task list is not used for %.0f s: %s", self._ban, reason)
-        self._banned_until = now + self._ban
-        self._ban = min(2 * self._ban, _LONGEST_BAN)
-        self._strikes = self._in_vain = 0
+        where `newest` is that of the time of the request. Each task so gives an estimate of the total,
+        `others_before + others_after`. The median is taken, because single `others_before` may be wrong. Then each task
+        that was found gets `others - others_after`, and its neighbours are adjusted: `others_before` never decreases
+        from an older task to a newer one.
+        """
+        self._circuit.count_useful_page()
         self._search = _Search()
-        self._yield = _AMPLE
+        others_after = [(position, row - (page.newest - position.number)) for position, row in rows]
+        estimates = sorted(position.others_before + after for position, after in others_after)
+        others = estimates[len(estimates) // 2]
+        # A list only grows. If the estimate is much lower than before, it is `others_before` that was wrong.
+        if others > self._others - self._size // 2:
+            self._others = others
+        for position, after in others_after:
+            position.others_before = self._others - after
+        newest, oldest = max(rows, key=_number)[0], min(rows, key=_number)[0]
+        for position in (tracked.poll.position for tracked in self._neighbours(page)):
+            if position.number > newest.number:
+                position.others_before = max(position.others_before, newest.others_before)
+            elif position.number < oldest.number:
+                position.others_before = min(position.others_before, oldest.others_before)
 
-    def leave_until(self, moment: float) -> None:
-        """Ask for no page before *moment*, as the provider wishes."""
-        self._banned_until = max(self._banned_until, moment)
+    def _check_end(self, end: _End, task: Task, requested_at: float) -> None:
+        if not task.status.is_terminal:
+            if end.at < requested_at:
+                self.mismatch(requested_at)
+        elif end.is_unconfirmed:
+            # An end that the list was first to show proves nothing: it may have shown it late.
+            end.is_unconfirmed = False
+            self._circuit.confirm()
+
+    def _count_useless_page(self, reason: str, now: float) -> None:
+        if self._circuit.count_useless_page():
+            self.open_circuit(reason, now)
+
+    def missing(self, tracked: TrackedJob) -> None:
+        """Note that a page did not show a task that it should have shown, or that the page failed."""
+        if not self._search.offset:
+            # During a search it is not the single task that is missing.
+            tracked.poll.position.missing += 1
+
+    def mismatch(self, now: float) -> None:
+        """Note that the list and a query contradict each other."""
+        if self._circuit.count_mismatch():
+            self.open_circuit("it is not up to date", now)
+
+    def open_circuit(self, reason: str, now: float) -> None:
+        """Stop using the list for a while, and for longer each time."""
+        if self._circuit.open(reason, now):
+            self._search = _Search()
+
+    def pause_until(self, moment: float) -> None:
+        """Request no page before *moment*, as the provider asks."""
+        self._circuit.open_until(moment)
 
     def failed(self, error: HappyHorseError, now: float) -> None:
-        """Note that a page did not come."""
+        """Note that the request of a page failed."""
         if isinstance(error, TransportError | ProviderError | RateLimitError):
-            # A query would not have fared better.
-            self._count_in_vain(f"it does not come: {error}", now)
+            # A query would have failed as well.
+            self._count_useless_page(f"it cannot be read: {error}", now)
         else:
-            self.distrust(f"it is refused: {error}", now)
+            self.open_circuit(f"the provider refuses it: {error}", now)
 
 
-def _number(place: tuple[TrackedJob | _End, int]) -> int:
-    return place[0].number
+def _number(found: tuple[ListPosition, int]) -> int:
+    return found[0].number
+
+
+def updated(task: Task | None, row: Task) -> Task:
+    """Return *task*, an active one, with the little that its row in a list adds to it."""
+    if task is None:
+        return row
+    is_news = row.status is TaskStatus.RUNNING and (task.status is not row.status or not task.started_at)
+    if not is_news:
+        # A list may lag behind.
+        return task
+    return evolve(
+        task,
+        status=row.status,
+        raw_status=row.raw_status,
+        created_at=row.created_at or task.created_at,
+        started_at=row.started_at or task.started_at,
+        observed_at=row.observed_at,
+    )

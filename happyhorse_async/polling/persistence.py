@@ -1,4 +1,4 @@
-"""What was learned of how long tasks take, from one life of a client to the next."""
+"""Keeps what was learned of task durations in the store, from one run of the client to the next."""
 
 from __future__ import annotations
 
@@ -11,48 +11,48 @@ from .estimator import DurationEstimator
 
 _log = logging.getLogger("happyhorse_async")
 
-# A process that is killed forgets what it has learned since.
-_UNSAVED = 100
+# A process that is killed loses what it has learned since the last save.
+_SAVE_EVERY = 100
 
 
 class EstimatorPersistence:
     """
-    Keeps *durations* in a store. It is useful and no more than that: nothing fails where the store does.
+    Loads and saves what an estimator has learned. If the store fails, a warning is logged and nothing else fails.
 
-    :param adapter: the name of the adapter. All clients of one store learn from one another, the last to write wins.
+    :param adapter: the name of the adapter. All clients of a store share what they learn; the last save wins.
     """
 
     def __init__(self, store: TaskStore, estimator: DurationEstimator, adapter: str) -> None:
         self._store = store
-        self._durations = estimator
-        self._name = f"durations {adapter}"
+        self._estimator = estimator
+        self._note = f"durations {adapter}"
         self._saved = 0
         self._writes = Background()
 
     async def load(self) -> None:
-        """Begin with what the store knows."""
+        """Load what the store has."""
         try:
-            text = await self._store.get_note(self._name)
-            self._durations.take_over(json.loads(text or "{}"))
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, one can do without
-            _log.warning("what was learned earlier cannot be read: %s: %s", type(error).__name__, error)
+            text = await self._store.get_note(self._note)
+            self._estimator.load(json.loads(text or "{}"))
+        except Exception as error:  # noqa: BLE001 - learned durations are useful, but not necessary
+            _log.warning("learned task durations cannot be loaded: %s: %s", type(error).__name__, error)
 
-    def grown(self) -> None:
-        """Note that a task has ended, and write down what was learned from time to time."""
-        if self._durations.learned >= self._saved + _UNSAVED and not self._writes:
+    def save_periodically(self) -> None:
+        """Save in the background if enough was learned since the last save. Call it when a task has ended."""
+        if self._estimator.learned >= self._saved + _SAVE_EVERY and not self._writes:
             self._writes.spawn(self._save())
 
     async def _save(self) -> None:
-        learned = self._durations.learned
+        learned = self._estimator.learned
         if learned == self._saved:
             return
         try:
-            await self._store.put_note(self._name, json.dumps(self._durations.to_data(), separators=(",", ":")))
+            await self._store.put_note(self._note, json.dumps(self._estimator.to_data(), separators=(",", ":")))
         except Exception as error:  # noqa: BLE001 - as above
-            _log.warning("what was learned cannot be written down: %s: %s", type(error).__name__, error)
+            _log.warning("learned task durations cannot be saved: %s: %s", type(error).__name__, error)
         self._saved = learned
 
     async def aclose(self) -> None:
-        """Write down what is new."""
+        """Save what is new."""
         await self._writes.aclose()
         await self._save()

@@ -1,10 +1,10 @@
 """
-The shared poller: one for each client, however many tasks are in flight.
+The shared poller: one for each account of a client, however many tasks are in flight.
 
-A waiting task costs an entry in a heap of due times and no coroutine, timer or connection. Whatever is learned of a
-task, by a query, by the provider's list or otherwise, enters by one door, `Poller._take_in`. A look that fails never
-fails the task: it is repeated later, until the task's lifetime is over. Only what will never heal ends the waiting, and
-even that leaves the task as it is, to be resumed by its ref.
+A waiting task costs an entry in a heap of due times, and no coroutine, timer or connection. Every observation of a
+task, by a query, the provider's list or a callback, goes through `Poller.observe`. A poll that fails never fails the
+task: it is repeated until the task's lifetime is over. Only errors that no repetition can cure end the waiting, and
+even then the task goes on and can be resumed by its ref.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import logging
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime
-from weakref import WeakValueDictionary
 
 from attrs import evolve
 
@@ -34,12 +33,12 @@ from ..errors import (
 )
 from ..exchange import Exchange
 from ..redaction import redact_text
-from ..retry import LONGEST_WAIT, RetryPolicies, RetryPolicy
+from ..retry import RetryPolicies, RetryPolicy
 from ..task import FailureReason, Task, TaskRef, TaskStatus
 from ..timing import PollSchedule
-from ..tracked_job import TrackedJob
+from ..tracked_job import TrackedJob, Tracker
 from .intervals import PollIntervals
-from .list_index import ListIndex, Page
+from .list_index import ListIndex, Page, updated
 from .poll_queue import PollQueue
 
 _log = logging.getLogger("happyhorse_async")
@@ -49,69 +48,85 @@ _EMPTY_SUCCESSES = 3
 _LONGEST_WORD = 80
 _MOST_WORDS = 20
 
-_WILL_NOT_HEAL = (AuthenticationError, PermissionDeniedError, QuotaExceededError)
+_PERMANENT = (AuthenticationError, PermissionDeniedError, QuotaExceededError)
 _FAULTS = (TransportError, ProviderError, InvalidResponseError)
 
 
 class Poller:
-    """Looks at the tasks of one client until each has ended."""
+    """
+    Polls the tasks of one account until each has ended.
+
+    :param tracker: the live jobs of the client.
+    :param on_change: called when an observation says anything new.
+    """
 
     def __init__(
         self,
         exchange: Exchange,
         schedule: PollSchedule,
+        tracker: Tracker,
         on_change: Callable[[TrackedJob], object] = lambda _: None,
         retry: RetryPolicy = RetryPolicies().poll,  # noqa: B008 - immutable
     ) -> None:
         adapter = exchange.adapter
         self._intervals = PollIntervals(schedule, adapter.poll)
         self.estimator = self._intervals.estimator
-        """What was learned of how long tasks take."""
+        """What was learned of the duration of tasks."""
         self._exchange = exchange
+        self._tracker = tracker
         self._on_change = on_change
         self._retry = retry
         self._schedule = self._intervals.schedule
-        self._has_whole_list = adapter.capabilities.list_has_results
-        self._pages = ListIndex(is_usable=adapter.capabilities.list_is_live, interval=self._schedule.interval or 15.0)
-        self._known: WeakValueDictionary[TaskRef, TrackedJob] = WeakValueDictionary()
-        self._poll_queue = PollQueue()
-        self._lead = asyncio.Lock()
+        self._list = ListIndex(is_usable=adapter.capabilities.list_is_live, interval=self._schedule.interval or 15.0)
+        self._queue = PollQueue()
+        self._next_worker = asyncio.Lock()
         self._workers = Background()
-        self._strange_words: set[str] = set()
+        self._unknown_words: set[str] = set()
 
-    def accepted(self, tracked: TrackedJob, task: Task) -> None:
-        """Begin to look at the task that has just come of a job."""
-        tracked.ref = task.ref
-        self._known[task.ref] = tracked
-        self._take_in(tracked, task)
-        if not tracked.ended:
+    @property
+    def in_flight(self) -> int:
+        """How many tasks are polled."""
+        return len(self._list)
+
+    def accepted(self, tracked: TrackedJob, task: Task, *, at_once: bool = False) -> None:
+        """
+        Begin to poll the task of a job that was just accepted.
+
+        :param task: what was recorded with the acceptance.
+        """
+        self._tracker.accepted(tracked)
+        if tracked.ended:
+            self._check_bill(tracked, task)
+        else:
             # Its lifetime begins now, whatever the clocks of the provider and of this machine say.
-            tracked.alive = self._begin(tracked)
-            self._schedule_look(tracked, self._intervals.after_submit(tracked))
+            tracked.poll.active_at = self._begin(tracked)
+            self._schedule_poll(tracked, 0.0 if at_once else self._intervals.after_submit(tracked))
         tracked.wake()
 
-    def known(self, ref: TaskRef, job_id: str) -> TrackedJob:
-        """Return the one watch on *ref*, without beginning to look. One on an expired task gives way to a new one."""
-        tracked = self._known.get(ref)
-        if tracked is None or (tracked.task is not None and tracked.task.status is TaskStatus.EXPIRED):
-            tracked = self._known[ref] = TrackedJob(ref, job_id=job_id)
-        return tracked
+    def prepare(self, tracked: TrackedJob) -> None:
+        """Note what polling needs of a job's request. The request is erased as soon as the acceptance is recorded."""
+        poll = tracked.poll
+        poll.model = poll.model or self._intervals.model(tracked.job)
+        poll.expected = poll.expected or _expected_usage(tracked)
 
-    def tracked_by_ref(self, ref: TaskRef) -> TrackedJob | None:
-        """Return the watch on *ref*, where anybody here has to do with it."""
-        return self._known.get(ref)
+    def ensure(self, tracked: TrackedJob, age: float | None = None) -> None:
+        """
+        Make sure that a task is polled unless it has ended.
 
-    def ensure(self, tracked: TrackedJob) -> None:
-        """See to it that somebody looks at a task that has not ended."""
-        if tracked.ref is not None and not tracked.entry and not tracked.ended:
-            # Its handle may come from an earlier time when the client was open.
-            self._known.setdefault(tracked.ref, tracked)
-            self._begin(tracked)
-            self._schedule_look(tracked, 0.0)
+        :param age: seconds since its submit, by this machine's clock, if known.
+        """
+        if tracked.ref is None or tracked.is_polled or tracked.ended:
+            return
+        self._tracker.restore(tracked)
+        now = self._begin(tracked)
+        # Without an observation, the first one will say how old it is.
+        if age is not None and (tracked.task is not None or age > self._exchange.adapter.task_ttl):
+            tracked.poll.submitted_at = now - age
+        self._schedule_poll(tracked, 0.0)
 
     async def fetch(self, ref: TaskRef) -> Task:
         """
-        Look at a task now and once, whoever else waits for it.
+        Poll a task once, now.
 
         :raises TaskNotFoundError: the provider does not know it.
         """
@@ -120,271 +135,259 @@ class Poller:
         self.observe(task)
         return task
 
-    @property
-    def in_flight(self) -> int:
-        """How many tasks are looked at."""
-        return len(self._pages)
-
     def observe(self, task: Task) -> None:
         """Take in one observation, wherever it comes from. The first end of a task stays its end."""
-        tracked = self._known.get(task.ref)
+        tracked = self._tracker.by_ref(task.ref)
         if tracked is not None:
             self._take_in(tracked, task)
 
     def _take_in(self, tracked: TrackedJob, task: Task) -> None:
         if tracked.ended:
             return
-        tracked.faults = tracked.misses = tracked.refusals = 0
-        if _delivers_nothing(task) and tracked.empty_successes < _EMPTY_SUCCESSES:
-            # Some providers say "success" a moment before the URL is there.
-            tracked.empty_successes += 1
+        poll = tracked.poll
+        poll.failures = None
+        if _has_no_output(task) and poll.empty_successes < _EMPTY_SUCCESSES:
+            # Some providers report success a moment before the URL is there.
+            poll.empty_successes += 1
             return
-        self._age(tracked, task)
-        if tracked.entry:
+        self._learn_age(tracked, task)
+        if tracked.is_polled:
             now = asyncio.get_running_loop().time()
-            learn = self._intervals.ended if task.status.is_terminal else self._intervals.goes_on
+            learn = self._intervals.observed_end if task.status.is_terminal else self._intervals.observed_active
             learn(tracked, task, now)
         self._record(tracked, task)
         if tracked.ended:
             self._check_bill(tracked, task)
-            self._leave(tracked)
+            self._stop(tracked)
 
     def _record(self, tracked: TrackedJob, task: Task) -> None:
         if task.status is TaskStatus.UNKNOWN:
-            self._mention(task)
-        changed = tracked.record(task)
-        tracked.unchanged = 0 if changed else tracked.unchanged + 1
-        if changed:
+            self._warn_of_unknown_status(task)
+        is_new = tracked.observe(task)
+        tracked.poll.unchanged = 0 if is_new else tracked.poll.unchanged + 1
+        if is_new:
             self._on_change(tracked)
 
-    def _mention(self, task: Task) -> None:
+    def _warn_of_unknown_status(self, task: Task) -> None:
         word = redact_text(task.raw_status or "", self._exchange.account.api_key)[:_LONGEST_WORD]
-        if word not in self._strange_words and len(self._strange_words) < _MOST_WORDS:
-            self._strange_words.add(word)
-            _log.warning("%s: the provider calls its status %r, which is no word we know", task.ref, word)
+        if word not in self._unknown_words and len(self._unknown_words) < _MOST_WORDS:
+            self._unknown_words.add(word)
+            _log.warning("%s: unknown task status %r", task.ref, word)
 
     def _check_bill(self, tracked: TrackedJob, task: Task) -> None:
-        differences = (tracked.asked or _expected_usage(tracked)).differences(task.usage) if task.usage else []
+        expected = tracked.poll.expected or _expected_usage(tracked)
+        differences = expected.differences(task.usage) if task.usage else []
         if differences:
-            _log.warning("%s: what was billed is not what was asked for: %s", task.ref, ", ".join(differences))
+            _log.warning("%s: the bill differs from the request: %s", task.ref, ", ".join(differences))
 
-    def _age(self, tracked: TrackedJob, task: Task) -> None:
+    def _learn_age(self, tracked: TrackedJob, task: Task) -> None:
         if tracked.task is None and task.created_at is not None:
             age = (datetime.now(UTC) - task.created_at).total_seconds()
-            # One of the two clocks may be wrong by hours. What the provider still shows is not given up at first sight.
-            still = self._schedule.not_found_retries * (self._schedule.interval or 15.0)
-            earliest = asyncio.get_running_loop().time() + still - self._exchange.adapter.task_ttl
-            tracked.submitted = min(tracked.submitted, max(tracked.submitted - age, earliest))
+            # The provider's clock or ours may be wrong by hours.
+            tracked.poll.submitted_at -= min(max(age, 0.0), self._exchange.adapter.task_ttl)
+
+    def _deadline(self, tracked: TrackedJob) -> float:
+        """
+        Return when the lifetime of a task is over, if it is not seen until then.
+
+        An answer of the provider outweighs our clock: a task that it shows as active does not expire by its age.
+        """
+        return max(tracked.poll.submitted_at, tracked.poll.active_at or -math.inf) + self._exchange.adapter.task_ttl
 
     def _begin(self, tracked: TrackedJob) -> float:
-        """Make ready to look at a task, and return the time."""
+        """Prepare to poll a task, and return the time."""
         now = asyncio.get_running_loop().time()
         tracked.gone = None
-        tracked.submitted = now
-        tracked.kind = self._intervals.kind(tracked.job)
-        tracked.asked = tracked.asked or _expected_usage(tracked)
-        self._pages.enter(tracked)
+        tracked.poll.submitted_at = now
+        self.prepare(tracked)
+        self._list.add(tracked)
         if not self._workers:
             for _ in range(_WORKERS):
                 self._workers.spawn(self._work())
         return now
 
-    def _schedule_look(self, tracked: TrackedJob, delay: float, *, before_others: bool = False) -> None:
-        now = asyncio.get_running_loop().time()
-        deadline = tracked.submitted + self._exchange.adapter.task_ttl
-        if deadline <= now:
-            self._expire(tracked)
-        else:
-            self._poll_queue.put(tracked, min(now + delay, deadline), before_others=before_others)
+    def _schedule_poll(self, tracked: TrackedJob, delay: float, *, before_others: bool = False) -> None:
+        now, deadline = asyncio.get_running_loop().time(), self._deadline(tracked)
+        due = min(now + delay, deadline) if deadline > now else now + delay
+        self._queue.put(tracked, due, before_others=before_others)
 
     async def _work(self) -> None:
-        # One worker at a time waits for the next task to be due, while the others look or queue up behind it.
+        # One worker at a time waits for the next task to be due. The others are polling, or queue up behind it.
         loop, slot = asyncio.get_running_loop(), self._exchange.query_slot()
         while True:
-            async with self._lead:
-                await self._poll_queue.until_due()
+            async with self._next_worker:
+                await self._queue.until_due()
                 await slot.acquire()
-                tracked = self._poll_queue.next(loop.time())
+                tracked = self._queue.next(loop.time())
             try:
                 if tracked is not None:
-                    await self._look(tracked, loop.time())
+                    await self._poll(tracked, loop.time())
             finally:
                 slot.release()
 
-    async def _look(self, tracked: TrackedJob, now: float) -> None:
-        self._intervals.taken(tracked, now)
-        page = self._pages.page_with(tracked, now)
+    async def _poll(self, tracked: TrackedJob, now: float) -> None:
+        self._intervals.started(tracked, now)
+        page = self._list.page_for(tracked, now)
         if page is not None:
-            tracked_jobs = [each for each in self._pages.on(page) if self._intervals.is_nearly_due(each, now)]
-            if self._pages.is_worth(tracked_jobs):
-                await self._look_at_page(page, tracked_jobs)
+            on_page = [each for each in self._list.expected_on(page) if self._intervals.is_nearly_due(each, now)]
+            if self._list.is_worthwhile(on_page):
+                await self._poll_page(page, on_page)
                 return
-        await self._look_at_one(tracked)
+        await self._poll_one(tracked)
 
-    async def _look_at_one(self, tracked: TrackedJob) -> None:
-        asked_at = asyncio.get_running_loop().time()
-        entry = self._poll_queue.hold(tracked)
-        is_disputed, tracked.is_disputed = tracked.is_disputed, False
+    async def _poll_one(self, tracked: TrackedJob) -> None:
+        asked_at, position = asyncio.get_running_loop().time(), tracked.poll.position
+        entry = self._queue.hold(tracked)
+        is_disputed, position.is_disputed = position.is_disputed, False
         if not is_disputed:
-            self._pages.queried(tracked)
-            self._intervals.looked(1)
+            self._list.queried(tracked)
+            self._intervals.polled(1)
         delay: float | None = 0.0
         try:
-            delay = await self._delay_after_look(tracked)
-        except Exception:  # noqa: BLE001 - whatever is wrong with one look, the task goes on
-            _log.exception("a look at %s failed for a reason that is no fault of the provider", tracked.ref)
-            tracked.faults += 1
-            delay = self._schedule.after_fault(tracked.faults)
+            delay = await self._query(tracked)
+        except Exception:  # noqa: BLE001 - the task goes on, whatever is wrong with one poll
+            _log.exception("polling %s failed with an unexpected error", tracked.ref)
+            failures = tracked.poll.failing()
+            failures.faults += 1
+            delay = self._schedule.after_failure(failures.faults, self._retry)
         finally:
-            if delay is not None and tracked.entry == entry:
-                self._schedule_look(tracked, delay)
-        if is_disputed and not tracked.ended and tracked.alive >= asked_at:
-            self._pages.contradicted(asked_at)
+            if delay is not None and tracked.poll.entry == entry:
+                self._schedule_poll(tracked, delay)
+        if is_disputed and not tracked.ended and tracked.poll.active_at >= asked_at:
+            self._list.mismatch(asked_at)
 
-    async def _delay_after_look(self, tracked: TrackedJob) -> float | None:
-        """Look once, and return the seconds until the next look; `None` where there will be none."""
+    async def _query(self, tracked: TrackedJob) -> float | None:
+        """Query a task once, and return the seconds until its next poll; `None` if there will be none."""
         ref = tracked.ref
         assert ref is not None
         try:
             self._take_in(tracked, await self._exchange.fetch(ref))
-        except _WILL_NOT_HEAL as error:
+        except _PERMANENT as error:
             self._give_up(tracked, error)
             return None
         except TaskNotFoundError as error:
-            return self._missed(tracked, error)
+            return self._not_found(tracked, error)
         except (RateLimitError, *_FAULTS) as error:
             return self._failed(tracked, error)
         except HappyHorseError as error:
             return self._refused(tracked, error)
         now = asyncio.get_running_loop().time()
-        return None if tracked.ended or tracked.gone else self._intervals.after_look(tracked, now)
+        return None if tracked.ended or tracked.gone else self._intervals.after_poll(tracked, now)
 
     def _failed(self, tracked: TrackedJob, error: HappyHorseError) -> float | None:
-        tracked.faults += 1
-        if tracked.faults > self._retry.max_retries:
+        failures = tracked.poll.failing()
+        failures.faults += 1
+        if failures.faults > self._retry.max_retries:
             self._give_up(tracked, error)
             return None
-        _log.info("%s: look failed %d times in a row: %s", tracked.ref, tracked.faults, error)
+        _log.info("%s: poll failed %d times in a row: %s", tracked.ref, failures.faults, error)
+        # An age by the clocks of two machines may be wrong: such a task gets as many polls as one that is not found.
+        has_been_tried = tracked.poll.active_at or failures.faults >= self._schedule.not_found_retries
+        if has_been_tried and self._is_too_old(tracked):
+            self._expire(tracked)
+            return None
         if isinstance(error, RateLimitError):
-            # Everything that the account asks is slowed down already.
-            return self._schedule.after_look(tracked.unchanged)
-        delay = self._schedule.after_fault(
-            tracked.faults, base=self._retry.initial_interval, cap=self._retry.max_interval
-        )
-        return max(delay, min(getattr(error, "retry_after", None) or 0.0, LONGEST_WAIT))
+            # The rate limiter slows down all requests of the account already.
+            return self._schedule.after_poll(tracked.poll.unchanged)
+        return self._schedule.after_failure(failures.faults, self._retry, getattr(error, "retry_after", None))
 
-    def _missed(self, tracked: TrackedJob, error: TaskNotFoundError) -> float | None:
-        tracked.misses += 1
-        _log.info("%s: unknown to the provider %d times in a row: %s", tracked.ref, tracked.misses, error)
-        if tracked.misses < self._schedule.not_found_retries:
-            return self._schedule.after_miss(tracked.misses)
+    def _not_found(self, tracked: TrackedJob, error: TaskNotFoundError) -> float | None:
+        failures = tracked.poll.failing()
+        failures.not_found += 1
+        _log.info("%s: unknown to the provider %d times in a row: %s", tracked.ref, failures.not_found, error)
+        if failures.not_found < self._schedule.not_found_retries and not self._is_too_old(tracked):
+            return self._schedule.after_not_found(failures.not_found)
         self._expire(tracked)
         return None
 
+    def _is_too_old(self, tracked: TrackedJob) -> bool:
+        return self._deadline(tracked) <= asyncio.get_running_loop().time()
+
     def _refused(self, tracked: TrackedJob, error: HappyHorseError) -> float | None:
-        tracked.refusals += 1
-        if tracked.refusals < self._schedule.not_found_retries and tracked.refusals <= self._retry.max_retries:
-            return self._schedule.after_fault(tracked.refusals)
+        failures = tracked.poll.failing()
+        failures.refusals += 1
+        if failures.refusals < self._schedule.not_found_retries and failures.refusals <= self._retry.max_retries:
+            return self._schedule.after_failure(failures.refusals, self._retry)
         self._give_up(tracked, error)
         return None
 
     def _give_up(self, tracked: TrackedJob, error: HappyHorseError) -> None:
-        self._pages.leave(tracked, asyncio.get_running_loop().time())
+        self._list.remove(tracked, asyncio.get_running_loop().time())
         tracked.give_up(error)
 
-    async def _look_at_page(self, page: Page, tracked_jobs: list[TrackedJob]) -> None:
-        # Nobody else takes them while the page is on its way.
-        held = {self._poll_queue.hold(tracked): tracked for tracked in tracked_jobs}
+    async def _poll_page(self, page: Page, on_page: list[TrackedJob]) -> None:
+        # They are held until the page has come, so that no other worker polls them.
+        held = {self._queue.hold(tracked): tracked for tracked in on_page}
         try:
             answer = await self._exchange.list_page(page.request)
-            self._take_in_page(self._pages.read(page, answer, self._known))
+            self._take_in_page(self._list.read(page, answer, self._tracker.by_ref))
         except HappyHorseError as error:
-            self._pages.failed(error, page.asked_at)
-            wish: float = getattr(error, "retry_after", None) or 0.0
-            self._pages.leave_until(asyncio.get_running_loop().time() + wish)
-        except Exception:  # noqa: BLE001 - whatever is wrong with the list, the tasks go on
-            _log.exception("a look at the task list failed for a reason that is no fault of the provider")
-            self._pages.distrust("it cannot be read", page.asked_at)
+            self._list.failed(error, page.requested_at)
+            retry_after: float = getattr(error, "retry_after", None) or 0.0
+            self._list.pause_until(asyncio.get_running_loop().time() + retry_after)
+        except Exception:  # noqa: BLE001 - the tasks go on, whatever is wrong with the list
+            _log.exception("polling the task list failed with an unexpected error")
+            self._list.open_circuit("it cannot be read", page.requested_at)
         finally:
             for entry, tracked in held.items():
-                if tracked.entry == entry:
-                    self._pages.missed(tracked)
-                    self._schedule_look(tracked, 0.0)
+                if tracked.poll.entry == entry:
+                    self._list.missing(tracked)
+                    self._schedule_poll(tracked, 0.0)
 
     def _take_in_page(self, found: list[tuple[TrackedJob, Task]]) -> None:
         now = asyncio.get_running_loop().time()
-        due = [
-            tracked for tracked, _ in found if tracked.due == math.inf or self._intervals.is_nearly_due(tracked, now)
-        ]
-        self._intervals.looked(len(due))
-        worthwhile = set(due)
+        due = {
+            tracked
+            for tracked, _ in found
+            if tracked.poll.due == math.inf or self._intervals.is_nearly_due(tracked, now)
+        }
+        self._intervals.polled(len(due))
         for tracked, row in found:
-            # An end is news at any time, unless a query that has just failed is to tell how.
-            is_news = row.status.is_terminal and not (tracked.faults or tracked.misses or tracked.refusals)
-            if tracked in worthwhile or is_news:
+            # An end is news at any time, unless a query that has just failed is to tell how it ended.
+            if tracked in due or (row.status.is_terminal and tracked.poll.failures is None):
                 self._take_in_row(tracked, row, now)
 
     def _take_in_row(self, tracked: TrackedJob, row: Task, now: float) -> None:
-        is_whole = self._has_whole_list and row.status is TaskStatus.SUCCEEDED and row.videos
+        has_whole_list = self._exchange.adapter.capabilities.list_has_results
+        is_whole = has_whole_list and row.status is TaskStatus.SUCCEEDED and row.videos
         if row.status.is_terminal and not is_whole:
-            # The list tells that it has ended, and a query how.
-            if not tracked.is_disputed:
-                tracked.is_disputed = True
-                self._schedule_look(tracked, 0.0, before_others=True)
+            # The list shows that the task has ended; a query shows how.
+            if not tracked.poll.position.is_disputed:
+                tracked.poll.position.is_disputed = True
+                self._schedule_poll(tracked, 0.0, before_others=True)
             return
-        self._take_in(tracked, row if self._has_whole_list else _updated(tracked.task, row))
+        self._take_in(tracked, row if has_whole_list else updated(tracked.task, row))
         if not tracked.ended:
-            self._schedule_look(tracked, self._intervals.after_look(tracked, now))
+            self._schedule_poll(tracked, self._intervals.after_poll(tracked, now))
 
     def _expire(self, tracked: TrackedJob) -> None:
         assert tracked.ref is not None
         last = tracked.task or Task(ref=tracked.ref, status=TaskStatus.EXPIRED)
         self._record(tracked, evolve(last, status=TaskStatus.EXPIRED, observed_at=datetime.now(UTC)))
-        self._leave(tracked)
+        self._stop(tracked)
 
-    def _leave(self, tracked: TrackedJob) -> None:
-        tracked.entry = 0
-        self._pages.leave(tracked, asyncio.get_running_loop().time())
+    def _stop(self, tracked: TrackedJob) -> None:
+        tracked.poll.entry = 0
+        self._list.remove(tracked, asyncio.get_running_loop().time())
         tracked.wake()
 
     async def aclose(self) -> None:
-        """Stop looking. Whoever still waits is told, and told the ref."""
+        """Stop polling. Everyone who still waits gets an error with the ref."""
         try:
             await self._workers.aclose()
         finally:
-            # Two watches may be on one task, of which only the later is known by its ref.
-            tracked_jobs = [*self._known.values(), *self._poll_queue.clear()]
-            # A query from elsewhere that is still on its way has nobody to tell.
-            self._known.clear()
-            await for_each_yielding(tracked_jobs, _part_with)
+            # The queue may hold two jobs of one task, of which only the later is found by its ref.
+            await for_each_yielding([*self._tracker.clear(), *self._queue.clear()], _close)
 
 
-def _part_with(tracked: TrackedJob) -> None:
-    if tracked.entry:
+def _close(tracked: TrackedJob) -> None:
+    if tracked.is_polled:
         tracked.give_up(WaitTimeoutError("the client was closed while the task was going on", task=tracked.whole_task))
 
 
 def _expected_usage(tracked: TrackedJob) -> ExpectedUsage:
-    return expected_usage(tracked.job.request if tracked.job else None)
+    return expected_usage(tracked.job.request)
 
 
-def _delivers_nothing(task: Task) -> bool:
+def _has_no_output(task: Task) -> bool:
     return task.error is not None and task.error.reason is FailureReason.NO_OUTPUT
-
-
-def _updated(task: Task | None, row: Task) -> Task:
-    """Add to what is known of a task what a list tells of one that goes on, which is little."""
-    if task is None:
-        return row
-    is_news = row.status is TaskStatus.RUNNING and (task.status is not row.status or not task.started_at)
-    if not is_news:
-        # A list may lag behind.
-        return task
-    return evolve(
-        task,
-        status=row.status,
-        raw_status=row.raw_status,
-        created_at=row.created_at or task.created_at,
-        started_at=row.started_at or task.started_at,
-        observed_at=row.observed_at,
-    )

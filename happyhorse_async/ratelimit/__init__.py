@@ -1,4 +1,4 @@
-"""How much is asked of an account at once, and how fast: all that waits before it is sent waits here."""
+"""Rate limits and concurrency limits of an account: every request waits here until it may be sent."""
 
 from .account import AccountLimits as AccountLimits
 from .limiter import RateLimiter as RateLimiter

@@ -1,8 +1,9 @@
-"""What one account may be asked: the budget that everything a client sends has to pass."""
+"""The limits of one account: everything that a client sends has to pass them."""
 
 from __future__ import annotations
 
 import asyncio
+from weakref import WeakKeyDictionary
 
 from ..timing import Limits, RateLimitWindow
 from .concurrency import ConcurrencyLimiter
@@ -11,14 +12,23 @@ from .semaphore import PrioritySemaphore
 
 
 class AccountLimits:
-    """What one account may be asked, shared by all that hold it."""
+    """
+    The limits of one account, shared by all clients that hold this object. Bound to the running event loop.
+
+    :param limits: without anything left unset that has a default.
+    :param execution_timeout: see `ConcurrencyLimiter`.
+    """
 
     def __init__(self, limits: Limits, execution_timeout: float | None = None) -> None:
         self.loop = asyncio.get_running_loop()
         self.limits = limits
-        # Each kind has places of its own on the way: submits that hang must not keep anybody from looking.
-        self.queries = RateLimiter(limits.queries_per_second, at_once=limits.max_concurrent_queries, name="queries")
-        self.submits = RateLimiter(limits.submits_per_second, at_once=limits.max_concurrent_submits, name="submits")
+        # Submits and queries have separate concurrency limits, so hanging submits do not block polling.
+        self.queries = RateLimiter(
+            limits.queries_per_second, max_concurrent=limits.max_concurrent_queries, name="queries"
+        )
+        self.submits = RateLimiter(
+            limits.submits_per_second, max_concurrent=limits.max_concurrent_submits, name="submits"
+        )
         self.downloads = PrioritySemaphore(limits.max_concurrent_downloads or 1)
         self.running = ConcurrencyLimiter(limits, execution_timeout)
 
@@ -27,22 +37,31 @@ class AccountLimits:
         cls, limits: Limits | None, defaults: Limits, adapter: str, *, execution_timeout: float | None = None
     ) -> AccountLimits:
         """
-        Return the budget of *limits*: the same for all clients of one event loop that were given the same object.
+        Return the shared limits for *limits*: one object for all clients of an event loop that were given the same one.
 
-        :param execution_timeout: seconds after a submit in which the task has to end, see `Adapter`.
+        :param limits: the caller's; `None` for limits that are not shared.
+        :param defaults: the adapter's, for what the caller has not set.
+        :param execution_timeout: see `ConcurrencyLimiter`.
         """
         if limits is None:
             return cls(defaults.filled_from(Limits()), execution_timeout)
-        budget = limits.shared.get(adapter)
-        # Limits may outlive an event loop; locks cannot serve another.
-        if not isinstance(budget, cls) or budget.loop is not asyncio.get_running_loop():
-            budget = limits.shared[adapter] = cls(limits.filled_from(defaults), execution_timeout)
-        return budget
+        shared = _SHARED.setdefault(limits, {})
+        # A `Limits` object may outlive an event loop, but locks cannot serve another loop.
+        for key in [key for key in shared if key[0].is_closed()]:
+            del shared[key]
+        key = (asyncio.get_running_loop(), adapter)
+        if key not in shared:
+            shared[key] = cls(limits.filled_from(defaults), execution_timeout)
+        return shared[key]
 
-    def observed(self, quota: RateLimitWindow, limiter: RateLimiter) -> None:
-        """Take in what the provider said is left, in the answer to a request of *pacer*."""
-        limiters = (self.queries, self.submits) if quota.shared else (limiter,)
-        # The one that was answered still holds its turn.
-        on_the_way = max(0, sum(each.busy for each in limiters) - 1)
+    def apply_window(self, window: RateLimitWindow, limiter: RateLimiter) -> None:
+        """Apply the rate limit window that the provider announced in its answer to a request of *limiter*."""
+        limiters = (self.queries, self.submits) if window.shared else (limiter,)
+        # The request that was answered still holds its slot.
+        in_flight = max(0, sum(each.in_use for each in limiters) - 1)
         for each in limiters:
-            each.observed(quota, on_the_way)
+            each.apply_window(window, in_flight)
+
+
+_SHARED: WeakKeyDictionary[Limits, dict[tuple[asyncio.AbstractEventLoop, str], AccountLimits]] = WeakKeyDictionary()
+"""What clients share through a `Limits` object, for as long as that object lives. Keyed by identity."""

@@ -1,115 +1,172 @@
-"""Turns: how fast one kind of request may follow another, and how many may be on their way."""
+"""
+A rate limiter: how fast requests of one kind may follow one another, and how many may be in flight.
+
+The next slot is granted at the latest of four times, each from a rule of its own:
+
+    pause     after a 429: exponential backoff, or the provider's `Retry-After`
+    window    never more than `rate * window` slots in any time of one window's length
+    burst     a few slots at once after a quiet time; from then on evenly spaced
+    provider  what the provider's headers say is left of its own window
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import math
-import random
 from collections import deque
 from types import TracebackType
 
 from attrs import define
 
-from ..retry import LONGEST_WAIT
+from ..retry import LONGEST_WAIT, Backoff
 from ..timing import RateLimitWindow
 
 _log = logging.getLogger("happyhorse_async")
 
-_LONGEST_PAUSE = 30.0
-# Timers go off a trifle early, and what is left is less than some clocks can count.
-_SHORTEST_PAUSE = 0.001
-_JITTER = 0.5
+_BACKOFF = Backoff(initial=0.5, maximum=30.0)
+# A timer may fire slightly early, and the rest may be too short for some clocks.
+_SHORTEST_TIMER = 0.001
 _BURST = 10
-# Timers are not exact enough to hand out single turns faster than the one, nor bursts faster than the other.
+# Timers are too coarse to space slots by less than the first, or bursts by less than the second, in seconds.
 _SHORTEST_STEP = 0.002
 _TICK = 0.01
-# What a longer window would cost in memory, nobody would notice in the rate.
+# A longer window costs memory and does not change the rate noticeably.
 _LARGEST_WINDOW = 1000
 
-# A refusal takes the rate down by this factor, to no less than this part of the full one. Without another it grows back
-# by the same amount every second, from nothing to the full rate in this time.
-_SHRINK = 0.7
-_FLOOR = 0.01
+# A 429 reduces the rate to this share, but never below the minimum share of the full rate. Without another 429 the rate
+# grows linearly, from zero to the full rate in the recovery time.
+_REDUCTION = 0.7
+_MINIMUM = 0.01
 _RECOVERY = 300.0
-# Requests that were on their way together are refused together, which says it only once.
-_CUTS_APART = 1.0
+# Requests that were in flight together are refused together: they reduce the rate once.
+_BETWEEN_REDUCTIONS = 1.0
+# How long to wait for an empty window of unknown end. The next response shows what is left then.
+_UNKNOWN_RESET = 10.0
+
+
+class _Rate:
+    """The rate in slots a second: reduced by refusals, recovering over time. `rate` and `window` never change state."""
+
+    def __init__(self, full: float) -> None:
+        self.full = full
+        self.largest_count = min(max(1, int(full)), _LARGEST_WINDOW)
+        self.burst = max(_BURST, int(full * _TICK))
+        self._shortest_window = self.largest_count / full
+        self._reduced: float | None = None
+        self._recovers_from = 0.0
+        self._next_reduction = 0.0
+
+    def at(self, now: float) -> float:
+        """Return the rate at *now*."""
+        if self._reduced is None:
+            return self.full
+        return min(self.full, self._reduced + self.full / _RECOVERY * max(0.0, now - self._recovers_from))
+
+    def window(self, now: float) -> tuple[int, float]:
+        """Return how many slots are allowed in how many seconds."""
+        if self._reduced is None:
+            return self.largest_count, self._shortest_window
+        rate = self.at(now)
+        count = max(1, math.ceil(rate * self._shortest_window - 1e-9))
+        # Never a shorter window than that of the full rate, so the full rate holds also while the rate changes.
+        return count, max(self._shortest_window, count / rate)
+
+    def reduce(self, now: float, recovers_from: float) -> float | None:
+        """Reduce the rate, and return the new one; `None` if it was reduced just before."""
+        if now < self._next_reduction:
+            return None
+        self._next_reduction = now + _BETWEEN_REDUCTIONS
+        self._reduced = max(self.at(now) * _REDUCTION, self.full * _MINIMUM)
+        self._recovers_from = recovers_from
+        return self._reduced
+
+    def forget_reduction(self, now: float) -> None:
+        """Drop a reduction that has recovered in full."""
+        if self._reduced is not None and self.at(now) >= self.full:
+            self._reduced = None
 
 
 @define
-class _Allowance:
-    """What the provider said is left of its own window."""
+class _ProviderWindow:
+    """What the provider's headers say is left of its own window."""
 
     limit: int
-    left: int
+    remaining: int
     ends: float
 
-    def next_turn(self, last: float) -> float:
-        """Tell when the next turn is due, after one at *last*."""
-        if self.left <= 0:
+    def next_slot(self, last: float) -> float:
+        """Return when the next slot may be granted, after one at *last*."""
+        if self.remaining <= 0:
             return self.ends
-        # The first half may go in a burst. The second is spread over the time that is left, lest all that comes later
-        # wait for the next window.
-        return last + (self.ends - last) / self.left if self.left * 2 < self.limit else 0.0
+        # The first half of a window may be used in a burst. The second half is spread over the remaining time, so that
+        # later requests do not all wait for the next window.
+        return last + (self.ends - last) / self.remaining if self.remaining * 2 < self.limit else 0.0
+
+
+@define
+class _Pause:
+    """The pause after refusals."""
+
+    until: float = 0.0
+    refusals: int = 0
+
+    def extend(self, now: float, retry_after: float | None) -> float:
+        """Extend the pause, and return the seconds that this refusal asks for."""
+        # Requests that were in flight together are refused together, and count once.
+        if now >= self.until:
+            self.refusals += 1
+        delay = _BACKOFF.delay(max(0, self.refusals - 1), retry_after)
+        self.until = max(self.until, now + delay)
+        return delay
 
 
 class RateLimiter:
     """
-    Hands out turns, first come first served: no more than the rate in any window of its length, and no more than a
-    number of places on the way at once.
+    Grants slots for requests, first come first served. A slot is held while the request is in flight.
 
-    A small burst is let through, for that is how providers count. Under load the turns are spread evenly: two bursts at
-    the edges of a window are driven together by the network, and counted together.
+    Use it as a context manager, or call `acquire` and `release`. A free slot is granted without yielding to the event
+    loop.
 
-    A refusal makes everybody pause and the rate shrink; it grows back while there is none. Used as `async with`, it
-    holds a turn; `turn` and `leave` are the same by hand. A turn that is free costs no switch to another task.
+    :param per_second: the rate limit; `None` for none.
+    :param max_concurrent: how many slots may be held at the same time; `None` for any number.
+    :param name: what the requests are, for log lines.
     """
 
-    def __init__(self, per_second: float | None, *, at_once: int | None = None, name: str = "requests") -> None:
+    def __init__(self, per_second: float | None, *, max_concurrent: int | None = None, name: str = "requests") -> None:
         self.name = name
+        self.in_use = 0
+        """How many slots are held."""
         self.waiting = 0
-        """How many wait for a turn."""
+        """How many callers wait for a slot."""
         self._loop = asyncio.get_running_loop()
-        self._begun = self._loop.time()
-        self._full = per_second
-        self._most = min(max(1, int(per_second)), _LARGEST_WINDOW) if per_second else 0
-        self._window = self._most / per_second if per_second else 0.0
-        self._burst = max(_BURST, int((per_second or 0.0) * _TICK))
-        self._granted: deque[float] = deque(maxlen=self._most or 1)
-        self._at_once = at_once or math.inf
-        self._busy = 0
+        self._started_at = self._loop.time()
+        self._rate = _Rate(per_second) if per_second else None
+        self._granted: deque[float] = deque(maxlen=self._rate.largest_count if self._rate else 1)
+        self._max_concurrent = max_concurrent or math.inf
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._paused_until = 0.0
-        self._refusals = 0
-        self._shrunk_to: float | None = None
-        self._grows_from = 0.0
-        self._next_cut = 0.0
-        self._allowance: _Allowance | None = None
+        self._pause = _Pause()
+        self._provider_window: _ProviderWindow | None = None
 
     @property
     def rate(self) -> float | None:
-        """How many turns a second there are now; `None` where nothing limits them."""
+        """Slots a second at present; `None` for no limit."""
         now = self._loop.time()
-        rate, allowance = self._rate(now), self._allowance
-        if allowance is None or allowance.ends <= now:
+        rate, window = self._rate.at(now) if self._rate else None, self._provider_window
+        if window is None or window.ends <= now:
             return rate
-        return min(rate or math.inf, max(0, allowance.left) / (allowance.ends - now))
-
-    @property
-    def busy(self) -> int:
-        """How many turns are held."""
-        return self._busy
+        return min(rate or math.inf, max(0, window.remaining) / (window.ends - now))
 
     def free(self) -> bool:
-        """Whether a turn asked for now would be given at once."""
+        """Return whether `acquire` would return immediately."""
         return self._is_free(self._loop.time())
 
     def _is_free(self, now: float) -> bool:
-        return not self.waiting and self._busy < self._at_once and self._due(now) <= now
+        return not self.waiting and self.in_use < self._max_concurrent and self._next_slot(now) <= now
 
     async def acquire(self) -> None:
-        """Wait for a turn, and hold it until `leave`. A caller that is cancelled gives its place to the next."""
+        """Wait for a slot, and hold it until `release`. A cancelled waiter leaves the queue and uses no slot."""
         now = self._loop.time()
         if self._is_free(now):
             self._grant(now)
@@ -128,8 +185,8 @@ class RateLimiter:
             raise
 
     def release(self) -> None:
-        """Give back a turn: its request is no longer on the way."""
-        self._busy -= 1
+        """Give back a slot: its request is no longer in flight."""
+        self.in_use -= 1
         if self.waiting:
             self._serve()
 
@@ -147,9 +204,9 @@ class RateLimiter:
             if self._waiters[0].done():
                 self._waiters.popleft()
                 continue
-            if self._busy >= self._at_once:
+            if self.in_use >= self._max_concurrent:
                 return
-            delay = self._due(now) - now
+            delay = self._next_slot(now) - now
             if delay > 0:
                 self._serve_after(delay)
                 return
@@ -159,99 +216,81 @@ class RateLimiter:
             waiter.set_result(None)
 
     def _serve_after(self, delay: float) -> None:
-        # One that goes off too early, since a refusal has moved the due time, winds itself up again.
+        # A timer that fires too early, because a refusal has extended the pause since, is set again by `_serve`.
         if self._timer is None:
-            self._timer = self._loop.call_later(max(delay, _SHORTEST_PAUSE), self._ring)
+            self._timer = self._loop.call_later(max(delay, _SHORTEST_TIMER), self._on_timer)
 
-    def _ring(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
         self._serve()
 
     def _grant(self, now: float) -> None:
-        self._busy += 1
+        self.in_use += 1
         self._granted.append(now)
-        if self._allowance is not None:
-            self._allowance.left -= 1
+        if self._rate is not None:
+            self._rate.forget_reduction(now)
+        if self._provider_window is not None:
+            self._provider_window.remaining -= 1
+            if self._provider_window.ends <= now:
+                self._provider_window = None
 
-    def _due(self, now: float) -> float:
-        due, granted = self._paused_until, self._granted
-        last = granted[-1] if granted else self._begun
-        if self._full is not None:
-            most, window = (self._most, self._window) if self._shrunk_to is None else self._shrunk(self._full, now)
-            due = max(due, _after_burst(granted, min(most, self._burst), window / most))
-            if len(granted) >= most:
-                due = max(due, granted[-most] + window)
-        if self._allowance is not None:
-            if self._allowance.ends <= now:
-                self._allowance = None
-            else:
-                due = max(due, self._allowance.next_turn(last))
+    def _next_slot(self, now: float) -> float:
+        """Return when the next slot may be granted: the latest of the times that the four rules give."""
+        granted, due = self._granted, self._pause.until
+        if self._rate is not None:
+            count, seconds = self._rate.window(now)
+            if len(granted) >= count:
+                due = max(due, granted[-count] + seconds)
+            due = max(due, _after_burst(granted, min(count, self._rate.burst), seconds / count))
+        window = self._provider_window
+        if window is not None and window.ends > now:
+            due = max(due, window.next_slot(granted[-1] if granted else self._started_at))
         return due
 
-    def _rate(self, now: float) -> float | None:
-        if self._full is None or self._shrunk_to is None:
-            return self._full
-        grown = self._shrunk_to + self._full / _RECOVERY * max(0.0, now - self._grows_from)
-        if grown < self._full:
-            return grown
-        self._shrunk_to = None
-        return self._full
+    def back_off(self, retry_after: float | None) -> None:
+        """
+        Pause all requests, and reduce the rate: the provider has answered 429.
 
-    def _shrunk(self, full: float, now: float) -> tuple[int, float]:
-        # The window never gets shorter than that of the full rate, which so holds while the rate changes.
-        rate = self._rate(now) or full
-        most = max(1, math.ceil(rate * self._window - 1e-9))
-        return most, max(self._window, most / rate)
-
-    def refused(self, retry_after: float | None) -> None:
-        """Hold everybody back: the provider said that it was too much, and perhaps until when."""
+        :param retry_after: how long the provider wants to be left alone, in seconds, if it says so.
+        """
         now = self._loop.time()
-        together = now < self._paused_until
-        if not together:
-            self._refusals += 1
-        if retry_after is None:
-            longest = min(_LONGEST_PAUSE, 0.5 * 2.0 ** min(self._refusals - 1, 10))
-            pause = random.uniform(longest / 2, longest)
-        else:
-            pause = min(retry_after, LONGEST_WAIT) + random.uniform(0, min(_JITTER, retry_after))
-            if retry_after > LONGEST_WAIT and not together:
-                message = "the provider wants no %s for %.0f s; it is asked again in %.0f s all the same"
-                _log.warning(message, self.name, retry_after, pause)
-        self._paused_until = max(self._paused_until, now + pause)
-        if not together and now >= self._next_cut:
-            self._shrink(now, pause)
-
-    def _shrink(self, now: float, pause: float) -> None:
-        self._next_cut = now + _CUTS_APART
-        rate = self._rate(now)
-        if rate is None or self._full is None:
+        is_first = now >= self._pause.until
+        pause = self._pause.extend(now, retry_after)
+        if not is_first:
             return
-        self._shrunk_to = max(rate * _SHRINK, self._full * _FLOOR)
-        self._grows_from = self._paused_until
-        _log.info(
-            "the provider refuses %s as too many: none for %.1f s, then %.3g a second instead of %.3g",
-            self.name,
-            pause,
-            self._shrunk_to,
-            rate,
+        if retry_after is not None and retry_after > LONGEST_WAIT:
+            message = "the provider asks for no %s for %.0f s (Retry-After); the next one is sent in %.0f s anyway"
+            _log.warning(message, self.name, retry_after, pause)
+        if self._rate is not None:
+            before, reduced = self._rate.at(now), self._rate.reduce(now, self._pause.until)
+            if reduced is not None:
+                message = "rate limit exceeded (429): no %s for %.1f s, then %.3g per second instead of %.3g"
+                _log.info(message, self.name, pause, reduced, before)
+
+    def succeeded(self) -> None:
+        """Note that a request was not refused: the next pause is a short one again."""
+        self._pause.refusals = 0
+
+    def apply_window(self, window: RateLimitWindow, in_flight: int) -> None:
+        """
+        Apply what the provider's headers say about its window.
+
+        :param in_flight: how many requests the provider may not have counted yet.
+        """
+        reset_after = _UNKNOWN_RESET if window.reset_after is None else window.reset_after
+        self._provider_window = _ProviderWindow(
+            limit=window.limit, remaining=window.remaining - in_flight, ends=self._loop.time() + reset_after
         )
-
-    def accepted(self) -> None:
-        """Note that the provider keeps up."""
-        self._refusals = 0
-
-    def observed(self, quota: RateLimitWindow, on_the_way: int) -> None:
-        """
-        Note what the provider says is left.
-
-        :param on_the_way: how many requests it may not have counted yet.
-        """
-        ends = self._loop.time() + quota.reset_after
-        self._allowance = _Allowance(limit=quota.limit, left=quota.remaining - on_the_way, ends=ends)
 
 
 def _after_burst(granted: deque[float], burst: int, step: float) -> float:
-    """Tell when the next turn is due, after as many as may go at once, each of them worth *step* seconds."""
+    """
+    Return when the next slot may be granted after a burst.
+
+    A burst of *burst* slots at once is allowed, for that is how providers count. Each is worth *step* seconds. After a
+    burst the slots come evenly, one in each step: two bursts at the edges of a window may arrive together, and would
+    be counted together.
+    """
     if len(granted) < burst:
         return 0.0
     first, last = granted[-burst], granted[-1]

@@ -1,4 +1,4 @@
-"""A number of places, given first to whoever has the least time left."""
+"""A semaphore with a priority queue."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from contextlib import asynccontextmanager
 
 class PrioritySemaphore:
     """
-    Lets a number of callers in at once. The others wait, in the order of a figure that each of them brings.
+    Like `asyncio.Semaphore`, but waiters are served in order of a number that each of them gives: the smallest first.
 
     Must be created inside the event loop that uses it.
 
-    :param count: how many at once.
+    :param count: how many slots there are.
     """
 
     def __init__(self, count: int) -> None:
         self._free = count
-        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
-        self._numbers = itertools.count()
+        self._waiters: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._tie_breaker = itertools.count()
 
     @asynccontextmanager
-    async def hold(self, until: float) -> AsyncGenerator[None]:
-        """Hold a place. The smallest *until* is let in next; those with the same one are served as they come."""
-        await self._take(until)
+    async def acquire(self, priority: float) -> AsyncGenerator[None]:
+        """Hold a slot. The waiter with the smallest *priority* is served next; equal ones in order of arrival."""
+        await self._take(priority)
         try:
             yield
         finally:
-            self._give_back()
+            self._release()
 
-    async def _take(self, until: float) -> None:
+    async def _take(self, priority: float) -> None:
         if self._free:
             self._free -= 1
             return
-        turn = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (until, next(self._numbers), turn))
+        waiter = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiters, (priority, next(self._tie_breaker), waiter))
         try:
-            await turn
+            await waiter
         except asyncio.CancelledError:
-            if not turn.cancelled():
-                self._give_back()
+            if not waiter.cancelled():
+                self._release()
             raise
 
-    def _give_back(self) -> None:
-        while self._waiting:
-            turn = heapq.heappop(self._waiting)[2]
-            if not turn.done():
-                turn.set_result(None)
+    def _release(self) -> None:
+        while self._waiters:
+            waiter = heapq.heappop(self._waiters)[2]
+            if not waiter.done():
+                waiter.set_result(None)
                 return
         self._free += 1

@@ -1,8 +1,8 @@
 """
-What carries messages: sends one, returns one; streams a file. Knows no provider.
+Transports carry HTTP messages: they send one and return one, or stream a file. They know nothing of providers.
 
-`Transport` is the contract. The one that comes with the library is in `happyhorse_async.transports.aiohttp` and is
-loaded when a client is opened, since importing aiohttp takes longer than all the rest.
+`Transport` is the contract. The default one is in `happyhorse_async.transports.aiohttp` and is loaded when a client is
+opened, since importing aiohttp takes longer than everything else.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Download(Protocol):
 
     def chunks(self) -> AsyncIterator[bytes]:
         """
-        Read the body piece by piece, as it was sent.
+        Read the body chunk by chunk, as it was sent, without undoing its content encoding.
 
         :raises TransportError: the connection broke, or the body ended before its announced length.
         """
@@ -42,29 +42,28 @@ class Transport(Protocol):
 
     async def send(self, request: HttpRequest, *, timeout: float) -> HttpResponse:
         """
-        Send *request* and return the whole response.
+        Send *request* and return the whole response, uncompressed.
 
         :param timeout: seconds for everything together.
-        :raises TransportError: no answer; `sent` says whether any of the request may have arrived, and `received` has
-            what came of an answer that broke off.
-        :raises InvalidResponseError: an answer that is too large, or compressed although nobody asked for it.
+        :raises TransportError: no response; `sent` says whether any of the request may have arrived, and `received` is
+            what had arrived of a response that broke off.
+        :raises InvalidResponseError: a response that is too large, or compressed in a way that was not asked for.
         """
         ...
 
-    def stream(
-        self, url: str, headers: Mapping[str, str], *, public_only: bool = False
-    ) -> AbstractAsyncContextManager[Download]:
+    def stream(self, request: HttpRequest, *, public_only: bool = False) -> AbstractAsyncContextManager[Download]:
         """
-        Begin to fetch *url*, exactly as it is written: it may be signed.
+        Send *request*, which has no body, and return the response before its body. What the URL cannot hold is
+        percent-encoded; nothing else of it is changed, since it may be signed.
 
-        :param public_only: refuse a host whose address is not on the public internet.
-        :raises TransportError: no answer, or the host was refused.
+        :param public_only: refuse a host whose address is not on the public internet, before anything is sent there.
+        :raises TransportError: no response, or the host was refused.
         """
         ...
 
     @property
     def connection_slots(self) -> asyncio.Semaphore | None:
-        """One for each connection that there may be; `None` means any number. Who holds one need not wait in `send`."""
+        """One slot for each connection that there may be; `None` for any number. Its holder does not wait in `send`."""
         ...
 
     async def aclose(self) -> None:

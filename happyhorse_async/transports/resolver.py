@@ -1,4 +1,4 @@
-"""Which addresses a name may have. A connection goes to one that was judged, so a name that changes gains nothing."""
+"""A resolver that checks the addresses of a name. Connections go to addresses that were checked."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 class FilteringResolver(AbstractResolver):
     """
-    Finds the addresses of a name as anybody does, and has them judged.
+    Resolves a name as aiohttp does, and has its addresses checked.
 
-    :param check: called with the addresses, in numbers; raises an `OSError` where they are not to be used.
+    :param check: called with the addresses, in numbers; raises an `OSError` if they are not to be used.
     """
 
     def __init__(self, check: Callable[[list[str]], None]) -> None:
@@ -25,9 +25,9 @@ class FilteringResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         """Find the addresses of *host*."""
         found = await self._resolver.resolve(host, port, family)
-        self._check([place["host"] for place in found])
+        self._check([address["host"] for address in found])
         return found
 
     async def close(self) -> None:
-        """Let go of what is used for it."""
+        """Release its resources."""
         await self._resolver.close()

@@ -26,7 +26,7 @@ class SlowStore(hh.MemoryStore):
         self.fails = False
 
     async def change(self, job: hh.Job, **conditions: Any) -> bool:
-        if job.state is hh.JobState.CLOSED:
+        if job.state is hh.JobState.SUCCEEDED:
             await self.may_write.wait()
             if self.fails:
                 raise hh.StoreError("the disk is full")
@@ -50,7 +50,7 @@ async def test_a_call_is_answered_when_it_is_written_down(
         job = await store.get(handle.job_id)
 
     assert (set(), [200, 200]) == (answered, statuses)
-    assert hh.JobState.CLOSED is job.state
+    assert hh.JobState.SUCCEEDED is job.state
 
 
 async def test_a_store_that_fails(gateway: Any, fifth: Any, signing: Any, serve: Any, done: Any) -> None:
@@ -67,7 +67,7 @@ async def test_a_store_that_fails(gateway: Any, fifth: Any, signing: Any, serve:
         store.fails = False
 
     assert ([503, 503], hh.TaskStatus.SUCCEEDED) == (failed, task.status)
-    assert hh.JobState.CLOSED is (await store.get(handle.job_id)).state
+    assert hh.JobState.SUCCEEDED is (await store.get(handle.job_id)).state
 
 
 async def test_a_store_that_cannot_be_asked(gateway: Any, fifth: Any, signing: Any, serve: Any, done: Any) -> None:
@@ -93,7 +93,7 @@ async def test_what_was_said_is_on_the_disk(
         await client.submit(REQUEST, callback_url=URL)
         await hook.call(done("t-1"))
 
-        assert [("CLOSED", "t-1")] == rows(path)
+        assert [("SUCCEEDED", "t-1")] == rows(path)
 
 
 async def test_an_early_call_is_on_the_disk(
@@ -111,7 +111,7 @@ async def test_an_early_call_is_on_the_disk(
         answered.set()
         await submitting
 
-    assert [("CLOSED", "t-1")] == before == rows(path)
+    assert [("SUCCEEDED", "t-1")] == before == rows(path)
 
 
 async def test_a_closed_client(fifth: Any, signing: Any, serve: Any, done: Any) -> None:

@@ -54,7 +54,7 @@ class FullStore(hh.MemoryStore):
         self.may_say.set()
 
     async def change(self, job: Job, **conditions: Any) -> bool:
-        if self.full and job.state is JobState.CLOSED:
+        if self.full and job.state is JobState.SUCCEEDED:
             raise hh.StoreError("the disk is full")
         return await super().change(job, **conditions)
 
@@ -130,7 +130,7 @@ async def test_while_it_is_written_down_as_unknown(
         [job_id] = store._jobs
         job = await store.get(job_id)
 
-    assert (200, JobState.CLOSED, "t-1") == (status, job.state, job.task_id)
+    assert (200, JobState.SUCCEEDED, "t-1") == (status, job.state, job.task_id)
 
 
 @pytest.mark.fault(39)
@@ -164,7 +164,7 @@ async def test_a_video_that_is_to_be_saved(
         await store.add(left(gateway, JobState.OUTCOME_UNKNOWN, save_to=str(target)))
         hook = await serve(hh.CallbackReceiver(client, SECRET))
         status = await hook.call(done("t-1"), query=LEFT)
-        while (await store.get("hh-left")).state is not JobState.CLOSED:
+        while (await store.get("hh-left")).state is not JobState.SUCCEEDED:
             await asyncio.sleep(0.01)
 
     assert (200, VIDEO) == (status, content(target))
@@ -183,10 +183,10 @@ async def test_a_video_that_others_are_to_save(
         await asyncio.sleep(0.05)
         between = (await store.get("hh-left")).state, gateway.seen("GET")
         async with fifth.client(signing, store=store), asyncio.timeout(5):
-            while (await store.get("hh-left")).state is not JobState.CLOSED:
+            while (await store.get("hh-left")).saved_to is None:
                 await asyncio.sleep(0.01)
 
-    assert (200, (JobState.ACCEPTED, [])) == (status, between)
+    assert (200, (JobState.SUCCEEDED, [])) == (status, between)
     assert VIDEO == content(target)
 
 
@@ -202,7 +202,7 @@ async def test_a_video_that_was_asked_for_here(
         with pytest.raises(hh.SubmitOutcomeUnknownError) as caught:
             await client.submit(REQUEST, callback_url=URL, save_to=target)
         await hook.call(done("t-1"), query=query_of(gateway.seen("POST")[0]))
-        while (await store.get(caught.value.job_id)).state is not JobState.CLOSED:
+        while (await store.get(caught.value.job_id)).state is not JobState.SUCCEEDED:
             await asyncio.sleep(0.01)
 
     assert VIDEO == content(target)
@@ -222,7 +222,7 @@ async def test_a_task_that_the_store_does_not_take_yet(
         store.full = False
     job = await store.get("hh-left")
 
-    assert (503, JobState.CLOSED, "t-1") == (status, job.state, job.task_id)
+    assert (503, JobState.SUCCEEDED, "t-1") == (status, job.state, job.task_id)
 
 
 @pytest.mark.fault(46, 48)
@@ -238,7 +238,7 @@ async def test_a_call_that_dies_with_its_process(gateway: Any, fifth: Any, serve
         status = await hook.call(done("t-1"))
         untouched = (await store.get("hh-left")).state, list(gateway.requests)
     async with fifth.client(adapter, store=store, poll=hh.PollSchedule(interval=0.01)), asyncio.timeout(5):
-        while (job := await store.get("hh-left")).state is not JobState.CLOSED:
+        while (job := await store.get("hh-left")).state is not JobState.SUCCEEDED:
             await asyncio.sleep(0.01)
 
     assert (200, (JobState.SUBMITTING, [])) == (status, untouched)

@@ -37,7 +37,7 @@ async def test_the_waiter_is_elsewhere(
         gateway.show("t-1", "done")
         task = await waiting
 
-    assert (200, hh.JobState.CLOSED) == (status, job.state)
+    assert (200, hh.JobState.SUCCEEDED) == (status, job.state)
     assert hh.TaskStatus.SUCCEEDED is task.status
 
 
@@ -59,7 +59,7 @@ async def test_the_submit_is_elsewhere(
         task = await handle
         job = await store.get(handle.job_id)
 
-    assert (200, hh.TaskStatus.SUCCEEDED, hh.JobState.CLOSED) == (status, task.status, job.state)
+    assert (200, hh.TaskStatus.SUCCEEDED, hh.JobState.SUCCEEDED) == (status, task.status, job.state)
     assert [] == gateway.seen("GET")
 
 

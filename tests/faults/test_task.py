@@ -233,9 +233,9 @@ async def test_a_bill_for_something_else(
 
     assert task.usage is not None
     assert 15.0 == task.usage.duration
-    (warning,) = [record for record in caplog.records if "billed" in record.getMessage()]
+    (warning,) = [record for record in caplog.records if "the bill differs" in record.getMessage()]
     assert logging.WARNING == warning.levelno
-    assert f"{task.ref}: what was billed is not what was asked for: 15 s instead of 3 s" == warning.getMessage()
+    assert f"{task.ref}: the bill differs from the request: 15 s instead of 3 s" == warning.getMessage()
 
 
 @pytest.mark.fault(90)
@@ -249,4 +249,4 @@ async def test_a_bill_as_it_should_be(
 
     assert task.usage is not None
     assert 3.0 == task.usage.duration
-    assert "billed" not in caplog.text
+    assert "the bill differs" not in caplog.text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,9 @@ class FailingStore(hh.MemoryStore):
         self._check(job)
         return await super().add(job)
 
-    async def change(self, job: Job, *, only_from: JobState | None = None, only_owner: str | None = None) -> bool:
+    async def change(
+        self, job: Job, *, only_from: Collection[JobState] | None = None, only_owner: str | None = None
+    ) -> Job | None:
         self._check(job)
         return await super().change(job, only_from=only_from, only_owner=only_owner)
 

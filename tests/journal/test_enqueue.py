@@ -59,7 +59,7 @@ async def _statuses(handle: hh.TaskHandle) -> list[hh.TaskStatus]:
 
 
 async def test_it_survives_the_closing(gateway: Any, fifth: Any, store: hh.TaskStore) -> None:
-    """What was not sent is sent by the client that opens the store next, in the order in which it was asked for."""
+    """A job that was not sent is sent by the next client that opens the store, in the order of the calls."""
     numbered(gateway)
 
     async with fifth.open(store=store, poll=SLOWLY, limits=ONE_ONLY) as client:
@@ -67,7 +67,7 @@ async def test_it_survives_the_closing(gateway: Any, fifth: Any, store: hh.TaskS
         waiting = asyncio.create_task(handles[-1].wait())
         await gateway.until(1, "POST")
         await asyncio.sleep(0.02)
-    with pytest.raises(hh.WaitTimeoutError, match="opens the store next"):
+    with pytest.raises(hh.WaitTimeoutError, match="next process that opens the store"):
         await waiting
     async with fifth.open(store=store, poll=SLOWLY) as client:
         await gateway.until(8, "POST")
@@ -142,14 +142,16 @@ async def test_cancelling_it_takes_it_back(gateway: Any, fifth: Any, store: hh.T
         handle = await client.enqueue(REQUEST, key="order-1")
         await gateway.until(1, "POST")
         nothing = await handle.cancel()
-        with pytest.raises(hh.InvalidRequestError, match="withdrawn"):
+        with pytest.raises(hh.TaskCanceledError, match="withdrawn"):
             await handle
         await asyncio.sleep(0.02)
-        key = await store.by_key("order-1")
+        job = await store.by_key("order-1")
     async with fifth.open(store=store, poll=SLOWLY):
         await asyncio.sleep(0.05)
 
-    assert (None, None) == (nothing, key)
+    assert nothing is None
+    assert job is not None
+    assert hh.JobState.WITHDRAWN is job.state
     assert ["first"] == prompts(gateway)
 
 
@@ -163,7 +165,7 @@ async def test_a_withdrawal_is_on_the_disk(gateway: Any, fifth: Any, path: Path,
             handle = await client.enqueue(REQUEST, key=key)
             await handle.cancel()
             row = rows()[-1]
-            assert (handle.job_id, "CLOSED", None) == (row["job_id"], row["state"], row["key"])
+            assert (handle.job_id, "WITHDRAWN", None) == (row["job_id"], row["state"], row["key"])
 
 
 async def test_a_withdrawal_that_cannot_be_written_down(
@@ -171,7 +173,7 @@ async def test_a_withdrawal_that_cannot_be_written_down(
 ) -> None:
     """The caller is told that another process may still send the job, while this one does not."""
     numbered(gateway)
-    store = failing_store(hh.JobState.CLOSED)
+    store = failing_store(hh.JobState.WITHDRAWN)
 
     async with fifth.open(store=store, poll=SLOWLY, limits=ONE_ONLY) as client:
         await client.submit(hh.TextToVideo("first"))
@@ -182,7 +184,7 @@ async def test_a_withdrawal_that_cannot_be_written_down(
     job = await store.get(handle.job_id)
 
     assert handle.job_id == raised.value.job_id
-    assert "CLOSED" == job.state
+    assert "WITHDRAWN" == job.state
     assert ["first"] == prompts(gateway)
 
 
@@ -223,7 +225,7 @@ async def test_a_call_that_is_cancelled_while_it_is_written_down(
 
     assert asking.cancelled()
     assert [] == pending
-    assert [("CLOSED", None)] == [(row["state"], row["key"]) for row in rows()]
+    assert [("WITHDRAWN", None)] == [(row["state"], row["key"]) for row in rows()]
     assert [] == gateway.requests
 
 

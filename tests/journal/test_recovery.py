@@ -37,8 +37,9 @@ async def test_a_job_on_its_way_is_openly_unknown(
     async with fifth.open(store=hh.SQLiteStore(path), poll=SLOWLY) as client:
         pending = await client.pending()
 
-    unknown = hh.PendingJob(job_id="hh-left", ref=None, key="order-1", state=hh.JobState.OUTCOME_UNKNOWN)
-    assert [unknown] == pending
+    [job] = pending
+    assert ("hh-left", None, "order-1", hh.JobState.OUTCOME_UNKNOWN) == (job.job_id, job.ref, job.key, job.state)
+    assert isinstance(job.error, hh.SubmitOutcomeUnknownError)
     assert [] == gateway.requests
 
 
@@ -103,7 +104,7 @@ async def test_a_job_that_was_not_sent(
     [row] = rows()
 
     assert [left.body][:durable] == [seen.body for seen in gateway.requests]
-    assert (("ACCEPTED", "order-1") if durable else ("CLOSED", None)) == (row["state"], row["key"])
+    assert (("ACCEPTED", "order-1") if durable else ("WITHDRAWN", None)) == (row["state"], row["key"])
 
 
 @pytest.mark.fault(74)
@@ -152,7 +153,7 @@ async def test_a_promise_that_cannot_be_kept(
     [row] = rows()
 
     assert [] == pending
-    assert "9P" in row["failure"]
+    assert "9P" in row["error"]
 
 
 @pytest.mark.parametrize("idempotent", [False, True], ids=["without a key", "with a key"])
@@ -277,11 +278,11 @@ async def test_two_people_settle_one_job(
         await gateway.until(1, "GET")
         await client.resolve("hh-left", write_off=True)
         looked.set()
-        with pytest.raises(hh.InvalidRequestError, match="somebody"):
+        with pytest.raises(hh.InvalidRequestError, match="in the meantime"):
             await adopting
     [row] = rows()
 
-    assert ("CLOSED", None) == (row["state"], row["task_id"])
+    assert ("WRITTEN_OFF", None) == (row["state"], row["task_id"])
 
 
 @pytest.mark.fault(40)

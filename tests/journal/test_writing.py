@@ -92,7 +92,7 @@ async def test_every_change_and_the_end(gateway: Any, fifth: Any, store: hh.Task
     assert [
         (hh.TaskStatus.PENDING, hh.TaskStatus.PENDING, JobState.ACCEPTED),
         (hh.TaskStatus.RUNNING, hh.TaskStatus.RUNNING, JobState.ACCEPTED),
-        (hh.TaskStatus.SUCCEEDED, hh.TaskStatus.SUCCEEDED, JobState.CLOSED),
+        (hh.TaskStatus.SUCCEEDED, hh.TaskStatus.SUCCEEDED, JobState.SUCCEEDED),
     ] == statuses
     assert [] == pending
 
@@ -182,7 +182,7 @@ async def test_the_latest_is_written_after_a_failure(
         store.states.clear()
     job = await store.get(handle.job_id)
 
-    assert (JobState.CLOSED, hh.TaskStatus.SUCCEEDED) == (job.state, job.task.status)
+    assert (JobState.SUCCEEDED, hh.TaskStatus.SUCCEEDED) == (job.state, job.task.status)
 
 
 async def test_a_snapshot_that_no_store_can_write(gateway: Any, fifth: Any, path: Path, rows: Rows) -> None:

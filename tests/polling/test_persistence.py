@@ -1,14 +1,17 @@
-"""What was learned of how long tasks take outlives the client that learned it."""
+"""Learned task durations are kept in the store."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 import happyhorse_async as hh
+
+if TYPE_CHECKING:
+    from conftest import Fifth, Gateway
 
 pytestmark = pytest.mark.usefixtures("no_chance")
 
@@ -16,7 +19,7 @@ REQUEST = hh.TextToVideo("a train at night", resolution="720P")
 NAME = "durations fifth"
 
 
-async def make_videos(client: hh.Client, gateway: Any, number: int) -> None:
+async def make_videos(client: hh.Client, gateway: Gateway, number: int) -> None:
     """Have *number* videos made."""
     gateway.on("POST", "/videos", *({"id": f"t-{index}", "status": "queued"} for index in range(number)))
     for index in range(number):
@@ -24,21 +27,21 @@ async def make_videos(client: hh.Client, gateway: Any, number: int) -> None:
     await asyncio.gather(*[client.generate(REQUEST) for _ in range(number)])
 
 
-async def test_it_is_kept(gateway: Any, fifth: Any, tmp_path: Path) -> None:
-    """A client of another process begins with what the first has learned."""
+async def test_a_new_client_begins_with_what_the_last_one_learned(
+    gateway: Gateway, fifth: Fifth, tmp_path: Path
+) -> None:
     path = tmp_path / "jobs.sqlite"
     async with fifth.open(store=hh.SQLiteStore(path)) as client:
         await make_videos(client, gateway, 10)
     gateway.on("POST", "/videos", {"id": "s-1", "status": "queued"})
     gateway.show("s-1", "running", "done")
 
-    # Nobody would wait for the 15 seconds that one who knows nothing waits.
+    # Without what was learned the first poll would come after 15 seconds.
     async with fifth.open(store=hh.SQLiteStore(path), poll=hh.PollSchedule()) as client, asyncio.timeout(5):
         await client.generate(REQUEST)
 
 
-async def test_it_is_kept_from_time_to_time(gateway: Any, fifth: Any) -> None:
-    """A client that is killed has not forgotten all."""
+async def test_a_killed_client_has_saved_most_of_what_it_learned(gateway: Gateway, fifth: Fifth) -> None:
     store = hh.MemoryStore()
 
     async with fifth.open(store=store) as client:
@@ -50,8 +53,7 @@ async def test_it_is_kept_from_time_to_time(gateway: Any, fifth: Any) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", "[1]", '{"": {"3": "x"}}'])
-async def test_what_cannot_be_read(gateway: Any, fifth: Any, text: str) -> None:
-    """Whatever stands in the store, the client opens and learns anew."""
+async def test_a_note_that_cannot_be_read_is_replaced(gateway: Gateway, fifth: Fifth, text: str) -> None:
     store = hh.MemoryStore()
     await store.put_note(NAME, text)
 
@@ -61,9 +63,9 @@ async def test_what_cannot_be_read(gateway: Any, fifth: Any, text: str) -> None:
     assert text != await store.get_note(NAME)
 
 
-async def test_a_store_that_fails(gateway: Any, fifth: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """A store that cannot keep it costs no task."""
-
+async def test_a_store_that_fails_costs_no_task(
+    gateway: Gateway, fifth: Fifth, caplog: pytest.LogCaptureFixture
+) -> None:
     class Store(hh.MemoryStore):
         async def get_note(self, name: str) -> str | None:
             raise hh.StoreError("the disk is gone")

@@ -9,26 +9,22 @@ from __future__ import annotations
 import asyncio
 import selectors
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
 import happyhorse_async as hh
-from happyhorse_async.client.engine import Engine
-from happyhorse_async.exchange import Exchange
-from happyhorse_async.ratelimit import AccountLimits
-from happyhorse_async.registry import find_adapter
 
 
 class _Clock(selectors.DefaultSelector):
-    """Waits for nothing: where a selector would sleep, its time goes on."""
+    """Where a selector would sleep, only the time of the loop advances."""
 
     now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
         if not ready:
-            assert timeout is not None, "everybody waits, and nothing will ever happen"
+            assert timeout is not None, "all tasks wait, and no timer is set"
             self.now += timeout
         return ready
 
@@ -51,24 +47,11 @@ def pytest_asyncio_loop_factories(
 _LEARNING = hh.PollSchedule()
 
 
-class _Client(hh.Client):
-    """A client of DashScope's whose network is a provider in this process."""
-
-    def __init__(self, provider: Any, schedule: hh.PollSchedule = _LEARNING) -> None:
-        super().__init__("dashscope", api_key="sk-test")
-        self._carries = provider
-        self._schedule = schedule
-
-    async def __aenter__(self) -> Self:
-        adapter = find_adapter("dashscope")
-        account = adapter.account(provider="dashscope", api_key="sk-test")
-        budget = AccountLimits.of(None, adapter.limits, "dashscope", execution_timeout=adapter.execution_timeout)
-        exchange = Exchange(adapter, account, self._carries, budget)
-        self._door.engine = await Engine.start(exchange, hh.MemoryStore(), self._schedule)
-        return self
-
-
 @pytest.fixture
 def client_of() -> Callable[..., hh.Client]:
     """Make clients of a provider that has `send` and `aclose`, as a transport has them."""
-    return _Client
+
+    def client_of(provider: Any, schedule: hh.PollSchedule = _LEARNING) -> hh.Client:
+        return hh.Client("dashscope", api_key="sk-test", transport=provider, poll=schedule)
+
+    return client_of

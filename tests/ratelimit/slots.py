@@ -1,4 +1,4 @@
-"""When turns are granted, by the time of the event loop."""
+"""When slots are granted, by the time of the event loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def now() -> float:
 
 
 async def granted(limiter: RateLimiter, count: int) -> list[float]:
-    """Ask for *count* turns at once, and return how long each took to come."""
+    """Ask for *count* slots at once, and return after how many seconds each was granted."""
     start = now()
 
     async def one() -> float:

@@ -9,8 +9,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import happyhorse_async as hh
-from happyhorse_async.client.plan import named_job
-from happyhorse_async.job import JobState
 
 URL = "https://app.example/hooks"
 _SECRET = "the secret of the world"
@@ -66,10 +64,9 @@ class Calling:
             said["urls"] = [f"https://files.example/{task.task_id}.mp4"]
         if is_lie:
             said["status"] = "failed" if task.end != "failed" else "canceled"
+        receiver = hh.CallbackReceiver(client, secret=_SECRET if self.signs else None)
         headers = {"x-signature": "forged" if is_forged else _SECRET}
-        message = hh.HttpRequest(method="POST", url="", headers=headers, body=json.dumps(said).encode())
-        secrets = [_SECRET] if self.signs else []
-        await client.take_callback(message, secrets, job_id=named_job(urlsplit(url).query))
+        await receiver.receive(headers, json.dumps(said).encode(), query=urlsplit(url).query)
 
     def _answered(
         self, done: asyncio.Task[Any], task: Any, url: str, is_forged: bool, again: tuple[Any, ...], tried: int
@@ -92,5 +89,5 @@ class Calling:
         if is_forged:
             self._world.wrongs.append(f"a forged call about {task.task_id} is believed")
         job = self._world.disk._jobs.get(task.job_id)
-        if job is None or job.state is not JobState.CLOSED or job.task is None or job.task.raw_status != task.end:
+        if job is None or not job.state.is_final or job.task is None or job.task.raw_status != task.end:
             self._world.wrongs.append(f"a call about {task.task_id} is answered well, and the journal says {job}")

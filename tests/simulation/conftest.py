@@ -13,7 +13,7 @@ import json
 import random
 import sys
 from collections import Counter
-from collections.abc import Coroutine, Generator, Mapping
+from collections.abc import Collection, Coroutine, Generator, Mapping
 from contextvars import ContextVar
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, parse_qsl, urlsplit
@@ -160,8 +160,10 @@ class Store:
     async def add(self, job: Job) -> Job:
         return await self._do(self._world.disk.add(job), writes=True)
 
-    async def change(self, job: Job, *, only_from: JobState | None = None, only_owner: str | None = None) -> bool:
-        self._world.adopted += only_from is JobState.OUTCOME_UNKNOWN and job.task_id is not None
+    async def change(
+        self, job: Job, *, only_from: Collection[JobState] | None = None, only_owner: str | None = None
+    ) -> Job | None:
+        self._world.adopted += only_from == {JobState.OUTCOME_UNKNOWN} and job.task_id is not None
         work = self._world.disk.change(job, only_from=only_from, only_owner=only_owner)
         return await self._do(work, writes=True)
 
@@ -181,7 +183,7 @@ class Store:
         return await self._do(self._world.disk.get_note(name))
 
     async def put_note(self, name: str, text: str) -> None:
-        await self._do(self._world.disk.keep(name, text), writes=True)
+        await self._do(self._world.disk.put_note(name, text), writes=True)
 
     async def is_alive(self, owner: str) -> bool:
         await asyncio.sleep(0.001)

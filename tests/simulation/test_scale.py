@@ -7,17 +7,13 @@ import json
 import random
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
 import happyhorse_async as hh
 from happyhorse_async.adapter_kit.decoding import read_object
-from happyhorse_async.client.engine import Engine
-from happyhorse_async.exchange import Exchange
-from happyhorse_async.ratelimit import AccountLimits
-from happyhorse_async.stores import MemoryStore
 
 PER_SECOND = 20
 
@@ -115,22 +111,6 @@ class Account:
         return {"id": name, "status": word}
 
 
-class Client(hh.Client):
-    """A client whose requests go to *account* without a network."""
-
-    def __init__(self, account: Account) -> None:
-        super().__init__(Adapter(), api_key="sk-busy")
-        self._carries = account
-
-    async def __aenter__(self) -> Self:
-        adapter = Adapter()
-        account = adapter.account(provider="busy", api_key="sk-busy")
-        budget = AccountLimits.of(None, adapter.limits, "busy")
-        exchange = Exchange(adapter, account, self._carries, budget)  # type: ignore[arg-type]
-        self._door.engine = await Engine.start(exchange, MemoryStore(), hh.PollSchedule())
-        return self
-
-
 async def carry(account: Account, jobs: Iterator[tuple[float, float]]) -> dict[str, float]:
     """Submit a task of so many seconds at each time, and return how late each end was noticed."""
     loop = asyncio.get_running_loop()
@@ -139,7 +119,8 @@ async def carry(account: Account, jobs: Iterator[tuple[float, float]]) -> dict[s
         task = await client.generate(hh.TextToVideo(f"{seconds:.3f}"))
         return task.id, loop.time() - account.ends[task.id]
 
-    async with Client(account) as client, asyncio.timeout(20_000):
+    client = hh.Client(Adapter(), api_key="sk-busy", transport=account)
+    async with client, asyncio.timeout(20_000):
         running = []
         for at, seconds in jobs:
             await asyncio.sleep(at - loop.time())

@@ -12,23 +12,25 @@ There are 2,000 by default, a tenth as many in which a list misleads, and half a
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import random
+import warnings
 from collections import Counter
 from collections.abc import Coroutine, Iterator
 from contextlib import suppress
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
 import happyhorse_async as hh
-from happyhorse_async.client.engine import Engine
-from happyhorse_async.exchange import Exchange
 from happyhorse_async.job import Job, JobState
-from happyhorse_async.ratelimit import AccountLimits
 
 from .adapter import Adapter
 from .calling import URL
+
+# A process that dies does not close its client.
+pytestmark = pytest.mark.filterwarnings("ignore:the client of simulated was never closed:ResourceWarning")
 
 # They are of the conftest, of which there are several.
 World: TypeAlias = Any
@@ -55,28 +57,23 @@ def _seeds(count: int) -> list[range]:
 _REFUSALS = {"429", "refused", "redirect"}
 
 
-class Client(hh.Client):
-    """A client whose network and disk are those of the world."""
-
-    def __init__(self, simulation: Any, world: World, process: Process) -> None:
-        self._speaks = Adapter(world)
-        super().__init__(self._speaks, api_key="sk-simulated")
-        # Where the pace is slow, what was enqueued is still there when its process ends.
-        self._pace = world.chance("pace").choice([None, 5.0] if world.listing else [None, 0.1, 1.0])
-        interval = world.chance("interval").choice([None, 3, 6]) if world.listing else None
-        self._looks = hh.PollSchedule(interval=interval)
-        self._adopts = world.adopts
-        self._carries = simulation.Transport(world, process)
-        self._remembers = simulation.Store(world, process)
-        if world.calling:
-            world.calling.open(process, self)
-
-    async def __aenter__(self) -> Self:
-        account = self._speaks.account(provider="simulated", api_key="sk-simulated")
-        budget = AccountLimits.of(None, hh.Limits(submits_per_second=self._pace), "simulated")
-        exchange = Exchange(self._speaks, account, self._carries, budget)
-        self._door.engine = await Engine.start(exchange, self._remembers, self._looks, auto_adopt=self._adopts)
-        return self
+def make_client(simulation: Any, world: World, process: Process) -> hh.Client:
+    """Make a client whose network and disk are those of the world."""
+    # Where the pace is slow, what was enqueued is still there when its process ends.
+    pace = world.chance("pace").choice([None, 5.0] if world.listing else [None, 0.1, 1.0])
+    interval = world.chance("interval").choice([None, 3, 6]) if world.listing else None
+    client = hh.Client(
+        Adapter(world),
+        api_key="sk-simulated",
+        transport=simulation.Transport(world, process),
+        store=simulation.Store(world, process),
+        limits=hh.Limits(submits_per_second=pace),
+        poll=hh.PollSchedule(interval=interval),
+        auto_adopt=world.adopts,
+    )
+    if world.calling:
+        world.calling.open(process, client)
+    return client
 
 
 class Life:
@@ -88,7 +85,7 @@ class Life:
         self.calls = calls
         self.chance = world.chance("life", process.name, number)
 
-    async def live(self, client: Client, ending: str) -> None:
+    async def live(self, client: hh.Client, ending: str) -> None:
         """Open a client, ask for everything, wait, and end in the given way."""
         try:
             await client.__aenter__()
@@ -114,14 +111,14 @@ class Life:
                 if isinstance(outcome, Exception):
                     raise outcome
 
-    async def _pending(self, client: Client) -> list[hh.PendingJob]:
+    async def _pending(self, client: hh.Client) -> list[hh.JobInfo]:
         return [job for job in await client.pending() if job.ref is not None]
 
-    async def _resume(self, client: Client, job: hh.PendingJob) -> None:
+    async def _resume(self, client: hh.Client, job: hh.JobInfo) -> None:
         assert job.ref is not None
         await self._wait(client.resume(job.ref))
 
-    async def _call(self, client: Client, call: Call, *again: str) -> None:
+    async def _call(self, client: hh.Client, call: Call, *again: str) -> None:
         asyncio.current_task().set_name(f"{self.process.name} {call}")  # type: ignore[union-attr]
         chance = self.world.chance(self.process.name, call, *again)
         how = chance.choice(["submit", "enqueue"])
@@ -144,7 +141,7 @@ class Life:
             call.promised = True
         if chance.random() < 0.1:
             await asyncio.sleep(chance.uniform(0, 1))
-            await self._withdraw(client, handle, call)
+            await self._withdraw(handle, call)
         meddling = self.world.listing and chance.random() < 0.3
         await asyncio.gather(self._wait(handle), *([self._meddle(client, handle, chance)] if meddling else []))
 
@@ -153,25 +150,30 @@ class Life:
         if isinstance(error, hh.SubmitOutcomeUnknownError) and told.get(error.job_id, now) < now - 1:
             self.world.wrongs.append(f"a call has told of {error.job_id}, and yet {error}")
 
-    async def _meddle(self, client: Client, handle: hh.TaskHandle, chance: random.Random) -> None:
+    async def _meddle(self, client: hh.Client, handle: hh.JobHandle, chance: random.Random) -> None:
         # What is observed from elsewhere arrives at any time, also while a page is on its way.
         await asyncio.sleep(chance.uniform(0, 20))
         with suppress(hh.HappyHorseError, RuntimeError):
             await client.fetch(handle.ref or "")
 
-    async def _withdraw(self, client: Client, handle: hh.TaskHandle, call: Call) -> None:
+    async def _withdraw(self, handle: hh.JobHandle, call: Call) -> None:
         # Whoever dies over it, or whose disk is full, cannot know what came of it.
         promised, call.promised = call.promised, False
         try:
-            call.withdrawn = await client.withdraw(handle._tracked)
+            call.withdrawn = await handle.cancel() is None
         except hh.StoreError:
             return
+        except (hh.HappyHorseError, RuntimeError):
+            # It was too late: the job was accepted, refused or closed.
+            pass
         call.promised = promised and not call.withdrawn
 
-    async def _wait(self, handle: hh.TaskHandle) -> None:
+    async def _wait(self, handle: hh.JobHandle) -> None:
         try:
             task = await handle
         except hh.TaskError as error:
+            if error.task is None:
+                return
             task = error.task
         except hh.HappyHorseError:
             return
@@ -220,7 +222,7 @@ async def live_through(simulation: Any, world: World) -> list[Call]:
             process = simulation.Process(world, f"{name}-{number}", dies_at)
             asked = own if not number else [call for call in own if call.key]
             life = Life(world, process, number, asked)
-            await process.run(life.live(Client(simulation, world, process), ending))
+            await process.run(life.live(make_client(simulation, world, process), ending))
             pause = chance.choice([0.0, 1.0, 200.0])
             # Two that are restarted at the same moment, as a supervisor would.
             await asyncio.sleep(60 - loop.time() % 60 if in_step else pause)
@@ -232,13 +234,13 @@ async def live_through(simulation: Any, world: World) -> list[Call]:
     await asyncio.sleep(300)
     world.calm = True
     last = simulation.Process(world, "last", None)
-    await last.run(settle(Life(world, last, 0, []), Client(simulation, world, last)))
+    await last.run(settle(Life(world, last, 0, []), make_client(simulation, world, last)))
     # What it has asked of the disk, and does not wait for any more.
     await asyncio.sleep(1)
     return calls
 
 
-async def settle(life: Life, client: Client) -> None:
+async def settle(life: Life, client: hh.Client) -> None:
     """Open a client once more, and wait until nothing is left that it can do something about."""
     async with client:
         while open_jobs := [job for job in await client.pending() if job.state is not JobState.OUTCOME_UNKNOWN]:
@@ -268,7 +270,7 @@ def judge(world: World, calls: list[Call], jobs: dict[str, Job]) -> list[str]:
             wrongs.append(f"{task.task_id} is paid, and the journal says {known}")
         elif known.task_id is not None and (known.task is None or known.task.raw_status != task.end):
             wrongs.append(f"{task.task_id} is {task.end}, and the journal says {known.task}")
-    settled = {job.request["prompt"] for job in jobs.values() if job.request and (job.task_id or job.failure)}
+    settled = {job.request["prompt"] for job in jobs.values() if job.request and (job.task_id or job.error)}
     for call in calls:
         if call.promised and call.intent not in settled:
             wrongs.append(f"{call} was promised, and nothing came of it")
@@ -329,6 +331,9 @@ def test_no_call_misleads(simulation: Any, seeds: range) -> None:
 def lived(request: pytest.FixtureRequest) -> Iterator[None]:
     """Say at the end what was lived through."""
     yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
     plugins = request.config.pluginmanager
     what = ", ".join(f"{count:,} {name}" for name, count in _LIVED.items())
     with plugins.get_plugin("capturemanager").global_and_fixture_disabled():

@@ -1,4 +1,4 @@
-"""What the tests of the stores share: jobs, stores of both kinds, and Python processes that can be killed."""
+"""Shared by the tests of the stores: jobs, stores of every kind, and Python processes that can be killed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import pytest
 
@@ -19,19 +19,32 @@ Store = TypeVar("Store", bound=TaskStore)
 
 _NUMBERS = itertools.count(1)
 
-# What every script of a process begins with.
+# The beginning of every script that a process runs.
 _PRELUDE = """
 import asyncio, os, sys
 from datetime import UTC, datetime
 from happyhorse_async.errors import StoreError
-from happyhorse_async.job import Job, JobState, Endpoint
+from happyhorse_async.job import Endpoint, Job, JobState
 from happyhorse_async.stores import SQLiteStore
 
 def new_job(job_id, **fields):
-    place = Endpoint(provider="main", adapter="fifth", base_url="https://fifth.example")
-    return Job(job_id=job_id, endpoint=place, model="fifth-t2v", created_at=datetime.now(UTC), **fields)
+    endpoint = Endpoint(provider="main", adapter="fifth", base_url="https://fifth.example")
+    return Job(job_id=job_id, endpoint=endpoint, model="fifth-t2v", created_at=datetime.now(UTC), **fields)
 
 """
+
+
+class StoreFactory(Protocol):
+    """Makes a store. Stores that are made in the same folder share their jobs, where the kind of store can."""
+
+    def __call__(self, folder: Path, **settings: Any) -> TaskStore: ...
+
+
+# The suite of the contract runs against each of these. Another store is added here, and nowhere else.
+STORE_FACTORIES: dict[str, StoreFactory] = {
+    "memory": lambda folder, **settings: MemoryStore(**settings),
+    "sqlite": lambda folder, **settings: SQLiteStore(folder / "jobs.sqlite", **settings),
+}
 
 
 @pytest.fixture
@@ -48,7 +61,7 @@ def new_job() -> Callable[..., Job]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a store may be."""
+    """The path of a store that does not exist yet."""
     return tmp_path / "jobs.sqlite"
 
 
@@ -73,17 +86,16 @@ def open_file(path: Path, opened: Any) -> Callable[..., Awaitable[SQLiteStore]]:
     return lambda **settings: opened(SQLiteStore(path, **{"busy_timeout": 5.0, **settings}))
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def open_store(request: pytest.FixtureRequest, path: Path, opened: Any) -> Callable[..., Awaitable[TaskStore]]:
-    """Open a store, of each kind in turn."""
-    if request.param == "memory":
-        return lambda **settings: opened(MemoryStore(**settings))
-    return lambda **settings: opened(SQLiteStore(path, **settings))
+@pytest.fixture(params=STORE_FACTORIES)
+def open_store(request: pytest.FixtureRequest, tmp_path: Path, opened: Any) -> Callable[..., Awaitable[TaskStore]]:
+    """Open a store; the test runs once with each kind of store."""
+    factory = STORE_FACTORIES[request.param]
+    return lambda **settings: opened(factory(tmp_path, **settings))
 
 
 @pytest.fixture
 async def start() -> AsyncGenerator[Callable[..., Awaitable[asyncio.subprocess.Process]]]:
-    """Start Python processes, and kill what is left of them at the end."""
+    """Start Python processes, and kill those that are still running at the end."""
     processes: list[asyncio.subprocess.Process] = []
 
     async def start(script: str, *arguments: object, **options: Any) -> asyncio.subprocess.Process:

@@ -1,4 +1,4 @@
-"""What every store keeps of a job, and for how long, tried on each."""
+"""What every store keeps of a job, and for how long; for each store of the registry in conftest.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from happyhorse_async.job import Job, JobState
+from happyhorse_async.job import Job, JobError, JobState
 from happyhorse_async.stores import TaskStore
 from happyhorse_async.task import Task, TaskFailure, TaskRef, TaskStatus, Video
 
@@ -26,8 +26,10 @@ FAILED = Task(ref=REF, status=TaskStatus.FAILED, error=TaskFailure(code="E1", me
 
 
 @pytest.mark.parametrize("state", [JobState.QUEUED, JobState.SUBMITTING, JobState.OUTCOME_UNKNOWN])
-async def test_what_is_kept_for_the_outcome(open_store: OpenStore, new_job: NewJob, state: JobState) -> None:
-    """The bytes and the request stay for as long as they may have to be sent again."""
+async def test_a_request_is_kept_until_its_outcome_is_known(
+    open_store: OpenStore, new_job: NewJob, state: JobState
+) -> None:
+    """It may have to be sent again, with the same bytes."""
     store = await open_store()
     job = await store.add(new_job(request=REQUEST, body=b"{}"))
     job = evolve(job, state=state)
@@ -36,12 +38,12 @@ async def test_what_is_kept_for_the_outcome(open_store: OpenStore, new_job: NewJ
     assert job == await store.get(job.job_id)
 
 
-@pytest.mark.parametrize("state", [JobState.ACCEPTED, JobState.CLOSED])
+@pytest.mark.parametrize("state", [JobState.ACCEPTED, JobState.FAILED])
 @pytest.mark.parametrize(("keep", "kept"), [(0.0, None), (3600.0, REQUEST), (None, REQUEST)])
-async def test_what_is_kept_after_the_outcome(
+async def test_the_body_goes_with_the_outcome_and_the_request_after_its_time(
     open_store: OpenStore, new_job: NewJob, state: JobState, keep: float | None, kept: dict[str, Any] | None
 ) -> None:
-    """The bytes go when the outcome is known, the request as long after that as the store is set."""
+    """The time of the request is a setting of the store."""
     store = await open_store(keep_prompts=keep)
     job = await store.add(new_job(request=REQUEST, body=b"{}"))
     await store.change(evolve(job, state=state))
@@ -49,56 +51,58 @@ async def test_what_is_kept_after_the_outcome(
     assert evolve(job, state=state, body=None, request=kept) == await store.get(job.job_id)
 
 
-@pytest.mark.parametrize("state", [JobState.ACCEPTED, JobState.CLOSED])
-async def test_what_was_forgotten_stays_forgotten(open_store: OpenStore, new_job: NewJob, state: JobState) -> None:
-    """Whoever writes a job again with its request does not prolong the time for which that is kept."""
+@pytest.mark.parametrize("state", [JobState.ACCEPTED, JobState.FAILED])
+async def test_writing_a_job_again_does_not_bring_its_request_back(
+    open_store: OpenStore, new_job: NewJob, state: JobState
+) -> None:
+    """Nor does it prolong the time for which the request is kept."""
     store = await open_store(keep_prompts=0.02)
     job = await store.add(new_job(request=REQUEST, state=state))
     await asyncio.sleep(0.03)
-    for failure in ("written", "written again"):
-        job = evolve(job, failure=failure)
+    for owner in ("first", "second"):
+        job = evolve(job, owner=owner)
         await store.change(job)
 
         assert evolve(job, request=None) == await store.get(job.job_id)
 
 
-async def test_the_callback_url_stays_until_the_end(open_store: OpenStore, new_job: NewJob) -> None:
-    """Where the provider calls is known until the job is closed."""
+async def test_the_callback_url_is_kept_until_the_job_is_finished(open_store: OpenStore, new_job: NewJob) -> None:
+    """It may hold a secret."""
     store = await open_store()
     job = await store.add(new_job(callback_url="https://app.example/hooks", state=JobState.ACCEPTED))
 
     assert job == await store.get(job.job_id)
 
-    closed = evolve(job, state=JobState.CLOSED)
+    closed = evolve(job, state=JobState.CANCELED)
     await store.change(closed)
 
     assert evolve(closed, callback_url=None) == await store.get(job.job_id)
 
 
-async def test_urls_that_have_died_are_gone(open_store: OpenStore, new_job: NewJob) -> None:
-    """A task whose URLs have died comes back without videos, and otherwise whole."""
+async def test_expired_urls_are_gone(open_store: OpenStore, new_job: NewJob) -> None:
+    """The task comes back without videos, and otherwise complete."""
     store = await open_store()
     dead = evolve(SUCCEEDED, videos=(evolve(VIDEO, expires_at=NOW - timedelta(seconds=1)),))
-    job = await store.add(new_job(state=JobState.CLOSED, task_id=REF.id, task=dead))
+    job = await store.add(new_job(state=JobState.SUCCEEDED, task_id=REF.id, task=dead))
     found = await store.get(job.job_id)
 
     assert evolve(job, task=evolve(dead, videos=())) == found
 
 
-async def test_urls_without_a_stated_life_die_a_day_after_the_end(open_store: OpenStore, new_job: NewJob) -> None:
-    """Where the provider does not say when a URL dies, 24 hours after the task's end are assumed."""
+async def test_urls_without_a_stated_expiry_expire_a_day_after_the_end(open_store: OpenStore, new_job: NewJob) -> None:
+    """Every known provider documents 24 hours."""
     store = await open_store()
     videos = (evolve(VIDEO, expires_at=None),)
     young = evolve(SUCCEEDED, videos=videos, finished_at=NOW - timedelta(hours=23))
     old = evolve(SUCCEEDED, videos=videos, finished_at=NOW - timedelta(hours=25))
-    jobs = [await store.add(new_job(state=JobState.CLOSED, task=task)) for task in (young, old)]
+    jobs = [await store.add(new_job(state=JobState.SUCCEEDED, task=task)) for task in (young, old)]
     found = [await store.get(job.job_id) for job in jobs]
 
     assert [videos, ()] == [job.task.videos for job in found if job and job.task]
 
 
-async def test_the_providers_object_is_not_kept(open_store: OpenStore, new_job: NewJob) -> None:
-    """What a provider's object holds nobody knows, so it is not written down."""
+async def test_the_raw_object_of_the_provider_is_not_kept(open_store: OpenStore, new_job: NewJob) -> None:
+    """It may hold secrets."""
     store = await open_store()
     job = await store.add(new_job(state=JobState.ACCEPTED, task=evolve(FAILED, raw={"url": "https://x?signature=1"})))
     found = await store.get(job.job_id)
@@ -108,15 +112,16 @@ async def test_the_providers_object_is_not_kept(open_store: OpenStore, new_job: 
     assert {} == found.task.raw
 
 
-async def test_signed_urls_in_sentences_are_masked(open_store: OpenStore, new_job: NewJob) -> None:
-    """A signature that a provider quotes in its words is not written down."""
+async def test_signed_urls_in_error_messages_are_masked(open_store: OpenStore, new_job: NewJob) -> None:
+    """A provider may quote the URL that it could not fetch."""
     store = await open_store()
     quote = "cannot fetch https://bucket.example/in.png?signature=s3cr3t"
     task = evolve(FAILED, error=TaskFailure(message=quote))
-    job = await store.add(new_job(state=JobState.CLOSED, failure=quote, task=task))
+    job = await store.add(new_job(state=JobState.SUCCEEDED, error=JobError(type="X", message=quote), task=task))
     found = await store.get(job.job_id)
 
     assert found is not None
+    assert found.error is not None
     assert found.task is not None
     assert found.task.error is not None
-    assert "cannot fetch https://bucket.example/in.png?***" == found.failure == found.task.error.message
+    assert "cannot fetch https://bucket.example/in.png?***" == found.error.message == found.task.error.message

@@ -1,4 +1,4 @@
-"""What the store in memory does in its own way."""
+"""What is different about the store in memory."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from happyhorse_async.task import TaskRef
 NewJob = Callable[..., Job]
 
 
-async def test_closed_jobs_are_forgotten(new_job: NewJob) -> None:
-    """A closed job goes with its key and its task once its time is over, at the next write."""
+async def test_finished_jobs_are_deleted_after_their_time(new_job: NewJob) -> None:
+    """They are deleted with their key and their ref at the next write."""
     store = MemoryStore(keep_closed=0.0)
     job = await store.add(new_job(key="order-8472", state=JobState.ACCEPTED, task_id="1"))
-    await store.change(evolve(job, state=JobState.CLOSED))
+    await store.change(evolve(job, state=JobState.SUCCEEDED))
     again = await store.add(new_job(key="order-8472"))
 
     assert again == await store.by_key("order-8472")
@@ -25,17 +25,17 @@ async def test_closed_jobs_are_forgotten(new_job: NewJob) -> None:
     assert await store.by_ref(TaskRef("main", "1")) is None
 
 
-async def test_closed_jobs_are_kept_for_their_time(new_job: NewJob) -> None:
-    """A closed job is there until its time is over, and for ever where there is no limit."""
+async def test_finished_jobs_are_kept_for_their_time(new_job: NewJob) -> None:
+    """Without a limit they are kept for ever."""
     for keep in (3600.0, None):
         store = MemoryStore(keep_closed=keep)
-        job = await store.add(new_job(key="order-8472", state=JobState.CLOSED))
+        job = await store.add(new_job(key="order-8472", state=JobState.SUCCEEDED))
 
         assert job == await store.add(new_job(key="order-8472"))
 
 
-async def test_two_stores_are_two_owners() -> None:
-    """A store in memory knows no other."""
+async def test_each_store_is_an_owner_of_its_own() -> None:
+    """A store in memory does not know about other stores."""
     first, second = MemoryStore(), MemoryStore()
 
     assert await first.is_alive(first.owner)

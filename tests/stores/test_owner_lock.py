@@ -1,7 +1,9 @@
-"""The files that show who has a database open."""
+"""The files that show which processes have a database open."""
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
 import threading
 from collections.abc import Generator
@@ -9,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from happyhorse_async.stores.sqlite.owner_lock import OwnerFile, is_alive, new_owner, remove_stale
+from happyhorse_async.stores.sqlite.owner_lock import OwnerFile, is_alive, living_owners, new_owner
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has other permissions")
 
 
 def test_a_name_is_never_given_twice() -> None:
@@ -17,14 +21,14 @@ def test_a_name_is_never_given_twice() -> None:
     assert 1000 == len({new_owner() for _ in range(1000)})
 
 
-def test_held_and_released(path: Path) -> None:
-    """An owner is alive while its file is held, which any number of looks do not change."""
+def test_an_owner_is_alive_from_acquire_to_release(path: Path) -> None:
+    """Any number of checks between them change nothing, and no file is left at the end."""
     owner = new_owner()
     file = OwnerFile(path, owner)
 
     assert not is_alive(path, owner)
 
-    file.hold()
+    file.acquire()
 
     assert [True] * 5 == [is_alive(path, owner) for _ in range(5)]
 
@@ -35,61 +39,61 @@ def test_held_and_released(path: Path) -> None:
     assert [] == list(path.parent.iterdir())
 
 
-def test_an_owner_of_another_database(path: Path) -> None:
-    """An owner is alive for its own database only."""
+def test_an_owner_is_alive_for_its_own_database_only(path: Path) -> None:
+    """The owner of one database is not an owner of another one in the same folder."""
     owner = new_owner()
     file = OwnerFile(path, owner)
-    file.hold()
+    file.acquire()
 
     assert not is_alive(path.with_name("other.sqlite"), owner)
 
     file.release()
 
 
-def test_a_folder_that_is_not_there(path: Path) -> None:
-    """Where no file can stand, nobody can become an owner."""
+def test_a_missing_folder_is_an_error(path: Path) -> None:
+    """Without a lock file there is no owner."""
     with pytest.raises(FileNotFoundError):
-        OwnerFile(path / "nowhere" / "jobs.sqlite", new_owner()).hold()
+        OwnerFile(path / "nowhere" / "jobs.sqlite", new_owner()).acquire()
 
 
 @pytest.fixture
-def restless() -> Generator[None]:
-    """Have the threads take turns as often as they can."""
+def frequent_thread_switches() -> Generator[None]:
+    """Switch between threads as often as possible."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
     sys.setswitchinterval(before)
 
 
-@pytest.mark.usefixtures("restless")
-def test_those_who_look_do_not_take_one_another_for_the_owner(path: Path) -> None:
-    """A dead owner is dead to everybody who looks at the same moment."""
+@pytest.mark.usefixtures("frequent_thread_switches")
+def test_simultaneous_checks_do_not_take_each_other_for_the_owner(path: Path) -> None:
+    """A dead owner is dead for all threads that check at the same moment."""
     verdicts: list[bool] = []
 
-    def look(owner: str, together: threading.Barrier) -> None:
+    def check(owner: str, together: threading.Barrier) -> None:
         together.wait(10)
         verdicts.append(is_alive(path, owner))
 
     for _ in range(100):
         owner, together = new_owner(), threading.Barrier(4)
         path.with_name(f"{path.name}-owner-{owner}").touch()
-        lookers = [threading.Thread(target=look, args=(owner, together)) for _ in range(4)]
-        for looker in lookers:
-            looker.start()
-        for looker in lookers:
-            looker.join()
+        threads = [threading.Thread(target=check, args=(owner, together)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
 
     assert [False] * 400 == verdicts
 
 
-@pytest.mark.usefixtures("restless")
-def test_nobody_is_taken_for_dead_while_it_begins(path: Path) -> None:
-    """Those who clean up at the same moment never remove the file of an owner that is just beginning."""
+@pytest.mark.usefixtures("frequent_thread_switches")
+def test_an_owner_is_not_taken_for_dead_while_it_begins(path: Path) -> None:
+    """A cleanup at the same moment never removes the file that an owner is just creating."""
     over = threading.Event()
 
     def clean_up() -> None:
         while not over.is_set():
-            remove_stale(path)
+            living_owners(path)
 
     cleaners = [threading.Thread(target=clean_up) for _ in range(3)]
     for cleaner in cleaners:
@@ -97,7 +101,7 @@ def test_nobody_is_taken_for_dead_while_it_begins(path: Path) -> None:
     owners = [new_owner() for _ in range(200)]
     files = [OwnerFile(path, owner) for owner in owners]
     for file in files:
-        file.hold()
+        file.acquire()
     over.set()
     for cleaner in cleaners:
         cleaner.join()
@@ -106,3 +110,32 @@ def test_nobody_is_taken_for_dead_while_it_begins(path: Path) -> None:
 
     for file in files:
         file.release()
+
+
+@posix
+def test_other_users_cannot_lock_an_owner_file(path: Path) -> None:
+    """A user who could lock the file of a killed process would make it look alive."""
+    path.touch(0o600)
+    file = OwnerFile(path, new_owner())
+    file.acquire()
+    modes = [stat.S_IMODE(entry.stat().st_mode) for entry in path.parent.glob("*-owner-*")]
+    file.release()
+
+    assert [0o600] == modes
+
+
+@posix
+def test_the_group_of_a_shared_database_sees_its_owners(path: Path) -> None:
+    """Where the group may write the database, its members can tell living owners from dead ones."""
+    path.touch()
+    path.chmod(0o660)
+    before = os.umask(0)
+    try:
+        file = OwnerFile(path, new_owner())
+        file.acquire()
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE(entry.stat().st_mode) for entry in path.parent.glob("*-owner-*")]
+    file.release()
+
+    assert [0o660] == modes

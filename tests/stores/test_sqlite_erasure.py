@@ -1,4 +1,4 @@
-"""What is erased is not on the disk any more: not in the file, its free pages, nor its log."""
+"""Erased data is not on the disk any more: not in the file, not in its free pages, not in its log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from attrs import evolve
 
-from happyhorse_async.job import Job, JobState
+from happyhorse_async.job import Job, JobError, JobState
 from happyhorse_async.stores import SQLiteStore
 from happyhorse_async.task import Task, TaskRef, TaskStatus, Video
 
@@ -37,6 +37,7 @@ async def on_disk(path: Path, *words: str) -> list[str]:
 
 
 def age(path: Path, column: str) -> None:
+    """Set a date of all jobs to one long ago."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         assert connection.execute(f"UPDATE jobs SET {column} = ? WHERE {column} IS NOT NULL", (LONG_AGO,)).rowcount
 
@@ -55,11 +56,13 @@ def secret_job(new_job: NewJob, **fields: object) -> Job:
 def succeeded(job: Job) -> Job:
     video = Video(url=f"https://cdn.example/a.mp4?{URL}", expires_at=datetime.now(UTC) + timedelta(hours=24))
     task = Task(ref=TaskRef("main", job.job_id), status=TaskStatus.SUCCEEDED, videos=(video,), raw={"url": video.url})
-    return evolve(job, state=JobState.CLOSED, task_id=job.job_id, task=task)
+    return evolve(job, state=JobState.SUCCEEDED, task_id=job.job_id, task=task)
 
 
-async def test_what_is_needed_is_there(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
-    """What may have to be sent again is on the disk until its outcome is known."""
+async def test_a_request_is_on_the_disk_until_its_outcome_is_known(
+    path: Path, open_file: OpenFile, new_job: NewJob
+) -> None:
+    """It may have to be sent again."""
     store = await open_file()
     await store.add(secret_job(new_job, state=JobState.OUTCOME_UNKNOWN))
     await store.purge()
@@ -67,20 +70,20 @@ async def test_what_is_needed_is_there(path: Path, open_file: OpenFile, new_job:
     assert [PROMPT, BODY, HOOK] == await on_disk(path, PROMPT, BODY, HOOK)
 
 
-async def test_closing_erases_what_is_past_its_time(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
-    """Who closes leaves no prompts in the log, even where others keep the file open."""
+async def test_closing_the_store_erases_what_has_expired(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
+    """No prompt is left in the log, even where other stores keep the file open."""
     store, _ = await open_file(), await open_file()
     job = await store.add(secret_job(new_job))
-    await store.change(evolve(job, state=JobState.CLOSED))
+    await store.change(evolve(job, state=JobState.SUCCEEDED))
     await store.aclose()
 
     assert [] == await on_disk(path, PROMPT, BODY, HOOK)
 
 
-async def test_what_was_sent_is_erased_when_the_outcome_is_known(
+async def test_requests_are_erased_when_their_outcome_is_known(
     path: Path, open_file: OpenFile, new_job: NewJob
 ) -> None:
-    """After a purge nothing is left of the prompts of accepted jobs, while other stores have the file open as well."""
+    """After a purge nothing is left of them, while other stores have the file open as well."""
     store, other = await open_file(), await open_file()
     jobs = [await store.add(secret_job(new_job)) for _ in range(20)]
     await other.get(jobs[0].job_id)
@@ -92,14 +95,16 @@ async def test_what_was_sent_is_erased_when_the_outcome_is_known(
     assert [HOOK] == await on_disk(path, PROMPT, BODY, HOOK)
 
     for job in jobs:
-        await store.change(evolve(job, state=JobState.CLOSED))
+        await store.change(evolve(job, state=JobState.SUCCEEDED))
     await store.purge()
 
     assert [] == await on_disk(path, PROMPT, BODY, HOOK)
 
 
-async def test_nothing_is_left_where_rows_have_moved(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
-    """Of many jobs that grow, shrink and move about in the file at once, nothing is left of any."""
+async def test_nothing_is_left_behind_by_rows_that_move_within_the_file(
+    path: Path, open_file: OpenFile, new_job: NewJob
+) -> None:
+    """Many jobs that grow and shrink at once make SQLite move them."""
     store = await open_file()
     chance = random.Random(7)
 
@@ -115,7 +120,9 @@ async def test_nothing_is_left_where_rows_have_moved(path: Path, open_file: Open
         if number % 3:
             await store.change(succeeded(job))
         else:
-            await store.change(evolve(job, state=JobState.CLOSED, failure="no"))
+            await store.change(
+                evolve(job, state=JobState.SUCCEEDED, error=JobError(type="ProviderError", message="no"))
+            )
 
     await asyncio.gather(*(live(number) for number in range(2000)))
     await store.purge()
@@ -138,8 +145,8 @@ async def test_requests_are_erased_after_their_time(path: Path, open_file: OpenF
 
     age(path, "settled_at")
     found = await store.get(job.job_id)
-    # Whoever has had the job in memory all the time does not bring the prompt back.
-    await store.change(evolve(job, state=JobState.ACCEPTED, failure="no"))
+    # A process that has had the job in memory all the time does not bring the prompt back.
+    await store.change(evolve(job, state=JobState.ACCEPTED, error=JobError(type="ProviderError", message="no")))
     await store.purge()
 
     assert found is not None
@@ -147,18 +154,18 @@ async def test_requests_are_erased_after_their_time(path: Path, open_file: OpenF
     assert [] == await on_disk(path, PROMPT)
 
 
-async def test_requests_may_be_kept_for_good(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
-    """Without a limit a request stays as long as its job."""
+async def test_requests_are_kept_for_ever_without_a_limit(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
+    """They stay as long as their jobs."""
     store = await open_file(keep_prompts=None)
-    await store.add(secret_job(new_job, state=JobState.CLOSED))
+    await store.add(secret_job(new_job, state=JobState.SUCCEEDED))
     age(path, "settled_at")
     await store.purge()
 
     assert [PROMPT] == await on_disk(path, PROMPT, BODY)
 
 
-async def test_urls_are_erased_when_they_die(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
-    """The signed URLs of a finished task go at the end of their life, the task stays."""
+async def test_urls_are_erased_when_they_expire(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
+    """The rest of the task stays."""
     store = await open_file()
     job = succeeded(await store.add(secret_job(new_job)))
     await store.change(job)
@@ -176,8 +183,8 @@ async def test_urls_are_erased_when_they_die(path: Path, open_file: OpenFile, ne
     assert evolve(job.task, videos=()) == found.task
 
 
-async def test_opening_erases_what_is_past_its_time(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
-    """What died while nobody had the file open is gone soon after it is opened."""
+async def test_opening_the_store_erases_what_has_expired(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
+    """What expired while the file was closed is gone soon after it is opened."""
     store = await open_file()
     job = succeeded(await store.add(new_job()))
     await store.change(job)
@@ -189,11 +196,11 @@ async def test_opening_erases_what_is_past_its_time(path: Path, open_file: OpenF
     assert [] == await on_disk(path, URL)
 
 
-async def test_closed_jobs_are_forgotten(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
-    """A closed job goes after its time, and its key is free again; an unfinished one stays however old it is."""
+async def test_finished_jobs_are_deleted_after_their_time(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
+    """Their keys are free again; an unfinished job stays however old it is."""
     store = await open_file()
     unknown = await store.add(new_job(state=JobState.OUTCOME_UNKNOWN, created_at=datetime.fromisoformat(LONG_AGO)))
-    closed = await store.add(new_job(key="order-8472", state=JobState.CLOSED))
+    closed = await store.add(new_job(key="order-8472", state=JobState.SUCCEEDED))
     await store.purge()
 
     assert closed == await store.by_key("order-8472")
@@ -207,18 +214,46 @@ async def test_closed_jobs_are_forgotten(path: Path, open_file: OpenFile, new_jo
     assert unknown == await store.get(unknown.job_id)
 
 
-async def test_closed_jobs_may_be_kept_for_good(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
-    """Without a limit a closed job stays."""
+async def test_a_key_survives_a_clock_that_jumped_ahead_while_the_store_was_closed(
+    path: Path, open_file: OpenFile, new_job: NewJob
+) -> None:
+    """The last upkeep seems to be long ago. Nothing is deleted until jobs have been kept once more for their time."""
+
+    async def purge_after_days(column: str) -> SQLiteStore:
+        moment = (datetime.now(UTC) - timedelta(days=40)).isoformat(timespec="microseconds")
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            assert connection.execute(f"UPDATE upkeep SET {column} = ?", (moment,)).rowcount
+        store = await open_file()
+        await store.purge()
+        return store
+
+    first = await open_file()
+    job = await first.add(new_job(key="order-8472", state=JobState.SUCCEEDED))
+    await first.aclose()
+    age(path, "closed_at")
+    second = await purge_after_days("last_at")
+
+    assert job == await second.add(new_job(key="order-8472"))
+
+    third = await purge_after_days("suspended_at")
+
+    assert await third.get(job.job_id) is None
+
+
+async def test_finished_jobs_are_kept_for_ever_without_a_limit(
+    path: Path, open_file: OpenFile, new_job: NewJob
+) -> None:
+    """Their dates do not matter then."""
     store = await open_file(keep_closed=None)
-    job = await store.add(new_job(state=JobState.CLOSED))
+    job = await store.add(new_job(state=JobState.SUCCEEDED))
     age(path, "closed_at")
     await store.purge()
 
     assert job == await store.get(job.job_id)
 
 
-async def test_room_is_given_back(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
-    """A job of which nothing secret is left takes no padding."""
+async def test_a_job_without_secrets_takes_no_padding(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
+    """The page of padding is given back when the last secret is erased."""
     store = await open_file(keep_prompts=3600.0)
     job = succeeded(await store.add(secret_job(new_job)))
     await store.change(job)

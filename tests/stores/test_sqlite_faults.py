@@ -1,4 +1,4 @@
-"""What a store says of a file that it cannot use, and that it leaves it alone."""
+"""The errors of a store whose file it cannot use: what they say, and that the file is left as it is."""
 
 # ruff: noqa: ASYNC240 - the files of a test are small
 
@@ -24,7 +24,7 @@ from happyhorse_async.stores.sqlite.schema import APPLICATION_ID
 NewJob = Callable[..., Job]
 OpenFile = Callable[..., Awaitable[SQLiteStore]]
 
-CANARY = "a prompt that nobody may read"
+CANARY = "a prompt that must not be shown"
 
 posix = pytest.mark.skipif(
     sys.platform == "win32", reason="Windows has other permissions, and keeps open files in place"
@@ -88,13 +88,15 @@ def contents(folder: Path) -> dict[str, bytes]:
         (empty_database_of_another, "another application"),
         (counted_database_of_another, "another application"),
         (newer_version, r"newer version .*schema 99; this one knows \d"),
-        (no_database, "cannot be opened"),
+        (no_database, "is a folder"),
         (log_without_database, "its log jobs.sqlite-wal"),
         (log_of_an_empty_database, "its log jobs.sqlite-wal"),
     ],
 )
-async def test_what_is_no_store_is_left_as_it_is(path: Path, make: Callable[[Path], None], words: str) -> None:
-    """A file that is none of ours, or of a later version, is refused by name and not touched."""
+async def test_a_file_that_is_not_a_store_is_refused_and_left_as_it_is(
+    path: Path, make: Callable[[Path], None], words: str
+) -> None:
+    """So is a store of a later version. The error names the file."""
     make(path)
     before = contents(path.parent)
     with pytest.raises(StoreError, match=words) as caught:
@@ -104,17 +106,9 @@ async def test_what_is_no_store_is_left_as_it_is(path: Path, make: Callable[[Pat
     assert before == contents(path.parent)
 
 
-async def test_an_empty_file_becomes_a_store(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
-    """A file without anything in it is as good as none."""
-    path.touch()
-    store = await open_file()
-
-    assert await store.add(new_job())
-
-
 @pytest.mark.fault(73)
-async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    """Folders are not created, since the name of one is easily mistyped."""
+async def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+    """Folders are not created, because their names are easily mistyped."""
     path = tmp_path / "nowhere" / "jobs.sqlite"
     with pytest.raises(StoreError, match="folder exists") as caught:
         await SQLiteStore(path).open()
@@ -123,8 +117,8 @@ async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     assert not path.parent.exists()
 
 
-async def test_a_name_that_is_too_long(tmp_path: Path) -> None:
-    """What the system refuses is said with its own reason."""
+async def test_a_name_that_is_too_long_is_an_error(tmp_path: Path) -> None:
+    """The error names the file."""
     path = tmp_path / ("j" * 300)
     with pytest.raises(StoreError) as caught:
         await SQLiteStore(path).open()
@@ -132,8 +126,8 @@ async def test_a_name_that_is_too_long(tmp_path: Path) -> None:
     assert str(path) in str(caught.value)
 
 
-def test_a_store_in_memory_is_another(path: Path) -> None:
-    """SQLite's name for a database in memory is no file name here."""
+def test_the_name_of_a_database_in_memory_is_refused(path: Path) -> None:
+    """SQLite would make a store that is lost with its process."""
     with pytest.raises(ValueError, match="MemoryStore"):
         SQLiteStore(":memory:")
 
@@ -145,8 +139,8 @@ async def fill(store: SQLiteStore, new_job: NewJob) -> None:
 
 @pytest.mark.fault(73)
 @pytest.mark.parametrize("damage", ["overwritten", "cut"])
-async def test_a_damaged_file(path: Path, new_job: NewJob, damage: str) -> None:
-    """A file that was overwritten or cut is refused when it is opened, with the way out, and not touched."""
+async def test_a_damaged_file_is_refused(path: Path, new_job: NewJob, damage: str) -> None:
+    """The error says how to recover it, and the file is left as it is."""
     store = SQLiteStore(path)
     await store.open()
     await fill(store, new_job)
@@ -161,8 +155,8 @@ async def test_a_damaged_file(path: Path, new_job: NewJob, damage: str) -> None:
 
 
 @pytest.mark.fault(73)
-async def test_a_locked_file_when_opening(path: Path, open_file: OpenFile) -> None:
-    """A file that another process keeps locked is an error after a while, not a wait for ever."""
+async def test_opening_a_locked_file_fails_after_the_timeout(path: Path, open_file: OpenFile) -> None:
+    """It does not wait for ever for the process that holds the lock."""
     await (await open_file()).aclose()
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -172,8 +166,8 @@ async def test_a_locked_file_when_opening(path: Path, open_file: OpenFile) -> No
     assert str(path) in str(caught.value)
 
 
-async def test_a_file_that_another_does_not_finish_making(path: Path) -> None:
-    """Who waits for another process to create the file does not wait for ever."""
+async def test_opening_a_file_that_another_process_never_finishes_creating_fails(path: Path) -> None:
+    """It fails after the timeout as well."""
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match=r"locked.*SQLITE_BUSY"):
@@ -181,8 +175,10 @@ async def test_a_file_that_another_does_not_finish_making(path: Path) -> None:
 
 
 @pytest.mark.fault(71, 73)
-async def test_a_locked_file_when_writing(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
-    """A write that has to wait too long is an error with the paid task's ref; reading goes on; nothing is half done."""
+async def test_writing_to_a_locked_file_fails_after_the_timeout(
+    path: Path, open_file: OpenFile, new_job: NewJob
+) -> None:
+    """The error carries the ref of the paid task. Reading still works, and nothing was written in part."""
     store = await open_file(busy_timeout=0.05)
     job = await store.add(new_job())
     accepted = evolve(job, state=JobState.ACCEPTED, task_id="1")
@@ -201,10 +197,10 @@ async def test_a_locked_file_when_writing(path: Path, open_file: OpenFile, new_j
     assert await store.change(accepted)
 
 
-async def test_everybody_who_waits_for_a_lock_gets_an_error_of_its_own(
+async def test_writes_that_fail_together_raise_separate_errors(
     path: Path, open_file: OpenFile, new_job: NewJob
 ) -> None:
-    """Writes that fail together fail with different exceptions, each about its own job, and after one wait."""
+    """Each error is about its own job, and all come after one timeout."""
     store = await open_file(busy_timeout=0.05)
     jobs = [new_job() for _ in range(50)]
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -217,11 +213,11 @@ async def test_everybody_who_waits_for_a_lock_gets_an_error_of_its_own(
 
 
 @pytest.mark.fault(71)
-async def test_a_full_disk(open_file: OpenFile, new_job: NewJob) -> None:
-    """What does not fit is an error without the prompt in it; what was asked at the same time and fits is written."""
+async def test_a_full_disk_fails_only_what_does_not_fit(open_file: OpenFile, new_job: NewJob) -> None:
+    """The error does not contain the prompt. Jobs that were added at the same time and fit are written."""
     store = await open_file()
     assert store._session is not None
-    await store._session.writer.write(lambda connection: connection.execute("PRAGMA max_page_count = 30").fetchone())
+    await store._session.thread.write(lambda connection: connection.execute("PRAGMA max_page_count = 30").fetchone())
     jobs = [new_job(), new_job(request={"prompt": CANARY * 10000}), new_job()]
     outcomes = await asyncio.gather(*(store.add(job) for job in jobs), return_exceptions=True)
     failure = outcomes[1]
@@ -233,22 +229,9 @@ async def test_a_full_disk(open_file: OpenFile, new_job: NewJob) -> None:
     assert [jobs[0], jobs[2]] == await store.unfinished("main")
 
 
-@pytest.mark.fault(73)
-@posix
-@pytest.mark.parametrize("replaced", [False, True])
-async def test_a_file_that_is_taken_away(path: Path, open_file: OpenFile, new_job: NewJob, replaced: bool) -> None:
-    """Writing to a file that has no name any more would be lost on restart, so it is an error."""
-    store = await open_file()
-    path.rename(path.with_name("elsewhere"))
-    if replaced:
-        path.touch()
-    with pytest.raises(StoreError, match="removed or replaced"):
-        await store.add(new_job())
-
-
 @pytest.fixture
 def unprivileged() -> Generator[Path]:
-    """Make a folder, and see to it that permissions count there, which for root they do not."""
+    """Make a folder and give up the rights of root, for whom permissions do not count."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if os.geteuid() == 0:
@@ -261,8 +244,8 @@ def unprivileged() -> Generator[Path]:
 
 @pytest.mark.fault(73)
 @posix
-async def test_a_folder_that_cannot_be_written(unprivileged: Path) -> None:
-    """A new file in a read-only folder is refused by name."""
+async def test_a_new_file_in_a_read_only_folder_is_refused(unprivileged: Path) -> None:
+    """The error names the file."""
     unprivileged.chmod(0o500)
     with pytest.raises(StoreError, match=r"cannot be opened.*permissions") as caught:
         await SQLiteStore(unprivileged / "jobs.sqlite").open()
@@ -273,8 +256,10 @@ async def test_a_folder_that_cannot_be_written(unprivileged: Path) -> None:
 @pytest.mark.fault(73)
 @posix
 @pytest.mark.parametrize(("of_file", "of_folder"), [(0o400, 0o700), (0o600, 0o500), (0o400, 0o500), (0, 0o700)])
-async def test_a_file_that_cannot_be_written(unprivileged: Path, of_file: int, of_folder: int) -> None:
-    """An existing store is refused by name where it, or what stands beside it, cannot be written."""
+async def test_an_existing_file_that_cannot_be_written_is_refused(
+    unprivileged: Path, of_file: int, of_folder: int
+) -> None:
+    """So is one whose folder cannot be written. The error names the file."""
     path = unprivileged / "jobs.sqlite"
     store = SQLiteStore(path)
     await store.open()
@@ -289,8 +274,8 @@ async def test_a_file_that_cannot_be_written(unprivileged: Path, of_file: int, o
 
 @pytest.mark.fault(73)
 @posix
-async def test_a_folder_without_room_for_an_owner(unprivileged: Path) -> None:
-    """Where the database can be used, but not its folder, it is refused by name, and nothing of it stays open."""
+async def test_a_folder_in_which_no_lock_file_can_be_created_is_refused(unprivileged: Path) -> None:
+    """The database itself could be used. The error names it, and nothing of it stays open."""
     path = unprivileged / "jobs.sqlite"
     store = SQLiteStore(path)
     await store.open()
@@ -303,41 +288,23 @@ async def test_a_folder_without_room_for_an_owner(unprivileged: Path) -> None:
         unprivileged.chmod(0o700)
 
     assert str(path) in str(caught.value)
-    # The last to close a database takes its log away.
+    # The last connection to a database removes its log.
     assert ["jobs.sqlite"] == [entry.name for entry in unprivileged.iterdir()]
 
 
-@posix
-async def test_the_file_is_private(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
-    """Nobody else on the machine can read a new store, nor its log."""
-    store = await open_file()
-    await store.add(new_job())
-
-    assert [0, 0] == [name.stat().st_mode & 0o077 for name in (path, path.with_name("jobs.sqlite-wal"))]
-
-
-@posix
-async def test_the_permissions_of_a_given_file_stay(path: Path, open_file: OpenFile) -> None:
-    """A file that was made for a group stays the group's."""
-    path.touch()
-    path.chmod(0o660)
-    await open_file()
-
-    assert 0o660 == path.stat().st_mode & 0o777
-
-
-async def test_a_request_that_cannot_be_written(open_file: OpenFile, new_job: NewJob) -> None:
-    """A job that is no plain data fails alone; what was asked at the same time is written."""
+async def test_a_request_that_json_cannot_express_fails_alone(open_file: OpenFile, new_job: NewJob) -> None:
+    """Jobs that were added at the same time are written."""
     store = await open_file()
     jobs = [new_job(), new_job(request={"image": object()}), new_job()]
     outcomes = await asyncio.gather(*(store.add(job) for job in jobs), return_exceptions=True)
 
     assert isinstance(outcomes[1], StoreError)
+    assert jobs[1].job_id == outcomes[1].job_id
     assert [jobs[0], jobs[2]] == await store.unfinished("main")
 
 
-async def test_an_entry_that_somebody_has_changed(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
-    """An entry that cannot be read is named, and is not skipped: it may be a paid task."""
+async def test_an_unreadable_entry_is_an_error(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
+    """It is not skipped, because it may be a paid task. The error names it."""
     store = await open_file()
     job = await store.add(new_job())
     write(path, "UPDATE jobs SET state = 'GONE'")

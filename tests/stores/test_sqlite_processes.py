@@ -1,4 +1,4 @@
-"""The file between processes, which are killed without warning."""
+"""Several processes with the same file, some of which are killed without warning."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Start = Callable[..., Awaitable[asyncio.subprocess.Process]]
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows does not fork")
 
-# Says the id of each job once it is written, from many writers at once, until it is killed.
+# Prints the id of each job once it is written, from several writers at once, until the process is killed.
 WRITE_FOR_EVER = """
 async def main():
     store = SQLiteStore(sys.argv[1])
@@ -37,7 +37,7 @@ async def main():
 asyncio.run(main())
 """
 
-# Opens the store, says who it is, and waits to be killed, or for its input to end.
+# Opens the store, prints its owner, and waits to be killed, or for its input to end.
 STAY = """
 async def main():
     store = SQLiteStore(sys.argv[1])
@@ -49,7 +49,7 @@ async def main():
 asyncio.run(main())
 """
 
-# Leaves a forked child behind, which outlives it and shows by the lock it has inherited that it does.
+# Forks a child that outlives its parent. The lock that the child inherits shows that it is alive.
 STAY_WITH_CHILD = """
 import fcntl, time
 
@@ -70,7 +70,7 @@ async def main():
 asyncio.run(main())
 """
 
-# Tries to use a store that its parent has opened.
+# A forked child tries to use the store that its parent has opened.
 USE_AFTER_FORK = """
 import warnings
 
@@ -99,7 +99,7 @@ async def main():
 asyncio.run(main())
 """
 
-# Waits for the word, then adds the same keys as everybody else and says which jobs it got.
+# Waits for a line of input, then adds the same keys as every other process and prints which jobs it got.
 ADD_KEYS = """
 async def main():
     store = SQLiteStore(sys.argv[1], busy_timeout=30)
@@ -129,7 +129,7 @@ async def kill(process: asyncio.subprocess.Process) -> bytes:
 
 @pytest.mark.fault(75)
 @pytest.mark.parametrize("count", [1, 40, 700])
-async def test_what_was_written_survives_a_kill(path: Path, start: Start, open_file: OpenFile, count: int) -> None:
+async def test_written_jobs_survive_a_kill(path: Path, start: Start, open_file: OpenFile, count: int) -> None:
     """Every job that was reported as written before the process was killed is there after it."""
     process = await start(WRITE_FOR_EVER, path)
     told = [await line(process) for _ in range(count)]
@@ -143,8 +143,10 @@ async def test_what_was_written_survives_a_kill(path: Path, start: Start, open_f
 
 
 @pytest.mark.fault(74)
-async def test_two_processes_add_the_same_keys(path: Path, start: Start, open_file: OpenFile) -> None:
-    """For each key, both processes get the same job, and there is no other."""
+async def test_two_processes_that_add_the_same_keys_get_the_same_jobs(
+    path: Path, start: Start, open_file: OpenFile
+) -> None:
+    """There are no other jobs."""
     processes = [await start(ADD_KEYS, path, name) for name in ("first", "second")]
     for process in processes:
         assert "ready" == await line(process)
@@ -158,8 +160,8 @@ async def test_two_processes_add_the_same_keys(path: Path, start: Start, open_fi
 
 
 @pytest.mark.fault(75)
-async def test_a_killed_owner_is_dead(path: Path, start: Start, open_file: OpenFile) -> None:
-    """An owner is alive while its process is, and dead at once when that is killed, whoever looks."""
+async def test_a_killed_owner_is_dead_at_once(path: Path, start: Start, open_file: OpenFile) -> None:
+    """It was alive before, and every store sees the same."""
     process = await start(STAY, path)
     owner = await line(process)
     stores = [await open_file() for _ in range(2)]
@@ -171,8 +173,8 @@ async def test_a_killed_owner_is_dead(path: Path, start: Start, open_file: OpenF
     assert [] == list(path.parent.glob(f"*{owner}"))
 
 
-async def test_an_owner_that_has_closed_is_dead(path: Path, start: Start, open_file: OpenFile) -> None:
-    """A process that closes its store is its owner no longer, and leaves nothing but the file."""
+async def test_an_owner_that_has_closed_its_store_is_dead(path: Path, start: Start, open_file: OpenFile) -> None:
+    """Nothing is left but the database."""
     process = await start(STAY, path)
     owner = await line(process)
     await process.communicate(b"")
@@ -183,8 +185,8 @@ async def test_an_owner_that_has_closed_is_dead(path: Path, start: Start, open_f
     assert not await (await open_file()).is_alive(owner)
 
 
-async def test_what_killed_owners_leave_is_removed(path: Path, start: Start, open_file: OpenFile) -> None:
-    """Opening removes the files of killed owners, not those of living ones, nor what merely looks alike."""
+async def test_the_files_of_killed_owners_are_removed(path: Path, start: Start, open_file: OpenFile) -> None:
+    """Opening does it. The files of living owners stay, and so do files with similar names."""
     living, killed = await start(STAY, path), await start(STAY, path)
     owner, _ = await line(living), await line(killed)
     await kill(killed)
@@ -196,8 +198,8 @@ async def test_what_killed_owners_leave_is_removed(path: Path, start: Start, ope
 
 
 @posix
-async def test_one_file_by_two_names(path: Path, start: Start) -> None:
-    """Processes that reach the file by a link see one another."""
+async def test_a_file_has_the_same_owners_under_two_names(path: Path, start: Start) -> None:
+    """A process may open it by a link."""
     link = path.with_name("link.sqlite")
     link.symlink_to(path)
     process = await start(STAY, path)
@@ -213,7 +215,7 @@ async def test_one_file_by_two_names(path: Path, start: Start) -> None:
 @pytest.mark.fault(80)
 @posix
 async def test_a_forked_child_does_not_keep_its_parent_alive(path: Path, start: Start, open_file: OpenFile) -> None:
-    """An owner is dead when its process is, even where a child that was forked from it lives on."""
+    """The child inherits the open files, but not the lock."""
     fcntl = pytest.importorskip("fcntl")
     lock = path.with_name("lock")
     process = await start(STAY_WITH_CHILD, path, lock)
@@ -233,8 +235,8 @@ async def test_a_forked_child_does_not_keep_its_parent_alive(path: Path, start: 
 
 @pytest.mark.fault(80)
 @posix
-async def test_a_store_is_not_used_across_a_fork(path: Path, start: Start, open_file: OpenFile) -> None:
-    """A child that was forked refuses the store its parent has open, drops it in peace, and the parent goes on."""
+async def test_a_forked_child_cannot_use_the_store_of_its_parent(path: Path, start: Start, open_file: OpenFile) -> None:
+    """The child can drop it without a warning, and the parent goes on using it."""
     process = await start(USE_AFTER_FORK, path)
     output, _ = await process.communicate()
     found = await (await open_file()).unfinished("main")
@@ -244,8 +246,8 @@ async def test_a_store_is_not_used_across_a_fork(path: Path, start: Start, open_
     assert ["parent", "parent-again"] == [job.job_id for job in found]
 
 
-def test_sqlite_is_loaded_when_it_is_asked_for() -> None:
-    """Who has no file need not load SQLite."""
+def test_sqlite_is_imported_on_first_access() -> None:
+    """A program without a journal on disk need not load it."""
     script = "import sys, happyhorse_async.stores as s; print('sqlite3' in sys.modules); s.SQLiteStore"
     script += "; print('sqlite3' in sys.modules)"
     process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""The thread behind the store: what is written together, who waits, and when it ends."""
+"""The thread of the store: what is written together, what waits for it, and when it ends."""
 
 # ruff: noqa: ASYNC240 - the files of a test are small
 
@@ -43,8 +43,8 @@ async def all_threads_end() -> None:
     assert [] == threads()
 
 
-async def test_what_is_asked_together_is_written_together(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
-    """Many jobs at once cost few transactions, and so few flushes of the disk."""
+async def test_simultaneous_writes_share_transactions(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
+    """So many jobs at once cost few flushes of the disk."""
     store = await open_file()
     await asyncio.gather(*(store.add(new_job()) for _ in range(300)))
 
@@ -52,7 +52,7 @@ async def test_what_is_asked_together_is_written_together(path: Path, open_file:
 
 
 async def test_each_write_is_on_the_disk_when_it_returns(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
-    """A write that nobody joins has a transaction of its own, which is there before the caller goes on."""
+    """A single write has a transaction of its own, which is complete before the caller goes on."""
     store = await open_file()
     counted: list[int] = []
     for _ in range(5):
@@ -63,7 +63,7 @@ async def test_each_write_is_on_the_disk_when_it_returns(path: Path, open_file: 
 
 
 async def test_a_cancelled_caller_does_not_undo_its_write(open_file: OpenFile, new_job: NewJob) -> None:
-    """Who is cancelled while waiting for a write leaves the write as it is, and the store usable."""
+    """The write still happens, and the store can be used."""
     store = await open_file()
     job = new_job()
     adding = asyncio.create_task(store.add(job))
@@ -75,8 +75,10 @@ async def test_a_cancelled_caller_does_not_undo_its_write(open_file: OpenFile, n
     assert job == await store.get(job.job_id)
 
 
-async def test_the_loop_goes_on_while_others_write(path: Path, open_file: OpenFile, new_job: NewJob) -> None:
-    """While another connection holds the lock, writers wait and the event loop does not."""
+async def test_the_event_loop_is_not_blocked_while_another_process_writes(
+    path: Path, open_file: OpenFile, new_job: NewJob
+) -> None:
+    """Writers wait for the lock meanwhile."""
     store = await open_file(busy_timeout=30.0)
     job = new_job()
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -95,8 +97,8 @@ async def test_the_loop_goes_on_while_others_write(path: Path, open_file: OpenFi
     assert await store.by_key("order-8472") is not None
 
 
-async def test_closing_waits_for_what_was_asked(path: Path, new_job: NewJob) -> None:
-    """Writes that are on their way when the store is closed are written."""
+async def test_closing_completes_the_writes_that_were_requested_before(path: Path, new_job: NewJob) -> None:
+    """Their callers get their results."""
     store = SQLiteStore(path)
     await store.open()
     adding = [asyncio.create_task(store.add(new_job())) for _ in range(1000)]
@@ -111,8 +113,8 @@ async def test_closing_waits_for_what_was_asked(path: Path, new_job: NewJob) -> 
     await all_threads_end()
 
 
-async def test_a_store_that_is_not_open(path: Path, new_job: NewJob) -> None:
-    """Before it is opened and after it was closed a store says so, and closing it is harmless."""
+async def test_using_a_store_that_is_not_open_is_an_error(path: Path, new_job: NewJob) -> None:
+    """Closing it again is harmless."""
     store = SQLiteStore(path)
     await store.aclose()
     with pytest.raises(RuntimeError, match="not open"):
@@ -126,17 +128,17 @@ async def test_a_store_that_is_not_open(path: Path, new_job: NewJob) -> None:
 
 
 @pytest.mark.fault(79)
-async def test_a_store_on_another_event_loop(open_file: OpenFile) -> None:
-    """A store that is open on one event loop refuses another."""
+async def test_using_a_store_on_another_event_loop_is_an_error(open_file: OpenFile) -> None:
+    """Every method says so, and the store still works on its own event loop."""
     store = await open_file()
 
     def elsewhere() -> None:
-        async def look() -> None:
+        async def use() -> None:
             for call in (store.get("x"), store.open(), store.aclose(), store.is_alive("x")):
                 with pytest.raises(RuntimeError, match="another event loop"):
                     await call
 
-        asyncio.run(look())
+        asyncio.run(use())
 
     await asyncio.to_thread(elsewhere)
 
@@ -144,8 +146,8 @@ async def test_a_store_on_another_event_loop(open_file: OpenFile) -> None:
 
 
 @pytest.mark.fault(79)
-def test_one_event_loop_after_the_other(path: Path, new_job: NewJob) -> None:
-    """A store that was closed may be opened on another event loop."""
+def test_a_store_can_be_used_on_one_event_loop_after_another(path: Path, new_job: NewJob) -> None:
+    """It is closed in between."""
     store = SQLiteStore(path)
     job = new_job()
 
@@ -159,8 +161,8 @@ def test_one_event_loop_after_the_other(path: Path, new_job: NewJob) -> None:
     assert job == asyncio.run(add()) == asyncio.run(add())
 
 
-async def test_those_who_open_together_fail_apart(path: Path) -> None:
-    """Each opener of a file that cannot be used gets an exception of its own, and a later one may succeed."""
+async def test_simultaneous_openings_raise_separate_errors(path: Path) -> None:
+    """A later opening may succeed."""
     path.write_text("my shopping list")
     store = SQLiteStore(path)
     failures = await asyncio.gather(store.open(), store.open(), return_exceptions=True)
@@ -174,8 +176,8 @@ async def test_those_who_open_together_fail_apart(path: Path) -> None:
     await store.aclose()
 
 
-async def test_an_opening_that_is_cancelled(path: Path, new_job: NewJob) -> None:
-    """Who is cancelled while opening leaves nothing open, and does no harm to those who wait for the same opening."""
+async def test_a_cancelled_opening_leaves_nothing_open(path: Path, new_job: NewJob) -> None:
+    """Other callers that wait for the same opening are not affected."""
     store = SQLiteStore(path)
     alone = asyncio.create_task(store.open())
     await asyncio.sleep(0)
@@ -197,8 +199,8 @@ async def test_an_opening_that_is_cancelled(path: Path, new_job: NewJob) -> None
     await store.aclose()
 
 
-async def test_many_stores_make_one_file(path: Path, new_job: NewJob) -> None:
-    """Stores that create the same file at the same moment all work on it."""
+async def test_many_stores_can_create_the_same_file_at_once(path: Path, new_job: NewJob) -> None:
+    """All of them use it afterwards."""
     stores = [SQLiteStore(path) for _ in range(8)]
     await asyncio.gather(*(store.open() for store in stores))
     jobs = [await store.add(new_job()) for store in stores]
@@ -211,8 +213,8 @@ async def test_many_stores_make_one_file(path: Path, new_job: NewJob) -> None:
     assert [] == list(path.parent.glob("*-owner-*"))
 
 
-async def test_a_file_that_another_is_just_making(path: Path, new_job: NewJob) -> None:
-    """Opening waits for a process that is about to create the same file."""
+async def test_opening_waits_for_another_process_that_creates_the_file(path: Path, new_job: NewJob) -> None:
+    """It goes on when the other process has finished."""
     store = SQLiteStore(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -230,22 +232,22 @@ async def test_a_file_that_another_is_just_making(path: Path, new_job: NewJob) -
     await store.aclose()
 
 
-async def test_stores_of_one_process_share_a_file(open_file: OpenFile, new_job: NewJob) -> None:
-    """What one store has written the other sees, under the same conditions as between processes."""
+async def test_two_stores_of_one_process_share_a_file(open_file: OpenFile, new_job: NewJob) -> None:
+    """The conditions of their changes are checked as between processes."""
     first, second = await open_file(), await open_file()
     job = await first.add(new_job(key="order-8472"))
     taken = evolve(job, state=JobState.SUBMITTING, owner=second.owner)
 
     assert job == await second.add(new_job(key="order-8472"))
-    assert await second.change(taken, only_from=JobState.QUEUED)
-    assert not await first.change(evolve(taken, owner=first.owner), only_from=JobState.QUEUED)
+    assert await second.change(taken, only_from={JobState.QUEUED})
+    assert not await first.change(evolve(taken, owner=first.owner), only_from={JobState.QUEUED})
     assert await first.is_alive(second.owner)
 
 
 @pytest.mark.fault(80)
 @pytest.mark.filterwarnings("default::ResourceWarning")
-async def test_a_store_that_was_never_closed(path: Path) -> None:
-    """A store that is dropped while it is open warns, and its thread ends."""
+async def test_a_store_that_is_dropped_while_open_warns(path: Path) -> None:
+    """Its thread ends."""
     store = SQLiteStore(path)
     await store.open()
     forget = [store]
@@ -255,8 +257,8 @@ async def test_a_store_that_was_never_closed(path: Path) -> None:
     await all_threads_end()
 
 
-def test_the_module_has_no_other_names() -> None:
-    """What is loaded on demand does not make up names."""
+def test_the_module_has_no_names_but_its_own() -> None:
+    """SQLiteStore is imported on first access; other names are errors."""
     assert SQLiteStore is stores.SQLiteStore
     with pytest.raises(AttributeError, match="no attribute 'RedisStore'"):
         _ = stores.RedisStore

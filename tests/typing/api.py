@@ -39,7 +39,7 @@ async def main_job(many: AsyncIterable[hh.VideoRequest]) -> None:
         assert_type(await client.generate(hh.TextToVideo("a"), timeout=600, key="order-1"), hh.Task)
         handle = await client.submit(hh.TextToVideo("a"), key="order-2", callback_url="https://example.org/hook")
         assert_type(handle, hh.TaskHandle)
-        assert_type(handle.ref, hh.TaskRef | None)
+        assert_type(handle.ref, hh.TaskRef)
         assert_type(handle.task, hh.Task | None)
         assert_type(await handle, hh.Task)
         assert_type(await handle.wait(timeout=1), hh.Task)
@@ -47,10 +47,12 @@ async def main_job(many: AsyncIterable[hh.VideoRequest]) -> None:
         assert_type(await handle.download("a.mp4"), Path)
         async for task in handle.updates():
             assert_type(task, hh.Task)
-        assert_type(await client.enqueue(hh.TextToVideo("a")), hh.TaskHandle)
+        assert_type(await client.enqueue(hh.TextToVideo("a")), hh.JobHandle)
+        assert_type(client.resume_job(key="order-1"), hh.JobHandle)
+        assert_type(await client.job("hh-1"), hh.JobInfo)
         assert_type(client.resume("dashscope:1"), hh.TaskHandle)
         assert_type(await client.fetch("dashscope:1"), hh.Task)
-        assert_type(await client.cancel(hh.TaskRef("dashscope", "1")), hh.Task)
+        assert_type(await client.cancel(hh.TaskRef("dashscope", "1")), hh.Task | None)
         assert_type(await client.list_tasks(limit=5), list[hh.Task])
         async for task in client.list_tasks():
             assert_type(task, hh.Task)
@@ -61,7 +63,7 @@ async def main_job(many: AsyncIterable[hh.VideoRequest]) -> None:
         receiver = hh.CallbackReceiver(client, secret=["the new one", "the old one"])
         assert_type(await receiver.receive({"X-Signature": "..."}, b"{}", query="a=b"), hh.Task | None)
         assert_type(client.plan(hh.TextToVideo("a")).messages, tuple[hh.HttpRequest, ...])
-        assert_type(await client.pending(), list[hh.PendingJob])
+        assert_type(await client.pending(), list[hh.JobInfo])
         assert_type(await client.candidates("job"), list[hh.Task])
         assert_type(await client.resolve("job", adopt="task-1"), hh.TaskHandle | None)
 

@@ -1,23 +1,29 @@
-"""One connection to a database file: opened with care, worked in transactions, its errors made into ours."""
+"""One connection to a database file: opened with care, used in transactions, its errors translated."""
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from ...errors import StoreError
+from .columns import PAGE_SIZE
 from .errors import damaged, error_code, os_error, store_error
-from .schema import APPLICATION_ID, MIGRATIONS, PAGE_SIZE, migrate, pragma
+from .files import FileWatch, make_private, refuse_unusable
+from .owner_lock import living_owners
+from .schema import APPLICATION_ID, MIGRATIONS, migrate, pragma
+
+_log = logging.getLogger("happyhorse_async")
 
 Work: TypeAlias = Callable[[sqlite3.Connection], Any]
-"""Something to do within a transaction. It computes what it writes before it writes, and fails before or not at all."""
+"""Work to do within a transaction. It computes what it writes before it writes: it fails before that, or not at all."""
 
 _LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-_RETRY_AFTER = 0.02
+_RETRY_INTERVAL = 0.02
 
 
 class Database:
@@ -25,35 +31,41 @@ class Database:
     A connection to the job store at *path*, which is created if there is none. Belongs to the thread that made it.
 
     :param busy_timeout: seconds to wait for other processes that are writing.
-    :raises StoreError: the file cannot be used, is no job store, is damaged, or is from a newer version. It is left as
-        it is.
+    :raises StoreError: the file cannot be used, is not a job store, is damaged, or was written by a newer version. It
+        is left as it is.
     """
 
     def __init__(self, path: Path, busy_timeout: float) -> None:
         self._path = path
         self._busy_timeout = busy_timeout
-        with self._explained():
-            _refuse_orphan(path)
+        with self._translated_errors():
+            refuse_unusable(path)
             is_new = not path.exists()
+            is_empty = not is_new and not path.stat().st_size
             self._connection = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)
         try:
-            with self._explained():
+            with self._translated_errors():
                 self._connection.row_factory = sqlite3.Row
-                self._refuse_strangers()
-                if is_new:
-                    # It is going to hold prompts and signed URLs. The files that SQLite puts beside it follow suit.
-                    path.chmod(0o600)
-                self._prepare()
-                self._identity = _identity(path)
+                self._refuse_foreign()
+                make_private(path, is_new=is_new)
+                version = self._prepare()
+                self._files = FileWatch(path)
         except BaseException:
             self._connection.close()
             raise
+        if is_empty and version == 0:
+            _log.warning(
+                "the job store %s was an empty file, and begins without jobs: if there were jobs in it, stop now and "
+                "put a copy of the file in its place, or their keys are paid again",
+                path,
+            )
 
     def run(self, works: Sequence[Work], *, writes: bool) -> list[Any]:
         """
-        Do *works* in one transaction, and return the result of each, or the exception it ended in.
+        Do *works* in one transaction, and return the result of each, or the exception that it raised.
 
-        Where the transaction fails, each gets one of its own, so that what fits on the disk is written.
+        Where the transaction fails, each of them gets a transaction of its own, so that what fits on the disk is
+        written.
 
         :param writes: whether any of them writes.
         """
@@ -68,7 +80,7 @@ class Database:
 
     def _transaction(self, works: Sequence[Work], writes: bool) -> list[Any]:
         if writes:
-            self._refuse_removed()
+            self._check_files()
         self._connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
         try:
             results = [self._attempt(work) for work in works]
@@ -84,21 +96,22 @@ class Database:
             return work(self._connection)
         except sqlite3.Error:
             raise
-        except Exception as error:  # noqa: BLE001 - it belongs to the one who asked, and not to this thread
+        except Exception as error:  # noqa: BLE001 - it belongs to the caller of the work, not to this thread
             return error
 
     def empty_log(self) -> None:
         """
-        Bring the write-ahead log into the database and cut it to nothing, with what has been erased meanwhile.
+        Copy the write-ahead log into the database and truncate it, so that erased data is gone from the disk.
 
-        :raises StoreError: another process is just reading or writing.
+        :raises StoreError: another process is reading or writing at this moment.
         """
-        with self._explained():
+        with self._translated_errors():
+            self._check_files()
             if self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-                raise StoreError(f"the job store {self._path}: another process keeps its log in use, try again")
+                raise StoreError(f"the job store {self._path}: another process is using its log, try again")
 
     @contextmanager
-    def impatient(self) -> Generator[None]:
+    def no_waiting(self) -> Generator[None]:
         """Do not wait for other processes meanwhile."""
         self._connection.execute("PRAGMA busy_timeout = 0")
         try:
@@ -107,12 +120,12 @@ class Database:
             self._connection.execute(f"PRAGMA busy_timeout = {int(self._busy_timeout * 1000)}")
 
     def close(self) -> None:
-        """Close the connection. The last one to a file takes its log away."""
-        with self._explained():
+        """Close the connection. The last connection to a file removes its log."""
+        with self._translated_errors():
             self._connection.close()
 
     @contextmanager
-    def _explained(self) -> Generator[None]:
+    def _translated_errors(self) -> Generator[None]:
         try:
             yield
         except sqlite3.Error as error:
@@ -120,7 +133,7 @@ class Database:
         except OSError as error:
             raise os_error(error, self._path) from error
 
-    def _refuse_strangers(self) -> None:
+    def _refuse_foreign(self) -> None:
         if not self._is_fresh() and pragma(self._connection, "application_id") != APPLICATION_ID:
             raise StoreError(
                 f"the file {self._path} is the database of another application, and is left as it is: give the job "
@@ -137,21 +150,31 @@ class Database:
     def _is_fresh(self) -> bool:
         return not any(pragma(self._connection, name) for name in ("schema_version", "application_id", "user_version"))
 
-    def _prepare(self) -> None:
-        # Has an effect on a new file alone.
+    def _prepare(self) -> int:
+        # This has an effect on a new file only.
         self._connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
         self._connection.execute("PRAGMA synchronous = FULL")
         # A plain fsync on macOS leaves the data in the drive's cache.
         self._connection.execute("PRAGMA fullfsync = ON")
         self._connection.execute("PRAGMA secure_delete = ON")
-        self._write_ahead()
-        verdict = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if verdict != "ok":
-            raise damaged(self._path)
-        migrate(self._connection)
+        self._use_log()
+        self._check_integrity(self._connection)
+        return migrate(self._connection, refuse_others=self._refuse_others)
 
-    def _write_ahead(self) -> None:
-        # SQLite does not wait for others when it changes the journal of a new file.
+    def _refuse_others(self) -> None:
+        if owners := living_owners(self._path):
+            raise StoreError(
+                f"the job store {self._path} is open in a process of an earlier version of happyhorse-async "
+                f"({', '.join(owners)}; each name begins with the process id), which cannot read it after the upgrade: "
+                "end that process and try again"
+            )
+
+    def _check_integrity(self, connection: sqlite3.Connection) -> None:
+        if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise damaged(self._path)
+
+    def _use_log(self) -> None:
+        # SQLite does not wait for other processes when it changes the journal mode of a new file.
         give_up_at = time.monotonic() + self._busy_timeout
         while True:
             try:
@@ -160,35 +183,22 @@ class Database:
             except sqlite3.OperationalError as error:
                 if error_code(error) not in _LOCKED or time.monotonic() >= give_up_at:
                     raise
-            time.sleep(_RETRY_AFTER)
+            time.sleep(_RETRY_INTERVAL)
         if mode != "wal":
             raise StoreError(
-                f"the job store {self._path}: its file system cannot share memory between processes, as network drives "
-                "cannot: put it on a local disk"
+                f"the job store {self._path}: its file system cannot share memory between processes, like most network "
+                "drives: put it on a local disk"
             )
 
-    def _refuse_removed(self) -> None:
-        if _identity(self._path) != self._identity:
-            raise StoreError(
-                f"the job store {self._path} was removed or replaced while it was open: put it back and restart, what "
-                "is written now would be lost"
-            )
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _refuse_orphan(path: Path) -> None:
-    # SQLite would throw away the log of an empty database, and paid tasks with it. The log is looked at first: once
-    # there is one, there is a database too.
-    log = path.with_name(f"{path.name}-wal")
-    if log.exists() and log.stat().st_size and not (path.exists() and path.stat().st_size):
-        raise StoreError(
-            f"the job store {path} is missing or empty, while its log {log.name} is there: put the file back beside "
-            "its log, or move the log away"
-        )
+    def _check_files(self) -> None:
+        """Make sure that what is written to the file can be read after a restart."""
+        size, former_size = self._files.sizes()
+        if size == 0:
+            # SQLite would delete the log of an empty database, and the paid tasks in it.
+            raise damaged(self._path)
+        if size < former_size:
+            # `VACUUM` of another process shrinks a sound file. Reading a file shows whether it was truncated, and this
+            # connection would read it from its cache.
+            with closing(sqlite3.connect(self._path, timeout=self._busy_timeout, isolation_level=None)) as other:
+                self._check_integrity(other)
+            self._files = FileWatch(self._path)

@@ -1,8 +1,7 @@
 """
-Which processes have a database open, so that a job whose process was killed can be told from one that is being seen to.
+Which processes have a database open, so that the jobs of a killed process can be told from those of a living one.
 
-A process id says too little: it is given out again, and means nothing in the next container. So each owner keeps a file
-of its own open beside the database, and the operating system lets go of it however the process ends.
+Each process keeps a locked file of its own beside the database.
 """
 
 from __future__ import annotations
@@ -10,127 +9,85 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from glob import escape
 from pathlib import Path
 
+from ...file_lock import create_locked, remove_unless_locked
+
 _OWNER = re.compile(r"\d+-[0-9a-f]{16}")
+
+# A forked child inherits the open files, and with them the locks: it would keep a killed parent alive.
+_held: set[int] = set()
+
+
+def _close_in_child() -> None:
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_in_child)
 
 
 def new_owner() -> str:
-    """Return a name that no process has had before. It begins with the process id, for people who look for it."""
+    """Return a name that no process has had before. It begins with the process id, for people who search for it."""
     return f"{os.getpid()}-{secrets.token_hex(8)}"
 
 
 class OwnerFile:
-    """The file that shows, while it is held, that *owner* has *database* open."""
+    """The file that shows, while it is locked, that *owner* has *database* open."""
 
     def __init__(self, database: Path, owner: str) -> None:
+        self._database = database
         self._path = _path(database, owner)
         self._descriptor: int | None = None
 
-    def hold(self) -> None:
+    def acquire(self) -> None:
         """
-        Create the file and hold it.
+        Create the file and lock it.
 
-        :raises OSError: it cannot be created beside the database, or its file system knows no locks.
+        :raises OSError: it cannot be created beside the database, or its file system has no locks.
         """
-        while self._descriptor is None:
-            self._descriptor = _hold(self._path)
+        # The users who may write the database have to see whether its owners are alive. Others could lock the file of
+        # a killed process.
+        is_shared = self._database.exists() and self._database.stat().st_mode & 0o020
+        self._descriptor = create_locked(self._path, mode=0o660 if is_shared else 0o600)
+        _held.add(self._descriptor)
 
     def release(self) -> None:
-        """Let go of the file and remove it."""
+        """Unlock the file and remove it."""
         if self._descriptor is not None:
-            _release(self._descriptor)
+            _held.discard(self._descriptor)
+            os.close(self._descriptor)
             self._descriptor = None
             with suppress(OSError):
                 self._path.unlink()
 
 
 def is_alive(database: Path, owner: str) -> bool:
-    """Tell whether *owner* still has *database* open, and remove what it has left behind if not."""
-    return _OWNER.fullmatch(owner) is not None and _is_held(_path(database, owner))
+    """Return whether *owner* still has *database* open, and remove its file if not."""
+    return _OWNER.fullmatch(owner) is not None and remove_unless_locked(_path(database, owner))
 
 
-def remove_stale(database: Path) -> None:
-    """Remove the files that killed processes have left beside *database*."""
-    for path in database.parent.glob(f"{escape(database.name)}-owner-*"):
-        is_alive(database, path.name.removeprefix(f"{database.name}-owner-"))
+def owner_files(database: Path) -> Iterator[Path]:
+    """Return the files of all owners of *database*, living or not."""
+    prefix = f"{database.name}-owner-"
+    for path in database.parent.glob(f"{escape(prefix)}*"):
+        if _OWNER.fullmatch(path.name.removeprefix(prefix)):
+            yield path
+
+
+def living_owners(database: Path) -> list[str]:
+    """Return the processes that have *database* open, and remove the files of those that were killed."""
+    return [
+        path.name.removeprefix(f"{database.name}-owner-")
+        for path in owner_files(database)
+        if remove_unless_locked(path)
+    ]
 
 
 def _path(database: Path, owner: str) -> Path:
     return database.with_name(f"{database.name}-owner-{owner}")
-
-
-if sys.platform == "win32":
-
-    def _hold(path: Path) -> int:
-        # Opened in this way, the file cannot be removed by anybody until it is closed.
-        return os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR)
-
-    def _release(descriptor: int) -> None:
-        os.close(descriptor)
-
-    def _is_held(path: Path) -> bool:
-        try:
-            path.unlink()
-        except FileNotFoundError:
-            return False
-        except OSError:
-            return True
-        return False
-
-else:
-    import fcntl
-
-    # flock belongs to the open file, which a forked child shares: the child would keep a killed parent alive.
-    _held: set[int] = set()
-
-    def _let_go_in_child() -> None:
-        for descriptor in _held:
-            os.close(descriptor)
-        _held.clear()
-
-    os.register_at_fork(after_in_child=_let_go_in_child)
-
-    def _hold(path: Path) -> int | None:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644)
-        _held.add(descriptor)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            # Between the two calls above, somebody may have taken the file for a stale one and removed it.
-            if os.fstat(descriptor).st_nlink:
-                return descriptor
-        except OSError:
-            _release(descriptor)
-            path.unlink()
-            raise
-        _release(descriptor)
-        return None
-
-    def _release(descriptor: int) -> None:
-        _held.discard(descriptor)
-        os.close(descriptor)
-
-    def _is_held(path: Path) -> bool:
-        try:
-            descriptor = os.open(path, os.O_RDONLY)
-        except FileNotFoundError:
-            return False
-        except OSError:
-            return True
-        try:
-            # Shared, so that two who look at the same moment do not take each other for the owner.
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-        else:
-            # The path leads to this file for as long as it has a name: an owner that lost it to somebody who cleaned up
-            # has to wait for this lock before it makes another.
-            if os.fstat(descriptor).st_nlink:
-                with suppress(OSError):
-                    path.unlink()
-            return False
-        finally:
-            os.close(descriptor)

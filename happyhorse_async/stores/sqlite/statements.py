@@ -1,101 +1,133 @@
-"""What is asked of the tables of jobs and of notes. Every function here is called within a transaction."""
+"""The statements on the tables of the store. Every function here is called within a transaction."""
 
 from __future__ import annotations
 
 import sqlite3
-from datetime import UTC, datetime
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
 
-from attrs import frozen
+from attrs import define, evolve, field
 
 from ...job import Job, JobState
 from ...task import TaskRef
-from ..retention import Retention, dates
-from .rows import to_dates, to_job, to_row, to_text, to_timestamp
+from ..contract import holds_key
+from ..retention import JumpGuard, Retention, Upkeep, dates, running_time
+from .columns import COLUMNS, Entry, Row, from_row, to_dates, to_row, to_text, to_timestamp
 
 # Every statement names its columns: a file may have more of them, from a version after this one.
-_NAMES = (
-    "job_id", "key", "state", "provider", "adapter", "base_url", "model", "task_id", "owner", "durable", "created_at",
-    "submitted_at", "settled_at", "closed_at", "save_to", "saved_to", "failure", "fingerprint", "task", "videos_until",
-    "padding", "videos", "callback_url", "request", "body",
-)  # fmt: skip
+_NAMES = [column.name for column in COLUMNS]
 _COLUMNS = ", ".join(_NAMES)
 _INSERT = f"INSERT INTO jobs ({_COLUMNS}) VALUES ({', '.join(f':{name}' for name in _NAMES)})"  # noqa: S608
-# A promise stays, whatever the copy says that a change was made from.
-_VALUES = {name: f":{name}" for name in _NAMES} | {"durable": "max(durable, :durable)"}
-_SETTINGS = ", ".join(f"{name} = {value}" for name, value in _VALUES.items())
-_UPDATE = f"UPDATE jobs SET {_SETTINGS} WHERE job_id = :job_id"  # noqa: S608
+_UPDATE = f"UPDATE jobs SET {', '.join(f'{name} = :{name}' for name in _NAMES)} WHERE job_id = :job_id"  # noqa: S608
 _BEFORE = """
-    SELECT job_id, state, owner, save_to, saved_to, settled_at, closed_at, videos_until FROM jobs WHERE job_id = ?
+    SELECT job_id, state, owner, durable, released_key, save_to, saved_to, settled_at, closed_at, videos_until
+    FROM jobs WHERE job_id = ?
 """
-_FORGET_VIDEOS = """
-    UPDATE jobs SET videos = NULL,
-        padding = CASE WHEN coalesce(callback_url, request, body) IS NULL THEN NULL ELSE padding END
-    WHERE videos IS NOT NULL AND videos_until <= ?
-"""
-_FORGET_REQUESTS = """
-    UPDATE jobs SET request = NULL,
-        padding = CASE WHEN coalesce(videos, callback_url, body) IS NULL THEN NULL ELSE padding END
-    WHERE request IS NOT NULL AND settled_at <= ?
-"""
-_FORGET_JOBS = "DELETE FROM jobs WHERE closed_at <= ?"
+_DELETE_JOBS = "DELETE FROM jobs WHERE closed_at <= ?"
+_UPKEEP_INTERVAL = timedelta(hours=1)
 
 
-@frozen
+def _erase(name: str, condition: str) -> str:
+    others = ", ".join(column.name for column in COLUMNS if column.erasable and column.name != name)
+    return f"""
+        UPDATE jobs SET {name} = NULL, padding = CASE WHEN coalesce({others}) IS NULL THEN NULL ELSE padding END
+        WHERE {name} IS NOT NULL AND {condition}
+    """  # noqa: S608
+
+
+_ERASE_VIDEOS = _erase("videos", "videos_until <= ?")
+_ERASE_REQUESTS = _erase("request", "settled_at <= ?")
+
+
+@define
 class Jobs:
     """The table of jobs, and what its retention leaves of them."""
 
     retention: Retention
+    _guard: JumpGuard = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._guard = JumpGuard(timedelta(seconds=self.retention.closed or 0))
 
     def add(self, connection: sqlite3.Connection, job: Job) -> Job:
-        """Insert *job* and return it, or return the one that has its key, or else its id."""
-        there = None if job.key is None else self.by_key(connection, job.key)
+        """Insert *job* and return it, or return the one that holds its key, or else has its id."""
+        there = None if job.key is None else self._first(connection, "key = ?", to_text(job.key))
         there = there or self.get(connection, job.job_id)
         if there is not None:
             return there
         now = datetime.now(UTC)
         since = dates(job, now)
         job = self.retention.kept(job, since, now)
-        connection.execute(_INSERT, to_row(job, since))
+        connection.execute(_INSERT, to_row(Entry(job=job, dates=since, holds_key=holds_key(job))))
         return job
 
     def change(
-        self, connection: sqlite3.Connection, job: Job, only_from: JobState | None, only_owner: str | None
-    ) -> bool:
-        """Write *job* over the row with its id, where there is one and the conditions hold."""
+        self,
+        connection: sqlite3.Connection,
+        job: Job,
+        only_from: Collection[JobState] | None,
+        only_owner: str | None,
+    ) -> Job | None:
+        """Write *job* over the row with its id, and return it as it is kept; `None` where a condition does not hold."""
         row = connection.execute(_BEFORE, (to_text(job.job_id),)).fetchone()
-        if row is None or only_from not in (None, row["state"]) or only_owner not in (None, row["owner"]):
-            return False
+        if row is None or only_owner not in (None, row["owner"]):
+            return None
+        if only_from is not None and row["state"] not in only_from:
+            return None
         job = job.written_over(save_to=row["save_to"], saved_to=row["saved_to"], owner=row["owner"])
+        job = evolve(job, durable=True) if row["durable"] else job
         now = datetime.now(UTC)
         since = dates(job, now, to_dates(row))
-        connection.execute(_UPDATE, to_row(self.retention.kept(job, since, now), since))
-        return True
+        job = self.retention.kept(job, since, now)
+        entry = Entry(job=job, dates=since, holds_key=self._may_hold_key(connection, job, row))
+        connection.execute(_UPDATE, to_row(entry))
+        return job
+
+    def _may_hold_key(self, connection: sqlite3.Connection, job: Job, before: Row) -> bool:
+        if not holds_key(job) or job.key is None:
+            return False
+        # A job that released its key does not get it back while a newer one has it.
+        key = to_text(job.key)
+        released = before["released_key"] == key
+        return not released or connection.execute("SELECT 1 FROM jobs WHERE key = ?", (key,)).fetchone() is None
 
     def get(self, connection: sqlite3.Connection, job_id: str) -> Job | None:
-        """Find a job by its id."""
+        """Return a job by its id."""
         return self._first(connection, "job_id = ?", to_text(job_id))
 
     def by_key(self, connection: sqlite3.Connection, key: str) -> Job | None:
-        """Find a job by the caller's key."""
-        return self._first(connection, "key = ?", to_text(key))
+        """Return the job that holds a key, or else the last one that released it."""
+        text = to_text(key)
+        return self._first(connection, "key = ?", text) or self._first(
+            connection, "released_key = ? ORDER BY number DESC", text
+        )
 
     def by_ref(self, connection: sqlite3.Connection, ref: TaskRef) -> Job | None:
-        """Find the first job that has the task *ref*."""
+        """Return the first job that has the task *ref*."""
         return self._first(connection, "provider = ? AND task_id = ? ORDER BY number", ref.provider, to_text(ref.id))
 
     def unfinished(self, connection: sqlite3.Connection, provider: str) -> list[Job]:
-        """Find the jobs of *provider* that are not closed, in the order they were added."""
+        """Return the jobs of *provider* that are not finished, in the order they were added."""
         # The words of the condition are those of the partial index, or SQLite would not use it.
-        return self._find(connection, "provider = ? AND state <> 'CLOSED' ORDER BY number", to_text(provider))
+        return self._find(connection, "provider = ? AND closed_at IS NULL ORDER BY number", to_text(provider))
 
     def forget(self, connection: sqlite3.Connection) -> None:
-        """Erase what is past its time."""
+        """Erase what has expired."""
         now = datetime.now(UTC)
-        connection.execute(_FORGET_VIDEOS, (to_timestamp(now),))
+        connection.execute(_ERASE_VIDEOS, (to_timestamp(now),))
         if (moment := self.retention.prompts_before(now)) is not None:
-            connection.execute(_FORGET_REQUESTS, (to_timestamp(moment),))
-        if (moment := self.retention.closed_before(now)) is not None:
-            connection.execute(_FORGET_JOBS, (to_timestamp(moment),))
+            connection.execute(_ERASE_REQUESTS, (to_timestamp(moment),))
+        if (moment := self.retention.closed_before(now)) is not None and self._may_delete(connection, now):
+            connection.execute(_DELETE_JOBS, (to_timestamp(moment),))
+
+    def _may_delete(self, connection: sqlite3.Connection, now: datetime) -> bool:
+        last = _last_upkeep(connection)
+        upkeep = self._guard.upkeep(last, now, running_time())
+        # An idle store need not write to the disk every minute.
+        if last is None or last.suspended_at != upkeep.suspended_at or abs(now - last.last_at) >= _UPKEEP_INTERVAL:
+            values = to_timestamp(now), upkeep.suspended_at and to_timestamp(upkeep.suspended_at)
+            connection.execute("INSERT OR REPLACE INTO upkeep (id, last_at, suspended_at) VALUES (1, ?, ?)", values)
+        return upkeep.suspended_at is None
 
     def _first(self, connection: sqlite3.Connection, condition: str, *values: str) -> Job | None:
         found = self._find(connection, f"{condition} LIMIT 1", *values)
@@ -104,11 +136,23 @@ class Jobs:
     def _find(self, connection: sqlite3.Connection, condition: str, *values: str) -> list[Job]:
         now = datetime.now(UTC)
         rows = connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE {condition}", values)  # noqa: S608
-        return [self.retention.kept(to_job(row), to_dates(row), now) for row in rows]
+        entries = [from_row(row) for row in rows]
+        return [self.retention.kept(entry.job, entry.dates, now) for entry in entries]
+
+
+def _last_upkeep(connection: sqlite3.Connection) -> Upkeep | None:
+    row = connection.execute("SELECT last_at, suspended_at FROM upkeep WHERE id = 1").fetchone()
+    if row is None:
+        return None
+    suspended_at = row["suspended_at"]
+    return Upkeep(
+        last_at=datetime.fromisoformat(row["last_at"]),
+        suspended_at=None if suspended_at is None else datetime.fromisoformat(suspended_at),
+    )
 
 
 def get_note(connection: sqlite3.Connection, name: str) -> str | None:
-    """Find a note by its name."""
+    """Return the note called *name*."""
     row = connection.execute("SELECT text FROM notes WHERE name = ?", (name,)).fetchone()
     return None if row is None else str(row["text"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from copy import copy
 from pathlib import Path
@@ -18,9 +18,9 @@ from ...task import TaskRef
 from ..retention import Retention
 from .database import Database, Work
 from .errors import os_error
-from .owner_lock import OwnerFile, is_alive, new_owner, remove_stale
+from .owner_lock import OwnerFile, is_alive, living_owners, new_owner
 from .statements import Jobs, get_note, put_note
-from .thread import Writer
+from .thread import StoreThread
 
 T = TypeVar("T")
 
@@ -33,17 +33,19 @@ class SQLiteStore:
     Keeps jobs in the file at *path*: a `TaskStore` that outlives its process, for all processes of one machine.
 
     What a method has written is on the disk when it returns. The file can be read with the `sqlite3` tool while it is
-    in use; its folder also holds SQLite's log and one empty file for each process that has the store open. A store that
-    is open belongs to one process and one event loop; any number of stores may have the same path.
+    in use. Its folder also holds SQLite's log and one empty file for each process that has the store open. An open
+    store belongs to one process and one event loop; any number of stores may have the same path.
 
-    It holds no API key. The bytes to be sent are erased once their outcome is known, the URLs of videos when they die,
-    and what is erased is overwritten on the disk within about a minute, as long as any process has the store open.
+    It holds no API key. Request bodies are erased once their outcome is known, the URLs of videos when they expire.
+    Erased data is overwritten on the disk within about a minute, as long as any process has the store open. The file
+    and the files beside it are readable by their owner only; the group of a file that it may write keeps its access.
 
     Times are in seconds; `None` means without limit.
 
-    :param path: the file, on a local disk. It is created if there is none; its folder is not.
+    :param path: the file, on a local disk. It is created if it does not exist; its folder is not.
     :param keep_prompts: how long a request (prompt, media URLs) is kept after its outcome is known.
-    :param keep_closed: how long a job is kept after it is closed. Its key is free again after that.
+    :param keep_closed: how long a job is kept after it is finished. Its key is free again after that. Where the clock
+        has jumped ahead, or the store was closed for more than a day, jobs are kept up to twice as long.
     :param busy_timeout: how long to wait while other processes write.
     """
 
@@ -56,7 +58,7 @@ class SQLiteStore:
         busy_timeout: float = _BUSY_TIMEOUT,
     ) -> None:
         if os.fspath(path) == ":memory:":
-            raise ValueError("a job store that is to live in memory is a MemoryStore")
+            raise ValueError("use a MemoryStore for a job store in memory")
         self._path = Path(path)
         self._busy_timeout = busy_timeout
         self._jobs = Jobs(Retention(prompts=keep_prompts, closed=keep_closed))
@@ -77,8 +79,8 @@ class SQLiteStore:
         """
         Open the file, or create it.
 
-        :raises StoreError: it cannot be read or written, is no job store, is damaged, or was written by a newer
-            version. Whatever is there is left as it is.
+        :raises StoreError: it cannot be read or written, is not a regular file, is not a job store, is damaged, was
+            written by a newer version, or is in use by an earlier one. The file is left as it is.
         :raises RuntimeError: it is open in another process or on another event loop.
         """
         if self._session is None:
@@ -86,8 +88,8 @@ class SQLiteStore:
         session = self._open_session()
         session.users += 1
         try:
-            # Shielded, since others may wait for the same opening.
-            await asyncio.shield(session.writer.opened)
+            # Shielded, because other callers may wait for the same opening.
+            await asyncio.shield(session.thread.opened)
         except StoreError as error:
             self._leave(session)
             # Each opener gets an exception of its own.
@@ -98,28 +100,30 @@ class SQLiteStore:
 
     async def aclose(self) -> None:
         """
-        Let go of the file, once everybody who opened the store has. Everything asked before is done first.
+        Close the file after the last of its users. Earlier requests are completed first.
 
-        :raises StoreError: the file could not be closed well. What was confirmed before is on the disk.
+        :raises StoreError: the file could not be closed properly. What was confirmed before is on the disk.
         """
         if self._session is not None:
             session = self._open_session()
             if self._leave(session):
-                await session.writer.closed
+                await session.thread.closed
 
     async def purge(self) -> None:
         """
-        Erase what is past its time now, and overwrite it on the disk. This happens by itself about every minute.
+        Erase what has expired now, and overwrite it on the disk. This happens automatically about every minute.
 
-        :raises StoreError: it could not be done; it is tried again by itself.
+        :raises StoreError: it could not be done. It is tried again automatically.
         """
-        await self._open_session().writer.upkeep()
+        await self._open_session().thread.upkeep()
 
     async def add(self, job: Job) -> Job:
-        """Write down a new job; see `TaskStore.add`."""
+        """Write a new job; see `TaskStore.add`."""
         return await self._write(lambda connection: self._jobs.add(connection, job), job)
 
-    async def change(self, job: Job, *, only_from: JobState | None = None, only_owner: str | None = None) -> bool:
+    async def change(
+        self, job: Job, *, only_from: Collection[JobState] | None = None, only_owner: str | None = None
+    ) -> Job | None:
         """Write *job* over the entry with its id; see `TaskStore.change`."""
         return await self._write(lambda connection: self._jobs.change(connection, job, only_from, only_owner), job)
 
@@ -128,7 +132,7 @@ class SQLiteStore:
         return await self._read(lambda connection: self._jobs.get(connection, job_id))
 
     async def by_key(self, key: str) -> Job | None:
-        """Return a job by the caller's own name for it."""
+        """Return the newest job that was added with *key*; see `TaskStore.by_key`."""
         return await self._read(lambda connection: self._jobs.by_key(connection, key))
 
     async def by_ref(self, ref: TaskRef) -> Job | None:
@@ -136,27 +140,27 @@ class SQLiteStore:
         return await self._read(lambda connection: self._jobs.by_ref(connection, ref))
 
     async def unfinished(self, provider: str) -> list[Job]:
-        """Return the jobs of *provider* that are not closed, in the order they were added."""
+        """Return the jobs of *provider* that are not finished, in the order they were added."""
         return await self._read(lambda connection: self._jobs.unfinished(connection, provider))
 
     async def get_note(self, name: str) -> str | None:
-        """Return what was last kept under *name*."""
+        """Return the note called *name*."""
         return await self._read(lambda connection: get_note(connection, name))
 
     async def put_note(self, name: str, text: str) -> None:
-        """Keep *text* under *name*; see `TaskStore.keep`."""
-        await self._open_session().writer.write(lambda connection: put_note(connection, name, text))
+        """Write the note called *name*; see `TaskStore.put_note`."""
+        await self._open_session().thread.write(lambda connection: put_note(connection, name, text))
 
     async def is_alive(self, owner: str) -> bool:
-        """Tell whether *owner* still has the file open, in this process or another. Killed processes have not."""
+        """Return whether *owner* still has the file open, in this process or another. A killed process has not."""
         return await asyncio.to_thread(is_alive, self._open_session().path, owner)
 
     async def _read(self, work: Callable[[Connection], T]) -> T:
-        return await self._open_session().writer.read(work)
+        return await self._open_session().thread.read(work)
 
     async def _write(self, work: Callable[[Connection], T], job: Job) -> T:
         try:
-            return await self._open_session().writer.write(work)
+            return await self._open_session().thread.write(work)
         except StoreError as error:
             error.about(ref=job.ref, job_id=job.job_id)
             raise
@@ -172,41 +176,51 @@ class SQLiteStore:
         if session.users:
             return False
         self._session = None
-        session.writer.stop()
+        session.thread.stop()
         return True
 
     def __del__(self) -> None:
         session: _Session | None = getattr(self, "_session", None)
         if session is not None and session.process == os.getpid():
-            session.writer.stop()
+            session.thread.stop()
             warnings.warn(f"the job store {self._path} was never closed", ResourceWarning, stacklevel=2, source=self)
 
 
+def _real_path(path: Path) -> Path:
+    try:
+        os.fsencode(path)
+        return Path(os.path.realpath(path))
+    except ValueError as error:
+        raise StoreError(
+            f"the path of the job store, {str(path)!r}, cannot name a file ({error}): give another path"
+        ) from None
+
+
 class _Session:
-    """The file from its opening to its closing, and the thread that alone works on it."""
+    """The file from its opening to its closing, and the only thread that uses it."""
 
     def __init__(self, path: Path, busy_timeout: float, jobs: Jobs) -> None:
-        # The same file by two names would have its owners in two places.
-        self.path = Path(os.path.realpath(path))
+        # A file that is reached by two names must have one place for the files of its owners.
+        self.path = _real_path(path)
         self.owner = new_owner()
         self.process = os.getpid()
         self.users = 0
-        self.writer = Writer(_File(self.path, busy_timeout, jobs, OwnerFile(self.path, self.owner)))
+        self.thread = StoreThread(_File(self.path, busy_timeout, jobs, OwnerFile(self.path, self.owner)))
 
     def check(self) -> None:
-        # A thread does not live on in a forked child, and a result cannot be handed to another loop.
+        # A forked child does not have the thread, and a result cannot be handed to another event loop.
         if self.process != os.getpid():
             raise RuntimeError(
-                f"the job store {self.path} was opened before this process was forked: make one in each process"
+                f"the job store {self.path} was opened before this process was forked: create a store in each process"
             )
-        if self.writer.loop is not asyncio.get_running_loop():
+        if self.thread.loop is not asyncio.get_running_loop():
             raise RuntimeError(
-                f"the job store {self.path} is open on another event loop: close it there, or make one for each loop"
+                f"the job store {self.path} is open on another event loop: close it there, or create one for each loop"
             )
 
 
 class _File:
-    """What the thread works on: the database, and the file that shows who has it open."""
+    """What the thread works on: the database, and the lock file that shows that this process has it open."""
 
     def __init__(self, path: Path, busy_timeout: float, jobs: Jobs, owner: OwnerFile) -> None:
         self._path = path
@@ -218,8 +232,9 @@ class _File:
     def open(self) -> None:
         self._database = Database(self._path, self._busy_timeout)
         try:
-            self._owner.hold()
-            remove_stale(self._path)
+            self._owner.acquire()
+            # Removes what killed processes have left.
+            living_owners(self._path)
         except OSError as error:
             self.close()
             raise os_error(error, self._path) from error
@@ -227,11 +242,11 @@ class _File:
     def run(self, works: Sequence[Work], *, writes: bool) -> list[Any]:
         return self._opened().run(works, writes=writes)
 
-    def upkeep(self, *, patient: bool) -> None:
+    def upkeep(self, *, waits: bool) -> None:
         database = self._opened()
-        with nullcontext() if patient else database.impatient():
+        with nullcontext() if waits else database.no_waiting():
             outcome = database.run([self._jobs.forget], writes=True)[0]
-            if isinstance(outcome, StoreError):
+            if isinstance(outcome, Exception):
                 raise outcome
             database.empty_log()
 

@@ -1,9 +1,9 @@
 """
-One thread that does what the event loop may not wait for.
+One thread for the disk, because the event loop must not wait for it.
 
-Work is queued from the loop, and whatever has gathered while the last transaction went to the disk makes the next one.
-So a single write costs one flush of the disk, and a thousand at once cost one flush as well. Who waits for a result can
-be cancelled; the work itself goes on.
+The event loop puts work into a queue. The work that has arrived while the last transaction was written makes the next
+one. So one write costs one flush of the disk, and a thousand at once cost one flush as well. A caller that waits for a
+result can be cancelled; the work itself goes on.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ class Resource(Protocol):
         """Do *works* in one transaction, and return the result or the exception of each."""
         ...
 
-    def upkeep(self, *, patient: bool) -> None:
+    def upkeep(self, *, waits: bool) -> None:
         """
-        Erase what is past its time.
+        Erase what has expired.
 
-        :param patient: wait for other processes that are in the way.
+        :param waits: wait for other processes that hold a lock.
         """
         ...
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release everything."""
         ...
 
 
@@ -59,12 +59,12 @@ class Resource(Protocol):
 class _Operation:
     future: asyncio.Future[Any]
     work: Work | None
-    """`None` asks for the upkeep."""
+    """`None` means the upkeep."""
     writes: bool = False
 
 
-class Writer:
-    """Runs a thread for *resource* from now until it is stopped, on behalf of the running event loop."""
+class StoreThread:
+    """Runs a thread for *resource* from now until it is stopped, for the running event loop."""
 
     def __init__(self, resource: Resource) -> None:
         self.loop = asyncio.get_running_loop()
@@ -73,51 +73,51 @@ class Writer:
         self._resource = resource
         self._queue: SimpleQueue[_Operation | None] = SimpleQueue()
         self._stopping = False
-        self._thread = threading.Thread(target=self._live, name="happyhorse-store", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="happyhorse-store", daemon=True)
         self._thread.start()
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
         """Do *work*, which writes nothing. Cancelling the future has no effect on the work."""
-        return self._ask(work)
+        return self._queue_up(work)
 
     def write(self, work: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
         """Do *work*. The future is done when it is on the disk; cancelling the future has no effect on the work."""
-        return self._ask(work, writes=True)
+        return self._queue_up(work, writes=True)
 
     def upkeep(self) -> asyncio.Future[None]:
-        """Erase what is past its time, now."""
-        return self._ask(None)
+        """Erase what has expired, now."""
+        return self._queue_up(None)
 
     def stop(self) -> None:
-        """End the thread, after all that has been asked of it."""
+        """End the thread after all work that was queued before."""
         self._queue.put(None)
 
-    def _ask(self, work: Work | None, *, writes: bool = False) -> asyncio.Future[Any]:
+    def _queue_up(self, work: Work | None, *, writes: bool = False) -> asyncio.Future[Any]:
         future = self.loop.create_future()
         self._queue.put(_Operation(future, work, writes))
         return future
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         try:
             self._resource.open()
-        except Exception as error:  # noqa: BLE001 - it belongs to the one who opened
-            self._tell([(self.opened, error), (self.closed, None)])
+        except Exception as error:  # noqa: BLE001 - it belongs to the caller that opened the store
+            self._report([(self.opened, error), (self.closed, None)])
             return
-        self._tell([(self.opened, None)])
+        self._report([(self.opened, None)])
         upkeep_at = time.monotonic()
         while not self._stopping:
             if time.monotonic() >= upkeep_at:
-                self._tend()
+                self._try_upkeep()
                 upkeep_at = time.monotonic() + _UPKEEP_INTERVAL
-            self._serve(self._next_batch(upkeep_at - time.monotonic()))
-        # The log outlives those who close at the same moment, each in the belief that it is not the last.
-        self._tend()
-        self._tell([(self.closed, _outcome(self._resource.close))])
+            self._do_batch(self._next_batch(upkeep_at - time.monotonic()))
+        # Processes that close at the same moment may each take another for the last one, which removes the log.
+        self._try_upkeep()
+        self._report([(self.closed, _outcome(self._resource.close))])
 
-    def _next_batch(self, patience: float) -> list[_Operation]:
+    def _next_batch(self, timeout: float) -> list[_Operation]:
         batch: list[_Operation] = []
         with suppress(Empty):
-            operation = self._queue.get(timeout=max(0.0, patience))
+            operation = self._queue.get(timeout=max(0.0, timeout))
             while operation is not None:
                 batch.append(operation)
                 if len(batch) == _LARGEST_BATCH:
@@ -126,23 +126,23 @@ class Writer:
             self._stopping = True
         return batch
 
-    def _serve(self, batch: Sequence[_Operation]) -> None:
+    def _do_batch(self, batch: Sequence[_Operation]) -> None:
         works = [operation for operation in batch if operation.work is not None]
         if works:
             writes = any(operation.writes for operation in works)
             results = self._resource.run([operation.work for operation in works if operation.work], writes=writes)
-            self._tell([(operation.future, result) for operation, result in zip(works, results, strict=True)])
+            self._report([(operation.future, result) for operation, result in zip(works, results, strict=True)])
         for operation in batch:
             if operation.work is None:
-                self._tell([(operation.future, _outcome(partial(self._resource.upkeep, patient=True)))])
+                self._report([(operation.future, _outcome(partial(self._resource.upkeep, waits=True)))])
 
-    def _tend(self) -> None:
-        failure = _outcome(partial(self._resource.upkeep, patient=False))
+    def _try_upkeep(self) -> None:
+        failure = _outcome(partial(self._resource.upkeep, waits=False))
         if failure is not None:
-            _log.info("the upkeep of the job store is put off: %s", failure)
+            _log.info("the upkeep of the job store is postponed: %s", failure)
 
-    def _tell(self, outcomes: Sequence[tuple[asyncio.Future[Any], Any]]) -> None:
-        # The loop may be gone, and with it everybody who waited.
+    def _report(self, outcomes: Sequence[tuple[asyncio.Future[Any], Any]]) -> None:
+        # The event loop may be closed, and all callers with it.
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(_settle, outcomes)
 
@@ -150,7 +150,7 @@ class Writer:
 def _outcome(work: Callable[[], None]) -> Exception | None:
     try:
         work()
-    except Exception as error:  # noqa: BLE001 - it belongs to the one who asked
+    except Exception as error:  # noqa: BLE001 - it belongs to the caller
         return error
     return None
 

@@ -1,10 +1,11 @@
-"""Bringing a video to disk: whole or not at all, and telling nobody the key."""
+"""Downloading a video to disk: whole or not at all, and without the key."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import happyhorse_async as hh
-from happyhorse_async.download import download
+
+from .videos import HASTY, content, done, download_url, names, video_file
 
 if TYPE_CHECKING:
     from conftest import Fifth, Gateway
@@ -20,28 +22,7 @@ if TYPE_CHECKING:
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
-def box(name: bytes, payload: bytes) -> bytes:
-    """Make one box of an MP4."""
-    return (len(payload) + 8).to_bytes(4) + name + payload
-
-
-VIDEO = box(b"ftyp", b"isom\0\0\0\0") + box(b"mdat", bytes(range(256)) * 4096) + box(b"moov", b"\0" * 100)
-
-
-def done(url: str, task_id: str = "t-1") -> hh.Task:
-    """Make a succeeded task."""
-    ref = hh.TaskRef("fifth", task_id)
-    return hh.Task(ref=ref, status=hh.TaskStatus.SUCCEEDED, videos=(hh.Video(url=url),))
-
-
-def content(file: Path) -> bytes:
-    """Read a whole file."""
-    return file.read_bytes()
-
-
-def names(folder: Path) -> list[str]:
-    """List a folder, hidden files included."""
-    return sorted(file.name for file in folder.iterdir())
+VIDEO = video_file(bytes(range(256)) * 4096)
 
 
 @pytest.fixture
@@ -167,21 +148,41 @@ async def test_progress(
     assert len(reports) > 1
 
 
+async def test_a_progress_callback_that_is_a_coroutine_function_is_awaited(
+    gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path
+) -> None:
+    """An async progress callback runs, as a plain one does."""
+    gateway.on("GET", "/files/t-1.mp4", gateway.reply(VIDEO))
+    reports: list[int] = []
+
+    async def progress(received: int, total: int | None) -> None:
+        await asyncio.sleep(0)
+        reports.append(received)
+
+    async with fifth.open() as client:
+        await client.download(task, target, progress=progress)
+
+    assert len(VIDEO) == reports[-1]
+
+
 @pytest.mark.fault(82)
 async def test_a_progress_callback_that_fails(
     gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The caller's own bug is logged and costs no video."""
+    """The caller's own bug is logged once, however many chunks arrive, and costs no video."""
     gateway.on("GET", "/files/t-1.mp4", gateway.reply(VIDEO))
+    calls: list[int] = []
 
     def fail(received: int, total: int | None) -> None:
+        calls.append(received)
         raise ZeroDivisionError
 
     async with fifth.open() as client:
         await client.download(task, target, progress=fail)
 
     assert VIDEO == content(target)
-    assert "ZeroDivisionError" in caplog.text
+    assert len(calls) > 1
+    assert 1 == caplog.text.count("the progress callback of a download failed")
 
 
 @pytest.mark.fault(44)
@@ -211,22 +212,100 @@ async def test_a_url_that_has_expired(gateway: Gateway, fifth: Fifth, task: hh.T
     assert ["/files/t-1.mp4", "/videos/t-1", "/fresh"] == [seen.path for seen in gateway.requests]
 
 
+NOW = datetime.now(UTC)
+OLD = {
+    "by the provider": {"expires_at": NOW - timedelta(minutes=1)},
+    "by its age": {"finished_at": NOW - timedelta(hours=25)},
+}
+
+
 @pytest.mark.fault(64)
-@pytest.mark.parametrize("look", ["done", 404])
+@pytest.mark.parametrize("poll", [404, 500, "failed"])
+@pytest.mark.parametrize("facts", OLD.values(), ids=OLD)
 async def test_a_video_that_has_expired(
-    gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path, look: str | int
+    gateway: Gateway, fifth: Fifth, target: Path, poll: str | int, facts: dict[str, datetime]
 ) -> None:
-    """A URL that stays refused, or a task that is forgotten, is an error that says so, after one fresh look."""
+    """A URL that is refused after its life is an error that says so, after one poll for a fresh one."""
     gateway.on("GET", "/files/t-1.mp4", 403)
-    gateway.show("t-1", look)
+    gateway.show("t-1", poll)
+    task = done(f"{gateway.url}/files/t-1.mp4?signature=s3cr3t", **facts)
 
     async with fifth.open() as client:
-        with pytest.raises(hh.DownloadError, match=r"has expired .* at 20..-..-..T") as raised:
+        with pytest.raises(hh.DownloadError, match=r"has expired: .* at 20..-..-..T") as raised:
             await client.download(task, target)
 
-    assert (403, task.ref) == (raised.value.status_code, raised.value.ref)
+    assert task.ref == raised.value.ref
+    assert 1 == len(gateway.seen("GET", "/files/t-1.mp4"))
     assert 1 == len(gateway.seen("GET", "/videos/t-1"))
     assert [target.name] == names(target.parent)
+
+
+@pytest.mark.parametrize("status", [202, 204, 400, 401, 403, 404, 405, 409, 410, 418, 423, 425, 451, 500, 503, 530])
+async def test_a_video_that_is_late_in_the_storage(
+    gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path, status: int
+) -> None:
+    """Whatever the storage answers, a result that is younger than its life is tried again until it is there."""
+    late = gateway.reply(status=status)
+    gateway.on("GET", "/files/t-1.mp4", late, late, late, gateway.reply(VIDEO))
+    gateway.show("t-1", {"id": "t-1", "status": "done", "urls": [task.video_url]})
+
+    async with fifth.open(retries=HASTY) as client:
+        await client.download(task, target)
+
+    assert VIDEO == content(target)
+    assert len(gateway.seen("GET", "/videos/t-1")) <= 1
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_a_young_video_that_stays_away_is_not_called_expired(
+    gateway: Gateway, fifth: Fifth, task: hh.Task, target: Path, status: int
+) -> None:
+    """After the last attempt the error says what the storage answered; only the clock makes a URL expired."""
+    gateway.on("GET", "/files/t-1.mp4", status)
+    gateway.show("t-1", 404)
+
+    async with fifth.open(retries=HASTY) as client:
+        with pytest.raises(hh.DownloadError, match=f"answered {status}") as raised:
+            await client.download(task, target)
+
+    assert "expired" not in str(raised.value)
+    assert status == raised.value.status_code
+    assert 4 == len(gateway.seen("GET", "/files/t-1.mp4"))
+
+
+@pytest.mark.fault(54)
+@pytest.mark.parametrize(("date", "expired"), [("Sat, 21 Nov 2015 08:00:00 GMT", False), (None, True)])
+async def test_the_clock_of_the_storage_outweighs_ours(
+    gateway: Gateway, fifth: Fifth, target: Path, date: str | None, expired: bool
+) -> None:
+    """Whether a URL has expired is judged by the clock of the server that refused it."""
+    gateway.on("GET", "/files/t-1.mp4", gateway.reply(status=403, headers={"Date": date or ""}))
+    gateway.show("t-1", 404)
+    task = done(f"{gateway.url}/files/t-1.mp4", expires_at=NOW - timedelta(minutes=1))
+
+    async with fifth.open(retries=HASTY) as client:
+        with pytest.raises(hh.DownloadError) as raised:
+            await client.download(task, target)
+
+    assert expired == ("has expired" in str(raised.value))
+
+
+async def test_a_download_that_waits_lets_others_go_on(
+    gateway: Gateway, fifth: Fifth, task: hh.Task, tmp_path: Path
+) -> None:
+    """Between two attempts a download holds no slot: one late file does not hold up the others."""
+    gateway.on("GET", "/files/t-1.mp4", 503)
+    gateway.on("GET", "/files/t-2.mp4", gateway.reply(VIDEO))
+    slow = hh.RetryPolicies(download=hh.RetryPolicy(max_retries=9, initial_interval=60.0))
+
+    async with fifth.open(limits=hh.Limits(max_concurrent_downloads=1), retries=slow) as client:
+        late = asyncio.create_task(client.download(task, tmp_path))
+        await gateway.until(1, "GET", "/files/t-1.mp4")
+        path = await client.download(done(f"{gateway.url}/files/t-2.mp4", "t-2"), tmp_path)
+        late.cancel()
+        await asyncio.wait([late])
+
+    assert VIDEO == content(path)
 
 
 @pytest.mark.parametrize("status", [hh.TaskStatus.RUNNING, hh.TaskStatus.FAILED, hh.TaskStatus.SUCCEEDED])
@@ -260,8 +339,8 @@ class Insecure:
         self.urls: list[str] = []
 
     @asynccontextmanager
-    async def stream(self, url: str, headers: Any, *, public_only: bool) -> AsyncIterator[Any]:
-        self.urls.append(url)
+    async def stream(self, request: hh.HttpRequest, *, public_only: bool) -> AsyncIterator[Any]:
+        self.urls.append(request.url)
         yield SimpleNamespace(status=302, headers={"location": "http://files.example/t-1.mp4"})
 
 
@@ -271,7 +350,7 @@ async def test_a_redirect_that_is_not_secure(target: Path) -> None:
     transport: Any = Insecure()
 
     with pytest.raises(hh.DownloadError, match="not secure"):
-        await download(transport, "https://files.example/t-1.mp4", target)
+        await download_url(transport, "https://files.example/t-1.mp4", target)
 
     assert ["https://files.example/t-1.mp4"] == transport.urls
     assert b"an older video" == content(target)

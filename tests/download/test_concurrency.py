@@ -1,7 +1,7 @@
 """
 Thousands of tasks finish in the same second: their videos come to disk a few at a time, and the loop goes on.
 
-`HAPPYHORSE_VIDEOS=10000 pytest -s tests/test_download_many.py` does it with as many as the fault catalogue has.
+`HAPPYHORSE_VIDEOS=10000 pytest -s tests/download/test_concurrency.py` does it with as many as the fault catalogue has.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +22,8 @@ from happyhorse_async.download import Downloads
 from happyhorse_async.exchange import Exchange
 from happyhorse_async.ratelimit import AccountLimits
 
+from .videos import video_file
+
 if TYPE_CHECKING:
     from conftest import Fifth
 
@@ -30,12 +32,7 @@ VIDEOS = int(os.environ.get("HAPPYHORSE_VIDEOS", "500"))
 _TOGETHER = 100
 
 
-def box(name: bytes, payload: bytes) -> bytes:
-    """Make one box of an MP4."""
-    return (len(payload) + 8).to_bytes(4) + name + payload
-
-
-VIDEO = box(b"ftyp", b"isom\0\0\0\0") + box(b"mdat", b"\1" * 99) + box(b"moov", b"\0" * 100)
+VIDEO = video_file(b"\1" * 99)
 
 
 class Files:
@@ -45,9 +42,7 @@ class Files:
         self.now = self.most = 0
 
     @asynccontextmanager
-    async def stream(
-        self, url: str, headers: Mapping[str, str], *, public_only: bool = False
-    ) -> AsyncGenerator[SimpleNamespace]:
+    async def stream(self, request: hh.HttpRequest, *, public_only: bool = False) -> AsyncGenerator[SimpleNamespace]:
         """Begin to fetch a video."""
         self.now += 1
         self.most = max(self.most, self.now)
@@ -94,7 +89,7 @@ async def test_all_at_once(fifth: Fifth, tmp_path: Path) -> None:
 
     tasks: list[asyncio.Task[Path]] = []
     for number in range(VIDEOS):
-        tasks.append(asyncio.create_task(downloads.bring(done(number), tmp_path)))
+        tasks.append(asyncio.create_task(downloads.download(done(number), tmp_path)))
         if not number % _TOGETHER:
             await asyncio.sleep(0)
     paths = await asyncio.gather(*tasks)

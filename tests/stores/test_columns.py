@@ -1,4 +1,4 @@
-"""A job as a row, and back."""
+"""A job is written to the columns of a row, and read from them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from happyhorse_async.errors import StoreError
-from happyhorse_async.job import Endpoint, Job, JobState
+from happyhorse_async.job import Endpoint, Job, JobError, JobState
 from happyhorse_async.stores.retention import Dates
-from happyhorse_async.stores.sqlite.rows import to_dates, to_job, to_row, to_timestamp
+from happyhorse_async.stores.sqlite.columns import Entry, Row, Value, from_row, to_dates, to_row, to_timestamp
 from happyhorse_async.task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
 
 NewJob = Callable[..., Job]
+
+
+def written(job: Job) -> dict[str, Value]:
+    return to_row(Entry(job=job, dates=Dates()))
+
+
+def read(row: Row) -> Job:
+    return from_row(row).job
+
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 # Fixed offsets, as on the wire: a moment that a change of clocks makes ambiguous equals nothing in another zone.
@@ -63,18 +72,23 @@ JOBS = st.builds(
     submitted_at=st.none() | MOMENTS,
     task_id=MAYBE_TEXTS,
     task=st.none() | TASKS,
-    failure=MAYBE_TEXTS,
+    error=st.none()
+    | st.builds(JobError, type=TEXTS, message=TEXTS, code=MAYBE_TEXTS, status_code=st.none() | st.integers()),
     save_to=MAYBE_TEXTS,
     saved_to=MAYBE_TEXTS,
 )
 
 
 @settings(deadline=None)
-@given(job=JOBS, moment=st.none() | MOMENTS)
-def test_every_job_comes_back(job: Job, moment: datetime | None) -> None:
-    """Whatever a job holds is there again after a trip through SQLite."""
-    since = Dates(settled_at=moment, closed_at=moment, urls_until=moment)
-    row = to_row(job, since)
+@given(job=JOBS, moment=st.none() | MOMENTS, holds_key=st.booleans())
+def test_every_entry_comes_back_from_sqlite(job: Job, moment: datetime | None, holds_key: bool) -> None:
+    """Every value that a job or its dates can have is read as it was written."""
+    entry = Entry(
+        job=job,
+        dates=Dates(settled_at=moment, closed_at=moment, urls_until=moment),
+        holds_key=holds_key or job.key is None,
+    )
+    row = to_row(entry)
     connection = sqlite3.connect(":memory:")
     try:
         connection.row_factory = sqlite3.Row
@@ -82,23 +96,23 @@ def test_every_job_comes_back(job: Job, moment: datetime | None) -> None:
     finally:
         connection.close()
 
-    assert job == to_job(back)
-    assert since == to_dates(back)
+    assert entry == from_row(back)
+    assert entry.dates == to_dates(back)
 
 
-@pytest.mark.parametrize("name", ["job_id", "key", "model", "fingerprint", "task_id", "failure", "save_to", "saved_to"])
-def test_what_utf_8_cannot_write_is_written_as_escapes(new_job: NewJob, name: str) -> None:
-    """Half of a surrogate pair, as in a file name that is not UTF-8, does not keep a job from being written."""
-    row = to_row(new_job(**{name: "a\udcffb"}), Dates())
+@pytest.mark.parametrize("name", ["job_id", "key", "model", "fingerprint", "task_id", "save_to", "saved_to"])
+def test_text_that_utf_8_cannot_encode_is_written_as_escapes(new_job: NewJob, name: str) -> None:
+    """Half of a surrogate pair, as in a file name that is not UTF-8, does not prevent a job from being written."""
+    row = written(new_job(**{name: "a\udcffb"}))
 
     assert "a\\udcffb" == row[name]
 
 
-def test_half_of_a_surrogate_pair_in_a_request(new_job: NewJob) -> None:
-    """JSON has an escape of its own for it, so it comes back."""
+def test_half_of_a_surrogate_pair_in_a_request_comes_back(new_job: NewJob) -> None:
+    """JSON has an escape of its own for it."""
     job = new_job(request={"prompt": "a\udcffb"})
 
-    assert job == to_job(to_row(job, Dates()))
+    assert job == read(written(job))
 
 
 def test_timestamps_sort_as_text() -> None:
@@ -113,11 +127,11 @@ def test_timestamps_sort_as_text() -> None:
 
 
 @pytest.mark.parametrize("value", [object(), Path("a.png"), {1, 2}, b"bytes"])
-def test_a_request_that_is_no_plain_data(new_job: NewJob, value: object) -> None:
-    """What JSON cannot write is an error that names the job and its type, and shows nothing else of the request."""
+def test_a_request_that_json_cannot_express_is_an_error(new_job: NewJob, value: object) -> None:
+    """The error names the type of the value, and shows nothing else of the request."""
     job = new_job(request={"prompt": "canary", "image": value})
-    with pytest.raises(StoreError, match=f"{job.job_id} cannot be written as JSON.*{type(value).__name__}") as caught:
-        to_row(job, Dates())
+    with pytest.raises(StoreError, match=f"request cannot be written as JSON.*{type(value).__name__}") as caught:
+        written(job)
 
     assert "canary" not in str(caught.value)
 
@@ -128,6 +142,9 @@ def test_a_request_that_is_no_plain_data(new_job: NewJob, value: object) -> None
         ("state", "GONE"),
         ("created_at", "yesterday"),
         ("created_at", None),
+        ("model", None),
+        ("error", "[]"),
+        ("error", "{}"),
         ("request", "{"),
         ("task", "[]"),
         ("task", '{"ref": "main:1"}'),
@@ -135,27 +152,27 @@ def test_a_request_that_is_no_plain_data(new_job: NewJob, value: object) -> None
         ("submitted_at", 17),
     ],
 )
-def test_a_row_that_somebody_has_changed(new_job: NewJob, column: str, value: Any) -> None:
-    """An entry that cannot be read is an error that names its job."""
+def test_an_unreadable_row_is_an_error_that_names_its_job(new_job: NewJob, column: str, value: Any) -> None:
+    """A row that another program has changed is not skipped: it may be a paid task."""
     job = new_job()
-    row = {**to_row(job, Dates()), column: value}
+    row = {**written(job), column: value}
     with pytest.raises(StoreError, match=f"job {job.job_id} .*cannot be read") as caught:
-        to_job(row)
+        read(row)
 
     assert job.job_id == caught.value.job_id
 
 
-def test_dates_that_somebody_has_changed(new_job: NewJob) -> None:
-    """A date that cannot be read is an error as well."""
-    row = {**to_row(new_job(), Dates()), "closed_at": "yesterday"}
+def test_unreadable_dates_are_an_error(new_job: NewJob) -> None:
+    """The same holds for the dates of the retention."""
+    row = {**written(new_job()), "closed_at": "yesterday"}
     with pytest.raises(StoreError, match="cannot be read"):
         to_dates(row)
 
 
-def test_a_task_of_a_later_version(new_job: NewJob) -> None:
-    """Fields that this version does not know are passed over."""
+def test_unknown_fields_of_a_task_are_ignored(new_job: NewJob) -> None:
+    """A later version may write fields that this one does not know."""
     task = Task(ref=TaskRef("main", "1"), status=TaskStatus.RUNNING)
-    row = to_row(new_job(task=task), Dates())
+    row = written(new_job(task=task))
     text = json.dumps({**json.loads(str(row["task"])), "later": True})
 
-    assert task == to_job({**row, "task": text}).task
+    assert task == read({**row, "task": text}).task

@@ -13,11 +13,14 @@ import pytest
 from attrs import evolve
 
 import happyhorse_async as hh
+from happyhorse_async.download.fetch import UrlRefusedError
 from happyhorse_async.job import Endpoint, Job, JobState
 from happyhorse_async.jobs.auto_download import AutoDownload
 from happyhorse_async.jobs.journal import Journal
 from happyhorse_async.retry import RetryPolicy
 from happyhorse_async.tracked_job import TrackedJob
+
+from .videos import HASTY, video_file
 
 if TYPE_CHECKING:
     from conftest import Fifth, Gateway
@@ -27,12 +30,7 @@ REF = hh.TaskRef("fifth", "t-1")
 DONE = hh.Task(ref=REF, status=hh.TaskStatus.SUCCEEDED, videos=(hh.Video(url="https://files.example/v"),))
 
 
-def box(name: bytes, payload: bytes) -> bytes:
-    """Make one box of an MP4."""
-    return (len(payload) + 8).to_bytes(4) + name + payload
-
-
-VIDEO = box(b"ftyp", b"isom\0\0\0\0") + box(b"mdat", b"\1" * 9999) + box(b"moov", b"\0" * 100)
+VIDEO = video_file(b"\1" * 9999)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -108,22 +106,27 @@ async def test_a_video_that_cannot_be_saved(
 
 
 @pytest.mark.fault(64)
-async def test_a_video_that_has_expired(
-    gateway: Gateway, fifth: Fifth, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A URL that stays refused is given up, and that is logged."""
-    gateway.accept("t-1")
-    gateway.show("t-1", "done")
-    gateway.on("GET", "/files/t-1.mp4", 403)
+async def test_a_video_that_has_expired(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A URL that is refused after its life is given up, and that is logged."""
+    line = Line(UrlRefusedError("the URL of the video has expired"))
 
-    async with fifth.open() as client:
-        await client.generate(REQUEST, save_to=tmp_path)
-        await asyncio.sleep(0.02)
+    await (await line.saving(tmp_path)).run()
 
-    assert 2 == len(gateway.seen("GET", "/files/*"))
+    assert 1 == line.tries
     assert "the video is not saved" in caplog.text
-    assert "fifth:t-1" in caplog.text
-    assert not (tmp_path / "t-1.mp4").exists()
+    assert [] == await line.store.unfinished("fifth")
+
+
+@pytest.mark.usefixtures("video_file")
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 423, 503])
+async def test_a_video_that_is_late_in_the_storage(gateway: Gateway, fifth: Fifth, tmp_path: Path, status: int) -> None:
+    """A video that appears in the storage after its task has succeeded is saved."""
+    gateway.on("GET", "/files/t-1.mp4", status, status, gateway.reply(VIDEO))
+
+    async with fifth.open(retries=HASTY) as client:
+        await client.generate(REQUEST, save_to=tmp_path)
+
+    assert VIDEO == (tmp_path / "t-1.mp4").read_bytes()
 
 
 @pytest.mark.parametrize("word", ["failed", "canceled"])
@@ -185,7 +188,7 @@ async def test_a_client_that_closes_before(
         await client.submit(REQUEST, save_to=tmp_path)
         await gateway.until(1, "GET")
 
-    assert "the client closes before the video of fifth:t-1 is saved" in caplog.text
+    assert "the client was closed before the video of fifth:t-1 was saved" in caplog.text
 
 
 @pytest.mark.usefixtures("video_file")
@@ -222,15 +225,14 @@ class Line:
 
     async def saving(self, path: Path, *, retries: int = 2, base: float = 0.0) -> AutoDownload:
         """Make a saving that goes through here, of a job that is in the store."""
-        tracked = TrackedJob(REF, job_id="hh-1")
         endpoint = Endpoint(provider="fifth", adapter="fifth", base_url="https://fifth.example")
         job = Job(job_id="hh-1", endpoint=endpoint, model="m", created_at=datetime.now(UTC), save_to=str(path))
-        tracked.job = await self.store.add(evolve(job, state=JobState.ACCEPTED, task_id=REF.id, task=DONE))
-        tracked.task = DONE
+        job = evolve(job, state=JobState.SUCCEEDED, task_id=REF.id, task=DONE)
+        tracked = TrackedJob(await self.store.add(job))
         return AutoDownload(
             tracked=tracked,
-            path=path,
-            journal=Journal(self.store, endpoint),
+            path=str(path),
+            journal=Journal(self.store),
             attend=self.attend,
             download=self.download,
             retry=RetryPolicy(max_retries=retries, initial_interval=base),

@@ -1,17 +1,20 @@
-"""Many tasks are looked at by one request, where the provider has a list that can be relied on."""
+"""Polling many tasks with one request, where the provider has a list that can be relied on."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from attrs import evolve
 
 import happyhorse_async as hh
+
+if TYPE_CHECKING:
+    from conftest import Fifth, Gateway
 
 pytestmark = pytest.mark.usefixtures("no_chance")
 
@@ -22,7 +25,7 @@ POLL = hh.PollSchedule(interval=0.05, first_after=0.1)
 class Videos:
     """The tasks of an account at the fifth provider, its own and those of others."""
 
-    def __init__(self, gateway: Any, *, largest_page: int = 50) -> None:
+    def __init__(self, gateway: Gateway, *, largest_page: int = 50) -> None:
         self.words: dict[str, str] = {}
         self.lists: list[list[str]] = []
         self.listed: Callable[[str, str], str | None] = lambda _, word: word
@@ -68,7 +71,7 @@ class Videos:
         return {"tasks": [self._video(name, word) for name, word in rows if word], "size": size, "more": True}
 
 
-def adapter(fifth: Any, *, whole: bool = False, **methods: Any) -> hh.Adapter:
+def adapter(fifth: Fifth, *, whole: bool = False, **methods: Any) -> hh.Adapter:
     """Make the adapter of a provider whose list is live."""
 
     def decode_list(self: Any, response: hh.HttpResponse, page: hh.PageRequest, account: hh.Account) -> hh.TaskPage:
@@ -101,14 +104,14 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.005)
 
 
-async def until_queried_again(gateway: Any, numbers: range) -> None:
+async def until_queried_again(gateway: Gateway, numbers: range) -> None:
     """Wait until each of these tasks was queried once more."""
     times = {number: len(gateway.seen("GET", f"/videos/t-{number}")) for number in numbers}
     await until(lambda: all(len(gateway.seen("GET", f"/videos/t-{number}")) > times[number] for number in numbers))
 
 
-async def test_one_request_looks_at_many(gateway: Any, fifth: Any) -> None:
-    """Of twenty tasks that go on hardly any is queried; each that has ended is queried once."""
+async def test_one_list_request_polls_many_tasks(gateway: Gateway, fifth: Fifth) -> None:
+    """Hardly any running task is queried; each that has ended is queried once."""
     videos = Videos(gateway)
 
     async with fifth.open(adapter(fifth), poll=POLL) as client:
@@ -125,8 +128,7 @@ async def test_one_request_looks_at_many(gateway: Any, fifth: Any) -> None:
     assert all(task.video_url for task in tasks)
 
 
-async def test_a_list_that_has_the_videos(gateway: Any, fifth: Any) -> None:
-    """Where the rows are whole tasks hardly anything is queried at all."""
+async def test_a_list_with_whole_tasks_makes_queries_unnecessary(gateway: Gateway, fifth: Fifth) -> None:
     videos = Videos(gateway)
 
     async with fifth.open(adapter(fifth, whole=True), poll=POLL) as client:
@@ -139,8 +141,7 @@ async def test_a_list_that_has_the_videos(gateway: Any, fifth: Any) -> None:
     assert all(task.video_url for task in tasks)
 
 
-async def test_a_few_are_queried(gateway: Any, fifth: Any) -> None:
-    """A page is not worth it for two tasks."""
+async def test_two_tasks_are_queried_since_a_page_would_not_pay(gateway: Gateway, fifth: Fifth) -> None:
     videos = Videos(gateway)
 
     async with fifth.open(adapter(fifth), poll=POLL) as client:
@@ -152,8 +153,7 @@ async def test_a_few_are_queried(gateway: Any, fifth: Any) -> None:
     assert [] == videos.lists
 
 
-async def test_a_list_that_is_no_good_is_not_asked_for(gateway: Any, fifth: Any) -> None:
-    """A provider whose list does not show how tasks stand is asked for each."""
+async def test_a_list_that_is_not_live_is_not_used(gateway: Gateway, fifth: Fifth) -> None:
     videos = Videos(gateway)
 
     async with fifth.open(poll=POLL) as client:
@@ -166,8 +166,7 @@ async def test_a_list_that_is_no_good_is_not_asked_for(gateway: Any, fifth: Any)
 
 
 @pytest.mark.parametrize("foreign", [30, 120])
-async def test_tasks_of_others(gateway: Any, fifth: Any, foreign: int) -> None:
-    """Tasks that others have put before ours, on the same page or on pages of their own, do no harm."""
+async def test_tasks_of_others_before_ours_do_not_hide_an_end(gateway: Gateway, fifth: Fifth, foreign: int) -> None:
     videos = Videos(gateway)
 
     async with fifth.open(adapter(fifth), poll=POLL) as client:
@@ -183,8 +182,7 @@ async def test_tasks_of_others(gateway: Any, fifth: Any, foreign: int) -> None:
     assert videos.queries <= before + 20
 
 
-async def test_tasks_of_others_between_ours(gateway: Any, fifth: Any) -> None:
-    """Where others submit as many as we do, pages of ten look at several of ours each, as soon as it is known where."""
+async def test_pages_show_several_of_our_tasks_although_others_submit_as_many(gateway: Gateway, fifth: Fifth) -> None:
     videos = Videos(gateway, largest_page=10)
 
     async with fifth.open(adapter(fifth), poll=POLL) as client:
@@ -203,8 +201,7 @@ async def test_tasks_of_others_between_ours(gateway: Any, fifth: Any) -> None:
         await wait_for(handles)
 
 
-async def test_small_pages(gateway: Any, fifth: Any) -> None:
-    """Where pages are smaller than was asked for, the right ones are found all the same."""
+async def test_pages_smaller_than_requested_are_addressed_correctly(gateway: Gateway, fifth: Fifth) -> None:
     videos = Videos(gateway, largest_page=10)
 
     async with fifth.open(adapter(fifth), poll=POLL) as client:
@@ -218,8 +215,7 @@ async def test_small_pages(gateway: Any, fifth: Any) -> None:
     assert all(len(page) <= 10 for page in videos.lists)
 
 
-async def test_rows_that_are_missing(gateway: Any, fifth: Any) -> None:
-    """A task that the list leaves out is queried, and finds its end."""
+async def test_a_task_that_the_list_leaves_out_is_queried(gateway: Gateway, fifth: Fifth) -> None:
     videos = Videos(gateway)
     videos.listed = lambda name, word: None if name in ("t-3", "t-4") else word
 
@@ -230,8 +226,7 @@ async def test_rows_that_are_missing(gateway: Any, fifth: Any) -> None:
         await wait_for(handles)
 
 
-async def test_rows_of_unknown_words(gateway: Any, fifth: Any) -> None:
-    """A row whose word nobody knows tells nothing: its task is queried, and finds its end."""
+async def test_a_task_with_an_unknown_status_in_the_list_is_queried(gateway: Gateway, fifth: Fifth) -> None:
     videos = Videos(gateway)
     videos.listed = lambda _, __: "pondering"
 
@@ -244,8 +239,9 @@ async def test_rows_of_unknown_words(gateway: Any, fifth: Any) -> None:
         await wait_for(handles)
 
 
-async def test_a_list_that_lags_behind(gateway: Any, fifth: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """A list that never shows an end is found out, and every task ends by a query."""
+async def test_a_list_that_never_shows_an_end_is_abandoned_and_loses_no_task(
+    gateway: Gateway, fifth: Fifth, caplog: pytest.LogCaptureFixture
+) -> None:
     videos = Videos(gateway)
     videos.listed = lambda _, __: "running"
 
@@ -256,8 +252,7 @@ async def test_a_list_that_lags_behind(gateway: Any, fifth: Any, caplog: pytest.
             await wait_for(handles)
 
 
-async def test_how_soon_a_list_that_lags_behind_is_found_out(gateway: Any, fifth: Any) -> None:
-    """Where tasks are looked at often, a list that never shows an end is held against queries as often."""
+async def test_with_a_short_interval_a_list_is_audited_as_often(gateway: Gateway, fifth: Fifth) -> None:
     videos = Videos(gateway)
     videos.listed = lambda _, __: "running"
 
@@ -270,8 +265,8 @@ async def test_how_soon_a_list_that_lags_behind_is_found_out(gateway: Any, fifth
     assert len(videos.lists) < 20
 
 
-async def test_a_list_that_tells_of_an_end_too_early(gateway: Any, fifth: Any) -> None:
-    """A row that says that a task has ended ends nothing: a query does, and a list that is wrong is left alone."""
+async def test_an_end_in_the_list_is_confirmed_by_a_query(gateway: Gateway, fifth: Fifth) -> None:
+    """A list that shows ends too early is not used any more."""
     videos = Videos(gateway)
     videos.listed = lambda _, __: "done"
 
@@ -288,8 +283,9 @@ async def test_a_list_that_tells_of_an_end_too_early(gateway: Any, fifth: Any) -
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 500])
-async def test_a_list_that_fails(gateway: Any, fifth: Any, status: int) -> None:
-    """A list that is refused costs a few requests and no task; then each is queried."""
+async def test_a_list_that_is_refused_costs_a_few_requests_and_no_task(
+    gateway: Gateway, fifth: Fifth, status: int
+) -> None:
     videos = Videos(gateway)
     gateway.on("GET", "/videos", status)
 
@@ -303,8 +299,7 @@ async def test_a_list_that_fails(gateway: Any, fifth: Any, status: int) -> None:
 
 
 @pytest.mark.fault(37)
-async def test_a_list_that_asks_for_a_pause(gateway: Any, fifth: Any) -> None:
-    """A list that is not available for a while, and says for how long, is not asked for any sooner."""
+async def test_the_retry_after_of_the_list_is_honoured(gateway: Gateway, fifth: Fifth) -> None:
     videos = Videos(gateway)
     pause = gateway.reply({}, status=503, headers={"Retry-After": "0.4"})
     gateway.on("GET", "/videos", pause, videos.page)
@@ -319,8 +314,7 @@ async def test_a_list_that_asks_for_a_pause(gateway: Any, fifth: Any) -> None:
     assert 0.4 <= second.at - first.at
 
 
-async def test_a_page_that_fails(gateway: Any, fifth: Any) -> None:
-    """Tasks on a page that never comes are queried, although the page before it comes as ever."""
+async def test_the_tasks_of_a_page_that_fails_are_queried(gateway: Gateway, fifth: Fifth) -> None:
     videos = Videos(gateway, largest_page=10)
 
     async with fifth.open(adapter(fifth), poll=POLL) as client:
@@ -331,8 +325,7 @@ async def test_a_page_that_fails(gateway: Any, fifth: Any) -> None:
         await wait_for(handles)
 
 
-async def test_tasks_that_are_not_on_the_list_yet(gateway: Any, fifth: Any) -> None:
-    """A list that shows new tasks late does not lose any of them."""
+async def test_a_list_that_shows_new_tasks_late_loses_none(gateway: Gateway, fifth: Fifth) -> None:
     videos = Videos(gateway)
     videos.listed = lambda name, word: None if int(name[2:]) >= 20 else word
 
@@ -344,8 +337,7 @@ async def test_tasks_that_are_not_on_the_list_yet(gateway: Any, fifth: Any) -> N
         await wait_for(handles)
 
 
-async def test_an_end_that_is_sooner_than_thought(gateway: Any, fifth: Any) -> None:
-    """A page that is asked for others shows the end of a task that would not be looked at for long."""
+async def test_a_page_shows_the_end_of_a_task_that_is_not_due_for_long(gateway: Gateway, fifth: Fifth) -> None:
     videos = Videos(gateway)
 
     async with fifth.open(adapter(fifth), poll=POLL) as client:
@@ -360,8 +352,9 @@ async def test_an_end_that_is_sooner_than_thought(gateway: Any, fifth: Any) -> N
     assert "t-12" == task.id
 
 
-async def test_a_list_that_cannot_be_read(gateway: Any, fifth: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """An adapter that stumbles over a list takes no task along."""
+async def test_an_adapter_that_fails_to_read_the_list_loses_no_task(
+    gateway: Gateway, fifth: Fifth, caplog: pytest.LogCaptureFixture
+) -> None:
     videos = Videos(gateway)
 
     def decode_list(*_: object) -> hh.TaskPage:
@@ -376,8 +369,8 @@ async def test_a_list_that_cannot_be_read(gateway: Any, fifth: Any, caplog: pyte
     assert "cannot read" in caplog.text
 
 
-async def test_a_change_that_only_the_list_shows(gateway: Any, fifth: Any) -> None:
-    """Whoever follows a task sees that it runs, also where only the list has told so, and never that it goes back."""
+async def test_a_change_that_only_the_list_shows_reaches_the_caller(gateway: Gateway, fifth: Fifth) -> None:
+    """And a status never goes back."""
     videos = Videos(gateway)
 
     async with fifth.open(adapter(fifth), poll=POLL) as client:
@@ -395,8 +388,7 @@ async def test_a_change_that_only_the_list_shows(gateway: Any, fifth: Any) -> No
     assert [hh.TaskStatus.PENDING, hh.TaskStatus.RUNNING, hh.TaskStatus.SUCCEEDED] == seen
 
 
-async def test_a_task_that_has_failed(gateway: Any, fifth: Any) -> None:
-    """What went wrong is told by a query, since a list does not tell all."""
+async def test_the_error_of_a_failed_task_comes_from_a_query(gateway: Gateway, fifth: Fifth) -> None:
     videos = Videos(gateway)
 
     async with fifth.open(adapter(fifth, whole=True), poll=POLL) as client:
@@ -411,8 +403,7 @@ async def test_a_task_that_has_failed(gateway: Any, fifth: Any) -> None:
     assert 10 == videos.queries - before
 
 
-async def test_nobody_waits_for_a_task_that_was_given_up(gateway: Any, fifth: Any) -> None:
-    """A key that was refused ends the waiting for that task alone, and the list goes on for the others."""
+async def test_a_refused_key_ends_the_wait_for_one_task_and_the_list_goes_on(gateway: Gateway, fifth: Fifth) -> None:
     videos = Videos(gateway)
 
     async with fifth.open(adapter(fifth), poll=POLL) as client:

@@ -1,0 +1,73 @@
+"""What is known of a job, for its owner: also of one that has ended, and in any process."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from attrs import frozen
+
+from ..errors import HappyHorseError
+from ..job import Job, JobState
+from ..jobs.job_errors import error_of
+from ..task import Task, TaskRef
+
+
+@frozen(kw_only=True)
+class JobInfo:
+    """A job, as `Client.job` and `Client.pending` return it."""
+
+    job_id: str
+    """Our own id of the job."""
+    key: str | None
+    """The caller's own name for it."""
+    state: JobState
+    """How far it has come."""
+    ref: TaskRef | None
+    """The task, once the provider has accepted the job."""
+    task: Task | None
+    """The last observation of the task that was recorded."""
+    error: HappyHorseError | None
+    """Why there is no video, why the outcome is unknown, or why the video was not saved: an error of the tree."""
+    created_at: datetime
+    """When the job was created."""
+    price: None = None
+    """Reserved for the price that the job was planned with."""
+
+    @classmethod
+    def of(cls, job: Job) -> JobInfo:
+        """Return what is known of *job*."""
+        return cls(
+            job_id=job.job_id,
+            key=job.key,
+            state=job.state,
+            ref=job.ref,
+            task=job.task,
+            error=error_of(job),
+            created_at=job.created_at,
+        )
+
+    def to_dict(self, *, urls: bool = True) -> dict[str, Any]:
+        """
+        Return plain data for JSON.
+
+        :param urls: whether the URLs of videos are included. They are credentials: whoever has one can see the video.
+        """
+        error = self.error
+        return {
+            "job_id": self.job_id,
+            "key": self.key,
+            "state": self.state.value,
+            "ref": None if self.ref is None else str(self.ref),
+            "task": None if self.task is None else self.task.to_dict(urls=urls),
+            "error": None
+            if error is None
+            else {
+                "type": type(error).__name__,
+                "message": error.message,
+                "code": error.code,
+                "http_status": error.http_status,
+            },
+            "created_at": self.created_at.isoformat(),
+            "price": self.price,
+        }

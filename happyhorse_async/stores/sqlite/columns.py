@@ -1,0 +1,284 @@
+"""
+The columns of the table of jobs: the one place from which its schema, its statements and its codecs are made.
+
+The file can be read by people. Timestamps are ISO 8601 in UTC with microseconds, so that they sort as text. The task,
+the request and the error are JSON. Videos have a column of their own, because they expire sooner than the rest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol, TypeAlias
+
+from attrs import evolve, field, frozen
+from cattrs import BaseValidationError, Converter
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+from ...errors import StoreError
+from ...job import Endpoint, Job, JobError, JobState
+from ...task import Task, TaskRef, Video
+from ..retention import Dates
+
+PAGE_SIZE = 4096
+"""
+The size of a page of the file, and of the padding before the columns that are erased.
+
+SQLite overwrites what is deleted, except for copies that it leaves behind when it moves short rows from one page of a
+table to another. A row longer than a page is cut: its beginning lies in the table, the rest on pages of its own, which
+are never moved and are wholly overwritten. A page of padding makes sure that the secrets are in the rest.
+See https://www.sqlite.org/fileformat2.html#b_tree_pages
+"""
+
+Value: TypeAlias = str | bytes | int | None
+"""What SQLite stores in a column."""
+
+# What reading a text that this program did not write may raise.
+_UNREADABLE = (BaseValidationError, LookupError, TypeError, ValueError)
+
+
+class Row(Protocol):
+    """A row as SQLite returns it."""
+
+    def __getitem__(self, name: str, /) -> Any:
+        """Return a column by its name."""
+        ...
+
+
+@frozen(kw_only=True)
+class Entry:
+    """A job with what the store itself knows of it."""
+
+    job: Job
+    dates: Dates
+    holds_key: bool = True
+    """Whether no other job may have its key."""
+
+    @property
+    def key(self) -> str | None:
+        """The key that no other job may have."""
+        return self.job.key if self.holds_key else None
+
+    @property
+    def released_key(self) -> str | None:
+        """The key that a newer job may have."""
+        return None if self.holds_key else self.job.key
+
+    @property
+    def videos(self) -> tuple[Video, ...] | None:
+        """The videos of the task."""
+        return self.job.task.videos or None if self.job.task is not None else None
+
+    @property
+    def failure(self) -> None:
+        """Empty since version 4, which has the error as data."""
+
+    @property
+    def padding(self) -> bytes | None:
+        """A page of zeros, where something follows that is to be erased."""
+        secrets = (self.videos, self.job.callback_url, self.job.request, self.job.body)
+        return None if secrets == (None,) * 4 else bytes(PAGE_SIZE)
+
+
+@frozen
+class Codec:
+    """How a value of Python is written to a column, and read from it. `None` is always NULL."""
+
+    sql_type: str
+    encode: Callable[[Any], Value]
+    decode: Callable[[Any], Any]
+
+
+@frozen
+class Column:
+    """A column, and the attribute that is stored in it."""
+
+    name: str
+    codec: Codec
+    of: Literal["job", "endpoint", "dates", "entry"] = "job"
+    """The object whose attribute it is."""
+    renames: str = field(default="", kw_only=True)
+    """The name of the attribute, where it is not that of the column."""
+    constraint: str = field(default="", kw_only=True)
+    since: int = field(default=1, kw_only=True)
+    """The version of the schema that added it."""
+    erasable: bool = field(default=False, kw_only=True)
+    """Whether it holds secrets that are erased before the job is deleted. It stands behind the padding."""
+
+    @property
+    def attribute(self) -> str:
+        """The name of the attribute."""
+        return self.renames or self.name
+
+    @property
+    def definition(self) -> str:
+        """The column as CREATE TABLE wants it."""
+        return f"{self.name} {self.codec.sql_type} {self.constraint}".rstrip()
+
+    @property
+    def is_required(self) -> bool:
+        """Whether it is never NULL."""
+        return "NOT NULL" in self.constraint
+
+
+def to_text(value: str) -> str:
+    """Return *value* with what UTF-8 cannot encode, such as half of a surrogate pair, as escapes."""
+    return value.encode(errors="backslashreplace").decode()
+
+
+def to_timestamp(moment: datetime) -> str:
+    """Return *moment* as a text, such that timestamps compare as text."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _unchanged(value: Any) -> Any:
+    return value
+
+
+def _to_json(value: object) -> str:
+    # The escape of half of a surrogate pair is the one that JSON itself has for it.
+    return to_text(json.dumps(value, ensure_ascii=False))
+
+
+def _request_to_json(request: object) -> str:
+    try:
+        return _to_json(request)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StoreError(f"the request cannot be written as JSON: {error}") from None
+
+
+def _converter() -> Converter:
+    converter = Converter(omit_if_default=True)
+    converter.register_unstructure_hook(datetime, datetime.isoformat)
+    converter.register_structure_hook(datetime, lambda text, _: datetime.fromisoformat(text))
+    converter.register_unstructure_hook(TaskRef, str)
+    converter.register_structure_hook(TaskRef, lambda text, _: TaskRef.parse(text))
+    apart = override(omit=True)
+    converter.register_unstructure_hook(
+        Task, make_dict_unstructure_fn(Task, converter, _cattrs_omit_if_default=True, raw=apart, videos=apart)
+    )
+    converter.register_structure_hook(Task, make_dict_structure_fn(Task, converter, raw=apart, videos=apart))
+    return converter
+
+
+_CONVERTER = _converter()
+
+
+def _structured(kind: Any) -> Codec:
+    return Codec(
+        "TEXT",
+        lambda value: _to_json(_CONVERTER.unstructure(value)),
+        lambda text: _CONVERTER.structure(json.loads(text), kind),
+    )
+
+
+_TEXT = Codec("TEXT", to_text, _unchanged)
+_STATE = Codec("TEXT", lambda state: state.value, JobState)
+_FLAG = Codec("INTEGER", int, bool)
+_TIMESTAMP = Codec("TEXT", to_timestamp, datetime.fromisoformat)
+_REQUEST = Codec("TEXT", _request_to_json, json.loads)
+_BYTES = Codec("BLOB", _unchanged, _unchanged)
+
+COLUMNS = (
+    Column("job_id", _TEXT, constraint="NOT NULL UNIQUE"),
+    Column("key", _TEXT, "entry", constraint="UNIQUE"),
+    Column("state", _STATE, constraint="NOT NULL"),
+    Column("provider", _TEXT, "endpoint", constraint="NOT NULL"),
+    Column("adapter", _TEXT, "endpoint", constraint="NOT NULL"),
+    Column("base_url", _TEXT, "endpoint", constraint="NOT NULL"),
+    Column("model", _TEXT, constraint="NOT NULL"),
+    Column("task_id", _TEXT),
+    Column("owner", _TEXT),
+    Column("durable", _FLAG, constraint="NOT NULL"),
+    Column("created_at", _TIMESTAMP, constraint="NOT NULL"),
+    Column("submitted_at", _TIMESTAMP),
+    Column("settled_at", _TIMESTAMP, "dates"),
+    Column("closed_at", _TIMESTAMP, "dates"),
+    Column("saved_to", _TEXT),
+    Column("failure", _TEXT, "entry"),
+    Column("fingerprint", _TEXT, constraint="NOT NULL"),
+    Column("task", _structured(Task)),
+    Column("videos_until", _TIMESTAMP, "dates", renames="urls_until"),
+    Column("padding", _BYTES, "entry"),
+    Column("videos", _structured(tuple[Video, ...]), "entry", erasable=True),
+    Column("callback_url", _TEXT, erasable=True),
+    Column("request", _REQUEST, erasable=True),
+    Column("body", _BYTES, erasable=True),
+    Column("save_to", _TEXT, since=3),
+    Column("released_key", _TEXT, "entry", since=4),
+    Column("error", _structured(JobError), since=4),
+)
+"""
+All columns, in the order in which they stand in the file.
+
+What has been released is never edited. A new column is added at the end, with the version of the schema that adds it.
+"""
+
+
+def to_row(entry: Entry) -> dict[str, Value]:
+    """
+    Return the row of *entry*, by the names of the columns.
+
+    :raises StoreError: its request is not plain data.
+    """
+    objects = {"entry": entry, "job": entry.job, "endpoint": entry.job.endpoint, "dates": entry.dates}
+    return {column.name: _encoded(column, getattr(objects[column.of], column.attribute)) for column in COLUMNS}
+
+
+def _encoded(column: Column, value: Any) -> Value:
+    return None if value is None else column.codec.encode(value)
+
+
+def from_row(row: Row) -> Entry:
+    """
+    Return the entry of a row.
+
+    :raises StoreError: the row was changed from outside, and cannot be read.
+    """
+    found: dict[str, dict[str, Any]] = {"entry": {}, "job": {}, "endpoint": {}, "dates": {}}
+    try:
+        for column in COLUMNS:
+            found[column.of][column.attribute] = _decoded(column, row)
+        own, task = found["entry"], found["job"]["task"]
+        if task is not None and own["videos"]:
+            found["job"]["task"] = evolve(task, videos=own["videos"])
+        holds_key = own["released_key"] is None
+        job = Job(
+            **found["job"],
+            endpoint=Endpoint(**found["endpoint"]),
+            key=own["key"] if holds_key else own["released_key"],
+        )
+        return Entry(job=job, dates=Dates(**found["dates"]), holds_key=holds_key)
+    except _UNREADABLE as error:
+        raise _unreadable(row, error) from None
+
+
+def to_dates(row: Row) -> Dates:
+    """
+    Return the dates of a row, which need not have more columns than those and `job_id`.
+
+    :raises StoreError: the row was changed from outside, and cannot be read.
+    """
+    try:
+        return Dates(**{column.attribute: _decoded(column, row) for column in COLUMNS if column.of == "dates"})
+    except _UNREADABLE as error:
+        raise _unreadable(row, error) from None
+
+
+def _decoded(column: Column, row: Row) -> Any:
+    value = row[column.name]
+    if value is not None:
+        return column.codec.decode(value)
+    if column.is_required:
+        raise ValueError(column.name)
+    return None
+
+
+def _unreadable(row: Row, error: Exception) -> StoreError:
+    job_id = str(row["job_id"])
+    return StoreError(
+        f"the entry of job {job_id} in the job store cannot be read ({type(error).__name__}): it was changed by "
+        "another program",
+        job_id=job_id,
+    )

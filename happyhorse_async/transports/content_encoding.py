@@ -1,0 +1,114 @@
+"""
+Undoes the compression of a response, within a limit, whatever its label says.
+
+No compression is asked for. Relays compress all the same, and some label plain JSON with the name of a charset.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+
+_GZIP = b"\x1f\x8b"
+_MOST_LAYERS = 3
+_STEP = 1024 * 1024
+# https://www.iana.org/assignments/http-parameters/http-parameters.xhtml#content-coding
+_UNSUPPORTED = frozenset(
+    {"br", "zstd", "compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip", "aes128gcm", "lzma", "xz", "bzip2"}
+)
+
+
+class CompressionError(ValueError):
+    """The content cannot be uncompressed, or becomes too large."""
+
+
+def codings(headers: Mapping[str, str]) -> list[str]:
+    """Return the compressions that the label of a response names. Labels such as `utf-8` name none."""
+    labels = headers.get("content-encoding", "").lower().replace(" ", "").split(",")
+    return [label.removeprefix("x-") if label == "x-gzip" else label for label in labels if _is_coding(label)]
+
+
+def unsupported(headers: Mapping[str, str]) -> str | None:
+    """Return the name of a compression that is not supported, where the label of a response names one."""
+    return next((coding for coding in codings(headers) if coding in _UNSUPPORTED), None)
+
+
+def uncompressed(body: bytes, headers: Mapping[str, str], *, limit: int, whole: bool = True) -> bytes:
+    """
+    Return *body* uncompressed, of at most *limit* bytes. Content that is not compressed is returned as it is.
+
+    :param whole: whether all of the body has arrived; if not, what can be read of it is returned.
+    :raises CompressionError: it becomes larger than that, is damaged, or is compressed in another way than gzip and
+        deflate.
+    """
+    for _ in range(_MOST_LAYERS):
+        if not body.startswith(_GZIP):
+            break
+        body = _inflate(body, zlib.MAX_WBITS | 16, limit=limit, whole=whole)
+    if "deflate" in codings(headers) and not _is_text(body):
+        # The label means zlib, and some servers send the bare stream: https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1.2
+        body = _inflate(body, zlib.MAX_WBITS if _is_zlib(body) else -zlib.MAX_WBITS, limit=limit, whole=whole)
+    coding = unsupported(headers)
+    if coding is not None and body and not _is_text(body):
+        raise CompressionError(f"compressed with {coding}, which was not asked for")
+    return body
+
+
+async def uncompressed_chunks(chunks: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    """
+    Yield the content of *chunks*, which are compressed with gzip or zlib, in pieces of at most a mebibyte.
+
+    Content that is not compressed, whatever its label says, is yielded as it is.
+
+    :raises CompressionError: it is damaged, or ends too early.
+    """
+    async with aclosing(chunks):
+        begin = b""
+        while len(begin) < 2:
+            chunk = await anext(chunks, b"")
+            if not chunk:
+                break
+            begin += chunk
+        if not (begin.startswith(_GZIP) or _is_zlib(begin)):
+            yield begin
+            async for chunk in chunks:
+                yield chunk
+            return
+        stream = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        rest = begin
+        while not stream.eof:
+            if not rest and not (rest := await anext(chunks, b"")):
+                raise CompressionError("compressed, and ends too early")
+            yield _decompress(stream.decompress, rest, _STEP)
+            rest = stream.unconsumed_tail
+
+
+def _is_coding(label: str) -> bool:
+    return label in _UNSUPPORTED or label in ("gzip", "x-gzip", "deflate")
+
+
+def _is_zlib(body: bytes) -> bool:
+    # https://www.rfc-editor.org/rfc/rfc1950#section-2.2
+    return len(body) >= 2 and body[0] & 0x0F == 8 and int.from_bytes(body[:2]) % 31 == 0
+
+
+def _is_text(body: bytes) -> bool:
+    return body.lstrip()[:1] in (b"{", b"[", b"<") or body.startswith(b"\xef\xbb\xbf")
+
+
+def _inflate(body: bytes, wbits: int, *, limit: int, whole: bool) -> bytes:
+    stream = zlib.decompressobj(wbits)
+    content = _decompress(stream.decompress, body, limit + 1)
+    if len(content) > limit:
+        raise CompressionError(f"larger than {limit} bytes when uncompressed")
+    if whole and not stream.eof:
+        raise CompressionError("compressed, and ends too early")
+    return content
+
+
+def _decompress(decompress: Callable[[bytes, int], bytes], data: bytes, limit: int) -> bytes:
+    try:
+        return decompress(data, limit)
+    except zlib.error:
+        raise CompressionError("compressed, and damaged") from None
