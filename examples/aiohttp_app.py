@@ -31,36 +31,35 @@ def make_app(client: hh.Client | None = None, folder: Path = Path("videos")) -> 
         stopping.set()  # before the server waits for open responses
 
     async def create(request: web.Request) -> web.Response:
-        handle = await client.submit(hh.TextToVideo.from_dict(await request.json()))
-        return web.json_response({"ref": str(handle.ref)}, status=202)
+        handle = await client.enqueue(hh.TextToVideo.from_dict(await request.json()))
+        return web.json_response({"job": handle.job_id}, status=202)
 
     async def show(request: web.Request) -> web.Response:
-        task = await client.fetch(request.match_info["ref"])
-        return web.json_response(task.to_dict(urls=False))
+        info = await client.job(request.match_info["job"])
+        return web.json_response(info.to_dict(urls=False))
 
     async def follow(request: web.Request) -> web.StreamResponse:
-        handle = client.resume(request.match_info["ref"])
+        info = await client.job(request.match_info["job"])
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        async for event in events(handle, stopping):
+        async for event in events(client.resume_job(info.job_id), stopping):
             await response.write(event.encode())
         return response
 
     async def fetch_file(request: web.Request) -> web.StreamResponse:
-        handle = client.resume(request.match_info["ref"])
-        await handle
-        file = folder / f"{handle.job_id}.mp4"
+        info = await client.job(request.match_info["job"])
+        file = folder / f"{info.job_id}.mp4"
         if not await asyncio.to_thread(file.exists):
-            await handle.download(file)
+            await client.resume_job(info.job_id).download(file)
         return web.FileResponse(file)
 
     app = web.Application(middlewares=[answer_errors])
     app.cleanup_ctx.append(open_client)
     app.on_shutdown.append(end_streams)
     app.router.add_post("/videos", create)
-    app.router.add_get("/videos/{ref}", show)
-    app.router.add_get("/videos/{ref}/events", follow)
-    app.router.add_get("/videos/{ref}/file", fetch_file)
+    app.router.add_get("/videos/{job}", show)
+    app.router.add_get("/videos/{job}/events", follow)
+    app.router.add_get("/videos/{job}/file", fetch_file)
     app.router.add_route("*", "/hooks", hh.CallbackReceiver(client).aiohttp_handler)
     return app
 
@@ -69,10 +68,8 @@ def make_app(client: hh.Client | None = None, folder: Path = Path("videos")) -> 
 async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except (hh.InvalidRequestError, hh.UnsupportedFeatureError) as error:
-        return web.json_response({"error": error.message}, status=422)
-    except (hh.TaskNotFoundError, hh.ConfigurationError) as error:
-        return web.json_response({"error": error.message}, status=404)
+    except hh.HappyHorseError as error:
+        return web.json_response({"error": error.message}, status=error.http_status)
 
 
 if __name__ == "__main__":

@@ -32,17 +32,17 @@ class Videos:
 
     async def create(self, request: HttpRequest) -> JsonResponse:
         try:
-            handle = await self.client.submit(hh.TextToVideo.from_dict(json.loads(request.body)))
-        except (hh.InvalidRequestError, hh.UnsupportedFeatureError) as error:
-            return JsonResponse({"error": error.message}, status=422)
-        return JsonResponse({"ref": str(handle.ref)}, status=202)
+            handle = await self.client.enqueue(hh.TextToVideo.from_dict(json.loads(request.body)))
+        except hh.HappyHorseError as error:
+            return JsonResponse({"error": error.message}, status=error.http_status)
+        return JsonResponse({"job": handle.job_id}, status=202)
 
-    async def show(self, request: HttpRequest, ref: str) -> JsonResponse:
+    async def show(self, request: HttpRequest, job: str) -> JsonResponse:
         try:
-            task = await self.client.fetch(ref)
-        except (hh.TaskNotFoundError, hh.ConfigurationError) as error:
-            return JsonResponse({"error": error.message}, status=404)
-        return JsonResponse(task.to_dict(urls=False))
+            info = await self.client.job(job)
+        except hh.HappyHorseError as error:
+            return JsonResponse({"error": error.message}, status=error.http_status)
+        return JsonResponse(info.to_dict(urls=False))
 
 
 def make_app(client: hh.Client | None = None) -> App:
@@ -50,7 +50,7 @@ def make_app(client: hh.Client | None = None) -> App:
     if not settings.configured:
         settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF=(), USE_TZ=True)
         django.setup()
-    settings.ROOT_URLCONF = (path("videos", videos.create), path("videos/<str:ref>", videos.show))
+    settings.ROOT_URLCONF = (path("videos", videos.create), path("videos/<str:job>", videos.show))
     views = get_asgi_application()
 
     async def app(scope: Message, receive: Any, send: Any) -> None:

@@ -1,10 +1,10 @@
 """
 FastAPI: ask for a video, follow it, fetch it, and receive the provider's webhook.
 
-    POST /videos {"prompt": "..."}   202 with the ref; the body has the fields of TextToVideo
-    GET  /videos/{ref}               the task as JSON
-    GET  /videos/{ref}/events        every change, as server-sent events
-    GET  /videos/{ref}/file          the finished video
+    POST /videos {"prompt": "..."}   202 with the job id; the body has the fields of TextToVideo
+    GET  /videos/{job}               the job as JSON: its state, task and error
+    GET  /videos/{job}/events        every change, as server-sent events
+    GET  /videos/{job}/file          the finished video
     POST /hooks/                     the webhook; note the slash: providers do not follow redirects
 
 Run it beside a `happyhorse.toml`: `uvicorn --factory fastapi_app:make_app --timeout-graceful-shutdown 10`
@@ -24,12 +24,6 @@ from sse import events, set_on_signals
 
 import happyhorse_async as hh
 
-STATUS: dict[type[hh.HappyHorseError], int] = {
-    **dict.fromkeys((hh.InvalidRequestError, hh.UnsupportedFeatureError, hh.ContentRejectedError), 422),
-    **dict.fromkeys((hh.TaskNotFoundError, hh.ConfigurationError), 404),
-    hh.RateLimitError: 429,
-}
-
 
 def make_app(client: hh.Client | None = None, folder: Path = Path("videos")) -> FastAPI:
     client = client or hh.Client.from_config()
@@ -48,29 +42,30 @@ def make_app(client: hh.Client | None = None, folder: Path = Path("videos")) -> 
 
     @app.exception_handler(hh.HappyHorseError)
     async def answer(_: Request, error: hh.HappyHorseError) -> JSONResponse:
-        return JSONResponse({"error": error.message}, status_code=STATUS.get(type(error), 502))
+        return JSONResponse({"error": error.message}, status_code=error.http_status)
 
     @app.post("/videos", status_code=202)
     async def create(video: Annotated[hh.TextToVideo, Body()]) -> dict[str, str]:
-        handle = await client.submit(video)
-        return {"ref": str(handle.ref)}
+        """Answer as soon as the job is recorded. It is sent when the provider's limits allow."""
+        handle = await client.enqueue(video)
+        return {"job": handle.job_id}
 
-    @app.get("/videos/{ref}")
-    async def show(ref: str) -> dict[str, Any]:
-        return (await client.fetch(ref)).to_dict(urls=False)
+    @app.get("/videos/{job}")
+    async def show(job: str) -> dict[str, Any]:
+        return (await client.job(job)).to_dict(urls=False)
 
-    @app.get("/videos/{ref}/events")
-    async def follow(ref: str) -> StreamingResponse:
-        return StreamingResponse(events(client.resume(ref), stopping), media_type="text/event-stream")
+    @app.get("/videos/{job}/events")
+    async def follow(job: str) -> StreamingResponse:
+        await client.job(job)  # 404 for an unknown one, before the stream begins
+        return StreamingResponse(events(client.resume_job(job), stopping), media_type="text/event-stream")
 
-    @app.get("/videos/{ref}/file")
-    async def fetch_file(ref: str) -> FileResponse:
+    @app.get("/videos/{job}/file")
+    async def fetch_file(job: str) -> FileResponse:
         """Download the video once, and serve it from disk: the provider's URL expires, and is a credential."""
-        handle = client.resume(ref)
-        await handle
-        file = folder / f"{handle.job_id}.mp4"
+        await client.job(job)
+        file = folder / f"{job}.mp4"
         if not await asyncio.to_thread(file.exists):
-            await handle.download(file)
+            await client.resume_job(job).download(file)
         return FileResponse(file)
 
     return app

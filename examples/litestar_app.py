@@ -1,5 +1,5 @@
 """
-Litestar: ask for a video, follow it, and receive the provider's webhook. A `Task` can be returned as it is.
+Litestar: ask for a video, follow it, and receive the provider's webhook.
 
 Run it beside a `happyhorse.toml`: `uvicorn --factory litestar_app:make_app --timeout-graceful-shutdown 10`
 """
@@ -32,16 +32,17 @@ def make_app(client: hh.Client | None = None) -> Litestar:
 
     @post("/videos", status_code=202)
     async def create(data: JSONBody[dict[str, Any]]) -> dict[str, str]:
-        handle = await client.submit(hh.TextToVideo.from_dict(data))
-        return {"ref": str(handle.ref)}
+        handle = await client.enqueue(hh.TextToVideo.from_dict(data))
+        return {"job": handle.job_id}
 
-    @get("/videos/{ref:str}")
-    async def show(ref: FromPath[str]) -> dict[str, Any]:
-        return (await client.fetch(ref)).to_dict(urls=False)
+    @get("/videos/{job:str}")
+    async def show(job: FromPath[str]) -> dict[str, Any]:
+        return (await client.job(job)).to_dict(urls=False)
 
-    @get("/videos/{ref:str}/events")
-    async def follow(ref: FromPath[str]) -> Stream:
-        return Stream(events(client.resume(ref), stopping), media_type="text/event-stream")
+    @get("/videos/{job:str}/events")
+    async def follow(job: FromPath[str]) -> Stream:
+        info = await client.job(job)
+        return Stream(events(client.resume_job(info.job_id), stopping), media_type="text/event-stream")
 
     @asgi("/hooks", copy_scope=True)
     async def hook(scope: Any, receive: Any, send: Any) -> None:
@@ -50,18 +51,9 @@ def make_app(client: hh.Client | None = None) -> Litestar:
     return Litestar(
         route_handlers=[create, show, follow, hook],
         lifespan=[lifespan],
-        exception_handlers={
-            hh.InvalidRequestError: invalid,
-            hh.UnsupportedFeatureError: invalid,
-            hh.TaskNotFoundError: missing,
-            hh.ConfigurationError: missing,
-        },
+        exception_handlers={hh.HappyHorseError: answer},
     )
 
 
-def invalid(_: Request[Any, Any, Any], error: Exception) -> Response[dict[str, str]]:
-    return Response({"error": str(error)}, status_code=422)
-
-
-def missing(_: Request[Any, Any, Any], error: Exception) -> Response[dict[str, str]]:
-    return Response({"error": str(error)}, status_code=404)
+def answer(_: Request[Any, Any, Any], error: hh.HappyHorseError) -> Response[dict[str, str]]:
+    return Response({"error": error.message}, status_code=error.http_status)

@@ -29,16 +29,17 @@ def make_app(client: hh.Client | None = None) -> Quart:
 
     @app.post("/videos")
     async def create() -> tuple[dict[str, str], int]:
-        handle = await client.submit(hh.TextToVideo.from_dict(await request.get_json()))
-        return {"ref": str(handle.ref)}, 202
+        handle = await client.enqueue(hh.TextToVideo.from_dict(await request.get_json()))
+        return {"job": handle.job_id}, 202
 
-    @app.get("/videos/<ref>")
-    async def show(ref: str) -> dict[str, Any]:
-        return (await client.fetch(ref)).to_dict(urls=False)
+    @app.get("/videos/<job>")
+    async def show(job: str) -> dict[str, Any]:
+        return (await client.job(job)).to_dict(urls=False)
 
-    @app.get("/videos/<ref>/events")
-    async def follow(ref: str) -> Response:
-        response = Response(events(client.resume(ref), asyncio.Event()), mimetype="text/event-stream")
+    @app.get("/videos/<job>/events")
+    async def follow(job: str) -> Response:
+        info = await client.job(job)
+        response = Response(events(client.resume_job(info.job_id), asyncio.Event()), mimetype="text/event-stream")
         response.timeout = None  # a video takes longer than Quart's limit of a minute
         return response
 
@@ -53,14 +54,8 @@ def make_app(client: hh.Client | None = None) -> Quart:
             return "", 503  # the provider sends it again
         return "", 200
 
-    @app.errorhandler(hh.InvalidRequestError)
-    @app.errorhandler(hh.UnsupportedFeatureError)
-    async def invalid(error: hh.HappyHorseError) -> tuple[dict[str, str], int]:
-        return {"error": error.message}, 422
-
-    @app.errorhandler(hh.TaskNotFoundError)
-    @app.errorhandler(hh.ConfigurationError)
-    async def missing(error: hh.HappyHorseError) -> tuple[dict[str, str], int]:
-        return {"error": error.message}, 404
+    @app.errorhandler(hh.HappyHorseError)
+    async def answer(error: hh.HappyHorseError) -> tuple[dict[str, str], int]:
+        return {"error": error.message}, error.http_status
 
     return app

@@ -9,67 +9,62 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from sse import events, set_on_signals
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 import happyhorse_async as hh
 
 
-def make_app(client: hh.Client | None = None, folder: Path = Path("videos")) -> Starlette:
+def make_app(client: hh.Client | None = None) -> Starlette:
     client = client or hh.Client.from_config()
     stopping = asyncio.Event()
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
-        await asyncio.to_thread(folder.mkdir, exist_ok=True)
         set_on_signals(stopping)
         async with client:
             yield
 
     async def create(request: Request) -> Response:
-        handle = await client.submit(hh.TextToVideo.from_dict(await request.json()))
-        return JSONResponse({"ref": str(handle.ref)}, status_code=202)
+        handle = await client.enqueue(hh.TextToVideo.from_dict(await request.json()))
+        return JSONResponse({"job": handle.job_id}, status_code=202)
 
     async def show(request: Request) -> Response:
-        task = await client.fetch(request.path_params["ref"])
-        return JSONResponse(task.to_dict(urls=False))
+        info = await client.job(request.path_params["job"])
+        return JSONResponse(info.to_dict(urls=False))
 
     async def follow(request: Request) -> Response:
-        handle = client.resume(request.path_params["ref"])
+        info = await client.job(request.path_params["job"])
+        handle = client.resume_job(info.job_id)
         return StreamingResponse(events(handle, stopping), media_type="text/event-stream")
 
     async def fetch_file(request: Request) -> Response:
-        handle = client.resume(request.path_params["ref"])
-        await handle
-        file = folder / f"{handle.job_id}.mp4"
-        if not await asyncio.to_thread(file.exists):
-            await handle.download(file)
-        return FileResponse(file)
+        """Pass the video on from the provider, without a file of our own and without showing its URL."""
+        info = await client.job(request.path_params["job"])
+        task = await client.resume_job(info.job_id)
+        return StreamingResponse(video(task), media_type="video/mp4")
 
-    async def invalid(_: Request, error: Exception) -> Response:
-        return JSONResponse({"error": str(error)}, status_code=422)
+    async def video(task: hh.Task) -> AsyncGenerator[bytes]:
+        async with client.stream(task) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
-    async def missing(_: Request, error: Exception) -> Response:
-        return JSONResponse({"error": str(error)}, status_code=404)
+    async def answer(_: Request, error: Exception) -> Response:
+        assert isinstance(error, hh.HappyHorseError)
+        return JSONResponse({"error": error.message}, status_code=error.http_status)
 
     return Starlette(
         lifespan=lifespan,
         routes=[
             Route("/videos", create, methods=["POST"]),
-            Route("/videos/{ref}", show),
-            Route("/videos/{ref}/events", follow),
-            Route("/videos/{ref}/file", fetch_file),
+            Route("/videos/{job}", show),
+            Route("/videos/{job}/events", follow),
+            Route("/videos/{job}/file", fetch_file),
             Route("/hooks", hh.CallbackReceiver(client).asgi_app),
         ],
-        exception_handlers={
-            hh.InvalidRequestError: invalid,
-            hh.UnsupportedFeatureError: invalid,
-            hh.TaskNotFoundError: missing,
-            hh.ConfigurationError: missing,
-        },
+        exception_handlers={hh.HappyHorseError: answer},
     )

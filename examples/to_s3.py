@@ -1,16 +1,13 @@
 """
-Upload a finished video to an S3 bucket with a presigned URL, without keeping it on this machine.
+Stream a finished video into an S3 bucket with a presigned URL, without a file on this machine.
 
-The provider's URL expires and is a credential. So the video is first downloaded, resumed and checked, to a temporary
-file.
+    python to_s3.py main:0385dc79-… 'https://bucket.s3.amazonaws.com/train.mp4?X-Amz-Signature=…'
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-import tempfile
-from pathlib import Path
 
 import aiohttp
 
@@ -19,19 +16,15 @@ import happyhorse_async as hh
 
 async def copy_to_s3(client: hh.Client, ref: str, presigned_url: str) -> int:
     """Wait for the task, upload its video with a PUT, and return the number of bytes."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = await client.resume(ref).download(Path(folder, "video.mp4"))
-        size = (await asyncio.to_thread(file.stat)).st_size
-        await put(file, size, presigned_url)
-    return size
-
-
-async def put(file: Path, size: int, url: str) -> None:
-    # S3 refuses chunked uploads: the length must be known. aiohttp reads the file in a thread.
-    headers = {"Content-Type": "video/mp4", "Content-Length": str(size)}
-    with await asyncio.to_thread(file.open, "rb") as body:
-        async with aiohttp.ClientSession() as session, session.put(url, data=body, headers=headers) as response:
+    task = await client.resume(ref)
+    async with client.stream(task) as chunks, aiohttp.ClientSession() as session:
+        # S3 refuses an upload whose length is not known at the start.
+        if chunks.total is None:
+            raise RuntimeError("the provider does not announce the size: download the video to a file first")
+        headers = {"Content-Type": "video/mp4", "Content-Length": str(chunks.total)}
+        async with session.put(presigned_url, data=chunks, headers=headers) as response:
             response.raise_for_status()
+        return chunks.total
 
 
 async def main(ref: str, presigned_url: str) -> None:

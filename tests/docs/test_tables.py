@@ -17,6 +17,7 @@ from happyhorse_async.cli.exit_codes import ExitCode
 from happyhorse_async.cli.output import Output
 from happyhorse_async.config import StoreSettings
 from happyhorse_async.config import settings as settings_module
+from happyhorse_async.jobs.state import TRANSITIONS, JobState
 from happyhorse_async.registry import ADAPTERS, find_adapter, find_emulated_api
 
 ROOT = Path(__file__).parents[2]
@@ -214,13 +215,16 @@ def test_every_reason_is_explained() -> None:
     assert set(hh.FailureReason) <= _first_cells("errors.md")
 
 
-def test_every_error_has_an_http_status() -> None:
-    """The page on errors says what to answer a web user for each class, or counts it among the rest."""
-    page = (DOCS / "errors.md").read_text("utf-8").partition("<!-- http -->")[2].partition("\n\n")[0]
-    rest = {"HappyHorseError", "TaskError", "ProviderError", "TransportError", "InvalidResponseError",
-            "SubmitOutcomeUnknownError", "DownloadError", "CallbackRejectedError"}  # fmt: skip
+def _http_statuses() -> dict[str, str]:
+    table = (DOCS / "errors.md").read_text("utf-8").partition("<!-- http -->")[2].partition("\n\n")[0]
+    rows = [row.split(" | ") for row in table.splitlines() if "Error`" in row]
+    return {name: row[1] for row in rows for name in re.findall(r"`(\w+Error)`", row[0])}
 
-    assert set(errors.__all__) - rest == set(re.findall(r"`(\w+Error)`", page))
+
+@pytest.mark.parametrize("name", sorted({*errors.__all__} - {"CallbackRejectedError", "TaskFailedError"}))
+def test_the_http_status_of_an_error_is_that_of_the_table(name: str) -> None:
+    """What the page tells a web handler to answer is what the error carries."""
+    assert _http_statuses().get(name, "502") == str(getattr(hh, name)._http_status)
 
 
 def test_every_key_of_the_file_is_explained() -> None:
@@ -298,3 +302,16 @@ def test_the_files_that_the_architecture_names_exist() -> None:
     assert [] == [
         path for path in paths if not any((root / path).exists() for root in (ROOT, ROOT / "happyhorse_async"))
     ]
+
+
+def test_the_transitions_of_a_job_are_those_of_the_code() -> None:
+    """The table in the architecture has every change of state that an event can make, and no other."""
+    page = (DOCS / "architecture.md").read_text("utf-8").partition("<!-- transitions -->\n")[2]
+    labels: dict[tuple[JobState, JobState], list[str]] = {}
+    for (state, event), target in TRANSITIONS.items():
+        if state is not target:
+            labels.setdefault((state, target), []).append(event.value)
+    rows = [(f"`{before}`", f"`{after}`", ", ".join(events)) for (before, after), events in labels.items()]
+    table = "\n".join(_row(*cells) for cells in (("from", "to", "event"), ["---"] * 3, *rows))
+
+    assert table == page[: len(table)], table

@@ -16,7 +16,8 @@ import happyhorse_async as hh
 from .conftest import SECRET, served
 
 APPS = ["aiohttp_app", "fastapi_app", "litestar_app", "quart_app", "starlette_app"]
-WITH_FILES = ["aiohttp_app", "fastapi_app", "starlette_app"]
+WITH_FOLDER = ["aiohttp_app", "fastapi_app"]
+WITH_FILES = [*WITH_FOLDER, "starlette_app"]
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def make_app(load: Callable[[str], dict[str, Any]], configure: Any, listening: s
         slash = "/" if name == "fastapi_app" else ""
         hook = f"http://127.0.0.1:{listening.getsockname()[1]}/hooks{slash}"
         client = hh.Client.from_config(configure(provider, emulator, hook))
-        folder = (tmp_path / "videos",) if name in WITH_FILES else ()
+        folder = (tmp_path / "videos",) if name in WITH_FOLDER else ()
         return load(name)["make_app"](client, *folder)
 
     return make_app
@@ -46,34 +47,55 @@ async def submit(browser: aiohttp.ClientSession, **fields: Any) -> tuple[int, di
     return status, json.loads(body)
 
 
-async def read_events(browser: aiohttp.ClientSession, ref: str) -> list[dict[str, Any]]:
-    """Read the server-sent events of a task to their end."""
-    async with browser.get(f"/videos/{ref}/events") as response:
+async def read_events(browser: aiohttp.ClientSession, job: str) -> list[dict[str, Any]]:
+    """Read the server-sent events of a job to their end."""
+    async with browser.get(f"/videos/{job}/events") as response:
         assert "text/event-stream" == response.content_type
         lines = (await response.text()).splitlines()
     return [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
 
 
 @pytest.mark.parametrize("name", APPS)
-async def test_an_app_submits_shows_and_streams_a_task(name: str, make_app: Any, listening: socket.socket) -> None:
-    """It answers 202 with the ref, streams the task to its end, shows it without URLs, and explains wrong input."""
+async def test_an_app_enqueues_shows_and_streams_a_job(name: str, make_app: Any, listening: socket.socket) -> None:
+    """It answers 202 with the job id, streams to the end, shows the job without URLs, and explains bad input."""
     async with (
         hh.Emulator(speed=600, callback_secret=SECRET) as emulator,
         served(make_app(name, "dashscope", emulator), listening) as root,
         aiohttp.ClientSession(root) as browser,
     ):
         created, body = await submit(browser, duration=3)
-        events = await read_events(browser, body["ref"])
-        shown, task = await request(browser, "GET", f"/videos/{body['ref']}")
+        events = await read_events(browser, body["job"])
+        shown, info = await request(browser, "GET", f"/videos/{body['job']}")
         invalid, why = await submit(browser, duration=99)
-        missing, _ = await request(browser, "GET", "/videos/dashscope:00000000-0000-4000-8000-000000000000")
+        missing, _ = await request(browser, "GET", "/videos/hh-00000000000000000000000000000000")
         misspelt, _ = await request(browser, "GET", "/videos/none")
 
     assert (202, 200) == (created, shown)
-    assert "SUCCEEDED" == events[-1]["status"] == json.loads(task)["status"]
-    assert b"Signature" not in task
+    assert "SUCCEEDED" == events[-1]["status"] == json.loads(info)["state"] == json.loads(info)["task"]["status"]
+    assert b"Signature" not in info
     assert (422, 404, 404) == (invalid, missing, misspelt)
     assert "99" in str(why)
+
+
+@pytest.mark.parametrize("name", APPS)
+async def test_an_app_tells_why_there_is_no_video(name: str, make_app: Any, listening: socket.socket) -> None:
+    """A prompt that moderation rejects ends the stream with a failure, and the job keeps the class of the error."""
+    async with (
+        hh.Emulator(speed=600) as emulator,
+        served(make_app(name, "dashscope", emulator), listening) as root,
+        aiohttp.ClientSession(root) as browser,
+    ):
+        emulator.inject("content-rejected", on="submit")
+        _, body = await submit(browser)
+        _, stream = await request(browser, "GET", f"/videos/{body['job']}/events")
+        _, info = await request(browser, "GET", f"/videos/{body['job']}")
+
+    assert b"event: failure" in stream
+    assert "REFUSED" == json.loads(info)["state"]
+    assert ("ContentRejectedError", 422) == (
+        json.loads(info)["error"]["type"],
+        json.loads(info)["error"]["http_status"],
+    )
 
 
 @pytest.mark.parametrize("name", WITH_FILES)
@@ -85,7 +107,7 @@ async def test_an_app_serves_the_file_twice(name: str, make_app: Any, listening:
         aiohttp.ClientSession(root) as browser,
     ):
         _, body = await submit(browser, duration=3)
-        video, again = [await request(browser, "GET", f"/videos/{body['ref']}/file") for _ in range(2)]
+        video, again = [await request(browser, "GET", f"/videos/{body['job']}/file") for _ in range(2)]
 
     assert (200, b"ftyp") == (video[0], video[1][4:8])
     assert video == again
@@ -101,7 +123,7 @@ async def test_an_app_receives_webhooks(name: str, make_app: Any, listening: soc
         aiohttp.ClientSession(root) as browser,
     ):
         _, body = await submit(browser)
-        events = await read_events(browser, body["ref"])
+        events = await read_events(browser, body["job"])
         deliveries = await emulator.deliveries.wait(3)
 
     assert "SUCCEEDED" == events[-1]["status"]

@@ -141,11 +141,11 @@ async def test_django_views_share_a_client(load: Any, emulator: hh.Emulator, lis
         aiohttp.ClientSession(root) as browser,
     ):
         async with browser.post("/videos", json={"prompt": "a paper boat"}) as created:
-            ref = (await created.json())["ref"]
-        async with browser.get(f"/videos/{ref}") as shown:
-            task = await shown.json()
+            job = (await created.json())["job"]
+        async with browser.get(f"/videos/{job}") as shown:
+            info = await shown.json()
         async with browser.get("/videos/none") as missing, browser.post("/videos", json={"prompt": ""}) as invalid:
             pass
 
     assert (202, 200, 404, 422) == (created.status, shown.status, missing.status, invalid.status)
-    assert ref == task["ref"]
+    assert job == info["job_id"]

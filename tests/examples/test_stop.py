@@ -74,7 +74,7 @@ async def test_a_server_with_open_streams_stops_at_once(
 async def open_stream(browser: aiohttp.ClientSession) -> Any:
     """Submit a job, open its event stream, and read the first event."""
     async with browser.post("/videos", json={"prompt": "a glacier"}) as created:
-        ref = (await created.json())["ref"]
-    stream = await browser.get(f"/videos/{ref}/events")
+        job = (await created.json())["job"]
+    stream = await browser.get(f"/videos/{job}/events")
     assert (await stream.content.readline()).startswith(b"data: ")
     return stream
