@@ -12,7 +12,6 @@ import aiohttp
 import pytest
 
 import happyhorse_async as hh
-from happyhorse_async.registry import adapter_names
 
 from .conftest import SECRET, served
 
