@@ -14,7 +14,7 @@ import importlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from .adapter import Account, Adapter, PageRequest, Submission, TaskPage
+from .adapter import Account, Adapter, PageRequest, Submission, TaskPage, UploadFile, UploadPolicy
 from .capabilities import Capabilities, MediaForm, ModelSpec
 from .errors import (
     AuthenticationError,
@@ -41,9 +41,11 @@ from .errors import (
     WaitTimeoutError,
 )
 from .job import Endpoint, Job, JobError, JobState
+from .media.formats import MediaFormat
+from .media.limits import PictureLimits, VideoLimits
 from .messages import HttpRequest, HttpResponse
 from .redaction import RedactingFilter as _RedactingFilter
-from .request import ImageToVideo, Media, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
+from .request import ImageToVideo, Media, Mode, Picture, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from .retry import RetryPolicies, RetryPolicy
 from .task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
 from .timeouts import Timeouts
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
         JobHandle,
         JobInfo,
         JobRequest,
+        MediaPlan,
         Outcome,
         Plan,
         Succeeded,
@@ -102,12 +105,16 @@ __all__ = [
     "Limits",
     "Media",
     "MediaForm",
+    "MediaFormat",
+    "MediaPlan",
     "MemoryStore",
     "Mode",
     "ModelSpec",
     "Outcome",
     "PageRequest",
     "PermissionDeniedError",
+    "Picture",
+    "PictureLimits",
     "Plan",
     "PollSchedule",
     "ProviderError",
@@ -142,9 +149,12 @@ __all__ = [
     "Timeouts",
     "TransportError",
     "UnsupportedFeatureError",
+    "UploadFile",
+    "UploadPolicy",
     "Usage",
     "Video",
     "VideoEdit",
+    "VideoLimits",
     "VideoRequest",
     "WaitTimeoutError",
     "WebhookDelivery",
@@ -167,6 +177,7 @@ _LOADED_LATER = {
     "JobRequest": ".client",
     "JobHandle": ".client",
     "JobInfo": ".client",
+    "MediaPlan": ".client",
     "MemoryStore": ".stores",
     "Outcome": ".client",
     "Plan": ".client",

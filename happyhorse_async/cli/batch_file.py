@@ -20,6 +20,7 @@ from ..config import structure
 from ..errors import ConfigurationError, InvalidRequestError
 from ..request import VideoRequest
 from ..request_codec import from_data, to_data
+from .media_file import read_medium
 
 
 def _not_blank(_: object, attribute: Any, value: str | None) -> None:
@@ -84,7 +85,7 @@ class BatchFile:
         :raises InvalidRequestError: it cannot be read.
         """
         batch = cls(file)
-        reader = _Reader(_identity(file), provider)
+        reader = _Reader(_identity(file), file.parent, provider)
         for number, text in enumerate(_text(file).split("\n"), 1):
             if text.strip():
                 try:
@@ -115,8 +116,9 @@ def duplicates_before(lines: Iterable[Line], value: Callable[[Line], str | None]
 class _Reader:
     """Reads the lines of one file, and gives those without a key one that identifies them."""
 
-    def __init__(self, file: str, provider: str | None) -> None:
+    def __init__(self, file: str, folder: Path, provider: str | None) -> None:
         self._file = file
+        self._folder = folder
         self._provider = provider
         self._counts = Counter[str]()
 
@@ -126,14 +128,22 @@ class _Reader:
         data = asdict(
             given, filter=lambda attribute, value: value is not None and attribute.name not in options, recurse=False
         )
-        request = from_data(data)
+        key = given.key or self._key(from_data(data), given.provider or self._provider)
         return Line(
             number=number,
-            request=request,
-            key=given.key or self._key(request, given.provider or self._provider),
+            request=from_data(self._with_paths(data)),
+            key=key,
             provider=given.provider,
             output=given.output,
         )
+
+    def _with_paths(self, data: dict[str, Any]) -> dict[str, Any]:
+        media: dict[str, Any] = {
+            name: read_medium(data[name], self._folder) for name in ("image", "video") if name in data
+        }
+        if "images" in data:
+            media["images"] = [read_medium(image, self._folder) for image in data["images"]]
+        return {**data, **media}
 
     def _key(self, request: VideoRequest, provider: str | None) -> str:
         # Neither the order of the fields nor the output makes it another video; equal lines are counted.

@@ -7,10 +7,10 @@ from typing import Annotated, Literal, TypedDict
 from attrs import evolve, frozen
 from cyclopts import Parameter
 
-from ..capabilities import media_form
 from ..errors import InvalidRequestError
 from ..request import ImageToVideo, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from ..request_codec import infer_mode
+from .media_file import read_medium
 
 
 @Parameter(name="*")
@@ -19,9 +19,9 @@ class RequestOptions:
     """The options of the request."""
 
     image: Annotated[tuple[str, ...], Parameter(negative="")] = ()
-    """URL of an input image. Repeat it for several."""
+    """An input image: a file, or a URL. Repeat it for several."""
     video: str | None = None
-    """URL of the video to edit."""
+    """The video to edit: a file, or a URL."""
     mode: Literal["t2v", "i2v", "r2v", "edit"] | None = None
     """Inferred by default: t2v without media, i2v with one image, r2v with several, edit with a video."""
     resolution: str | None = None
@@ -52,17 +52,18 @@ def make_request(prompt: str | None, options: RequestOptions) -> VideoRequest:
     _check_media(mode, options)
     _check_options(mode, options)
     text = _check_prompt(mode, prompt)
+    images = tuple(read_medium(image) for image in options.image)
     match mode:
         case Mode.T2V:
             return TextToVideo(text, ratio=options.ratio, duration=options.duration, **_common(options))
         case Mode.I2V:
-            return ImageToVideo(options.image[0], prompt=prompt, duration=options.duration, **_common(options))
+            return ImageToVideo(images[0], prompt=prompt, duration=options.duration, **_common(options))
         case Mode.R2V:
-            return ReferenceToVideo(
-                text, options.image, ratio=options.ratio, duration=options.duration, **_common(options)
-            )
+            return ReferenceToVideo(text, images, ratio=options.ratio, duration=options.duration, **_common(options))
         case Mode.EDIT:
-            return VideoEdit(text, options.video or "", images=options.image, audio=options.audio, **_common(options))
+            return VideoEdit(
+                text, read_medium(options.video or ""), images=images, audio=options.audio, **_common(options)
+            )
 
 
 def demo_options(options: RequestOptions) -> RequestOptions:
@@ -112,16 +113,13 @@ def _check_media(mode: Mode, options: RequestOptions) -> None:
     if options.video is not None and mode is not Mode.EDIT:
         raise InvalidRequestError(f"--video is for mode edit, and --mode says {mode}")
     if options.video is None and mode is Mode.EDIT:
-        raise InvalidRequestError("mode edit needs --video URL")
+        raise InvalidRequestError("mode edit needs --video")
     if options.image and mode is Mode.T2V:
         raise InvalidRequestError("--image is not for mode t2v; leave --mode out, or choose i2v or r2v")
     if not options.image and mode in (Mode.I2V, Mode.R2V):
-        raise InvalidRequestError(f"mode {mode} needs --image URL")
+        raise InvalidRequestError(f"mode {mode} needs --image")
     if mode is Mode.I2V and len(options.image) > 1:
         raise InvalidRequestError(f"mode i2v takes one --image, not {len(options.image)}; several are for mode r2v")
-    for name, media in [*(("--image", image) for image in options.image), ("--video", options.video)]:
-        if media is not None and media_form(media) is None and not media.startswith("data:") and "://" not in media:
-            raise InvalidRequestError(f"{name} {media}: local files cannot be sent yet; give an http(s) URL")
 
 
 def _check_options(mode: Mode, options: RequestOptions) -> None:

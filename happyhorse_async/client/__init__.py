@@ -10,5 +10,6 @@ from .handle import JobHandle as JobHandle
 from .handle import TaskHandle as TaskHandle
 from .handle import TaskUpdates as TaskUpdates
 from .job_info import JobInfo as JobInfo
+from .media import MediaPlan as MediaPlan
 from .plan import Plan as Plan
 from .task_list import TaskList as TaskList

@@ -7,12 +7,16 @@ Without the extra only the format and the size are known.
 from __future__ import annotations
 
 import io
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from ..errors import InvalidRequestError
 from .facts import Facts, PictureFacts, VideoFacts
 from .formats import HEAD, MediaFormat, detect
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
 
 Source: TypeAlias = Path | bytes
 """A file on disk, or the bytes of one."""
@@ -60,10 +64,7 @@ def describe(source: Source) -> str:
 
 def missing_extra() -> str | None:
     """Say what is not checked for lack of the extra `media`; `None` where it is installed."""
-    try:
-        import av  # noqa: F401, PLC0415 - loaded when a file is measured
-        import PIL  # noqa: F401, PLC0415 - loaded when a file is measured
-    except ImportError:
+    if find_spec("av") is None or find_spec("PIL") is None:
         return f"only format and size of local media are checked: {_HINT}"
     return None
 
@@ -130,10 +131,11 @@ def _measure_picture(source: Source, found: MediaFormat, size: int, name: str) -
 def _measure_video(source: Source, found: MediaFormat, size: int, name: str) -> VideoFacts:
     try:
         import av  # noqa: PLC0415 - an extra, and slow to import
+        from av.error import FFmpegError  # noqa: PLC0415
     except ImportError:
         return VideoFacts(format=found, size=size)
     try:
-        with av.open(_opened(source)) as container:
+        with cast("InputContainer", av.open(_opened(source))) as container:
             if not container.streams.video:
                 raise InvalidRequestError(f"{name}: {describe(source)} has no video in it")
             stream = container.streams.video[0]
@@ -150,6 +152,6 @@ def _measure_video(source: Source, found: MediaFormat, size: int, name: str) -> 
                 frame_rate=None if rate is None else float(rate),
                 codec=stream.codec_context.name,
             )
-    except (av.error.FFmpegError, StopIteration, ValueError, OSError) as error:
+    except (FFmpegError, StopIteration, ValueError, OSError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__
         raise InvalidRequestError(f"{name}: {describe(source)} is a damaged {found} video: {why}") from None

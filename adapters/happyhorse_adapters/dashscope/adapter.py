@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
-from happyhorse_async.adapter import Account, Adapter, PageRequest, Submission, TaskPage
+from happyhorse_async.adapter import Account, Adapter, PageRequest, Submission, TaskPage, UploadFile, UploadPolicy
 from happyhorse_async.adapter_kit import has_no_content, json_request, read_callback
 from happyhorse_async.capabilities import (
     AUDIO_SETTINGS,
@@ -35,6 +35,7 @@ from .events import ended_task, verify_token
 from .limits import EDIT_REFERENCE, FIRST_FRAME, REFERENCE, SOURCE_VIDEO
 from .regions import DEFAULT_REGION, REGIONS, check_workspace, find_base_url, is_tokyo, workspace_headers
 from .responses import accepted_task, listed_tasks, observed_task
+from .uploads import LIFETIME, policy_request, read_policy, upload_problem, upload_request, uploaded
 
 _SUBMIT_PATH = "/services/aigc/video-generation/video-synthesis"
 
@@ -147,6 +148,8 @@ class DashScopeAdapter(Adapter):
     # from the submit or from the end.
     task_ttl = 24 * 3600.0
 
+    upload_lifetime = LIFETIME
+
     def account(
         self,
         *,
@@ -204,6 +207,24 @@ class DashScopeAdapter(Adapter):
             error.request_id = details.request_id
             raise
 
+    def upload_problem(self, account: Account) -> str | None:
+        return upload_problem(account)
+
+    def encode_upload_policy(self, model: str, account: Account) -> HttpRequest:
+        return policy_request(model, account)
+
+    def decode_upload_policy(self, response: HttpResponse, account: Account) -> UploadPolicy:
+        answer, _ = read(response, account)
+        return read_policy(answer.get("data"))
+
+    def encode_upload(self, file: UploadFile, policy: UploadPolicy | None, account: Account) -> HttpRequest:
+        return upload_request(file, _given(policy))
+
+    def decode_upload(
+        self, response: HttpResponse, file: UploadFile, policy: UploadPolicy | None, account: Account
+    ) -> str:
+        return uploaded(response, file, _given(policy))
+
     def encode_fetch(self, task_id: str, account: Account) -> HttpRequest:
         return json_request("GET", _task_url(task_id, account), account, headers=workspace_headers(account))
 
@@ -256,6 +277,11 @@ class DashScopeAdapter(Adapter):
     def decode_callback(self, message: HttpRequest, account: Account) -> TaskRef:
         """Decode an EventBridge event. It tells that a task has ended; nothing else in it is reliable."""
         return account.ref(ended_task(read_callback(message)), path="data.task_id")
+
+
+def _given(policy: UploadPolicy | None) -> UploadPolicy:
+    assert policy is not None, "every upload begins with a policy"
+    return policy
 
 
 def _input(request: VideoRequest, media: list[dict[str, str]]) -> dict[str, Any]:

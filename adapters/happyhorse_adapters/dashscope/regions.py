@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from happyhorse_async.adapter import Account
 from happyhorse_async.errors import ConfigurationError
@@ -34,6 +35,8 @@ REGIONS: Mapping[str, str] = {
     name: _SHARED.get(name, f"https://{{workspace}}.{region_id}.maas.aliyuncs.com/api/v1")
     for name, region_id in _IDS.items()
 }
+# https://help.aliyun.com/zh/model-studio/get-temporary-file-url, October 2026. Older editions name Beijing alone.
+_WITH_STORAGE = ("singapore", "beijing")
 DEFAULT_REGION = "singapore"
 
 # The official SDK 2.0.2 accepts underscores, too. It becomes a label of a host name: at most 63 characters, and no
@@ -96,3 +99,18 @@ def workspace_headers(account: Account) -> dict[str, str]:
 def is_tokyo(account: Account) -> bool:
     """Return whether the account's region is Tokyo, where not every model is sold."""
     return _IDS["tokyo"] in account.base_url
+
+
+def has_storage(account: Account) -> bool:
+    """
+    Return whether the account's region has the documented temporary storage.
+
+    An address that is none of the provider's own, such as a gateway's or an emulator's, is taken to have it.
+    """
+    host = urlsplit(account.base_url).hostname or ""
+    if not host.endswith(".aliyuncs.com"):
+        return True
+    shared = {urlsplit(_SHARED[name]).hostname for name in _WITH_STORAGE}
+    # A page names the two regions; that it holds for their workspaces, too, only the SDK shows.
+    dedicated = _DEDICATED_HOST.match(account.base_url) is not None
+    return host in shared or (dedicated and any(f".{_IDS[name]}." in host for name in _WITH_STORAGE))
