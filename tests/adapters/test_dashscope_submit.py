@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -228,12 +227,10 @@ def test_there_is_no_newer_version_of_video_editing() -> None:
     ("request_", "field"),
     [
         (VideoEdit("a", DATA), "video"),
-        (VideoEdit("a", Path("a.mp4")), "local media"),
-        (ImageToVideo(b"png"), "local media"),
     ],
 )
 def test_media_in_a_form_that_cannot_be_sent(request_: VideoRequest, field: str) -> None:
-    """A source video cannot be inline, and nothing can be a local file."""
+    """A source video cannot be inline."""
     with pytest.raises(UnsupportedFeatureError, match=field):
         ADAPTER.check(request_, provider="main")
 

@@ -70,8 +70,8 @@ def test_a_refused_callback_url_does_not_show_its_query() -> None:
         (ImageToVideo("data:image/png;base64,AAAA"), "data: URI as image"),
         (ReferenceToVideo("[Image 1]", ("data:image/png;base64,AAAA",)), "data: URI as images"),
         (ImageToVideo("oss://dashscope-instant/a.png"), "oss:// URL as image"),
-        (ImageToVideo(Path("a.png")), "local media"),
-        (ImageToVideo(b"\x89PNG"), "local media"),
+        (ImageToVideo(Path("a.png")), "local media as image"),
+        (ImageToVideo(b"\x89PNG"), "local media as image"),
     ],
 )
 def test_what_the_provider_lacks_is_unsupported(request_: VideoRequest, feature: str) -> None:

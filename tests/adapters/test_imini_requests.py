@@ -161,7 +161,7 @@ def test_one_model_serves_every_mode(request_: VideoRequest, mode: Mode) -> None
         (TextToVideo("a", version="1.1"), "text-to-video with version 1.1"),
         (VideoEdit("a", "data:video/mp4;base64,AAAA"), "data: URI as video"),
         (ImageToVideo("oss://bucket/a.png"), "oss:// URL as image"),
-        (ImageToVideo(Path("a.png")), "local media"),
+        (VideoEdit("a", Path("a.mp4")), "local media as video"),
     ],
 )
 def test_what_cannot_be_expressed_is_unsupported(request_: VideoRequest, feature: str) -> None:

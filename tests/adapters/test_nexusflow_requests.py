@@ -213,7 +213,7 @@ def test_cancel_is_unsupported() -> None:
         (VideoEdit("a", CLIP, version="1.1"), "video-edit with version 1.1"),
         (ImageToVideo("data:image/png;base64,AAAA"), "data: URI as image"),
         (ImageToVideo("oss://bucket/a.png"), "oss:// URL as image"),
-        (ImageToVideo(Path("a.png")), "local media"),
+        (ImageToVideo(Path("a.png")), "local media as image"),
         (ReferenceToVideo("a", ["data:image/png;base64,AAAA"]), "data: URI as images"),
         (VideoEdit("a", "data:video/mp4;base64,AAAA"), "data: URI as video"),
     ],

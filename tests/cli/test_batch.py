@@ -110,7 +110,7 @@ async def test_a_line_with_an_error_is_named(program: Any, emulate: Any) -> None
         ({"prompt": "b", "duration": "5"}, "line 2: duration: expected a whole number"),
         ({"prompt": "b", "provider": "missing"}, "line 2: provider: there is no [providers.missing]"),
         ({"prompt": "b", "provider": "hiapi", "watermark": True}, "line 2: hiapi has no watermark"),
-        ({"image": "frame.png"}, "line 2: image must be one of"),
+        ({"image": "frame.png"}, "line 2: image: frame.png does not exist"),
         ({"prompt": "b", "output": "a.mp4"}, "line 2: output: line 1 has the same"),
         ({"prompt": "b", "output": "."}, "line 2: output .: this is a folder"),
     ],

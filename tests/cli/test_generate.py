@@ -90,7 +90,7 @@ async def test_a_refused_key(program: Any, emulate: Any) -> None:
         (["--provider", "hiapi", "--video", "https://example.org/v.mp4"], "providers that can: dashscope"),
         (["--provider", "missing"], "no [providers.missing]"),
         (["--config", "missing.toml"], "missing.toml"),
-        (["--image", "frame.png"], "local files cannot be sent yet"),
+        (["--image", "frame.png"], "frame.png does not exist"),
         (["--ratio", "1:1", "--image", "https://example.org/a.png"], "the video has the aspect ratio of the image"),
         (["-o", "nowhere/horse.mp4"], "the folder nowhere does not exist"),
         (["--duration", "long"], "--duration"),

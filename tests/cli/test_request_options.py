@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,8 +64,6 @@ def test_the_mode_follows_from_the_media(prompt: str | None, options: dict[str, 
         ("rain", {"mode": "r2v"}, "mode r2v needs --image"),
         ("rain", {"mode": "edit"}, "mode edit needs --video"),
         ("rain", {"mode": "i2v", "image": (IMAGE,), "video": VIDEO}, "--video is for mode edit"),
-        ("rain", {"image": ("frame.png",)}, "--image frame.png: local files cannot be sent yet"),
-        ("rain", {"video": "/home/a/v.mp4"}, "--video /home/a/v.mp4: local files cannot be sent yet"),
     ],
 )
 def test_what_does_not_go_together(prompt: str | None, options: dict[str, Any], reason: str) -> None:
@@ -84,3 +83,11 @@ def test_a_demonstration_is_short() -> None:
         demo_options(RequestOptions(duration=3)).duration,
     )
     assert demo_options(RequestOptions(video=VIDEO)).duration is None
+
+
+def test_what_is_no_url_is_a_file() -> None:
+    """Images and videos are files or URLs."""
+    request = make_request("rain", RequestOptions(image=("frame.png", IMAGE)))
+
+    assert isinstance(request, ReferenceToVideo)
+    assert (Path("frame.png"), IMAGE) == request.images
