@@ -31,6 +31,7 @@ from ..transports.proxy import Proxies
 from .batch import Batch, JobRequest, Outcome, generate_one
 from .handle import JobHandle, TaskHandle, Unloaded
 from .job_info import JobInfo
+from .media import has_local_media
 from .plan import Plan, Planner
 from .runtime import Lifecycle, Options
 from .task_list import TaskList
@@ -294,6 +295,8 @@ class Client:
             _check_key(key)
         submission = planner.submission(request, callback_url)
         account = runtime.accounts.named(planner.account.provider)
+        if not has_local_media(request):
+            return await runtime.intake.add(account, submission, key=key, durable=durable, save_to=save_to)
         preparation = planner.media(submission.spec, runtime.media_limiter)
         try:
             prepared = await preparation.prepare(request, durable=durable)

@@ -207,6 +207,11 @@ class MediaPreparation:
         return media
 
 
+def has_local_media(request: VideoRequest) -> bool:
+    """Return whether *request* has files, bytes or `data:` URIs in it."""
+    return next(_local_media(request), None) is not None
+
+
 def _listed(spec: ModelSpec) -> str:
     return ", ".join(sorted(spec.inline_formats))
 

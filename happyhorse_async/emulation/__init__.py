@@ -21,8 +21,10 @@ from .contract import FetchCall as FetchCall
 from .contract import Job as Job
 from .contract import JobPage as JobPage
 from .contract import ListCall as ListCall
+from .contract import PolicyCall as PolicyCall
 from .contract import ProviderLimits as ProviderLimits
 from .contract import RateLimit as RateLimit
+from .contract import StoragePolicy as StoragePolicy
 from .contract import SubmitCall as SubmitCall
 from .contract import json_answer as json_answer
 from .contract import media_kind as media_kind
@@ -47,8 +49,10 @@ __all__ = [
     "Job",
     "JobPage",
     "ListCall",
+    "PolicyCall",
     "ProviderLimits",
     "RateLimit",
+    "StoragePolicy",
     "SubmitCall",
     "json_answer",
     "media_kind",

@@ -65,7 +65,33 @@ class CancelCall:
     task_id: str
 
 
-Call: TypeAlias = SubmitCall | FetchCall | ListCall | CancelCall
+@frozen
+class PolicyCall:
+    """A request for the permission to upload a file."""
+
+    model: str
+    """The model that it is for."""
+
+
+@frozen(kw_only=True)
+class StoragePolicy:
+    """The permission to upload files to the emulator's own storage."""
+
+    url: str
+    """Where the form is sent."""
+    folder: str
+    """What the names of the files must begin with."""
+    policy: str
+    """The permission itself."""
+    signature: str = field(repr=False)
+    """Its signature."""
+    seconds: float
+    """How long it is valid."""
+    largest: int
+    """Bytes of the largest file."""
+
+
+Call: TypeAlias = SubmitCall | FetchCall | ListCall | CancelCall | PolicyCall
 """Any request to a provider."""
 
 
@@ -209,6 +235,10 @@ class EmulatedAPI(ABC):
     def answer_cancel(self, job: Job, *, canceled: bool, request_id: str) -> HttpResponse:
         """Write the response to a cancellation, for a provider that has one. Only pending tasks can be canceled."""
         raise NotImplementedError(f"the emulated API of {self.name} has no cancellation")
+
+    def answer_policy(self, policy: StoragePolicy, *, request_id: str) -> HttpResponse:
+        """Write the response to a request for an upload, for a provider that has temporary storage."""
+        raise NotImplementedError(f"the emulated API of {self.name} has no storage")
 
     def write_callback(self, notice: CallbackNotice) -> HttpRequest:
         """Write a webhook, signed, for a provider that has `callback_rules`."""

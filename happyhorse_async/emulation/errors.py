@@ -29,6 +29,8 @@ class ApiFault(Enum):
     """The first request with the idempotency key is still processed."""
     BAD_REQUEST = auto()
     """A value of the request is not valid."""
+    NO_SUCH_MEDIA = auto()
+    """A file that the request names is not in the provider's storage, or belongs to another account or model."""
     REJECTED_CONTENT = auto()
     """Moderation rejects the request."""
     FORBIDDEN = auto()
@@ -84,6 +86,7 @@ BARE_REFUSALS: Mapping[ApiFault, ErrorReply] = {
         (ApiFault.KEY_REUSED, 422, "The key came with another request before."),
         (ApiFault.KEY_IN_WORK, 409, "The first request with this key is in work."),
         (ApiFault.BAD_REQUEST, 400, "A value is not valid."),
+        (ApiFault.NO_SUCH_MEDIA, 400, "The file does not exist."),
         (ApiFault.REJECTED_CONTENT, 400, "The content is not allowed."),
         (ApiFault.FORBIDDEN, 403, "The API key may not do this."),
         (ApiFault.NO_MONEY, 402, "The balance does not cover this call."),

@@ -10,12 +10,14 @@ import base64
 import binascii
 import hashlib
 import io
+from collections.abc import Callable
 
 from attrs import evolve
 
 from ..request import ImageToVideo, Media, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from .account import Entry
 from .media_spec import Picture
+from .object_store import FOLDER
 
 _LONGEST_SIDE = 1920
 """In pixels. No video is larger."""
@@ -33,6 +35,31 @@ def read_pictures(entry: Entry) -> None:
     found = (_read(uri) for uri in _uris(entry.request))
     entry.pictures = tuple(picture for picture in found if picture is not None)
     entry.request = _without_inline(entry.request)
+
+
+def with_uploads(request: VideoRequest, find: Callable[[str], bytes]) -> VideoRequest:
+    """
+    Return *request* with the pictures in the emulator's storage inline.
+
+    :param find: returns a file by its name, or raises what ends the call.
+    """
+
+    def inline(medium: Media) -> Media:
+        if not isinstance(medium, str) or not medium.startswith(f"oss://{FOLDER}/"):
+            return medium
+        return "data:image/uploaded;base64," + base64.b64encode(find(medium.removeprefix("oss://"))).decode()
+
+    match request:
+        case ImageToVideo():
+            return evolve(request, image=inline(request.image))
+        case ReferenceToVideo():
+            return evolve(request, images=tuple(inline(image) for image in request.images))
+        case VideoEdit():
+            # The source video must be there; what it shows is not used.
+            inline(request.video)
+            return evolve(request, images=tuple(inline(image) for image in request.images))
+        case TextToVideo():
+            return request
 
 
 def _uris(request: VideoRequest) -> tuple[str, ...]:

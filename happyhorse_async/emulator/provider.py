@@ -10,11 +10,11 @@ import math
 import secrets
 from collections import deque
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from attrs import define, evolve
+from attrs import define, evolve, frozen
 
 from ..emulation import (
     ApiError,
@@ -28,6 +28,7 @@ from ..emulation import (
     Job,
     JobPage,
     ListCall,
+    PolicyCall,
     ProviderLimits,
     SubmitCall,
 )
@@ -36,7 +37,8 @@ from ..task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage,
 from .account import EmulatedAccount, Entry, KeyReusedError, QueueFullError
 from .faults.fault import CallContext, Operation
 from .media_spec import MediaSpec, ratio_of, resolution_of, seconds_of, source_seconds_of
-from .pictures import has_inline_pictures
+from .object_store import ObjectStore
+from .pictures import has_inline_pictures, with_uploads
 from .request_log import ReceivedRequest
 from .scenario import Scenario
 from .signed_urls import SignedUrls
@@ -44,6 +46,11 @@ from .webhook_queue import CallbackScenario, Webhook, WebhookQueue
 
 if TYPE_CHECKING:
     from .faults.injection import Broken, Faults, Injection
+
+_TaskCall: TypeAlias = SubmitCall | FetchCall | ListCall | CancelCall
+
+STORAGE_PATH = "/_storage/"
+"""Where files are uploaded to, followed by the name of the provider."""
 
 _OPERATIONS: dict[type[Call], Operation] = {
     SubmitCall: Operation.SUBMIT,
@@ -65,6 +72,14 @@ class _Exchange:
     injection: Injection | None = None
     """The fault that is applied to it."""
     context: CallContext | None = None
+
+
+@frozen
+class Storage:
+    """The storage of a provider: the videos it made, and the files it was given."""
+
+    links: SignedUrls
+    objects: ObjectStore
 
 
 class EmulatedProvider:
@@ -105,7 +120,8 @@ class EmulatedProvider:
         """How many tasks were accepted; a real provider would have charged for each."""
         self.new_entries: deque[Entry] = deque()
         """Accepted tasks whose inline pictures have not been read yet."""
-        self._links = links
+        self.storage = Storage(links, ObjectStore(speed))
+        """What was uploaded, and where videos are fetched."""
         self._seed = f"{seed}/{emulated_api.name}"
         self._speed = speed
         self._limits = limits or ProviderLimits()
@@ -130,6 +146,7 @@ class EmulatedProvider:
         self._video_files = {}
         self._submits = self.billed = 0
         self.new_entries.clear()
+        self.storage.objects.clear()
         self.webhook_queue.clear()
 
     def handle(self, request: HttpRequest, *, now: float, origin: str) -> HttpResponse | Broken:
@@ -147,7 +164,11 @@ class EmulatedProvider:
             wait = account.wait_for(call, now=now)
             if wait:
                 raise ApiError(evolve(self.emulated_api.refusal(ApiFault.TOO_FAST), retry_after=wait))
-            regular = self._answer(call, account, exchange)
+            if isinstance(call, PolicyCall):
+                regular = self._permit(call, request, exchange)
+            else:
+                call = self._with_uploads(call, request, exchange)
+                regular = self._answer(call, account, exchange)
         except ApiError as error:
             regular = self.emulated_api.answer_error(error.refusal, request_id=exchange.request_id)
         response: HttpResponse | Broken = regular
@@ -156,12 +177,32 @@ class EmulatedProvider:
         self._log(request, exchange, response)
         return response
 
+    def _permit(self, call: PolicyCall, request: HttpRequest, exchange: _Exchange) -> HttpResponse:
+        url = f"{exchange.origin}{STORAGE_PATH}{self.emulated_api.name}"
+        api_key = self.emulated_api.api_key(request) or ""
+        policy = self.storage.objects.policy(api_key, call.model, url=url, now=exchange.now)
+        return self.emulated_api.answer_policy(policy, request_id=exchange.request_id)
+
+    def _with_uploads(self, call: _TaskCall, request: HttpRequest, exchange: _Exchange) -> _TaskCall:
+        """Make sure that the files a submit names were uploaded, and put their pictures into it."""
+        if not isinstance(call, SubmitCall):
+            return call
+        api_key = self.emulated_api.api_key(request) or ""
+
+        def find(name: str) -> bytes:
+            found = self.storage.objects.find(name, api_key, call.request.model, now=exchange.now)
+            if found is None:
+                raise self.emulated_api.refuse(ApiFault.NO_SUCH_MEDIA)
+            return found
+
+        return evolve(call, request=with_uploads(call.request, find))
+
     def _begin(self, exchange: _Exchange, call: Call) -> None:
         """Note what *call* asks for, and find the fault that is applied to it."""
-        exchange.operation = _OPERATIONS[type(call)]
+        exchange.operation = _OPERATIONS.get(type(call))
         if isinstance(call, FetchCall | CancelCall):
             exchange.task_id = call.task_id
-        if self._faults is None:
+        if self._faults is None or exchange.operation is None:
             return
 
         def refuse(reason: ApiFault | ErrorReply) -> HttpResponse:
@@ -218,7 +259,9 @@ class EmulatedProvider:
             self._accounts[key] = EmulatedAccount(self._limits, task_ttl=task_ttl, speed=self._speed)
         return self._accounts[key]
 
-    def _answer(self, call: Call, account: EmulatedAccount, exchange: _Exchange) -> HttpResponse:
+    def _answer(
+        self, call: SubmitCall | FetchCall | ListCall | CancelCall, account: EmulatedAccount, exchange: _Exchange
+    ) -> HttpResponse:
         if exchange.injection is not None and not exchange.injection.fault.accepted:
             raise self.emulated_api.refuse(ApiFault.UNAVAILABLE)
         if isinstance(call, SubmitCall):
@@ -332,8 +375,8 @@ class EmulatedProvider:
         expires = self._url_expires(entry)
         media_spec = self._media_spec(entry)
         return Video(
-            url=self._links.make(origin, f"/videos/{entry.video_file}.mp4", expires=expires),
-            cover_url=self._links.make(origin, f"/videos/{entry.video_file}.jpg", expires=expires),
+            url=self.storage.links.make(origin, f"/videos/{entry.video_file}.mp4", expires=expires),
+            cover_url=self.storage.links.make(origin, f"/videos/{entry.video_file}.jpg", expires=expires),
             expires_at=_at(expires),
             width=media_spec.width,
             height=media_spec.height,

@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import anyio.to_thread
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 
 from ..emulation import ApiFault, ErrorReply
 from ..messages import HttpRequest, HttpResponse
@@ -19,8 +19,9 @@ from .faults.fault import CallContext, Operation
 from .faults.injection import Broken, Faults, Injection
 from .media_cache import ClosingError, MediaCache, MissingExtraError
 from .media_spec import MediaSpec
+from .object_store import StorageRefusalError
 from .pictures import read_pictures
-from .provider import EmulatedProvider
+from .provider import STORAGE_PATH, EmulatedProvider
 from .range_response import range_response, video_response
 from .raw_response import RawHttpResponse
 from .request_log import ReceivedRequest
@@ -31,6 +32,7 @@ _LOGGER = logging.getLogger(__name__)
 
 _LARGEST_BODY = 64 * 1024 * 1024
 """Enough for two images of 20 MB as data: URIs."""
+_LARGEST_UPLOAD = 256 * 1024 * 1024
 _CLOSING_SECONDS = 1.0
 
 _WELCOME = """This is the happyhorse emulator. It generates nothing: every video is a test picture.
@@ -82,11 +84,12 @@ class Server:
         :raises OSError: the port is in use.
         """
         middlewares = [_only_loopback_names] if is_loopback(host) else []
-        app = web.Application(middlewares=middlewares)
+        app = web.Application(middlewares=middlewares, client_max_size=_LARGEST_UPLOAD)
         app.on_response_prepare.append(_add_server_header)
         app.router.add_get("/", self._welcome)
         # A fault may put a segment before the name of the file.
         app.router.add_get("/videos/{name:.+}", self._download)
+        app.router.add_post(f"{STORAGE_PATH}{{provider}}", self._upload)
         if self._control is not None:
             self._control.add_routes(app.router)
         app.router.add_route("*", "/{provider}/{path:.*}", self._exchange)
@@ -119,6 +122,17 @@ class Server:
             await anyio.to_thread.run_sync(read_pictures, provider.new_entries.popleft())
         await self._webhook_sender.after_call(provider)
         return _response(response)
+
+    async def _upload(self, request: web.Request) -> web.StreamResponse:
+        provider = self._providers.get(request.match_info["provider"])
+        fields, content = await _read_form(request)
+        if provider is None or content is None:
+            return _response(_storage_response(400, "MalformedPOSTRequest", "The form has no file."))
+        try:
+            provider.storage.objects.put(fields, content, now=self._clock())
+        except StorageRefusalError as error:
+            return _response(_storage_response(error.status, error.code, str(error)))
+        return web.Response(status=int(fields.get("success_action_status", "204")))
 
     async def _download(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"].rpartition("/")[2]
@@ -211,6 +225,20 @@ async def _read_body(request: web.Request) -> bytes:
         else:
             return bytes(body)
     raise web.HTTPRequestEntityTooLarge(_LARGEST_BODY, size)
+
+
+async def _read_form(request: web.Request) -> tuple[dict[str, str], bytes | None]:
+    """Return the fields of an upload and its file, which comes last: what follows it is ignored."""
+    fields: dict[str, str] = {}
+    if request.content_type != "multipart/form-data":
+        return fields, None
+    async for part in await request.multipart():
+        if not isinstance(part, BodyPartReader) or part.name is None:
+            continue
+        if part.name == "file":
+            return fields, bytes(await part.read())
+        fields[part.name] = await part.text()
+    return fields, None
 
 
 def _origin(request: web.Request) -> str:

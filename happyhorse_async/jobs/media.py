@@ -52,8 +52,6 @@ class MediaSender:
         :raises InvalidRequestError: a file is gone or has changed, or was not kept.
         :raises HappyHorseError: an upload failed.
         """
-        if not message.media:
-            return message
         body, inline = message.body or b"", list[LocalMedium]()
         for medium in message.media:
             if medium.digest not in tokens_in(body):

@@ -82,7 +82,9 @@ class Submitter:
             async with slot:
                 if tracked.attempt is None:
                     return
-                message = await account.media.ready(tracked.attempt.message, tracked.job.model)
+                message = tracked.attempt.message
+                if message.media:
+                    message = await account.media.ready(message, tracked.job.model)
                 if not await self._record_intent(tracked):
                     return
                 task = await exchange.submit(message)

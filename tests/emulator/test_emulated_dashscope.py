@@ -163,7 +163,7 @@ async def test_images_come_as_url_or_inline(send: Send, url: str) -> None:
 
 async def test_a_file_in_temporary_storage_needs_its_header(send: Send) -> None:
     """An oss:// URL is accepted with the header that resolves it, and refused without."""
-    content = body("happyhorse-1.1-i2v", {"type": "first_frame", "url": "oss://dashscope-instant/a/b.png"})
+    content = body("happyhorse-1.1-i2v", {"type": "first_frame", "url": "oss://bucket/a/b.png"})
 
     refused = await submit(send, content)
     accepted = await submit(send, content, X_DashScope_OssResourceResolve="enable")

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from happyhorse_async.errors import InvalidRequestError
-from happyhorse_async.media.formats import MediaFormat
 from happyhorse_async.media.facts import PictureFacts, VideoFacts
+from happyhorse_async.media.formats import MediaFormat
 from happyhorse_async.media.inspect import inspect
 
 

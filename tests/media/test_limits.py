@@ -8,8 +8,8 @@ import pytest
 from attrs import evolve
 
 from happyhorse_async.errors import InvalidRequestError
-from happyhorse_async.media.formats import MediaFormat
 from happyhorse_async.media.facts import PictureFacts, VideoFacts
+from happyhorse_async.media.formats import MediaFormat
 from happyhorse_async.media.limits import PictureLimits, VideoLimits, check_picture, check_video
 
 PAGE = "https://provider.example/docs"

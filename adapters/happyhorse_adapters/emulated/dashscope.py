@@ -30,8 +30,10 @@ from happyhorse_async.emulation import (
     Job,
     JobPage,
     ListCall,
+    PolicyCall,
     ProviderLimits,
     RateLimit,
+    StoragePolicy,
     SubmitCall,
     json_answer,
     path_of,
@@ -45,6 +47,8 @@ from .eventbridge import PUSH_RULES, push
 
 _SYNTHESIS = ("api", "v1", "services", "aigc", "video-generation", "video-synthesis")
 _TASKS = ("api", "v1", "tasks")
+# https://help.aliyun.com/zh/model-studio/get-temporary-file-url
+_UPLOADS = ("api", "v1", "uploads")
 
 # Times have no offset and are Beijing time, also on the Singapore page.
 _BEIJING = timezone(timedelta(hours=8))
@@ -107,6 +111,12 @@ def _not_json(sentence: str) -> ApiError:
     return _bad_request("IllegalInput", sentence)
 
 
+# The page on temporary storage names this code for an oss:// URL without the header that resolves it.
+_UNRESOLVED = ErrorReply(
+    status=400, code="InvalidParameter.DataInspection", message="Unable to download the media resource."
+)
+
+
 class EmulatedDashScope(EmulatedAPI):
     """The server side of DashScope. It ignores unknown fields, as the real one seems to."""
 
@@ -135,6 +145,7 @@ class EmulatedDashScope(EmulatedAPI):
             status=400, code="DataInspectionFailed", message="Input data may contain inappropriate content."
         ),
         ApiFault.FORBIDDEN: ErrorReply(status=403, code="AccessDenied", message="Access denied."),
+        ApiFault.NO_SUCH_MEDIA: _UNRESOLVED,
         # An unpaid bill has the status of a rate limit, and only the code distinguishes them.
         ApiFault.NO_MONEY: ErrorReply(status=429, code="PrepaidBillOverdue", message="The prepaid bill is overdue."),
         ApiFault.BROKEN: ErrorReply(status=500, code="InternalError", message="An internal error has occurred."),
@@ -151,6 +162,8 @@ class EmulatedDashScope(EmulatedAPI):
         match request.method, path:
             case "POST", path if path == _SYNTHESIS:
                 return _read_submit(request)
+            case "GET", path if path == _UPLOADS:
+                return _read_policy_call(query_of(request))
             case "GET", path if path == _TASKS:
                 return _read_list(query_of(request))
             case "GET", ("api", "v1", "tasks", task_id):
@@ -193,6 +206,21 @@ class EmulatedDashScope(EmulatedAPI):
         if not canceled:
             return self.answer_error(_NOT_PENDING, request_id=request_id)
         return json_answer(200, {"request_id": request_id})
+
+    def answer_policy(self, policy: StoragePolicy, *, request_id: str) -> HttpResponse:
+        data = {
+            "upload_host": policy.url,
+            "upload_dir": policy.folder,
+            "policy": policy.policy,
+            "signature": policy.signature,
+            "oss_access_key_id": "emulated",
+            "x_oss_object_acl": "private",
+            "x_oss_forbid_overwrite": "true",
+            "expire_in_seconds": policy.seconds,
+            "max_file_size_mb": str(policy.largest // 2**20),
+            "capacity_limit_mb": "999999999",
+        }
+        return json_answer(200, {"request_id": request_id, "data": data})
 
     def write_callback(self, notice: CallbackNotice) -> HttpRequest:
         kind = "dashscope:System:AsyncTaskFinish"
@@ -264,12 +292,6 @@ class _Media:
         return found
 
 
-# The page on temporary storage names this code for an oss:// URL without the header that resolves it.
-_UNRESOLVED = ErrorReply(
-    status=400, code="InvalidParameter.DataInspection", message="Unable to download the media resource."
-)
-
-
 def _request(mode: Mode, given: Fields, media: _Media, options: Mapping[str, Any]) -> VideoRequest:
     prompt = given.text("prompt", required=mode is not Mode.I2V) or ""
     if mode is Mode.T2V:
@@ -281,6 +303,14 @@ def _request(mode: Mode, given: Fields, media: _Media, options: Mapping[str, Any
         return ReferenceToVideo(prompt, media.read({"reference_image": range(1, 10)})["reference_image"], **options)
     found = media.read({"video": range(1, 2), "reference_image": range(6)})
     return VideoEdit(prompt, found["video"][0], images=found["reference_image"], **options)
+
+
+def _read_policy_call(query: Mapping[str, str]) -> PolicyCall:
+    if query.get("action") != "getPolicy":
+        raise _invalid("action must be getPolicy")
+    if query.get("model") not in _MODELS:
+        raise _invalid("model must be the name of a model")
+    return PolicyCall(query["model"])
 
 
 def _read_list(query: Mapping[str, str]) -> ListCall:

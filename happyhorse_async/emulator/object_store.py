@@ -1,0 +1,112 @@
+"""
+The temporary storage of an emulated provider: a policy, then a form with the file, then a name for the file. Pure.
+
+Like Alibaba Cloud OSS with a policy of Model Studio: what was uploaded is bound to the account and to the model.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from ..emulation import StoragePolicy
+
+FOLDER = "dashscope-instant"
+"""What the names of files begin with."""
+_POLICY_SECONDS = 300.0
+_FILE_SECONDS = 48 * 3600.0
+_LARGEST = 200 * 2**20
+
+
+class StorageRefusalError(Exception):
+    """
+    An upload that is refused.
+
+    :param status: the HTTP status.
+    :param code: the storage's error code.
+    """
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+@frozen
+class _File:
+    content: bytes = field(repr=False)
+    owner: str
+    model: str
+    expires: float
+
+
+class ObjectStore:
+    """
+    Files of the clients of one provider. All times are Unix seconds.
+
+    :param speed: every duration is divided by it.
+    """
+
+    def __init__(self, speed: float) -> None:
+        self._speed = speed
+        self._secret = secrets.token_bytes(16)
+        self._files: dict[str, _File] = {}
+
+    def policy(self, api_key: str, model: str, *, url: str, now: float) -> StoragePolicy:
+        """Permit uploads to *url* for a few minutes."""
+        folder = f"{FOLDER}/{secrets.token_hex(8)}"
+        facts = [_account(api_key), model, folder, now + _POLICY_SECONDS / self._speed]
+        policy = base64.b64encode(json.dumps(facts).encode()).decode()
+        return StoragePolicy(
+            url=url,
+            folder=folder,
+            policy=policy,
+            signature=self._sign(policy),
+            seconds=_POLICY_SECONDS,
+            largest=_LARGEST,
+        )
+
+    def put(self, fields: Mapping[str, str], content: bytes, *, now: float) -> None:
+        """
+        Keep a file.
+
+        :raises StorageRefusalError: the policy is wrong or has expired, or does not allow this name or size.
+        """
+        policy, name = fields.get("policy", ""), fields.get("key", "")
+        if not hmac.compare_digest(fields.get("Signature", "").encode(), self._sign(policy).encode()):
+            raise StorageRefusalError(403, "SignatureDoesNotMatch", "The signature does not match the policy.")
+        owner, model, folder, expires = json.loads(base64.b64decode(policy))
+        if now >= expires:
+            raise StorageRefusalError(403, "AccessDenied", "Invalid according to Policy: Policy expired.")
+        if not name.startswith(f"{folder}/"):
+            raise StorageRefusalError(403, "AccessDenied", "Invalid according to Policy: Policy Condition failed.")
+        if name in self._files:
+            raise StorageRefusalError(409, "FileAlreadyExists", "The object you specified already exists.")
+        if len(content) > _LARGEST:
+            raise StorageRefusalError(400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size.")
+        self._files = {key: file for key, file in self._files.items() if now < file.expires}
+        self._files[name] = _File(content, owner, model, now + _FILE_SECONDS / self._speed)
+
+    def find(self, name: str, api_key: str, model: str | None, *, now: float) -> bytes | None:
+        """Return the content of a file, for the account and the model that it was uploaded for."""
+        file = self._files.get(name)
+        if file is None or now >= file.expires or (file.owner, file.model) != (_account(api_key), model):
+            return None
+        return file.content
+
+    def clear(self) -> None:
+        """Forget every file."""
+        self._files = {}
+
+    def _sign(self, policy: str) -> str:
+        return base64.b64encode(hmac.new(self._secret, policy.encode(), hashlib.sha1).digest()).decode()
+
+
+def _account(api_key: str) -> str:
+    return hashlib.sha256(api_key.encode()).hexdigest()
