@@ -2,7 +2,7 @@
 Write the tables of providers from the adapters that this project registers.
 
 Run this file after a change of an adapter's capabilities, and after adding an adapter: it rewrites the tables of
-README.md, adapters/README.md, docs/index.md, docs/providers/index.md and of each provider's page. A test in tests/docs
+README.md, adapters/README.md, docs/index.md, docs/media.md, docs/providers/index.md and of each provider's page. A test in tests/docs
 fails if it was forgotten.
 """
 
@@ -145,6 +145,54 @@ def matrix() -> str:
     return "\n".join(_row(*cells) for cells in (head, ["---"] * len(head), *modes, *facts))
 
 
+def media_table() -> str:
+    """Return the table of docs/media.md: how each provider takes images and videos."""
+    head = ("provider", "mode", "medium", "URL", "`data:` URI", "local file", "limits of a local file")
+    rows = [row for adapter in ADAPTERS for spec in _newest(adapter) for row in _media_rows(adapter, spec)]
+    return "\n".join(_row(*cells) for cells in (head, ["---"] * len(head), *rows))
+
+
+def _newest(adapter: hh.Adapter) -> list[hh.ModelSpec]:
+    return [_of(adapter, mode)[0] for mode in hh.Mode if mode is not hh.Mode.T2V and _of(adapter, mode)]
+
+
+def _media_rows(adapter: hh.Adapter, spec: hh.ModelSpec) -> Iterable[tuple[str, ...]]:
+    start = (f"[`{adapter.name}`](providers/{adapter.name}.md)", _MODES[spec.mode])
+    if spec.mode is hh.Mode.EDIT:
+        limits = _NONE if spec.upload_form is None else _video_limits(spec.video_limits)
+        yield (*start, "video", *_given(spec.video_forms), "upload" if spec.upload_form else _NONE, limits)
+    ways = [f"inside the request up to {spec.inline_limit / 2**20:g} MiB"] if spec.inline_limit else []
+    ways += ["upload"] if spec.upload_form else []
+    limits = _picture_limits(spec.picture_limits) if ways else _NONE
+    yield (*start, "image", *_given(spec.image_forms), ", else ".join(ways) or _NONE, limits)
+
+
+def _given(forms: Iterable[hh.MediaForm]) -> tuple[str, str]:
+    return _yes(hh.MediaForm.URL in forms), _yes(hh.MediaForm.DATA_URI in forms)
+
+
+def _picture_limits(limits: hh.PictureLimits | None) -> str:
+    if limits is None:
+        return _NONE
+    doubt = " (upstream's: a warning)" if limits.is_hearsay else ""
+    figures = [", ".join(sorted(limits.formats))]
+    figures += [f"{limits.megabytes:g} MB"] if limits.megabytes else []
+    figures += [f"sides from {limits.side}{doubt}"] if limits.side else []
+    figures += [f"ratio up to {limits.ratio:g}:1{doubt}"] if limits.ratio else []
+    return f"{'; '.join(figures)} ([source]({limits.source}))"
+
+
+def _video_limits(limits: hh.VideoLimits | None) -> str:
+    if limits is None:
+        return _NONE
+    figures = [", ".join(sorted(limits.formats))]
+    figures += [f"{limits.megabytes:g} MB"] if limits.megabytes else []
+    figures += ["{:g} to {:g} s".format(*limits.durations)] if limits.durations else []
+    figures += [f"sides {limits.shorter_side} to {limits.longer_side}"] if limits.shorter_side else []
+    figures += [f"more than {limits.frame_rate:g} frames a second"] if limits.frame_rate else []
+    return f"{'; '.join(figures)} ([source]({limits.source}))"
+
+
 def model_table(adapter: hh.Adapter) -> str:
     """Return the table of models on the page of a provider."""
     head = ("mode", "version", "model")
@@ -169,6 +217,7 @@ def pages() -> dict[Path, str]:
     written = {
         ROOT / "README.md": _table_after("<!-- providers -->", readme_table(), ROOT / "README.md"),
         ROOT / "adapters" / "README.md": _table_after("<!-- folders -->", folder_table(), ROOT / "adapters/README.md"),
+        DOCS / "media.md": _table_after("<!-- media -->", media_table(), DOCS / "media.md"),
         DOCS / "providers/index.md": _table_after("<!-- matrix -->", matrix(), DOCS / "providers/index.md"),
     }
     names = "".join(f"providers/{name}\n" for name in ("index", *sorted(_POINTS)))

@@ -1,0 +1,157 @@
+"""Who takes which file, what is refused, and what is changed only where the user says so."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import happyhorse_async as hh
+from happyhorse_async.cli.batch_file import BatchFile
+
+KEY = "sk-canary-0451-never-to-be-seen"
+
+
+def accept(gateway: Any) -> None:
+    gateway.on("POST", "*", {"output": {"task_id": "t-1", "task_status": "PENDING"}, "request_id": "r"})
+    gateway.on("GET", "*", {"output": {"task_id": "t-1", "task_status": "RUNNING"}, "request_id": "r"})
+
+
+@pytest.mark.parametrize("provider", ["hiapi", "nexusflow"])
+def test_a_provider_of_urls_refuses_a_file_and_names_who_takes_it(provider: str, picture: Callable[..., bytes]) -> None:
+    """The refusal comes before anything is read or sent."""
+    with pytest.raises(hh.UnsupportedFeatureError, match="local media as image") as refused:
+        hh.Client(provider, api_key=KEY).plan(hh.ImageToVideo(picture()))
+
+    assert ("dashscope", "imini") == refused.value.alternatives
+
+
+def test_imini_takes_no_local_video(clip: Callable[..., Path]) -> None:
+    """It has no upload, and documents a public URL for a video."""
+    with pytest.raises(hh.UnsupportedFeatureError, match="local media as video") as refused:
+        hh.Client("imini", api_key=KEY).plan(hh.VideoEdit("in snow", clip()))
+
+    assert ("dashscope",) == refused.value.alternatives
+
+
+async def test_a_picture_arrives_at_imini(gateway: Any, picture: Callable[..., bytes]) -> None:
+    """Inside the request, as its first frame."""
+    gateway.on("POST", "*", {"code": 0, "message": "ok", "data": {"task_id": "t-1"}})
+    data = picture(kind="JPEG")
+    async with hh.Client("imini", api_key=KEY, base_url=gateway.url) as client:
+        with pytest.raises(hh.HappyHorseError):
+            await asyncio.wait_for(client.submit(hh.ImageToVideo(data)), 5)
+    (image,) = json.loads(gateway.seen("POST")[0].body)["reference_images"]
+
+    assert data == base64.b64decode(image["url"].removeprefix("data:image/jpeg;base64,"), validate=True)
+
+
+def test_pictures_that_are_too_large_together_are_refused_without_storage(picture: Callable[..., bytes]) -> None:
+    """The sum is in the error. Where there is storage, the largest are uploaded."""
+    large = picture(1700, 1400, noise=True, compress_level=0)
+    request = hh.ReferenceToVideo("a", [large] * 3)
+    assert 18 * 2**20 < 3 * len(large)
+    with pytest.raises(hh.UnsupportedFeatureError, match="MB together"):
+        hh.Client("imini", api_key=KEY).plan(request)
+    small = picture(1400, 1200, noise=True, compress_level=0)
+    plan = hh.Client("dashscope", api_key=KEY).plan(hh.ReferenceToVideo("a", [small] * 4 + [large]))
+
+    assert "upload" == plan.media[4].delivery
+
+
+@pytest.mark.parametrize(("fit", "size"), [("pad", (1500, 600)), ("crop", (1250, 500))])
+async def test_a_picture_is_made_to_fit_where_the_user_says_so(
+    gateway: Any, picture: Callable[..., bytes], fit: Any, size: tuple[int, int]
+) -> None:
+    """A ratio of 3:1 becomes 2.5:1; without `Picture` it is refused."""
+    accept(gateway)
+    async with hh.Client("dashscope", api_key=KEY, base_url=gateway.url) as client:
+        await client.submit(hh.ImageToVideo(hh.Picture(picture(1500, 500), fit=fit)))
+    url = json.loads(gateway.seen("POST")[0].body)["input"]["media"][0]["url"]
+
+    with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as sent:
+        assert size == sent.size
+
+
+async def test_a_picture_that_fits_is_not_changed(gateway: Any, picture: Callable[..., bytes]) -> None:
+    """Its bytes are sent as they are."""
+    accept(gateway)
+    data = picture(kind="JPEG", quality=60)
+    async with hh.Client("dashscope", api_key=KEY, base_url=gateway.url) as client:
+        await client.submit(hh.ImageToVideo(hh.Picture(data)))
+    url = json.loads(gateway.seen("POST")[0].body)["input"]["media"][0]["url"]
+
+    assert data == base64.b64decode(url.partition(",")[2])
+
+
+async def test_a_large_file_that_has_changed_is_not_sent(
+    gateway: Any, picture: Callable[..., bytes], tmp_path: Path
+) -> None:
+    """Of a file that is too large to keep, the path and the digest are kept; new content is never sent."""
+    accept(gateway)
+    file, store = tmp_path / "frame.png", tmp_path / "jobs.sqlite"
+    data = picture(2000, 1900, noise=True, compress_level=0)
+    assert 10 * 2**20 < len(data)
+    file.write_bytes(data)
+    limits = hh.Limits(max_running=1, max_queued=0)
+    async with hh.Client(
+        "dashscope", api_key=KEY, base_url=gateway.url, store=hh.SQLiteStore(store), limits=limits
+    ) as client:
+        await client.submit(hh.ImageToVideo("https://example.org/a.png"))
+        data_url = {"data": {"upload_host": f"{gateway.url}/store", "upload_dir": "d", "policy": "p", "signature": "s"}}
+        data_url["data"]["oss_access_key_id"] = "i"
+        gateway.on("GET", "/uploads", data_url)
+        gateway.on("POST", "/store", gateway.reply(b""))
+        handle = await client.enqueue(hh.ImageToVideo(file))
+    file.write_bytes(picture())
+    async with hh.Client("dashscope", api_key=KEY, base_url=gateway.url, store=hh.SQLiteStore(store)) as client:
+        async with asyncio.timeout(10):
+            while (await client.job(handle.job_id)).state is not hh.JobState.REFUSED:
+                await asyncio.sleep(0.01)
+        error = (await client.job(handle.job_id)).error
+
+    assert "has changed" in str(error)
+    assert 1 == len(gateway.seen("POST", "/services/*"))
+
+
+async def test_bytes_that_cannot_be_kept_are_refused_at_enqueue(gateway: Any, picture: Callable[..., bytes]) -> None:
+    """The error says what to do instead."""
+    data = picture(2000, 1900, noise=True, compress_level=0)
+    async with hh.Client("dashscope", api_key=KEY, base_url=gateway.url) as client:
+        with pytest.raises(hh.InvalidRequestError, match="give the path"):
+            await client.enqueue(hh.ImageToVideo(data))
+    assert [] == gateway.requests
+
+
+def test_paths_of_a_batch_file_are_relative_to_it(tmp_path: Path) -> None:
+    """Whatever the current directory is. URLs stay as they are."""
+    file = tmp_path / "shots.jsonl"
+    lines = [
+        {"image": "frame.png"},
+        {"prompt": "a", "images": ["a.png", "https://example.org/b.png"]},
+        {"prompt": "a", "video": "/c.mp4"},
+    ]
+    file.write_text("\n".join(json.dumps(line) for line in lines), "utf-8")
+    first, second, third = (line.request for line in BatchFile.read(file).lines)
+
+    assert tmp_path / "frame.png" == first.image  # type: ignore[union-attr]
+    assert (tmp_path / "a.png", "https://example.org/b.png") == second.images  # type: ignore[union-attr]
+    assert Path("/c.mp4") == third.video  # type: ignore[union-attr]
+
+
+def test_neither_a_plan_nor_a_request_shows_a_picture(picture: Callable[..., bytes]) -> None:
+    """Their reprs have neither the bytes nor the base64."""
+    data = picture()
+    request = hh.ImageToVideo(data)
+    plan = hh.Client("dashscope", api_key=KEY).plan(request)
+
+    for text in (repr(request), repr(plan), repr(hh.Picture(data))):
+        assert "PNG" not in text
+        assert "iVBOR" not in text
