@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 from attrs import evolve
 
-from ..adapter import Account
-from ..capabilities import VERSIONS, ModelSpec
+from ..adapter import Account, UploadFile, UploadPolicy
+from ..capabilities import VERSIONS, MediaForm, ModelSpec
 from ..errors import (
     CallbackRejectedError,
     ConfigurationError,
@@ -123,6 +123,37 @@ class AdapterContract(AnswerContract, SampleContract):
         assert expected == spec.images
         assert len(spec.images) > 0
         assert spec.images[0] >= (1 if spec.mode is Mode.R2V else 0)
+
+    def test_a_model_that_takes_local_files_says_what_it_documents(self, spec: ModelSpec) -> None:
+        """Where local images or videos are taken, there are limits to hold them against, and the form of an upload."""
+        takes_images = spec.inline_limit is not None or spec.upload_form is not None
+        if takes_images and spec.images[-1] > 0:
+            assert spec.picture_limits is not None, "picture_limits are missing"
+            assert spec.picture_limits.source.startswith("https://"), spec.picture_limits.source
+        if spec.upload_form is not None and spec.mode is Mode.EDIT:
+            assert spec.video_limits is not None, "video_limits are missing"
+            assert spec.video_limits.source.startswith("https://"), spec.video_limits.source
+        if spec.inline_limit is not None:
+            assert MediaForm.DATA_URI in spec.image_forms
+        if spec.upload_form is not None:
+            assert spec.upload_form in spec.image_forms | spec.video_forms
+            assert spec.upload_form in (MediaForm.URL, MediaForm.OSS)
+
+    def test_an_upload_has_the_file_once_and_the_key_only_for_the_api(self, spec: ModelSpec) -> None:
+        """The body of an upload has the token of the file, and the API key is only sent to the host of the API."""
+        adapter, account = self.adapter, self.account
+        if spec.upload_form is None or adapter.upload_problem(account) is not None:
+            return
+        file = UploadFile(name="0451.mp4", mime="video/mp4", size=9, token="hh-media-raw-0451", model=spec.model)  # noqa: S106
+        storage = UploadPolicy(url="https://storage.example/store", fields={"policy": "a"}, folder="folder")
+        policy = None if adapter.encode_upload_policy(spec.model, account) is None else storage
+        message = adapter.encode_upload(file, policy, account)
+
+        assert 1 == (message.body or b"").count(file.token.encode())
+        assert message == adapter.encode_upload(file, policy, account)
+        if urlsplit(message.url).netloc != urlsplit(account.base_url).netloc:
+            assert account.api_key not in "".join((message.url, *message.headers.values()))
+            assert account.api_key.encode() not in (message.body or b"")
 
     def test_an_account_refuses_what_it_does_not_know(self) -> None:
         """An option or region that is not the provider's is a ConfigurationError."""
