@@ -17,7 +17,7 @@ from attrs import field, frozen
 
 from ..emulation import StoragePolicy
 
-FOLDER = "dashscope-instant"
+FOLDER = "emulated-uploads"
 """What the names of files begin with."""
 _POLICY_SECONDS = 300.0
 _FILE_SECONDS = 48 * 3600.0

@@ -193,4 +193,4 @@ async def test_an_upload_of_another_model_is_refused(emulator: hh.Emulator, clip
         task = await client.generate(hh.VideoEdit("in snow", clip()))
         assert task.status is hh.TaskStatus.SUCCEEDED
         with pytest.raises(hh.InvalidRequestError):
-            await client.submit(hh.ImageToVideo("oss://dashscope-instant/none/a.png"))
+            await client.submit(hh.ImageToVideo("oss://emulated-uploads/none/a.png"))
