@@ -148,7 +148,8 @@ class Exchange:
         asking = self.adapter.encode_upload_policy(file.model, self.account)
         if asking is None:
             return None
-        async with self.query_slot():
+        # Without a connection slot: a submit that uploads again just before it is sent holds one already.
+        async with Slot(self.limits.queries, None):
             return await self._query(asking, lambda reply: self.adapter.decode_upload_policy(reply, self.account))
 
     def _check_upload(self, message: HttpRequest) -> None:

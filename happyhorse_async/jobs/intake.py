@@ -92,7 +92,7 @@ class Intake:
         :raises StoreError: it cannot be recorded. Nothing was sent.
         """
         message = evolve(account.adapter.encode_submit(submission, account.account), media=media)
-        if any(medium.is_uploaded for medium in media) and (key is None or await self.find(key) is None):
+        if any(medium.is_uploaded for medium in media) and not await self._is_known(key):
             await account.media.upload_all(message, submission.spec.model)
         path = None if save_to is None else _absolute(save_to)
         job = self._new_job(account, submission, message, key=key, durable=durable, save_to=path)
@@ -251,9 +251,12 @@ class Intake:
         return self._tracker.by_id(job.job_id) or await self._tracked(job, None)
 
     async def find(self, key: str) -> TrackedJob | None:
-        """Return the job that has *key*, as `load` does; `None` if there is none, or if it was never accepted."""
-        job = await self._journal.store.by_key(key)
-        return None if job is None or not holds_key(job) else await self.load(key=key)
+        """Return the job that holds *key*, as `load` does; `None` if none does."""
+        return await self.load(key=key) if await self._is_known(key) else None
+
+    async def _is_known(self, key: str | None) -> bool:
+        job = None if key is None else await self._journal.store.by_key(key)
+        return job is not None and holds_key(job)
 
     async def read(self, *, job_id: str | None = None, key: str | None = None, ref: TaskRef | None = None) -> Job:
         """

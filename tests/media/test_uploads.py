@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -194,3 +195,47 @@ async def test_an_upload_of_another_model_is_refused(emulator: hh.Emulator, clip
         assert task.status is hh.TaskStatus.SUCCEEDED
         with pytest.raises(hh.InvalidRequestError):
             await client.submit(hh.ImageToVideo("oss://emulated-uploads/none/a.png"))
+
+
+async def test_a_key_that_is_known_uploads_nothing(gateway: Any, clip: Callable[..., Path]) -> None:
+    """The job is there already, so that its file is not sent anew by another client of the store."""
+    script(gateway)
+    file, store = clip(), hh.MemoryStore()
+    async with dashscope(gateway, store=store) as client:
+        first = await client.submit(hh.VideoEdit("in snow", file), key="order")
+    async with dashscope(gateway, store=store) as client:
+        second = await client.submit(hh.VideoEdit("in snow", file), key="order")
+
+    assert first.ref == second.ref
+    assert 1 == len(gateway.seen("POST", "/store"))
+
+
+async def test_an_upload_needs_no_second_connection(gateway: Any, clip: Callable[..., Path]) -> None:
+    """A connector of one connection does for a job that is enqueued, and uploaded by the next process."""
+    import aiohttp
+
+    script(gateway)
+    connector = aiohttp.TCPConnector(limit=1)
+    async with dashscope(gateway, connector=connector) as client:
+        handle = await client.enqueue(hh.VideoEdit("in snow", clip()))
+        async with asyncio.timeout(10):
+            while (await client.job(handle.job_id)).ref is None:
+                await asyncio.sleep(0.01)
+    await connector.close()
+
+
+async def test_the_next_process_uploads_anew(gateway: Any, clip: Callable[..., Path], tmp_path: Path) -> None:
+    """An upload is not remembered over a restart: the file is, and is uploaded when its turn comes."""
+    script(gateway)
+    store, held = tmp_path / "jobs.sqlite", hh.Limits(max_running=1, max_queued=0)
+    async with dashscope(gateway, store=hh.SQLiteStore(store), limits=held) as client:
+        await client.submit(hh.VideoEdit("first", "https://example.org/v.mp4"))
+        handle = await client.enqueue(hh.VideoEdit("in snow", clip()))
+    async with dashscope(gateway, store=hh.SQLiteStore(store)) as client:
+        async with asyncio.timeout(10):
+            while (await client.job(handle.job_id)).ref is None:
+                await asyncio.sleep(0.01)
+
+    first, second = (seen.body.split(b'name="key"\r\n\r\n')[1] for seen in gateway.seen("POST", "/store"))
+    assert first.split(b"\r\n")[0] != second.split(b"\r\n")[0]
+    assert b"oss://" + second.split(b"\r\n")[0] in gateway.seen("POST", "/services/*")[1].body
