@@ -245,6 +245,7 @@ class Client:
             same key, the last one counts.
         :raises UnsupportedFeatureError: the provider cannot express the request. Nothing was sent.
         :raises InvalidRequestError: a value is out of range (nothing was sent), or the provider refused the request.
+        :raises DownloadError: no video can be written to *save_to*. Nothing was sent.
         :raises SubmitOutcomeUnknownError: the request was sent and no readable answer came.
         :raises HappyHorseError: any other refusal; the task was certainly not accepted.
         """
@@ -273,6 +274,7 @@ class Client:
         :param save_to: see `submit`.
         :raises UnsupportedFeatureError: the provider cannot express the request.
         :raises InvalidRequestError: a value is out of range, or the key was used for another request.
+        :raises DownloadError: no video can be written to *save_to*.
         :raises StoreError: it cannot be recorded.
         """
         tracked = await self._add(request, provider, callback_url, key=key, durable=True, save_to=save_to)

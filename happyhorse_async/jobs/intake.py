@@ -8,16 +8,15 @@ followed in the store until that process has settled it, or is dead.
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from os import PathLike
-from pathlib import Path
 
 from attrs import frozen
 
 from ..adapter import Submission
 from ..background import Background
+from ..download.target import absolute, check_target
 from ..errors import HappyHorseError, InvalidRequestError, StoreError, TaskNotFoundError, WaitTimeoutError
 from ..job import Job, JobState
 from ..messages import HttpRequest
@@ -84,11 +83,15 @@ class Intake:
         If the caller is cancelled while the job is being recorded, the job is withdrawn.
 
         :raises InvalidRequestError: *key* was used for another request.
+        :raises DownloadError: no video can be written to *save_to*. Nothing was recorded.
         :raises SubmitOutcomeUnknownError: the outcome of the job with *key* is unknown.
         :raises StoreError: it cannot be recorded. Nothing was sent.
         """
         message = account.adapter.encode_submit(submission, account.account)
-        path = None if save_to is None else _absolute(save_to)
+        path = None
+        if save_to is not None:
+            path = absolute(save_to)
+            await asyncio.to_thread(check_target, path)
         job = self._new_job(account, submission, message, key=key, durable=durable, save_to=path)
         adding = self._work.spawn(self._journal.store.add(job))
         try:
@@ -318,13 +321,6 @@ class Intake:
 def _error(job: Job) -> HappyHorseError:
     message = f"the job has ended without a task: it is {job.state}"
     return error_of(job) or InvalidRequestError(message, job_id=job.job_id)
-
-
-def _absolute(path: str | PathLike[str]) -> str:
-    # A relative path would mean something else to the next process. A separator at the end means a folder.
-    text = os.fspath(path)
-    absolute = str(Path(text).absolute())
-    return f"{absolute}{os.sep}" if text.endswith(("/", os.sep)) and not absolute.endswith(os.sep) else absolute
 
 
 def _check_same(job: Job, wanted: Job) -> None:
