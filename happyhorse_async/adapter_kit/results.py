@@ -8,8 +8,10 @@ for the video; its type, its name and the end of its URL tell.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, cast
 from urllib.parse import unquote
@@ -23,11 +25,14 @@ from .lax import Lax, structure
 # is not taken for a result.
 _CONTAINERS = (
     "output", "outputs", "result", "results", "videos", "video_urls", "videoUrls", "urls", "data", "files", "items",
-    "creations", "works", "task_result", "taskResult", "generations", "resultUrls", "result_urls",
+    "creations", "works", "task_result", "taskResult", "generations", "resultUrls", "result_urls", "content",
+    "contents", "response", "generated_videos", "generatedVideos", "artifacts", "assets", "medias",
+    "video_list", "videoList",
 )  # fmt: skip
 _URLS = (
     "video_url", "videoUrl", "video_uri", "videoUri", "video", "url", "uri", "src", "href", "link", "download_url",
     "downloadUrl", "file_url", "fileUrl", "play_url", "playUrl", "result_url", "resultUrl", "file", "mp4", "mp4_url",
+    "media_url", "mediaUrl", "output_url", "outputUrl",
 )  # fmt: skip
 _COVER_URLS = (
     "cover_url", "coverUrl", "cover_image_url", "cover", "poster_url", "poster", "thumbnail_url", "thumbnailUrl",
@@ -40,10 +45,11 @@ _NAMES = ("name", "filename", "file_name", "fileName")
 _VIDEO_TYPE = re.compile(r"video(?![\w-]*(?:cover|frame|thumb|poster|image|audio))|mp4\Z|mov\Z|webm\Z|movie\Z")
 _OTHER_TYPE = re.compile(
     r"image|audio|picture|photo|frame|thumb|cover|poster|subtitle|caption|music|sound|voice|text/|application/json"
+    r"|waveform|bgm|lyrics|transcript|storyboard|sprite|still|(?:text|log|mask|zip|archive)\Z"
     r"|(?:jpe?g|png|webp|gif|bmp|avif|heic|mp3|wav|aac|m4a|flac|ogg|srt|vtt|json|txt)\Z"
 )
 _OTHER_NAME = re.compile(
-    r"\.(?:jpe?g|png|webp|gif|bmp|avif|heic|svg|tiff?|mp3|wav|aac|m4a|flac|ogg|opus|srt|vtt|json|txt)\Z"
+    r"\.(?:jpe?g|png|webp|gif|bmp|avif|heic|svg|tiff?|mp3|wav|aac|m4a|flac|ogg|opus|srt|vtt|json|txt|log|zip)\Z"
     r"|\A(?:video[_-])?(?:cover|thumb|thumbnail|poster|first[_-]?frame|last[_-]?frame|audio)(?:[_-]?image)?\Z"
 )
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//\S|/[^/\s]", re.IGNORECASE)
@@ -153,6 +159,10 @@ def _entries(value: object, around: Mapping[str, Any], depth: int) -> Iterator[_
     if isinstance(value, str):
         if _URL.match(url := value.strip()):
             yield _entry(url, around)
+        elif url[:1] in ("[", "{"):
+            # Some send JSON within JSON.
+            with suppress(ValueError, RecursionError):
+                yield from _entries(json.loads(url), around, depth - 1)
     elif isinstance(value, list):
         for item in cast("list[object]", value):
             yield from _entries(item, {}, depth - 1)

@@ -20,13 +20,21 @@ _SUCCESS = frozenset(
     {
         "succeeded", "succeed", "succeeds", "success", "successful", "successfully", "completed", "complete",
         "completion", "done", "finished", "finish", "ok", "ready", "generated", "available", "delivered", "ended",
-        "成功", "生成成功", "完成", "已完成",
+        "finalized", "finalised", "end", "processed", "rendered", "produced", "published", "archived", "stored",
+        "saved", "fulfilled", "successed", "succeded", "suceeded", "sucess",
     }
 )  # fmt: skip
-_FAILURE = frozenset({"failed", "fail", "fails", "failure", "失败", "生成失败"})
+_FAILURE = frozenset({"failed", "fail", "fails", "failure"})
 # A relay also says so when its own query failed, so these count only together with the task's error.
 _VAGUE_FAILURE = frozenset({"error", "errored", "exception", "rejected", "aborted", "timeout", "timedout"})
-_CANCELED = frozenset({"canceled", "cancelled", "已取消"})
+_CANCELED = frozenset({"canceled", "cancelled"})
+# Chinese does not separate words.
+_CHINESE = (
+    (re.compile("[未不没待]|部分|中$"), "not"),
+    (re.compile("失败"), "failed"),
+    (re.compile("取消"), "canceled"),
+    (re.compile("成功|完成|结束"), "done"),
+)
 # Beside one of these, a word does not mean the end: `not_ready`, `partially_completed`, `failed_retrying`.
 _NOT_YET = frozenset(
     {
@@ -61,6 +69,7 @@ def read_status(
             return status
     # A word may be longer: `task_completed`, `VideoFailed`, `completed successfully`.
     parts = frozenset(_normal(_CAMEL_CASE.sub("_", word or "")).split("_")) | {normal, normal.replace("_", "")}
+    parts |= {meaning for characters, meaning in _CHINESE if characters.search(normal)}
     if parts & _NOT_YET:
         return TaskStatus.UNKNOWN
     if has_video:
