@@ -55,11 +55,14 @@ def redact_text(text: str, *secrets: str) -> str:
     Return *text* with *secrets* and the signed parts of URLs masked, and control characters escaped.
 
     Long pieces of a secret are masked too, in upper and lower case: a host name has lost its capitals, and a message
-    may leave out the last characters of a key.
+    may leave out the last characters of a key. A secret of a few characters, such as the `any` of an emulator, is
+    masked where it stands alone: within words it would make codes and sentences unreadable.
     """
     for secret in sorted(secrets, key=len, reverse=True):
-        if secret:
+        if len(secret) >= _PIECE:
             text = _mask_pieces(text.replace(secret, MASK), secret.lower())
+        elif secret:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
     text = _URL_SECRETS.sub(_mask_query, text)
     text = _URL_USER.sub(rf"\g<head>{MASK}@", text)
     text = _DATA_URI.sub(rf"\g<head>{MASK}", text)
@@ -67,8 +70,8 @@ def redact_text(text: str, *secrets: str) -> str:
 
 
 def contains_secret(text: str, secret: str) -> bool:
-    """Whether *text* contains *secret* or a long piece of it."""
-    return (bool(secret) and secret in text) or _mask_pieces(text, secret.lower()) != text
+    """Whether *text* contains *secret* or a long piece of it. One of a few characters is in many texts by chance."""
+    return len(secret) >= _PIECE and (secret in text or _mask_pieces(text, secret.lower()) != text)
 
 
 def _mask_pieces(text: str, secret: str) -> str:
