@@ -65,6 +65,7 @@ _PASSING = frozenset({401, 403, 407, 409, 423})
 
 _IN_PROGRESS = re.compile(r"in[\s_-]?progress|in[\s_-]?flight|processing|still running|being processed", re.IGNORECASE)
 
+_WORD = re.compile(r"[^\W\d_]")
 _LONGEST_MESSAGE = 1000
 
 _TAG = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^>]*>", re.DOTALL | re.IGNORECASE)
@@ -72,7 +73,7 @@ _TAG = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^>]*>", re.DOTALL | re
 
 def is_code(text: str | None) -> bool:
     """Return whether *text* can be a provider's error code, which is a word. Gateways send numbers as codes."""
-    return text is not None and not text.strip().isdigit() and bool(text.strip())
+    return text is not None and bool(_WORD.search(text))
 
 
 def class_by_status(status: int) -> ErrorClass:
