@@ -234,7 +234,8 @@ class Fetch:
 
     def _prepare(self, response: Download, url: SecretUrl) -> None:
         """Make sure that the body is of a video, and goes on where the last one broke off."""
-        if response.status not in (200, 206):
+        # A proxy that has altered the headers says 203.
+        if response.status not in (200, 203, 206):
             raise self._refusal(response, url)
         kind = not_video_type(response.headers)
         if kind is not None:
@@ -286,8 +287,8 @@ class Fetch:
 
     async def _receive(self, response: Download, url: SecretUrl) -> AsyncGenerator[Piece]:
         chunks = _in_time(response.chunks(), self._policy)
-        if codings(response.headers):
-            chunks = uncompressed_chunks(chunks)
+        for coding in codings(response.headers):
+            chunks = uncompressed_chunks(chunks, coding)
         try:
             async with aclosing(chunks):
                 async for chunk in chunks:
