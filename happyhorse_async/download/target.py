@@ -32,6 +32,8 @@ _OTHER_KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 def absolute(path: StrPath) -> str:
     """Return *path* as an absolute one, with the separator at its end if it has one: it says that this is a folder."""
     text = os.fspath(path)
+    if not text:
+        return text
     # `..` stays: behind a symbolic link it does not lead back to where the link is.
     full = str(Path(text).absolute())
     return os.path.join(full, "") if _names_folder(text) else full  # noqa: PTH118

@@ -123,12 +123,17 @@ def a_folder_below_a_file(folder: Path) -> str:
     return f"{folder}/file/videos/"
 
 
+def nothing(folder: Path) -> str:
+    """Name nothing, as a variable does that is not set."""
+    return ""
+
+
 def a_long_name(folder: Path) -> str:
     """Name a file with more bytes than a name may have."""
     return str(folder / ("视" * 90))
 
 
-BAD_TARGETS = [in_no_folder, a_pipe, a_link_to_a_pipe, a_link_to_nowhere, a_folder_below_a_file, a_long_name]
+BAD_TARGETS = [in_no_folder, a_pipe, a_link_to_a_pipe, a_link_to_nowhere, a_folder_below_a_file, a_long_name, nothing]
 
 
 @pytest.mark.fault(84)
