@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -171,6 +172,33 @@ def test_no_local_variable_shows_a_key_that_is_nearly_right(fifth: Fifth, key: s
     frames = [frame for frame, _ in traceback.walk_tb(raised.value.__traceback__)]
     ours = [frame for frame in frames if "happyhorse_async" in frame.f_code.co_filename]
     assert KEY not in "".join(repr(frame.f_locals) for frame in ours)
+
+
+def in_our_frames(error: BaseException) -> str:
+    """Put together the local variables of the library's frames."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return "".join(repr(frame.f_locals) for frame in frames if "happyhorse_async" in frame.f_code.co_filename)
+
+
+@pytest.mark.fault(86, 87)
+@pytest.mark.parametrize("text", [f"'{KEY}'", f" {KEY}", f"FIFTH_API_KEY={KEY}", f"key: {KEY}", f"b'{KEY}'"])
+@pytest.mark.parametrize("place", ["file", "literal", "webhook"])
+def test_no_local_variable_shows_a_key_of_the_configuration_that_is_nearly_right(
+    tmp_path: Path, text: str, place: str
+) -> None:
+    """The same holds for key files, keys in the configuration itself, and the secrets of webhooks."""
+    (tmp_path / "key").write_text(text)
+    key = 'api_key_file = "key"' if place == "file" else f"api_key = {json.dumps(text)}"
+    (tmp_path / "happyhorse.toml").write_text(f"[providers.hiapi]\n{key}\n")
+
+    client = hh.Client("hiapi", api_key="sk-another-key")
+    from_config, receiver = hh.Client.from_config, hh.CallbackReceiver
+
+    with pytest.raises(hh.ConfigurationError) as raised:
+        _ = receiver(client, [text]) if place == "webhook" else from_config(tmp_path / "happyhorse.toml")
+
+    assert KEY not in told(raised.value) + in_our_frames(raised.value)
+    assert None is raised.value.__context__
 
 
 @pytest.mark.fault(86)

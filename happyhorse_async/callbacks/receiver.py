@@ -51,12 +51,14 @@ class CallbackReceiver:
     ) -> None:
         self._lifecycle = lifecycle_of(client)
         self._provider = client.provider
-        self._secrets = (
-            self._lifecycle.planners[self._provider].callback_secrets() if secret is None else _as_tuple(secret)
-        )
         self._body_timeout = body_timeout
-        for one in self._secrets:
-            _check(one)
+        try:
+            planner = self._lifecycle.planners[self._provider]
+            self._secrets = _checked(planner.callback_secrets() if secret is None else _as_tuple(secret))
+        except ConfigurationError as error:
+            # A secret that is nearly right is not for error trackers that record the local variables of each frame.
+            refusal, secret = error.with_traceback(None), None
+            raise refusal from None
         if not self._secrets and client.adapter.capabilities.signed_callbacks:
             warnings.warn(
                 f"no secret is set for the webhooks of {client.provider!r}: they cannot be verified, and each costs "
@@ -129,6 +131,12 @@ def _as_tuple(secret: object) -> tuple[str, ...]:
     if not secrets:
         raise ConfigurationError("secret: an empty list of secrets; leave it out if there is none")
     return tuple(check_secret(one, where="secret") for one in secrets)
+
+
+def _checked(secrets: tuple[str, ...]) -> tuple[str, ...]:
+    for secret in secrets:
+        _check(secret)
+    return secrets
 
 
 def _check(secret: str) -> None:
