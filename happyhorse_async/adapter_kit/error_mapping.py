@@ -118,7 +118,8 @@ def error_from_response(
     status = response.status
     sentence = message or plain_text(response) or f"the answer has status {status} and no text"
     if len(sentence) > _LONGEST_MESSAGE:
-        sentence = shorten(sentence, _LONGEST_MESSAGE, placeholder=" …")
+        # A message may have a megabyte, and takes time by its length.
+        sentence = shorten(sentence[: 4 * _LONGEST_MESSAGE], _LONGEST_MESSAGE, placeholder=" …")
     facts = Facts(provider=account.provider, status_code=status, code=code, request_id=request_id)
     in_progress = in_progress or (status == 409 and bool(_IN_PROGRESS.search(f"{code} {sentence}")))
     if cls is None:

@@ -487,7 +487,10 @@ class Client:
             coroutine function.
         :raises DownloadError: no video, no response, a URL that has expired, a body that is not a whole video, or a
             path that cannot be written. The task stays as it is, and can be downloaded again.
+        :raises InvalidRequestError: *task* is not a task, but its ref, say.
         """
+        if not isinstance(task, Task):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidRequestError(f"download() takes a Task, such as fetch() returns, not {type(task).__name__}")
         return await self._lifecycle.inside().download(task, path, progress=progress)
 
     @asynccontextmanager
