@@ -53,6 +53,8 @@ def read_status(
     :param has_error: whether the answer says why the task failed. Without it, a vague word such as `error` is
         `UNKNOWN`.
     """
+    if word and word in documented:
+        return documented[word]
     normal = _normal(word or "")
     if not normal:
         return TaskStatus.UNKNOWN
