@@ -35,7 +35,8 @@ from ..stores import TaskStore
 from ..task import Task, TaskRef
 from ..timeouts import Timeouts
 from ..timing import Limits, PollSchedule
-from ..tracked_job import TrackedJob, Tracker
+from ..tracked_job import TrackedJob
+from ..tracker import Tracker
 from ..transports import Transport
 from .plan import Planner
 

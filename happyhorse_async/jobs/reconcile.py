@@ -18,7 +18,8 @@ from ..background import Background
 from ..errors import HappyHorseError, InvalidRequestError
 from ..job import Job
 from ..task import Task, TaskRef
-from ..tracked_job import TrackedJob, Tracker
+from ..tracked_job import TrackedJob
+from ..tracker import Tracker
 from .account import AccountRuntime, Accounts
 from .auto_download import AutoDownloads
 from .journal import Journal

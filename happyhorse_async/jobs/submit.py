@@ -26,7 +26,8 @@ from ..job import Job
 from ..messages import HttpRequest
 from ..retry import RetryPolicies
 from ..task import Task, TaskStatus
-from ..tracked_job import TrackedJob, Tracker
+from ..tracked_job import TrackedJob
+from ..tracker import Tracker
 from .account import Accounts
 from .attempt import NextStep, SubmitAttempt, is_protected
 from .job_errors import error_of, to_data, withdrawn
@@ -186,7 +187,7 @@ class Submitter:
         if tracked.attempt is None:
             # A callback has named the task in the meantime.
             return
-        adapter, is_awaited = self._accounts.of(tracked.job).adapter, bool(tracked.waiters)
+        adapter, is_awaited = self._accounts.of(tracked.job).adapter, tracked.has_waiters
         match attempt.next_step(tracked.job, failure, adapter, self._retries, is_awaited=is_awaited):
             case NextStep.RETRY:
                 await self._retry(tracked, attempt, failure)
@@ -259,7 +260,7 @@ class Submitter:
             await tracked.accepted()
         except asyncio.CancelledError:
             # A job that was enqueued under the same key is promised.
-            if not tracked.waiters and not tracked.job.durable:
+            if not tracked.has_waiters and not tracked.job.durable:
                 self.withdraw(tracked.job_id)
             raise
 
