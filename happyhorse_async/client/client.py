@@ -525,7 +525,8 @@ class Client:
         :param adopt: its task, by ref or by the provider's id.
         :param write_off: there is no task, or it is not wanted. The job's key is free again.
         :return: the handle of the adopted task.
-        :raises InvalidRequestError: there is no such job, it is settled, or the task belongs to another job.
+        :raises InvalidRequestError: there is no such job, it is settled, the task belongs to another job, or it is too
+            early to write it off: its process seems to be dead, and its request may still be in flight.
         :raises TaskNotFoundError: the provider does not know the task to adopt.
         """
         reconciler = self._lifecycle.inside().reconciler

@@ -144,7 +144,8 @@ class ClientRuntime:
 
     def _changed(self, tracked: TrackedJob) -> None:
         self.journal.observed(tracked)
-        self.accounts.of(tracked.job).persistence.save_periodically()
+        if tracked.ended:
+            self.accounts.of(tracked.job).persistence.save_periodically()
 
     async def _attend(self, tracked: TrackedJob) -> None:
         await self.intake.attend(tracked)

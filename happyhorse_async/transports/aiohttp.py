@@ -18,12 +18,13 @@ from types import SimpleNamespace, TracebackType
 from typing import TYPE_CHECKING, cast
 
 import aiohttp
+from attrs import evolve
 
 from ..errors import HappyHorseError, InvalidResponseError, TransportError
 from ..messages import HttpRequest, HttpResponse
 from ..timeouts import Timeouts
 from .aiohttp_errors import ClosedError, NotPublicError, ProxyLoginError, transport_error
-from .content_encoding import CompressionError, uncompressed
+from .content_encoding import GZIP, CompressionError, uncompressed
 from .ip_filter import is_public, is_public_host
 from .proxy import Proxies
 from .url import request_url
@@ -139,7 +140,8 @@ class AiohttpTransport:
         if session.closed:
             raise ClosedError
         address = request_url(request.url)
-        attempt.proxy = self._proxies.find(address.scheme, address.host_port_subcomponent or "")
+        if self._proxies.by_scheme:
+            attempt.proxy = self._proxies.find(address.scheme, address.host_port_subcomponent or "")
         response = await session.request(
             request.method,
             address,
@@ -270,9 +272,10 @@ class _Arriving:
 
 
 def _message(response: aiohttp.ClientResponse, body: bytes, *, whole: bool = True) -> HttpResponse:
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    content = uncompressed(body, headers, limit=LARGEST_BODY, whole=whole)
-    return HttpResponse(status=response.status, headers=headers, body=content)
+    message = HttpResponse(status=response.status, headers=response.headers, body=body)
+    if "content-encoding" not in message.headers and not body.startswith(GZIP):
+        return message
+    return evolve(message, body=uncompressed(body, message.headers, limit=LARGEST_BODY, whole=whole))
 
 
 class _Deadline:

@@ -10,7 +10,8 @@ import zlib
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 
-_GZIP = b"\x1f\x8b"
+GZIP = b"\x1f\x8b"
+"""How content begins that is compressed with gzip, whatever its label says."""
 _MOST_LAYERS = 3
 _STEP = 1024 * 1024
 # https://www.iana.org/assignments/http-parameters/http-parameters.xhtml#content-coding
@@ -43,7 +44,7 @@ def uncompressed(body: bytes, headers: Mapping[str, str], *, limit: int, whole: 
         deflate.
     """
     for _ in range(_MOST_LAYERS):
-        if not body.startswith(_GZIP):
+        if not body.startswith(GZIP):
             break
         body = _inflate(body, zlib.MAX_WBITS | 16, limit=limit, whole=whole)
     if "deflate" in codings(headers) and not _is_text(body):
@@ -70,7 +71,7 @@ async def uncompressed_chunks(chunks: AsyncGenerator[bytes]) -> AsyncGenerator[b
             if not chunk:
                 break
             begin += chunk
-        if not (begin.startswith(_GZIP) or _is_zlib(begin)):
+        if not (begin.startswith(GZIP) or _is_zlib(begin)):
             yield begin
             async for chunk in chunks:
                 yield chunk
