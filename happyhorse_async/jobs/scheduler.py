@@ -44,7 +44,7 @@ class SubmitScheduler:
         self._queue: SubmitQueue[TrackedJob] = SubmitQueue(self._running)
         self._changed = asyncio.Event()
         self._work = Background()
-        self._pauses = Background()
+        self._runner: asyncio.Task[None] | None = None
         self._closing = False
         self._unprotected = UnprotectedSubmitLimit(
             in_flight,
@@ -65,13 +65,13 @@ class SubmitScheduler:
         self._queue.put(self._queue_key(tracked.job), tracked.job_id, tracked, first=first)
         self._changed.set()
         self._unprotected.recheck()
-        if not self._work:
-            self._work.spawn(self._run())
+        if self._runner is None or self._runner.done():
+            self._runner = self._work.spawn(self._run())
 
     def put_back(self, tracked: TrackedJob, delay: float) -> None:
         """Queue a job in front of all others after *delay* seconds, unless it has ended by then."""
         if not self._closing:
-            self._pauses.spawn(self._put_after(delay, tracked))
+            self._work.spawn(self._put_after(delay, tracked))
 
     def remove(self, tracked: TrackedJob) -> None:
         """Remove a job from the queue if it is there."""
@@ -104,7 +104,6 @@ class SubmitScheduler:
         self._closing = True
         async with AsyncExitStack() as closing:
             closing.callback(self._running.listeners.discard, self._changed.set)
-            closing.push_async_callback(self._pauses.aclose)
             closing.push_async_callback(self._work.aclose)
 
 
