@@ -89,7 +89,7 @@ def test_the_whole_log_is_shown_on_request() -> None:
 async def test_a_provider_that_goes_away(program: Any, emulate: Any) -> None:
     """While the provider cannot be reached, `generate` says so in one line and since when, and goes on."""
     async with emulate(Scenario(stuck=1.0)):
-        process = await program.start("generate", "a horse", "--resolution", "720P")
+        process = await program.start("generate", "a horse", "--resolution", "720P", "--no-watermark")
         seen = await process.stderr.readline()
         seen += await process.stderr.readline()
     seen += await asyncio.wait_for(process.stderr.readline(), 30)
