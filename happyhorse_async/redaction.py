@@ -70,7 +70,7 @@ def contains_secret(text: str, secret: str) -> bool:
     """
     Return whether *text* contains *secret*, in upper or lower case.
 
-    A secret that is shorter than `_PIECE` says nothing: an emulator's key is any text, and stands in many ids by chance.
+    A secret that is shorter than `_PIECE` says nothing: an emulator's key is any text, and is in many ids by chance.
     """
     return len(secret) >= _PIECE and secret.lower() in text.lower()
 
