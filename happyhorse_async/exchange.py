@@ -34,31 +34,25 @@ _LONGEST_MESSAGE = 4_000
 """Characters of a provider's message."""
 
 
-class Slot:
-    """
-    A slot of a rate limiter, and then one of the transport's connections where those are limited.
+class ConnectionSlot:
+    """A slot of a rate limiter, and then one of the transport's connections. Used like a rate limiter."""
 
-    Use it as a context manager, as often as you like, or call `acquire` and `release`.
-    """
-
-    def __init__(self, limiter: RateLimiter, connections: asyncio.Semaphore | None) -> None:
+    def __init__(self, limiter: RateLimiter, connections: asyncio.Semaphore) -> None:
         self._limiter = limiter
         self._connections = connections
 
     async def acquire(self) -> None:
         """Wait for the slot. A caller that is cancelled holds nothing."""
         await self._limiter.acquire()
-        if self._connections is not None:
-            try:
-                await self._connections.acquire()
-            except BaseException:
-                self._limiter.release()
-                raise
+        try:
+            await self._connections.acquire()
+        except BaseException:
+            self._limiter.release()
+            raise
 
     def release(self) -> None:
         """Release the slot."""
-        if self._connections is not None:
-            self._connections.release()
+        self._connections.release()
         self._limiter.release()
 
     async def __aenter__(self) -> None:
@@ -91,13 +85,17 @@ class Exchange:
         self.limits = limits
         self.timeouts = timeouts
 
-    def submit_slot(self) -> Slot:
+    def submit_slot(self) -> RateLimiter | ConnectionSlot:
         """Return a slot for a submit. Cancelling the wait for it is safe: nothing has been sent."""
-        return Slot(self.limits.submits, self.transport.connection_slots)
+        return self._slot(self.limits.submits)
 
-    def query_slot(self) -> Slot:
+    def query_slot(self) -> RateLimiter | ConnectionSlot:
         """Return a slot for a status, list or cancel request."""
-        return Slot(self.limits.queries, self.transport.connection_slots)
+        return self._slot(self.limits.queries)
+
+    def _slot(self, limiter: RateLimiter) -> RateLimiter | ConnectionSlot:
+        connections = self.transport.connection_slots
+        return limiter if connections is None else ConnectionSlot(limiter, connections)
 
     async def submit(self, message: HttpRequest) -> Task:
         """
@@ -183,16 +181,6 @@ class Exchange:
     async def _query(self, message: HttpRequest, decode: Callable[[HttpResponse], T]) -> T:
         return await self._send(message, decode, limiter=self.limits.queries, timeout=self.timeouts.query)
 
-    async def _exchange(self, message: HttpRequest, *, timeout: float) -> HttpResponse:
-        try:
-            return await self.transport.send(message, timeout=timeout)
-        except TransportError as error:
-            # A response may break off after its last important byte: a whole object has the task's id.
-            received, error.received = error.received, None
-            if received is None or not _is_whole(received):
-                raise
-            return received
-
     async def _send(
         self,
         message: HttpRequest,
@@ -202,7 +190,14 @@ class Exchange:
         timeout: float,
     ) -> T:
         try:
-            response = await self._exchange(message, timeout=timeout)
+            try:
+                response = await self.transport.send(message, timeout=timeout)
+            except TransportError as error:
+                # A response may break off after its last important byte: a whole object has the task's id.
+                received, error.received = error.received, None
+                if received is None or not _is_whole(received):
+                    raise
+                response = received
             self._observe_rate_limit(response, limiter)
             if 300 <= response.status < 400:
                 raise _redirected(response)

@@ -34,6 +34,7 @@ _URLS = (
     "downloadUrl", "file_url", "fileUrl", "play_url", "playUrl", "result_url", "resultUrl", "file", "mp4", "mp4_url",
     "media_url", "mediaUrl", "output_url", "outputUrl",
 )  # fmt: skip
+_FIELDS = {name: order for order, name in enumerate((*_CONTAINERS, *_URLS))}
 _COVER_URLS = (
     "cover_url", "coverUrl", "cover_image_url", "cover", "poster_url", "poster", "thumbnail_url", "thumbnailUrl",
     "thumbnail", "first_frame_url",
@@ -169,12 +170,14 @@ def _entries(value: object, around: Mapping[str, Any], depth: int) -> Iterator[_
     elif isinstance(value, dict):
         fields = cast("dict[str, Any]", value)
         # The first field with something in it counts: others repeat it in another size or form.
-        for name in (*_CONTAINERS, *_URLS):
-            found = list(_entries(fields.get(name), fields, depth - 1)) if name in fields else []
+        others: list[_Entry] = []
+        for name in sorted(_FIELDS.keys() & fields.keys(), key=_FIELDS.__getitem__):
+            found = list(_entries(fields[name], fields, depth - 1))
             if any(not entry.is_other for entry in found):
                 yield from found
                 return
-        yield from (entry for name in _URLS for entry in _entries(fields.get(name), fields, depth - 1))
+            others += found if name in _URLS else ()
+        yield from others
 
 
 def _entry(url: str, fields: Mapping[str, Any]) -> _Entry:

@@ -13,9 +13,8 @@ from attrs import frozen
 from ..download import Progress
 from ..errors import WaitTimeoutError
 from ..jobs.job_errors import task_error
-from ..task import Task, TaskRef
-from ..tracked_job import TrackedJob
-from ..waiters import Subscription
+from ..task import Task, TaskRef, TaskStatus
+from ..tracked_job import Subscription, TrackedJob
 from .runtime import Lifecycle
 
 
@@ -93,7 +92,7 @@ class JobHandle:
             await tracked.changed()
         task = tracked.whole_task
         assert task is not None
-        error = task_error(task, tracked.job_id)
+        error = None if task.status is TaskStatus.SUCCEEDED else task_error(task, tracked.job_id)
         if error is not None:
             raise error
         return task

@@ -35,7 +35,8 @@ from ..stores import TaskStore
 from ..task import Task, TaskRef
 from ..timeouts import Timeouts
 from ..timing import Limits, PollSchedule
-from ..tracked_job import TrackedJob, Tracker
+from ..tracked_job import TrackedJob
+from ..tracker import Tracker
 from ..transports import Transport
 from .plan import Planner
 
@@ -143,7 +144,8 @@ class ClientRuntime:
 
     def _changed(self, tracked: TrackedJob) -> None:
         self.journal.observed(tracked)
-        self.accounts.of(tracked.job).persistence.save_periodically()
+        if tracked.ended:
+            self.accounts.of(tracked.job).persistence.save_periodically()
 
     async def _attend(self, tracked: TrackedJob) -> None:
         await self.intake.attend(tracked)

@@ -23,7 +23,8 @@ from ..errors import ConfigurationError, HappyHorseError, SubmitOutcomeUnknownEr
 from ..job import Job, JobError
 from ..retry import RetryPolicies, RetryPolicy
 from ..task import Task, TaskStatus
-from ..tracked_job import TrackedJob, Tracker
+from ..tracked_job import TrackedJob
+from ..tracker import Tracker
 from .job_errors import to_data
 from .journal import NO_OWNER, Journal
 from .state import JobEvent

@@ -20,7 +20,8 @@ from ..errors import CallbackRejectedError, InvalidResponseError, TaskNotFoundEr
 from ..job import Job
 from ..messages import HttpRequest
 from ..task import FailureReason, Task, TaskRef
-from ..tracked_job import TrackedJob, Tracker
+from ..tracked_job import TrackedJob
+from ..tracker import Tracker
 from .account import AccountRuntime
 from .auto_download import AutoDownloads
 from .journal import NO_OWNER, Journal

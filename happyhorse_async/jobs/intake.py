@@ -18,22 +18,21 @@ from ..adapter import Submission
 from ..background import Background
 from ..download.target import absolute, check_target
 from ..errors import HappyHorseError, InvalidRequestError, StoreError, TaskNotFoundError, WaitTimeoutError
-from ..job import Job, JobState
+from ..job import Job
 from ..messages import HttpRequest
-from ..request_codec import fingerprint, to_data
+from ..request_codec import fingerprint
 from ..task import TaskRef
-from ..tracked_job import TrackedJob, Tracker
+from ..tracked_job import TrackedJob
+from ..tracker import Tracker
 from .account import AccountRuntime, Accounts
 from .auto_download import AutoDownloads
 from .job_errors import error_of, withdrawn
 from .journal import Journal
 from .recovery import Recovery, is_unsent
-from .state import JobEvent, applies, apply, conditions
+from .state import TAKEN_BACK, JobEvent, applies, apply, conditions
 from .submit import Submitter
 from .submit_errors import closed_meanwhile
 
-# A caller in another process did not want the job any more, which says nothing about the one here.
-_TAKEN_BACK = (JobState.WITHDRAWN, JobState.WRITTEN_OFF)
 _FOLLOW_INTERVAL = 0.25
 _CLOSING_GRACE = 5.0
 
@@ -108,7 +107,8 @@ class Intake:
 
     def _send(self, tracked: TrackedJob, message: HttpRequest) -> TrackedJob:
         self._submitter.put(tracked, message)
-        self._auto_downloads.begin(tracked)
+        if tracked.job.save_to is not None:
+            self._auto_downloads.begin(tracked)
         return tracked
 
     async def _withdraw_added(self, job: Job, adding: asyncio.Task[Job]) -> None:
@@ -126,7 +126,7 @@ class Intake:
         durable: bool,
         save_to: str | None,
     ) -> Job:
-        request = to_data(submission.request)
+        request = submission.request.to_dict()
         return Job(
             job_id=submission.job_id,
             endpoint=account.endpoint,
@@ -208,7 +208,7 @@ class Intake:
     async def _is_settled(self, tracked: TrackedJob, wanted: _Wanted | None) -> bool:
         job = await self._journal.store.get(tracked.job_id)
         if job is None or (job.ref is None and not is_unsent(job)):
-            if job is None or job.state in _TAKEN_BACK:
+            if job is None or job.state in TAKEN_BACK:
                 return await self._want_again(tracked, wanted)
             raise _error(job)
         tracked.load(job)

@@ -26,7 +26,8 @@ from ..job import Job
 from ..messages import HttpRequest
 from ..retry import RetryPolicies
 from ..task import Task, TaskStatus
-from ..tracked_job import TrackedJob, Tracker
+from ..tracked_job import TrackedJob
+from ..tracker import Tracker
 from .account import Accounts
 from .attempt import NextStep, SubmitAttempt, is_protected
 from .job_errors import error_of, to_data, withdrawn
@@ -76,12 +77,12 @@ class Submitter:
 
     async def _run(self, tracked: TrackedJob, slot: AsyncExitStack) -> None:
         """One attempt, from its slot to its outcome: polled, queued again, or ended."""
-        exchange, task = self._accounts.of(tracked.job).exchange, None
+        exchange, task, attempt = self._accounts.of(tracked.job).exchange, None, tracked.attempt
         try:
             async with slot:
-                if not await self._record_intent(tracked):
+                if attempt is None or not await self._record_intent(tracked, attempt):
                     return
-                task = await exchange.submit(_attempt(tracked).message)
+                task = await exchange.submit(attempt.message)
                 await self._accept(tracked, task)
                 return
         except HappyHorseError as error:
@@ -94,11 +95,9 @@ class Submitter:
         elif tracked.attempt is not None:
             await self._fail(tracked, tracked.attempt, failure)
 
-    async def _record_intent(self, tracked: TrackedJob) -> bool:
+    async def _record_intent(self, tracked: TrackedJob, attempt: SubmitAttempt) -> bool:
         """Record that a job is about to be sent, and return whether it may be."""
-        attempt, adapter = tracked.attempt, self._accounts.of(tracked.job).adapter
-        if attempt is None:
-            return False
+        adapter = self._accounts.of(tracked.job).adapter
         if attempt.lost_answer is not None and not is_protected(tracked.job, adapter):
             raise attempt.lost_answer
         is_recorded, age = True, _OLDEST_INTENT + 1
@@ -186,7 +185,7 @@ class Submitter:
         if tracked.attempt is None:
             # A callback has named the task in the meantime.
             return
-        adapter, is_awaited = self._accounts.of(tracked.job).adapter, bool(tracked.waiters)
+        adapter, is_awaited = self._accounts.of(tracked.job).adapter, tracked.has_waiters
         match attempt.next_step(tracked.job, failure, adapter, self._retries, is_awaited=is_awaited):
             case NextStep.RETRY:
                 await self._retry(tracked, attempt, failure)
@@ -259,7 +258,7 @@ class Submitter:
             await tracked.accepted()
         except asyncio.CancelledError:
             # A job that was enqueued under the same key is promised.
-            if not tracked.waiters and not tracked.job.durable:
+            if not tracked.has_waiters and not tracked.job.durable:
                 self.withdraw(tracked.job_id)
             raise
 
@@ -350,7 +349,7 @@ class Submitter:
             self._journal.withdraw(tracked)
             self._end(tracked, closed)
         else:
-            unknown = outcome_unknown(_attempt(tracked).lost_answer or closed, job.job_id)
+            unknown = outcome_unknown(tracked.attempt.lost_answer or closed, job.job_id)
             self._journal.record(tracked, JobEvent.LOSE_ANSWER, owner=None, error=to_data(unknown))
             self._end(tracked, unknown)
 
@@ -358,11 +357,6 @@ class Submitter:
 def unended(task: Task) -> Task:
     """Return *task* as one that has not ended: its end is confirmed by a poll."""
     return evolve(task, status=TaskStatus.PENDING, error=None)
-
-
-def _attempt(tracked: TrackedJob) -> SubmitAttempt:
-    assert tracked.attempt is not None
-    return tracked.attempt
 
 
 def _clock() -> float:

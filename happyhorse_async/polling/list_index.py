@@ -26,15 +26,14 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 
 from attrs import define, evolve, field, frozen
 
 from ..adapter import PageRequest, TaskPage
 from ..errors import HappyHorseError, ProviderError, RateLimitError, TransportError
-from ..poll_state import ListPosition
 from ..task import Task, TaskRef, TaskStatus
-from ..tracked_job import TrackedJob
+from ..tracked_job import ListPosition, TrackedJob
 
 _log = logging.getLogger("happyhorse_async")
 
@@ -249,9 +248,9 @@ class ListIndex:
         tracked.poll.position.missing = min(tracked.poll.position.missing, _MOST_MISSING - 1)
 
     @staticmethod
-    def is_worthwhile(tracked_jobs: list[TrackedJob]) -> bool:
-        """Return whether one page costs less than a query for each task."""
-        return len(tracked_jobs) >= _WORTHWHILE
+    def is_worthwhile(tasks: Sized) -> bool:
+        """Return whether one page costs less than a query for each of *tasks*."""
+        return len(tasks) >= _WORTHWHILE
 
     def read(
         self, page: Page, response: TaskPage, find: Callable[[TaskRef], TrackedJob | None]

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from attrs import evolve
 
 from ..background import Background, for_each_yielding
-from ..billing import ExpectedUsage, expected_usage
+from ..billing import expected_usage
 from ..errors import (
     AuthenticationError,
     HappyHorseError,
@@ -36,7 +36,8 @@ from ..redaction import redact_text
 from ..retry import RetryPolicies, RetryPolicy
 from ..task import FailureReason, Task, TaskRef, TaskStatus
 from ..timing import PollSchedule
-from ..tracked_job import TrackedJob, Tracker
+from ..tracked_job import TrackedJob
+from ..tracker import Tracker
 from .intervals import PollIntervals
 from .list_index import ListIndex, Page, updated
 from .poll_queue import PollQueue
@@ -107,7 +108,7 @@ class Poller:
         """Note what polling needs of a job's request. The request is erased as soon as the acceptance is recorded."""
         poll = tracked.poll
         poll.model = poll.model or self._intervals.model(tracked.job)
-        poll.expected = poll.expected or _expected_usage(tracked)
+        poll.expected = poll.expected or expected_usage(tracked.job.request)
 
     def ensure(self, tracked: TrackedJob, age: float | None = None) -> None:
         """
@@ -146,7 +147,8 @@ class Poller:
             return
         poll = tracked.poll
         poll.failures = None
-        if _has_no_output(task) and poll.empty_successes < _EMPTY_SUCCESSES:
+        has_no_output = task.error is not None and task.error.reason is FailureReason.NO_OUTPUT
+        if has_no_output and poll.empty_successes < _EMPTY_SUCCESSES:
             # Some providers report success a moment before the URL is there.
             poll.empty_successes += 1
             return
@@ -175,7 +177,7 @@ class Poller:
             _log.warning("%s: unknown task status %r", task.ref, word)
 
     def _check_bill(self, tracked: TrackedJob, task: Task) -> None:
-        expected = tracked.poll.expected or _expected_usage(tracked)
+        expected = tracked.poll.expected or expected_usage(tracked.job.request)
         differences = expected.differences(task.usage) if task.usage else []
         if differences:
             _log.warning("%s: the bill differs from the request: %s", task.ref, ", ".join(differences))
@@ -227,7 +229,7 @@ class Poller:
 
     async def _poll(self, tracked: TrackedJob, now: float) -> None:
         self._intervals.started(tracked, now)
-        page = self._list.page_for(tracked, now)
+        page = self._list.page_for(tracked, now) if self._list.is_worthwhile(self._list) else None
         if page is not None:
             on_page = [each for each in self._list.expected_on(page) if self._intervals.is_nearly_due(each, now)]
             if self._list.is_worthwhile(on_page):
@@ -383,11 +385,3 @@ class Poller:
 def _close(tracked: TrackedJob) -> None:
     if tracked.is_polled:
         tracked.give_up(WaitTimeoutError("the client was closed while the task was going on", task=tracked.whole_task))
-
-
-def _expected_usage(tracked: TrackedJob) -> ExpectedUsage:
-    return expected_usage(tracked.job.request)
-
-
-def _has_no_output(task: Task) -> bool:
-    return task.error is not None and task.error.reason is FailureReason.NO_OUTPUT

@@ -10,7 +10,8 @@ import zlib
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 
-_GZIP = b"\x1f\x8b"
+GZIP = b"\x1f\x8b"
+"""How content begins that is compressed with gzip, whatever its label says."""
 _MOST_LAYERS = 3
 # How videos begin that are not compressed, and how many bytes tell.
 _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp")
@@ -47,7 +48,7 @@ def uncompressed(body: bytes, headers: Mapping[str, str], *, limit: int, whole: 
         deflate.
     """
     for _ in range(_MOST_LAYERS):
-        if not body.startswith(_GZIP):
+        if not body.startswith(GZIP):
             break
         body = _inflate(body, zlib.MAX_WBITS | 16, limit=limit, whole=whole)
     labels = codings(headers)
@@ -82,7 +83,7 @@ async def uncompressed_chunks(chunks: AsyncGenerator[bytes], coding: str) -> Asy
                 yield chunk
             return
         rest = begin
-        while rest.startswith(_GZIP) or rest is begin:
+        while rest.startswith(GZIP) or rest is begin:
             stream = zlib.decompressobj(wbits)
             while not stream.eof:
                 if not rest and not (rest := await anext(chunks, b"")):
@@ -95,7 +96,7 @@ async def uncompressed_chunks(chunks: AsyncGenerator[bytes], coding: str) -> Asy
 
 def _wbits(begin: bytes, coding: str) -> int | None:
     """Return how zlib is to read a stream that begins like this, `None` if it is not compressed."""
-    if begin.startswith(_GZIP) or _is_zlib(begin):
+    if begin.startswith(GZIP) or _is_zlib(begin):
         return zlib.MAX_WBITS | 32
     is_plain = begin[4:8] in _BOXES or begin.startswith(_CONTAINERS) or _is_text(begin)
     return -zlib.MAX_WBITS if coding == "deflate" and len(begin) >= _ENOUGH and not is_plain else None
@@ -123,7 +124,7 @@ def _inflate(body: bytes, wbits: int, *, limit: int, whole: bool) -> bytes:
             raise CompressionError(f"larger than {limit} bytes when uncompressed")
         is_whole = stream.eof
         # gzip may have several members: https://www.rfc-editor.org/rfc/rfc1952#section-2.2
-        rest = stream.unused_data if stream.unused_data.startswith(_GZIP) else b""
+        rest = stream.unused_data if stream.unused_data.startswith(GZIP) else b""
     if whole and body and not is_whole:
         raise CompressionError("compressed, and ends too early")
     return content
