@@ -11,7 +11,6 @@ An asyncio client for HappyHorse video generation.
 from __future__ import annotations
 
 import importlib
-import logging
 from typing import TYPE_CHECKING, Any
 
 from .adapter import Account, Adapter, PageRequest, Submission, TaskPage
@@ -42,7 +41,6 @@ from .errors import (
 )
 from .job import Endpoint, Job, JobError, JobState
 from .messages import HttpRequest, HttpResponse
-from .redaction import RedactingFilter as _RedactingFilter
 from .request import ImageToVideo, Media, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from .retry import RetryPolicies, RetryPolicy
 from .task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
@@ -67,8 +65,6 @@ if TYPE_CHECKING:
     )
     from .emulator import CallbackScenario, Emulator, Scenario, SimulatedTask, WebhookDelivery, WebhookLog
     from .stores import MemoryStore, SQLiteStore, TaskStore
-
-logging.getLogger(__name__).addFilter(_RedactingFilter())
 
 __all__ = [
     "Account",

@@ -8,7 +8,6 @@ paid request.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from types import TracebackType
 from typing import TypeVar
@@ -19,6 +18,7 @@ from attrs import evolve
 from .adapter import Account, Adapter, PageRequest, TaskPage
 from .adapter_kit import read_object
 from .errors import HappyHorseError, InvalidResponseError, RateLimitError, TransportError
+from .logs import get_logger
 from .messages import HttpRequest, HttpResponse
 from .ratelimit import AccountLimits, RateLimiter
 from .redaction import contains_secret, redact_text, redact_url
@@ -28,7 +28,7 @@ from .transports import Transport
 
 T = TypeVar("T")
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 _LONGEST_MESSAGE = 4_000
 """Characters of a provider's message."""

@@ -11,13 +11,13 @@ that its callback was received.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from ..background import Background
 from ..errors import CallbackRejectedError, InvalidResponseError, TaskNotFoundError, TransportError
 from ..job import Job
+from ..logs import get_logger, log_fields
 from ..messages import HttpRequest
 from ..task import FailureReason, Task, TaskRef
 from ..tracked_job import TrackedJob, Tracker
@@ -27,7 +27,7 @@ from .journal import NO_OWNER, Journal
 from .state import JobEvent, applies
 from .submit import Submitter, unended
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 
 class CallbackProcessor:
@@ -75,7 +75,7 @@ class CallbackProcessor:
             raise CallbackRejectedError("the sender is not proven to be the provider, and the task is not ours")
         # Its submit may be about to be answered. Then the task is polled at once.
         self._tracker.note_early_callback(ref)
-        _log.info("a callback is about %s, which is not known to be a task of ours", ref)
+        _log.info("a callback is about %s, which is not known to be a task of ours", ref, extra=log_fields(ref))
         return None
 
     async def _find(self, account: AccountRuntime, ref: TaskRef) -> TrackedJob | None:
