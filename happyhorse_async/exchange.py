@@ -15,9 +15,11 @@ from urllib.parse import urlsplit
 
 from attrs import evolve
 
+from . import telemetry
 from .adapter import Account, Adapter, PageRequest, TaskPage
 from .adapter_kit import read_object
 from .errors import HappyHorseError, InvalidResponseError, RateLimitError, TransportError
+from .job import Endpoint
 from .logs import get_logger
 from .messages import HttpRequest, HttpResponse
 from .ratelimit import AccountLimits, RateLimiter
@@ -90,6 +92,7 @@ class Exchange:
         self.transport = transport
         self.limits = limits
         self.timeouts = timeouts
+        self.endpoint = Endpoint(provider=account.provider, adapter=adapter.name, base_url=account.base_url)
 
     def submit_slot(self) -> Slot:
         """Return a slot for a submit. Cancelling the wait for it is safe: nothing has been sent."""
@@ -210,6 +213,7 @@ class Exchange:
         except HappyHorseError as error:
             if isinstance(error, RateLimitError):
                 limiter.back_off(error.retry_after)
+                telemetry.rate_limited(self.endpoint, limiter.name)
             error.provider = error.provider or self.account.provider
             error.mask(self.account.api_key)
             raise

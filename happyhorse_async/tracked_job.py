@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from attrs import evolve
 
+from . import telemetry
 from .errors import HappyHorseError
 from .job import Job
 from .poll_state import PollState
@@ -47,6 +48,7 @@ class TrackedJob:
         "job",
         "permit",
         "poll",
+        "span",
         "waiters",
     )
 
@@ -62,6 +64,8 @@ class TrackedJob:
         """Who waits for it."""
         self.permit: Permit | None = None
         """Counts the task among those that the provider runs or queues, where these are limited."""
+        self.span: telemetry.JobSpan | None = None
+        """The span of the job, if traces are recorded."""
         self.gone: HappyHorseError | None = None
         """Why waiting has ended although the task has not, or why there is no task."""
         self._latest: Task | None = None
@@ -170,6 +174,7 @@ class TrackedJob:
         """Wake everyone who waits: the job was accepted, the task has ended, or nothing more will come."""
         if self.ended or self.gone is not None:
             self.release_permit()
+            telemetry.end(self.span, self.task, self.gone)
         self.waiters.wake()
 
     def release_permit(self) -> None:
@@ -239,6 +244,11 @@ class Tracker:
     def by_ref(self, ref: TaskRef) -> TrackedJob | None:
         """Return the job of a task, if anything here has to do with it."""
         return self._by_ref.get(ref)
+
+    def span_of(self, ref: TaskRef, job_id: str | None = None) -> telemetry.JobSpan | None:
+        """Return the span of a job, if it is known here and traces are recorded."""
+        tracked = self.by_ref(ref) or self.by_id(job_id or "")
+        return None if tracked is None else tracked.span
 
     def for_job(self, job: Job) -> TrackedJob:
         """Return the one tracked job of an entry of the store whose task is known."""

@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from .. import telemetry
 from ..background import Background
 from ..errors import CallbackRejectedError, InvalidResponseError, TaskNotFoundError, TransportError
 from ..job import Job
@@ -60,6 +61,12 @@ class CallbackProcessor:
             account.adapter.verify_callback(message, secrets, datetime.now(UTC))
         said = _read(account, message)
         ref = said if isinstance(said, TaskRef) else said.ref
+        observing = self._process(account, ref, said, job_id=job_id, is_proven=is_proven)
+        return await telemetry.callback(self._tracker.span_of(ref, job_id), observing)
+
+    async def _process(
+        self, account: AccountRuntime, ref: TaskRef, said: Task | TaskRef, *, job_id: str | None, is_proven: bool
+    ) -> Task | None:
         observed = said if is_proven and isinstance(said, Task) else None
         tracked = await self._find(account, ref)
         if tracked is None and job_id is not None:

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 
 from attrs import evolve
 
+from .. import telemetry
 from ..background import Background, for_each_yielding
 from ..errors import HappyHorseError, InvalidResponseError, StoreError, SubmitOutcomeUnknownError, WaitTimeoutError
 from ..job import Job
@@ -65,6 +66,7 @@ class Submitter:
         :param lost_answer: why it may have been accepted already, if an earlier process sent it.
         """
         tracked.attempt = SubmitAttempt(message=message, lost_answer=lost_answer)
+        tracked.span = telemetry.begin(tracked.job, tracked.span)
         if self._closing:
             self._leave(tracked)
             return
@@ -82,7 +84,7 @@ class Submitter:
             async with slot:
                 if not await self._record_intent(tracked):
                     return
-                task = await exchange.submit(_attempt(tracked).message)
+                task = await telemetry.submit(tracked.span, exchange.submit(_attempt(tracked).message))
                 await self._accept(tracked, task)
                 return
         except HappyHorseError as error:

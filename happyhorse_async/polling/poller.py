@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 
 from attrs import evolve
 
+from .. import telemetry
 from ..background import Background, for_each_yielding
 from ..billing import ExpectedUsage, expected_usage
 from ..errors import (
@@ -193,6 +194,7 @@ class Poller:
         """Prepare to poll a task, and return the time."""
         now = asyncio.get_running_loop().time()
         tracked.gone = None
+        tracked.span = telemetry.begin(tracked.job, tracked.span)
         tracked.poll.submitted_at = now
         tracked.poll.model = self._intervals.model(tracked.job)
         tracked.poll.expected = tracked.poll.expected or _expected_usage(tracked)
@@ -258,7 +260,7 @@ class Poller:
         ref = tracked.ref
         assert ref is not None
         try:
-            self._take_in(tracked, await self._exchange.fetch(ref))
+            self._take_in(tracked, await telemetry.poll(tracked.span, self._exchange.fetch(ref)))
         except _PERMANENT as error:
             self._give_up(tracked, error)
             return None
@@ -318,7 +320,7 @@ class Poller:
         # They are held until the page has come, so that no other worker polls them.
         held = {self._queue.hold(tracked): tracked for tracked in on_page}
         try:
-            answer = await self._exchange.list_page(page.request)
+            answer = await telemetry.poll_list(self._exchange.endpoint, self._exchange.list_page(page.request))
             self._take_in_page(self._list.read(page, answer, self._tracker.by_ref))
         except HappyHorseError as error:
             self._list.failed(error, page.requested_at)
