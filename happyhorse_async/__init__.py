@@ -50,9 +50,11 @@ from .timing import Limits, PollSchedule, RateLimitWindow
 if TYPE_CHECKING:
     from .callbacks import CallbackReceiver
     from .client import (
+        AccountHealth,
         Batch,
         Client,
         Failed,
+        Health,
         JobHandle,
         JobInfo,
         JobRequest,
@@ -63,11 +65,13 @@ if TYPE_CHECKING:
         TaskList,
         TaskUpdates,
     )
+    from .download import VideoStream
     from .emulator import CallbackScenario, Emulator, Scenario, SimulatedTask, WebhookDelivery, WebhookLog
     from .stores import MemoryStore, SQLiteStore, TaskStore
 
 __all__ = [
     "Account",
+    "AccountHealth",
     "Adapter",
     "AuthenticationError",
     "Batch",
@@ -84,6 +88,7 @@ __all__ = [
     "Failed",
     "FailureReason",
     "HappyHorseError",
+    "Health",
     "HttpRequest",
     "HttpResponse",
     "ImageToVideo",
@@ -142,6 +147,7 @@ __all__ = [
     "Video",
     "VideoEdit",
     "VideoRequest",
+    "VideoStream",
     "WaitTimeoutError",
     "WebhookDelivery",
     "WebhookLog",
@@ -151,6 +157,7 @@ __all__ = [
 # What does something, as opposed to what is only said: loaded when it is first asked for, since a module that writes
 # requests or catches errors needs none of it.
 _LOADED_LATER = {
+    "AccountHealth": ".client",
     "Batch": ".client",
     "CallbackReceiver": ".callbacks",
     "CallbackScenario": ".emulator",
@@ -160,6 +167,7 @@ _LOADED_LATER = {
     "WebhookLog": ".emulator",
     "Emulator": ".emulator",
     "Failed": ".client",
+    "Health": ".client",
     "JobRequest": ".client",
     "JobHandle": ".client",
     "JobInfo": ".client",
@@ -173,6 +181,7 @@ _LOADED_LATER = {
     "TaskList": ".client",
     "TaskStore": ".stores",
     "TaskUpdates": ".client",
+    "VideoStream": ".download",
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -92,6 +93,10 @@ class Exchange:
         self.transport = transport
         self.limits = limits
         self.timeouts = timeouts
+        self.last_answer_at: datetime | None = None
+        """When the provider last answered, with whatever status."""
+        self.last_error: str | None = None
+        """The class of the error of the last request; `None` if it succeeded."""
         self.endpoint = Endpoint(provider=account.provider, adapter=adapter.name, base_url=account.base_url)
 
     def submit_slot(self) -> Slot:
@@ -206,6 +211,7 @@ class Exchange:
     ) -> T:
         try:
             response = await self._exchange(message, timeout=timeout)
+            self.last_answer_at = datetime.now(UTC)
             self._observe_rate_limit(response, limiter)
             if 300 <= response.status < 400:
                 raise _redirected(response)
@@ -214,9 +220,11 @@ class Exchange:
             if isinstance(error, RateLimitError):
                 limiter.back_off(error.retry_after)
                 telemetry.rate_limited(self.endpoint, limiter.name)
+            self.last_error = type(error).__name__
             error.provider = error.provider or self.account.provider
             error.mask(self.account.api_key)
             raise
+        self.last_error = None
         limiter.succeeded()
         return decoded
 

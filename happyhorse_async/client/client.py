@@ -29,6 +29,7 @@ from ..transports import Transport
 from ..transports.proxy import Proxies
 from .batch import Batch, JobRequest, Outcome, generate_one
 from .handle import JobHandle, TaskHandle, Unloaded
+from .health import Health, health_of
 from .job_info import JobInfo
 from .plan import Plan, Planner
 from .runtime import Lifecycle, Options
@@ -502,6 +503,15 @@ class Client:
         account = self._lifecycle.inside().accounts.named(task.ref.provider)
         async with account.downloads.stream(task) as chunks:
             yield chunks
+
+    async def health(self) -> Health:
+        """
+        Return how the client works, for a readiness probe. Nothing is sent, and a client that is not open says so.
+
+        :raises RuntimeError: it was opened in another event loop, or before this process was forked.
+        """
+        runtime = self._lifecycle.inside() if self._lifecycle.is_open else None
+        return await health_of(runtime, list(self._lifecycle.planners))
 
     async def pending(self) -> list[JobInfo]:
         """List the unfinished jobs of this client's accounts, those of other processes included, oldest first."""

@@ -253,6 +253,11 @@ class Lifecycle:
             self._if_dropped.detach()
         return runtime
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the client is open, wherever that was."""
+        return self._runtime is not None and not self._is_dead()
+
     def inside(self) -> ClientRuntime:
         """
         Return everything that runs.

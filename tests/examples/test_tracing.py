@@ -17,7 +17,8 @@ async def test_the_spans_are_on_the_console(tmp_path: Path) -> None:
     async with hh.Emulator(scenario=hh.Scenario(queue=(0, 0), run=(0, 0))) as emulator:
         config = tmp_path / "happyhorse.toml"
         url = emulator.url("dashscope")
-        config.write_text(f'[providers.main]\nadapter = "dashscope"\nbase_url = "{url}"\napi_key_env = "KEY"\n')
+        account = f'[providers.main]\nadapter = "dashscope"\nbase_url = "{url}"\napi_key_env = "KEY"\n'
+        config.write_text(f"{account}[poll]\ninterval = 0.05\n")
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             str(EXAMPLE),
