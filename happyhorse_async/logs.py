@@ -39,6 +39,7 @@ class LogFields(TypedDict):
     key: str | None
 
 
+_FORMATTER = logging.Formatter()
 _FIELDS = tuple(LogFields.__annotations__)
 
 
@@ -85,6 +86,10 @@ class RedactingFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Rewrite *record*."""
         record.msg, record.args = redact_text(record.getMessage()), None
+        if record.exc_info and record.exc_text is None:
+            # Formatters take this text as it is. An error of an adapter may quote a response.
+            lines = _FORMATTER.formatException(record.exc_info).splitlines()
+            record.exc_text = "\n".join(redact_text(line) for line in lines)
         for name in _FIELDS:
             value = getattr(record, name, None)
             setattr(record, name, redact_text(value) if isinstance(value, str) else value)

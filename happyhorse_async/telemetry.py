@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
@@ -133,21 +132,22 @@ def submit(job: JobSpan | None, request: Awaitable[Task]) -> Awaitable[Task]:
     """Return *request* as a span of the job, and count it."""
     if job is None:
         return request
-    return _traced("submit", request, job, count=lambda result: _submits.add(1, {**job.labels, "outcome": result}))
+    return _traced("submit", request, job, counter=_submits, counted=job.labels)
 
 
 def poll(job: JobSpan | None, request: Awaitable[Task]) -> Awaitable[Task]:
     """Return *request* as a span of the job, and count it."""
     if job is None:
         return request
-    return _traced("poll", request, job, count=lambda result: _count_poll(job.labels, "task", result))
+    return _traced("poll", request, job, counter=_polls, counted={**job.labels, "happyhorse.poll": "task"})
 
 
 def poll_list(endpoint: Endpoint, request: Awaitable[T]) -> Awaitable[T]:
     """Return *request* as a span of its own, since it is for many jobs, and count it."""
     if not _IS_INSTALLED:
         return request
-    return _traced("poll list", request, None, count=lambda result: _count_poll(labels(endpoint), "list", result))
+    counted = {**labels(endpoint), "happyhorse.poll": "list"}
+    return _traced("poll list", request, None, counter=_polls, counted=counted)
 
 
 def wait(job: JobSpan | None, waiting: Awaitable[T]) -> Awaitable[T]:
@@ -182,42 +182,21 @@ def labels(endpoint: Endpoint, model: str = "") -> dict[str, str]:
     return {**found, "gen_ai.request.model": model} if model else found
 
 
-def _count_poll(shared: dict[str, str], what: str, result: str) -> None:
-    _polls.add(1, {**shared, "happyhorse.poll": what, "outcome": result})
-
-
 async def _traced(
     name: str,
     work: Awaitable[T],
     job: JobSpan | None,
     *,
     is_callers: bool = False,
-    count: Callable[[str], object] | None = None,
+    counter: metrics.Counter | None = None,
+    counted: Mapping[str, str] | None = None,
 ) -> T:
-    result = "ok"
-    with _span(name, job, is_callers=is_callers) as span:
-        try:
-            done = await work
-            if isinstance(done, Task):
-                _show(span, done)
-        except (Exception, asyncio.CancelledError) as error:
-            result = type(error).__name__
-            _fail(span, result, getattr(error, "status_code", None))
-            raise
-        finally:
-            if count is not None:
-                count(result)
-    return done
-
-
-@contextmanager
-def _span(name: str, job: JobSpan | None, *, is_callers: bool) -> Generator[Span]:
     is_inside = is_callers and trace.get_current_span().get_span_context().is_valid
-    # The background tasks that poll and submit were started in the context of some caller, which is not the job's.
-    context = None if is_inside else Context() if job is None else job.context
+    outcome = "ok"
     with _tracer.start_as_current_span(
         name,
-        context=context,
+        # The background tasks that poll and submit were started in the context of some caller, which is not the job's.
+        context=None if is_inside else Context() if job is None else job.context,
         kind=trace.SpanKind.INTERNAL if name == "wait" else trace.SpanKind.CLIENT,
         attributes=None if job is None else job.labels,
         links=[job.link] if is_inside and job is not None else None,
@@ -225,7 +204,18 @@ def _span(name: str, job: JobSpan | None, *, is_callers: bool) -> Generator[Span
         record_exception=False,
         set_status_on_exception=False,
     ) as span:
-        yield span
+        try:
+            done = await work
+            if isinstance(done, Task):
+                _show(span, done)
+        except (Exception, asyncio.CancelledError) as error:
+            outcome = type(error).__name__
+            _fail(span, outcome, getattr(error, "status_code", None))
+            raise
+        finally:
+            if counter is not None:
+                counter.add(1, {**(counted or {}), "outcome": outcome})
+    return done
 
 
 def _attributes(job: Job, shared: dict[str, str]) -> dict[str, str]:

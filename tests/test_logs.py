@@ -47,6 +47,18 @@ def test_all_fields_are_there_and_redacted(caplog: pytest.LogCaptureFixture) -> 
     assert "None https://files.example/a.mp4?*** None None None None" == shown
 
 
+def test_a_traceback_is_redacted(caplog: pytest.LogCaptureFixture) -> None:
+    """An exception whose message quotes a signed URL does not show the signature in the log."""
+    try:
+        raise ValueError(f"cannot read {SIGNED}")
+    except ValueError:
+        get_logger("happyhorse_async.exchange").exception("a mistake")
+
+    assert "cannot read https://files.example/a.mp4?***" in caplog.text
+    assert "s3cr3t" not in caplog.text
+    assert "Traceback (most recent call last):\n" in caplog.text
+
+
 async def test_the_records_of_a_job_name_it(gateway: Any, fifth: Any, caplog: pytest.LogCaptureFixture) -> None:
     """Records of a job have its id, ref, account and key as fields, and neither its prompt nor a URL."""
     caplog.set_level(logging.DEBUG, "happyhorse_async")
