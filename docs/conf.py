@@ -1,10 +1,13 @@
-"""How Sphinx builds these pages: `nox -s docs`."""
+"""How Sphinx builds these pages: `nox -s docs`. Nothing is fetched from the network."""
 
 from __future__ import annotations
 
+import inspect
 import re
 from importlib.metadata import version as version_of
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from attrs import NOTHING, Factory, fields_dict, has
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -14,7 +17,13 @@ author = "The happyhorse-async developers"
 project_copyright = f"2026, {author}"
 release = version = version_of("happyhorse-async")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+]
 exclude_patterns = ["_build"]
 
 myst_heading_anchors = 3
@@ -22,15 +31,37 @@ myst_heading_anchors = 3
 html_theme = "furo"
 html_title = f"happyhorse-async {release}"
 html_copy_source = False
+html_theme_options = {
+    "source_repository": "https://github.com/happyhorse-async/happyhorse-async/",
+    "source_branch": "main",
+    "source_directory": "docs/",
+}
+
+# The button copies what is typed, without prompts and without what is printed.
+copybutton_prompt_text = r"\$ "
+copybutton_prompt_is_regexp = True
+copybutton_exclude = ".linenos, .gp, .go"
+
+# The inventories are text in this repository and hold the names that these pages use.
+intersphinx_mapping = {
+    "python": ("https://docs.python.org/3", "inventories/python.txt"),
+    "aiohttp": ("https://docs.aiohttp.org/en/stable", "inventories/aiohttp.txt"),
+}
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
+# One parameter a line where a signature is longer than this.
+maximum_signature_line_length = 100
+python_use_unqualified_type_names = True
 # Docstrings write `code` between single backticks.
 default_role = "code"
 
 _FENCE = re.compile(r"^```(\w+)$")
 _PLURAL = re.compile(r"(`[^`]+`)(?=\w)")
+# What attrs writes into the signature of an `__init__` that it generates.
+_ATTRS_DEFAULT = re.compile(r"attr_dict\['(\w+)'\]\.default")
+_ATTRS_FACTORY = re.compile(r"\b(\w+): ([^=]+?) = NOTHING")
 
 
 def _write_rst(lines: list[str]) -> None:
@@ -51,6 +82,38 @@ def _write_rst(lines: list[str]) -> None:
     lines[:] = written
 
 
+def _readable_signature(cls: Any, signature: str | None) -> str | None:
+    """Write the defaults of an attrs class as its source has them."""
+    if signature is None or not (inspect.isclass(cls) and has(cls)):
+        return signature
+    attributes = fields_dict(cls)
+
+    def default_of(name: str) -> str:
+        default = attributes[name].default if name in attributes else attributes[f"_{name}"].default
+        if default is NOTHING:
+            return "..."
+        if isinstance(default, Factory):
+            return "..." if default.takes_self else _shown(default.factory())
+        return _shown(default)
+
+    signature = _ATTRS_DEFAULT.sub(lambda found: default_of(found[1]), signature)
+    return _ATTRS_FACTORY.sub(lambda found: f"{found[1]}: {found[2]} = {default_of(found[1])}", signature)
+
+
+def _shown(default: object) -> str:
+    text = repr(default)
+    # A time or an object whose repr is no expression depends on when it is made.
+    plain = (type(None), bool, int, float, str, tuple, dict, list, frozenset)
+    return text if isinstance(default, plain) and len(text) < 40 else "..."
+
+
 def setup(app: Sphinx) -> None:
     """Hook the above into the build."""
     app.connect("autodoc-process-docstring", lambda *facts: _write_rst(facts[-1]))
+    app.connect(
+        "autodoc-process-signature",
+        lambda _app, _what, _name, cls, _options, signature, returned: (
+            _readable_signature(cls, signature),
+            returned,
+        ),
+    )

@@ -24,6 +24,8 @@ _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"
 _POINTS: dict[str, str] = _PROJECT["entry-points"]["happyhorse_async.adapters"]
 _SERVERS: dict[str, str] = _PROJECT["entry-points"]["happyhorse_async.emulated_apis"]
 ADAPTERS = [find_adapter(name) for name in sorted(_POINTS)]
+# A package index shows the README without the repository around it.
+_REPOSITORY = f"{_PROJECT['urls']['Source']}/blob/main/"
 _NONE = "\N{EN DASH}"
 _MODES = {
     hh.Mode.T2V: "text to video",
@@ -54,7 +56,7 @@ def readme_table() -> str:
     head = ("adapter", *hh.Mode, "list", "cancel", "callback URL", "key from")
     rows = [
         (
-            f"[`{adapter.name}`](docs/providers/{adapter.name}.md)",
+            f"[`{adapter.name}`]({_REPOSITORY}docs/providers/{adapter.name}.md)",
             *(_versions(_of(adapter, mode)) for mode in hh.Mode),
             *(_yes(able) for able in (adapter.capabilities.can_list, adapter.capabilities.can_cancel)),
             _yes(adapter.capabilities.callbacks),

@@ -1,74 +1,76 @@
 """
-A web app of aiohttp that asks for a video, is told when it is there, and serves it.
+aiohttp.web: ask for a video, follow it, fetch it, and receive the provider's webhook.
 
-    POST /videos {"prompt": "..."}   202, with the ref: nothing is waited for
-    GET  /videos/{ref}/events        how it stands, as server-sent events, to the end
-    GET  /videos/{ref}/file          the finished video
-    POST /hooks                      where the provider calls
-
-Run it beside a `happyhorse.toml`, or with `HAPPYHORSE_PROVIDER` and a key set.
+Routes as in `fastapi_app.py`, but the webhook is at /hooks without a slash. Run it beside a `happyhorse.toml`:
+`python aiohttp_app.py`
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
+from sse import events
 
 import happyhorse_async as hh
 
 
-def make_app(client: hh.Client, folder: Path) -> web.Application:
-    folder.mkdir(exist_ok=True)
+def make_app(client: hh.Client | None = None, folder: Path = Path("videos")) -> web.Application:
+    client = client or hh.Client.from_config()
+    stopping = asyncio.Event()
 
     async def open_client(_: web.Application) -> AsyncIterator[None]:
-        """Keep one client for the life of the app: one connection pool, one poller, one budget."""
+        await asyncio.to_thread(folder.mkdir, exist_ok=True)
         async with client:
             yield
 
+    async def end_streams(_: web.Application) -> None:
+        stopping.set()  # before the server waits for open responses
+
     async def create(request: web.Request) -> web.Response:
-        wanted = await request.json()
-        try:
-            handle = await client.submit(hh.TextToVideo(str(wanted["prompt"]), duration=wanted.get("duration")))
-        except (hh.InvalidRequestError, hh.UnsupportedFeatureError) as error:
-            return web.json_response({"error": str(error)}, status=400)
-        return web.json_response({"ref": str(handle.ref)}, status=202)
+        handle = await client.enqueue(hh.TextToVideo.from_dict(await request.json()))
+        return web.json_response({"job": handle.job_id}, status=202)
+
+    async def show(request: web.Request) -> web.Response:
+        info = await client.job(request.match_info["job"])
+        return web.json_response(info.to_dict(urls=False))
 
     async def follow(request: web.Request) -> web.StreamResponse:
-        handle = find(request)
+        info = await client.job(request.match_info["job"])
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        async for task in handle.updates():
-            shown = {"status": task.status, "progress": task.progress, "error": task.error and task.error.message}
-            await response.write(f"data: {json.dumps(shown)}\n\n".encode())
+        async for event in events(client.resume_job(info.job_id), stopping):
+            await response.write(event.encode())
         return response
 
     async def fetch_file(request: web.Request) -> web.StreamResponse:
-        """Bring the finished video to disk once, and serve it from there: the provider's URL dies."""
-        handle = find(request)
-        await handle
-        file = folder / f"{handle.job_id}.mp4"
+        info = await client.job(request.match_info["job"])
+        file = folder / f"{info.job_id}.mp4"
         if not await asyncio.to_thread(file.exists):
-            await handle.download(file)
+            await client.resume_job(info.job_id).download(file)
         return web.FileResponse(file)
 
-    def find(request: web.Request) -> hh.TaskHandle:
-        try:
-            return client.resume(request.match_info["ref"])
-        except hh.ConfigurationError:
-            raise web.HTTPNotFound(text="no such video") from None
-
-    app = web.Application()
+    app = web.Application(middlewares=[answer_errors])
     app.cleanup_ctx.append(open_client)
+    app.on_shutdown.append(end_streams)
     app.router.add_post("/videos", create)
-    app.router.add_get("/videos/{ref}/events", follow)
-    app.router.add_get("/videos/{ref}/file", fetch_file)
+    app.router.add_get("/videos/{job}", show)
+    app.router.add_get("/videos/{job}/events", follow)
+    app.router.add_get("/videos/{job}/file", fetch_file)
     app.router.add_route("*", "/hooks", hh.CallbackReceiver(client).aiohttp_handler)
     return app
 
 
+@web.middleware
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except hh.HappyHorseError as error:
+        return web.json_response({"error": error.message}, status=error.http_status)
+
+
 if __name__ == "__main__":
-    web.run_app(make_app(hh.Client.from_config(), Path("videos")))
+    web.run_app(make_app())

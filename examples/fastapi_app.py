@@ -1,76 +1,71 @@
 """
-A web app of FastAPI that asks for a video, is told when it is there, and serves it.
+FastAPI: ask for a video, follow it, fetch it, and receive the provider's webhook.
 
-    POST /videos {"prompt": "..."}   202, with the ref: nothing is waited for
-    GET  /videos/{ref}/events        how it stands, as server-sent events, to the end
-    GET  /videos/{ref}/file          the finished video
-    POST /hooks/                     where the provider calls; mind the slash, a redirect would lose the call
+    POST /videos {"prompt": "..."}   202 with the job id; the body has the fields of TextToVideo
+    GET  /videos/{job}               the job as JSON: its state, task and error
+    GET  /videos/{job}/events        every change, as server-sent events
+    GET  /videos/{job}/file          the finished video
+    POST /hooks/                     the webhook; note the slash: providers do not follow redirects
 
-Run it beside a `happyhorse.toml`, or with `HAPPYHORSE_PROVIDER` and a key set.
+Run it beside a `happyhorse.toml`: `uvicorn --factory fastapi_app:make_app --timeout-graceful-shutdown 10`
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Annotated, Any
 
-import uvicorn
-from fastapi import Body, FastAPI, HTTPException
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi import Body, FastAPI, Request
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from sse import events, set_on_signals
 
 import happyhorse_async as hh
 
 
-def make_app(client: hh.Client, folder: Path) -> FastAPI:
-    folder.mkdir(exist_ok=True)
+def make_app(client: hh.Client | None = None, folder: Path = Path("videos")) -> FastAPI:
+    client = client or hh.Client.from_config()
+    stopping = asyncio.Event()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        """Keep one client for the life of the app: one connection pool, one poller, one budget."""
+        """Open one client for the whole app: one connection pool, one poller, one rate limit."""
+        await asyncio.to_thread(folder.mkdir, exist_ok=True)
+        set_on_signals(stopping)
         async with client:
             yield
 
     app = FastAPI(lifespan=lifespan)
     app.mount("/hooks", hh.CallbackReceiver(client).asgi_app)
 
+    @app.exception_handler(hh.HappyHorseError)
+    async def answer(_: Request, error: hh.HappyHorseError) -> JSONResponse:
+        return JSONResponse({"error": error.message}, status_code=error.http_status)
+
     @app.post("/videos", status_code=202)
-    async def create(prompt: str = Body(embed=True), duration: int | None = Body(None, embed=True)) -> dict[str, str]:
-        try:
-            handle = await client.submit(hh.TextToVideo(prompt, duration=duration))
-        except (hh.InvalidRequestError, hh.UnsupportedFeatureError) as error:
-            raise HTTPException(400, str(error)) from None
-        return {"ref": str(handle.ref)}
+    async def create(video: Annotated[hh.TextToVideo, Body()]) -> dict[str, str]:
+        """Answer as soon as the job is recorded. It is sent when the provider's limits allow."""
+        handle = await client.enqueue(video)
+        return {"job": handle.job_id}
 
-    @app.get("/videos/{ref}/events")
-    async def follow(ref: str) -> StreamingResponse:
-        return StreamingResponse(events(find(ref)), media_type="text/event-stream")
+    @app.get("/videos/{job}")
+    async def show(job: str) -> dict[str, Any]:
+        return (await client.job(job)).to_dict(urls=False)
 
-    @app.get("/videos/{ref}/file")
-    async def fetch_file(ref: str) -> FileResponse:
-        """Bring the finished video to disk once, and serve it from there: the provider's URL dies."""
-        handle = find(ref)
-        await handle
-        file = folder / f"{handle.job_id}.mp4"
+    @app.get("/videos/{job}/events")
+    async def follow(job: str) -> StreamingResponse:
+        await client.job(job)  # 404 for an unknown one, before the stream begins
+        return StreamingResponse(events(client.resume_job(job), stopping), media_type="text/event-stream")
+
+    @app.get("/videos/{job}/file")
+    async def fetch_file(job: str) -> FileResponse:
+        """Download the video once, and serve it from disk: the provider's URL expires, and is a credential."""
+        await client.job(job)
+        file = folder / f"{job}.mp4"
         if not await asyncio.to_thread(file.exists):
-            await handle.download(file)
+            await client.resume_job(job).download(file)
         return FileResponse(file)
 
-    async def events(handle: hh.TaskHandle) -> AsyncIterator[str]:
-        async for task in handle.updates():
-            shown = {"status": task.status, "progress": task.progress, "error": task.error and task.error.message}
-            yield f"data: {json.dumps(shown)}\n\n"
-
-    def find(ref: str) -> hh.TaskHandle:
-        try:
-            return client.resume(ref)
-        except hh.ConfigurationError:
-            raise HTTPException(404, "no such video") from None
-
     return app
-
-
-if __name__ == "__main__":
-    uvicorn.run(make_app(hh.Client.from_config(), Path("videos")))

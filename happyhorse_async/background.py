@@ -1,4 +1,4 @@
-"""The tasks of the event loop that a client owns. None of them outlives it."""
+"""Background tasks that a client owns. None of them outlives it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# So many take a few thousandths of a second.
+# This many calls take a few milliseconds.
 _BETWEEN_PAUSES = 100
 
 
@@ -16,8 +16,8 @@ class Background:
     """
     Owns tasks that no single caller waits for, until it is closed.
 
-    A task group would tie a client to the task that opened it, while web frameworks open and close their resources from
-    different ones.
+    It is not a task group, because that would have to be closed by the task that opened it: web frameworks open and
+    close their resources in different tasks.
     """
 
     def __init__(self) -> None:
@@ -27,20 +27,20 @@ class Background:
         return bool(self._tasks)
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run *work* on its own. It must see to its own errors unless the caller awaits the task."""
+        """Run *work* as a task. It must handle its own errors unless the caller awaits the task."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     async def settle(self, grace: float) -> None:
-        """Wait until everything that runs now has ended by itself, for *grace* seconds at most."""
+        """Wait until all tasks that run now have ended, for *grace* seconds at most."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
 
     async def aclose(self) -> None:
-        """Cancel whatever still runs and wait until it has stopped."""
-        # What is cancelled may spawn something more on its way out. One that is done leaves the set a turn later.
+        """Cancel all tasks and wait until they have stopped."""
+        # A cancelled task may spawn another one before it ends. A finished task leaves the set one iteration later.
         while tasks := [task for task in self._tasks if not task.done()]:
             for task in tasks:
                 task.cancel()
@@ -49,9 +49,9 @@ class Background:
 
 async def for_each_yielding(items: Iterable[T], act: Callable[[T], object]) -> None:
     """
-    Call *act* with each of *items*, however many they are, and let others use the event loop in between.
+    Call *act* with each of *items* without blocking the event loop for long.
 
-    Whoever cancels this makes it hurry, and does not spare anything its call.
+    If this is cancelled, the remaining calls are made at once.
     """
     left = iter(items)
     try:

@@ -1,4 +1,4 @@
-"""What was asked for and what was billed: whether the two agree, as far as both are known."""
+"""Compares the bill of a task with its request, as far as both are known."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from attrs import frozen
 
 from .task import Usage
 
-# A video consists of whole frames, so that its length is a few hundredths of a second beside what was asked for.
+# A video consists of whole frames, so its length differs from the requested one by some hundredths of a second.
 _FRAMES = 0.1
 
 
 @frozen(kw_only=True)
 class ExpectedUsage:
-    """What the price of a task depends on, as it was asked for. `None`: not known, or left to the provider."""
+    """What the price of a task depends on, as it was requested. `None`: not known, or left to the provider."""
 
     duration: float | None = None
     """Seconds."""
@@ -27,7 +27,7 @@ class ExpectedUsage:
     """Aspect ratio, such as `"16:9"`."""
 
     def differences(self, usage: Usage) -> list[str]:
-        """Tell, each in a few words, in what *usage* is not what was asked for."""
+        """Return the differences between *usage* and the request, each in a few words."""
         found: list[str] = []
         billed, asked = usage.duration, self.duration
         if billed is not None and asked is not None and not math.isclose(billed, asked, rel_tol=0.0, abs_tol=_FRAMES):
@@ -42,11 +42,11 @@ class ExpectedUsage:
 
 @lru_cache(maxsize=1000)
 def _expected_usage(duration: float | None, resolution: str | None, ratio: str | None) -> ExpectedUsage:
-    # Few are different, and every waiting task holds one.
+    # Every waiting task holds one, and few of them differ.
     return ExpectedUsage(duration=duration, resolution=resolution, ratio=ratio)
 
 
 def expected_usage(request: Mapping[str, Any] | None) -> ExpectedUsage:
-    """Read what was asked for in a request as plain data; nothing where it has been forgotten."""
+    """Return what a request as plain data asks for; nothing if the request has been erased."""
     given = request or {}
     return _expected_usage(given.get("duration"), given.get("resolution"), given.get("ratio"))

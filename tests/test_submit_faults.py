@@ -18,6 +18,7 @@ from happyhorse_async.transports.aiohttp import AiohttpTransport
 pytestmark = pytest.mark.usefixtures("no_chance")
 
 REQUEST = hh.TextToVideo("a train at night")
+ONCE = hh.RetryPolicies(download=hh.RetryPolicy(max_retries=0))
 WHOLE = b'{"id": "t-1", "status": "queued"}'
 LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n"
@@ -112,7 +113,10 @@ async def test_a_download_gives_its_connection_back(gateway: Any, fifth: Any, tm
     gateway.on("GET", "/files/t-0.mp4", 403)
     gateway.accept("t-1")
 
-    async with aiohttp.TCPConnector(limit_per_host=1) as connector, fifth.open(connector=connector) as client:
+    async with (
+        aiohttp.TCPConnector(limit_per_host=1) as connector,
+        fifth.open(connector=connector, retries=ONCE) as client,
+    ):
         task = await client.fetch("fifth:t-0")
         with pytest.raises(hh.DownloadError):
             await client.download(task, tmp_path / "v.mp4")

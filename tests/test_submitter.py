@@ -9,6 +9,7 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from attrs import evolve
 
 import happyhorse_async as hh
 
@@ -374,3 +375,48 @@ async def test_one_line_for_each_submit(gateway: Gateway, fifth: Fifth, caplog: 
     assert [f"job {handle.job_id} was accepted as fifth:t-1"] == [
         record.getMessage() for record in caplog.records if record.name.startswith("happyhorse_async")
     ]
+
+
+async def test_a_process_that_was_suspended_asks_the_journal_again(
+    gateway: Gateway, fifth: Fifth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An intent that is older than five seconds is recorded again before the POST."""
+    times = iter([0.0, 60.0, 60.0, 60.1])
+    monkeypatch.setattr("happyhorse_async.jobs.submit._clock", lambda: next(times))
+    gateway.accept("t-1")
+    store = CountingStore()
+    async with fifth.open(store=store) as client:
+        await client.submit(REQUEST)
+
+    assert 2 == store.intents
+    assert 1 == len(gateway.seen("POST"))
+
+
+async def test_a_job_that_was_taken_over_during_a_suspension_is_not_sent(
+    gateway: Gateway, fifth: Fifth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that wakes up after another one has taken its job over sends nothing."""
+    times = iter([0.0, 60.0, 60.0, 60.1])
+    monkeypatch.setattr("happyhorse_async.jobs.submit._clock", lambda: next(times))
+    async with fifth.open(store=CountingStore(thief="another process")) as client:
+        with pytest.raises(hh.StoreError, match="another process has taken the job over"):
+            await client.submit(REQUEST)
+
+    assert [] == gateway.seen("POST")
+
+
+class CountingStore(hh.MemoryStore):
+    """A store that counts intents; the first can be followed by a takeover."""
+
+    def __init__(self, thief: str | None = None) -> None:
+        super().__init__()
+        self.intents = 0
+        self._thief = thief
+
+    async def change(self, job: hh.Job, **conditions: Any) -> hh.Job | None:
+        kept = await super().change(job, **conditions)
+        if job.state is hh.JobState.SUBMITTING:
+            self.intents += 1
+            if self._thief is not None and self.intents == 1:
+                await super().change(evolve(job, owner=self._thief))
+        return kept

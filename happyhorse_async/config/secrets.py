@@ -67,7 +67,8 @@ def _check_text(value: object, kind: str, where: str) -> str:
         raise ConfigurationError(f"{where}: the {kind} has a line break before or after it: remove it")
     if value != value.strip().strip("\ufeff\u200b"):
         raise ConfigurationError(f"{where}: the {kind} holds a space before or after it: remove it")
-    if value[0] in _QUOTES or value[-1] in _QUOTES:
+    # A text may well end in a quoted word.
+    if value[0] in _QUOTES or (value[-1] in _QUOTES and value.count(value[-1]) == 1):
         raise ConfigurationError(f"{where}: the {kind} has quotation marks around it: remove them")
     if _NAMED_VALUE.match(value):
         raise ConfigurationError(f"{where}: this is NAME=value; only the {kind} itself is expected")

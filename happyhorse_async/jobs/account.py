@@ -22,7 +22,7 @@ class AccountRuntime:
     """
     Everything that runs for one account: requests, polls, the submit queue, and what was learned of durations.
 
-    :param start_submit: called with a job whose turn to be sent has come, and with its slot.
+    :param start_submit: called with the next job to be sent, and with its slot.
     :param in_flight: returns how many jobs there are that have not ended.
     :param owns_transport: whether its connections are closed at the end. Those of a caller's transport are not.
     """

@@ -24,7 +24,7 @@ class NextStep(Enum):
     RETRY = auto()
     """Send it again."""
     WITHDRAW = auto()
-    """It was certainly not accepted, and nobody waits for it any more."""
+    """It was certainly not accepted, and it has no waiter any more."""
     REFUSE = auto()
     """It was certainly not accepted, and another attempt is of no use."""
     LOSE_ANSWER = auto()

@@ -1,5 +1,5 @@
 """
-`save_to`: videos that are downloaded as soon as they are there, while nobody waits for them.
+`save_to`: videos that are downloaded in the background as soon as they are there.
 
 The path is recorded with the job. The next client that opens the store goes on with what a process has not saved, until
 the video is saved or its URL has died. Whatever ends a caller's wait, such as a refused key, does not end this.
@@ -239,7 +239,7 @@ class AutoDownloads:
                 self._unsettled.add(download.tracked.job_id)
 
     def is_responsible(self, job: Job) -> bool:
-        """Return whether this client is to save the video of *job*, for whose task nobody waits here."""
+        """Return whether this client is to save the video of *job*, which it does not send itself."""
         return self._recovers or job.job_id in self._unsettled
 
     async def request(self, tracked: TrackedJob, path: str) -> None:

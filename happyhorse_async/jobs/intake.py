@@ -295,7 +295,7 @@ class Intake:
             return True
         if self._tracker.by_id(job_id) is not None:
             return False
-        # It may wait in another process, which finds it withdrawn when its turn comes.
+        # It may wait in another process, which finds out when it is about to send the job.
         job = await self._journal.store.get(job_id)
         return job is not None and await self._journal.record_now(TrackedJob(job), JobEvent.CANCEL)
 

@@ -151,7 +151,7 @@ class Journal:
         return tracked.job.durable
 
     def observed(self, tracked: TrackedJob) -> None:
-        """Record the last observation of a task, without delaying whoever made it."""
+        """Record the last observation of a task, without delaying the observer."""
         task = tracked.task
         if task is None or task == tracked.job.task:
             return
@@ -231,7 +231,7 @@ class Journal:
         change = _Change(tracked, job, required)
         if pending is not None:
             if pending.job.task_id is not None and job.task_id is None:
-                # Whoever does not know the task does not undo what is known of it.
+                # A change by a caller that does not know the task must not undo what is known of it.
                 return self._writes.spawn(_not_written())
             if pending.job.task_id is not None and job.task_id == pending.job.task_id:
                 # The store does not know the task yet, so that no condition on its entry could hold.

@@ -96,6 +96,7 @@ class Reconciler:
             task = await account.exchange.fetch(ref)
         owner = self._journal.store.owner if tracked.job.save_to is not None else None
         task = tracked.without_raw(task)
+        account.poller.prepare(tracked)
         write = self._journal.record(tracked, JobEvent.ADOPT, task=task, owner=owner)
         if write is None or not await asyncio.shield(write):
             raise InvalidRequestError("the job was settled in the meantime", job_id=tracked.job_id)
@@ -109,7 +110,7 @@ class Reconciler:
 
     async def write_off(self, job_id: str) -> None:
         """
-        Settle a job of unknown outcome: there is no task, or nobody wants it. Its key is free again.
+        Settle a job of unknown outcome: there is no task, or it is not wanted. Its key is free again.
 
         :raises InvalidRequestError: there is no such job, or it is settled.
         """
@@ -174,7 +175,7 @@ class Reconciler:
         return said
 
     def search_later(self, job: Job) -> None:
-        """Search for the task of *job*, for which nobody waits, for as long as its provider would remember it."""
+        """Search for the task of *job* in the background, for as long as its provider would remember it."""
         if self.searches(self._accounts.of(job)) and not self._closing and self._may_live(job):
             self._searches.spawn(self._go_on_searching(job))
 

@@ -141,7 +141,7 @@ class Recovery:
         return await asyncio.shield(self._claims.spawn(self._claim(tracked, message, durable=durable)))
 
     async def _claim(self, tracked: TrackedJob, message: HttpRequest, *, durable: bool) -> bool:
-        # The caller of a job that may have been accepted is gone: it is seen through whoever waits.
+        # The caller of a job that may have been accepted is gone: it is seen through like an enqueued job.
         was_sent = applies(tracked.job.state, JobEvent.LOSE_ANSWER)
         durable = durable or was_sent or tracked.job.durable
         owner = self._journal.store.owner

@@ -74,7 +74,7 @@ class Submitter:
         self._accounts.of(tracked.job).scheduler.put(tracked)
 
     def start(self, tracked: TrackedJob, slot: AsyncExitStack) -> None:
-        """Send a job that has its slot. Nobody who is cancelled cuts it off."""
+        """Send a job that has its slot. Cancelling a caller does not interrupt this."""
         self._runs.spawn(self._run(tracked, slot))
 
     async def _run(self, tracked: TrackedJob, slot: AsyncExitStack) -> None:
@@ -127,6 +127,7 @@ class Submitter:
         # What has ended before it could run is confirmed by a poll, which also has the video.
         is_early_end = task.status.is_terminal and not task.videos
         task = tracked.without_raw(unended(task) if is_early_end else task)
+        self._accounts.of(tracked.job).poller.prepare(tracked)
         write = self._journal.record(tracked, JobEvent.ANSWER, task=task, owner=self._saver(tracked.job))
         self._tracker.name(tracked)
         try:
@@ -244,7 +245,7 @@ class Submitter:
         """Search for the task of a lost answer, and tell those who wait for it what was found."""
         try:
             found = await self._reconciler.search(tracked)
-        except Exception:  # noqa: BLE001 - whoever waits must not wait for ever
+        except Exception:  # noqa: BLE001 - waiters must not wait for ever
             message = "the search for the task of job %s failed"
             _log.exception(message, tracked.job_id, extra=log_fields(tracked.job))
             found = "The search for its task failed."
@@ -264,7 +265,7 @@ class Submitter:
 
     async def accepted(self, tracked: TrackedJob) -> None:
         """
-        Wait until the provider has accepted a job. Cancelling this takes back what nobody else waits for.
+        Wait until the provider has accepted a job. Cancelling this withdraws a job without other waiters.
 
         :raises HappyHorseError: it will not be accepted.
         """
@@ -278,7 +279,7 @@ class Submitter:
 
     async def promise(self, tracked: TrackedJob) -> None:
         """
-        Send a job even if nobody waits for it any more, and after this process if necessary.
+        Guarantee that a job is sent, even without a waiter, and after this process if necessary.
 
         :raises StoreError: that cannot be recorded.
         """
@@ -307,6 +308,7 @@ class Submitter:
         tracked = self._tracker.by_id(job_id)
         if tracked is None or tracked.attempt is None or tracked.job.submitted_at is None:
             return None
+        self._accounts.of(tracked.job).poller.prepare(tracked)
         write = self._journal.record(tracked, JobEvent.CALL_BACK, task=task, owner=self._saver(tracked.job))
         if write is not None:
             # It is not sent again. If its submit is answered yet, the answer is compared with the callback.

@@ -104,6 +104,12 @@ class Poller:
             self._schedule_poll(tracked, 0.0 if at_once else self._intervals.after_submit(tracked))
         tracked.wake()
 
+    def prepare(self, tracked: TrackedJob) -> None:
+        """Note what polling needs of a job's request. The request is erased as soon as the acceptance is recorded."""
+        poll = tracked.poll
+        poll.model = poll.model or self._intervals.model(tracked.job)
+        poll.expected = poll.expected or _expected_usage(tracked)
+
     def ensure(self, tracked: TrackedJob, age: float | None = None) -> None:
         """
         Make sure that a task is polled unless it has ended.
@@ -196,8 +202,7 @@ class Poller:
         tracked.gone = None
         tracked.span = telemetry.begin(tracked.job, tracked.span)
         tracked.poll.submitted_at = now
-        tracked.poll.model = self._intervals.model(tracked.job)
-        tracked.poll.expected = tracked.poll.expected or _expected_usage(tracked)
+        self.prepare(tracked)
         self._list.add(tracked)
         if not self._workers:
             for _ in range(_WORKERS):

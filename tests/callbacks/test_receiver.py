@@ -36,11 +36,11 @@ async def hook(fifth: Fifth, signing: Any, serve: Serve) -> AsyncGenerator[Hook]
 @pytest.mark.parametrize(
     ("secret", "reason"),
     [
-        ("whsec\n", "white space or a line break"),
-        ("whsec\r\n", "white space or a line break"),
-        (" whsec", "white space or a line break"),
-        ("whsec ", "white space or a line break"),
-        (["whsec", "whsec\n"], "white space or a line break"),
+        ("whsec\n", "a (line break|space) before or after it"),
+        ("whsec\r\n", "a (line break|space) before or after it"),
+        (" whsec", "a (line break|space) before or after it"),
+        ("whsec ", "a (line break|space) before or after it"),
+        (["whsec", "whsec\n"], "a (line break|space) before or after it"),
         ('"whsec"', "quotation marks"),
         ("'whsec'", "quotation marks"),
         ("w", "fewer than 4 characters"),

@@ -1,14 +1,15 @@
 """
 Every code block of the README and the documentation is run, as it is printed.
 
-Two things are changed on the way, so that nobody is called or paid: a client without a base URL is led to the emulator,
-and so is every section of a configuration. Both are first tried as they stand, as far as that needs no network.
+Two things are changed, so that no provider is called or paid: a client without a base URL is given that of the
+emulator, and so is every section of a configuration. Both are first made unchanged, as far as that needs no network.
 """
 
 from __future__ import annotations
 
 import ast
 import asyncio
+import code
 import doctest
 import io
 import json
@@ -51,7 +52,7 @@ _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 class Page:
-    """A page that is done as it says, block by block, in a folder of its own."""
+    """Runs a page block by block, in a folder of its own."""
 
     def __init__(self, path: Path, folder: Path, emulator: hh.Emulator) -> None:
         self._path = path
@@ -63,7 +64,7 @@ class Page:
         self._configure({})
 
     def read(self) -> None:
-        """Do all blocks, from top to bottom."""
+        """Run all blocks, from top to bottom."""
         parsers = [CodeBlockParser(language, getattr(self, f"_{language}")) for language in _RUN]
         document = Document.parse(str(self._path), *parsers)
         # With a factory a runner leaves alone what other tests know as the current loop.
@@ -74,6 +75,10 @@ class Page:
     def _python(self, example: Example) -> None:
         source = pad(example.parsed, example.line + example.parsed.line_offset)
         tree = ast.fix_missing_locations(_ToEmulator().visit(ast.parse(source, example.path)))
+        # What another library does, and what belongs into another app.
+        if _is_marked(example, "not run"):
+            compile(tree, example.path, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+            return
         code = compile(tree, example.path, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
         with redirect_stdout(io.StringIO()) as printed:
             # A block that awaits at its top level is a coroutine; any other has run by now.
@@ -121,14 +126,14 @@ class Page:
 
     def _configure(self, table: Mapping[str, Any]) -> None:
         providers = table.get("providers") or {name: {} for name in self._emulator.providers}
-        led = {
-            "providers": {name: self._led(name, section) for name, section in providers.items()},
+        redirected = {
+            "providers": {name: self._redirected(name, section) for name, section in providers.items()},
             "poll": {"interval": _POLL.interval},
         }
         kept = {name: table[name] for name in ("default", "store") if name in table}
-        (self._folder / "happyhorse.toml").write_text("\n".join(_toml_lines({**kept, **led})), "utf-8")
+        (self._folder / "happyhorse.toml").write_text("\n".join(_toml_lines({**kept, **redirected})), "utf-8")
 
-    def _led(self, name: str, section: Mapping[str, Any]) -> dict[str, Any]:
+    def _redirected(self, name: str, section: Mapping[str, Any]) -> dict[str, Any]:
         kept = {key: value for key, value in section.items() if key in ("adapter", "options", "callback_url")}
         if section.keys() & {"callback_secret_env", "callback_secret_file"}:
             kept["callback_secret_env"] = _KEY
@@ -192,7 +197,7 @@ def _difference(expected: str, printed: str) -> str | None:
 
 
 def _toml_lines(table: Mapping[str, Any], path: str = "") -> list[str]:
-    # What a basic string, a number or a boolean of TOML looks like is what JSON makes of it.
+    # A basic string, number or boolean of TOML is written as in JSON.
     lines = [f"{key} = {json.dumps(value)}" for key, value in table.items() if not isinstance(value, Mapping)]
     for key, value in table.items():
         if isinstance(value, Mapping):
@@ -202,13 +207,13 @@ def _toml_lines(table: Mapping[str, Any], path: str = "") -> list[str]:
 
 
 def _simulated(request: hh.VideoRequest, _: int) -> hh.SimulatedTask | None:
-    # A page that shows a cancellation or a timeout needs a task that does not end while it is read.
+    # A page that shows a cancellation or a timeout needs a task that does not end.
     return hh.SimulatedTask(queue=math.inf) if "glacier" in (request.prompt or "") else None
 
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[hh.Emulator]:
-    """Run an emulator in a thread of its own, whose tasks end within a third of a second but for those of a glacier."""
+    """Run an emulator in a thread of its own. Its tasks end within a third of a second, but for those of a glacier."""
     emulator = hh.Emulator(speed=600, scenario=hh.Scenario(choose=_simulated))
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(emulator):
         yield emulator
@@ -216,7 +221,7 @@ def emulator() -> Iterator[hh.Emulator]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stand in an empty folder, with the command on the path, every key in the environment, and nothing else set."""
+    """Change to an empty folder, with the command on the path, every key in the environment, and nothing else set."""
     for name in [name for name in os.environ if name.startswith("HAPPYHORSE_")]:
         monkeypatch.delenv(name)
     for name in (_KEY, "DASHSCOPE_API_KEY", "HIAPI_API_KEY", "IMINI_API_KEY", "NEXUSFLOW_API_KEY"):
@@ -232,13 +237,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_block_of_a_page_runs(path: Path, folder: Path, emulator: hh.Emulator) -> None:
-    """What a page tells its reader to write, works, and prints what the page says."""
+    """Each block works, and prints what the page says."""
     Page(path, folder, emulator).read()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_block_says_what_it_is(path: Path) -> None:
-    """No block escapes the test above by having no language, or one that nobody runs."""
+    """No block escapes the test above by having no language, or one that is not run."""
     fences = re.findall(r"^ *(`{3,})([^`\n]*)\n.*?^ *\1$", path.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     languages = {language.strip() for _, language in fences}
 
@@ -257,7 +262,7 @@ def _steps(command: str) -> list[str]:
 
 @pytest.mark.parametrize("mark", _SET_UP)
 def test_a_set_up_command_needs_nothing_but_python(mark: str) -> None:
-    """Each of the two commands makes its own environment and names extras and groups that there are."""
+    """Each of the two commands makes its own environment, and names extras and groups that exist."""
     command = _set_up_command(mark)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     extras = re.search(r'"\.\[(.*?)\]"', command)
@@ -271,7 +276,7 @@ def test_a_set_up_command_needs_nothing_but_python(mark: str) -> None:
 
 
 def test_the_first_command_ends_with_a_video(folder: Path) -> None:
-    """The last step of the first command, in an environment that is ready, leaves an MP4 where it says."""
+    """The last step of the first command, in a prepared environment, writes an MP4 and prints its name."""
     (folder / ".venv").symlink_to(sys.prefix)
     step = _steps(_set_up_command("demo"))[-1]
 
@@ -280,8 +285,37 @@ def test_the_first_command_ends_with_a_video(folder: Path) -> None:
     assert b"ftyp" == (folder / done.stdout.strip()).read_bytes()[4:8]
 
 
+class _Prompt(code.InteractiveConsole):
+    """The prompt of `python -m asyncio`, without running anything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.compile.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+
+    def runcode(self, code: types.CodeType) -> None:
+        """Do nothing."""
+
+    def showsyntaxerror(self, *_: object, **__: object) -> None:
+        """Let a block that does not survive the prompt fail the test."""
+        raise  # noqa: PLE0704 - called where the error is handled
+
+
+def _blocks(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("block", _blocks(ROOT / "docs" / "quickstart.md")[:-1])
+def test_the_blocks_of_the_quickstart_survive_the_prompt(block: str) -> None:
+    """Pasted into `python -m asyncio`, no blank line ends a statement too soon, and no line joins the one before it."""
+    prompt = _Prompt()
+
+    wants_more = [prompt.push(line) for line in [*block.splitlines(), ""]]
+
+    assert not wants_more[-1]
+
+
 def test_ci_runs_the_second_command() -> None:
-    """The block that .ci/run takes from the README is the one after its mark, and ends with pytest."""
+    """The block that .ci/run takes from the README is the one after its mark, and its last step is pytest."""
     script = (ROOT / ".ci" / "run").read_text("utf-8")
     extraction = next(line for line in script.splitlines() if line.startswith("command="))
 
@@ -290,4 +324,4 @@ def test_ci_runs_the_second_command() -> None:
     )
 
     assert _set_up_command("tests") == done.stdout
-    assert done.stdout.endswith(".venv/bin/pytest")
+    assert _steps(done.stdout)[-1].startswith(".venv/bin/pytest ")

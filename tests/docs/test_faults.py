@@ -1,4 +1,4 @@
-"""The page on faults says what is expected, what can be played, and what is tested, as all of that stands."""
+"""The page on faults agrees with the catalogue, the emulator's faults and the tests."""
 
 from __future__ import annotations
 

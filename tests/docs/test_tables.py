@@ -1,11 +1,10 @@
-"""The tables in the documentation say what the code says."""
+"""The tables in the documentation agree with the code."""
 
 from __future__ import annotations
 
 import re
 import runpy
 import tomllib
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from happyhorse_async.cli.output import Output
 from happyhorse_async.config import StoreSettings
 from happyhorse_async.config import settings as settings_module
 from happyhorse_async.config.section import Section
+from happyhorse_async.jobs.state import TRANSITIONS, JobState
 from happyhorse_async.registry import ADAPTERS, find_adapter, find_emulated_api
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,13 @@ DOCS = ROOT / "docs"
 
 # Others may be installed beside our own.
 _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+# A package index shows the README without the repository around it.
+_REPOSITORY = f"{_PROJECT['urls']['Source']}/blob/main/"
 _ADAPTERS = [find_adapter(name) for name in sorted(_PROJECT["entry-points"][ADAPTERS])]
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 @pytest.fixture(scope="module")
@@ -85,16 +91,21 @@ def test_the_tree_of_errors_is_that_of_the_code() -> None:
     assert f"```text\n{tree}\n```" in (DOCS / "errors.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize(
-    ("page", "words"),
-    [("errors.md", hh.FailureReason), ("api.md", hh.TaskStatus), ("api.md", hh.Mode)],
-    ids=["reasons", "statuses", "modes"],
-)
-def test_every_word_is_explained(page: str, words: type[StrEnum]) -> None:
-    """Each member of a vocabulary has a row with its meaning, or is documented from the code."""
-    text = (DOCS / page).read_text("utf-8")
+def test_every_reason_is_explained() -> None:
+    """The page on errors has a row for each reason why a task can fail."""
+    assert set(hh.FailureReason) <= _first_cells("errors.md")
 
-    assert f"autoclass:: happyhorse_async.{words.__name__}" in text or set(words) <= _first_cells(page)
+
+def _http_statuses() -> dict[str, str]:
+    table = (DOCS / "errors.md").read_text("utf-8").partition("<!-- http -->")[2].partition("\n\n")[0]
+    rows = [row.split(" | ") for row in table.splitlines() if "Error`" in row]
+    return {name: row[1] for row in rows for name in re.findall(r"`(\w+Error)`", row[0])}
+
+
+@pytest.mark.parametrize("name", sorted({*errors.__all__} - {"CallbackRejectedError", "TaskFailedError"}))
+def test_the_http_status_of_an_error_is_that_of_the_table(name: str) -> None:
+    """What the page tells a web handler to answer is what the error carries."""
+    assert _http_statuses().get(name, "502") == str(getattr(hh, name)._http_status)
 
 
 def test_every_key_of_the_file_is_explained() -> None:
@@ -140,9 +151,48 @@ def test_the_quotas_of_the_emulator_are_those_of_the_providers() -> None:
     assert limited == {name for name in names if f"| `{name}` | " in page.partition("## Limits")[2]}
 
 
-def test_every_public_name_is_in_the_reference() -> None:
-    """Each name that the package exports is documented from the code."""
-    page = (DOCS / "api.md").read_text("utf-8")
-    documented = set(re.findall(r"auto\w+:: happyhorse_async\.(\w+)$", page, re.MULTILINE))
+def _documented(pages: str) -> list[str]:
+    text = "\n".join(page.read_text("utf-8") for page in (DOCS / "reference").glob(pages))
+    return re.findall(r"auto(?!module)\w+:: happyhorse_async\.(\w+)(?:\(\))?$", text, re.MULTILINE)
 
-    assert set(hh.__all__) == documented
+
+def test_every_public_name_is_in_the_reference_once() -> None:
+    """Each name that the package exports is documented from the code, on one page."""
+    assert sorted(hh.__all__) == sorted(_documented("*.md"))
+
+
+def _links(page: Path) -> list[str]:
+    return re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8"))
+
+
+def test_the_links_of_the_readme_are_absolute_and_lead_somewhere() -> None:
+    """A package index has no files beside the README, and each link into the repository names a file of it."""
+    links = [link for link in _links(ROOT / "README.md") if not link.startswith("#")]
+    in_repository = [link.removeprefix(_REPOSITORY).partition("#")[0] for link in links if link.startswith(_REPOSITORY)]
+
+    assert all(link.startswith("https://") for link in links)
+    assert [] == [path for path in in_repository if not (ROOT / path).is_file()]
+    assert "docs/images/frame.png" in "".join(links)
+
+
+def test_the_files_that_the_architecture_names_exist() -> None:
+    """Each path in the page is one of the package, or of the repository."""
+    paths = re.findall(r"`([\w/]+(?:\.py|/))`", (DOCS / "architecture.md").read_text("utf-8"))
+
+    assert paths
+    assert [] == [
+        path for path in paths if not any((root / path).exists() for root in (ROOT, ROOT / "happyhorse_async"))
+    ]
+
+
+def test_the_transitions_of_a_job_are_those_of_the_code() -> None:
+    """The table in the architecture has every change of state that an event can make, and no other."""
+    page = (DOCS / "architecture.md").read_text("utf-8").partition("<!-- transitions -->\n")[2]
+    labels: dict[tuple[JobState, JobState], list[str]] = {}
+    for (state, event), target in TRANSITIONS.items():
+        if state is not target:
+            labels.setdefault((state, target), []).append(event.value)
+    rows = [(f"`{before}`", f"`{after}`", ", ".join(events)) for (before, after), events in labels.items()]
+    table = "\n".join(_row(*cells) for cells in (("from", "to", "event"), ["---"] * 3, *rows))
+
+    assert table == page[: len(table)], table

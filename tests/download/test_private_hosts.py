@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
+from attrs import evolve
 
 import happyhorse_async as hh
 from happyhorse_async.transports.aiohttp import AiohttpTransport
@@ -133,7 +134,8 @@ async def test_allow_private_hosts_can_be_configured(gateway: Gateway, tmp_path:
     gateway.on("GET", "/v.mp4", gateway.reply(VIDEO))
 
     async with hh.Client.from_config(tmp_path / "happyhorse.toml") as client:
-        downloading = client.download(done(f"{gateway.url}/v.mp4"), tmp_path / "videos")
+        task = evolve(done(f"{gateway.url}/v.mp4"), ref=hh.TaskRef("main", "t-1"))
+        downloading = client.download(task, tmp_path / "videos")
         with nullcontext() if allowed else pytest.raises(hh.DownloadError, match="not on the public internet"):
             await downloading
 

@@ -59,7 +59,7 @@ async def _statuses(handle: hh.TaskHandle) -> list[hh.TaskStatus]:
 
 
 async def test_it_survives_the_closing(gateway: Any, fifth: Any, store: hh.TaskStore) -> None:
-    """What was not sent is sent by the client that next process that opens the store, in the order in which it was asked for."""
+    """A job that was not sent is sent by the next client that opens the store, in the order of the calls."""
     numbered(gateway)
 
     async with fifth.open(store=store, poll=SLOWLY, limits=ONE_ONLY) as client:

@@ -203,8 +203,8 @@ async def test_a_job_of_a_dead_process_by_its_key(
 
 @pytest.mark.parametrize(
     "extra",
-    [{"a": object()}, {"a": float("nan")}],
-    ids=["object", "NaN"],
+    [{1: "a", "b": 2}, {"a": object()}, {"a": float("nan")}],
+    ids=["key", "object", "NaN"],
 )
 async def test_a_request_that_cannot_be_written_down(gateway: Any, fifth: Any, extra: dict[Any, Any]) -> None:
     """What is no plain data is refused by name before anything is sent."""

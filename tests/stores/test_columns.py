@@ -100,7 +100,7 @@ def test_every_entry_comes_back_from_sqlite(job: Job, moment: datetime | None, h
     assert entry.dates == to_dates(back)
 
 
-@pytest.mark.parametrize("name", ["job_id", "key", "model", "fingerprint", "task_id", "failure", "save_to", "saved_to"])
+@pytest.mark.parametrize("name", ["job_id", "key", "model", "fingerprint", "task_id", "save_to", "saved_to"])
 def test_text_that_utf_8_cannot_encode_is_written_as_escapes(new_job: NewJob, name: str) -> None:
     """Half of a surrogate pair, as in a file name that is not UTF-8, does not prevent a job from being written."""
     row = written(new_job(**{name: "a\udcffb"}))

@@ -101,7 +101,7 @@ async def test_a_plain_proxy_may_have_passed_the_request_on(gateway: Gateway, fi
     """Without a tunnel the proxy reads the request itself: one that closes leaves the outcome unknown."""
     gateway.on("POST", "*", b"")
 
-    async with fifth.open(base_url="http://api.example.com", proxy=gateway.url) as client:
+    async with fifth.open(base_url="http://api.internal", proxy=gateway.url) as client:
         with pytest.raises(hh.SubmitOutcomeUnknownError):
             await client.submit(hh.TextToVideo("a train"))
 
@@ -207,7 +207,7 @@ def test_which_proxy_the_environment_names(
 )
 def test_what_is_not_a_proxy_is_refused_when_the_client_is_made(fifth: Fifth, proxy: str) -> None:
     """A proxy is an http(s) URL or "env"; anything else is a mistake in the configuration."""
-    with pytest.raises(hh.ConfigurationError, match="proxy must be"):
+    with pytest.raises(hh.ConfigurationError, match=r"^proxy: "):
         fifth.client(proxy=proxy)
 
 

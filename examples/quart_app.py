@@ -1,0 +1,61 @@
+"""
+Quart: ask for a video, follow it, and receive the provider's webhook.
+
+Run it beside a `happyhorse.toml`: `hypercorn --graceful-timeout 3 'quart_app:make_app()'`. hypercorn ends open streams
+after its graceful timeout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from quart import Quart, Response, request
+from sse import events
+
+import happyhorse_async as hh
+
+
+def make_app(client: hh.Client | None = None) -> Quart:
+    client = client or hh.Client.from_config()
+    receiver = hh.CallbackReceiver(client)
+    app = Quart(__name__)
+
+    @app.while_serving
+    async def open_client() -> AsyncGenerator[None]:
+        async with client:
+            yield
+
+    @app.post("/videos")
+    async def create() -> tuple[dict[str, str], int]:
+        handle = await client.enqueue(hh.TextToVideo.from_dict(await request.get_json()))
+        return {"job": handle.job_id}, 202
+
+    @app.get("/videos/<job>")
+    async def show(job: str) -> dict[str, Any]:
+        return (await client.job(job)).to_dict(urls=False)
+
+    @app.get("/videos/<job>/events")
+    async def follow(job: str) -> Response:
+        info = await client.job(job)
+        response = Response(events(client.resume_job(info.job_id), asyncio.Event()), mimetype="text/event-stream")
+        response.timeout = None  # a video takes longer than Quart's limit of a minute
+        return response
+
+    @app.post("/hooks")
+    async def hook() -> tuple[str, int]:
+        try:
+            body = await request.data
+            await receiver.receive(dict(request.headers), body, query=request.query_string.decode())
+        except hh.CallbackRejectedError as error:
+            return "", error.http_status
+        except hh.HappyHorseError:
+            return "", 503  # the provider sends it again
+        return "", 200
+
+    @app.errorhandler(hh.HappyHorseError)
+    async def answer(error: hh.HappyHorseError) -> tuple[dict[str, str], int]:
+        return {"error": error.message}, error.http_status
+
+    return app
