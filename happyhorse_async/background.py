@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from contextvars import Context
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -18,9 +19,13 @@ class Background:
 
     It is not a task group, because that would have to be closed by the task that opened it: web frameworks open and
     close their resources in different tasks.
+
+    :param keeps_context: whether a task sees the context variables of the code that spawns it. Web frameworks keep the
+        current request there, which work for all requests must neither hold in memory nor be logged with.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps_context: bool = False) -> None:
+        self._keeps_context = keeps_context
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def __bool__(self) -> bool:
@@ -28,7 +33,7 @@ class Background:
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run *work* as a task. It must handle its own errors unless the caller awaits the task."""
-        task = asyncio.get_running_loop().create_task(work)
+        task = asyncio.get_running_loop().create_task(work, context=None if self._keeps_context else Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

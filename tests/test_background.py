@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 
 import pytest
 
@@ -149,3 +150,17 @@ async def test_every_call_is_made_though_it_is_cancelled() -> None:
 
     assert 0 < early < 1000
     assert list(range(1000)) == made
+
+
+@pytest.mark.parametrize(("keeps_context", "seen"), [(False, "none"), (True, "the first request")])
+async def test_context_variables(keeps_context: bool, seen: str) -> None:
+    """Shared work does not see, nor keep in memory, what belongs to the request that has started it."""
+    request = ContextVar("request", default="none")
+    background = Background(keeps_context=keeps_context)
+
+    async def work() -> str:
+        return request.get()
+
+    request.set("the first request")
+
+    assert seen == await background.spawn(work())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import subprocess
 import sys
 import time
@@ -149,6 +150,33 @@ async def test_a_job_belongs_to_the_span_that_asked_for_it(gateway: Any, fifth: 
         assert ["submit", "poll"] == seen.children(job)
         (wait,) = [span for span in seen.named("wait") if span.parent == request.get_span_context()]
         assert [job.get_span_context()] == [link.context for link in wait.links]
+
+
+async def test_a_record_of_a_poll_is_not_attributed_to_another_request(gateway: Any, fifth: Any, seen: Seen) -> None:
+    """Polls of one request's task are not logged within the span of the request that has started the poller."""
+    gateway.accept("t-1", "t-2")
+    gateway.show("t-1", "done")
+    gateway.show("t-2", 502, "done")
+    spans: list[int] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if getattr(record, "event", None) == "poll_failed":
+                spans.append(trace.get_current_span().get_span_context().trace_id)
+
+    handler, logger = Handler(), logging.getLogger("happyhorse_async")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        async with fifth.open() as client:
+            with trace.get_tracer("app").start_as_current_span("first request"):
+                await client.generate(REQUEST)
+            await client.generate(REQUEST)
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+
+    assert [0] == spans
 
 
 async def test_a_download_is_below_its_job(gateway: Any, fifth: Any, seen: Seen, tmp_path: Path) -> None:
