@@ -152,15 +152,16 @@ async def test_every_call_is_made_though_it_is_cancelled() -> None:
     assert list(range(1000)) == made
 
 
-@pytest.mark.parametrize(("keeps_context", "seen"), [(False, "none"), (True, "the first request")])
-async def test_context_variables(keeps_context: bool, seen: str) -> None:
+@pytest.mark.parametrize(("follows_caller", "seen"), [(False, "the application"), (True, "the first request")])
+async def test_context_variables(follows_caller: bool, seen: str) -> None:
     """Shared work does not see, nor keep in memory, what belongs to the request that has started it."""
-    request = ContextVar("request", default="none")
-    background = Background(keeps_context=keeps_context)
+    current = ContextVar("current", default="none")
+    current.set("the application")
+    background = Background(follows_caller=follows_caller)
 
     async def work() -> str:
-        return request.get()
+        return current.get()
 
-    request.set("the first request")
+    current.set("the first request")
 
     assert seen == await background.spawn(work())

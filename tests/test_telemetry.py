@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import secrets
 import subprocess
 import sys
 import time
@@ -14,11 +15,12 @@ from typing import Any
 
 import pytest
 from opentelemetry import metrics, trace
-from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 import happyhorse_async as hh
 from happyhorse_async import telemetry
@@ -68,11 +70,21 @@ class Seen:
         return "".join(span.to_json() for span in self.spans) + (data.to_json() if data else "")
 
 
+class Ids(IdGenerator):
+    """Makes ids without Python's shared generator, whose seed other tests of this process depend on."""
+
+    def generate_span_id(self) -> int:
+        return secrets.randbits(64) or 1
+
+    def generate_trace_id(self) -> int:
+        return secrets.randbits(128) or 1
+
+
 @pytest.fixture(scope="module")
 def exporter() -> InMemorySpanExporter:
     """Export to memory. The provider of a process can be set once."""
     exporter = InMemorySpanExporter()
-    provider = TracerProvider(shutdown_on_exit=False)
+    provider = TracerProvider(shutdown_on_exit=False, id_generator=Ids())
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     return exporter
@@ -82,7 +94,8 @@ def exporter() -> InMemorySpanExporter:
 def reader() -> InMemoryMetricReader:
     """Collect metrics in memory."""
     reader = InMemoryMetricReader()
-    metrics.set_meter_provider(MeterProvider([reader], shutdown_on_exit=False))
+    provider = MeterProvider([reader], shutdown_on_exit=False, exemplar_filter=AlwaysOffExemplarFilter())
+    metrics.set_meter_provider(provider)
     return reader
 
 

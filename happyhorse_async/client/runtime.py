@@ -69,7 +69,7 @@ class ClientRuntime:
     def __init__(self, planners: Mapping[str, Planner], options: Options) -> None:
         self.loop = asyncio.get_running_loop()
         self.process = os.getpid()
-        self.background = Background(keeps_context=True)
+        self.background = Background(follows_caller=True)
         self.accounts = Accounts()
         self.tracker = Tracker()
         self.journal = Journal(options.store)
