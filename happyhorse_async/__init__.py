@@ -11,7 +11,6 @@ An asyncio client for HappyHorse video generation.
 from __future__ import annotations
 
 import importlib
-import logging
 from typing import TYPE_CHECKING, Any
 
 from .adapter import Account, Adapter, PageRequest, Submission, TaskPage
@@ -42,7 +41,6 @@ from .errors import (
 )
 from .job import Endpoint, Job, JobError, JobState
 from .messages import HttpRequest, HttpResponse
-from .redaction import RedactingFilter as _RedactingFilter
 from .request import ImageToVideo, Media, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from .retry import RetryPolicies, RetryPolicy
 from .task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
@@ -52,9 +50,11 @@ from .timing import Limits, PollSchedule, RateLimitWindow
 if TYPE_CHECKING:
     from .callbacks import CallbackReceiver
     from .client import (
+        AccountHealth,
         Batch,
         Client,
         Failed,
+        Health,
         JobHandle,
         JobInfo,
         JobRequest,
@@ -65,13 +65,13 @@ if TYPE_CHECKING:
         TaskList,
         TaskUpdates,
     )
+    from .download import VideoStream
     from .emulator import CallbackScenario, Emulator, Scenario, SimulatedTask, WebhookDelivery, WebhookLog
     from .stores import MemoryStore, SQLiteStore, TaskStore
 
-logging.getLogger(__name__).addFilter(_RedactingFilter())
-
 __all__ = [
     "Account",
+    "AccountHealth",
     "Adapter",
     "AuthenticationError",
     "Batch",
@@ -88,6 +88,7 @@ __all__ = [
     "Failed",
     "FailureReason",
     "HappyHorseError",
+    "Health",
     "HttpRequest",
     "HttpResponse",
     "ImageToVideo",
@@ -146,6 +147,7 @@ __all__ = [
     "Video",
     "VideoEdit",
     "VideoRequest",
+    "VideoStream",
     "WaitTimeoutError",
     "WebhookDelivery",
     "WebhookLog",
@@ -155,6 +157,7 @@ __all__ = [
 # What does something, as opposed to what is only said: loaded when it is first asked for, since a module that writes
 # requests or catches errors needs none of it.
 _LOADED_LATER = {
+    "AccountHealth": ".client",
     "Batch": ".client",
     "CallbackReceiver": ".callbacks",
     "CallbackScenario": ".emulator",
@@ -164,6 +167,7 @@ _LOADED_LATER = {
     "WebhookLog": ".emulator",
     "Emulator": ".emulator",
     "Failed": ".client",
+    "Health": ".client",
     "JobRequest": ".client",
     "JobHandle": ".client",
     "JobInfo": ".client",
@@ -177,6 +181,7 @@ _LOADED_LATER = {
     "TaskList": ".client",
     "TaskStore": ".stores",
     "TaskUpdates": ".client",
+    "VideoStream": ".download",
 }
 
 

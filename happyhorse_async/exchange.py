@@ -8,17 +8,20 @@ paid request.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 from attrs import evolve
 
+from . import telemetry
 from .adapter import Account, Adapter, PageRequest, TaskPage
 from .adapter_kit import read_object
 from .errors import HappyHorseError, InvalidResponseError, RateLimitError, TransportError
+from .job import Endpoint
+from .logs import get_logger
 from .messages import HttpRequest, HttpResponse
 from .ratelimit import AccountLimits, RateLimiter
 from .redaction import contains_secret, redact_text, redact_url
@@ -28,7 +31,7 @@ from .transports import Transport
 
 T = TypeVar("T")
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 _LONGEST_MESSAGE = 4_000
 """Characters of a provider's message."""
@@ -84,6 +87,11 @@ class Exchange:
         self.transport = transport
         self.limits = limits
         self.timeouts = timeouts
+        self.last_answer_at: datetime | None = None
+        """When the provider last answered, with whatever status."""
+        self.last_error: str | None = None
+        """The class of the error of the last request; `None` if it succeeded."""
+        self.endpoint = Endpoint(provider=account.provider, adapter=adapter.name, base_url=account.base_url)
 
     def submit_slot(self) -> RateLimiter | ConnectionSlot:
         """Return a slot for a submit. Cancelling the wait for it is safe: nothing has been sent."""
@@ -198,6 +206,7 @@ class Exchange:
                 if received is None or not _is_whole(received):
                     raise
                 response = received
+            self.last_answer_at = datetime.now(UTC)
             self._observe_rate_limit(response, limiter)
             if 300 <= response.status < 400:
                 raise _redirected(response)
@@ -205,9 +214,12 @@ class Exchange:
         except HappyHorseError as error:
             if isinstance(error, RateLimitError):
                 limiter.back_off(error.retry_after)
+                telemetry.rate_limited(self.endpoint, limiter.name)
+            self.last_error = type(error).__name__
             error.provider = error.provider or self.account.provider
             error.mask(self.account.api_key)
             raise
+        self.last_error = None
         limiter.succeeded()
         return decoded
 

@@ -8,7 +8,6 @@ characters.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping
 
@@ -110,15 +109,6 @@ class SecretUrl:
 
     def __str__(self) -> str:
         return redact_url(self.value)
-
-
-class RedactingFilter(logging.Filter):
-    """Redacts every record: providers choose parts of it, such as the id of a task."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Rewrite *record*."""
-        record.msg, record.args = redact_text(record.getMessage()), None
-        return True
 
 
 def _mask_query(match: re.Match[str]) -> str:

@@ -13,6 +13,7 @@ from weakref import WeakSet
 
 from attrs import evolve
 
+from . import telemetry
 from .billing import ExpectedUsage
 from .errors import HappyHorseError
 from .job import Job
@@ -50,6 +51,7 @@ class TrackedJob:
         "job",
         "permit",
         "poll",
+        "span",
     )
 
     def __init__(self, job: Job, *, is_recorded: bool = True) -> None:
@@ -62,6 +64,8 @@ class TrackedJob:
         """The polls of the task. Changed by `polling`."""
         self.permit: Permit | None = None
         """Counts the task among those that the provider runs or queues, where these are limited."""
+        self.span: telemetry.JobSpan | None = None
+        """The span of the job, if traces are recorded."""
         self.gone: HappyHorseError | None = None
         """Why waiting has ended although the task has not, or why there is no task."""
         self._latest: Task | None = None
@@ -176,6 +180,7 @@ class TrackedJob:
         """Wake everyone who waits: the job was accepted, the task has ended, or nothing more will come."""
         if self.ended or self.gone is not None:
             self.release_permit()
+            telemetry.end(self.span, self.task, self.gone)
         woken = (*self._waiters, *self._observers)
         self._waiters = self._observers = ()
         for waiter in woken:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from weakref import WeakValueDictionary
 
+from . import telemetry
 from .job import Job
 from .task import TaskRef, TaskStatus
 from .tracked_job import TrackedJob
@@ -35,6 +36,11 @@ class Tracker:
     def by_ref(self, ref: TaskRef) -> TrackedJob | None:
         """Return the job of a task, if anything here has to do with it."""
         return self._by_ref.get(ref)
+
+    def span_of(self, ref: TaskRef, job_id: str | None = None) -> telemetry.JobSpan | None:
+        """Return the span of a job, if it is known here and traces are recorded."""
+        tracked = self.by_ref(ref) or self.by_id(job_id or "")
+        return None if tracked is None else tracked.span
 
     def for_job(self, job: Job) -> TrackedJob:
         """Return the one tracked job of an entry of the store whose task is known."""

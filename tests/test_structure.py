@@ -23,9 +23,10 @@ from attrs import define, field
 
 import happyhorse_async as hh
 
-# The goals are 170 functions in 30 files, and 14 attributes.
-MOST_FUNCTIONS = 255
-MOST_FILES = 43
+# The goals are 170 functions in 30 files, and 14 attributes. Traces and the fields of the log take 13 functions where
+# OpenTelemetry is installed.
+MOST_FUNCTIONS = 270
+MOST_FILES = 46
 MOST_ATTRIBUTES = 14
 
 PACKAGE = Path(hh.__file__).parent

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -13,6 +12,7 @@ from ..client.client import lifecycle_of
 from ..client.plan import named_job
 from ..config import check_secret
 from ..errors import ConfigurationError
+from ..logs import get_logger
 from ..messages import HttpRequest
 from ..task import Task
 from .asgi import AsgiApp
@@ -21,7 +21,7 @@ from .respond import LARGEST_BODY, check_encoding, lower_names, too_large
 if TYPE_CHECKING:
     from aiohttp import web
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 # Anything shorter is guessed in moments. Providers and password managers generate 16 characters and more.
 _SHORTEST_SECRET = 4

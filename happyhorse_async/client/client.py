@@ -15,7 +15,7 @@ from attrs import evolve
 from ..adapter import Adapter
 from ..config import KeySource, Settings, check_api_key, check_base_url, check_proxy
 from ..download import Progress, VideoStream
-from ..errors import HappyHorseError
+from ..errors import HappyHorseError, InvalidRequestError
 from ..registry import find_adapter
 from ..request import VideoRequest
 from ..retry import RetryPolicies
@@ -28,6 +28,7 @@ from ..transports import Transport
 from ..transports.proxy import Proxies
 from .batch import Batch, JobRequest, Outcome, generate_one
 from .handle import JobHandle, TaskHandle
+from .health import Health, health_of
 from .plan import Plan, Planner
 from .recorded_jobs import RecordedJobs, check_key
 from .runtime import Lifecycle, Options
@@ -403,6 +404,15 @@ class Client(RecordedJobs):
         account = self._lifecycle.inside().accounts.named(task.ref.provider)
         async with account.downloads.stream(task) as chunks:
             yield chunks
+
+    async def health(self) -> Health:
+        """
+        Return how the client works, for a readiness probe. Nothing is sent, and a client that is not open says so.
+
+        :raises RuntimeError: it was opened in another event loop, or before this process was forked.
+        """
+        runtime = self._lifecycle.inside() if self._lifecycle.is_open else None
+        return await health_of(runtime, list(self._lifecycle.planners))
 
 
 def lifecycle_of(client: Client) -> Lifecycle:

@@ -10,6 +10,7 @@ from typing import NoReturn, Self
 
 from attrs import frozen
 
+from .. import telemetry
 from ..download import Progress
 from ..errors import WaitTimeoutError
 from ..jobs.job_errors import task_error
@@ -88,8 +89,7 @@ class JobHandle:
         if timeout is not None:
             return await self._wait_within(timeout)
         tracked = await self._attend()
-        while not tracked.ended:
-            await tracked.changed()
+        await telemetry.wait(tracked.span, _end_of(tracked))
         task = tracked.whole_task
         assert task is not None
         error = None if task.status is TaskStatus.SUCCEEDED else task_error(task, tracked.job_id)
@@ -167,6 +167,11 @@ class JobHandle:
     def __repr__(self) -> str:
         name = self.ref or self._tracked.job_id or f"key={getattr(self._tracked, 'key', None)!r}"
         return f"<{type(self).__name__} {name} {self.task.status if self.task else 'not polled yet'}>"
+
+
+async def _end_of(tracked: TrackedJob) -> None:
+    while not tracked.ended:
+        await tracked.changed()
 
 
 class TaskHandle(JobHandle):

@@ -31,6 +31,10 @@ class Plan:
     """What would be sent, in order. Their repr hides credentials; their `headers` do not."""
     warnings: tuple[str, ...] = ()
     """What may surprise the user, such as a costly default or a prompt that will be cut."""
+    rejected: tuple[()] = ()
+    """Reserved for the accounts that would not get the job, and why."""
+    price: None = None
+    """Reserved for an estimate of the price."""
 
 
 @frozen(kw_only=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
 
+from .. import telemetry
 from ..background import Background
 from ..download import DownloadPolicy, Downloads, Progress
 from ..errors import HappyHorseError, TaskNotFoundError
@@ -69,7 +70,7 @@ class ClientRuntime:
     def __init__(self, planners: Mapping[str, Planner], options: Options) -> None:
         self.loop = asyncio.get_running_loop()
         self.process = os.getpid()
-        self.background = Background()
+        self.background = Background(follows_caller=True)
         self.accounts = Accounts()
         self.tracker = Tracker()
         self.journal = Journal(options.store)
@@ -152,10 +153,15 @@ class ClientRuntime:
 
     async def download(self, task: Task, path: str | PathLike[str], *, progress: Progress | None = None) -> Path:
         """Download the video of a task; see `Client.download`."""
-        return await self.accounts.named(task.ref.provider).downloads.download(task, path, progress=progress)
+        downloads = self.accounts.named(task.ref.provider).downloads
+        return await telemetry.download(
+            self.tracker.span_of(task.ref), downloads.download(task, path, progress=progress)
+        )
 
     async def _save(self, task: Task, path: Path) -> Path:
-        return await self.accounts.named(task.ref.provider).downloads.with_few_retries().download(task, path)
+        downloads = self.accounts.named(task.ref.provider).downloads
+        saving = downloads.with_few_retries().download(task, path)
+        return await telemetry.download(self.tracker.span_of(task.ref), saving, is_callers=False)
 
     def find(self, ref: TaskRef) -> TrackedJob:
         """
@@ -248,6 +254,11 @@ class Lifecycle:
         if self._if_dropped is not None:
             self._if_dropped.detach()
         return runtime
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the client is open, wherever that was."""
+        return self._runtime is not None and not self._is_dead()
 
     def inside(self) -> ClientRuntime:
         """

@@ -8,7 +8,6 @@ after its task has succeeded. What does not begin like a video is treated like a
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext
 from typing import TypeAlias
@@ -16,6 +15,7 @@ from typing import TypeAlias
 from attrs import field, frozen
 
 from ..errors import DownloadError, TransportError
+from ..logs import get_logger
 from ..messages import HttpRequest, HttpResponse
 from ..redaction import SecretUrl
 from ..timing import retry_after
@@ -41,7 +41,7 @@ Renewal: TypeAlias = Callable[[], Awaitable[ResultUrl | None]]
 Slot: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
 """Returns what is held during each attempt, and not during the pauses between them."""
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 _MOST_REDIRECTS = 5
 # What storage answers to a signature that has expired, or for an object that does not exist (yet).

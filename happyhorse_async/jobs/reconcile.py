@@ -8,7 +8,6 @@ as an answer is lost.
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from datetime import UTC, datetime, timedelta
 
@@ -18,6 +17,7 @@ from ..adapter import PageRequest
 from ..background import Background
 from ..errors import HappyHorseError, InvalidRequestError
 from ..job import Job
+from ..logs import get_logger, log_fields
 from ..retry import Backoff
 from ..task import Task, TaskRef
 from ..tracked_job import TrackedJob
@@ -29,7 +29,7 @@ from .journal import Journal
 from .state import JobEvent, applies
 from .submit_errors import closed_meanwhile
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 # The provider's clock and ours may differ, and a request may have been delayed on its way.
 _BEFORE, _AFTER = timedelta(minutes=2), timedelta(minutes=3)
@@ -212,13 +212,14 @@ class Reconciler:
                     return
                 answers += 1
                 if not finding.disputed and (finding.tasks or answers > 1):
-                    _log.warning("job %s: %s", job.job_id, _in_words(finding))
+                    _log.warning("job %s: %s", job.job_id, _in_words(finding), extra=log_fields(job))
                     return
             except InvalidRequestError:
                 # It was settled in the meantime.
                 return
             except HappyHorseError as error:
-                _log.warning("job %s: the provider's list cannot be searched: %s", job.job_id, error)
+                message = "job %s: the provider's list cannot be searched: %s"
+                _log.warning(message, job.job_id, error, extra=log_fields(job, reason=error))
             await asyncio.sleep(_BACKOFF.delay(attempt))
             attempt += 1
 
@@ -241,7 +242,8 @@ class Reconciler:
             return False
         [task] = finding.tasks
         await self._adopt(tracked, task.ref)
-        _log.warning("job %s has adopted %s, the only task that it can have", tracked.job_id, task.ref)
+        message = "job %s has adopted %s, the only task that it can have"
+        _log.warning(message, tracked.job_id, task.ref, extra=log_fields(tracked.job))
         return True
 
     async def aclose(self) -> None:

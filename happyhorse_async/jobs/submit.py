@@ -20,9 +20,11 @@ from datetime import UTC, datetime
 
 from attrs import evolve
 
+from .. import telemetry
 from ..background import Background, for_each_yielding
 from ..errors import HappyHorseError, InvalidResponseError, StoreError, SubmitOutcomeUnknownError, WaitTimeoutError
 from ..job import Job
+from ..logs import JOB_ACCEPTED, JOB_FAILED, SUBMIT_RETRIED, get_logger, log_fields
 from ..messages import HttpRequest
 from ..retry import RetryPolicies
 from ..task import Task, TaskStatus
@@ -36,7 +38,7 @@ from .reconcile import Reconciler
 from .state import JobEvent, applies
 from .submit_errors import certain, closed_meanwhile, is_ambiguous, not_accepted, outcome_unknown, unreadable
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 _CLOSING_GRACE = 30.0
 # A process that was suspended between the intent and the POST may have been declared dead in the meantime.
@@ -65,6 +67,7 @@ class Submitter:
         :param lost_answer: why it may have been accepted already, if an earlier process sent it.
         """
         tracked.attempt = SubmitAttempt(message=message, lost_answer=lost_answer)
+        tracked.span = telemetry.begin(tracked.job, tracked.span)
         if self._closing:
             self._leave(tracked)
             return
@@ -82,13 +85,15 @@ class Submitter:
             async with slot:
                 if attempt is None or not await self._record_intent(tracked, attempt):
                     return
-                task = await exchange.submit(attempt.message)
+                task = await telemetry.submit(tracked.span, exchange.submit(attempt.message))
                 await self._accept(tracked, task)
                 return
         except HappyHorseError as error:
             failure = error
         except Exception as error:  # noqa: BLE001 - whatever went wrong, waiters are told, and the job is not forgotten
-            _log.exception("job %s: the response cannot be processed", tracked.job_id)
+            _log.exception(
+                "job %s: the response cannot be processed", tracked.job_id, extra=log_fields(tracked.job, reason=error)
+            )
             failure = unreadable(error, exchange.account.provider)
         if task is not None:
             self._end(tracked, failure)
@@ -130,7 +135,12 @@ class Submitter:
         finally:
             # Also if the client has no time to wait for the journal.
             self._hand_over(tracked, tracked.task or task, at_once=is_early_end)
-        _log.info("job %s was accepted as %s", tracked.job_id, task.ref)
+        _log.info(
+            "job %s was accepted as %s",
+            tracked.job_id,
+            task.ref,
+            extra=log_fields(tracked.job, event=JOB_ACCEPTED),
+        )
 
     def _saver(self, job: Job) -> str | None:
         return self._journal.store.owner if job.save_to is not None else None
@@ -145,7 +155,7 @@ class Submitter:
         if task.id == tracked.job.task_id:
             return
         why = f"the callback of this job named {tracked.ref}, and the answer to its submit names {task.ref}"
-        _log.critical("job %s: %s; the answer counts", tracked.job_id, why)
+        _log.critical("job %s: %s; the answer counts", tracked.job_id, why, extra=log_fields(tracked.job, reason=why))
         corrected = TrackedJob(tracked.job)
         self._journal.record(corrected, JobEvent.CORRECT, task=task, owner=self._saver(tracked.job))
         tracked.is_recorded = False
@@ -197,8 +207,10 @@ class Submitter:
                 await self._refuse(tracked, certain(failure).about(job_id=job.job_id))
 
     async def _retry(self, tracked: TrackedJob, attempt: SubmitAttempt, failure: HappyHorseError) -> None:
-        delay = attempt.count_failure(tracked.job, failure, self._retries)
-        _log.info("job %s is sent again in %.1f s: %s", tracked.job_id, delay, failure)
+        job = tracked.job
+        delay = attempt.count_failure(job, failure, self._retries)
+        fields = log_fields(job, event=SUBMIT_RETRIED, reason=failure)
+        _log.info("job %s is sent again in %.1f s: %s", tracked.job_id, delay, failure, extra=fields)
         tracked.release_permit()
         if attempt.lost_answer is None:
             # While it waits it is certain that the provider does not have it, whatever becomes of this process.
@@ -233,7 +245,8 @@ class Submitter:
         try:
             found = await self._reconciler.search(tracked)
         except Exception:  # noqa: BLE001 - waiters must not wait for ever
-            _log.exception("the search for the task of job %s failed", tracked.job_id)
+            message = "the search for the task of job %s failed"
+            _log.exception(message, tracked.job_id, extra=log_fields(tracked.job))
             found = "The search for its task failed."
         # A callback, here or elsewhere, or a person may have settled it in the meantime.
         if found and tracked.attempt is not None and not await self._learn_from_store(tracked):
@@ -245,7 +258,8 @@ class Submitter:
         tracked.attempt = None
         self._tracker.forget(tracked)
         level = logging.WARNING if isinstance(error, SubmitOutcomeUnknownError) else logging.INFO
-        _log.log(level, "job %s failed: %s", tracked.job_id, error)
+        fields = log_fields(tracked.job, event=JOB_FAILED, reason=error)
+        _log.log(level, "job %s failed: %s", tracked.job_id, error, extra=fields)
         tracked.give_up(error)
 
     async def accepted(self, tracked: TrackedJob) -> None:
@@ -301,7 +315,8 @@ class Submitter:
             scheduler.remove(tracked)
             self._hand_over(tracked, task)
             scheduler.count(tracked)
-            _log.info("job %s was accepted as %s, as its callback says", job_id, task.ref)
+            fields = log_fields(tracked.job, event=JOB_ACCEPTED)
+            _log.info("job %s was accepted as %s, as its callback says", job_id, task.ref, extra=fields)
         return write
 
     async def aclose(self) -> None:

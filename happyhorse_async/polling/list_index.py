@@ -24,7 +24,6 @@ a while, like a circuit breaker that opens.
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sized
 
@@ -32,10 +31,11 @@ from attrs import define, evolve, field, frozen
 
 from ..adapter import PageRequest, TaskPage
 from ..errors import HappyHorseError, ProviderError, RateLimitError, TransportError
+from ..logs import get_logger
 from ..task import Task, TaskRef, TaskStatus
 from ..tracked_job import ListPosition, TrackedJob
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 # Providers allow up to 100 rows, or do not say. The response tells if a page has fewer rows than were requested.
 _SIZE = 50
