@@ -11,7 +11,6 @@ An asyncio client for HappyHorse video generation.
 from __future__ import annotations
 
 import importlib
-import logging
 from typing import TYPE_CHECKING, Any
 
 from .adapter import Account, Adapter, PageRequest, Submission, TaskPage, UploadFile, UploadPolicy
@@ -44,7 +43,6 @@ from .job import Endpoint, Job, JobError, JobState
 from .media.formats import MediaFormat
 from .media.limits import PictureLimits, VideoLimits
 from .messages import HttpRequest, HttpResponse
-from .redaction import RedactingFilter as _RedactingFilter
 from .request import ImageToVideo, Media, Mode, Picture, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from .retry import RetryPolicies, RetryPolicy
 from .task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
@@ -54,9 +52,11 @@ from .timing import Limits, PollSchedule, RateLimitWindow
 if TYPE_CHECKING:
     from .callbacks import CallbackReceiver
     from .client import (
+        AccountHealth,
         Batch,
         Client,
         Failed,
+        Health,
         JobHandle,
         JobInfo,
         JobRequest,
@@ -68,13 +68,13 @@ if TYPE_CHECKING:
         TaskList,
         TaskUpdates,
     )
+    from .download import VideoStream
     from .emulator import CallbackScenario, Emulator, Scenario, SimulatedTask, WebhookDelivery, WebhookLog
     from .stores import MemoryStore, SQLiteStore, TaskStore
 
-logging.getLogger(__name__).addFilter(_RedactingFilter())
-
 __all__ = [
     "Account",
+    "AccountHealth",
     "Adapter",
     "AuthenticationError",
     "Batch",
@@ -91,6 +91,7 @@ __all__ = [
     "Failed",
     "FailureReason",
     "HappyHorseError",
+    "Health",
     "HttpRequest",
     "HttpResponse",
     "ImageToVideo",
@@ -156,6 +157,7 @@ __all__ = [
     "VideoEdit",
     "VideoLimits",
     "VideoRequest",
+    "VideoStream",
     "WaitTimeoutError",
     "WebhookDelivery",
     "WebhookLog",
@@ -165,6 +167,7 @@ __all__ = [
 # What does something, as opposed to what is only said: loaded when it is first asked for, since a module that writes
 # requests or catches errors needs none of it.
 _LOADED_LATER = {
+    "AccountHealth": ".client",
     "Batch": ".client",
     "CallbackReceiver": ".callbacks",
     "CallbackScenario": ".emulator",
@@ -174,6 +177,7 @@ _LOADED_LATER = {
     "WebhookLog": ".emulator",
     "Emulator": ".emulator",
     "Failed": ".client",
+    "Health": ".client",
     "JobRequest": ".client",
     "JobHandle": ".client",
     "JobInfo": ".client",
@@ -188,6 +192,7 @@ _LOADED_LATER = {
     "TaskList": ".client",
     "TaskStore": ".stores",
     "TaskUpdates": ".client",
+    "VideoStream": ".download",
 }
 
 

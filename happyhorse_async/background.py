@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -18,9 +19,14 @@ class Background:
 
     It is not a task group, because that would have to be closed by the task that opened it: web frameworks open and
     close their resources in different tasks.
+
+    :param follows_caller: whether a task sees the context variables of the code that spawns it, and not those of the
+        code that has created this object. Web frameworks keep the current request there, which work for all requests
+        must neither hold in memory nor be logged with.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, follows_caller: bool = False) -> None:
+        self._context = None if follows_caller else copy_context()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def __bool__(self) -> bool:
@@ -28,7 +34,9 @@ class Background:
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run *work* as a task. It must handle its own errors unless the caller awaits the task."""
-        task = asyncio.get_running_loop().create_task(work)
+        task = asyncio.get_running_loop().create_task(
+            work, context=None if self._context is None else self._context.copy()
+        )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

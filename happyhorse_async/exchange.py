@@ -8,8 +8,8 @@ paid request.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -17,10 +17,13 @@ from urllib.parse import urlsplit
 import anyio.to_thread
 from attrs import evolve
 
+from . import telemetry
 from .adapter import Account, Adapter, PageRequest, TaskPage, UploadFile, UploadPolicy
 from .adapter_kit import read_object
 from .errors import HappyHorseError, InvalidRequestError, InvalidResponseError, RateLimitError, TransportError
+from .job import Endpoint
 from .local_media import LocalMedium
+from .logs import get_logger
 from .messages import HttpRequest, HttpResponse
 from .ratelimit import AccountLimits, RateLimiter
 from .redaction import contains_secret, redact_text, redact_url
@@ -31,7 +34,7 @@ from .transports.streamed_body import content_length, whole
 
 T = TypeVar("T")
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 _LONGEST_MESSAGE = 4_000
 """Characters of a provider's message."""
@@ -40,31 +43,25 @@ _SLOWEST = 50_000.0
 """Bytes of local media a second: so much longer than others may a request with media take."""
 
 
-class Slot:
-    """
-    A slot of a rate limiter, and then one of the transport's connections where those are limited.
+class ConnectionSlot:
+    """A slot of a rate limiter, and then one of the transport's connections. Used like a rate limiter."""
 
-    Use it as a context manager, as often as you like, or call `acquire` and `release`.
-    """
-
-    def __init__(self, limiter: RateLimiter, connections: asyncio.Semaphore | None) -> None:
+    def __init__(self, limiter: RateLimiter, connections: asyncio.Semaphore) -> None:
         self._limiter = limiter
         self._connections = connections
 
     async def acquire(self) -> None:
         """Wait for the slot. A caller that is cancelled holds nothing."""
         await self._limiter.acquire()
-        if self._connections is not None:
-            try:
-                await self._connections.acquire()
-            except BaseException:
-                self._limiter.release()
-                raise
+        try:
+            await self._connections.acquire()
+        except BaseException:
+            self._limiter.release()
+            raise
 
     def release(self) -> None:
         """Release the slot."""
-        if self._connections is not None:
-            self._connections.release()
+        self._connections.release()
         self._limiter.release()
 
     async def __aenter__(self) -> None:
@@ -96,14 +93,23 @@ class Exchange:
         self.transport = transport
         self.limits = limits
         self.timeouts = timeouts
+        self.last_answer_at: datetime | None = None
+        """When the provider last answered, with whatever status."""
+        self.last_error: str | None = None
+        """The class of the error of the last request; `None` if it succeeded."""
+        self.endpoint = Endpoint(provider=account.provider, adapter=adapter.name, base_url=account.base_url)
 
-    def submit_slot(self) -> Slot:
+    def submit_slot(self) -> RateLimiter | ConnectionSlot:
         """Return a slot for a submit. Cancelling the wait for it is safe: nothing has been sent."""
-        return Slot(self.limits.submits, self.transport.connection_slots)
+        return self._slot(self.limits.submits)
 
-    def query_slot(self) -> Slot:
+    def query_slot(self) -> RateLimiter | ConnectionSlot:
         """Return a slot for a status, list or cancel request."""
-        return Slot(self.limits.queries, self.transport.connection_slots)
+        return self._slot(self.limits.queries)
+
+    def _slot(self, limiter: RateLimiter) -> RateLimiter | ConnectionSlot:
+        connections = self.transport.connection_slots
+        return limiter if connections is None else ConnectionSlot(limiter, connections)
 
     async def submit(self, message: HttpRequest) -> Task:
         """
@@ -149,7 +155,7 @@ class Exchange:
         if asking is None:
             return None
         # Without a connection slot: a submit that uploads again just before it is sent holds one already.
-        async with Slot(self.limits.queries, None):
+        async with self.limits.queries:
             return await self._query(asking, lambda reply: self.adapter.decode_upload_policy(reply, self.account))
 
     def _check_upload(self, message: HttpRequest) -> None:
@@ -229,20 +235,6 @@ class Exchange:
     async def _query(self, message: HttpRequest, decode: Callable[[HttpResponse], T]) -> T:
         return await self._send(message, decode, limiter=self.limits.queries, timeout=self.timeouts.query)
 
-    async def _exchange(self, message: HttpRequest, *, timeout: float) -> HttpResponse:
-        if message.media:
-            timeout += content_length(message) / _SLOWEST
-            if not getattr(self.transport, "streams_media", False):
-                message = await anyio.to_thread.run_sync(whole, message)
-        try:
-            return await self.transport.send(message, timeout=timeout)
-        except TransportError as error:
-            # A response may break off after its last important byte: a whole object has the task's id.
-            received, error.received = error.received, None
-            if received is None or not _is_whole(received):
-                raise
-            return received
-
     async def _send(
         self,
         message: HttpRequest,
@@ -252,8 +244,20 @@ class Exchange:
         timeout: float,
     ) -> T:
         try:
-            response = await self._exchange(message, timeout=timeout)
+            if message.media:
+                timeout += content_length(message) / _SLOWEST
+                if not getattr(self.transport, "streams_media", False):
+                    message = await anyio.to_thread.run_sync(whole, message)
+            try:
+                response = await self.transport.send(message, timeout=timeout)
+            except TransportError as error:
+                # A response may break off after its last important byte: a whole object has the task's id.
+                received, error.received = error.received, None
+                if received is None or not _is_whole(received):
+                    raise
+                response = received
             if limiter is not None:
+                self.last_answer_at = datetime.now(UTC)
                 self._observe_rate_limit(response, limiter)
             if 300 <= response.status < 400:
                 raise _redirected(response)
@@ -261,9 +265,12 @@ class Exchange:
         except HappyHorseError as error:
             if isinstance(error, RateLimitError) and limiter is not None:
                 limiter.back_off(error.retry_after)
+                telemetry.rate_limited(self.endpoint, limiter.name)
+            self.last_error = type(error).__name__
             error.provider = error.provider or self.account.provider
             error.mask(self.account.api_key)
             raise
+        self.last_error = None
         if limiter is not None:
             limiter.succeeded()
         return decoded

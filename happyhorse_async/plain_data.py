@@ -108,27 +108,63 @@ def pydantic_schema(
     )
 
 
+def pydantic_text_schema(cls: type[T], parse: Callable[[str], T]) -> CoreSchema:
+    """Return pydantic's schema of a class that is written as text; *parse* raises a `ValueError` for other text."""
+    from pydantic_core import core_schema  # noqa: PLC0415 - see pydantic_schema
+
+    def validate(value: Any, inner: Callable[[Any], str]) -> T:
+        return value if isinstance(value, cls) else parse(inner(value))
+
+    validate.__qualname__ = cls.__name__
+    text = core_schema.str_schema()
+    return core_schema.no_info_wrap_validator_function(
+        validate, text, serialization=core_schema.plain_serializer_function_ser_schema(str, return_schema=text)
+    )
+
+
+def pydantic_output_schema(
+    cls: type[T], shape: type[Any], *, write: Callable[[T], dict[str, Any]], skip: frozenset[str] = frozenset()
+) -> CoreSchema:
+    """
+    Return pydantic's schema of a class that is written and never read.
+
+    :param shape: an attrs class with the fields that *write* returns.
+    :param skip: fields that are not written, at any depth.
+    """
+    from pydantic_core import core_schema  # noqa: PLC0415 - see pydantic_schema
+
+    fits = _object_schema(shape, skip=skip, constants={}, strict=False, name=cls.__name__)
+    serialization = core_schema.plain_serializer_function_ser_schema(write, return_schema=fits)
+    return core_schema.is_instance_schema(cls, serialization=serialization)
+
+
 def _object_schema(
-    cls: type[Any], *, skip: frozenset[str] = frozenset(), constants: Mapping[str, str], strict: bool
+    cls: type[Any],
+    *,
+    skip: frozenset[str] = frozenset(),
+    constants: Mapping[str, str],
+    strict: bool,
+    name: str | None = None,
 ) -> CoreSchema:
     from pydantic_core import core_schema  # noqa: PLC0415 - see pydantic_schema
 
     resolve_types(cls)
+    name = name or cls.__name__.lstrip("_")
     shape = {
         attribute.name: core_schema.typed_dict_field(
-            _field_schema(attribute.type, strict=strict), required=attribute.default is NOTHING
+            _field_schema(attribute.type, strict=strict, skip=skip), required=attribute.default is NOTHING
         )
         for attribute in fields(cls)
         if attribute.name not in skip
     }
-    for name, value in constants.items():
-        shape[name] = core_schema.typed_dict_field(core_schema.literal_schema([value]), required=False)
+    for constant, value in constants.items():
+        shape[constant] = core_schema.typed_dict_field(core_schema.literal_schema([value]), required=False)
     return core_schema.typed_dict_schema(
-        shape, extra_behavior="forbid" if strict else "ignore", cls_name=cls.__name__, ref=f"happyhorse.{cls.__name__}"
+        shape, extra_behavior="forbid" if strict else "ignore", cls_name=name, ref=f"happyhorse.{name}"
     )
 
 
-def _field_schema(annotation: Any, *, strict: bool) -> CoreSchema:
+def _field_schema(annotation: Any, *, strict: bool, skip: frozenset[str] = frozenset()) -> CoreSchema:
     from pydantic_core import core_schema  # noqa: PLC0415 - see pydantic_schema
 
     scalars: dict[Any, Callable[[], CoreSchema]] = {
@@ -136,6 +172,7 @@ def _field_schema(annotation: Any, *, strict: bool) -> CoreSchema:
         int: core_schema.int_schema,
         float: core_schema.float_schema,
         bool: core_schema.bool_schema,
+        type(None): core_schema.none_schema,
         datetime: lambda: core_schema.str_schema(metadata={"pydantic_js_updates": {"format": "date-time"}}),
     }
     if annotation in scalars:
@@ -143,24 +180,26 @@ def _field_schema(annotation: Any, *, strict: bool) -> CoreSchema:
     origin: Any = get_origin(annotation)
     arguments: tuple[Any, ...] = get_args(annotation)
     if origin in (Union, UnionType):
-        return _union_schema(arguments, strict=strict)
+        return _union_schema(arguments, strict=strict, skip=skip)
     if origin is tuple:
-        return core_schema.list_schema(_field_schema(arguments[0], strict=strict))
+        return core_schema.list_schema(_field_schema(arguments[0], strict=strict, skip=skip))
     if origin is Literal:
         return core_schema.literal_schema(list(arguments))
     if isinstance(annotation, type) and issubclass(annotation, StrEnum):
         return core_schema.literal_schema([member.value for member in annotation])
     if hasattr(cast("object", annotation), "parse"):
         return core_schema.str_schema()
-    return _object_schema(cast("type[Any]", annotation), constants={}, strict=strict)
+    return _object_schema(cast("type[Any]", annotation), skip=skip, constants={}, strict=strict)
 
 
-def _union_schema(members: tuple[Any, ...], *, strict: bool) -> CoreSchema:
+def _union_schema(members: tuple[Any, ...], *, strict: bool, skip: frozenset[str]) -> CoreSchema:
     from pydantic_core import core_schema  # noqa: PLC0415 - see pydantic_schema
 
     optional = type(None) in members
     # Text is how JSON has a picture or a path, and the literals beside it are what an editor offers, not a limit.
     kinds = [str] if str in members else [member for member in members if member is not type(None)]
-    schemas: list[CoreSchema | tuple[CoreSchema, str]] = [_field_schema(kind, strict=strict) for kind in kinds]
+    schemas: list[CoreSchema | tuple[CoreSchema, str]] = [
+        _field_schema(kind, strict=strict, skip=skip) for kind in kinds
+    ]
     schema = core_schema.union_schema(schemas)
     return core_schema.nullable_schema(schema) if optional else schema

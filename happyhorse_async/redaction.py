@@ -8,7 +8,6 @@ characters.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping
 
@@ -55,11 +54,14 @@ def redact_text(text: str, *secrets: str) -> str:
     Return *text* with *secrets* and the signed parts of URLs masked, and control characters escaped.
 
     Long pieces of a secret are masked too, in upper and lower case: a host name has lost its capitals, and a message
-    may leave out the last characters of a key.
+    may leave out the last characters of a key. A secret of a few characters, such as the `any` of an emulator, is
+    masked where it stands alone: within words it would make codes and sentences unreadable.
     """
     for secret in sorted(secrets, key=len, reverse=True):
-        if secret:
+        if len(secret) >= _PIECE:
             text = _mask_pieces(text.replace(secret, MASK), secret.lower())
+        elif secret:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
     text = _URL_SECRETS.sub(_mask_query, text)
     text = _URL_USER.sub(rf"\g<head>{MASK}@", text)
     text = _DATA_URI.sub(rf"\g<head>{MASK}", text)
@@ -70,7 +72,7 @@ def contains_secret(text: str, secret: str) -> bool:
     """
     Return whether *text* contains *secret*, in upper or lower case.
 
-    A secret that is shorter than `_PIECE` says nothing: an emulator's key is any text, and stands in many ids by chance.
+    A shorter secret than `_PIECE` says nothing: the key of an emulator is any text, and is in many ids by chance.
     """
     return len(secret) >= _PIECE and secret.lower() in text.lower()
 
@@ -107,15 +109,6 @@ class SecretUrl:
 
     def __str__(self) -> str:
         return redact_url(self.value)
-
-
-class RedactingFilter(logging.Filter):
-    """Redacts every record: providers choose parts of it, such as the id of a task."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Rewrite *record*."""
-        record.msg, record.args = redact_text(record.getMessage()), None
-        return True
 
 
 def _mask_query(match: re.Match[str]) -> str:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from .adapter import Adapter
-from .capabilities import ModelSpec
 from .errors import ConfigurationError, HappyHorseError, InvalidRequestError, UnsupportedFeatureError
 from .redaction import redact_text
 from .request import ImageToVideo, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
@@ -63,39 +62,40 @@ def find_emulated_api(name: str) -> EmulatedAPI:
     return emulated_api
 
 
-def check_request(
-    adapter: Adapter, request: VideoRequest, *, provider: str, callback_url: str | None = None
-) -> ModelSpec:
+def explain_refusal(
+    refusal: InvalidRequestError | UnsupportedFeatureError,
+    adapter: Adapter,
+    request: VideoRequest,
+    *,
+    provider: str,
+    callback_url: str | None = None,
+) -> HappyHorseError:
     """
-    Check *request* as `Adapter.check` does, and tell apart what is unsupported here from what is invalid everywhere.
+    Tell apart what is unsupported by a provider from what is invalid everywhere.
 
-    :raises UnsupportedFeatureError: the provider, or this version of it, lacks a mode, an option or a value that an
-        installed adapter has. Names the providers that have it.
-    :raises InvalidRequestError: no installed adapter takes the value.
+    :param refusal: what `Adapter.check` has raised for *request*.
+    :return: an `UnsupportedFeatureError` if the provider, or this version of it, lacks a mode, an option or a value
+        that an installed adapter has. It names the providers that have it. Otherwise an `InvalidRequestError`.
     """
-    try:
-        return adapter.check(request, provider=provider, callback_url=callback_url)
-    except (InvalidRequestError, UnsupportedFeatureError) as error:
-        refusal = error
     options = _options(request)
     takers = {name: _takers(adapter, evolve(_PROBES[request.mode], **{name: options[name]})) for name in options}
     for name, able in takers.items():
         if not able:
-            raise _invalid_everywhere(adapter, request, name, provider)
+            return _invalid_everywhere(adapter, request, name, provider)
     refused = [name for name in options if not _takes(adapter, _only(request, name))]
     if isinstance(refusal, InvalidRequestError) and not refused and not _is_about_media(adapter, request):
-        raise refusal
+        return refusal
     # Model ids and extra fields are one provider's own.
     able = providers_that_can(evolve(request, model=None, extra={}), callback_url)
     if not able and refused:
         able = takers[refused[0]]
     if isinstance(refusal, UnsupportedFeatureError):
         refusal.alternatives = able
-        raise refusal
+        return refusal
     if not able:
-        raise refusal
+        return refusal
     feature = f"{refused[0]} {options[refused[0]]}" if refused else "media of this size"
-    raise UnsupportedFeatureError(refusal.message, feature=feature, alternatives=able, provider=provider)
+    return UnsupportedFeatureError(refusal.message, feature=feature, alternatives=able, provider=provider)
 
 
 def providers_that_can(request: VideoRequest, callback_url: str | None = None) -> tuple[str, ...]:

@@ -18,15 +18,6 @@ _CLASSES: dict[Mode, type[VideoRequest]] = {
 }
 
 
-def to_data(request: VideoRequest) -> dict[str, Any]:
-    """
-    Return *request* as plain data: its `mode`, and every field that is set.
-
-    :raises InvalidRequestError: it holds local media or a value that is not plain data.
-    """
-    return request.to_dict()
-
-
 def from_data(data: Mapping[str, Any]) -> VideoRequest:
     """
     Read a request back. Without a `mode` it is inferred from the media.

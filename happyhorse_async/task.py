@@ -14,7 +14,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from .plain_data import from_plain, pydantic_schema, to_plain
+from .plain_data import from_plain, pydantic_schema, pydantic_text_schema, to_plain
 from .redaction import redact_text, redact_url
 
 _PROVIDER_NAME = re.compile(r"[a-z0-9_-]+")
@@ -102,6 +102,11 @@ class TaskRef:
         if not colon:
             raise ValueError(f"a task ref is written provider:id, such as main:0385dc79-5ff8, not {text!r}")
         return cls(provider, task_id)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Let pydantic, and so FastAPI, read and write it as its text."""
+        return pydantic_text_schema(TaskRef, TaskRef.parse)
 
 
 def _show_text(text: str) -> str:

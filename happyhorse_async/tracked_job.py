@@ -1,29 +1,30 @@
-"""A live job as one client knows it, and the registry of all of them."""
+"""A live job as one client knows it: its entry, its submit, its polls, and who waits for it."""
 
 from __future__ import annotations
 
 import asyncio
 import marshal
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from sys import intern
-from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
+from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakSet
 
 from attrs import evolve
 
+from . import telemetry
+from .billing import ExpectedUsage
 from .errors import HappyHorseError
 from .job import Job
-from .poll_state import PollState
-from .ratelimit.concurrency import Permit
+from .ratelimit import Permit
 from .task import Task, TaskRef, TaskStatus
-from .waiters import Subscription, Waiters
 
 if TYPE_CHECKING:
     from .jobs.attempt import SubmitAttempt
+    from .polling.estimator import DurationModel
 
-_MOST_EARLY = 1000
+_QUEUE_SIZE = 100
 _NO_RAW: Mapping[str, Any] = {}
 _PACKED_NO_RAW = marshal.dumps({})
 
@@ -40,14 +41,17 @@ class TrackedJob:
         "__weakref__",
         "_is_stale",
         "_latest",
+        "_observers",
         "_raw",
+        "_subscriptions",
+        "_waiters",
         "attempt",
         "gone",
         "is_recorded",
         "job",
         "permit",
         "poll",
-        "waiters",
+        "span",
     )
 
     def __init__(self, job: Job, *, is_recorded: bool = True) -> None:
@@ -58,15 +62,19 @@ class TrackedJob:
         """The submit, while the job is queued or being sent. Changed by `jobs.submit`."""
         self.poll = PollState()
         """The polls of the task. Changed by `polling`."""
-        self.waiters = Waiters()
-        """Who waits for it."""
         self.permit: Permit | None = None
         """Counts the task among those that the provider runs or queues, where these are limited."""
+        self.span: telemetry.JobSpan | None = None
+        """The span of the job, if traces are recorded."""
         self.gone: HappyHorseError | None = None
         """Why waiting has ended although the task has not, or why there is no task."""
         self._latest: Task | None = None
         self._is_stale = False
         self._raw: bytes | Mapping[str, Any] = _PACKED_NO_RAW
+        # Nearly every job has one waiter, for which a list would need twice the memory.
+        self._waiters: tuple[asyncio.Future[None], ...] = ()
+        self._observers: tuple[asyncio.Future[None], ...] = ()
+        self._subscriptions: WeakSet[Subscription] | None = None
 
     @property
     def job_id(self) -> str:
@@ -89,14 +97,13 @@ class TrackedJob:
     def whole_task(self) -> Task | None:
         """The last observation, with the provider's object as it was last seen."""
         task = self.task
-        if task is not None:
-            task = self._with_raw(task)
+        if task is not None and not task.raw and self._raw is not _PACKED_NO_RAW:
+            # What is packed is our own data, which never left memory.
+            raw = marshal.loads(self._raw) if isinstance(self._raw, bytes) else self._raw  # noqa: S302
+            task = evolve(task, raw=raw)
             if task.status.is_terminal:
                 self._latest = task
         return task
-
-    def _with_raw(self, task: Task) -> Task:
-        return task if task.raw or self._raw is _PACKED_NO_RAW else evolve(task, raw=_unpacked(self._raw))
 
     @property
     def ended(self) -> bool:
@@ -108,55 +115,58 @@ class TrackedJob:
         """Whether the task is being polled."""
         return self.poll.entry > 0
 
-    @property
-    def has_callback(self) -> bool:
-        """Whether the provider was given a callback URL, so that polls only find callbacks that were lost."""
-        return self.job.callback_url is not None
-
     def load(self, job: Job) -> None:
         """
         Take over what the store knows of the job.
 
         A success whose URLs have died needs another poll, and so does a task that had expired: it may have reappeared.
         """
-        before, task = self.task, job.task
+        last, task = self.task, job.task
         is_empty = task is not None and task.status is TaskStatus.SUCCEEDED and not task.videos
         self._is_stale = is_empty or (task is not None and task.status is TaskStatus.EXPIRED)
         self.job, self.is_recorded, self._latest = job, True, None
-        self._publish(before, self.task)
+        self._publish(last)
 
     def record(self, job: Job) -> None:
         """Replace the entry. If it comes with an observation, that is the last one."""
-        before = self.task
+        last = self.task
         if job.task is not self.job.task:
             self._latest, self._is_stale = None, False
         self.job = job
-        self._publish(before, self.task)
+        self._publish(last)
 
     def observe(self, task: Task) -> bool:
         """Make *task* the last observation, and return whether it says anything new."""
         last, self._latest = self.task, self.without_raw(task)
-        return self._publish(last, task)
+        return self._publish(last)
 
-    def _publish(self, last: Task | None, task: Task | None) -> bool:
+    def _publish(self, last: Task | None) -> bool:
+        task = self.task
         if task is None or task is last or (last is not None and _content(last) == _content(task)):
             return False
-        if self.waiters.has_subscriptions:
-            self.waiters.publish(self._with_raw(task))
+        if self._subscriptions:
+            task = self.whole_task or task
+            for subscription in list(self._subscriptions):
+                subscription.put(task)
         return True
 
     def without_raw(self, task: Task) -> Task:
         """Keep the provider's object for `whole_task`, and return *task* without it."""
         if not task.raw:
             return task
-        self._raw = _packed(task.raw)
+        try:
+            # As objects, a small response takes a kilobyte, which the garbage collector has to traverse all the time.
+            self._raw = marshal.dumps(cast("Any", task.raw))
+        except ValueError:
+            # The adapter has put values into it that JSON does not have.
+            self._raw = task.raw
         ref = self.ref
         # What many observations have in common is held in memory once.
         return evolve(
             task,
             ref=ref if ref is not None and ref == task.ref else task.ref,
-            raw_status=_interned(task.raw_status),
-            model=_interned(task.model),
+            raw_status=None if task.raw_status is None else intern(str(task.raw_status)),
+            model=None if task.model is None else intern(str(task.model)),
             raw=_NO_RAW,
         )
 
@@ -170,7 +180,14 @@ class TrackedJob:
         """Wake everyone who waits: the job was accepted, the task has ended, or nothing more will come."""
         if self.ended or self.gone is not None:
             self.release_permit()
-        self.waiters.wake()
+            telemetry.end(self.span, self.task, self.gone)
+        woken = (*self._waiters, *self._observers)
+        self._waiters = self._observers = ()
+        for waiter in woken:
+            if not waiter.done():
+                waiter.set_result(None)
+        for subscription in list(self._subscriptions or ()):
+            subscription.wake()
 
     def release_permit(self) -> None:
         """Stop counting the task among those of the provider: it has ended, or it is not polled any more."""
@@ -190,7 +207,14 @@ class TrackedJob:
     def changed(self) -> asyncio.Future[None]:
         """Return a future that is done when `wake` is called; raises what `check` raises."""
         self.check()
-        return self.waiters.wait()
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters = (*_pending(self._waiters), waiter)
+        return waiter
+
+    @property
+    def has_waiters(self) -> bool:
+        """Whether anyone waits. Those in `stopped` do not count: nothing is sent for them alone."""
+        return bool(self._subscriptions) or any(_pending(self._waiters))
 
     async def accepted(self) -> None:
         """
@@ -209,121 +233,135 @@ class TrackedJob:
         """
         while not self.ended:
             self.check()
-            await self.waiters.observe()
+            observer = asyncio.get_running_loop().create_future()
+            self._observers = (*_pending(self._observers), observer)
+            await observer
 
     def subscribe(self) -> Subscription:
-        """Return a queue of the last observation and every change from now on."""
-        return self.waiters.subscribe(self.whole_task)
+        """Return a queue of all changes from now on, which begins with the last observation."""
+        subscription, last = Subscription(), self.whole_task
+        if last is not None:
+            subscription.put(last)
+        if self._subscriptions is None:
+            self._subscriptions = WeakSet()
+        self._subscriptions.add(subscription)
+        return subscription
 
 
-class Tracker:
+class Subscription:
     """
-    The registry of the live jobs of one client: by job id until a job is accepted, by ref afterwards.
+    The changes of one task that its consumer has not taken yet.
 
-    An accepted job is held by the poll queue and by its handles; here it is only found.
+    A consumer that falls far behind misses the oldest changes, never the last one, and never delays anyone else.
     """
 
     def __init__(self) -> None:
-        self._unaccepted: dict[str, TrackedJob] = {}
-        self._by_ref: WeakValueDictionary[TaskRef, TrackedJob] = WeakValueDictionary()
-        self._early: OrderedDict[TaskRef, None] = OrderedDict()
+        self._tasks: deque[Task] = deque(maxlen=_QUEUE_SIZE)
+        self._changed = asyncio.Event()
 
-    def add(self, tracked: TrackedJob) -> None:
-        """Track a job that waits to be sent."""
-        self._unaccepted[tracked.job_id] = tracked
+    def put(self, task: Task) -> None:
+        """Add a change."""
+        self._tasks.append(task)
+        self._changed.set()
 
-    def by_id(self, job_id: str) -> TrackedJob | None:
-        """Return a job that is queued or being sent here."""
-        return self._unaccepted.get(job_id)
+    def wake(self) -> None:
+        """Let the consumer check whether more will come."""
+        self._changed.set()
 
-    def by_ref(self, ref: TaskRef) -> TrackedJob | None:
-        """Return the job of a task, if anything here has to do with it."""
-        return self._by_ref.get(ref)
+    def take(self) -> Task | None:
+        """Take the oldest change; `None` if there is none yet."""
+        return self._tasks.popleft() if self._tasks else None
 
-    def for_job(self, job: Job) -> TrackedJob:
-        """Return the one tracked job of an entry of the store whose task is known."""
-        assert job.ref is not None
-        tracked = self.usable(job.ref)
-        if tracked is None:
-            tracked = self._by_ref[job.ref] = TrackedJob(job)
-            tracked.load(job)
-        elif not tracked.is_recorded:
-            tracked.load(job)
-        return tracked
-
-    def for_ref(self, ref: TaskRef, unrecorded: Job) -> TrackedJob:
-        """Return the one tracked job of a task, of which the store has not been asked yet."""
-        tracked = self.usable(ref)
-        if tracked is None:
-            tracked = self._by_ref[ref] = TrackedJob(unrecorded, is_recorded=False)
-        return tracked
-
-    def usable(self, ref: TaskRef) -> TrackedJob | None:
-        """Return the job of a task, unless it has expired: such a task may have reappeared, and is polled anew."""
-        tracked = self._by_ref.get(ref)
-        has_expired = tracked is not None and tracked.task is not None and tracked.task.status is TaskStatus.EXPIRED
-        return None if has_expired else tracked
-
-    def name(self, tracked: TrackedJob) -> None:
-        """Track a job by its ref too, which was just learned."""
-        assert tracked.ref is not None
-        self._by_ref[tracked.ref] = tracked
-
-    def accepted(self, tracked: TrackedJob) -> None:
-        """Track a job by its ref alone from now on."""
-        self.forget(tracked)
-        self.name(tracked)
-
-    def note_early_callback(self, ref: TaskRef) -> None:
-        """Remember that the provider has called about a task that is not known here, or not yet."""
-        self._early[ref] = None
-        if len(self._early) > _MOST_EARLY:
-            self._early.popitem(last=False)
-
-    def take_early_callback(self, ref: TaskRef) -> bool:
-        """Return whether the provider has called about a task before it was known, so that it should be polled now."""
-        return self._early.pop(ref, self) is None
-
-    def restore(self, tracked: TrackedJob) -> None:
-        """Track the job of a handle from an earlier time when the client was open."""
-        if tracked.ref is not None:
-            self._by_ref.setdefault(tracked.ref, tracked)
-
-    def forget(self, tracked: TrackedJob) -> None:
-        """Stop tracking a job by its id: it was accepted, or has ended."""
-        if self._unaccepted.get(tracked.job_id) is tracked:
-            del self._unaccepted[tracked.job_id]
-
-    def unaccepted(self) -> list[TrackedJob]:
-        """Return the jobs that are queued or being sent."""
-        return list(self._unaccepted.values())
-
-    def __len__(self) -> int:
-        return len(self._unaccepted)
-
-    def clear(self) -> list[TrackedJob]:
-        """Forget all jobs that are tracked by ref, and return them. A late observation reaches none of them."""
-        found = list(self._by_ref.values())
-        self._by_ref.clear()
-        return found
+    async def wait(self) -> None:
+        """Wait until there may be a change. Cancelling this loses nothing."""
+        self._changed.clear()
+        await self._changed.wait()
 
 
-def _interned(word: str | None) -> str | None:
-    return None if word is None else intern(str(word))
+class PollState:
+    """The polls of one task. Times are the event loop's, in seconds."""
+
+    __slots__ = (
+        "active_at",
+        "due",
+        "empty_successes",
+        "entry",
+        "expected",
+        "failures",
+        "list_polls",
+        "model",
+        "position",
+        "queued_for",
+        "submitted_at",
+        "unchanged",
+    )
+
+    def __init__(self) -> None:
+        self.entry = 0
+        """The number of its valid entry in the poll queue; 0 while it is not polled."""
+        self.due = 0.0
+        """When it is polled next."""
+        self.submitted_at = 0.0
+        """When the task's lifetime began."""
+        self.active_at = 0.0
+        """When the provider last showed that the task had not ended; 0 if it has not yet."""
+        self.queued_for = 0.0
+        """Seconds after its submit at which it was still queued at the provider."""
+        self.model: DurationModel | None = None
+        """What was learned of the duration of tasks like it."""
+        self.expected: ExpectedUsage | None = None
+        """What the request asked for of everything that is billed. Kept because the job may forget its request."""
+        self.unchanged = 0
+        """How many polls in a row brought no change."""
+        self.empty_successes = 0
+        """How many polls showed a success without a video."""
+        self.failures: PollFailures | None = None
+        """The polls that have failed since the last one that succeeded."""
+        self.list_polls = 0
+        """How many polls in a row were made by the provider's list."""
+        self.position = ListPosition()
+        """Where the provider's list should show it."""
+
+    def failing(self) -> PollFailures:
+        """Return the counts of failed polls, to be increased."""
+        if self.failures is None:
+            self.failures = PollFailures()
+        return self.failures
 
 
-def _packed(raw: Any) -> bytes | Mapping[str, Any]:
-    # As objects, a small response takes a kilobyte, which the garbage collector has to traverse again and again.
-    try:
-        packed: bytes | Mapping[str, Any] = marshal.dumps(raw)
-    except ValueError:
-        # The adapter has put values into it that JSON does not have.
-        packed = raw
-    return packed
+class PollFailures:
+    """Polls of one task that have failed in a row, by the kind of failure."""
+
+    __slots__ = ("faults", "not_found", "refusals")
+
+    def __init__(self) -> None:
+        self.faults = 0
+        """No answer, or none that says anything of the task."""
+        self.not_found = 0
+        """The provider does not know the task."""
+        self.refusals = 0
+        """The provider refused the request."""
 
 
-def _unpacked(raw: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
-    return marshal.loads(raw) if isinstance(raw, bytes) else raw  # noqa: S302 - our own data, which never left memory
+class ListPosition:
+    """Where the provider's list should show one task."""
+
+    __slots__ = ("is_disputed", "missing", "number", "others_before")
+
+    def __init__(self) -> None:
+        self.number = 0
+        """Its number in the order in which this client's tasks were accepted."""
+        self.others_before = 0
+        """How many tasks of others the account had accepted before it, as far as list pages have shown."""
+        self.missing = 0
+        """How many pages in a row did not show it where it should have been."""
+        self.is_disputed = False
+        """Whether the list shows its end, and a query is to confirm it."""
+
+
+def _pending(futures: Iterable[asyncio.Future[None]]) -> Iterator[asyncio.Future[None]]:
+    # A waiter that was cancelled leaves its future behind.
+    return (future for future in futures if not future.done())
 
 
 def _content(task: Task) -> tuple[object, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 
 import pytest
 
@@ -149,3 +150,18 @@ async def test_every_call_is_made_though_it_is_cancelled() -> None:
 
     assert 0 < early < 1000
     assert list(range(1000)) == made
+
+
+@pytest.mark.parametrize(("follows_caller", "seen"), [(False, "the application"), (True, "the first request")])
+async def test_context_variables(follows_caller: bool, seen: str) -> None:
+    """Shared work does not see, nor keep in memory, what belongs to the request that has started it."""
+    current = ContextVar("current", default="none")
+    current.set("the application")
+    background = Background(follows_caller=follows_caller)
+
+    async def work() -> str:
+        return current.get()
+
+    current.set("the first request")
+
+    assert seen == await background.spawn(work())

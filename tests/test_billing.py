@@ -6,10 +6,9 @@ import pytest
 
 from happyhorse_async.billing import expected_usage
 from happyhorse_async.request import ImageToVideo, TextToVideo, VideoEdit
-from happyhorse_async.request_codec import to_data
 from happyhorse_async.task import Usage
 
-REQUEST = to_data(TextToVideo("a train at night", resolution="720P", ratio="16:9", duration=5))
+REQUEST = TextToVideo("a train at night", resolution="720P", ratio="16:9", duration=5).to_dict()
 
 
 @pytest.mark.parametrize(
@@ -48,7 +47,7 @@ def test_what_agrees_or_is_absent_is_no_difference(usage: Usage) -> None:
 
 @pytest.mark.parametrize(
     "request_",
-    [None, to_data(ImageToVideo("https://a.example/1.png")), to_data(VideoEdit("snow", "https://a.example"))],
+    [None, ImageToVideo("https://a.example/1.png").to_dict(), VideoEdit("snow", "https://a.example").to_dict()],
 )
 def test_what_was_left_to_the_provider_is_no_difference(request_: dict[str, object] | None) -> None:
     """Where nothing was asked for, or nobody knows any more what was, any bill is as it should be."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -173,6 +174,33 @@ def test_no_local_variable_shows_a_key_that_is_nearly_right(fifth: Fifth, key: s
     assert KEY not in "".join(repr(frame.f_locals) for frame in ours)
 
 
+def in_our_frames(error: BaseException) -> str:
+    """Put together the local variables of the library's frames."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return "".join(repr(frame.f_locals) for frame in frames if "happyhorse_async" in frame.f_code.co_filename)
+
+
+@pytest.mark.fault(86, 87)
+@pytest.mark.parametrize("text", [f"'{KEY}'", f" {KEY}", f"FIFTH_API_KEY={KEY}", f"key: {KEY}", f"b'{KEY}'"])
+@pytest.mark.parametrize("place", ["file", "literal", "webhook"])
+def test_no_local_variable_shows_a_key_of_the_configuration_that_is_nearly_right(
+    tmp_path: Path, text: str, place: str
+) -> None:
+    """The same holds for key files, keys in the configuration itself, and the secrets of webhooks."""
+    (tmp_path / "key").write_text(text)
+    key = 'api_key_file = "key"' if place == "file" else f"api_key = {json.dumps(text)}"
+    (tmp_path / "happyhorse.toml").write_text(f"[providers.hiapi]\n{key}\n")
+
+    client = hh.Client("hiapi", api_key="sk-another-key")
+    from_config, receiver = hh.Client.from_config, hh.CallbackReceiver
+
+    with pytest.raises(hh.ConfigurationError) as raised:
+        _ = receiver(client, [text]) if place == "webhook" else from_config(tmp_path / "happyhorse.toml")
+
+    assert KEY not in told(raised.value) + in_our_frames(raised.value)
+    assert None is raised.value.__context__
+
+
 @pytest.mark.fault(86)
 def test_a_request_that_cannot_be_encoded_is_not_on_its_error() -> None:
     """The error of half a surrogate pair holds the whole body, with signed URLs, and so is not kept."""
@@ -248,6 +276,6 @@ async def test_a_log_has_one_line_for_each_record(
     async with fifth.open(poll=hh.PollSchedule(interval=3600)) as client:
         await client.submit(REQUEST)
 
-    messages = [record.getMessage() for record in caplog.records if record.name == "happyhorse_async"]
+    messages = [record.getMessage() for record in caplog.records if record.name.startswith("happyhorse_async")]
     assert [message for message in messages if r"t-1\x1b[2J\r\n2026" in message]
     assert not [message for message in messages if not message.isprintable()]

@@ -23,10 +23,11 @@ from attrs import define, field
 
 import happyhorse_async as hh
 
-# The goals are 170 functions in 30 files, and 14 attributes.
-MOST_FUNCTIONS = 290
-MOST_FILES = 56
-MOST_ATTRIBUTES = 19
+# The goals are 170 functions in 30 files, and 14 attributes. Traces and the fields of the log take 13 functions where
+# OpenTelemetry is installed.
+MOST_FUNCTIONS = 270
+MOST_FILES = 46
+MOST_ATTRIBUTES = 14
 
 PACKAGE = Path(hh.__file__).parent
 # The emulator plays the provider; it is not part of the path of a client.

@@ -263,10 +263,10 @@ async def test_a_slow_reader_misses_the_oldest_changes_and_never_the_end(tracked
 async def test_a_reader_that_is_dropped_is_not_awaited(tracked: TrackedJob) -> None:
     """A subscription that nobody holds any more does not count as a waiter."""
     subscription = tracked.subscribe()
-    assert tracked.waiters
+    assert tracked.has_waiters
     del subscription
 
-    assert not tracked.waiters
+    assert not tracked.has_waiters
 
 
 async def test_nothing_is_held_for_ever() -> None:

@@ -19,23 +19,23 @@ from .http import BEARER as BEARER
 from .http import KEY as KEY
 from .http import AuthScheme as AuthScheme
 from .http import form_request as form_request
+from .http import has_no_content as has_no_content
 from .http import json_request as json_request
+from .http import read_callback as read_callback
+from .http import read_json as read_json
+from .http import read_object as read_object
+from .http import read_refusal as read_refusal
 from .http import request_id as request_id
-from .json_body import has_no_content as has_no_content
-from .json_body import read_callback as read_callback
-from .json_body import read_json as read_json
-from .json_body import read_object as read_object
-from .json_body import read_refusal as read_refusal
 from .lax import Lax as Lax
 from .lax import Percent as Percent
 from .lax import structure as structure
 from .results import FoundVideo as FoundVideo
 from .results import find_videos as find_videos
 from .results import require_video as require_video
+from .statuses import from_epoch as from_epoch
+from .statuses import parse_datetime as parse_datetime
 from .statuses import read_status as read_status
-from .times import from_epoch as from_epoch
-from .times import parse_datetime as parse_datetime
-from .times import url_expiry as url_expiry
+from .statuses import url_expiry as url_expiry
 
 __all__ = [
     "BEARER",

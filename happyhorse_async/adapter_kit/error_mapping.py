@@ -65,6 +65,7 @@ _PASSING = frozenset({401, 403, 407, 409, 423})
 
 _IN_PROGRESS = re.compile(r"in[\s_-]?progress|in[\s_-]?flight|processing|still running|being processed", re.IGNORECASE)
 
+_WORD = re.compile(r"[^\W\d_]")
 _LONGEST_MESSAGE = 1000
 
 _TAG = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^>]*>", re.DOTALL | re.IGNORECASE)
@@ -72,7 +73,7 @@ _TAG = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^>]*>", re.DOTALL | re
 
 def is_code(text: str | None) -> bool:
     """Return whether *text* can be a provider's error code, which is a word. Gateways send numbers as codes."""
-    return text is not None and not text.strip().isdigit() and bool(text.strip())
+    return text is not None and bool(_WORD.search(text))
 
 
 def class_by_status(status: int) -> ErrorClass:
@@ -117,7 +118,8 @@ def error_from_response(
     status = response.status
     sentence = message or plain_text(response) or f"the answer has status {status} and no text"
     if len(sentence) > _LONGEST_MESSAGE:
-        sentence = shorten(sentence, _LONGEST_MESSAGE, placeholder=" …")
+        # A message may have a megabyte, and takes time by its length.
+        sentence = shorten(sentence[: 4 * _LONGEST_MESSAGE], _LONGEST_MESSAGE, placeholder=" …")
     facts = Facts(provider=account.provider, status_code=status, code=code, request_id=request_id)
     in_progress = in_progress or (status == 409 and bool(_IN_PROGRESS.search(f"{code} {sentence}")))
     if cls is None:

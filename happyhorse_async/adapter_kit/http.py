@@ -1,16 +1,20 @@
-"""HTTP requests to JSON APIs, and the headers that every provider's answers share."""
+"""HTTP messages of JSON APIs: requests, the bodies of answers and callbacks, and the headers that all share."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
+from contextlib import suppress
+from textwrap import shorten
 from typing import Any
 
 from attrs import frozen
 
 from ..adapter import Account, UploadFile
-from ..errors import InvalidRequestError
+from ..errors import InvalidRequestError, InvalidResponseError
 from ..messages import HttpRequest, HttpResponse
+from ..redaction import redact_text
 
 
 @frozen
@@ -96,3 +100,87 @@ def _encode(body: Mapping[str, Any], account: Account) -> bytes:
     except (TypeError, ValueError, RecursionError) as error:
         problem = str(error)
     raise InvalidRequestError(f"the request cannot be written as JSON: {problem}", provider=account.provider)
+
+
+def read_json(response: HttpResponse) -> Any:
+    """
+    Decode the JSON body of *response*.
+
+    :raises InvalidResponseError: the body is not JSON in UTF-8, is nested too deeply, or contains a number or a
+        character that JSON does not allow.
+    """
+    with suppress(ValueError, RecursionError):
+        value = _JSON.decode(response.body.decode())
+        if b"\\ud" in response.body.lower():
+            # JSON allows half of a surrogate pair as an escape; such a text cannot be printed or stored.
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
+    # Do not chain the decoder's error: its repr shows the whole body.
+    raise InvalidResponseError(f"the answer is not readable JSON: {_excerpt(response)}", status_code=response.status)
+
+
+def read_object(response: HttpResponse) -> Mapping[str, Any]:
+    """
+    Decode the JSON object in the body of *response*.
+
+    :raises InvalidResponseError: the body is not a JSON object.
+    """
+    value = read_json(response)
+    if not isinstance(value, dict):
+        raise InvalidResponseError(
+            f"the answer is a JSON {type(value).__name__}, not an object", status_code=response.status
+        )
+    return value  # pyright: ignore[reportUnknownVariableType]
+
+
+def has_no_content(response: HttpResponse) -> bool:
+    """Return whether *response* is a success without a body, such as a 204 after a cancellation."""
+    return response.ok and not response.body.strip()
+
+
+def read_refusal(response: HttpResponse) -> Mapping[str, Any]:
+    """
+    Decode the JSON object in the body of a refusal; an empty mapping if there is none.
+
+    A proxy or a CDN in front of the provider answers with a page of its own. Then nothing is left to read, and
+    `error_from_response` is to be given no class.
+    """
+    with suppress(InvalidResponseError):
+        return read_object(response)
+    return {}
+
+
+def read_callback(message: HttpRequest) -> Mapping[str, Any]:
+    """
+    Decode the JSON object in the body of a callback.
+
+    :param message: the callback, with lower-case header names. `Content-Type` may be missing, but must not be wrong.
+    :raises InvalidResponseError: the body is not a JSON object. The error does not quote it: the sender is not
+        authenticated yet.
+    """
+    content_type = message.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if content_type != "application/json" and not content_type.endswith("+json"):
+        raise InvalidResponseError("the callback is not sent as JSON")
+    with suppress(InvalidResponseError):
+        return read_object(HttpResponse(status=200, body=message.body or b""))
+    raise InvalidResponseError("the callback is not a JSON object")
+
+
+def _reject_constant(word: str) -> float:
+    raise ValueError(f"{word} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large")
+    return number
+
+
+_JSON = json.JSONDecoder(parse_constant=_reject_constant, parse_float=_finite)
+
+
+def _excerpt(response: HttpResponse) -> str:
+    # Cut between words: half of an echoed key would not be recognized and masked later.
+    text = redact_text(shorten(response.body[:600].decode(errors="replace"), 200, placeholder=" …"))
+    return repr(text) if text else "the body is empty"

@@ -8,8 +8,10 @@ for the video; its type, its name and the end of its URL tell.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, cast
 from urllib.parse import unquote
@@ -23,12 +25,16 @@ from .lax import Lax, structure
 # is not taken for a result.
 _CONTAINERS = (
     "output", "outputs", "result", "results", "videos", "video_urls", "videoUrls", "urls", "data", "files", "items",
-    "creations", "works", "task_result", "taskResult", "generations", "resultUrls", "result_urls",
+    "creations", "works", "task_result", "taskResult", "generations", "resultUrls", "result_urls", "content",
+    "contents", "response", "generated_videos", "generatedVideos", "artifacts", "assets", "medias",
+    "video_list", "videoList",
 )  # fmt: skip
 _URLS = (
     "video_url", "videoUrl", "video_uri", "videoUri", "video", "url", "uri", "src", "href", "link", "download_url",
     "downloadUrl", "file_url", "fileUrl", "play_url", "playUrl", "result_url", "resultUrl", "file", "mp4", "mp4_url",
+    "media_url", "mediaUrl", "output_url", "outputUrl",
 )  # fmt: skip
+_FIELDS = {name: order for order, name in enumerate((*_CONTAINERS, *_URLS))}
 _COVER_URLS = (
     "cover_url", "coverUrl", "cover_image_url", "cover", "poster_url", "poster", "thumbnail_url", "thumbnailUrl",
     "thumbnail", "first_frame_url",
@@ -40,10 +46,11 @@ _NAMES = ("name", "filename", "file_name", "fileName")
 _VIDEO_TYPE = re.compile(r"video(?![\w-]*(?:cover|frame|thumb|poster|image|audio))|mp4\Z|mov\Z|webm\Z|movie\Z")
 _OTHER_TYPE = re.compile(
     r"image|audio|picture|photo|frame|thumb|cover|poster|subtitle|caption|music|sound|voice|text/|application/json"
+    r"|waveform|bgm|lyrics|transcript|storyboard|sprite|still|(?:text|log|mask|zip|archive)\Z"
     r"|(?:jpe?g|png|webp|gif|bmp|avif|heic|mp3|wav|aac|m4a|flac|ogg|srt|vtt|json|txt)\Z"
 )
 _OTHER_NAME = re.compile(
-    r"\.(?:jpe?g|png|webp|gif|bmp|avif|heic|svg|tiff?|mp3|wav|aac|m4a|flac|ogg|opus|srt|vtt|json|txt)\Z"
+    r"\.(?:jpe?g|png|webp|gif|bmp|avif|heic|svg|tiff?|mp3|wav|aac|m4a|flac|ogg|opus|srt|vtt|json|txt|log|zip)\Z"
     r"|\A(?:video[_-])?(?:cover|thumb|thumbnail|poster|first[_-]?frame|last[_-]?frame|audio)(?:[_-]?image)?\Z"
 )
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//\S|/[^/\s]", re.IGNORECASE)
@@ -153,18 +160,24 @@ def _entries(value: object, around: Mapping[str, Any], depth: int) -> Iterator[_
     if isinstance(value, str):
         if _URL.match(url := value.strip()):
             yield _entry(url, around)
+        elif url[:1] in ("[", "{"):
+            # Some send JSON within JSON.
+            with suppress(ValueError, RecursionError):
+                yield from _entries(json.loads(url), around, depth - 1)
     elif isinstance(value, list):
         for item in cast("list[object]", value):
             yield from _entries(item, {}, depth - 1)
     elif isinstance(value, dict):
         fields = cast("dict[str, Any]", value)
         # The first field with something in it counts: others repeat it in another size or form.
-        for name in (*_CONTAINERS, *_URLS):
-            found = list(_entries(fields.get(name), fields, depth - 1)) if name in fields else []
+        others: list[_Entry] = []
+        for name in sorted(_FIELDS.keys() & fields.keys(), key=_FIELDS.__getitem__):
+            found = list(_entries(fields[name], fields, depth - 1))
             if any(not entry.is_other for entry in found):
                 yield from found
                 return
-        yield from (entry for name in _URLS for entry in _entries(fields.get(name), fields, depth - 1))
+            others += found if name in _URLS else ()
+        yield from others
 
 
 def _entry(url: str, fields: Mapping[str, Any]) -> _Entry:

@@ -1,5 +1,5 @@
 """
-The status words of providers.
+The status words and timestamps of providers.
 
 Each adapter has the table of its provider's documented words. A relay may pass on another vendor's word for the same
 end. This module has the synonyms that all adapters share. A success is believed only with a video beside it, so that an
@@ -10,8 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, timezone
 
 from ..task import TaskStatus
+
+_EXPIRES = re.compile(r"[?&]Expires=([0-9]{1,12})(?=[&#]|\Z)")
+_EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
+_LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 
 _SEPARATORS = re.compile(r"[\W_]+")
 _CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -20,13 +25,21 @@ _SUCCESS = frozenset(
     {
         "succeeded", "succeed", "succeeds", "success", "successful", "successfully", "completed", "complete",
         "completion", "done", "finished", "finish", "ok", "ready", "generated", "available", "delivered", "ended",
-        "成功", "生成成功", "完成", "已完成",
+        "finalized", "finalised", "end", "processed", "rendered", "produced", "published", "archived", "stored",
+        "saved", "fulfilled", "successed", "succeded", "suceeded", "sucess",
     }
 )  # fmt: skip
-_FAILURE = frozenset({"failed", "fail", "fails", "failure", "失败", "生成失败"})
+_FAILURE = frozenset({"failed", "fail", "fails", "failure"})
 # A relay also says so when its own query failed, so these count only together with the task's error.
 _VAGUE_FAILURE = frozenset({"error", "errored", "exception", "rejected", "aborted", "timeout", "timedout"})
-_CANCELED = frozenset({"canceled", "cancelled", "已取消"})
+_CANCELED = frozenset({"canceled", "cancelled"})
+# Chinese does not separate words.
+_CHINESE = (
+    (re.compile("[未不没待]|部分|中$"), "not"),
+    (re.compile("失败"), "failed"),
+    (re.compile("取消"), "canceled"),
+    (re.compile("成功|完成|结束"), "done"),
+)
 # Beside one of these, a word does not mean the end: `not_ready`, `partially_completed`, `failed_retrying`.
 _NOT_YET = frozenset(
     {
@@ -53,6 +66,8 @@ def read_status(
     :param has_error: whether the answer says why the task failed. Without it, a vague word such as `error` is
         `UNKNOWN`.
     """
+    if word and word in documented:
+        return documented[word]
     normal = _normal(word or "")
     if not normal:
         return TaskStatus.UNKNOWN
@@ -61,6 +76,7 @@ def read_status(
             return status
     # A word may be longer: `task_completed`, `VideoFailed`, `completed successfully`.
     parts = frozenset(_normal(_CAMEL_CASE.sub("_", word or "")).split("_")) | {normal, normal.replace("_", "")}
+    parts |= {meaning for characters, meaning in _CHINESE if characters.search(normal)}
     if parts & _NOT_YET:
         return TaskStatus.UNKNOWN
     if has_video:
@@ -73,3 +89,51 @@ def read_status(
 
 def _normal(word: str) -> str:
     return _SEPARATORS.sub("_", word.casefold()).strip("_")
+
+
+def parse_datetime(text: str | None, *, default_zone: timezone = UTC) -> datetime | None:
+    """
+    Read an ISO 8601 or `YYYY-MM-DD HH:mm:ss.SSS` timestamp; `None` if it is missing or cannot be read.
+
+    :param default_zone: the zone of a timestamp that names none.
+    """
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    return _on_the_calendar(moment if moment.tzinfo else moment.replace(tzinfo=default_zone))
+
+
+def from_epoch(seconds: float | None) -> datetime | None:
+    """Read Unix seconds; `None` if they are missing, zero (which some providers send for "not yet") or out of range."""
+    if not seconds or seconds < 0:
+        return None
+    try:
+        return _on_the_calendar(datetime.fromtimestamp(seconds, UTC))
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _on_the_calendar(moment: datetime) -> datetime | None:
+    # Converting a time of the first or the last year to another zone would overflow.
+    return moment if 1 < moment.year < 9999 else None
+
+
+def url_expiry(
+    url: str, *, created_at: datetime | None = None, finished_at: datetime | None = None, lifetime: timedelta
+) -> datetime | None:
+    """
+    Return when *url* expires: the `Expires` of its signature, else *finished_at* plus *lifetime*, else `None`.
+
+    An `Expires` before the task existed is a placeholder and is ignored. Object stores sign URLs in this form:
+    https://help.aliyun.com/zh/oss/developer-reference/add-signatures-to-urls
+
+    :param lifetime: how long the provider documents that a result URL is valid.
+    """
+    signed = _EXPIRES.search(url)
+    expiry = from_epoch(float(signed[1])) if signed else None
+    if expiry is not None and (finished_at or created_at or _EARLIEST) < expiry < _LATEST:
+        return expiry
+    return finished_at + lifetime if finished_at else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -13,6 +12,7 @@ from ..client.client import lifecycle_of
 from ..client.plan import named_job
 from ..config import check_secret
 from ..errors import ConfigurationError
+from ..logs import get_logger
 from ..messages import HttpRequest
 from ..task import Task
 from .asgi import AsgiApp
@@ -21,7 +21,7 @@ from .respond import LARGEST_BODY, check_encoding, lower_names, too_large
 if TYPE_CHECKING:
     from aiohttp import web
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 # Anything shorter is guessed in moments. Providers and password managers generate 16 characters and more.
 _SHORTEST_SECRET = 4
@@ -51,12 +51,14 @@ class CallbackReceiver:
     ) -> None:
         self._lifecycle = lifecycle_of(client)
         self._provider = client.provider
-        self._secrets = (
-            self._lifecycle.planners[self._provider].callback_secrets() if secret is None else _as_tuple(secret)
-        )
         self._body_timeout = body_timeout
-        for one in self._secrets:
-            _check(one)
+        try:
+            planner = self._lifecycle.planners[self._provider]
+            self._secrets = _checked(planner.callback_secrets() if secret is None else _as_tuple(secret))
+        except ConfigurationError as error:
+            # A secret that is nearly right is not for error trackers that record the local variables of each frame.
+            refusal, secret = error.with_traceback(None), None
+            raise refusal from None
         if not self._secrets and client.adapter.capabilities.signed_callbacks:
             warnings.warn(
                 f"no secret is set for the webhooks of {client.provider!r}: they cannot be verified, and each costs "
@@ -129,6 +131,12 @@ def _as_tuple(secret: object) -> tuple[str, ...]:
     if not secrets:
         raise ConfigurationError("secret: an empty list of secrets; leave it out if there is none")
     return tuple(check_secret(one, where="secret") for one in secrets)
+
+
+def _checked(secrets: tuple[str, ...]) -> tuple[str, ...]:
+    for secret in secrets:
+        _check(secret)
+    return secrets
 
 
 def _check(secret: str) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Protocol
 
 from attrs import frozen
 
 from ..errors import CallbackRejectedError, HappyHorseError
+from ..logs import get_logger, log_fields
 from ..task import Task
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 LARGEST_BODY = 1024 * 1024
 """The largest body of a webhook that is read, in bytes."""
@@ -55,10 +55,11 @@ async def respond(webhook: WebhookRequest, receive: Receive, *, timeout: float) 
         check_encoding(webhook.headers)
         await receive(webhook.headers, await _read(webhook, timeout), query=webhook.query)
     except CallbackRejectedError as error:
-        _log.info("webhook rejected: %s", error)
+        _log.info("webhook rejected: %s", error, extra=log_fields(reason=error))
         return error.http_status
     except (HappyHorseError, RuntimeError) as error:
-        _log.warning("webhook not processed, the provider must send it again: %s", error)
+        message = "webhook not processed, the provider must send it again: %s"
+        _log.warning(message, error, extra=log_fields(reason=error))
         return 503
     except Exception:  # noqa: BLE001 - the provider must send the webhook again, whatever is wrong here
         _log.exception("webhook not processed, the provider must send it again")

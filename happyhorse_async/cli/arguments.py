@@ -27,7 +27,9 @@ def normalized(arguments: Sequence[str]) -> list[str]:
         return [*rest[1:2], "--help"]
     if not rest or rest[0] in _OWN_OPTIONS:
         return rest
-    return [rest[0], *options, *rest[1:]]
+    # The only command that has commands of its own.
+    words = 2 if rest[0] == "callback" else 1
+    return [*rest[:words], *options, *rest[words:]]
 
 
 def _joined(words: list[str]) -> list[str]:

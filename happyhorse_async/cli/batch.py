@@ -20,7 +20,7 @@ from ..errors import (
     WaitTimeoutError,
 )
 from ..job import Job, JobState
-from ..request_codec import fingerprint, to_data
+from ..request_codec import fingerprint
 from ..task import TaskStatus
 from .batch_file import BatchFile, Line, duplicates_before
 from .exit_codes import ExitCode
@@ -171,7 +171,7 @@ class BatchRunner:
             for line, item in zip(lines, items, strict=True):
                 job = await store.by_key(line.key)
                 # A key that was used for another request is found, and is an error, when the line is submitted.
-                if job is None or job.fingerprint != fingerprint(to_data(line.request)):
+                if job is None or job.fingerprint != fingerprint(line.request.to_dict()):
                     continue
                 if job.endpoint.provider != item.client.provider:
                     item.client = self._client(job.endpoint.provider)

@@ -19,7 +19,7 @@ from attrs import asdict, field, frozen
 from ..config import structure
 from ..errors import ConfigurationError, InvalidRequestError
 from ..request import VideoRequest
-from ..request_codec import from_data, to_data
+from ..request_codec import from_data
 from .media_file import read_medium
 
 
@@ -147,7 +147,7 @@ class _Reader:
 
     def _key(self, request: VideoRequest, provider: str | None) -> str:
         # Neither the order of the fields nor the output makes it another video; equal lines are counted.
-        content = json.dumps([self._file, to_data(request), provider], sort_keys=True)
+        content = json.dumps([self._file, request.to_dict(), provider], sort_keys=True)
         digest = hashlib.sha256(content.encode(errors="surrogateescape")).hexdigest()[:32]
         self._counts[digest] += 1
         return f"batch-{digest}-{self._counts[digest]}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Group, Parameter
 
 from ..errors import InvalidRequestError
+from .callback_cmd import callback_app
 from .callback_options import CallbackOptions
 from .emulator_options import ServeOptions
 from .exit_codes import ExitCode
@@ -49,6 +50,7 @@ def make_app(output: Output) -> App:
             command = getattr(commands, name, None)
             if command is not None:
                 app.command(command, group=group)
+    app.command(callback_app(output))
     app.command(commands.install_completion, name="--install-completion")
     return app
 

@@ -36,6 +36,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     "Try out and develop, without a key": {
         "demo": "Make a test video with an emulator on this machine: no key, no network, no money.",
         "emulator": "Emulate all providers until Ctrl-C.",
+        "callback": "Try out your own webhook endpoint: callback send URL.",
     },
     "Other": {
         "--install-completion": "Install completion for this shell: bash, zsh or fish.",

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 from datetime import datetime
+from typing import cast
 
-LOGGER = logging.getLogger("happyhorse_async")
+from ..logs import JOB_FAILED, POLL_FAILED, ROOT, SUBMIT_RETRIED, LogFields
 
-_FAILED_POLL = re.compile(r"failed (?P<times>\d+) times in a row: (?P<reason>.*)", re.DOTALL)
-_RETRIED_SUBMIT = re.compile(r"is sent again in [\d.]+ s: (?P<reason>.*)", re.DOTALL)
-_FAILED_JOB = re.compile(r"job (?P<job>hh-\S+) (failed|came to nothing): ")
+LOGGER = logging.getLogger(ROOT)
 
 
 class LogHandler(logging.Handler):
@@ -37,12 +35,14 @@ class LogHandler(logging.Handler):
         if self._verbose:
             self._show(record.levelname, text)
             return
-        if failing := _FAILED_POLL.search(text) or _RETRIED_SUBMIT.search(text):
-            self._failed(failing["reason"])
+        fields = cast("LogFields", record.__dict__)
+        event = fields.get("event")
+        if event in (POLL_FAILED, SUBMIT_RETRIED):
+            self._failed(fields["reason"] or text)
         elif record.levelno >= logging.WARNING:
-            if job := _FAILED_JOB.match(text):
+            if event == JOB_FAILED:
                 # Its error is usually shown by the command, in better words.
-                self._deferred[job["job"]] = text
+                self._deferred[fields["job_id"] or ""] = text
             else:
                 self._warn(text)
 

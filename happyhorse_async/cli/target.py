@@ -40,7 +40,8 @@ class Target:
     @property
     def is_folder(self) -> bool:
         """Whether it is a folder, or is to be one."""
-        return self.text.endswith(_SEPARATORS) or self.path.is_dir()
+        # Path.is_dir raises where no such file can be.
+        return self.text.endswith(_SEPARATORS) or os.path.isdir(self.text)  # noqa: PTH112
 
     def file(self, ref: TaskRef) -> Path:
         """Return the file for the video of a task."""
@@ -76,6 +77,11 @@ def check_file(path: Path, *, keep: bool = False, where: str = "--output") -> No
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
+        behind = Path(os.path.realpath(path))
+        if path.is_symlink() and not behind.parent.is_dir():
+            raise ConfigurationError(
+                f"{where} {path}: it is a link into the folder {behind.parent}, which does not exist"
+            ) from None
         return
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)

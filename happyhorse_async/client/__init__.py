@@ -9,6 +9,8 @@ from .client import Client as Client
 from .handle import JobHandle as JobHandle
 from .handle import TaskHandle as TaskHandle
 from .handle import TaskUpdates as TaskUpdates
+from .health import AccountHealth as AccountHealth
+from .health import Health as Health
 from .job_info import JobInfo as JobInfo
 from .media import MediaPlan as MediaPlan
 from .plan import Plan as Plan

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from os import PathLike
@@ -13,36 +12,34 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from attrs import evolve
 
-from ..adapter import Adapter, PageRequest, TaskPage
+from ..adapter import Adapter
 from ..config import KeySource, Settings, check_api_key, check_base_url, check_proxy
 from ..download import Progress, VideoStream
-from ..errors import ConfigurationError, HappyHorseError, InvalidRequestError, TaskNotFoundError
+from ..errors import HappyHorseError, InvalidRequestError
 from ..media.inspect import UnreadableFileError
 from ..registry import find_adapter
 from ..request import VideoRequest
 from ..retry import RetryPolicies
 from ..stores import MemoryStore, TaskStore
-from ..task import Task, TaskRef
+from ..task import Task
 from ..timeouts import Timeouts
 from ..timing import Limits, PollSchedule
 from ..tracked_job import TrackedJob
 from ..transports import Transport
 from ..transports.proxy import Proxies
 from .batch import Batch, JobRequest, Outcome, generate_one
-from .handle import JobHandle, TaskHandle, Unloaded
-from .job_info import JobInfo
+from .handle import JobHandle, TaskHandle
+from .health import Health, health_of
 from .media import has_local_media
 from .plan import Plan, Planner
+from .recorded_jobs import RecordedJobs, check_key
 from .runtime import Lifecycle, Options
-from .task_list import TaskList
 
 if TYPE_CHECKING:
     import aiohttp
 
-_JOB_ID = re.compile(r"hh-[A-Za-z0-9_-]+")
 
-
-class Client:
+class Client(RecordedJobs):
     """
     Submits, waits for, lists, cancels and downloads videos.
 
@@ -98,7 +95,9 @@ class Client:
         try:
             account = adapter.account(
                 provider=adapter.name,
-                api_key=_api_key_for(adapter, api_key),
+                api_key=KeySource(where=adapter.name, variable=adapter.api_key_env).read()
+                if api_key is None
+                else check_api_key(api_key, where="api_key"),
                 base_url=None if base_url is None else check_base_url(base_url, where="base_url"),
                 region=region,
                 options=options,
@@ -181,13 +180,6 @@ class Client:
         client._use(named, client._options)
         return client
 
-    def _planner(self, provider: str | None = None) -> Planner:
-        planners = self._lifecycle.planners
-        found = planners.get(self._default if provider is None else provider)
-        if found is None:
-            raise ConfigurationError(f"the client has no provider {provider!r}; it has {', '.join(planners)}")
-        return found
-
     @property
     def provider(self) -> str:
         """The name of the account for new jobs. The refs of its tasks begin with it."""
@@ -247,6 +239,7 @@ class Client:
             same key, the last one counts.
         :raises UnsupportedFeatureError: the provider cannot express the request. Nothing was sent.
         :raises InvalidRequestError: a value is out of range (nothing was sent), or the provider refused the request.
+        :raises DownloadError: no video can be written to *save_to*. Nothing was sent.
         :raises SubmitOutcomeUnknownError: the request was sent and no readable answer came.
         :raises HappyHorseError: any other refusal; the task was certainly not accepted.
         """
@@ -275,6 +268,7 @@ class Client:
         :param save_to: see `submit`.
         :raises UnsupportedFeatureError: the provider cannot express the request.
         :raises InvalidRequestError: a value is out of range, or the key was used for another request.
+        :raises DownloadError: no video can be written to *save_to*.
         :raises StoreError: it cannot be recorded.
         """
         tracked = await self._add(request, provider, callback_url, key=key, durable=True, save_to=save_to)
@@ -292,7 +286,7 @@ class Client:
     ) -> TrackedJob:
         runtime, planner = self._lifecycle.inside(), self._planner(provider)
         if key is not None:
-            _check_key(key)
+            check_key(key)
         submission = planner.submission(request, callback_url)
         account = runtime.accounts.named(planner.account.provider)
         if not has_local_media(request):
@@ -396,101 +390,6 @@ class Client:
         """
         return self._planner(provider).plan(request, callback_url)
 
-    async def job(self, ref_or_id: TaskRef | str | None = None, *, key: str | None = None) -> JobInfo:
-        """
-        Return what is known of a job, also of one that has ended or was refused. Sends nothing.
-
-        :param ref_or_id: its ref, or its job id.
-        :param key: the caller's own name for it, instead.
-        :raises TaskNotFoundError: the store does not have it, or the text is neither a ref nor a job id.
-        """
-        intake = self._lifecycle.inside().intake
-        if (ref_or_id is None) == (key is None):
-            raise ValueError("give one of the two: a ref or job id, or key=…")
-        if ref_or_id is None:
-            return JobInfo.of(await intake.read(key=key))
-        name = _parse(ref_or_id)
-        if isinstance(name, TaskRef):
-            self._planner(name.provider)
-            return JobInfo.of(await intake.read(ref=name))
-        return JobInfo.of(await intake.read(job_id=name))
-
-    async def fetch(self, ref_or_id: TaskRef | str) -> Task:
-        """
-        Poll a task, once.
-
-        :param ref_or_id: its ref, or the id of its job.
-        :raises TaskNotFoundError: the provider never knew it or has forgotten it, the job has no task yet, or the text
-            is neither a ref nor a job id.
-        :raises HappyHorseError: the poll failed, which says nothing of the task; or why the job will never have one.
-        """
-        runtime = self._lifecycle.inside()
-        return await runtime.fetch(await self._ref(ref_or_id))
-
-    async def _ref(self, ref_or_id: TaskRef | str) -> TaskRef:
-        name = _parse(ref_or_id)
-        return name if isinstance(name, TaskRef) else await self._lifecycle.inside().ref_of(name)
-
-    def resume(self, ref: TaskRef | str) -> TaskHandle:
-        """
-        Return the handle of a task that was submitted at another time or by another process. Sends nothing by itself.
-
-        :raises TaskNotFoundError: the text is not a ref.
-        :raises ConfigurationError: the client does not have the ref's provider.
-        """
-        runtime, name = self._lifecycle.inside(), _parse(ref)
-        if not isinstance(name, TaskRef):
-            raise TaskNotFoundError(f"{name!r} is a job id, not a ref: use resume_job()", job_id=name)
-        return TaskHandle(self._lifecycle, runtime.find(name))
-
-    def resume_job(self, job_id: str | None = None, *, key: str | None = None) -> JobHandle:
-        """
-        Return the handle of a job that was recorded at another time or by another process. Does no I/O by itself.
-
-        Awaiting it raises a `TaskNotFoundError` if the store does not have the job.
-
-        :param job_id: its job id.
-        :param key: the caller's own name for it, instead.
-        """
-        runtime = self._lifecycle.inside()
-        if (job_id is None) == (key is None):
-            raise ValueError("give one of the two: a job id, or key=…")
-        tracked = None if job_id is None else runtime.tracker.by_id(job_id)
-        return JobHandle(self._lifecycle, tracked or Unloaded(job_id, key))
-
-    async def cancel(self, ref_or_id: TaskRef | str) -> Task | None:
-        """
-        Ask the provider to cancel a task, and return its state afterwards: cancelled, or too late for it.
-
-        :param ref_or_id: its ref, or the id of its job. A job that has not been sent is withdrawn: `None` is returned.
-        :raises TaskNotFoundError: there is no such job, or the text is neither a ref nor a job id.
-        :raises UnsupportedFeatureError: the provider cannot cancel. Nothing was sent.
-        """
-        runtime, name = self._lifecycle.inside(), _parse(ref_or_id)
-        if not isinstance(name, TaskRef):
-            if await runtime.intake.withdraw(name):
-                return None
-            name = await runtime.ref_of(name)
-        return await runtime.cancel(name)
-
-    def list_tasks(self, *, provider: str | None = None, limit: int | None = None) -> TaskList:
-        """
-        List the account's tasks, newest first: iterate with `async for`, or await a list.
-
-        Some providers' lists leave out the videos; `fetch` has them.
-
-        :param provider: the account; by default the client's own.
-        :param limit: how many at most.
-        :raises UnsupportedFeatureError: the provider has no list.
-        """
-        exchange = self._lifecycle.inside().accounts.named(self._planner(provider).account.provider).exchange
-
-        async def fetch_page(page: PageRequest) -> TaskPage:
-            async with exchange.query_slot():
-                return await exchange.list_page(page)
-
-        return TaskList(fetch_page, limit=limit)
-
     async def download(self, task: Task, path: str | PathLike[str], *, progress: Progress | None = None) -> Path:
         """
         Download a finished video to disk. The file appears whole or not at all.
@@ -501,7 +400,10 @@ class Client:
             coroutine function.
         :raises DownloadError: no video, no response, a URL that has expired, a body that is not a whole video, or a
             path that cannot be written. The task stays as it is, and can be downloaded again.
+        :raises InvalidRequestError: *task* is not a task, but its ref, say.
         """
+        if not isinstance(task, Task):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidRequestError(f"download() takes a Task, such as fetch() returns, not {type(task).__name__}")
         return await self._lifecycle.inside().download(task, path, progress=progress)
 
     @asynccontextmanager
@@ -519,66 +421,19 @@ class Client:
         async with account.downloads.stream(task) as chunks:
             yield chunks
 
-    async def pending(self) -> list[JobInfo]:
-        """List the unfinished jobs of this client's accounts, those of other processes included, oldest first."""
-        return [JobInfo.of(job) for job in await self._lifecycle.inside().intake.pending()]
-
-    async def candidates(self, job_id: str) -> list[Task]:
+    async def health(self) -> Health:
         """
-        Search the provider's list for tasks that a job of unknown outcome may have. They are guesses; see `resolve`.
+        Return how the client works, for a readiness probe. Nothing is sent, and a client that is not open says so.
 
-        :raises InvalidRequestError: there is no such job, or it is settled.
-        :raises UnsupportedFeatureError: the provider has no list.
+        :raises RuntimeError: it was opened in another event loop, or before this process was forked.
         """
-        return await self._lifecycle.inside().reconciler.candidates(job_id)
-
-    async def resolve(
-        self, job_id: str, *, adopt: TaskRef | str | None = None, write_off: bool = False
-    ) -> TaskHandle | None:
-        """
-        Settle a job of unknown outcome.
-
-        :param adopt: its task, by ref or by the provider's id.
-        :param write_off: there is no task, or it is not wanted. The job's key is free again.
-        :return: the handle of the adopted task.
-        :raises InvalidRequestError: there is no such job, it is settled, or the task belongs to another job.
-        :raises TaskNotFoundError: the provider does not know the task to adopt.
-        """
-        reconciler = self._lifecycle.inside().reconciler
-        if (adopt is None) == (not write_off):
-            raise ValueError("give one of the two: adopt=… or write_off=True")
-        if adopt is None:
-            await reconciler.write_off(job_id)
-            return None
-        return TaskHandle(self._lifecycle, await reconciler.adopt(job_id, adopt))
+        runtime = self._lifecycle.inside() if self._lifecycle.is_open else None
+        return await health_of(runtime, list(self._lifecycle.planners))
 
 
 def lifecycle_of(client: Client) -> Lifecycle:
     """Return what a callback receiver needs of *client*."""
     return client._lifecycle  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-
-
-def _parse(text: TaskRef | str) -> TaskRef | str:
-    """
-    Return a ref, or the id of a job as it is.
-
-    :raises TaskNotFoundError: *text* is neither. It may have come from a user of a web app.
-    """
-    if isinstance(text, TaskRef) or _JOB_ID.fullmatch(text):
-        return text
-    try:
-        return TaskRef.parse(text)
-    except ValueError:
-        raise TaskNotFoundError(f"{text!r} is neither a ref nor a job id") from None
-
-
-def _check_key(key: object) -> None:
-    if not isinstance(key, str) or not key:
-        raise InvalidRequestError(f"key must be a text that is not empty, not {key!r}")
-    try:
-        key.encode()
-    except UnicodeEncodeError:
-        raise InvalidRequestError(f"key must be valid text, not {key!r}") from None
 
 
 def configured_store(settings: Settings) -> TaskStore | None:
@@ -588,14 +443,3 @@ def configured_store(settings: Settings) -> TaskStore | None:
     from ..stores.sqlite.store import SQLiteStore  # noqa: PLC0415 - only a program with a journal on disk needs SQLite
 
     return SQLiteStore(settings.store.path, **settings.store.options)
-
-
-def _api_key_for(adapter: Adapter, api_key: str | None) -> str:
-    """
-    Return *api_key*, or else the key in the adapter's environment variable.
-
-    :raises ConfigurationError: there is none, or it cannot be one.
-    """
-    if api_key is not None:
-        return check_api_key(api_key, where="api_key")
-    return KeySource(where=adapter.name, variable=adapter.api_key_env).read()

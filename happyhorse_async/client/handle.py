@@ -10,12 +10,12 @@ from typing import NoReturn, Self
 
 from attrs import frozen
 
+from .. import telemetry
 from ..download import Progress
 from ..errors import WaitTimeoutError
 from ..jobs.job_errors import task_error
-from ..task import Task, TaskRef
-from ..tracked_job import TrackedJob
-from ..waiters import Subscription
+from ..task import Task, TaskRef, TaskStatus
+from ..tracked_job import Subscription, TrackedJob
 from .runtime import Lifecycle
 
 
@@ -89,11 +89,10 @@ class JobHandle:
         if timeout is not None:
             return await self._wait_within(timeout)
         tracked = await self._attend()
-        while not tracked.ended:
-            await tracked.changed()
+        await telemetry.wait(tracked.span, _end_of(tracked))
         task = tracked.whole_task
         assert task is not None
-        error = task_error(task, tracked.job_id)
+        error = None if task.status is TaskStatus.SUCCEEDED else task_error(task, tracked.job_id)
         if error is not None:
             raise error
         return task
@@ -168,6 +167,11 @@ class JobHandle:
     def __repr__(self) -> str:
         name = self.ref or self._tracked.job_id or f"key={getattr(self._tracked, 'key', None)!r}"
         return f"<{type(self).__name__} {name} {self.task.status if self.task else 'not polled yet'}>"
+
+
+async def _end_of(tracked: TrackedJob) -> None:
+    while not tracked.ended:
+        await tracked.changed()
 
 
 class TaskHandle(JobHandle):

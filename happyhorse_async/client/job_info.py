@@ -10,6 +10,7 @@ from attrs import frozen
 from ..errors import HappyHorseError
 from ..job import Job, JobState
 from ..jobs.job_errors import error_of
+from ..plain_data import pydantic_output_schema
 from ..task import Task, TaskRef
 
 
@@ -53,13 +54,13 @@ class JobInfo:
 
         :param urls: whether the URLs of videos are included. They are credentials: whoever has one can see the video.
         """
-        error = self.error
+        error, task = self.error, self.task
         return {
             "job_id": self.job_id,
             "key": self.key,
             "state": self.state.value,
             "ref": None if self.ref is None else str(self.ref),
-            "task": None if self.task is None else self.task.to_dict(urls=urls),
+            "task": None if task is None else task.to_dict(urls=urls),
             "error": None
             if error is None
             else {
@@ -71,3 +72,28 @@ class JobInfo:
             "created_at": self.created_at.isoformat(),
             "price": self.price,
         }
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Let pydantic, and so FastAPI, write the shape of `to_dict`. It is not read."""
+        return pydantic_output_schema(JobInfo, _JobShape, write=JobInfo.to_dict, skip=frozenset({"raw"}))
+
+
+@frozen
+class _ErrorInfo:
+    type: str
+    message: str
+    code: str | None
+    http_status: int
+
+
+@frozen
+class _JobShape:
+    job_id: str
+    key: str | None
+    state: JobState
+    ref: TaskRef | None
+    task: Task | None
+    error: _ErrorInfo | None
+    created_at: datetime
+    price: None

@@ -20,7 +20,7 @@ from ..media.fit import fitted
 from ..media.inspect import UnreadableFileError, inspect, inspect_briefly, missing_extra
 from ..media.limits import check_picture, check_video
 from ..registry import providers_that_can
-from ..request import ImageToVideo, Media, Mode, Picture, ReferenceToVideo, VideoEdit, VideoRequest
+from ..request import ImageToVideo, Media, Mode, Picture, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 
 LARGEST_BODY = 24 * 2**20
 """Bytes of inline pictures in one request, in base64. No provider documents how much it takes."""
@@ -209,7 +209,7 @@ class MediaPreparation:
 
 def has_local_media(request: VideoRequest) -> bool:
     """Return whether *request* has files, bytes or `data:` URIs in it."""
-    return next(_local_media(request), None) is not None
+    return not isinstance(request, TextToVideo) and next(_local_media(request), None) is not None
 
 
 def _listed(spec: ModelSpec) -> str:

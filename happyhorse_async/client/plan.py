@@ -12,10 +12,10 @@ from attrs import evolve, frozen
 from ..adapter import Account, Adapter, Submission
 from ..capabilities import ModelSpec
 from ..config import SecretSource
-from ..errors import InvalidRequestError
+from ..errors import InvalidRequestError, UnsupportedFeatureError
 from ..jobs.account import new_job_id
 from ..messages import HttpRequest
-from ..registry import check_request
+from ..registry import explain_refusal
 from ..request import VideoRequest
 from .media import MediaPlan, MediaPreparation
 
@@ -36,6 +36,10 @@ class Plan:
     """What may surprise the user, such as a costly default or a prompt that will be cut."""
     media: tuple[MediaPlan, ...] = ()
     """How each image and video would travel. Of local files only the size and the first bytes were read."""
+    rejected: tuple[()] = ()
+    """Reserved for the accounts that would not get the job, and why."""
+    price: None = None
+    """Reserved for an estimate of the price."""
 
 
 @frozen(kw_only=True)
@@ -68,7 +72,11 @@ class Planner:
             names = ", ".join(cls.__name__ for cls in get_args(VideoRequest))
             raise InvalidRequestError(f"a request is one of {names}, not {type(request).__name__}")
         callback_url = callback_url or self.callback_url
-        spec = check_request(self.adapter, request, provider=self.account.provider, callback_url=callback_url)
+        adapter, provider = self.adapter, self.account.provider
+        try:
+            spec = adapter.check(request, provider=provider, callback_url=callback_url)
+        except (InvalidRequestError, UnsupportedFeatureError) as refusal:
+            raise explain_refusal(refusal, adapter, request, provider=provider, callback_url=callback_url) from None
         job_id = new_job_id()
         named = None if callback_url is None else name_job(callback_url, job_id)
         return Submission(request=request, spec=spec, job_id=job_id, callback_url=named)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 from attrs import frozen
 
+from .. import telemetry
 from ..background import Background
 from ..download import DownloadPolicy, Downloads, Progress
 from ..errors import HappyHorseError, TaskNotFoundError
@@ -36,7 +37,8 @@ from ..stores import TaskStore
 from ..task import Task, TaskRef
 from ..timeouts import Timeouts
 from ..timing import Limits, PollSchedule
-from ..tracked_job import TrackedJob, Tracker
+from ..tracked_job import TrackedJob
+from ..tracker import Tracker
 from ..transports import Transport
 from .plan import Planner
 
@@ -69,7 +71,7 @@ class ClientRuntime:
     def __init__(self, planners: Mapping[str, Planner], options: Options) -> None:
         self.loop = asyncio.get_running_loop()
         self.process = os.getpid()
-        self.background = Background()
+        self.background = Background(follows_caller=True)
         # Each picture that is examined is decoded in memory.
         self.media_limiter = anyio.CapacityLimiter(1)
         self.accounts = Accounts()
@@ -146,17 +148,23 @@ class ClientRuntime:
 
     def _changed(self, tracked: TrackedJob) -> None:
         self.journal.observed(tracked)
-        self.accounts.of(tracked.job).persistence.save_periodically()
+        if tracked.ended:
+            self.accounts.of(tracked.job).persistence.save_periodically()
 
     async def _attend(self, tracked: TrackedJob) -> None:
         await self.intake.attend(tracked)
 
     async def download(self, task: Task, path: str | PathLike[str], *, progress: Progress | None = None) -> Path:
         """Download the video of a task; see `Client.download`."""
-        return await self.accounts.named(task.ref.provider).downloads.download(task, path, progress=progress)
+        downloads = self.accounts.named(task.ref.provider).downloads
+        return await telemetry.download(
+            self.tracker.span_of(task.ref), downloads.download(task, path, progress=progress)
+        )
 
     async def _save(self, task: Task, path: Path) -> Path:
-        return await self.accounts.named(task.ref.provider).downloads.with_few_retries().download(task, path)
+        downloads = self.accounts.named(task.ref.provider).downloads
+        saving = downloads.with_few_retries().download(task, path)
+        return await telemetry.download(self.tracker.span_of(task.ref), saving, is_callers=False)
 
     def find(self, ref: TaskRef) -> TrackedJob:
         """
@@ -249,6 +257,11 @@ class Lifecycle:
         if self._if_dropped is not None:
             self._if_dropped.detach()
         return runtime
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the client is open, wherever that was."""
+        return self._runtime is not None and not self._is_dead()
 
     def inside(self) -> ClientRuntime:
         """

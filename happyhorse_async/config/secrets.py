@@ -13,7 +13,11 @@ from .structuring import kind_of, looks_secret
 
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d"
 # NAME=value; a key itself may hold an equals sign, as base64 does, but has no upper-case name before it.
-_NAMED_VALUE = re.compile(r"(export\s+|set\s+|\$env:)?[A-Z][A-Z0-9]*(_[A-Z0-9]+)+\s*=\s*\S")
+_NAMED_VALUE = re.compile(
+    r"(export\s+|set\s+|\$env:)?([A-Z][A-Z0-9]*(_[A-Z0-9]+)+\s*[=:]|(?i:(\w+[_-])?(api[_-]?)?(key|token|secret))\s*[=:])"
+    r"\s*[^\s=]"
+)
+_PYTHON_LITERAL = re.compile(r"[bru]{0,2}(['\"]).*\1", re.IGNORECASE)
 _VARIABLE_REFERENCE = re.compile(r"\$\{.*\}|\$\(.*\)|\$[A-Za-z_]\w*|%\w+%|\{\{.*\}\}|<.*>|\[.*\]", re.DOTALL)
 # Three dots are how documentation shortens a key, and are accepted in examples that send nothing.
 _PLACEHOLDER = re.compile(
@@ -68,7 +72,8 @@ def _check_text(value: object, kind: str, where: str) -> str:
     if value != value.strip().strip("\ufeff\u200b"):
         raise ConfigurationError(f"{where}: the {kind} holds a space before or after it: remove it")
     # A text may well end in a quoted word.
-    if value[0] in _QUOTES or (value[-1] in _QUOTES and value.count(value[-1]) == 1):
+    is_quoted = value[0] in _QUOTES or (value[-1] in _QUOTES and value.count(value[-1]) == 1)
+    if is_quoted or _PYTHON_LITERAL.fullmatch(value):
         raise ConfigurationError(f"{where}: the {kind} has quotation marks around it: remove them")
     if _NAMED_VALUE.match(value):
         raise ConfigurationError(f"{where}: this is NAME=value; only the {kind} itself is expected")
@@ -77,6 +82,12 @@ def _check_text(value: object, kind: str, where: str) -> str:
     if _VARIABLE_REFERENCE.fullmatch(value) or _PLACEHOLDER.fullmatch(value):
         raise ConfigurationError(f"{where}: this is a placeholder; put the {kind} itself in its place")
     return value
+
+
+def without_frames(error: ConfigurationError) -> ConfigurationError:
+    """Return *error* without its frames and context: error trackers record the local variables of each frame."""
+    error.__context__ = None
+    return error.with_traceback(None)
 
 
 def _article(kind: str) -> str:
@@ -100,8 +111,15 @@ class KeySource:
         """
         Return the key.
 
-        :raises ConfigurationError: there is none, or it cannot be one.
+        :raises ConfigurationError: there is none, or it cannot be one. No local variable of its frames holds the key.
         """
+        try:
+            return self._read()
+        except ConfigurationError as error:
+            refusal = without_frames(error)
+        raise refusal
+
+    def _read(self) -> str:
         if self.file is not None:
             return self._checked(self._read_file(self.file), self.where)
         if self.literal is not None:

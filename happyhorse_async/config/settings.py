@@ -17,7 +17,7 @@ from ..registry import adapter_names, find_adapter
 from ..retry import RetryPolicies
 from ..timing import Limits, PollSchedule
 from .loader import FILE_NAME, find_file
-from .secrets import KeySource, SecretSource
+from .secrets import KeySource, SecretSource, without_frames
 from .section import Section, beside
 from .store import StoreSettings
 from .structuring import choices, quoted, quoted_name, structure
@@ -121,8 +121,17 @@ class Settings:
         the providers' documented addresses and to this machine only.
 
         :param path: the file; by default it is searched for, and there may be none.
-        :raises ConfigurationError: it does not exist, cannot be read, or holds a mistake.
+        :raises ConfigurationError: it does not exist, cannot be read, or holds a mistake. No local variable of its
+            frames holds what the file says, which may be a key.
         """
+        try:
+            return cls._load(path)
+        except ConfigurationError as error:
+            refusal = without_frames(error)
+        raise refusal
+
+    @classmethod
+    def _load(cls, path: str | os.PathLike[str] | None) -> Settings:
         found = find_file(path)
         if found is None:
             return cls()

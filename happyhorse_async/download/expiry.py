@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from attrs import frozen
 
+from ..logs import get_logger, log_fields
 from ..redaction import SecretUrl
 from ..stores.retention import URL_LIFETIME
 from ..task import Task, TaskRef
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 
 @frozen
@@ -67,4 +67,5 @@ def _warn(ref: TaskRef, ends: datetime) -> None:
         "concurrent downloads",
         ref,
         ends.isoformat(timespec="seconds"),
+        extra=log_fields(ref),
     )

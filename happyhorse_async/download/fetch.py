@@ -8,7 +8,6 @@ after its task has succeeded. What does not begin like a video is treated like a
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext
 from typing import TypeAlias
@@ -16,6 +15,7 @@ from typing import TypeAlias
 from attrs import field, frozen
 
 from ..errors import DownloadError, TransportError
+from ..logs import get_logger
 from ..messages import HttpRequest, HttpResponse
 from ..redaction import SecretUrl
 from ..timing import retry_after
@@ -41,7 +41,7 @@ Renewal: TypeAlias = Callable[[], Awaitable[ResultUrl | None]]
 Slot: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
 """Returns what is held during each attempt, and not during the pauses between them."""
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 _MOST_REDIRECTS = 5
 # What storage answers to a signature that has expired, or for an object that does not exist (yet).
@@ -234,7 +234,8 @@ class Fetch:
 
     def _prepare(self, response: Download, url: SecretUrl) -> None:
         """Make sure that the body is of a video, and goes on where the last one broke off."""
-        if response.status not in (200, 206):
+        # A proxy that has altered the headers says 203.
+        if response.status not in (200, 203, 206):
             raise self._refusal(response, url)
         kind = not_video_type(response.headers)
         if kind is not None:
@@ -286,8 +287,8 @@ class Fetch:
 
     async def _receive(self, response: Download, url: SecretUrl) -> AsyncGenerator[Piece]:
         chunks = _in_time(response.chunks(), self._policy)
-        if codings(response.headers):
-            chunks = uncompressed_chunks(chunks)
+        for coding in codings(response.headers):
+            chunks = uncompressed_chunks(chunks, coding)
         try:
             async with aclosing(chunks):
                 async for chunk in chunks:

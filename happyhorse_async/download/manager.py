@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from attrs import evolve, field, frozen
 
 from ..errors import DownloadError, HappyHorseError
 from ..exchange import Exchange
+from ..logs import get_logger, log_fields
 from ..task import Task, TaskRef, TaskStatus
 from ..transports.ip_filter import is_public_host
 from .expiry import ResultUrl, warning_when_old
@@ -31,7 +31,7 @@ Called with the bytes received and the bytes expected, `None` where the server d
 function, which is awaited.
 """
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 
 @frozen(kw_only=True)
@@ -114,7 +114,7 @@ class Downloads:
         try:
             task = await self.fetch(ref)
         except HappyHorseError as error:
-            _log.info("no fresh URL for the video of %s: %s", ref, error)
+            _log.info("no fresh URL for the video of %s: %s", ref, error, extra=log_fields(ref, reason=error))
             return None
         return ResultUrl.of(task, datetime.now(UTC)) if task.status is TaskStatus.SUCCEEDED else None
 

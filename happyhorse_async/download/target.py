@@ -32,7 +32,11 @@ _OTHER_KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 def absolute(path: StrPath) -> str:
     """Return *path* as an absolute one, with the separator at its end if it has one: it says that this is a folder."""
     text = os.fspath(path)
-    return os.path.join(os.path.abspath(text), "") if _names_folder(text) else os.path.abspath(text)  # noqa: PTH100, PTH118
+    if not text:
+        return text
+    # `..` stays: behind a symbolic link it does not lead back to where the link is.
+    full = str(Path(text).absolute())
+    return os.path.join(full, "") if _names_folder(text) else full  # noqa: PTH118
 
 
 def check_target(path: StrPath) -> None:

@@ -16,18 +16,32 @@ from typing import Self
 
 import anyio
 import anyio.to_thread
+from attrs import frozen
 
 from ..emulation import EmulatedAPI, ProviderLimits
 from ..errors import ConfigurationError
 from ..registry import emulated_api_names, find_emulated_api
 from .faults import Fault, Faults, Injection, Operation, find_fault
 from .media_cache import MediaCache
-from .provider import EmulatedProvider
+from .provider import EmulatedProvider, Keys
 from .request_log import KEPT, ReceivedRequest
 from .scenario import Scenario
 from .signed_urls import SignedUrls
 from .webhook_log import WebhookLog
 from .webhook_queue import CallbackScenario
+
+
+@frozen(kw_only=True)
+class _Options:
+    """What an emulator was made with; see `Emulator`."""
+
+    scenario: Scenario
+    callbacks: CallbackScenario
+    limits: bool | Mapping[str, ProviderLimits]
+    keys: Keys
+    events_urls: Mapping[str, str]
+    host: str
+    port: int
 
 
 class Emulator:
@@ -81,14 +95,17 @@ class Emulator:
         self.seed = seed
         self.deliveries = WebhookLog()
         """The webhook deliveries since the emulator was last entered or reset."""
-        self._first_scenario = self._scenario = scenario or Scenario()
-        self._first_callbacks = self._callbacks = callbacks or CallbackScenario()
-        self._limits = limits
-        self._api_key = api_key
-        self._callback_secret = callback_secret
-        self._events_urls = dict(events_urls or {})
-        self._host = host
-        self._wanted_port = port
+        self._options = _Options(
+            scenario=scenario or Scenario(),
+            callbacks=callbacks or CallbackScenario(),
+            limits=limits,
+            keys=Keys(api_key, callback_secret),
+            events_urls=dict(events_urls or {}),
+            host=host,
+            port=port,
+        )
+        self._scenario = self._options.scenario
+        self._callbacks = self._options.callbacks
         self._port: int | None = None
         self._faults = Faults()
         self._received: deque[ReceivedRequest] = deque(maxlen=KEPT)
@@ -105,7 +122,7 @@ class Emulator:
         """
         if self._port is None:
             raise RuntimeError("the emulator is not running; enter it with `async with` first")
-        host = f"[{self._host}]" if ":" in self._host else self._host
+        host = f"[{self._options.host}]" if ":" in self._options.host else self._options.host
         return f"http://{host}:{self._port}"
 
     @property
@@ -217,7 +234,7 @@ class Emulator:
         """
         self._faults.clear()
         self._faults.calls.clear()
-        self.scenario, self.callbacks = self._first_scenario, self._first_callbacks
+        self.scenario, self.callbacks = self._options.scenario, self._options.callbacks
         for provider in self._providers.values():
             provider.reset()
         if self._drop_webhooks is not None:
@@ -245,7 +262,7 @@ class Emulator:
             webhook_sender = WebhookSender(
                 self._providers.values(),
                 log=self.deliveries,
-                only_loopback=is_loopback(self._host),
+                only_loopback=is_loopback(self._options.host),
                 speed=self.speed,
                 clock=clock,
             )
@@ -263,7 +280,7 @@ class Emulator:
             await stack.enter_async_context(webhook_sender)
             stack.callback(self._faults.clear)
             self._drop_webhooks = _in_loop(webhook_sender.drop_pending)
-            self._port = await server.start(self._host, self._wanted_port)
+            self._port = await server.start(self._options.host, self._options.port)
             self._open = stack.pop_all()
         return self
 
@@ -275,10 +292,10 @@ class Emulator:
             await self._open.aclose()
 
     def _provider(self, emulated_api: EmulatedAPI, links: SignedUrls) -> EmulatedProvider:
-        if isinstance(self._limits, bool):
-            limits = emulated_api.limits if self._limits else None
+        if isinstance(self._options.limits, bool):
+            limits = emulated_api.limits if self._options.limits else None
         else:
-            limits = self._limits.get(emulated_api.name)
+            limits = self._options.limits.get(emulated_api.name)
         return EmulatedProvider(
             emulated_api,
             scenario=self._scenario,
@@ -286,10 +303,9 @@ class Emulator:
             seed=self.seed,
             speed=self.speed,
             limits=limits,
-            api_key=self._api_key,
+            keys=self._options.keys,
             callbacks=self._callbacks,
-            callback_secret=self._callback_secret,
-            events_url=self._events_urls.get(emulated_api.name),
+            events_url=self._options.events_urls.get(emulated_api.name),
             faults=self._faults,
             received=self._received,
         )
@@ -301,7 +317,7 @@ class Emulator:
     def _check_events_urls(self, emulated_apis: Iterable[EmulatedAPI]) -> None:
         rules = {emulated_api.name: emulated_api.callback_rules for emulated_api in emulated_apis}
         known = [name for name, rule in rules.items() if rule is not None and rule.set_up_outside]
-        for name in self._events_urls:
+        for name in self._options.events_urls:
             if name not in known:
                 raise ConfigurationError(
                     f"{name!r} sends no events to a URL that is set up outside its API; known: {', '.join(known)}"

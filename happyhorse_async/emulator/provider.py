@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from ..emulation import (
     ApiError,
@@ -82,6 +82,16 @@ class Storage:
     objects: ObjectStore
 
 
+@frozen
+class Keys:
+    """The keys that an emulated provider shares with its users. Without one, any key is accepted or none is used."""
+
+    api_key: str | None = field(default=None, repr=False)
+    """The only API key that is accepted."""
+    callback_secret: str | None = field(default=None, repr=False)
+    """What webhooks are signed with."""
+
+
 class EmulatedProvider:
     """
     Answers like the provider whose *emulated_api* it is given.
@@ -90,9 +100,8 @@ class EmulatedProvider:
 
     :param speed: every duration is divided by it.
     :param limits: `None`: the account has no limits.
-    :param api_key: the only key that is accepted; `None`: any is.
+    :param keys: the API key that is accepted, and the secret that webhooks are signed with.
     :param callbacks: how webhooks are delivered.
-    :param callback_secret: what they are signed with.
     :param events_url: where they go if the provider has that set up outside its API.
     :param faults: the faults that are switched on; `None`: there are none.
     :param received: the log that every request is written to.
@@ -107,9 +116,8 @@ class EmulatedProvider:
         seed: int = 0,
         speed: float = 1.0,
         limits: ProviderLimits | None = None,
-        api_key: str | None = None,
+        keys: Keys = Keys(),
         callbacks: CallbackScenario | None = None,
-        callback_secret: str | None = None,
         events_url: str | None = None,
         faults: Faults | None = None,
         received: deque[ReceivedRequest] | None = None,
@@ -122,21 +130,19 @@ class EmulatedProvider:
         """Accepted tasks whose inline pictures have not been read yet."""
         self.storage = Storage(links, ObjectStore(speed))
         """What was uploaded, and where videos are fetched."""
-        self._seed = f"{seed}/{emulated_api.name}"
         self._speed = speed
         self._limits = limits or ProviderLimits()
-        self._api_key = api_key
+        self._keys = keys
         self._faults = faults
         self._received = received
         self._accounts: dict[str, EmulatedAccount] = {}
         self._video_files: dict[str, Entry] = {}
         self._submits = 0
-        self._callback_secret = callback_secret
         self.webhook_queue = WebhookQueue(
             emulated_api.callback_rules,
             callbacks or CallbackScenario(),
             events_url=events_url,
-            seed=self._seed,
+            seed=f"{seed}/{emulated_api.name}",
             task_ttl=emulated_api.task_ttl / speed,
         )
 
@@ -241,7 +247,7 @@ class EmulatedProvider:
         """
         exchange = _Exchange(now=now, origin=webhook.origin, request_id=webhook.event_id)
         job = self._job(entry, exchange)
-        secret = self._callback_secret
+        secret = self._keys.callback_secret
         if forged:
             job = evolve(job, task=_opposite(job.task))
             secret = secret and secrets.token_hex(16)
@@ -252,7 +258,7 @@ class EmulatedProvider:
         key = self.emulated_api.api_key(request)
         if key is None:
             raise self.emulated_api.refuse(ApiFault.NO_KEY)
-        if self._api_key not in (None, key):
+        if self._keys.api_key not in (None, key):
             raise self.emulated_api.refuse(ApiFault.WRONG_KEY)
         if key not in self._accounts:
             task_ttl = self.emulated_api.task_ttl / self._speed
@@ -332,7 +338,7 @@ class EmulatedProvider:
 
     def _entry(self, call: SubmitCall, exchange: _Exchange) -> Entry:
         self._submits += 1
-        simulated = self.scenario.simulated(call.request, self._submits, seed=self._seed)
+        simulated = self.scenario.simulated(call.request, self._submits, seed=self.webhook_queue.seed)
         webhook = self.webhook_queue.webhook(call, self._submits, origin=exchange.origin, event_id=str(uuid4()))
         if webhook is not None and webhook.plan.early:
             simulated = evolve(simulated, queue=0.0, run=0.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import anyio.to_thread
 from aiohttp import BodyPartReader, web
 
 from ..emulation import ApiFault, ErrorReply
+from ..logs import get_logger
 from ..messages import HttpRequest, HttpResponse
 from .control import ControlAPI
 from .faults.fault import CallContext, Operation
@@ -28,7 +28,7 @@ from .request_log import ReceivedRequest
 from .signed_urls import SignedUrlError, SignedUrls, storage_error
 from .webhook_sender import WebhookSender
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = get_logger(__name__)
 
 _LARGEST_BODY = 64 * 1024 * 1024
 """Enough for two images of 20 MB as data: URIs."""

@@ -133,7 +133,7 @@ class WebhookQueue:
         self.scenario = scenario
         self._rules = rules
         self._events_url = events_url
-        self._seed = seed
+        self.seed = seed
         self._task_ttl = task_ttl
         self._order = count()
         self._heap: list[tuple[float, int, Entry]] = []
@@ -143,7 +143,7 @@ class WebhookQueue:
         if self._rules is None:
             return None
         url = self._events_url if self._rules.set_up_outside else call.callback_url
-        plan = self.scenario.delivery_plan(number, seed=self._seed, rules=self._rules)
+        plan = self.scenario.delivery_plan(number, seed=self.seed, rules=self._rules)
         return Webhook(url=url, origin=origin, event_id=event_id, plan=plan) if url else None
 
     def add(self, entry: Entry) -> None:

@@ -11,7 +11,7 @@ from ..adapter import Account, Adapter
 from ..download import Downloads
 from ..errors import ConfigurationError
 from ..exchange import Exchange
-from ..job import Endpoint, Job, JobState
+from ..job import Job, JobState
 from ..polling import EstimatorPersistence, Poller
 from ..task import TaskRef
 from ..tracked_job import TrackedJob
@@ -39,7 +39,6 @@ class AccountRuntime:
         *,
         owns_transport: bool,
     ) -> None:
-        account = exchange.account
         self.exchange = exchange
         self._owns_transport = owns_transport
         self.media = MediaSender(exchange)
@@ -47,7 +46,7 @@ class AccountRuntime:
         self.persistence = persistence
         self.downloads = downloads
         self.scheduler = SubmitScheduler(exchange, start_submit, in_flight)
-        self.endpoint = Endpoint(provider=account.provider, adapter=exchange.adapter.name, base_url=account.base_url)
+        self.endpoint = exchange.endpoint
 
     @property
     def adapter(self) -> Adapter:

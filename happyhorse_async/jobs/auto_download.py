@@ -21,14 +21,16 @@ from ..download.part_file import discard_abandoned
 from ..download.target import target_path
 from ..errors import ConfigurationError, HappyHorseError, SubmitOutcomeUnknownError, WaitTimeoutError
 from ..job import Job, JobError
+from ..logs import LogFields, get_logger, log_fields
 from ..retry import RetryPolicies, RetryPolicy
 from ..task import Task, TaskStatus
-from ..tracked_job import TrackedJob, Tracker
+from ..tracked_job import TrackedJob
+from ..tracker import Tracker
 from .job_errors import to_data
 from .journal import NO_OWNER, Journal
 from .state import JobEvent
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 _CLOSING_GRACE = 60.0
 # After an error that ended the wait, the task is polled again within a minute and then ever more seldom.
@@ -68,6 +70,9 @@ class AutoDownload:
         task = self.tracked.task
         return task is not None and task.status is TaskStatus.SUCCEEDED and not self.pausing
 
+    def _fields(self, error: HappyHorseError | None = None) -> LogFields:
+        return log_fields(self.tracked.job, reason=error)
+
     async def run(self) -> None:
         """Wait for the video and save it."""
         try:
@@ -77,14 +82,15 @@ class AutoDownload:
             if isinstance(error, asyncio.CancelledError):
                 raise
         except UrlRefusedError as error:
-            _log.error("the video is not saved at %s: %s", self.path, error)
+            _log.error("the video is not saved at %s: %s", self.path, error, extra=self._fields(error))
             await self._record(error=to_data(error))
         except HappyHorseError as error:
             # Without a ref there is no task: the job was refused or withdrawn.
             level = logging.INFO if self.tracked.ref is None else logging.ERROR
-            _log.log(level, "the video is not saved at %s: %s", self.path, error.about(ref=self.tracked.ref))
+            error.about(ref=self.tracked.ref)
+            _log.log(level, "the video is not saved at %s: %s", self.path, error, extra=self._fields(error))
         except Exception:  # noqa: BLE001 - no caller waits for it, and the others go on
-            _log.exception("the video of %s is not saved at %s", self._name, self.path)
+            _log.exception("the video of %s is not saved at %s", self._name, self.path, extra=self._fields())
         finally:
             self.tried.set()
 
@@ -92,7 +98,8 @@ class AutoDownload:
         task = await self._wait_for_end()
         if task.status is not TaskStatus.SUCCEEDED:
             level = logging.ERROR if task.status is TaskStatus.EXPIRED else logging.INFO
-            _log.log(level, "nothing to save at %s: the task %s is %s", self.path, task.ref, task.status)
+            message = "nothing to save at %s: the task %s is %s"
+            _log.log(level, message, self.path, task.ref, task.status, extra=self._fields())
             return
         target = await asyncio.to_thread(target_path, self.path, task.id)
         if self.recovered:
@@ -114,7 +121,8 @@ class AutoDownload:
                 if self.tracked.ref is None or loop.time() > until:
                     raise
                 delay = _WAIT_AGAIN.delay(attempt)
-                _log.error("the task %s is polled again in %.0f s, to save its video: %s", self._name, delay, error)
+                message = "the task %s is polled again in %.0f s, to save its video: %s"
+                _log.error(message, self._name, delay, error, extra=self._fields(error))
                 await self._pause(delay)
                 attempt += 1
             else:
@@ -133,10 +141,11 @@ class AutoDownload:
                 if isinstance(error, UrlRefusedError) or attempt >= self.retry.max_retries:
                     raise
                 delay = self.retry.delay(attempt)
-                _log.error("the video is not yet saved at %s; next attempt in %.0f s: %s", target, delay, error)
+                message = "the video is not yet saved at %s; next attempt in %.0f s: %s"
+                _log.error(message, target, delay, error, extra=self._fields(error))
                 await self._pause(delay)
                 attempt += 1
-        _log.info("the video of %s is saved at %s", task.ref, target)
+        _log.info("the video of %s is saved at %s", task.ref, target, extra=self._fields())
         await self._record(saved_to=str(target), error=None)
 
     async def _record(self, *, error: JobError | None, saved_to: str | None = None) -> None:
@@ -164,7 +173,7 @@ class AutoDownload:
         message = (
             "the client was closed before the video of %s was saved at %s%s; the next that opens the store saves it"
         )
-        _log.warning(message, self._name, self.path, cut)
+        _log.warning(message, self._name, self.path, cut, extra=self._fields())
         if self.tracked.ref is not None:
             self.journal.record(self.tracked, JobEvent.RELEASE, save_to=self.path, owner=NO_OWNER)
 

@@ -11,23 +11,25 @@ that its callback was received.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from .. import telemetry
 from ..background import Background
 from ..errors import CallbackRejectedError, InvalidResponseError, TaskNotFoundError, TransportError
 from ..job import Job
+from ..logs import get_logger, log_fields
 from ..messages import HttpRequest
 from ..task import FailureReason, Task, TaskRef
-from ..tracked_job import TrackedJob, Tracker
+from ..tracked_job import TrackedJob
+from ..tracker import Tracker
 from .account import AccountRuntime
 from .auto_download import AutoDownloads
 from .journal import NO_OWNER, Journal
 from .state import JobEvent, applies
 from .submit import Submitter, unended
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 
 class CallbackProcessor:
@@ -60,6 +62,12 @@ class CallbackProcessor:
             account.adapter.verify_callback(message, secrets, datetime.now(UTC))
         said = _read(account, message)
         ref = said if isinstance(said, TaskRef) else said.ref
+        observing = self._process(account, ref, said, job_id=job_id, is_proven=is_proven)
+        return await telemetry.callback(self._tracker.span_of(ref, job_id), observing)
+
+    async def _process(
+        self, account: AccountRuntime, ref: TaskRef, said: Task | TaskRef, *, job_id: str | None, is_proven: bool
+    ) -> Task | None:
         observed = said if is_proven and isinstance(said, Task) else None
         tracked = await self._find(account, ref)
         if tracked is None and job_id is not None:
@@ -75,7 +83,7 @@ class CallbackProcessor:
             raise CallbackRejectedError("the sender is not proven to be the provider, and the task is not ours")
         # Its submit may be about to be answered. Then the task is polled at once.
         self._tracker.note_early_callback(ref)
-        _log.info("a callback is about %s, which is not known to be a task of ours", ref)
+        _log.info("a callback is about %s, which is not known to be a task of ours", ref, extra=log_fields(ref))
         return None
 
     async def _find(self, account: AccountRuntime, ref: TaskRef) -> TrackedJob | None:

@@ -8,35 +8,33 @@ followed in the store until that process has settled it, or is dead.
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from os import PathLike
-from pathlib import Path
 
 from attrs import evolve, frozen
 
 from ..adapter import Submission
 from ..background import Background
+from ..download.target import absolute, check_target
 from ..errors import HappyHorseError, InvalidRequestError, StoreError, TaskNotFoundError, WaitTimeoutError
-from ..job import Job, JobState
+from ..job import Job
 from ..local_media import LocalMedium
 from ..messages import HttpRequest
-from ..request_codec import fingerprint, to_data
+from ..request_codec import fingerprint
 from ..stores.contract import holds_key
 from ..task import TaskRef
-from ..tracked_job import TrackedJob, Tracker
+from ..tracked_job import TrackedJob
+from ..tracker import Tracker
 from .account import AccountRuntime, Accounts
 from .auto_download import AutoDownloads
 from .job_errors import error_of, withdrawn
 from .journal import Journal
 from .recovery import Recovery, is_unsent
-from .state import JobEvent, applies, apply, conditions
+from .state import TAKEN_BACK, JobEvent, applies, apply, conditions
 from .submit import Submitter
 from .submit_errors import closed_meanwhile
 
-# A caller in another process did not want the job any more, which says nothing about the one here.
-_TAKEN_BACK = (JobState.WITHDRAWN, JobState.WRITTEN_OFF)
 _FOLLOW_INTERVAL = 0.25
 _CLOSING_GRACE = 5.0
 
@@ -88,13 +86,17 @@ class Intake:
 
         :param media: local media that have tokens in the request. Those that do not travel in it are uploaded first.
         :raises InvalidRequestError: *key* was used for another request.
+        :raises DownloadError: no video can be written to *save_to*. Nothing was recorded.
         :raises SubmitOutcomeUnknownError: the outcome of the job with *key* is unknown.
         :raises StoreError: it cannot be recorded. Nothing was sent.
         """
+        path = None
+        if save_to is not None:
+            path = absolute(save_to)
+            await asyncio.to_thread(check_target, path)
         message = evolve(account.adapter.encode_submit(submission, account.account), media=media)
-        if any(medium.is_uploaded for medium in media) and not await self._is_known(key):
+        if media and not await self._is_known(key):
             await account.media.upload_all(message, submission.spec.model)
-        path = None if save_to is None else _absolute(save_to)
         job = self._new_job(account, submission, message, key=key, durable=durable, save_to=path)
         adding = self._work.spawn(self._journal.store.add(job))
         try:
@@ -111,7 +113,8 @@ class Intake:
 
     def _send(self, tracked: TrackedJob, message: HttpRequest) -> TrackedJob:
         self._submitter.put(tracked, message)
-        self._auto_downloads.begin(tracked)
+        if tracked.job.save_to is not None:
+            self._auto_downloads.begin(tracked)
         return tracked
 
     async def _withdraw_added(self, job: Job, adding: asyncio.Task[Job]) -> None:
@@ -129,7 +132,7 @@ class Intake:
         durable: bool,
         save_to: str | None,
     ) -> Job:
-        request = to_data(submission.request)
+        request = submission.request.to_dict()
         return Job(
             job_id=submission.job_id,
             endpoint=account.endpoint,
@@ -139,8 +142,7 @@ class Intake:
             fingerprint="" if key is None else fingerprint(request),
             request=request,
             body=message.body,
-            # What only waits for this process need not be written to disk.
-            media=tuple(medium if durable else evolve(medium, content=None) for medium in message.media),
+            media=message.media if durable else _without_content(message.media),
             callback_url=submission.callback_url,
             durable=durable,
             owner=self._journal.store.owner,
@@ -213,7 +215,7 @@ class Intake:
     async def _is_settled(self, tracked: TrackedJob, wanted: _Wanted | None) -> bool:
         job = await self._journal.store.get(tracked.job_id)
         if job is None or (job.ref is None and not is_unsent(job)):
-            if job is None or job.state in _TAKEN_BACK:
+            if job is None or job.state in TAKEN_BACK:
                 return await self._want_again(tracked, wanted)
             raise _error(job)
         tracked.load(job)
@@ -331,16 +333,14 @@ class Intake:
             closing.push_async_callback(self._work.settle, _CLOSING_GRACE)
 
 
+def _without_content(media: tuple[LocalMedium, ...]) -> tuple[LocalMedium, ...]:
+    # What only waits for this process need not be written to disk.
+    return tuple([evolve(medium, content=None) for medium in media])
+
+
 def _error(job: Job) -> HappyHorseError:
     message = f"the job has ended without a task: it is {job.state}"
     return error_of(job) or InvalidRequestError(message, job_id=job.job_id)
-
-
-def _absolute(path: str | PathLike[str]) -> str:
-    # A relative path would mean something else to the next process. A separator at the end means a folder.
-    text = os.fspath(path)
-    absolute = str(Path(text).absolute())
-    return f"{absolute}{os.sep}" if text.endswith(("/", os.sep)) and not absolute.endswith(os.sep) else absolute
 
 
 def _check_same(job: Job, wanted: Job) -> None:

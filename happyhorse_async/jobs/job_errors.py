@@ -60,9 +60,14 @@ def withdrawn(job_id: str) -> TaskCanceledError:
     return TaskCanceledError("the job was withdrawn before it was sent", job_id=job_id)
 
 
+def was_abandoned(job: Job) -> bool:
+    """Return whether an unknown outcome was recorded by another process than the one that sent the job."""
+    return job.error is None or job.error.type != SubmitOutcomeUnknownError.__name__
+
+
 def still_unknown(job: Job) -> SubmitOutcomeUnknownError:
     """Return the error for a job that was found with an unknown outcome."""
-    if job.error is not None and job.error.type == SubmitOutcomeUnknownError.__name__:
+    if job.error is not None and not was_abandoned(job):
         message = job.error.message
     else:
         why = f" {job.error.message}" if job.error else ""

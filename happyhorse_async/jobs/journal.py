@@ -17,12 +17,13 @@ from attrs import define, evolve
 from ..background import Background
 from ..errors import ConfigurationError, HappyHorseError, StoreError
 from ..job import Endpoint, Job
+from ..logs import get_logger, log_fields
 from ..stores import TaskStore
 from ..task import Task
 from ..tracked_job import TrackedJob
 from .state import Conditions, JobEvent, apply, conditions, task_event
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 _RETRY_STORE = 5.0
 _CLOSING_GRACE = 5.0
@@ -247,7 +248,8 @@ class Journal:
             kept = await self._change(job, change.conditions)
         except Exception as error:  # noqa: BLE001 - the task exists, whatever is wrong with the store
             level = logging.WARNING if job.submitted_at is None and job.task_id is None else logging.CRITICAL
-            _log.log(level, "job %s, task %s, is not in the journal: %s", job.job_id, job.ref, error)
+            fields = log_fields(job, reason=error)
+            _log.log(level, "job %s, task %s, is not in the journal: %s", job.job_id, job.ref, error, extra=fields)
             if not isinstance(error, StoreError) and self._pending.get(job.job_id) is change:
                 self._pending[job.job_id] = evolve(change, job=_without_details(job))
             if not self._retries:

@@ -8,7 +8,7 @@ as an answer is lost.
 from __future__ import annotations
 
 import asyncio
-import logging
+import math
 from datetime import UTC, datetime, timedelta
 
 from attrs import frozen
@@ -17,22 +17,26 @@ from ..adapter import PageRequest
 from ..background import Background
 from ..errors import HappyHorseError, InvalidRequestError
 from ..job import Job
+from ..logs import get_logger, log_fields
+from ..retry import Backoff
 from ..task import Task, TaskRef
-from ..tracked_job import TrackedJob, Tracker
+from ..tracked_job import TrackedJob
+from ..tracker import Tracker
 from .account import AccountRuntime, Accounts
 from .auto_download import AutoDownloads
+from .job_errors import was_abandoned
 from .journal import Journal
 from .state import JobEvent, applies
 from .submit_errors import closed_meanwhile
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 # The provider's clock and ours may differ, and a request may have been delayed on its way.
 _BEFORE, _AFTER = timedelta(minutes=2), timedelta(minutes=3)
 _SEARCHED_PAGES = 5
 # It may take some time until a task appears in a list.
 _PAUSE = 60.0
-_LONGEST_PAUSE = 900.0
+_BACKOFF = Backoff(initial=_PAUSE, maximum=900.0)
 
 
 @frozen
@@ -112,12 +116,28 @@ class Reconciler:
         """
         Settle a job of unknown outcome: there is no task, or it is not wanted. Its key is free again.
 
-        :raises InvalidRequestError: there is no such job, or it is settled.
+        :raises InvalidRequestError: there is no such job, it is settled, or the process that sent it may still be
+            waiting for the answer.
         """
         tracked = TrackedJob(await self._unsettled(job_id))
+        left = self._still_sending(tracked.job)
+        if left > 0:
+            raise InvalidRequestError(
+                "the process that sent the job is taken for dead, but may still be waiting for the answer; "
+                f"write it off in {math.ceil(left)} s",
+                job_id=job_id,
+            )
         write = self._journal.record(tracked, JobEvent.WRITE_OFF)
         if write is None or not await asyncio.shield(write):
             raise InvalidRequestError("the job was settled in the meantime", job_id=job_id)
+
+    def _still_sending(self, job: Job) -> float:
+        """Return for how many seconds the POST of a job whose process seems to be dead may still be in flight."""
+        if not was_abandoned(job) or job.submitted_at is None:
+            return 0.0
+        age = (datetime.now(UTC) - job.submitted_at).total_seconds()
+        # A time in the future says that the clock was set, and nothing of the POST.
+        return self._accounts.of(job).exchange.timeouts.submit - age if age >= 0 else 0.0
 
     async def candidates(self, job_id: str) -> list[Task]:
         """
@@ -184,7 +204,7 @@ class Reconciler:
         return age.total_seconds() < self._accounts.of(job).adapter.task_ttl
 
     async def _go_on_searching(self, job: Job) -> None:
-        pause, answers = _PAUSE, 0
+        attempt, answers = 0, 0
         while self._may_live(job):
             try:
                 finding = await self._find(job)
@@ -192,15 +212,16 @@ class Reconciler:
                     return
                 answers += 1
                 if not finding.disputed and (finding.tasks or answers > 1):
-                    _log.warning("job %s: %s", job.job_id, _in_words(finding))
+                    _log.warning("job %s: %s", job.job_id, _in_words(finding), extra=log_fields(job))
                     return
             except InvalidRequestError:
                 # It was settled in the meantime.
                 return
             except HappyHorseError as error:
-                _log.warning("job %s: the provider's list cannot be searched: %s", job.job_id, error)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+                message = "job %s: the provider's list cannot be searched: %s"
+                _log.warning(message, job.job_id, error, extra=log_fields(job, reason=error))
+            await asyncio.sleep(_BACKOFF.delay(attempt))
+            attempt += 1
 
     async def _find(self, job: Job) -> _Finding:
         await self._unsettled(job.job_id)
@@ -221,7 +242,8 @@ class Reconciler:
             return False
         [task] = finding.tasks
         await self._adopt(tracked, task.ref)
-        _log.warning("job %s has adopted %s, the only task that it can have", tracked.job_id, task.ref)
+        message = "job %s has adopted %s, the only task that it can have"
+        _log.warning(message, tracked.job_id, task.ref, extra=log_fields(tracked.job))
         return True
 
     async def aclose(self) -> None:

@@ -9,7 +9,6 @@ event: from then on there is no difference.
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import AsyncExitStack
 
 from attrs import evolve
@@ -18,6 +17,7 @@ from ..adapter import Submission
 from ..background import Background
 from ..errors import HappyHorseError, InvalidResponseError, StoreError
 from ..job import Job
+from ..logs import get_logger, log_fields
 from ..messages import HttpRequest
 from ..request_codec import from_data
 from ..tracked_job import TrackedJob
@@ -30,7 +30,7 @@ from .reconcile import Reconciler
 from .state import JobEvent, applies
 from .submit import Submitter
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 _CLOSING_GRACE = 5.0
 # More at once would delay everything else in the event loop for too long.
@@ -105,7 +105,7 @@ class Recovery:
             except StoreError:
                 raise
             except HappyHorseError as error:
-                _log.warning("job %s of an earlier process: %s", job.job_id, error)
+                _log.warning("job %s of an earlier process: %s", job.job_id, error, extra=log_fields(job, reason=error))
         elif (write := self._journal.record(tracked, JobEvent.WITHDRAW)) is not None:
             # Its caller was told nothing and is gone. It was not sent, and will not be.
             await asyncio.shield(write)

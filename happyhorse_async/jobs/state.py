@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -136,6 +137,13 @@ All others may be written by any process, on condition of the state: knowledge o
 has it. The same holds for what the user decides.
 """
 
+TAKEN_BACK = frozenset(
+    target
+    for (_, event), target in TRANSITIONS.items()
+    if event in (JobEvent.WITHDRAW, JobEvent.CANCEL, JobEvent.WRITE_OFF)
+)
+"""States of a job that a caller did not want any more. That says nothing about another caller who wants it."""
+
 _LEARNS_TASK = frozenset({JobEvent.ANSWER, JobEvent.CALL_BACK, JobEvent.ADOPT, JobEvent.CORRECT})
 
 _TASK_EVENTS = {
@@ -189,17 +197,17 @@ def apply(job: Job, event: JobEvent, *, task: Task | None = None, **changes: Any
 
 def conditions(before: Job, event: JobEvent, after: Job) -> Conditions:
     """Derive the conditions of writing *after*, which *event* has made of *before*."""
-    sources = frozenset(
-        state for state in JobState if _target(state, event, after.task) is after.state and applies(state, event)
+    learned = task_event(after.task.status) if event in _LEARNS_TASK and after.task is not None else None
+    return Conditions(_sources(event, learned, after.state), before.owner if event in OWNER_ONLY else None)
+
+
+@cache
+def _sources(event: JobEvent, learned: JobEvent | None, target: JobState) -> frozenset[JobState]:
+    """Return the states from which *event*, and then what was learned of the task with it, leads to *target*."""
+    reached = {state: TRANSITIONS[state, event] for state in JobState if applies(state, event)}
+    return frozenset(
+        state for state, after in reached.items() if target is (TRANSITIONS[after, learned] if learned else after)
     )
-    return Conditions(sources, before.owner if event in OWNER_ONLY else None)
-
-
-def _target(state: JobState, event: JobEvent, task: Task | None) -> JobState | None:
-    target = TRANSITIONS.get((state, event))
-    if target is not None and event in _LEARNS_TASK and task is not None:
-        return TRANSITIONS[target, task_event(task.status)]
-    return target
 
 
 def to_mermaid() -> str:

@@ -20,13 +20,16 @@ from datetime import UTC, datetime
 
 from attrs import evolve
 
+from .. import telemetry
 from ..background import Background, for_each_yielding
 from ..errors import HappyHorseError, InvalidResponseError, StoreError, SubmitOutcomeUnknownError, WaitTimeoutError
 from ..job import Job
+from ..logs import JOB_ACCEPTED, JOB_FAILED, SUBMIT_RETRIED, get_logger, log_fields
 from ..messages import HttpRequest
 from ..retry import RetryPolicies
 from ..task import Task, TaskStatus
-from ..tracked_job import TrackedJob, Tracker
+from ..tracked_job import TrackedJob
+from ..tracker import Tracker
 from .account import Accounts
 from .attempt import NextStep, SubmitAttempt, is_protected
 from .job_errors import error_of, to_data, withdrawn
@@ -35,7 +38,7 @@ from .reconcile import Reconciler
 from .state import JobEvent, applies
 from .submit_errors import certain, closed_meanwhile, is_ambiguous, not_accepted, outcome_unknown, unreadable
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 _CLOSING_GRACE = 30.0
 # A process that was suspended between the intent and the POST may have been declared dead in the meantime.
@@ -64,6 +67,7 @@ class Submitter:
         :param lost_answer: why it may have been accepted already, if an earlier process sent it.
         """
         tracked.attempt = SubmitAttempt(message=message, lost_answer=lost_answer)
+        tracked.span = telemetry.begin(tracked.job, tracked.span)
         if self._closing:
             self._leave(tracked)
             return
@@ -76,35 +80,35 @@ class Submitter:
 
     async def _run(self, tracked: TrackedJob, slot: AsyncExitStack) -> None:
         """One attempt, from its slot to its outcome: polled, queued again, or ended."""
-        account, task = self._accounts.of(tracked.job), None
+        account, task, attempt = self._accounts.of(tracked.job), None, tracked.attempt
         exchange = account.exchange
         try:
             async with slot:
-                if tracked.attempt is None:
+                if attempt is None:
                     return
-                message = tracked.attempt.message
+                message = attempt.message
                 if message.media:
                     message = await account.media.ready(message, tracked.job.model)
-                if not await self._record_intent(tracked):
+                if not await self._record_intent(tracked, attempt):
                     return
-                task = await exchange.submit(message)
+                task = await telemetry.submit(tracked.span, exchange.submit(message))
                 await self._accept(tracked, task)
                 return
         except HappyHorseError as error:
             failure = error
         except Exception as error:  # noqa: BLE001 - whatever went wrong, waiters are told, and the job is not forgotten
-            _log.exception("job %s: the response cannot be processed", tracked.job_id)
+            _log.exception(
+                "job %s: the response cannot be processed", tracked.job_id, extra=log_fields(tracked.job, reason=error)
+            )
             failure = unreadable(error, exchange.account.provider)
         if task is not None:
             self._end(tracked, failure)
         elif tracked.attempt is not None:
             await self._fail(tracked, tracked.attempt, failure)
 
-    async def _record_intent(self, tracked: TrackedJob) -> bool:
+    async def _record_intent(self, tracked: TrackedJob, attempt: SubmitAttempt) -> bool:
         """Record that a job is about to be sent, and return whether it may be."""
-        attempt, adapter = tracked.attempt, self._accounts.of(tracked.job).adapter
-        if attempt is None:
-            return False
+        adapter = self._accounts.of(tracked.job).adapter
         if attempt.lost_answer is not None and not is_protected(tracked.job, adapter):
             raise attempt.lost_answer
         is_recorded, age = True, _OLDEST_INTENT + 1
@@ -137,7 +141,12 @@ class Submitter:
         finally:
             # Also if the client has no time to wait for the journal.
             self._hand_over(tracked, tracked.task or task, at_once=is_early_end)
-        _log.info("job %s was accepted as %s", tracked.job_id, task.ref)
+        _log.info(
+            "job %s was accepted as %s",
+            tracked.job_id,
+            task.ref,
+            extra=log_fields(tracked.job, event=JOB_ACCEPTED),
+        )
 
     def _saver(self, job: Job) -> str | None:
         return self._journal.store.owner if job.save_to is not None else None
@@ -152,7 +161,7 @@ class Submitter:
         if task.id == tracked.job.task_id:
             return
         why = f"the callback of this job named {tracked.ref}, and the answer to its submit names {task.ref}"
-        _log.critical("job %s: %s; the answer counts", tracked.job_id, why)
+        _log.critical("job %s: %s; the answer counts", tracked.job_id, why, extra=log_fields(tracked.job, reason=why))
         corrected = TrackedJob(tracked.job)
         self._journal.record(corrected, JobEvent.CORRECT, task=task, owner=self._saver(tracked.job))
         tracked.is_recorded = False
@@ -192,7 +201,7 @@ class Submitter:
         if tracked.attempt is None:
             # A callback has named the task in the meantime.
             return
-        adapter, is_awaited = self._accounts.of(tracked.job).adapter, bool(tracked.waiters)
+        adapter, is_awaited = self._accounts.of(tracked.job).adapter, tracked.has_waiters
         match attempt.next_step(tracked.job, failure, adapter, self._retries, is_awaited=is_awaited):
             case NextStep.RETRY:
                 await self._retry(tracked, attempt, failure)
@@ -204,8 +213,10 @@ class Submitter:
                 await self._refuse(tracked, certain(failure).about(job_id=job.job_id))
 
     async def _retry(self, tracked: TrackedJob, attempt: SubmitAttempt, failure: HappyHorseError) -> None:
-        delay = attempt.count_failure(tracked.job, failure, self._retries)
-        _log.info("job %s is sent again in %.1f s: %s", tracked.job_id, delay, failure)
+        job = tracked.job
+        delay = attempt.count_failure(job, failure, self._retries)
+        fields = log_fields(job, event=SUBMIT_RETRIED, reason=failure)
+        _log.info("job %s is sent again in %.1f s: %s", tracked.job_id, delay, failure, extra=fields)
         tracked.release_permit()
         if attempt.lost_answer is None:
             # While it waits it is certain that the provider does not have it, whatever becomes of this process.
@@ -240,7 +251,8 @@ class Submitter:
         try:
             found = await self._reconciler.search(tracked)
         except Exception:  # noqa: BLE001 - waiters must not wait for ever
-            _log.exception("the search for the task of job %s failed", tracked.job_id)
+            message = "the search for the task of job %s failed"
+            _log.exception(message, tracked.job_id, extra=log_fields(tracked.job))
             found = "The search for its task failed."
         # A callback, here or elsewhere, or a person may have settled it in the meantime.
         if found and tracked.attempt is not None and not await self._learn_from_store(tracked):
@@ -252,7 +264,8 @@ class Submitter:
         tracked.attempt = None
         self._tracker.forget(tracked)
         level = logging.WARNING if isinstance(error, SubmitOutcomeUnknownError) else logging.INFO
-        _log.log(level, "job %s failed: %s", tracked.job_id, error)
+        fields = log_fields(tracked.job, event=JOB_FAILED, reason=error)
+        _log.log(level, "job %s failed: %s", tracked.job_id, error, extra=fields)
         tracked.give_up(error)
 
     async def accepted(self, tracked: TrackedJob) -> None:
@@ -265,7 +278,7 @@ class Submitter:
             await tracked.accepted()
         except asyncio.CancelledError:
             # A job that was enqueued under the same key is promised.
-            if not tracked.waiters and not tracked.job.durable:
+            if not tracked.has_waiters and not tracked.job.durable:
                 self.withdraw(tracked.job_id)
             raise
 
@@ -308,7 +321,8 @@ class Submitter:
             scheduler.remove(tracked)
             self._hand_over(tracked, task)
             scheduler.count(tracked)
-            _log.info("job %s was accepted as %s, as its callback says", job_id, task.ref)
+            fields = log_fields(tracked.job, event=JOB_ACCEPTED)
+            _log.info("job %s was accepted as %s, as its callback says", job_id, task.ref, extra=fields)
         return write
 
     async def aclose(self) -> None:
@@ -356,7 +370,7 @@ class Submitter:
             self._journal.withdraw(tracked)
             self._end(tracked, closed)
         else:
-            unknown = outcome_unknown(_attempt(tracked).lost_answer or closed, job.job_id)
+            unknown = outcome_unknown(tracked.attempt.lost_answer or closed, job.job_id)
             self._journal.record(tracked, JobEvent.LOSE_ANSWER, owner=None, error=to_data(unknown))
             self._end(tracked, unknown)
 
@@ -364,11 +378,6 @@ class Submitter:
 def unended(task: Task) -> Task:
     """Return *task* as one that has not ended: its end is confirmed by a poll."""
     return evolve(task, status=TaskStatus.PENDING, error=None)
-
-
-def _attempt(tracked: TrackedJob) -> SubmitAttempt:
-    assert tracked.attempt is not None
-    return tracked.attempt
 
 
 def _clock() -> float:

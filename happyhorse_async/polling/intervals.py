@@ -53,14 +53,16 @@ class PollIntervals:
 
     def after_submit(self, tracked: TrackedJob) -> float:
         """Seconds from the submit to the first poll."""
-        is_fixed = self._own.first_after is not None or (self._own.interval is not None and not tracked.has_callback)
+        is_fixed = self._own.first_after is not None or (
+            self._own.interval is not None and tracked.job.callback_url is None
+        )
         if is_fixed:
             return self.schedule.after_submit()
         return self.after_poll(tracked, tracked.poll.submitted_at)
 
     def after_poll(self, tracked: TrackedJob, now: float) -> float:
         """Seconds until the next poll of a task that has not ended *now*."""
-        if tracked.has_callback:
+        if tracked.job.callback_url is not None:
             return self._jittered(self.schedule.reconcile)
         poll = tracked.poll
         steady = self.schedule.after_poll(poll.unchanged)

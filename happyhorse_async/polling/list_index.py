@@ -24,19 +24,18 @@ a while, like a circuit breaker that opens.
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 
 from attrs import define, evolve, field, frozen
 
 from ..adapter import PageRequest, TaskPage
 from ..errors import HappyHorseError, ProviderError, RateLimitError, TransportError
-from ..poll_state import ListPosition
+from ..logs import get_logger
 from ..task import Task, TaskRef, TaskStatus
-from ..tracked_job import TrackedJob
+from ..tracked_job import ListPosition, TrackedJob
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 # Providers allow up to 100 rows, or do not say. The response tells if a page has fewer rows than were requested.
 _SIZE = 50
@@ -249,9 +248,9 @@ class ListIndex:
         tracked.poll.position.missing = min(tracked.poll.position.missing, _MOST_MISSING - 1)
 
     @staticmethod
-    def is_worthwhile(tracked_jobs: list[TrackedJob]) -> bool:
-        """Return whether one page costs less than a query for each task."""
-        return len(tracked_jobs) >= _WORTHWHILE
+    def is_worthwhile(tasks: Sized) -> bool:
+        """Return whether one page costs less than a query for each of *tasks*."""
+        return len(tasks) >= _WORTHWHILE
 
     def read(
         self, page: Page, response: TaskPage, find: Callable[[TaskRef], TrackedJob | None]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 
 from ..background import Background
+from ..logs import get_logger
 from ..stores import TaskStore
 from .estimator import DurationEstimator
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 # A process that is killed loses what it has learned since the last save.
 _SAVE_EVERY = 100

@@ -10,15 +10,15 @@ even then the task goes on and can be resumed by its ref.
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from attrs import evolve
 
+from .. import telemetry
 from ..background import Background, for_each_yielding
-from ..billing import ExpectedUsage, expected_usage
+from ..billing import expected_usage
 from ..errors import (
     AuthenticationError,
     HappyHorseError,
@@ -32,16 +32,18 @@ from ..errors import (
     WaitTimeoutError,
 )
 from ..exchange import Exchange
+from ..logs import POLL_FAILED, get_logger, log_fields
 from ..redaction import redact_text
 from ..retry import RetryPolicies, RetryPolicy
 from ..task import FailureReason, Task, TaskRef, TaskStatus
 from ..timing import PollSchedule
-from ..tracked_job import TrackedJob, Tracker
+from ..tracked_job import TrackedJob
+from ..tracker import Tracker
 from .intervals import PollIntervals
 from .list_index import ListIndex, Page, updated
 from .poll_queue import PollQueue
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 _WORKERS = 16
 _EMPTY_SUCCESSES = 3
@@ -107,7 +109,7 @@ class Poller:
         """Note what polling needs of a job's request. The request is erased as soon as the acceptance is recorded."""
         poll = tracked.poll
         poll.model = poll.model or self._intervals.model(tracked.job)
-        poll.expected = poll.expected or _expected_usage(tracked)
+        poll.expected = poll.expected or expected_usage(tracked.job.request)
 
     def ensure(self, tracked: TrackedJob, age: float | None = None) -> None:
         """
@@ -146,7 +148,8 @@ class Poller:
             return
         poll = tracked.poll
         poll.failures = None
-        if _has_no_output(task) and poll.empty_successes < _EMPTY_SUCCESSES:
+        has_no_output = task.error is not None and task.error.reason is FailureReason.NO_OUTPUT
+        if has_no_output and poll.empty_successes < _EMPTY_SUCCESSES:
             # Some providers report success a moment before the URL is there.
             poll.empty_successes += 1
             return
@@ -172,13 +175,14 @@ class Poller:
         word = redact_text(task.raw_status or "", self._exchange.account.api_key)[:_LONGEST_WORD]
         if word not in self._unknown_words and len(self._unknown_words) < _MOST_WORDS:
             self._unknown_words.add(word)
-            _log.warning("%s: unknown task status %r", task.ref, word)
+            _log.warning("%s: unknown task status %r", task.ref, word, extra=log_fields(task.ref))
 
     def _check_bill(self, tracked: TrackedJob, task: Task) -> None:
-        expected = tracked.poll.expected or _expected_usage(tracked)
+        expected = tracked.poll.expected or expected_usage(tracked.job.request)
         differences = expected.differences(task.usage) if task.usage else []
         if differences:
-            _log.warning("%s: the bill differs from the request: %s", task.ref, ", ".join(differences))
+            message = "%s: the bill differs from the request: %s"
+            _log.warning(message, task.ref, ", ".join(differences), extra=log_fields(tracked.job))
 
     def _learn_age(self, tracked: TrackedJob, task: Task) -> None:
         if tracked.task is None and task.created_at is not None:
@@ -198,6 +202,7 @@ class Poller:
         """Prepare to poll a task, and return the time."""
         now = asyncio.get_running_loop().time()
         tracked.gone = None
+        tracked.span = telemetry.begin(tracked.job, tracked.span)
         tracked.poll.submitted_at = now
         self.prepare(tracked)
         self._list.add(tracked)
@@ -227,7 +232,7 @@ class Poller:
 
     async def _poll(self, tracked: TrackedJob, now: float) -> None:
         self._intervals.started(tracked, now)
-        page = self._list.page_for(tracked, now)
+        page = self._list.page_for(tracked, now) if self._list.is_worthwhile(self._list) else None
         if page is not None:
             on_page = [each for each in self._list.expected_on(page) if self._intervals.is_nearly_due(each, now)]
             if self._list.is_worthwhile(on_page):
@@ -246,7 +251,8 @@ class Poller:
         try:
             delay = await self._query(tracked)
         except Exception:  # noqa: BLE001 - the task goes on, whatever is wrong with one poll
-            _log.exception("polling %s failed with an unexpected error", tracked.ref)
+            message = "polling %s failed with an unexpected error"
+            _log.exception(message, tracked.ref, extra=log_fields(tracked.job))
             failures = tracked.poll.failing()
             failures.faults += 1
             delay = self._schedule.after_failure(failures.faults, self._retry)
@@ -261,7 +267,7 @@ class Poller:
         ref = tracked.ref
         assert ref is not None
         try:
-            self._take_in(tracked, await self._exchange.fetch(ref))
+            self._take_in(tracked, await telemetry.poll(tracked.span, self._exchange.fetch(ref)))
         except _PERMANENT as error:
             self._give_up(tracked, error)
             return None
@@ -280,7 +286,8 @@ class Poller:
         if failures.faults > self._retry.max_retries:
             self._give_up(tracked, error)
             return None
-        _log.info("%s: poll failed %d times in a row: %s", tracked.ref, failures.faults, error)
+        fields = log_fields(tracked.job, event=POLL_FAILED, reason=error)
+        _log.info("%s: poll failed %d times in a row: %s", tracked.ref, failures.faults, error, extra=fields)
         # An age by the clocks of two machines may be wrong: such a task gets as many polls as one that is not found.
         has_been_tried = tracked.poll.active_at or failures.faults >= self._schedule.not_found_retries
         if has_been_tried and self._is_too_old(tracked):
@@ -294,7 +301,8 @@ class Poller:
     def _not_found(self, tracked: TrackedJob, error: TaskNotFoundError) -> float | None:
         failures = tracked.poll.failing()
         failures.not_found += 1
-        _log.info("%s: unknown to the provider %d times in a row: %s", tracked.ref, failures.not_found, error)
+        message = "%s: unknown to the provider %d times in a row: %s"
+        _log.info(message, tracked.ref, failures.not_found, error, extra=log_fields(tracked.job, reason=error))
         if failures.not_found < self._schedule.not_found_retries and not self._is_too_old(tracked):
             return self._schedule.after_not_found(failures.not_found)
         self._expire(tracked)
@@ -319,7 +327,7 @@ class Poller:
         # They are held until the page has come, so that no other worker polls them.
         held = {self._queue.hold(tracked): tracked for tracked in on_page}
         try:
-            answer = await self._exchange.list_page(page.request)
+            answer = await telemetry.poll_list(self._exchange.endpoint, self._exchange.list_page(page.request))
             self._take_in_page(self._list.read(page, answer, self._tracker.by_ref))
         except HappyHorseError as error:
             self._list.failed(error, page.requested_at)
@@ -383,11 +391,3 @@ class Poller:
 def _close(tracked: TrackedJob) -> None:
     if tracked.is_polled:
         tracked.give_up(WaitTimeoutError("the client was closed while the task was going on", task=tracked.whole_task))
-
-
-def _expected_usage(tracked: TrackedJob) -> ExpectedUsage:
-    return expected_usage(tracked.job.request)
-
-
-def _has_no_output(task: Task) -> bool:
-    return task.error is not None and task.error.reason is FailureReason.NO_OUTPUT

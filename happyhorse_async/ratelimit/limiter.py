@@ -12,17 +12,17 @@ The next slot is granted at the latest of four times, each from a rule of its ow
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections import deque
 from types import TracebackType
 
 from attrs import define
 
+from ..logs import get_logger
 from ..retry import LONGEST_WAIT, Backoff
 from ..timing import RateLimitWindow
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 _BACKOFF = Backoff(initial=0.5, maximum=30.0)
 # A timer may fire slightly early, and the rest may be too short for some clocks.

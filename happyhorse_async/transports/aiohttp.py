@@ -11,23 +11,26 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from importlib.metadata import version
 from types import SimpleNamespace, TracebackType
 from typing import TYPE_CHECKING, cast
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import aiohttp
+from attrs import evolve
+from yarl import URL
 
 from ..errors import HappyHorseError, InvalidResponseError, TransportError
 from ..messages import HttpRequest, HttpResponse
 from ..timeouts import Timeouts
 from .aiohttp_errors import ClosedError, NotPublicError, ProxyLoginError, transport_error
-from .content_encoding import CompressionError, uncompressed
+from .content_encoding import GZIP, CompressionError, uncompressed
 from .ip_filter import is_public, is_public_host
 from .proxy import Proxies
 from .streamed_body import body_pieces, content_length
-from .url import request_url
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
@@ -42,6 +45,10 @@ _MISSED_ITERATIONS = 50
 # A server may close an idle connection just as a paid request is written to it, and then it is unknown whether it was
 # read. Short idle times make that rare.
 _KEEPALIVE = 12.0
+
+# A signature covers the bytes of a URL, so nothing is touched that servers accept in practice, such as `[`, `|` or `^`.
+_ILLEGAL = re.compile(r"""[^\x21-\x7e]+|["<>\\`{}]|%(?![0-9A-Fa-f]{2})""")
+_HOST = re.compile(r"(?P<user>.*@)?(?P<host>.*?)(?P<port>:[0-9]*)?", re.DOTALL)
 
 
 class AiohttpTransport:
@@ -142,12 +149,14 @@ class AiohttpTransport:
         if session.closed:
             raise ClosedError
         address = request_url(request.url)
-        attempt.proxy = self._proxies.find(address.scheme, address.host_port_subcomponent or "")
+        if self._proxies.by_scheme:
+            attempt.proxy = self._proxies.find(address.scheme, address.host_port_subcomponent or "")
         response = await session.request(
             request.method,
             address,
-            headers=_headers(request),
-            data=_body(request),
+            headers=_with_length(request) if request.media else request.headers,
+            # A body of bytes beyond 1 MiB makes aiohttp warn; a file does not.
+            data=body_pieces(request) if request.media else None if request.body is None else io.BytesIO(request.body),
             allow_redirects=False,
             proxy=attempt.proxy,
             timeout=aiohttp.ClientTimeout(
@@ -176,17 +185,9 @@ class AiohttpTransport:
         await self._session.close()
 
 
-def _headers(request: HttpRequest) -> Mapping[str, str]:
+def _with_length(request: HttpRequest) -> Mapping[str, str]:
     # A body of unknown length is sent in chunks, which not every provider takes.
-    length = {"Content-Length": str(content_length(request))} if request.media else {}
-    return {**request.headers, **length}
-
-
-def _body(request: HttpRequest) -> AsyncGenerator[bytes] | io.BytesIO | None:
-    if request.media:
-        return body_pieces(request)
-    # A body of bytes beyond 1 MiB makes aiohttp warn; a file does not.
-    return None if request.body is None else io.BytesIO(request.body)
+    return {**request.headers, "Content-Length": str(content_length(request))}
 
 
 class _Attempt:
@@ -285,9 +286,10 @@ class _Arriving:
 
 
 def _message(response: aiohttp.ClientResponse, body: bytes, *, whole: bool = True) -> HttpResponse:
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    content = uncompressed(body, headers, limit=LARGEST_BODY, whole=whole)
-    return HttpResponse(status=response.status, headers=headers, body=content)
+    message = HttpResponse(status=response.status, headers=response.headers, body=body)
+    if "content-encoding" not in message.headers and not body.startswith(GZIP):
+        return message
+    return evolve(message, body=uncompressed(body, message.headers, limit=LARGEST_BODY, whole=whole))
 
 
 class _Deadline:
@@ -324,3 +326,39 @@ class _Deadline:
 def _connection_slots(connector: aiohttp.BaseConnector | None) -> asyncio.Semaphore | None:
     limits = [] if connector is None else [limit for limit in (connector.limit, connector.limit_per_host) if limit]
     return asyncio.Semaphore(min(limits)) if limits else None
+
+
+def encode_url(text: str) -> str:
+    """
+    Return *text* as a URL that can be requested.
+
+    Spaces, letters beyond ASCII (as UTF-8) and single percent signs are percent-encoded, and the host is written in
+    its ASCII form.
+
+    :raises ValueError: it is not a URL.
+    """
+    parts = urlsplit(text.strip())
+    path, query = _ILLEGAL.sub(_encode, parts.path), _ILLEGAL.sub(_encode, parts.query)
+    return urlunsplit((parts.scheme, _encode_host(parts.netloc), path, query, ""))
+
+
+def request_url(text: str) -> URL:
+    """
+    Return *text* as the URL that is requested.
+
+    :raises ValueError: it is not a URL.
+    """
+    return URL(encode_url(text), encoded=True)
+
+
+def _encode(match: re.Match[str]) -> str:
+    # aiohttp decodes headers with surrogateescape, so a Location in another encoding than UTF-8 keeps its bytes.
+    return quote(match.group().encode(errors="surrogateescape"), safe="")
+
+
+def _encode_host(netloc: str) -> str:
+    parts = _HOST.fullmatch(netloc)
+    if netloc.isascii() or parts is None:
+        return netloc
+    host = URL.build(scheme="http", host=parts["host"]).raw_host or ""
+    return f"{_ILLEGAL.sub(_encode, parts['user'] or '')}{host}{parts['port'] or ''}"

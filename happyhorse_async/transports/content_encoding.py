@@ -10,8 +10,13 @@ import zlib
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 
-_GZIP = b"\x1f\x8b"
+GZIP = b"\x1f\x8b"
+"""How content begins that is compressed with gzip, whatever its label says."""
 _MOST_LAYERS = 3
+# How videos begin that are not compressed, and how many bytes tell.
+_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp")
+_CONTAINERS = (b"\x1a\x45\xdf\xa3", b"RIFF")
+_ENOUGH = 8
 _STEP = 1024 * 1024
 # https://www.iana.org/assignments/http-parameters/http-parameters.xhtml#content-coding
 _UNSUPPORTED = frozenset(
@@ -43,45 +48,58 @@ def uncompressed(body: bytes, headers: Mapping[str, str], *, limit: int, whole: 
         deflate.
     """
     for _ in range(_MOST_LAYERS):
-        if not body.startswith(_GZIP):
+        if not body.startswith(GZIP):
             break
         body = _inflate(body, zlib.MAX_WBITS | 16, limit=limit, whole=whole)
-    if "deflate" in codings(headers) and not _is_text(body):
+    labels = codings(headers)
+    if "deflate" in labels and not _is_text(body):
         # The label means zlib, and some servers send the bare stream: https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1.2
         body = _inflate(body, zlib.MAX_WBITS if _is_zlib(body) else -zlib.MAX_WBITS, limit=limit, whole=whole)
+    elif "gzip" in labels and _is_zlib(body):
+        body = _inflate(body, zlib.MAX_WBITS, limit=limit, whole=whole)
     coding = unsupported(headers)
     if coding is not None and body and not _is_text(body):
         raise CompressionError(f"compressed with {coding}, which was not asked for")
     return body
 
 
-async def uncompressed_chunks(chunks: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+async def uncompressed_chunks(chunks: AsyncGenerator[bytes], coding: str) -> AsyncGenerator[bytes]:
     """
-    Yield the content of *chunks*, which are compressed with gzip or zlib, in pieces of at most a mebibyte.
+    Yield the content of *chunks*, which are compressed, in pieces of at most a mebibyte.
 
     Content that is not compressed, whatever its label says, is yielded as it is.
 
+    :param coding: what the label says: `gzip` or `deflate`.
     :raises CompressionError: it is damaged, or ends too early.
     """
     async with aclosing(chunks):
         begin = b""
-        while len(begin) < 2:
-            chunk = await anext(chunks, b"")
-            if not chunk:
-                break
+        while len(begin) < _ENOUGH and (chunk := await anext(chunks, b"")):
             begin += chunk
-        if not (begin.startswith(_GZIP) or _is_zlib(begin)):
+        wbits = _wbits(begin, coding)
+        if wbits is None:
             yield begin
             async for chunk in chunks:
                 yield chunk
             return
-        stream = zlib.decompressobj(zlib.MAX_WBITS | 32)
         rest = begin
-        while not stream.eof:
-            if not rest and not (rest := await anext(chunks, b"")):
-                raise CompressionError("compressed, and ends too early")
-            yield _decompress(stream.decompress, rest, _STEP)
-            rest = stream.unconsumed_tail
+        while rest.startswith(GZIP) or rest is begin:
+            stream = zlib.decompressobj(wbits)
+            while not stream.eof:
+                if not rest and not (rest := await anext(chunks, b"")):
+                    raise CompressionError("compressed, and ends too early")
+                yield _decompress(stream.decompress, rest, _STEP)
+                rest = stream.unconsumed_tail
+            # gzip may have several members.
+            rest = stream.unused_data or await anext(chunks, b"")
+
+
+def _wbits(begin: bytes, coding: str) -> int | None:
+    """Return how zlib is to read a stream that begins like this, `None` if it is not compressed."""
+    if begin.startswith(GZIP) or _is_zlib(begin):
+        return zlib.MAX_WBITS | 32
+    is_plain = begin[4:8] in _BOXES or begin.startswith(_CONTAINERS) or _is_text(begin)
+    return -zlib.MAX_WBITS if coding == "deflate" and len(begin) >= _ENOUGH and not is_plain else None
 
 
 def _is_coding(label: str) -> bool:
@@ -98,11 +116,16 @@ def _is_text(body: bytes) -> bool:
 
 
 def _inflate(body: bytes, wbits: int, *, limit: int, whole: bool) -> bytes:
-    stream = zlib.decompressobj(wbits)
-    content = _decompress(stream.decompress, body, limit + 1)
-    if len(content) > limit:
-        raise CompressionError(f"larger than {limit} bytes when uncompressed")
-    if whole and not stream.eof:
+    content, rest, is_whole = b"", body, False
+    while rest:
+        stream = zlib.decompressobj(wbits)
+        content += _decompress(stream.decompress, rest, limit + 1 - len(content))
+        if len(content) > limit:
+            raise CompressionError(f"larger than {limit} bytes when uncompressed")
+        is_whole = stream.eof
+        # gzip may have several members: https://www.rfc-editor.org/rfc/rfc1952#section-2.2
+        rest = stream.unused_data if stream.unused_data.startswith(GZIP) else b""
+    if whole and body and not is_whole:
         raise CompressionError("compressed, and ends too early")
     return content
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -60,6 +61,12 @@ def urls(*places: object) -> list[str]:
         [{"format": "mp4", "url": V}],
         [{"type": "audio", "url": W}, {"type": "video", "url": V}],
         [{"url": V}, {"url": V}],
+        json.dumps([V]),
+        {"video_url": json.dumps({"videos": [{"url": V}]})},
+        {"content": {"video_url": V}},
+        {"content": [{"type": "video_url", "video_url": {"url": V}}]},
+        {"generated_videos": [{"video": {"uri": V}}]},
+        {"response": {"video_list": [{"video_url": V}]}},
     ],
 )
 def test_a_video_is_found_in_any_form(answer: object) -> None:
@@ -98,6 +105,10 @@ def test_a_cover_is_never_taken_for_the_video(answer: object) -> None:
         7,
         "",
         "soon",
+        "[not JSON",
+        "[" * 9000,
+        [{"type": "text", "url": W}],
+        [{"type": "mask", "url": W}, {"type": "storyboard", "url": W}, {"type": "waveform", "url": W}],
         "v.mp4",
         [],
         {},

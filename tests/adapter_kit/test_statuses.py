@@ -45,6 +45,10 @@ def test_a_documented_word_counts_however_it_is_spelt(word: str | None, status: 
         "video-ready",
         "completed successfully",
         "Succeeded.",
+        "finalized",
+        "SUCCESSED",
+        "任务已完成",
+        "生成成功了",
     ],
 )
 def test_a_synonym_of_success_needs_a_video(word: str) -> None:

@@ -141,7 +141,10 @@ def test_a_code_beside_empty_data_is_a_refusal(data: object) -> None:
     assert "bad prompt" == error.message
 
 
-@pytest.mark.parametrize("envelope", [{"code": 0}, {"code": 302}, {"code": 200, "error_code": "NEW_CODE"}])
+@pytest.mark.parametrize(
+    "envelope",
+    [{"code": 0}, {"code": 302}, {"code": 200, "error_code": "NEW_CODE"}, {"code": 401, "msg": "log in first"}],
+)
 def test_a_200_that_says_neither_yes_nor_no_cannot_be_understood(envelope: dict[str, Any]) -> None:
     """Nobody knows whether such a submit was taken, so it is no refusal."""
     error = error_from_response(DECODERS[0], HttpResponse(status=200, body=json.dumps(envelope).encode()))
@@ -179,7 +182,15 @@ def test_a_409_without_its_code_may_be_the_same_request_in_work(body: bytes) -> 
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"<html>503 Service Unavailable</html>", b'{"message": "no upstream"}', b"[]", b'{"error": {"type": "x"}}'],
+    [
+        b"",
+        b"<html>503 Service Unavailable</html>",
+        b'{"message": "no upstream"}',
+        b"[]",
+        b'{"error": {"type": "x"}}',
+        b'{"code": 14, "message": "unavailable", "details": []}',
+        b'{"kind": "Status", "code": 503, "message": "no upstream"}',
+    ],
 )
 def test_a_503_of_somebody_elses_is_no_refusal(body: bytes) -> None:
     """Without one of the two envelopes, a 503 does not say that the submit was not taken."""
@@ -201,6 +212,8 @@ def test_a_503_of_somebody_elses_is_no_refusal(body: bytes) -> None:
         b'{"message": "Bad gateway"}',
         b'{"code": 1000, "message": "Bad gateway"}',
         b'{"error": "Bad gateway"}',
+        b'{"code": -1, "message": "Bad gateway"}',
+        b'{"code": 401, "msg": "Bad gateway", "kind": "Status"}',
     ],
 )
 def test_a_page_of_something_in_between_is_not_hiapis_word(

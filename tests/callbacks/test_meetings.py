@@ -13,7 +13,6 @@ from attrs import evolve
 
 import happyhorse_async as hh
 from happyhorse_async.job import Endpoint, Job, JobState
-from happyhorse_async.request_codec import to_data
 
 SECRET = "the-canary-of-the-callbacks-0451"
 URL = "https://app.example/hooks"
@@ -233,7 +232,7 @@ async def test_a_call_that_dies_with_its_process(gateway: Any, fifth: Any, serve
     gateway.accept("t-1")
     gateway.show("t-1", "done")
     async with fifth.open(adapter, store=store, recover=False) as client:
-        await store.add(left(gateway, JobState.SUBMITTING, owner="dead", request=to_data(REQUEST), body=body))
+        await store.add(left(gateway, JobState.SUBMITTING, owner="dead", request=REQUEST.to_dict(), body=body))
         hook = await serve(hh.CallbackReceiver(client, SECRET))
         status = await hook.call(done("t-1"))
         untouched = (await store.get("hh-left")).state, list(gateway.requests)

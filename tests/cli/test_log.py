@@ -13,10 +13,12 @@ from happyhorse_async.cli.log import LogHandler
 from happyhorse_async.cli.render import closing_line, duration, local_time
 from happyhorse_async.cli.table import Column, table_lines
 from happyhorse_async.emulator import Scenario
+from happyhorse_async.logs import JOB_FAILED, POLL_FAILED, SUBMIT_RETRIED
 from happyhorse_async.task import Task, TaskRef, TaskStatus, Usage
 
 REF = "main:0385dc79-5ff8-4d82-bcb6-123456789abc"
 FAILED = f"{REF}: poll failed %d times in a row: connection refused"
+POLL = {"event": POLL_FAILED, "reason": "connection refused"}
 
 
 class Shown:
@@ -29,16 +31,18 @@ class Shown:
             verbose=verbose, show=lambda _, text: self.records.append(text), warn=self.warnings.append
         )
 
-    def log(self, level: int, text: str, *arguments: object) -> None:
+    def log(self, level: int, text: str, *arguments: object, **fields: str) -> None:
         """Log a record of the library."""
-        self.handler.handle(logging.LogRecord("happyhorse_async", level, "", 0, text, arguments, None))
+        record = logging.LogRecord("happyhorse_async.jobs", level, "", 0, text, arguments, None)
+        record.__dict__.update(fields)
+        self.handler.handle(record)
 
 
 def test_an_unreachable_provider_is_told_once() -> None:
     """The second failure in a row is a line with the time of the first; further ones say nothing new."""
     shown = Shown()
     for number in range(1, 6):
-        shown.log(logging.INFO, FAILED, number)
+        shown.log(logging.INFO, FAILED, number, **POLL)
 
     [line] = shown.warnings
     assert line.startswith("no answer from the provider since ")
@@ -49,10 +53,10 @@ def test_a_provider_that_fails_again_is_told_again() -> None:
     """After an answer, the next failures are news."""
     shown = Shown()
     for _ in range(2):
-        shown.log(logging.INFO, FAILED, 1)
-        shown.log(logging.INFO, FAILED, 2)
+        shown.log(logging.INFO, FAILED, 1, **POLL)
+        shown.log(logging.INFO, FAILED, 2, **POLL)
         shown.handler.answered()
-    shown.log(logging.INFO, FAILED, 1)
+    shown.log(logging.INFO, FAILED, 1, **POLL)
 
     assert 2 == len(shown.warnings)
 
@@ -61,7 +65,7 @@ def test_a_submit_that_is_retried_is_told() -> None:
     """While a submit is retried, the reason is shown too."""
     shown = Shown()
     for _ in range(2):
-        shown.log(logging.INFO, "job hh-1 is sent again in 0.5 s: no connection")
+        shown.log(logging.INFO, "job hh-1 is sent again", event=SUBMIT_RETRIED, reason="no connection")
 
     assert shown.warnings[0].endswith("still trying: no connection")
 
@@ -70,11 +74,11 @@ def test_one_message_for_one_failed_job() -> None:
     """The record of a failed job is shown only where the command does not show its error."""
     shown = Shown()
     for job in ("hh-1", "hh-2"):
-        shown.log(logging.WARNING, "job %s came to nothing: lost", job)
+        shown.log(logging.WARNING, "job %s failed: lost", job, event=JOB_FAILED, job_id=job)
     shown.handler.shown("hh-1")
     shown.handler.finish()
 
-    assert ["job hh-2 came to nothing: lost"] == shown.warnings
+    assert ["job hh-2 failed: lost"] == shown.warnings
 
 
 def test_the_whole_log_is_shown_on_request() -> None:

@@ -56,6 +56,24 @@ async def test_a_special_file_is_never_replaced(program: Any, emulator: Emulator
     assert before == os.stat("special")  # noqa: PTH116
 
 
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("long name", "File name too long"), ("link to nowhere", "is a link into the folder"), ("loop", "symbolic links")],
+)
+async def test_a_path_where_no_file_can_be_is_refused(program: Any, emulator: Emulator, kind: str, reason: str) -> None:
+    """It is found out before anything is sent, by every command that sends."""
+    name = "x" * 256 if kind == "long name" else "link.mp4"
+    if kind != "long name":
+        os.symlink("link.mp4" if kind == "loop" else "missing/v.mp4", "link.mp4")  # noqa: PTH211
+    program.write("clips.jsonl", f'{{"prompt": "a", "resolution": "720P", "output": "{name}"}}')
+    for words in (("generate", "a horse", *CHEAP, "-o", name), ("demo", "-o", name), ("batch", "clips.jsonl")):
+        run = await program.run(*words)
+        assert (2, "") == (run.code, run.out), words
+        assert reason in run.err
+
+    assert 0 == await sent(program)
+
+
 async def test_a_link_to_a_file_is_followed(program: Any, emulator: Emulator) -> None:
     """The video goes to the file that a symbolic link names."""
     program.write("real.mp4", "old")

@@ -179,10 +179,29 @@ async def test_a_video_is_accepted_in_every_form(gateway: Gateway, fetch: Fetch,
     assert 1 == len(gateway.requests)
 
 
-@pytest.mark.parametrize("label", [b"gzip", b"x-gzip", b"GZIP, utf-8", b"deflate"])
-async def test_a_video_that_is_compressed_all_the_same(gateway: Gateway, fetch: Fetch, label: bytes) -> None:
+def raw_deflate(data: bytes) -> bytes:
+    """Compress as some servers do that call it deflate."""
+    stream = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return stream.compress(data) + stream.flush()
+
+
+@pytest.mark.parametrize(
+    ("label", "body"),
+    [
+        (b"gzip", gzip.compress(VIDEO)),
+        (b"x-gzip", gzip.compress(VIDEO)),
+        (b"GZIP, utf-8", gzip.compress(VIDEO)),
+        (b"gzip, gzip", gzip.compress(gzip.compress(VIDEO))),
+        (b"gzip", gzip.compress(VIDEO[:HALF]) + gzip.compress(VIDEO[HALF:])),
+        (b"deflate", zlib.compress(VIDEO)),
+        (b"deflate", raw_deflate(VIDEO)),
+    ],
+    ids=["gzip", "x-gzip", "gzip and a charset", "gzip twice", "two members", "deflate", "bare deflate"],
+)
+async def test_a_video_that_is_compressed_all_the_same(
+    gateway: Gateway, fetch: Fetch, label: bytes, body: bytes
+) -> None:
     """A relay that compresses although that was not asked for costs no video."""
-    body = zlib.compress(VIDEO) if label == b"deflate" else gzip.compress(VIDEO)
     gateway.on("GET", "/v.mp4", with_length(body, None, b"Content-Encoding: " + label, b'ETag: "1"'))
 
     path = await fetch()
@@ -191,9 +210,19 @@ async def test_a_video_that_is_compressed_all_the_same(gateway: Gateway, fetch: 
     assert 1 == len(gateway.requests)
 
 
-async def test_a_video_that_is_not_compressed_whatever_its_label_says(gateway: Gateway, fetch: Fetch) -> None:
+@pytest.mark.parametrize("label", [b"gzip", b"deflate", b"gzip, gzip", b"deflate, gzip"])
+async def test_a_video_that_is_not_compressed_whatever_its_label_says(
+    gateway: Gateway, fetch: Fetch, label: bytes
+) -> None:
     """A video with the label of a compression is recognised by its bytes."""
-    gateway.on("GET", "/v.mp4", with_length(VIDEO, None, b"Content-Encoding: gzip"))
+    gateway.on("GET", "/v.mp4", with_length(VIDEO, None, b"Content-Encoding: " + label))
+
+    assert VIDEO == (await fetch()).read_bytes()
+
+
+async def test_a_proxy_that_has_altered_the_headers(gateway: Gateway, fetch: Fetch) -> None:
+    """A 203 has the whole video like a 200."""
+    gateway.on("GET", "/v.mp4", with_length(VIDEO).replace(b" 200 OK", b" 203 Transformed", 1))
 
     assert VIDEO == (await fetch()).read_bytes()
 

@@ -422,3 +422,10 @@ async def test_a_download_can_be_cancelled_at_every_step(
             assert [target.name] == names(target.parent)
             assert content(target) in whole
             steps = max(steps + 1, steps * 6 // 5)
+
+
+async def test_a_ref_is_not_a_task(fifth: Fifth, target: Path) -> None:
+    """Whoever gives a ref where a task is needed is told so."""
+    async with fifth.open() as client:
+        with pytest.raises(hh.InvalidRequestError, match="takes a Task"):
+            await client.download("fifth:t-1", target)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from happyhorse_async.download.fetch import UrlRefusedError
 from happyhorse_async.job import Endpoint, Job, JobState
 from happyhorse_async.jobs.auto_download import AutoDownload
 from happyhorse_async.jobs.journal import Journal
-from happyhorse_async.retry import RetryPolicy
+from happyhorse_async.retry import RetryPolicies, RetryPolicy
 from happyhorse_async.tracked_job import TrackedJob
 
 from .videos import HASTY, video_file
@@ -38,6 +39,11 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+def below(folder: Path) -> list[Path]:
+    """List everything in a folder."""
+    return sorted(folder.rglob("*"))
 
 
 @pytest.fixture
@@ -88,19 +94,105 @@ async def test_generate_returns_once_the_video_is_saved(fifth: Fifth, store: hh.
     assert VIDEO == content
 
 
-async def test_a_target_that_cannot_be_written_is_logged(
-    gateway: Gateway, fifth: Fifth, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def in_no_folder(folder: Path) -> str:
+    """Name a file in a folder that does not exist."""
+    return str(folder / "missing" / "train.mp4")
+
+
+def a_pipe(folder: Path) -> str:
+    """Make a pipe."""
+    os.mkfifo(folder / "train.mp4")
+    return str(folder / "train.mp4")
+
+
+def a_link_to_a_pipe(folder: Path) -> str:
+    """Make a link to a pipe."""
+    (folder / "link.mp4").symlink_to(a_pipe(folder))
+    return str(folder / "link.mp4")
+
+
+def a_link_to_nowhere(folder: Path) -> str:
+    """Make a link into a folder that does not exist."""
+    (folder / "link.mp4").symlink_to(folder / "missing" / "train.mp4")
+    return str(folder / "link.mp4")
+
+
+def a_folder_below_a_file(folder: Path) -> str:
+    """Name a folder where a file is in the way."""
+    (folder / "file").touch()
+    return f"{folder}/file/videos/"
+
+
+def nothing(folder: Path) -> str:
+    """Name nothing, as a variable does that is not set."""
+    return ""
+
+
+def a_long_name(folder: Path) -> str:
+    """Name a file with more bytes than a name may have."""
+    return str(folder / ("视" * 90))
+
+
+BAD_TARGETS = [in_no_folder, a_pipe, a_link_to_a_pipe, a_link_to_nowhere, a_folder_below_a_file, a_long_name, nothing]
+
+
+@pytest.mark.fault(84)
+@pytest.mark.parametrize("bad", BAD_TARGETS, ids=lambda bad: bad.__name__)
+@pytest.mark.parametrize("method", ["submit", "enqueue", "generate", "generate_many"])
+async def test_a_target_that_cannot_be_written_is_refused_before_paying(
+    gateway: Gateway, fifth: Fifth, tmp_path: Path, bad: Callable[[Path], str], method: str
 ) -> None:
-    """A target that cannot be written is logged with the task and the path, and the task stays as it is."""
-    gateway.accept("t-1")
-    gateway.show("t-1", "done")
-    target = tmp_path / "missing" / "train.mp4"
+    """A target to which no video can be written is found out before the job is recorded or sent."""
+    target = bad(tmp_path)
+    before = below(tmp_path)
 
     async with fifth.open() as client:
-        task = await client.generate(REQUEST, save_to=target)
+        if method == "generate_many":
+            (outcome,) = [outcome async for outcome in client.generate_many([hh.JobRequest(REQUEST, save_to=target)])]
+            error: object = outcome.error
+        else:
+            with pytest.raises(hh.DownloadError) as raised:
+                await getattr(client, method)(REQUEST, save_to=target)
+            error = raised.value
+        assert [] == await client.pending()
+
+    assert isinstance(error, hh.DownloadError)
+    assert [] == gateway.requests
+    assert before == below(tmp_path)
+
+
+@pytest.mark.usefixtures("video_file")
+@pytest.mark.parametrize("name", ["videos/", "new/videos/.", "link/../videos/"])
+async def test_a_separator_at_the_end_means_a_folder(fifth: Fifth, tmp_path: Path, name: str) -> None:
+    """A path with a separator at its end is a folder, which is made."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+
+    async with fifth.open() as client:
+        await client.generate(REQUEST, save_to=f"{tmp_path}/{name}")
+
+    assert VIDEO == (tmp_path / name / "t-1.mp4").read_bytes()
+
+
+async def test_a_target_that_cannot_be_written_any_more_is_logged(
+    gateway: Gateway, fifth: Fifth, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A target that cannot be written any more is logged with the task and the path, and the task stays as it is."""
+    gateway.accept("t-1")
+    gateway.show("t-1", "running")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    target = folder / "train.mp4"
+
+    async with fifth.open() as client:
+        handle = await client.submit(REQUEST, save_to=target)
+        folder.rmdir()
+        gateway.show("t-1", "done")
+        task = await handle
+        await until(lambda: any(record.levelno >= logging.ERROR for record in caplog.records))
 
     assert hh.TaskStatus.SUCCEEDED is task.status
-    (error,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    error = next(record for record in caplog.records if record.levelno >= logging.ERROR)
     assert str(target) in error.getMessage()
     assert "fifth:t-1" in error.getMessage()
 
@@ -283,11 +375,13 @@ async def test_a_pause_does_not_delay_closing(fifth: Fifth, gateway: Gateway, tm
     """A video that waits for its next attempt is left when the client closes."""
     gateway.accept("t-1")
     gateway.show("t-1", "done")
+    gateway.on("GET", "/files/t-1.mp4", *[404] * 9)
+    seldom = RetryPolicies(download=RetryPolicy(max_retries=0), save=RetryPolicy(max_retries=9, initial_interval=600.0))
 
-    async with asyncio.timeout(2), fifth.open() as client:
-        await client.generate(REQUEST, save_to=tmp_path / "missing" / "train.mp4")
+    async with asyncio.timeout(2), fifth.open(retries=seldom) as client:
+        await client.generate(REQUEST, save_to=tmp_path / "train.mp4")
 
-    assert [] == gateway.seen("GET", "/files/*")
+    assert 1 == len(gateway.seen("GET", "/files/*"))
 
 
 async def test_every_attempt_is_waited_for(tmp_path: Path) -> None:

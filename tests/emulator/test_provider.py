@@ -11,7 +11,7 @@ import pytest
 
 from happyhorse_async.emulation import FetchCall, ProviderLimits, RateLimit, SubmitCall
 from happyhorse_async.emulator import Scenario, SimulatedTask
-from happyhorse_async.emulator.provider import EmulatedProvider
+from happyhorse_async.emulator.provider import EmulatedProvider, Keys
 from happyhorse_async.emulator.signed_urls import SignedUrls
 from happyhorse_async.messages import HttpRequest, HttpResponse
 from happyhorse_async.registry import find_emulated_api
@@ -332,7 +332,7 @@ def test_a_refused_submit_creates_no_task() -> None:
 )
 def test_a_wrong_key_is_refused(name: str, code: str) -> None:
     """With `api_key` the provider accepts that one only."""
-    ask = provider_asked(name, api_key="sk-right")
+    ask = provider_asked(name, keys=Keys("sk-right"))
 
     wrong = ask("GET", TASKS[name] + "x", 0)
     right = ask("GET", TASKS[name] + "x", 0, authorization="Bearer sk-right")

@@ -12,7 +12,7 @@ import pytest
 
 import happyhorse_async as hh
 from happyhorse_async.job import Endpoint, Job, JobState
-from happyhorse_async.request_codec import fingerprint, to_data
+from happyhorse_async.request_codec import fingerprint
 
 Rows = Callable[[], list[dict[str, Any]]]
 
@@ -53,7 +53,7 @@ def left_behind(path: Path, gateway: Any) -> Callable[..., Awaitable[Job]]:
     async def left_behind(state: JobState = JobState.SUBMITTING, **fields: Any) -> Job:
         store = hh.SQLiteStore(path, keep_prompts=None)
         await store.open()
-        request = to_data(REQUEST)
+        request = REQUEST.to_dict()
         given = {
             "job_id": "hh-left",
             "endpoint": Endpoint(provider="fifth", adapter="fifth", base_url=gateway.url),

@@ -269,7 +269,7 @@ async def test_two_people_settle_one_job(
     gateway: Any, fifth: Any, path: Path, rows: Rows, left_behind: LeftBehind
 ) -> None:
     """Who comes second is told so, and does not undo the first."""
-    await left_behind()
+    await left_behind(submitted_at=ago(1))
     looked = asyncio.Event()
     gateway.on("GET", "/videos/t-1", gateway.reply({"id": "t-1", "status": "running"}, after=looked))
 
@@ -283,6 +283,23 @@ async def test_two_people_settle_one_job(
     [row] = rows()
 
     assert ("WRITTEN_OFF", None) == (row["state"], row["task_id"])
+
+
+async def test_writing_off_waits_for_the_timeout_of_the_submit(
+    fifth: Any, path: Path, rows: Rows, left_behind: LeftBehind
+) -> None:
+    """The process that sent the job may only seem to be dead. Its answer would name a task that is paid for."""
+    await left_behind()
+
+    async with fifth.open(store=hh.SQLiteStore(path)) as client:
+        with pytest.raises(hh.InvalidRequestError, match=r"may still be waiting for the answer; write it off in \d+ s"):
+            await client.resolve("hh-left", write_off=True)
+    [refused] = rows()
+    async with fifth.open(store=hh.SQLiteStore(path), timeouts=hh.Timeouts(submit=0.001)) as client:
+        await client.resolve("hh-left", write_off=True)
+    [settled] = rows()
+
+    assert ("OUTCOME_UNKNOWN", "WRITTEN_OFF") == (refused["state"], settled["state"])
 
 
 @pytest.mark.fault(40)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from happyhorse_async.ratelimit.concurrency import ConcurrencyLimiter
-from happyhorse_async.ratelimit.submit_queue import SubmitQueue
+from happyhorse_async.jobs.scheduler import SubmitQueue
+from happyhorse_async.ratelimit.account import ConcurrencyLimiter
 from happyhorse_async.timing import Limits
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from happyhorse_async.ratelimit.unprotected import UnprotectedSubmitLimit
+from happyhorse_async.jobs.scheduler import UnprotectedSubmitLimit
 
 from .slots import now
 

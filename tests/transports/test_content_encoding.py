@@ -49,6 +49,9 @@ READABLE = {
     "a label of deflate on plain JSON": ("deflate", BODY),
     "deflate": ("deflate", zlib.compress(BODY)),
     "bare deflate": ("deflate", raw_deflate(BODY)),
+    "gzip in two members": ("gzip", gzip.compress(BODY[:9]) + gzip.compress(BODY[9:])),
+    "zlib with a label of gzip": ("gzip", zlib.compress(BODY)),
+    "gzip with a label of deflate": ("deflate", gzip.compress(BODY)),
 }
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import happyhorse_async as hh
-from happyhorse_async.transports.url import encode_url, request_url
+from happyhorse_async.transports.aiohttp import encode_url, request_url
 
 if TYPE_CHECKING:
     from conftest import Fifth, Gateway

@@ -67,6 +67,9 @@ async def main_job(many: AsyncIterable[hh.VideoRequest]) -> None:
         assert_type(await receiver.receive({"X-Signature": "..."}, b"{}", query="a=b"), hh.Task | None)
         assert_type(client.plan(hh.TextToVideo("a")).messages, tuple[hh.HttpRequest, ...])
         assert_type(await client.pending(), list[hh.JobInfo])
+        assert_type(await client.health(), hh.Health)
+        async with client.stream(await client.fetch("dashscope:1")) as chunks:
+            assert_type(chunks, hh.VideoStream)
         assert_type(await client.candidates("job"), list[hh.Task])
         assert_type(await client.resolve("job", adopt="task-1"), hh.TaskHandle | None)
 

@@ -240,9 +240,15 @@ def refusal_in(
 
 
 def _is_own(answer: Mapping[str, Any], details: ErrorDetails) -> bool:
-    """Return whether a refusal is DashScope's, and not that of a gateway in between, whose codes are numbers."""
+    """
+    Return whether a refusal is DashScope's, and not that of a gateway in between.
+
+    A gateway's codes are numbers, or words that DashScope does not have, and it has no request id.
+    """
+    error = _mapping(answer.get("error"))
     if details.code is not None:
-        return is_code(details.code)
+        known = _by_code(details) is not None or bool({"request_id", "id"} & answer.keys()) or "code" in error
+        return is_code(details.code) and known
     return answer.keys() >= {"code", "message", "request_id"} or "task_status" in _mapping(answer.get("output"))
 
 

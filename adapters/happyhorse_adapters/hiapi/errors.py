@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import define
+from attrs import define, evolve
 
 from happyhorse_async.adapter import Account
 from happyhorse_async.adapter_kit import (
@@ -68,6 +68,9 @@ _REASONS = {
 # A 403 may mean an account without money; only the text tells: https://github.com/HiAPIAI/hiapi-skills
 _IN_PROGRESS = "IDEMPOTENCY_KEY_PROCESSING"
 
+# Of both envelopes.
+_FIELDS = {"code", "message", "error_code", "request_id", "error", "data"}
+
 _QUOTA = re.compile(r"quota|balance|credit|funds|top.?up|recharge|余额|额度|欠费", re.IGNORECASE)
 
 
@@ -91,6 +94,8 @@ class Envelope:
     request_id: Lax[str] = None
     error: Lax[WireError] = None
     data: Lax[Mapping[str, Any]] = None
+    has_foreign_fields: bool = False
+    """Whether it has fields that HiAPI's answers do not have."""
 
     @property
     def refuses(self) -> bool:
@@ -103,7 +108,7 @@ class Envelope:
     def is_own(self, status: int) -> bool:
         """Whether a refusal with this HTTP *status* is HiAPI's, and not that of something in between."""
         by_gateway = self.error is not None and (self.error.type or self.error.request_id)
-        by_service = self.code == status and self.message is not None
+        by_service = self.code == status and self.message is not None and not self.has_foreign_fields
         return is_code(failure_code(self)) or by_service or bool(by_gateway)
 
 
@@ -113,7 +118,8 @@ def read(response: HttpResponse, account: Account) -> Envelope:
 
     :raises HappyHorseError: the answer is a refusal.
     """
-    envelope = structure(read_object(response) if response.ok else read_refusal(response), Envelope)
+    answer = read_object(response) if response.ok else read_refusal(response)
+    envelope = evolve(structure(answer, Envelope), has_foreign_fields=not answer.keys() <= _FIELDS)
     if response.ok and not envelope.refuses:
         return envelope
     raise _refusal(envelope, response, account)
@@ -141,19 +147,21 @@ def _refusal(envelope: Envelope, response: HttpResponse, account: Account) -> Ha
     code = failure_code(envelope)
     message = (envelope.error.message if envelope.error else None) or envelope.message
     status = (envelope.code or 0) if response.ok else response.status
-    is_own = response.status < 400 or envelope.is_own(response.status)
+    is_own = envelope.is_own(status)
     cls = _ERRORS.get(code or "") or (class_by_status(status) if status >= 400 else InvalidResponseError)
+    if response.ok and not is_own:
+        cls = InvalidResponseError
     if cls is PermissionDeniedError and _QUOTA.search(f"{code} {message or plain_text(response)}"):
         cls = QuotaExceededError
     return error_from_response(
-        cls if is_own else None,
+        cls if is_own or response.status < 400 else None,
         message,
         response=response,
         account=account,
         code=code,
         request_id=request_id(envelope, response),
         # The vendor's client takes its own 503 for "rejected before processing".
-        not_accepted=code == "MODEL_UNAVAILABLE" or (status == 503 and (code or envelope.code) is not None),
+        not_accepted=code == "MODEL_UNAVAILABLE" or (status == 503 and is_own and (code or envelope.code) is not None),
         # The only documented 409 says so, also when it has lost its code. As a refusal it could drop a paid task.
         in_progress=code == _IN_PROGRESS or (status == 409 and code is None),
     )

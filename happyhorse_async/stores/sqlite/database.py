@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -11,13 +10,14 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ...errors import StoreError
+from ...logs import get_logger
 from .columns import PAGE_SIZE
 from .errors import damaged, error_code, os_error, store_error
 from .files import FileWatch, make_private, refuse_unusable
 from .owner_lock import living_owners
 from .schema import APPLICATION_ID, MIGRATIONS, migrate, pragma
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 Work: TypeAlias = Callable[[sqlite3.Connection], Any]
 """Work to do within a transaction. It computes what it writes before it writes: it fails before that, or not at all."""

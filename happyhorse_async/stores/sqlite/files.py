@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import stat
 from pathlib import Path
 
 from ...errors import StoreError
+from ...logs import get_logger
 from .owner_lock import owner_files
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 # SQLite keeps its log and its shared memory beside the database: https://www.sqlite.org/walformat.html
 _COMPANIONS = ("-wal", "-shm", "-journal")

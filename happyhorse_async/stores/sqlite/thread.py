@@ -9,7 +9,6 @@ result can be cancelled; the work itself goes on.
 from __future__ import annotations
 
 import asyncio
-import logging
 import sqlite3
 import threading
 import time
@@ -21,11 +20,12 @@ from typing import Any, Protocol, TypeVar
 
 from attrs import frozen
 
+from ...logs import get_logger
 from .database import Work
 
 T = TypeVar("T")
 
-_log = logging.getLogger("happyhorse_async")
+_log = get_logger(__name__)
 
 _LARGEST_BATCH = 512
 _UPKEEP_INTERVAL = 60.0

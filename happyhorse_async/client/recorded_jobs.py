@@ -1,0 +1,187 @@
+"""The part of a client that is about jobs and tasks that exist: found by ref, id or key, listed, settled."""
+
+from __future__ import annotations
+
+import re
+
+from ..adapter import PageRequest, TaskPage
+from ..errors import ConfigurationError, InvalidRequestError, TaskNotFoundError
+from ..task import Task, TaskRef
+from .handle import JobHandle, TaskHandle, Unloaded
+from .job_info import JobInfo
+from .plan import Planner
+from .runtime import Lifecycle
+from .task_list import TaskList
+
+_JOB_ID = re.compile(r"hh-[A-Za-z0-9_-]+")
+
+
+class RecordedJobs:
+    """What a client does with jobs and tasks that exist. See `Client`."""
+
+    _default: str
+    _lifecycle: Lifecycle
+
+    def _planner(self, provider: str | None = None) -> Planner:
+        planners = self._lifecycle.planners
+        found = planners.get(self._default if provider is None else provider)
+        if found is None:
+            raise ConfigurationError(f"the client has no provider {provider!r}; it has {', '.join(planners)}")
+        return found
+
+    async def job(self, ref_or_id: TaskRef | str | None = None, *, key: str | None = None) -> JobInfo:
+        """
+        Return what is known of a job, also of one that has ended or was refused. Sends nothing.
+
+        :param ref_or_id: its ref, or its job id.
+        :param key: the caller's own name for it, instead.
+        :raises TaskNotFoundError: the store does not have it, or the text is neither a ref nor a job id.
+        """
+        intake = self._lifecycle.inside().intake
+        if (ref_or_id is None) == (key is None):
+            raise ValueError("give one of the two: a ref or job id, or key=…")
+        if ref_or_id is None:
+            return JobInfo.of(await intake.read(key=key))
+        name = _parse(ref_or_id)
+        if isinstance(name, TaskRef):
+            self._planner(name.provider)
+            return JobInfo.of(await intake.read(ref=name))
+        return JobInfo.of(await intake.read(job_id=name))
+
+    async def fetch(self, ref_or_id: TaskRef | str) -> Task:
+        """
+        Poll a task, once.
+
+        :param ref_or_id: its ref, or the id of its job.
+        :raises TaskNotFoundError: the provider never knew it or has forgotten it, the job has no task yet, or the text
+            is neither a ref nor a job id.
+        :raises HappyHorseError: the poll failed, which says nothing of the task; or why the job will never have one.
+        """
+        runtime = self._lifecycle.inside()
+        return await runtime.fetch(await self._ref(ref_or_id))
+
+    async def _ref(self, ref_or_id: TaskRef | str) -> TaskRef:
+        name = _parse(ref_or_id)
+        return name if isinstance(name, TaskRef) else await self._lifecycle.inside().ref_of(name)
+
+    def resume(self, ref: TaskRef | str) -> TaskHandle:
+        """
+        Return the handle of a task that was submitted at another time or by another process. Sends nothing by itself.
+
+        :raises TaskNotFoundError: the text is not a ref.
+        :raises ConfigurationError: the client does not have the ref's provider.
+        """
+        runtime, name = self._lifecycle.inside(), _parse(ref)
+        if not isinstance(name, TaskRef):
+            raise TaskNotFoundError(f"{name!r} is a job id, not a ref: use resume_job()", job_id=name)
+        return TaskHandle(self._lifecycle, runtime.find(name))
+
+    def resume_job(self, job_id: str | None = None, *, key: str | None = None) -> JobHandle:
+        """
+        Return the handle of a job that was recorded at another time or by another process. Does no I/O by itself.
+
+        Awaiting it raises a `TaskNotFoundError` if the store does not have the job.
+
+        :param job_id: its job id.
+        :param key: the caller's own name for it, instead.
+        """
+        runtime = self._lifecycle.inside()
+        if (job_id is None) == (key is None):
+            raise ValueError("give one of the two: a job id, or key=…")
+        tracked = None if job_id is None else runtime.tracker.by_id(job_id)
+        return JobHandle(self._lifecycle, tracked or Unloaded(job_id, key))
+
+    async def cancel(self, ref_or_id: TaskRef | str) -> Task | None:
+        """
+        Ask the provider to cancel a task, and return its state afterwards: cancelled, or too late for it.
+
+        :param ref_or_id: its ref, or the id of its job. A job that has not been sent is withdrawn: `None` is returned.
+        :raises TaskNotFoundError: there is no such job, or the text is neither a ref nor a job id.
+        :raises UnsupportedFeatureError: the provider cannot cancel. Nothing was sent.
+        """
+        runtime, name = self._lifecycle.inside(), _parse(ref_or_id)
+        if not isinstance(name, TaskRef):
+            if await runtime.intake.withdraw(name):
+                return None
+            name = await runtime.ref_of(name)
+        return await runtime.cancel(name)
+
+    def list_tasks(self, *, provider: str | None = None, limit: int | None = None) -> TaskList:
+        """
+        List the account's tasks, newest first: iterate with `async for`, or await a list.
+
+        Some providers' lists leave out the videos; `fetch` has them.
+
+        :param provider: the account; by default the client's own.
+        :param limit: how many at most.
+        :raises UnsupportedFeatureError: the provider has no list.
+        """
+        exchange = self._lifecycle.inside().accounts.named(self._planner(provider).account.provider).exchange
+
+        async def fetch_page(page: PageRequest) -> TaskPage:
+            async with exchange.query_slot():
+                return await exchange.list_page(page)
+
+        return TaskList(fetch_page, limit=limit)
+
+    async def pending(self) -> list[JobInfo]:
+        """List the unfinished jobs of this client's accounts, those of other processes included, oldest first."""
+        return [JobInfo.of(job) for job in await self._lifecycle.inside().intake.pending()]
+
+    async def candidates(self, job_id: str) -> list[Task]:
+        """
+        Search the provider's list for tasks that a job of unknown outcome may have. They are guesses; see `resolve`.
+
+        :raises InvalidRequestError: there is no such job, or it is settled.
+        :raises UnsupportedFeatureError: the provider has no list.
+        """
+        return await self._lifecycle.inside().reconciler.candidates(job_id)
+
+    async def resolve(
+        self, job_id: str, *, adopt: TaskRef | str | None = None, write_off: bool = False
+    ) -> TaskHandle | None:
+        """
+        Settle a job of unknown outcome.
+
+        :param adopt: its task, by ref or by the provider's id.
+        :param write_off: there is no task, or it is not wanted. The job's key is free again.
+        :return: the handle of the adopted task.
+        :raises InvalidRequestError: there is no such job, it is settled, the task belongs to another job, or it is too
+            early to write it off: its process seems to be dead, and its request may still be in flight.
+        :raises TaskNotFoundError: the provider does not know the task to adopt.
+        """
+        reconciler = self._lifecycle.inside().reconciler
+        if (adopt is None) == (not write_off):
+            raise ValueError("give one of the two: adopt=… or write_off=True")
+        if adopt is None:
+            await reconciler.write_off(job_id)
+            return None
+        return TaskHandle(self._lifecycle, await reconciler.adopt(job_id, adopt))
+
+
+def _parse(text: TaskRef | str) -> TaskRef | str:
+    """
+    Return a ref, or the id of a job as it is.
+
+    :raises TaskNotFoundError: *text* is neither. It may have come from a user of a web app.
+    """
+    if isinstance(text, TaskRef) or _JOB_ID.fullmatch(text):
+        return text
+    try:
+        return TaskRef.parse(text)
+    except ValueError:
+        raise TaskNotFoundError(f"{text!r} is neither a ref nor a job id") from None
+
+
+def check_key(key: object) -> None:
+    """
+    Check a caller's own name for a job.
+
+    :raises InvalidRequestError: it is not a text that can be stored.
+    """
+    if not isinstance(key, str) or not key:
+        raise InvalidRequestError(f"key must be a text that is not empty, not {key!r}")
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequestError(f"key must be valid text, not {key!r}") from None

@@ -1,0 +1,96 @@
+"""
+The library's loggers: one for each package, all of them children of `happyhorse_async`.
+
+Each record has the same fields beside its text, so that a log can be searched by job. What a record does not concern
+is `None`, so that a format string may use any of them. No record holds a prompt or a signed URL.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TypedDict
+
+from .errors import HappyHorseError
+from .job import Job
+from .redaction import redact_text
+from .task import TaskRef
+
+ROOT = "happyhorse_async"
+"""The logger that all others are children of."""
+
+POLL_FAILED = "poll_failed"
+"""A poll has failed, and is repeated."""
+SUBMIT_RETRIED = "submit_retried"
+"""A submit that was certainly not accepted, or that an idempotency key protects, is sent again."""
+JOB_ACCEPTED = "job_accepted"
+"""The provider has accepted a job."""
+JOB_FAILED = "job_failed"
+"""A job has ended without a task, or its outcome is unknown."""
+
+
+class LogFields(TypedDict):
+    """The fields of a record, as its `extra`."""
+
+    event: str | None
+    reason: str | None
+    job_id: str | None
+    ref: str | None
+    provider: str | None
+    key: str | None
+
+
+_FORMATTER = logging.Formatter()
+_FIELDS = tuple(LogFields.__annotations__)
+
+
+def get_logger(module: str) -> logging.Logger:
+    """
+    Return the logger of a package of this library.
+
+    :param module: the `__name__` of one of its modules.
+    """
+    logger = logging.getLogger(".".join(module.split(".")[:2]))
+    # A filter applies only to what is logged with its own logger, not to that of the children.
+    if not any(isinstance(each, RedactingFilter) for each in logger.filters):
+        logger.addFilter(RedactingFilter())
+    return logger
+
+
+def log_fields(
+    about: Job | TaskRef | None = None, *, event: str | None = None, reason: object | None = None
+) -> LogFields:
+    """
+    Return the fields of a record.
+
+    :param about: the job, or the task where the job is not known.
+    :param event: one of the events of this module, for handlers that recognise a record.
+    :param reason: why, usually an error, which also knows what it is about.
+    """
+    found = LogFields(
+        event=event, reason=None if reason is None else str(reason), job_id=None, ref=None, provider=None, key=None
+    )
+    ref = about
+    if isinstance(reason, HappyHorseError):
+        found["job_id"], found["provider"], ref = reason.job_id, reason.provider, about or reason.ref
+    if isinstance(ref, Job):
+        found["job_id"], found["provider"], found["key"] = ref.job_id, ref.endpoint.provider, ref.key
+        ref = ref.ref
+    if ref is not None:
+        found["ref"], found["provider"] = str(ref), ref.provider
+    return found
+
+
+class RedactingFilter(logging.Filter):
+    """Redacts every record, since providers choose parts of it, and gives it all fields."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrite *record*."""
+        record.msg, record.args = redact_text(record.getMessage()), None
+        if record.exc_info and record.exc_text is None:
+            # Formatters take this text as it is. An error of an adapter may quote a response.
+            lines = _FORMATTER.formatException(record.exc_info).splitlines()
+            record.exc_text = "\n".join(redact_text(line) for line in lines)
+        for name in _FIELDS:
+            value = getattr(record, name, None)
+            setattr(record, name, redact_text(value) if isinstance(value, str) else value)
+        return True

@@ -1,0 +1,243 @@
+"""
+Traces and metrics with OpenTelemetry, if its API is installed (extra `otel`). Without it, nothing here does anything.
+
+A job has one span, from when it is recorded or resumed here until it has ended. Its submits, polls, downloads and
+callbacks are spans below it. A wait, a download and a callback that happen inside a span of the application belong to
+that span, with a link to the job's.
+
+Names follow the semantic conventions for generative AI where these have a name:
+https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/. No span and no metric holds a prompt, a URL, a
+message of a provider, or the caller's key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Mapping
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
+
+from .errors import HappyHorseError, SubmitOutcomeUnknownError
+from .job import Endpoint, Job
+from .task import Task
+
+# Other packages may bring the namespace without the API.
+_IS_INSTALLED = find_spec("opentelemetry") is not None and find_spec("opentelemetry.trace") is not None
+
+if TYPE_CHECKING or _IS_INSTALLED:
+    from opentelemetry import metrics, trace
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span
+
+T = TypeVar("T")
+
+_SCOPE = "happyhorse_async"
+_OPERATION = "generate_content"
+
+if TYPE_CHECKING or _IS_INSTALLED:
+    _tracer = trace.get_tracer(_SCOPE)
+    _meter = metrics.get_meter(_SCOPE)
+    _submits = _meter.create_counter(
+        "happyhorse.client.submits", unit="{request}", description="Paid requests, each attempt by its outcome."
+    )
+    _polls = _meter.create_counter(
+        "happyhorse.client.polls", unit="{request}", description="Status requests: of one task, or of the task list."
+    )
+    _rate_limited = _meter.create_counter(
+        "happyhorse.client.rate_limited", unit="{response}", description="Requests that were refused for their rate."
+    )
+    _in_flight = _meter.create_up_down_counter(
+        "happyhorse.client.jobs.in_flight", unit="{job}", description="Jobs that have not ended."
+    )
+    _notice_delay = _meter.create_histogram(
+        "happyhorse.client.notice.delay",
+        unit="s",
+        description="From the end of a task, by the provider's clock, until it was noticed.",
+    )
+    _billed = _meter.create_counter(
+        "happyhorse.client.billed.duration", unit="s", description="Seconds of video that the provider has billed."
+    )
+    _unknown = _meter.create_counter(
+        "happyhorse.client.outcome_unknown", unit="{job}", description="Jobs that may have been accepted and billed."
+    )
+    _duration = _meter.create_histogram(
+        "gen_ai.client.operation.duration", unit="s", description="From the start of a job until its end."
+    )
+
+
+class JobSpan:
+    """The span of one job, and what all its metrics have in common."""
+
+    __slots__ = ("_began_at", "_span", "context", "has_ended", "labels")
+
+    def __init__(self, job: Job) -> None:
+        self.labels = labels(job.endpoint, job.model)
+        self.has_ended = False
+        self._began_at = time.monotonic()
+        self._span = _tracer.start_span(
+            f"{_OPERATION} {job.model}".rstrip(), kind=trace.SpanKind.CLIENT, attributes=_attributes(job, self.labels)
+        )
+        self.context = trace.set_span_in_context(self._span)
+        _in_flight.add(1, self.labels)
+
+    @property
+    def link(self) -> trace.Link:
+        """A link to the span, for a span that belongs to the application."""
+        return trace.Link(self._span.get_span_context())
+
+    def end(self, task: Task | None, error: HappyHorseError | None) -> None:
+        """End the span: the task has ended, or nothing more will come."""
+        self.has_ended = True
+        _in_flight.add(-1, self.labels)
+        if task is not None:
+            self._span.set_attribute("gen_ai.response.id", task.id)
+            _show(self._span, task)
+            self._measure(task)
+        if isinstance(error, SubmitOutcomeUnknownError):
+            _unknown.add(1, self.labels)
+        failure = None if error is None else type(error).__name__
+        if failure is None and task is not None and not task.videos:
+            failure = task.error.reason if task.error else task.status
+        if failure is not None:
+            _fail(self._span, failure)
+        outcome = {**self.labels, **({} if failure is None else {"error.type": str(failure)})}
+        _duration.record(time.monotonic() - self._began_at, {**outcome, "gen_ai.operation.name": _OPERATION})
+        self._span.end()
+
+    def _measure(self, task: Task) -> None:
+        if task.usage is not None and task.usage.duration:
+            self._span.set_attribute("happyhorse.billed.duration", task.usage.duration)
+            _billed.add(task.usage.duration, self.labels)
+        if task.finished_at is not None and task.observed_at is not None and task.status.is_terminal:
+            # The two clocks may differ.
+            _notice_delay.record(max(0.0, (task.observed_at - task.finished_at).total_seconds()), self.labels)
+
+
+def begin(job: Job, current: JobSpan | None = None) -> JobSpan | None:
+    """Return the span of *job*: *current*, or a new one below the caller's span if that has ended."""
+    if not _IS_INSTALLED or (current is not None and not current.has_ended):
+        return current
+    return JobSpan(job)
+
+
+def end(span: JobSpan | None, task: Task | None, error: HappyHorseError | None) -> None:
+    """End the span of a job, if it has not ended."""
+    if span is not None and not span.has_ended:
+        span.end(task, error)
+
+
+def submit(job: JobSpan | None, request: Awaitable[Task]) -> Awaitable[Task]:
+    """Return *request* as a span of the job, and count it."""
+    if job is None:
+        return request
+    return _traced("submit", request, job, counter=_submits, counted=job.labels)
+
+
+def poll(job: JobSpan | None, request: Awaitable[Task]) -> Awaitable[Task]:
+    """Return *request* as a span of the job, and count it."""
+    if job is None:
+        return request
+    return _traced("poll", request, job, counter=_polls, counted={**job.labels, "happyhorse.poll": "task"})
+
+
+def poll_list(endpoint: Endpoint, request: Awaitable[T]) -> Awaitable[T]:
+    """Return *request* as a span of its own, since it is for many jobs, and count it."""
+    if not _IS_INSTALLED:
+        return request
+    counted = {**labels(endpoint), "happyhorse.poll": "list"}
+    return _traced("poll list", request, None, counter=_polls, counted=counted)
+
+
+def wait(job: JobSpan | None, waiting: Awaitable[T]) -> Awaitable[T]:
+    """Return *waiting* as a span of the caller's, or else of the job."""
+    return waiting if job is None else _traced("wait", waiting, job, is_callers=True)
+
+
+def download(job: JobSpan | None, downloading: Awaitable[T], *, is_callers: bool = True) -> Awaitable[T]:
+    """Return *downloading* as a span of the caller's, or else of the job."""
+    return _traced("download", downloading, job, is_callers=is_callers) if _IS_INSTALLED else downloading
+
+
+def upload(job: JobSpan | None, uploading: Awaitable[T]) -> Awaitable[T]:
+    """Return *uploading*, of local media, as a span of the job."""
+    return _traced("upload", uploading, job) if _IS_INSTALLED else uploading
+
+
+def callback(job: JobSpan | None, processing: Awaitable[T]) -> Awaitable[T]:
+    """Return *processing*, of a callback, as a span of the request that brought it, or else of the job."""
+    return _traced("callback", processing, job, is_callers=True) if _IS_INSTALLED else processing
+
+
+def rate_limited(endpoint: Endpoint, requests: str) -> None:
+    """Count a 429 in answer to *requests*: queries or submits."""
+    if _IS_INSTALLED:
+        _rate_limited.add(1, {**labels(endpoint), "happyhorse.requests": requests})
+
+
+def labels(endpoint: Endpoint, model: str = "") -> dict[str, str]:
+    """Return the attributes of metrics: few different values, whatever is generated."""
+    found = {"gen_ai.provider.name": endpoint.adapter, "happyhorse.account": endpoint.provider}
+    return {**found, "gen_ai.request.model": model} if model else found
+
+
+async def _traced(
+    name: str,
+    work: Awaitable[T],
+    job: JobSpan | None,
+    *,
+    is_callers: bool = False,
+    counter: metrics.Counter | None = None,
+    counted: Mapping[str, str] | None = None,
+) -> T:
+    is_inside = is_callers and trace.get_current_span().get_span_context().is_valid
+    outcome = "ok"
+    with _tracer.start_as_current_span(
+        name,
+        # The background tasks that poll and submit were started in the context of some caller, which is not the job's.
+        context=None if is_inside else Context() if job is None else job.context,
+        kind=trace.SpanKind.INTERNAL if name == "wait" else trace.SpanKind.CLIENT,
+        attributes=None if job is None else job.labels,
+        links=[job.link] if is_inside and job is not None else None,
+        # Messages and tracebacks may hold what a provider has echoed of a prompt.
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as span:
+        try:
+            done = await work
+            if isinstance(done, Task):
+                _show(span, done)
+        except (Exception, asyncio.CancelledError) as error:
+            outcome = type(error).__name__
+            _fail(span, outcome, getattr(error, "status_code", None))
+            raise
+        finally:
+            if counter is not None:
+                counter.add(1, {**(counted or {}), "outcome": outcome})
+    return done
+
+
+def _attributes(job: Job, shared: dict[str, str]) -> dict[str, str]:
+    host = urlsplit(job.endpoint.base_url).hostname
+    return {
+        **shared,
+        "gen_ai.operation.name": _OPERATION,
+        "gen_ai.output.type": "video",
+        "happyhorse.job.id": job.job_id,
+        **({"server.address": host} if host else {}),
+    }
+
+
+def _show(span: Span, task: Task) -> None:
+    span.set_attributes({"happyhorse.task.ref": str(task.ref), "happyhorse.task.status": task.status.value})
+    if task.progress is not None:
+        span.set_attribute("happyhorse.task.progress", task.progress)
+
+
+def _fail(span: Span, kind: str, status: int | None = None) -> None:
+    span.set_attribute("error.type", str(kind))
+    if status is not None:
+        span.set_attribute("http.response.status_code", status)
+    if kind != asyncio.CancelledError.__name__:
+        span.set_status(trace.StatusCode.ERROR)

@@ -1,0 +1,110 @@
+"""The registry of the live jobs of one client."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from weakref import WeakValueDictionary
+
+from . import telemetry
+from .job import Job
+from .task import TaskRef, TaskStatus
+from .tracked_job import TrackedJob
+
+_MOST_EARLY = 1000
+
+
+class Tracker:
+    """
+    The registry of the live jobs of one client: by job id until a job is accepted, by ref afterwards.
+
+    An accepted job is held by the poll queue and by its handles; here it is only found.
+    """
+
+    def __init__(self) -> None:
+        self._unaccepted: dict[str, TrackedJob] = {}
+        self._by_ref: WeakValueDictionary[TaskRef, TrackedJob] = WeakValueDictionary()
+        self._early: OrderedDict[TaskRef, None] = OrderedDict()
+
+    def add(self, tracked: TrackedJob) -> None:
+        """Track a job that waits to be sent."""
+        self._unaccepted[tracked.job_id] = tracked
+
+    def by_id(self, job_id: str) -> TrackedJob | None:
+        """Return a job that is queued or being sent here."""
+        return self._unaccepted.get(job_id)
+
+    def by_ref(self, ref: TaskRef) -> TrackedJob | None:
+        """Return the job of a task, if anything here has to do with it."""
+        return self._by_ref.get(ref)
+
+    def span_of(self, ref: TaskRef, job_id: str | None = None) -> telemetry.JobSpan | None:
+        """Return the span of a job, if it is known here and traces are recorded."""
+        tracked = self.by_ref(ref) or self.by_id(job_id or "")
+        return None if tracked is None else tracked.span
+
+    def for_job(self, job: Job) -> TrackedJob:
+        """Return the one tracked job of an entry of the store whose task is known."""
+        assert job.ref is not None
+        tracked = self.usable(job.ref)
+        if tracked is None:
+            tracked = self._by_ref[job.ref] = TrackedJob(job)
+            tracked.load(job)
+        elif not tracked.is_recorded:
+            tracked.load(job)
+        return tracked
+
+    def for_ref(self, ref: TaskRef, unrecorded: Job) -> TrackedJob:
+        """Return the one tracked job of a task, of which the store has not been asked yet."""
+        tracked = self.usable(ref)
+        if tracked is None:
+            tracked = self._by_ref[ref] = TrackedJob(unrecorded, is_recorded=False)
+        return tracked
+
+    def usable(self, ref: TaskRef) -> TrackedJob | None:
+        """Return the job of a task, unless it has expired: such a task may have reappeared, and is polled anew."""
+        tracked = self._by_ref.get(ref)
+        has_expired = tracked is not None and tracked.task is not None and tracked.task.status is TaskStatus.EXPIRED
+        return None if has_expired else tracked
+
+    def name(self, tracked: TrackedJob) -> None:
+        """Track a job by its ref too, which was just learned."""
+        assert tracked.ref is not None
+        self._by_ref[tracked.ref] = tracked
+
+    def accepted(self, tracked: TrackedJob) -> None:
+        """Track a job by its ref alone from now on."""
+        self.forget(tracked)
+        self.name(tracked)
+
+    def note_early_callback(self, ref: TaskRef) -> None:
+        """Remember that the provider has called about a task that is not known here, or not yet."""
+        self._early[ref] = None
+        if len(self._early) > _MOST_EARLY:
+            self._early.popitem(last=False)
+
+    def take_early_callback(self, ref: TaskRef) -> bool:
+        """Return whether the provider has called about a task before it was known, so that it should be polled now."""
+        return self._early.pop(ref, self) is None
+
+    def restore(self, tracked: TrackedJob) -> None:
+        """Track the job of a handle from an earlier time when the client was open."""
+        if tracked.ref is not None:
+            self._by_ref.setdefault(tracked.ref, tracked)
+
+    def forget(self, tracked: TrackedJob) -> None:
+        """Stop tracking a job by its id: it was accepted, or has ended."""
+        if self._unaccepted.get(tracked.job_id) is tracked:
+            del self._unaccepted[tracked.job_id]
+
+    def unaccepted(self) -> list[TrackedJob]:
+        """Return the jobs that are queued or being sent."""
+        return list(self._unaccepted.values())
+
+    def __len__(self) -> int:
+        return len(self._unaccepted)
+
+    def clear(self) -> list[TrackedJob]:
+        """Forget all jobs that are tracked by ref, and return them. A late observation reaches none of them."""
+        found = list(self._by_ref.values())
+        self._by_ref.clear()
+        return found
