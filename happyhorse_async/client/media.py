@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 import anyio
@@ -90,8 +91,10 @@ class MediaPreparation:
 
     def plan(self, request: VideoRequest) -> PreparedRequest:
         """Do as `prepare`, with no more than the sizes and the first bytes of files."""
-        found = {given.name: self._glanced_at(given, number) for number, given in enumerate(_local_media(request))}
-        return self._prepared(request, found)
+        local = list(_local_media(request))
+        found = {given.name: self._glanced_at(given, number) for number, given in enumerate(local)}
+        as_given = {given.name: given.medium for given in local if isinstance(given.medium, str)}
+        return self._prepared(request, found, as_given)
 
     def _examined(self, given: _Given, durable: bool) -> tuple[LocalMedium, tuple[str, ...]]:
         source, path = self._source(given)
@@ -173,12 +176,18 @@ class MediaPreparation:
         )
 
     def _prepared(
-        self, request: VideoRequest, found: dict[str, tuple[LocalMedium, tuple[str, ...]]]
+        self,
+        request: VideoRequest,
+        found: dict[str, tuple[LocalMedium, tuple[str, ...]]],
+        as_given: Mapping[str, str] = MappingProxyType({}),
     ) -> PreparedRequest:
         if not found:
             return PreparedRequest(request=request, plans=tuple(_plans(request, {})))
         media = self._within_body({name: medium for name, (medium, _) in found.items()})
-        texts = {name: self._text(medium) for name, medium in media.items()}
+        texts = {
+            name: as_given[name] if name in as_given and not medium.is_uploaded else self._text(medium)
+            for name, medium in media.items()
+        }
         unique = {medium.digest: medium for medium in media.values()}
         return PreparedRequest(
             request=_replaced(request, texts),

@@ -12,6 +12,8 @@ from .formats import HEAD, MediaFormat, detect
 _HEADER = re.compile(r"data:([A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+)?((?:;[^;,]*)*),", re.ASCII)
 _SYNONYMS = {"image/jpg": "image/jpeg", "image/x-ms-bmp": "image/bmp", "image/x-png": "image/png"}
 
+_BY_MIME = {media_format.mime: media_format for media_format in MediaFormat}
+
 
 def decode(uri: str, *, name: str) -> tuple[MediaFormat, bytes]:
     """
@@ -29,7 +31,12 @@ def decode(uri: str, *, name: str) -> tuple[MediaFormat, bytes]:
 
 
 def peek(uri: str, *, name: str) -> tuple[MediaFormat, int]:
-    """Return the format and the size of the picture in *uri*, from its beginning alone; raises what `decode` raises."""
+    """
+    Return the format and the size of the picture in *uri*, from its beginning alone. What `decode` finds out by the
+    content alone is left to it.
+
+    :raises InvalidRequestError: it is not base64, or its first bytes are another format than the one that it declares.
+    """
     header = _header(uri, name)
     head = uri[header.end() : header.end() + HEAD]
     try:
@@ -37,7 +44,11 @@ def peek(uri: str, *, name: str) -> tuple[MediaFormat, int]:
     except (binascii.Error, ValueError):
         raise InvalidRequestError(f"{name}: the data: URI is not valid base64") from None
     padding = len(uri) - len(uri.rstrip("="))
-    return _format(header, content, name), (len(uri) - header.end()) // 4 * 3 - padding
+    size = (len(uri) - header.end()) // 4 * 3 - padding
+    declared = _declared(header)
+    if detect(content) is None and declared in _BY_MIME:
+        return _BY_MIME[declared], size
+    return _format(header, content, name), size
 
 
 def _header(uri: str, name: str) -> re.Match[str]:
@@ -47,11 +58,16 @@ def _header(uri: str, name: str) -> re.Match[str]:
     return header
 
 
+def _declared(header: re.Match[str]) -> str:
+    declared = (header[1] or "text/plain").lower()
+    return _SYNONYMS.get(declared, declared)
+
+
 def _format(header: re.Match[str], content: bytes, name: str) -> MediaFormat:
     found = detect(content)
     if found is None:
         raise InvalidRequestError(f"{name}: the data: URI holds no picture that is known by its first bytes")
-    declared = (header[1] or "text/plain").lower()
-    if _SYNONYMS.get(declared, declared) != found.mime:
+    declared = _declared(header)
+    if declared != found.mime:
         raise InvalidRequestError(f"{name}: the data: URI says {declared}, and its content is {found.mime}")
     return found

@@ -6,6 +6,7 @@ import base64
 
 import pytest
 
+import happyhorse_async as hh
 from happyhorse_async.errors import InvalidRequestError
 from happyhorse_async.media import data_uri
 from happyhorse_async.media.formats import MediaFormat
@@ -47,3 +48,12 @@ def test_what_cannot_be_a_picture_is_named(uri: str, why: str) -> None:
 
     assert str(raised.value).startswith("image: ")
     assert "iVBOR" not in str(raised.value)
+
+
+def test_a_plan_shows_a_uri_as_it_was_given() -> None:
+    """A plan reads no more than the beginning of a URI, and its message is the one that the caller expects."""
+    uri = "data:image/png;base64," + base64.b64encode(PNG).decode()
+    plan = hh.Client("dashscope", api_key="sk-0123456789").plan(hh.ImageToVideo(uri))
+
+    assert uri in (plan.messages[-1].body or b"").decode()
+    assert [(len(PNG), "image/png")] == [(medium.size, medium.mime) for medium in plan.media]
