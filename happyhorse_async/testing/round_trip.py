@@ -50,6 +50,7 @@ _FAULTS: dict[ApiFault, tuple[ErrorClass, ...]] = {
     ApiFault.KEY_REUSED: (InvalidRequestError,),
     ApiFault.KEY_IN_WORK: (ProviderError,),
     ApiFault.BAD_REQUEST: (InvalidRequestError,),
+    ApiFault.NO_SUCH_MEDIA: (InvalidRequestError,),
     ApiFault.REJECTED_CONTENT: (ContentRejectedError,),
     ApiFault.FORBIDDEN: (PermissionDeniedError,),
     ApiFault.NO_MONEY: (QuotaExceededError,),
