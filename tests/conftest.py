@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -32,6 +33,14 @@ from .fifth import FifthAdapter, sign, variant
 # wait for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Tests that start programs or live through thousands of worlds: `pytest -m "not slow"` is the quick loop without them.
+SLOW = (
+    "callbacks/test_processes", "cli/", "docs/test_blocks", "download/test_files", "emulator/test_official_sdks",
+    "emulator/test_videos", "examples/", "journal/test_enqueue", "journal/test_keys", "journal/test_killed",
+    "journal/test_saving", "simulation/", "stores/test_sqlite_processes", "test_end_to_end", "test_packaging",
+    "test_process_end", "test_pytest_plugin", "test_third_party",
+)  # fmt: skip
 
 KEY = "sk-canary-0451-never-to-be-seen"
 """The API key of every client here. Whatever is logged is searched for it."""
@@ -281,3 +290,11 @@ def fifth(gateway: Gateway) -> Fifth:
 def no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the chance out of delays: each is as short as it may be."""
     monkeypatch.setattr(random, "uniform", lambda shortest, _: shortest)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow tests."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and item.path.relative_to(here).as_posix().startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
