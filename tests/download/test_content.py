@@ -129,7 +129,8 @@ async def test_a_body_that_is_not_a_whole_video_is_an_error(
     assert str(raised.value) == str(pickle.loads(pickle.dumps(raised.value)))
     assert b"an older video" == (tmp_path / "train.mp4").read_bytes()
     assert ["train.mp4"] == names(tmp_path)
-    assert TRIES.get(what, 1 if what in FINAL else 2) == len(gateway.requests)
+    # On a busy machine an attempt may be over before the gateway has read its request.
+    assert 1 <= len(gateway.requests) <= TRIES.get(what, 1 if what in FINAL else 2)
 
 
 @pytest.mark.parametrize("retries", [0, 3])
