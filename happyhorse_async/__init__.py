@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     )
     from .download import VideoStream
     from .emulator import CallbackScenario, Emulator, Scenario, SimulatedTask, WebhookDelivery, WebhookLog
-    from .stores import MemoryStore, SQLiteStore, TaskStore
+    from .stores import MemoryStore, PostgresStore, SQLiteStore, TaskStore
 
 __all__ = [
     "Account",
@@ -118,6 +118,7 @@ __all__ = [
     "PictureLimits",
     "Plan",
     "PollSchedule",
+    "PostgresStore",
     "ProviderError",
     "QuotaExceededError",
     "RateLimitError",
@@ -185,6 +186,7 @@ _LOADED_LATER = {
     "MemoryStore": ".stores",
     "Outcome": ".client",
     "Plan": ".client",
+    "PostgresStore": ".stores",
     "SQLiteStore": ".stores",
     "Scenario": ".emulator",
     "Succeeded": ".client",
