@@ -48,11 +48,10 @@ class Address:
 
     @property
     def shown(self) -> str:
-        """The URL without password and settings."""
+        """The URL without user, password and settings."""
         parts = urlsplit(self.url)
-        user = parts.netloc.rpartition("@")[0].partition(":")[0]
         hosts = parts.netloc.rpartition("@")[2] or dict(parse_qsl(parts.query)).get("host", "")
-        return f"postgresql://{user + '@' if user else ''}{hosts}{parts.path}"
+        return f"postgresql://{hosts}{parts.path}"
 
     @property
     def password(self) -> str:

@@ -33,6 +33,7 @@ _CONFLICTS = (pg.DeadlockDetectedError, pg.SerializationError, pg.LockNotAvailab
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html: by code, or by class of codes
 _SENTENCES = {
+    "22": "a value of the job cannot be kept, such as a number that is not finite",
     "28": "the server refuses the user or the password: check the URL and pg_hba.conf",
     "3D000": "there is no such database: create it, or correct the URL",
     "42501": (

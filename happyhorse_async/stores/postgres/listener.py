@@ -13,7 +13,7 @@ import json
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -92,7 +92,7 @@ class Listener:
         self._wake = asyncio.Event()
         self._is_closing = False
         self._locked_at: float | None = None
-        self._clock: tuple[datetime, Any] | None = None
+        self._clock: tuple[datetime, timedelta] | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -169,7 +169,7 @@ class Listener:
 
     async def _reconnect(self, error: Exception) -> None:
         since = time.monotonic()
-        _log.warning("%s is away; it is tried again until it is back", self._store_error(error))
+        _log.warning("the job store is away, and is tried again: %s", self._store_error(error))
         delay = _FIRST_DELAY
         while not self._is_closing:
             try:
@@ -185,7 +185,7 @@ class Listener:
             delay = min(2 * delay, _LONGEST_DELAY)
         else:
             return
-        _log.warning("%s is back after %.1f s", self._name, time.monotonic() - since)
+        _log.warning("the job store is back after %.1f s: %s", time.monotonic() - since, self._address.shown)
         # What was changed meanwhile was not heard.
         self._on_changes(Changes(None))
 

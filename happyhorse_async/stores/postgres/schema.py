@@ -52,12 +52,14 @@ def _added(version: int) -> list[str]:
     ]
 
 
-MIGRATIONS: Mapping[int, Sequence[str]] = {FIRST: _create()}
+_LATER = sorted({column.since for column in TABLE.columns if column.since > FIRST})
+
+MIGRATIONS: Mapping[int, Sequence[str]] = {FIRST: _create(), **{version: _added(version) for version in _LATER}}
 """
 The statements that lead to each version from the one before it.
 
 What has been released is never edited. A migration only adds columns and tables, because processes of the version
-before may be running, with paid requests in flight. A version that only adds columns is `_added(version)`.
+before may be running, with paid requests in flight.
 """
 
 
