@@ -198,10 +198,8 @@ async def test_one_bad_job_does_not_fail_the_others(open_postgres: OpenPostgres,
     store = await open_postgres()
     await store.add(first := new_job(key="a"))
     await store.add(second := new_job(key="b"))
-    jobs = [
-        new_job(), new_job(request={"seed": float("nan")}), new_job(key=random.randbytes(9000).hex()), new_job(request={"x": {1}}),
-        new_job(),
-    ]  # fmt: skip
+    long, odd, not_json = random.randbytes(9000).hex(), {"seed": float("nan")}, {"images": {1}}
+    jobs = [new_job(), new_job(request=odd), new_job(key=long), new_job(request=not_json), new_job()]
     writes = [*(store.add(job) for job in jobs), store.change(evolve(second, key="a")), store.change(first)]
     results = await asyncio.gather(*writes, return_exceptions=True)
 

@@ -36,6 +36,7 @@ _SENTENCES = {
     "22": "a value of the job cannot be kept, such as a number that is not finite",
     "28": "the server refuses the user or the password: check the URL and pg_hba.conf",
     "3D000": "there is no such database: create it, or correct the URL",
+    "42704": "the server does not know a setting that the URL asks for",
     "42501": (
         "the user lacks a permission: it needs CREATE on the database, or an existing schema of its own that is "
         "given as schema="
@@ -84,7 +85,8 @@ def _general(error: BaseException) -> str:
         return _READ_ONLY
     if isinstance(error, TimeoutError):
         return _TIMEOUT
-    if isinstance(error, ssl.SSLError):
+    # The driver has no class of its own for a server without TLS.
+    if isinstance(error, ssl.SSLError) or type(error) is ConnectionError:
         return "no TLS connection can be made: check sslmode and sslrootcert in the URL, and the server's certificate"
     if isinstance(error, asyncpg.ClientConfigurationError):
         return f"its URL cannot be used: {error}"

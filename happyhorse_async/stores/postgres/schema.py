@@ -75,15 +75,18 @@ async def migrate(
     :param name: what to call the store in an error.
     :raises StoreError: the tables were written by a newer version. They are left as they are.
     """
-    version = await _version(connection, schema)
-    newest = max(migrations)
+    version, newest = await _version(connection, schema), max(migrations)
     if version < newest:
-        async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        # Not a lock of the transaction: one that waited for it would not see what the other has created meanwhile.
+        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        try:
             version = await _version(connection, schema)
-            for number in sorted(migrations):
-                if number > version:
-                    await _apply(connection, schema, number, migrations[number], is_new=version == 0)
+            async with connection.transaction():
+                for number in sorted(migrations):
+                    if number > version:
+                        await _apply(connection, schema, number, migrations[number], is_new=version == 0)
+        finally:
+            await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK)
     if version > newest:
         raise StoreError(
             f"{name} was written by a newer version of happyhorse-async (schema {version}; this one knows {newest}), "
