@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
-from attrs import Attribute, field, frozen
+from attrs import field, frozen
 
 from .errors import ConfigurationError
 
@@ -17,23 +17,6 @@ STRATEGIES: tuple[Strategy, ...] = ("order", "cheapest", "soonest")
 def _order(value: Sequence[str]) -> tuple[str, ...]:
     # A lone text is a sequence of letters.
     return (value,) if isinstance(value, str) else tuple(value)
-
-
-def _check_order(_: object, __: object, order: tuple[Any, ...]) -> None:
-    if not all(isinstance(name, str) and name for name in order):
-        raise ConfigurationError("order must be a list of the names of providers")
-    if len(set(order)) != len(order):
-        raise ConfigurationError("order names a provider twice")
-
-
-def _check_strategy(_: object, __: object, value: Any) -> None:
-    if value not in STRATEGIES:
-        raise ConfigurationError(f"strategy must be one of {', '.join(STRATEGIES)}, not {value!r}")
-
-
-def _check_patience(_: object, attribute: Attribute[Any], value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ConfigurationError(f"{attribute.name} must be a number of seconds of at least 0, not {value!r}")
 
 
 @frozen
@@ -48,12 +31,25 @@ class Routing:
     :raises ConfigurationError: a name twice in *order*, an unknown *strategy*, or a negative *patience*.
     """
 
-    order: tuple[str, ...] = field(default=(), converter=_order, validator=_check_order)
+    order: tuple[str, ...] = field(default=(), converter=_order)
     """The names of the accounts that get jobs, the first one first. By default all of the client, as they are given."""
-    strategy: Strategy = field(default=STRATEGIES[0], validator=_check_strategy)
+    strategy: Strategy = "order"
     """
     `"order"`: the first of `order` that can. `"cheapest"`: the lowest price; only prices in the currency of the first
     priced account are compared. `"soonest"`: where the video is expected first, by the queue and by learned durations.
     """
-    patience: float = field(default=5.0, validator=_check_patience)
+    patience: float = 5.0
     """Seconds for which the first account is waited for when it answers with a 429 or 503, before the next is asked."""
+
+    def __attrs_post_init__(self) -> None:
+        order: tuple[Any, ...] = self.order
+        patience: Any = self.patience
+        if not all(isinstance(name, str) and name for name in order):
+            raise ConfigurationError("order must be a list of the names of providers")
+        if len(set(order)) != len(order):
+            raise ConfigurationError("order names a provider twice")
+        if self.strategy not in STRATEGIES:
+            raise ConfigurationError(f"strategy must be one of {', '.join(STRATEGIES)}, not {self.strategy!r}")
+        is_number = isinstance(patience, int | float) and not isinstance(patience, bool)
+        if not is_number or not 0 <= patience < math.inf:
+            raise ConfigurationError(f"patience must be a number of seconds of at least 0, not {patience!r}")
