@@ -45,6 +45,7 @@ from .media.limits import PictureLimits, VideoLimits
 from .messages import HttpRequest, HttpResponse
 from .request import ImageToVideo, Media, Mode, Picture, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from .retry import RetryPolicies, RetryPolicy
+from .routing import Routing
 from .task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
 from .timeouts import Timeouts
 from .timing import Limits, PollSchedule, RateLimitWindow
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
         MediaPlan,
         Outcome,
         Plan,
+        Provider,
         Succeeded,
         TaskHandle,
         TaskList,
@@ -119,6 +121,7 @@ __all__ = [
     "Plan",
     "PollSchedule",
     "PostgresStore",
+    "Provider",
     "ProviderError",
     "QuotaExceededError",
     "RateLimitError",
@@ -126,6 +129,7 @@ __all__ = [
     "ReferenceToVideo",
     "RetryPolicies",
     "RetryPolicy",
+    "Routing",
     "SQLiteStore",
     "Scenario",
     "SimulatedTask",
@@ -187,6 +191,7 @@ _LOADED_LATER = {
     "Outcome": ".client",
     "Plan": ".client",
     "PostgresStore": ".stores",
+    "Provider": ".client",
     "SQLiteStore": ".stores",
     "Scenario": ".emulator",
     "Succeeded": ".client",
