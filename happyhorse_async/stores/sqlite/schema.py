@@ -80,6 +80,7 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         "CREATE TABLE upkeep (id INTEGER PRIMARY KEY CHECK (id = 1), last_at TEXT NOT NULL, suspended_at TEXT)",
     ),
     _added(5),
+    _added(6),
 )
 """
 The statements that make version 1 of an empty file, version 2 of version 1, and so on.
