@@ -247,9 +247,7 @@ def test_the_bill_of_an_edit_counts_both_videos() -> None:
 def test_a_failure_is_free_where_the_provider_says_so(reason: hh.FailureReason, billed: int | None) -> None:
     price = hh.Client("dashscope", api_key="k").plan(hh.TextToVideo("a")).price
     assert price is not None
-    failed = hh.Task(
-        ref=hh.TaskRef("dashscope", "1"), status=hh.TaskStatus.FAILED, error=hh.TaskFailure(reason=reason)
-    )
+    failed = hh.Task(ref=hh.TaskRef("dashscope", "1"), status=hh.TaskStatus.FAILED, error=hh.TaskFailure(reason=reason))
     assert price.billed_for(failed) == billed
 
 
@@ -268,4 +266,3 @@ def test_a_price_says_what_it_is_worth() -> None:
     )
     assert str(estimate("dashscope", None)) == "0.84 to 10.50 USD"
     assert price.to_dict()["low"] == "2.25"
-
