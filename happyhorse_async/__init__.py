@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     )
     from .download import VideoStream
     from .emulator import CallbackScenario, Emulator, Scenario, SimulatedTask, WebhookDelivery, WebhookLog
-    from .stores import MemoryStore, SQLiteStore, TaskStore
+    from .stores import MemoryStore, PostgresStore, SQLiteStore, TaskStore
 
 __all__ = [
     "Account",
@@ -125,6 +125,7 @@ __all__ = [
     "Price",
     "PriceEstimate",
     "PriceWeight",
+    "PostgresStore",
     "ProviderError",
     "QuotaExceededError",
     "RateLimitError",
@@ -192,6 +193,7 @@ _LOADED_LATER = {
     "MemoryStore": ".stores",
     "Outcome": ".client",
     "Plan": ".client",
+    "PostgresStore": ".stores",
     "SQLiteStore": ".stores",
     "Scenario": ".emulator",
     "Succeeded": ".client",
