@@ -47,6 +47,7 @@ from .price import Billing, Money, PriceEstimate, PriceWeight
 from .price_list import Price
 from .request import ImageToVideo, Media, Mode, Picture, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from .retry import RetryPolicies, RetryPolicy
+from .routing import Routing
 from .task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
 from .timeouts import Timeouts
 from .timing import Limits, PollSchedule, RateLimitWindow
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
         MediaPlan,
         Outcome,
         Plan,
+        Provider,
         Succeeded,
         TaskHandle,
         TaskList,
@@ -122,10 +124,11 @@ __all__ = [
     "PictureLimits",
     "Plan",
     "PollSchedule",
+    "PostgresStore",
     "Price",
     "PriceEstimate",
     "PriceWeight",
-    "PostgresStore",
+    "Provider",
     "ProviderError",
     "QuotaExceededError",
     "RateLimitError",
@@ -133,6 +136,7 @@ __all__ = [
     "ReferenceToVideo",
     "RetryPolicies",
     "RetryPolicy",
+    "Routing",
     "SQLiteStore",
     "Scenario",
     "SimulatedTask",
@@ -194,6 +198,7 @@ _LOADED_LATER = {
     "Outcome": ".client",
     "Plan": ".client",
     "PostgresStore": ".stores",
+    "Provider": ".client",
     "SQLiteStore": ".stores",
     "Scenario": ".emulator",
     "Succeeded": ".client",

@@ -23,6 +23,8 @@ class JobInfo:
     """Our own id of the job."""
     key: str | None
     """The caller's own name for it."""
+    provider: str
+    """The account that has it, or is to get it next: a section of the configuration, or an adapter."""
     state: JobState
     """How far it has come."""
     ref: TaskRef | None
@@ -42,6 +44,7 @@ class JobInfo:
         return cls(
             job_id=job.job_id,
             key=job.key,
+            provider=job.endpoint.provider,
             state=job.state,
             ref=job.ref,
             task=job.task,
@@ -60,6 +63,7 @@ class JobInfo:
         return {
             "job_id": self.job_id,
             "key": self.key,
+            "provider": self.provider,
             "state": self.state.value,
             "ref": None if self.ref is None else str(self.ref),
             "task": None if task is None else task.to_dict(urls=urls),
@@ -93,6 +97,7 @@ class _ErrorInfo:
 class _JobShape:
     job_id: str
     key: str | None
+    provider: str
     state: JobState
     ref: TaskRef | None
     task: Task | None
