@@ -14,9 +14,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .adapter import Account, Adapter, PageRequest, Submission, TaskPage, UploadFile, UploadPolicy
+from .budget import Budget, Cost
 from .capabilities import Capabilities, MediaForm, ModelSpec
 from .errors import (
     AuthenticationError,
+    BudgetExceededError,
     CallbackRejectedError,
     ConfigurationError,
     ContentRejectedError,
@@ -83,6 +85,8 @@ __all__ = [
     "AuthenticationError",
     "Batch",
     "Billing",
+    "Budget",
+    "BudgetExceededError",
     "CallbackReceiver",
     "CallbackRejectedError",
     "CallbackScenario",
@@ -90,6 +94,7 @@ __all__ = [
     "Client",
     "ConfigurationError",
     "ContentRejectedError",
+    "Cost",
     "DownloadError",
     "Emulator",
     "Endpoint",
