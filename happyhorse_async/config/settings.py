@@ -112,7 +112,7 @@ class Settings:
     proxy: str | None = field(default=None, repr=lambda url: repr(_shown_proxy(url)))
     """The proxy of providers that have no section. Each section has its own or this one."""
     store: StoreSettings | None = None
-    """The journal on disk; `None` for the memory of the process."""
+    """The journal on disk or in a database; `None` for the memory of the process."""
     poll: PollSchedule = field(factory=PollSchedule)
     limits: Limits = field(factory=Limits)
     retries: RetryPolicies = field(factory=RetryPolicies)
@@ -302,7 +302,8 @@ def _provider(name: str, section: Section, proxy: str | None, file: Path, *, fou
 def _store(store: StoreSettings | None, file: Path, *, found: bool) -> StoreSettings | None:
     if store is None:
         return None
-    store = evolve(store, path=beside(file, store.path, where=f"{file}: store.path"))
+    if store.path is not None:
+        store = evolve(store, path=beside(file, store.path, where=f"{file}: store.path"))
     if found:
-        check_found_store(store.path, file=file)
+        check_found_store(store, file=file)
     return store
