@@ -264,18 +264,14 @@ async def test_old_refs_after_a_swap(emulator: hh.Emulator, tmp_path: Path) -> N
 
     async with swapped as client:
         tasks = [await client.resume(str(ref)) for ref in refs]
-        files = [await client.download(task, tmp_path / f"{task.provider}.mp4") for task in tasks]
         fetched = [await client.fetch(ref) for ref in refs]
 
     assert "backup" == swapped.provider
     assert refs == [task.ref for task in tasks] == [task.ref for task in fetched]
-    assert all(file.stat().st_size for file in files)
     assert (1, 1) == bills(emulator)
 
 
-async def test_a_process_goes_on_at_the_account_that_a_job_has_moved_to(
-    emulator: hh.Emulator, tmp_path: Path
-) -> None:
+async def test_a_process_goes_on_at_the_account_that_a_job_has_moved_to(emulator: hh.Emulator, tmp_path: Path) -> None:
     """A job that was moved and not sent is sent by the next process to the account that it was moved to."""
     emulator.inject("wrong-key", on="submit", provider="dashscope", times=None)
     broken = emulator.inject("too-fast-hour", on="submit", provider="hiapi", times=None)
