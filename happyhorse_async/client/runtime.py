@@ -26,7 +26,7 @@ from ..jobs.intake import Intake
 from ..jobs.job_errors import error_of
 from ..jobs.journal import Journal
 from ..jobs.reconcile import Reconciler
-from ..jobs.recovery import Recovery
+from ..jobs.recovery import Recovery, is_unsent
 from ..jobs.submit import Submitter
 from ..task import Task, TaskRef
 from ..tracked_job import TrackedJob
@@ -163,7 +163,8 @@ class ClientRuntime:
         job: Job = await self.intake.read(job_id=job_id)
         if job.ref is not None:
             return job.ref
-        error: HappyHorseError | None = error_of(job)
+        # A job that is still queued may say why it has not been accepted yet.
+        error: HappyHorseError | None = None if is_unsent(job) else error_of(job)
         raise error or TaskNotFoundError(f"the job has no task yet: it is {job.state}", job_id=job_id)
 
     async def fetch(self, ref: TaskRef) -> Task:

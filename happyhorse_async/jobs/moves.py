@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from ..errors import HappyHorseError
 from ..job import AccountAttempt, Job
 from ..local_media import without_content
 from ..logs import JOB_MOVED, get_logger, log_fields
 from ..messages import HttpRequest
+from ..retry import RetryPolicies
 from ..tracked_job import TrackedJob
 from .account import Accounts
 from .attempt import SubmitAttempt
@@ -29,18 +30,62 @@ from .submit_errors import unreadable
 _log = get_logger(__name__)
 
 
+@frozen
+class NextTry:
+    """Where a job that was refused is sent next."""
+
+    planned: PlannedJob | None
+    """What was planned for another account; `None` for the same account."""
+    delay: float = 0.0
+    """Seconds until then."""
+
+
 class Mover:
     """Finds the next account for a job that one has certainly not accepted, and moves the job there."""
 
-    def __init__(self, accounts: Accounts, journal: Journal, router: Router) -> None:
+    def __init__(self, accounts: Accounts, journal: Journal, router: Router, retries: RetryPolicies) -> None:
         self._accounts = accounts
         self._journal = journal
         self._router = router
+        self._retries = retries
 
-    @property
-    def patience(self) -> float:
-        """Seconds for which the first account is waited for."""
-        return self._router.patience
+    async def after_refusal(
+        self, tracked: TrackedJob, attempt: SubmitAttempt, failure: HappyHorseError
+    ) -> NextTry | None:
+        """
+        Decide where a job is sent next that an account has certainly not accepted; `None` if nowhere.
+
+        The first account is waited for as long as the patience lasts. Then each of the others is asked once. Then those
+        are asked again, after a pause, that may accept the job later.
+        """
+        job, name = tracked.job, tracked.job.endpoint.provider
+        patience, now = self._router.patience, asyncio.get_running_loop().time()
+        delay = attempt.patient_delay(job, failure, self._retries, patience=patience, now=now)
+        if delay is not None:
+            return NextTry(None, delay)
+        attempt.refusals[name] = failure
+        planned = await self.next(job, attempt)
+        if planned is not None:
+            return NextTry(planned)
+        await self._journal.is_promised(tracked)
+        job, again = tracked.job, self._askable_again(tracked.job, attempt)
+        if not again:
+            return None
+        delay = attempt.count_failure(job, again[0][1], self._retries)
+        attempt.begin_round(other for other, _ in again)
+        planned = await self.next(job, attempt)
+        if planned is not None:
+            return NextTry(planned if planned.provider != name else None, delay)
+        if not job.durable and name in attempt.refusals:
+            return None
+        pauses = [self._accounts.named(other).breaker.paused_for(now) for other, _ in again]
+        return NextTry(None, max(delay, min(pauses)))
+
+    def _askable_again(self, job: Job, attempt: SubmitAttempt) -> list[tuple[str, HappyHorseError]]:
+        """Return the accounts that may accept a job later, after all have refused it, and why they have refused."""
+        adapter = self._accounts.of(job).adapter
+        refusals = list(attempt.refusals.items())
+        return [one for one in refusals if attempt.may_retry(job, one[1], adapter, self._retries)]
 
     async def next(self, job: Job, attempt: SubmitAttempt) -> PlannedJob | None:
         """

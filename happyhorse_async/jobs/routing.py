@@ -24,6 +24,7 @@ from ..errors import (
 from ..job import Job
 from ..local_media import LocalMedium
 from ..messages import HttpRequest
+from ..price import PriceEstimate
 from ..routing import Strategy
 from .breaker import is_of_account
 
@@ -52,21 +53,12 @@ def is_busy_for_now(failure: HappyHorseError) -> bool:
     return isinstance(failure, RateLimitError)
 
 
-class Price(Protocol):
-    """What a video will cost."""
-
-    @property
-    def high(self) -> Decimal: ...
-    @property
-    def currency(self) -> str: ...
-
-
 @frozen
 class Candidate:
     """An account that can express a request."""
 
     provider: str
-    price: Price | None = None
+    price: PriceEstimate | None = None
     seconds: float = 0.0
     """When the video is expected there, from now on."""
 

@@ -192,6 +192,11 @@ def apply(job: Job, event: JobEvent, *, task: Task | None = None, **changes: Any
             state = TRANSITIONS[state, task_event(task.status)]
             changes = {"body": None, "error": None, **changes, "task_id": task.id}
         changes["task"] = evolve(task, raw={}) if task.raw else task
+        if job.price is not None:
+            # A success that is observed once more may come without its figures.
+            billed = job.price.billed_for(task)
+            known = None if event in _LEARNS_TASK else job.price.billed
+            changes["price"] = evolve(job.price, billed=known if billed is None else billed)
     if event is JobEvent.SUBMIT and job.state is S:
         # The idempotency key is valid from the first POST that may have arrived.
         changes["submitted_at"] = job.submitted_at or changes.get("submitted_at")

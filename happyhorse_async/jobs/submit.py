@@ -21,8 +21,8 @@ from datetime import UTC, datetime
 from attrs import evolve
 
 from .. import telemetry
-from ..background import Background, for_each_yielding
-from ..errors import HappyHorseError, InvalidResponseError, StoreError, SubmitOutcomeUnknownError, WaitTimeoutError
+from ..background import Background
+from ..errors import HappyHorseError, InvalidResponseError, StoreError, SubmitOutcomeUnknownError
 from ..job import Job
 from ..logs import JOB_ACCEPTED, JOB_FAILED, SUBMIT_RETRIED, get_logger, log_fields
 from ..messages import HttpRequest
@@ -34,12 +34,13 @@ from .account import Accounts
 from .attempt import NextStep, SubmitAttempt, is_protected
 from .breaker import is_of_account
 from .job_errors import error_of, to_data, withdrawn
-from .journal import NO_OWNER, Journal, Write
+from .journal import Journal, Write
+from .leaving import Leaving
 from .moves import Mover
 from .reconcile import Reconciler
 from .routing import PlannedJob, Router
 from .state import JobEvent, applies
-from .submit_errors import certain, closed_meanwhile, is_ambiguous, not_accepted, outcome_unknown, unreadable
+from .submit_errors import certain, is_ambiguous, outcome_unknown, unreadable
 
 _log = get_logger(__name__)
 
@@ -61,7 +62,7 @@ class Submitter:
         router: Router,
     ) -> None:
         self._accounts = accounts
-        self._mover = Mover(accounts, journal, router)
+        self._mover = Mover(accounts, journal, router, retries)
         self._tracker = tracker
         self._journal = journal
         self._reconciler = reconciler
@@ -69,6 +70,7 @@ class Submitter:
         self._runs = Background()
         self._searches = Background()
         self._closing = False
+        self._leaving = Leaving(accounts, tracker, journal, learn=self._learn_from_store, end=self._end)
 
     def put(self, tracked: TrackedJob, message: HttpRequest, *, lost_answer: HappyHorseError | None = None) -> None:
         """
@@ -79,7 +81,7 @@ class Submitter:
         tracked.attempt = SubmitAttempt(message=message, lost_answer=lost_answer)
         tracked.span = telemetry.begin(tracked.job, tracked.span)
         if self._closing:
-            self._leave(tracked)
+            self._leaving.leave(tracked)
             return
         self._tracker.add(tracked)
         account, pause = self._accounts.of(tracked.job), self._pause(tracked.job)
@@ -286,36 +288,15 @@ class Submitter:
 
     async def _move(self, tracked: TrackedJob, attempt: SubmitAttempt, failure: HappyHorseError) -> None:
         """Give a job to the next account, or after a pause to the first one again, or end it."""
-        job = tracked.job
-        delay = attempt.patient_delay(job, failure, self._retries, patience=self._mover.patience, now=_now())
-        if delay is not None:
-            await self._retry(tracked, failure, delay)
-            return
-        attempt.refusals[job.endpoint.provider] = failure
-        planned, delay = await self._mover.next(job, attempt), 0.0
-        if planned is None:
-            await self._journal.is_promised(tracked)
-            again = self._askable_again(tracked.job, attempt)
-            if not again:
-                await self._refuse(tracked, certain(failure).about(job_id=job.job_id))
-                return
-            delay = attempt.count_failure(tracked.job, again[0][1], self._retries)
-            attempt.begin_round(name for name, _ in again)
-            planned = await self._mover.next(tracked.job, attempt)
+        step = await self._mover.after_refusal(tracked, attempt, failure)
         if tracked.attempt is not attempt:
             return
-        if planned is None or planned.provider == job.endpoint.provider:
-            await self._retry(tracked, failure, delay)
+        if step is None:
+            await self._refuse(tracked, certain(failure).about(job_id=tracked.job_id))
+        elif step.planned is None:
+            await self._retry(tracked, failure, step.delay)
         else:
-            await self._queue_at(tracked, attempt, planned, failure, delay)
-
-    def _askable_again(self, job: Job, attempt: SubmitAttempt) -> list[tuple[str, HappyHorseError]]:
-        """Return the accounts that may accept a job later, after all have refused it, and why they have refused."""
-        return [
-            (name, refusal)
-            for name, refusal in attempt.refusals.items()
-            if attempt.may_retry(job, refusal, self._accounts.of(job).adapter, self._retries)
-        ]
+            await self._queue_at(tracked, attempt, step.planned, failure, step.delay)
 
     async def _queue_at(
         self,
@@ -456,44 +437,13 @@ class Submitter:
         self._closing = True
         # To the end, even if the caller is cancelled.
         async with AsyncExitStack() as closing:
-            closing.push_async_callback(self._leave_all)
-            closing.push_async_callback(self._learn_before_leaving)
+            closing.push_async_callback(self._leaving.leave_all)
+            closing.push_async_callback(self._leaving.prepare)
             closing.push_async_callback(self._searches.aclose)
             closing.push_async_callback(self._runs.aclose)
             closing.push_async_callback(self._runs.settle, _CLOSING_GRACE)
             for account in self._accounts:
                 closing.push_async_callback(account.scheduler.aclose)
-
-    async def _learn_before_leaving(self) -> None:
-        for tracked in self._tracker.unaccepted():
-            if tracked.job.submitted_at is None or not await self._learn_from_store(tracked):
-                await self._journal.is_promised(tracked)
-
-    async def _leave_all(self) -> None:
-        await for_each_yielding(self._tracker.unaccepted(), self._leave)
-
-    def _leave(self, tracked: TrackedJob) -> None:
-        if tracked.attempt is None:
-            # A waiter that was told that the client is closed has taken it back.
-            return
-        job, closed = tracked.job, not_accepted(tracked.job_id)
-        if job.ref is not None:
-            # Its task was found while the client was being closed.
-            self._end(tracked, closed_meanwhile(tracked.whole_task, job.ref, job.job_id))
-            return
-        may_be_accepted = applies(job.state, JobEvent.LOSE_ANSWER)
-        can_be_sent = not may_be_accepted or is_protected(job, self._accounts.of(job).adapter)
-        if job.durable and can_be_sent and applies(job.state, JobEvent.RELEASE):
-            self._journal.record(tracked, JobEvent.RELEASE, owner=NO_OWNER)
-            message = f"{closed.message}; the next process that opens the store sends it"
-            self._end(tracked, WaitTimeoutError(message, job_id=job.job_id))
-        elif not may_be_accepted and applies(job.state, JobEvent.WITHDRAW):
-            self._journal.withdraw(tracked)
-            self._end(tracked, closed)
-        else:
-            unknown = outcome_unknown(tracked.attempt.lost_answer or closed, job.job_id)
-            self._journal.record(tracked, JobEvent.LOSE_ANSWER, owner=None, error=to_data(unknown))
-            self._end(tracked, unknown)
 
 
 def unended(task: Task) -> Task:

@@ -51,14 +51,16 @@ async def test_the_next_account_gets_a_job_on_proof(emulator: hh.Emulator, proof
     """After a refusal that says nothing of the request, the next account makes the video, once."""
     emulator.inject(proof, on="submit", provider="dashscope", times=None)
 
-    async with opened(emulator) as client:
+    store = hh.MemoryStore()
+    async with opened(emulator, store=store) as client:
         handle = await getattr(client, how)(REQUEST)
         task = await handle
-        [attempt] = (await client._lifecycle.inside().intake.read(job_id=handle.job_id)).attempts
+        job = await store.get(handle.job_id)
 
     assert "backup" == task.ref.provider
     assert (0, 1) == bills(emulator)
-    assert "main" == attempt.endpoint.provider
+    assert job is not None
+    assert ["main"] == [attempt.endpoint.provider for attempt in job.attempts]
 
 
 async def test_no_connection_is_proof(emulator: hh.Emulator, dead_url: str) -> None:
@@ -264,12 +266,10 @@ async def test_old_refs_after_a_swap(emulator: hh.Emulator, tmp_path: Path) -> N
 
     async with swapped as client:
         tasks = [await client.resume(str(ref)) for ref in refs]
-        files = [await client.download(task, tmp_path / f"{task.provider}.mp4") for task in tasks]
         fetched = [await client.fetch(ref) for ref in refs]
 
     assert "backup" == swapped.provider
     assert refs == [task.ref for task in tasks] == [task.ref for task in fetched]
-    assert all(file.stat().st_size for file in files)
     assert (1, 1) == bills(emulator)
 
 
