@@ -12,11 +12,13 @@ from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ...errors import StoreError
+from ...budget import SpendingLimit
+from ...errors import HappyHorseError, StoreError
 from ...job import Job
 from ...logs import get_logger
 from ..contract import Notify
 from .address import Address
+from .ledger import Spending
 from .listener import Listener
 from .operations import Add, Change, Forget, Get, PutNote, Reading, TakeOver, Writing
 from .sharing import Orphans
@@ -129,19 +131,22 @@ class Session:
         notes = [work for work in works if isinstance(work, PutNote)]
         takes = [work for work in works if isinstance(work, TakeOver)]
         now = self.listener.now()
+        spending = Spending(self._jobs.schema, now)
         results: dict[int, Any] = {}
         await connection.execute(_BEGIN)
         try:
+            await spending.read(connection, _limits(works), locks=True)
             if adds:
-                results |= _by_work(adds, await self._jobs.add(connection, adds, now))
+                results |= _by_work(adds, await self._jobs.add(connection, adds, spending))
             if changes:
-                results |= _by_work(changes, await self._jobs.change(connection, changes, now))
+                results |= _by_work(changes, await self._jobs.change(connection, changes, spending))
             if notes:
                 await self._jobs.put_notes(connection, notes)
             if takes:
                 results |= _by_work(takes, await self._take_over(connection, takes, now))
             if any(isinstance(work, Forget) for work in works):
                 await self._forget(connection, now)
+            await spending.write(connection)
             changed = _changed_jobs(works, results)
             await connection.execute(self._notification(changed) + "COMMIT")
         except BaseException:
@@ -186,6 +191,10 @@ class Session:
         return results
 
 
+def _limits(works: Sequence[Writing]) -> set[SpendingLimit]:
+    return {limit for work in works if isinstance(work, Add | Change) for limit in work.within}
+
+
 def _changed_jobs(works: Sequence[Writing], results: dict[int, Any]) -> list[str]:
     """Return the ids of the jobs that were written."""
     ids: dict[str, None] = {}
@@ -193,7 +202,7 @@ def _changed_jobs(works: Sequence[Writing], results: dict[int, Any]) -> list[str
         result: Any = results.get(id(work))
         if isinstance(work, TakeOver):
             ids |= dict.fromkeys(job.job_id for job in result)
-        elif isinstance(work, Add | Change) and not isinstance(result, StoreError | None):
+        elif isinstance(work, Add | Change) and not isinstance(result, Exception | None):
             ids[work.job.job_id] = None
     return list(ids)
 
@@ -205,7 +214,7 @@ def _by_work(works: Sequence[Writing], results: Sequence[Any]) -> dict[int, Any]
 async def _outcome(work: Awaitable[Any]) -> Any:
     try:
         return await work
-    except StoreError as error:
+    except HappyHorseError as error:
         return error
 
 
