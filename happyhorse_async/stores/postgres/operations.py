@@ -58,8 +58,8 @@ class TakeOver:
     endpoints: Collection[Endpoint]
     states: Collection[JobState]
     limit: int
-    knows_the_dead: bool
-    """Whether an owner without a lock is dead for certain."""
+    gone: Collection[str]
+    """The owners that are not alive."""
     write_id: int = field(factory=new_write_id)
 
     @property

@@ -20,7 +20,7 @@ from ..retention import Retention
 from . import sharing
 from .address import Address
 from .ledger import Spending, costs
-from .operations import Add, Change, Forget, Get, PutNote, Read, TakeOver
+from .operations import Add, Change, Forget, Get, PutNote, Read
 from .rows import name_text
 from .statements import Jobs
 
@@ -213,9 +213,7 @@ class PostgresStore:
         As long as this process has held its own lock for less than `takeover_after`, these are the jobs without owner.
         """
         session = self._open_session()
-        wanted = TakeOver(endpoints, states, limit, knows_the_dead=self._knows_the_dead(session))
-        taken: list[Job] = await asyncio.shield(session.writer.put(wanted))
-        return taken
+        return await session.take_over(endpoints, states, limit, knows_the_dead=self._knows_the_dead(session))
 
     def subscribe(self, notify: Notify) -> Callable[[], None]:
         """Call *notify* when jobs are changed; see `TaskStore.subscribe`."""
