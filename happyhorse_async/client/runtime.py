@@ -48,7 +48,7 @@ class ClientRuntime:
         # Each picture that is examined is decoded in memory.
         self.media_limiter = anyio.CapacityLimiter(1)
         self.tracker = Tracker()
-        self.journal = Journal(options.store)
+        self.journal = Journal(options.store, options.within)
         self._factory = AccountFactory(planners, options, self)
         endpoints = {name: planner.settings.endpoint for name, planner in planners.items()}
         self.accounts = router.accounts = Accounts(endpoints, self._start)
