@@ -33,7 +33,7 @@ class JobInfo:
     created_at: datetime
     """When the job was created."""
     provider: str = ""
-    """The account that has it, or is to get it next: a section of the configuration, or an adapter."""
+    """The account that has it, or is to get it next: a section of the configuration, or an adapter. Not in `to_dict`."""
     price: None = None
     """Reserved for the price that the job was planned with."""
 
@@ -61,7 +61,6 @@ class JobInfo:
         return {
             "job_id": self.job_id,
             "key": self.key,
-            "provider": self.provider,
             "state": self.state.value,
             "ref": None if self.ref is None else str(self.ref),
             "task": None if task is None else task.to_dict(urls=urls),
@@ -95,7 +94,6 @@ class _ErrorInfo:
 class _JobShape:
     job_id: str
     key: str | None
-    provider: str
     state: JobState
     ref: TaskRef | None
     task: Task | None
