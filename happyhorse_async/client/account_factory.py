@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import field, frozen
 
+from ..budget import SpendingLimit
 from ..download import DownloadPolicy, Downloads
 from ..exchange import Exchange
 from ..jobs.account import AccountRuntime
@@ -43,6 +44,8 @@ class Options:
     connector: aiohttp.BaseConnector | None
     recover: bool
     routing: Routing | None = None
+    within: tuple[SpendingLimit, ...] = ()
+    """The budget."""
     shared_limits: Limits = field(factory=Limits)
     """Those of accounts that have none of their own. Sections with the same key and address are one account."""
 
@@ -67,6 +70,8 @@ class AccountFactory:
         self._options = options
         self._client = client
         self._breakers: dict[tuple[str, ...], Breaker] = {}
+        self.is_started = False
+        """Whether the client is open: what was learned of the durations of later accounts is loaded on its own."""
         self._transports: dict[str | None, Transport] = {}
 
     def start(self, name: str) -> AccountRuntime:
@@ -80,7 +85,7 @@ class AccountFactory:
         limits = AccountLimits.of(
             settings.limits or options.shared_limits,
             adapter.limits,
-            settings.identity,
+            adapter.name if settings.shares_limits and settings.limits is not None else settings.identity,
             execution_timeout=adapter.execution_timeout,
         )
         exchange = Exchange(adapter, planner.account, self._transport(settings.proxy), limits, options.timeouts)
@@ -91,7 +96,7 @@ class AccountFactory:
             private=settings.allow_private_hosts,
             policy=DownloadPolicy(retry=options.retries.download, patience=options.timeouts.download),
         )
-        return AccountRuntime(
+        account = AccountRuntime(
             exchange,
             poller,
             EstimatorPersistence(options.store, poller.estimator, name),
@@ -101,6 +106,9 @@ class AccountFactory:
             self._breakers.setdefault(settings.identity, Breaker()),
             auto_adopt=settings.auto_adopt,
         )
+        if self.is_started:
+            client.background.spawn(account.persistence.load())
+        return account
 
     def _transport(self, proxy: str | None) -> Transport:
         if self._options.transport is not None:

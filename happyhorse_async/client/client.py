@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from os import PathLike
@@ -10,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from ..adapter import Adapter
+from ..budget import Budget, limits_of
 from ..config import Settings
 from ..download import Progress, VideoStream
 from ..errors import HappyHorseError, InvalidRequestError
@@ -52,6 +54,8 @@ class Client(NewJobs):
     :param region: one of the adapter's regions.
     :param options: the adapter's own options.
     :param routing: which of several accounts gets a job, and which one is next. By default every job is for the first.
+    :param budget: how much may be spent, for all clients and processes that share the store; several hold together.
+        Without a store that lasts, it warns.
     :param store: where jobs are recorded; by default a `MemoryStore`.
     :param poll: when tasks are polled; what is not set is the adapter's default.
     :param limits: rate and concurrency limits; what is not set is the adapter's default. Clients that are given the
@@ -81,6 +85,7 @@ class Client(NewJobs):
         region: str | None = None,
         options: Mapping[str, Any] | None = None,
         routing: Routing | None = None,
+        budget: Budget | Iterable[Budget] | None = None,
         store: TaskStore | None = None,
         poll: PollSchedule = PollSchedule(),  # noqa: B008 - immutable
         limits: Limits | None = None,
@@ -93,12 +98,16 @@ class Client(NewJobs):
         auto_adopt: bool = False,
         allow_private_hosts: bool = False,
     ) -> None:
-        defaults = Defaults(limits=limits, proxy=proxy, auto_adopt=auto_adopt, allow_private_hosts=allow_private_hosts)
         try:
-            accounts = [
-                settings_of(one, defaults)
-                for one in as_providers(provider, api_key, base_url, region=region, options=options)
-            ]
+            providers = as_providers(provider, api_key, base_url, region=region, options=options)
+            defaults = Defaults(
+                limits=limits,
+                shares_limits=len(providers) == 1,
+                proxy=proxy,
+                auto_adopt=auto_adopt,
+                allow_private_hosts=allow_private_hosts,
+            )
+            accounts = [settings_of(one, defaults) for one in providers]
             default = default_of(accounts, routing)
         except HappyHorseError as error:
             # A key that is nearly right is not for error trackers that record the local variables of each frame.
@@ -116,10 +125,17 @@ class Client(NewJobs):
                 connector=connector,
                 recover=recover,
                 routing=routing,
+                within=limits_of(budget),
             ),
         )
 
     def _use(self, accounts: Iterable[AccountSettings], default: str, options: Options) -> None:
+        if options.within and isinstance(options.store, MemoryStore):
+            warnings.warn(
+                "the budget counts only what this process spends, because the jobs are recorded in memory: give the "
+                "client a store on disk",
+                stacklevel=3,
+            )
         planners = {account.name: Planner(account) for account in accounts}
         self._lifecycle = Lifecycle(planners, options, default=default)
 
@@ -161,6 +177,7 @@ class Client(NewJobs):
                 connector=connector,
                 recover=recover,
                 routing=settings.routing_for(provider),
+                within=limits_of(settings.budget),
             ),
         )
         return client
