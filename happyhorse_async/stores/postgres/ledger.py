@@ -34,6 +34,7 @@ _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 _SPENT = """
     SELECT coalesce(sum(amount), 0) FROM {schema}.spending WHERE currency = $1 AND (hour = '' OR hour >= $2)
 """
+_CHARGE = "SELECT job_id, charge FROM {schema}.jobs WHERE job_id = $1"
 # In the order of the key: two groups with the same lines would wait for each other for ever.
 _ADD = """
     INSERT INTO {schema}.spending AS line (hour, provider, model, currency, jobs, billed_jobs, amount)
@@ -89,9 +90,12 @@ class Spending:
         check_limits(within, job, before, after, self._spent, self.now)
         return after
 
-    def check(self, job: Job, within: Collection[SpendingLimit]) -> None:
+    async def check(self, connection: Connection, job: Job, within: Collection[SpendingLimit]) -> None:
         """Make sure that there is room for a job; see `TaskStore.check_budget`."""
-        check_room(within, job, self._spent, self.now)
+        await self.read(connection, within, locks=False)
+        row = await connection.fetchrow(_CHARGE.format(schema=self.schema), name_text(job.job_id))
+        before = None if row is None else TABLE.to_charge(row)
+        check_room(within, job, before, self._spent, self.now)
 
     def change(self, before: Charge | None, after: Charge | None) -> None:
         """Count what a job that is written counts for, in exchange for what it did before."""
