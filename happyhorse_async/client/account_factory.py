@@ -42,6 +42,8 @@ class Options:
     connector: aiohttp.BaseConnector | None
     recover: bool
     work: bool = True
+    takes: frozenset[str] | None = None
+    """The accounts whose jobs are taken over; `None` for all."""
     concurrency: int | None = None
     """How many jobs a worker has at a time; `None` for no limit of its own."""
     routing: Routing | None = None
@@ -72,6 +74,7 @@ class AccountFactory:
         self._planners = planners
         self._options = options
         self._client = client
+        self._limits: list[AccountLimits] = []
         self._transports: dict[str | None, Transport] = {}
 
     def start(self, name: str) -> AccountRuntime:
@@ -87,7 +90,11 @@ class AccountFactory:
             adapter.limits,
             settings.identity,
             execution_timeout=adapter.execution_timeout,
+            store=options.store,
+            per_model=adapter.limits_per_model,
         )
+        limits.serve(settings.endpoint)
+        self._limits.append(limits)
         exchange = Exchange(adapter, planner.account, self._transport(settings.proxy), limits, options.timeouts)
         poller = Poller(exchange, options.poll, client.tracker, client.changed, client.left, retry=options.retries.poll)
         downloads = Downloads(
@@ -117,6 +124,11 @@ class AccountFactory:
                 connector=self._options.connector, proxy=proxy, timeouts=self._options.timeouts
             )
         return self._transports[proxy]
+
+    async def settle(self) -> None:
+        """Wait until other processes know what the limits have learned. The store is still open."""
+        for limits in self._limits:
+            await limits.aclose()
 
     async def aclose(self) -> None:
         """Close the connections. Those of a transport of the caller's own stay open."""

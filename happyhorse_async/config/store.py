@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import Attribute, asdict, field, frozen
-from attrs.validators import and_, ge, le, optional
+from attrs.validators import and_, ge, instance_of, le, optional
 
 from ..errors import ConfigurationError
 
@@ -45,6 +45,9 @@ class StoreSettings:
     busy_timeout: float | None = field(default=None, validator=optional(and_(ge(0), le(_LONGEST_BUSY_TIMEOUT))))
     """How long to wait while other processes write."""
 
+    work: bool = field(default=True, validator=instance_of(bool))
+    """Whether programs with this configuration send and poll jobs. `false` leaves that to `happyhorse worker`."""
+
     @property
     def options(self) -> dict[str, Any]:
         """What is set beside the path, as the store's own arguments, where `None` means for ever."""
@@ -54,7 +57,8 @@ class StoreSettings:
         """Show the absolute path, and what is set."""
         # JSON has no infinity.
         shown = {name: "for ever" if value == math.inf else value for name, value in self._set().items()}
-        return {"path": str(self.path.resolve()), **shown}
+        return {"path": str(self.path.resolve()), **shown, **({} if self.work else {"work": False})}
 
     def _set(self) -> dict[str, Any]:
-        return asdict(self, filter=lambda attribute, value: attribute.name != "path" and value is not None)
+        own = ("path", "work")
+        return asdict(self, filter=lambda attribute, value: attribute.name not in own and value is not None)
