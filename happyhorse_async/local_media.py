@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 TOKEN = re.compile(rb"hh-media-(?P<kind>base64|raw|url)-(?P<digest>[0-9a-f]{64})")
 """A token in a body."""
@@ -77,6 +77,11 @@ class LocalMedium:
         with Path(self.path or "").open("rb") as file:
             while piece := file.read(PIECE):
                 yield piece
+
+
+def without_content(media: tuple[LocalMedium, ...]) -> tuple[LocalMedium, ...]:
+    """Return what is recorded of the media of a job that only waits for this process."""
+    return tuple([evolve(medium, content=None) for medium in media])
 
 
 def digest_of(pieces: Iterator[bytes]) -> str:

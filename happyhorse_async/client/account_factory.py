@@ -11,6 +11,7 @@ from attrs import field, frozen
 from ..download import DownloadPolicy, Downloads
 from ..exchange import Exchange
 from ..jobs.account import AccountRuntime
+from ..jobs.breaker import Breaker
 from ..polling import EstimatorPersistence, Poller
 from ..ratelimit import AccountLimits
 from ..retry import RetryPolicies
@@ -75,6 +76,9 @@ class AccountFactory:
         self._options = options
         self._client = client
         self._limits: list[AccountLimits] = []
+        self._breakers: dict[tuple[str, ...], Breaker] = {}
+        self.is_started = False
+        """Whether the client is open: what was learned of the durations of later accounts is loaded on its own."""
         self._transports: dict[str | None, Transport] = {}
 
     def start(self, name: str) -> AccountRuntime:
@@ -88,7 +92,7 @@ class AccountFactory:
         limits = AccountLimits.of(
             settings.limits or options.shared_limits,
             adapter.limits,
-            settings.identity,
+            adapter.name if settings.shares_limits and settings.limits is not None else settings.identity,
             execution_timeout=adapter.execution_timeout,
             store=options.store,
             per_model=adapter.limits_per_model,
@@ -103,15 +107,19 @@ class AccountFactory:
             private=settings.allow_private_hosts,
             policy=DownloadPolicy(retry=options.retries.download, patience=options.timeouts.download),
         )
-        return AccountRuntime(
+        account = AccountRuntime(
             exchange,
             poller,
             EstimatorPersistence(options.store, poller.estimator, name),
             downloads,
             client.submitter.start,
             lambda: len(client.tracker) + poller.in_flight,
+            self._breakers.setdefault(settings.identity, Breaker()),
             auto_adopt=settings.auto_adopt,
         )
+        if self.is_started:
+            client.background.spawn(account.persistence.load())
+        return account
 
     def _transport(self, proxy: str | None) -> Transport:
         if self._options.transport is not None:

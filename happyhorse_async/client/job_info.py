@@ -22,8 +22,6 @@ class JobInfo:
     """Our own id of the job."""
     key: str | None
     """The caller's own name for it."""
-    provider: str
-    """The account that has it, or is to get it next: a section of the configuration, or an adapter."""
     state: JobState
     """How far it has come."""
     ref: TaskRef | None
@@ -34,6 +32,8 @@ class JobInfo:
     """Why there is no video, why the outcome is unknown, or why the video was not saved: an error of the tree."""
     created_at: datetime
     """When the job was created."""
+    provider: str = ""
+    """The account that has it, or is to get it next: a section of the configuration, or an adapter."""
     price: None = None
     """Reserved for the price that the job was planned with."""
 

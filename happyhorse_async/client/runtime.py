@@ -6,7 +6,7 @@ import asyncio
 import os
 import warnings
 import weakref
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from os import PathLike
 from pathlib import Path
@@ -19,14 +19,14 @@ from ..background import Background
 from ..download import Progress
 from ..errors import HappyHorseError, TaskNotFoundError
 from ..job import Job
-from ..jobs.account import AccountRuntime, Accounts
+from ..jobs.account import Accounts
 from ..jobs.auto_download import AutoDownloads
 from ..jobs.callbacks import CallbackProcessor
 from ..jobs.intake import Intake
 from ..jobs.job_errors import error_of
 from ..jobs.journal import NO_OWNER, Journal
 from ..jobs.reconcile import Reconciler
-from ..jobs.recovery import Recovery
+from ..jobs.recovery import Recovery, is_unsent
 from ..jobs.state import JobEvent
 from ..jobs.submit import Submitter
 from ..jobs.takeover import TakeOver
@@ -35,6 +35,7 @@ from ..tracked_job import TrackedJob
 from ..tracker import Tracker
 from .account_factory import AccountFactory, Options
 from .plan import Planner
+from .router import Fit, Router
 
 T = TypeVar("T")
 
@@ -42,18 +43,17 @@ T = TypeVar("T")
 class ClientRuntime:
     """The parts of one open client: one store and one registry of jobs, and one or several accounts."""
 
-    def __init__(self, planners: Mapping[str, Planner], options: Options) -> None:
+    def __init__(self, planners: Mapping[str, Planner], options: Options, router: Router) -> None:
         self.loop = asyncio.get_running_loop()
         self.process = os.getpid()
         self.background = Background(follows_caller=True)
-        # Each picture that is examined is decoded in memory.
-        self.media_limiter = anyio.CapacityLimiter(1)
         self.tracker = Tracker()
         self.journal = Journal(options.store)
         self._factory = AccountFactory(planners, options, self)
         endpoints = {name: planner.settings.endpoint for name, planner in planners.items()}
-        self.accounts = Accounts(endpoints, self._start)
-        self._is_started = False
+        self.accounts = Accounts(endpoints, self._factory.start)
+        # Each picture that is examined is decoded in memory.
+        router.open(self.accounts, anyio.CapacityLimiter(1))
         recovers = options.work and options.recover
         self.auto_downloads = AutoDownloads(
             self.journal,
@@ -64,7 +64,7 @@ class ClientRuntime:
             works=options.work,
         )
         self.reconciler = Reconciler(self.accounts, self.tracker, self.journal, self.auto_downloads, works=options.work)
-        self.submitter = Submitter(self.accounts, self.tracker, self.journal, self.reconciler, options.retries)
+        self.submitter = Submitter(self.accounts, self.tracker, self.journal, self.reconciler, options.retries, router)
         recovery = Recovery(
             self.accounts,
             self.tracker,
@@ -96,14 +96,16 @@ class ClientRuntime:
         self.callbacks = CallbackProcessor(self.tracker, self.submitter, self.journal, self.auto_downloads)
 
     @classmethod
-    async def open(cls, planners: Mapping[str, Planner], options: Options, *, default: str) -> ClientRuntime:
+    async def open(
+        cls, planners: Mapping[str, Planner], options: Options, router: Router, *, default: str
+    ) -> ClientRuntime:
         """
         Start everything.
 
         :param default: the account that is opened at once.
         :raises StoreError: the store cannot be used.
         """
-        runtime = cls(planners, options)
+        runtime = cls(planners, options, router)
         try:
             runtime.accounts.named(default)
             await runtime.journal.open()
@@ -112,17 +114,29 @@ class ClientRuntime:
             await runtime.takeover.open()
             for account in runtime.accounts:
                 await account.persistence.load()
-            runtime._is_started = True
+            runtime._factory.is_started = True
         except BaseException:
             await runtime.aclose()
             raise
         return runtime
 
-    def _start(self, name: str) -> AccountRuntime:
-        account = self._factory.start(name)
-        if self._is_started:
-            self.background.spawn(account.persistence.load())
-        return account
+    def admitting(self, names: Sequence[str], fit: Fit) -> Iterator[str]:
+        """
+        Yield the accounts that may be asked now; all of *names* where routing leaves out every one of them.
+
+        :param fit: to which is added why an account has been left out.
+        """
+        for name in names:
+            breaker = self.accounts.named(name).breaker
+            if len(names) == 1 or breaker.admits(fit.submissions[name].job_id, self.loop.time()) or not breaker.error:
+                yield name
+            else:
+                fit.refusals[name] = breaker.error
+        if all(name in fit.refusals and fit.refusals[name] is self._breaker_error(name) for name in names):
+            yield from names
+
+    def _breaker_error(self, name: str) -> HappyHorseError | None:
+        return self.accounts.named(name).breaker.error
 
     def changed(self, tracked: TrackedJob) -> None:
         """Record what was observed of a task."""
@@ -173,7 +187,8 @@ class ClientRuntime:
         job: Job = await self.intake.read(job_id=job_id)
         if job.ref is not None:
             return job.ref
-        error: HappyHorseError | None = error_of(job)
+        # A job that is still queued may say why it has not been accepted yet.
+        error: HappyHorseError | None = None if is_unsent(job) else error_of(job)
         raise error or TaskNotFoundError(f"the job has no task yet: it is {job.state}", job_id=job_id)
 
     async def fetch(self, ref: TaskRef) -> Task:
@@ -217,6 +232,8 @@ class Lifecycle:
         self.planners = planners
         self.default = default
         """The account for new jobs."""
+        self.router = Router(planners, default, options.routing)
+        """Which accounts a request can go to."""
         self.options = options
         self._if_dropped: weakref.finalize[..., Lifecycle] | None = None
         self._runtime: ClientRuntime | None = None
@@ -232,7 +249,7 @@ class Lifecycle:
             self._forget()
         if self._runtime is not None:
             raise RuntimeError("the client is already open")
-        self._runtime = await ClientRuntime.open(self.planners, self.options, default=self.default)
+        self._runtime = await ClientRuntime.open(self.planners, self.options, self.router, default=self.default)
         self._if_dropped = weakref.finalize(self, _warn_of_dropped, ", ".join(self.planners), os.getpid())
 
     def _is_dead(self) -> bool:

@@ -19,7 +19,7 @@ from ..background import Background
 from ..download.target import absolute, check_target
 from ..errors import HappyHorseError, InvalidRequestError, StoreError, TaskNotFoundError
 from ..job import Job
-from ..local_media import LocalMedium
+from ..local_media import LocalMedium, without_content
 from ..messages import HttpRequest
 from ..request_codec import fingerprint
 from ..stores.contract import holds_key
@@ -30,9 +30,10 @@ from .account import AccountRuntime, Accounts
 from .auto_download import AutoDownloads
 from .followers import Followed, Followers
 from .job_errors import error_of, withdrawn
-from .journal import NO_OWNER, Journal
+from .journal import NO_OWNER, Journal, elsewhere
 from .new_job import WantedJob
 from .recovery import Recovery, age_of, is_unsent
+from .routing import PlannedJob
 from .state import TAKEN_BACK, JobEvent, applies, apply, conditions
 from .submit import Submitter
 from .submit_errors import closed_meanwhile
@@ -75,12 +76,26 @@ class Intake:
         )
         self._closing = False
 
+    async def message(
+        self, account: AccountRuntime, submission: Submission, media: tuple[LocalMedium, ...], *, key: str | None
+    ) -> HttpRequest:
+        """
+        Return what is to be sent, after its local media were uploaded.
+
+        :param media: local media that have tokens in the request.
+        :param key: if a job has it already, nothing is uploaded.
+        :raises HappyHorseError: an upload failed. Nothing was recorded.
+        """
+        message = evolve(account.adapter.encode_submit(submission, account.account), media=media)
+        if media and not await self._is_known(key):
+            await account.media.upload_all(message, submission.spec.model)
+        return message
+
     async def add(
         self,
-        account: AccountRuntime,
-        submission: Submission,
+        planned: PlannedJob,
         *,
-        media: tuple[LocalMedium, ...] = (),
+        may_move: bool,
         key: str | None,
         durable: bool,
         save_to: str | PathLike[str] | None,
@@ -90,7 +105,7 @@ class Intake:
 
         If the caller is cancelled while the job is being recorded, the job is withdrawn.
 
-        :param media: local media that have tokens in the request. Those that do not travel in it are uploaded first.
+        :param may_move: whether it may go to other accounts.
         :raises InvalidRequestError: *key* was used for another request.
         :raises DownloadError: no video can be written to *save_to*. Nothing was recorded.
         :raises SubmitOutcomeUnknownError: the outcome of the job with *key* is unknown.
@@ -100,10 +115,10 @@ class Intake:
         if save_to is not None:
             path = absolute(save_to)
             await asyncio.to_thread(check_target, path)
-        message = evolve(account.adapter.encode_submit(submission, account.account), media=media)
-        if media and not await self._is_known(key):
-            await account.media.upload_all(message, submission.spec.model)
-        job = self._new_job(account, submission, message, key=key, durable=durable, save_to=path)
+        job, message = (
+            self._new_job(planned, may_move=may_move, key=key, durable=durable, save_to=path),
+            planned.message,
+        )
         adding = self._work.spawn(self._journal.store.add(job))
         try:
             found = await asyncio.shield(adding)
@@ -132,30 +147,25 @@ class Intake:
                 self._journal.record(TrackedJob(job), JobEvent.WITHDRAW)
 
     def _new_job(
-        self,
-        account: AccountRuntime,
-        submission: Submission,
-        message: HttpRequest,
-        *,
-        key: str | None,
-        durable: bool,
-        save_to: str | None,
+        self, planned: PlannedJob, may_move: bool, *, key: str | None, durable: bool, save_to: str | None
     ) -> Job:
+        submission, message = planned.submission, planned.message
         request = submission.request.to_dict()
         return Job(
             job_id=submission.job_id,
-            endpoint=account.endpoint,
+            endpoint=self._accounts.endpoints[planned.provider],
             model=submission.spec.model,
             created_at=datetime.now(UTC),
             key=key,
             fingerprint="" if key is None else fingerprint(request),
             request=request,
             body=message.body,
-            media=message.media if durable or not self._works else _without_content(message.media),
+            media=message.media if durable or not self._works else without_content(message.media),
             callback_url=submission.callback_url,
             durable=durable or not self._works,
             owner=self._journal.store.owner if self._works else NO_OWNER,
             save_to=save_to,
+            may_move=may_move,
         )
 
     async def _find(self, job: Job, wanted: WantedJob) -> TrackedJob:
@@ -194,7 +204,10 @@ class Intake:
         Return the tracked job of an entry that is not sent from here.
 
         :raises SubmitOutcomeUnknownError: its outcome is unknown.
+        :raises ConfigurationError: it was submitted elsewhere than to an account of this client.
         """
+        if not self._accounts.has(job):
+            raise elsewhere(job, self._accounts.endpoints.get(job.endpoint.provider))
         if job.ref is not None:
             return self._tracker.for_job(job)
         if applies(job.state, JobEvent.ADOPT) or (wanted is None and not is_unsent(job)):
@@ -399,18 +412,13 @@ class Intake:
             closing.push_async_callback(self._work.settle, _CLOSING_GRACE)
 
 
-def _without_content(media: tuple[LocalMedium, ...]) -> tuple[LocalMedium, ...]:
-    # What only waits for this process need not be written to disk.
-    return tuple([evolve(medium, content=None) for medium in media])
-
-
 def _error(job: Job) -> HappyHorseError:
     message = f"the job has ended without a task: it is {job.state}"
     return error_of(job) or InvalidRequestError(message, job_id=job.job_id)
 
 
 def _check_same(job: Job, wanted: Job) -> None:
-    if job.fingerprint != wanted.fingerprint or job.endpoint != wanted.endpoint:
+    if job.fingerprint != wanted.fingerprint:
         raise InvalidRequestError(
             f"the key {job.key!r} was already used for another request, at {job.endpoint.provider}", job_id=job.job_id
         ).about(ref=job.ref)

@@ -16,7 +16,7 @@ from attrs import evolve
 
 from ..adapter import Submission
 from ..background import Background
-from ..errors import ConfigurationError, HappyHorseError, InvalidResponseError, StoreError
+from ..errors import AuthenticationError, ConfigurationError, HappyHorseError, InvalidResponseError, StoreError
 from ..job import Endpoint, Job, JobState
 from ..logs import get_logger, log_fields
 from ..messages import HttpRequest
@@ -66,9 +66,10 @@ class Recovery:
         self._keyless: set[str] = set()
 
     def is_usable(self, endpoint: Endpoint) -> bool:
-        """Return whether there is a key for an account. Its jobs are left to processes that have one."""
-        if self._accounts.opened(endpoint.provider) is not None:
-            return True
+        """Return whether there is a key for an account, and it is not refused. Others may have a better one."""
+        account = self._accounts.opened(endpoint.provider)
+        if account is not None:
+            return not isinstance(account.breaker.error, AuthenticationError)
         if endpoint.provider in self._keyless:
             return False
         try:
@@ -129,7 +130,9 @@ class Recovery:
         job = tracked.job
         if job.durable or applies(job.state, JobEvent.LOSE_ANSWER):
             try:
-                await self.take_over(tracked)
+                if not await self.take_over(tracked) and tracked.job.owner == self._journal.store.owner:
+                    # Its account has become unusable in the meantime.
+                    self._journal.record(tracked, JobEvent.RELEASE, owner=NO_OWNER)
             except StoreError:
                 raise
             except HappyHorseError as error:
@@ -161,6 +164,8 @@ class Recovery:
         :raises SubmitOutcomeUnknownError: it may have been accepted, and no key protects it.
         :raises HappyHorseError: it cannot be sent any more.
         """
+        if not self._takes(tracked.job):
+            return False
         if self._is_lost(tracked.job):
             return await self._give_up(tracked, InvalidResponseError("its process died before the answer came"))
         try:
@@ -169,6 +174,10 @@ class Recovery:
             return await self._give_up(tracked, error)
         # What this process has made its own, it sends, even if the caller is cancelled.
         return await asyncio.shield(self._claims.spawn(self._claim(tracked, message, durable=durable)))
+
+    def _takes(self, job: Job) -> bool:
+        """Return whether this process can send jobs of an account: it has the account, and its key is not refused."""
+        return self._accounts.has(job) and self.is_usable(job.endpoint)
 
     async def _claim(self, tracked: TrackedJob, message: HttpRequest, *, durable: bool) -> bool:
         # The caller of a job that may have been accepted is gone: it is seen through like an enqueued job.

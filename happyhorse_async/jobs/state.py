@@ -28,6 +28,8 @@ class JobEvent(StrEnum):
     """The intent to send it is recorded. The POST follows at once."""
     NOT_ACCEPTED = "not accepted"
     """The provider certainly did not accept it, and it will be sent again."""
+    MOVE = "move"
+    """Its account certainly did not accept it, and another account gets it: both are one write."""
     REFUSE = "refuse"
     """The provider certainly did not accept it, and it will not be sent again; or it cannot be sent at all."""
     WITHDRAW = "withdraw"
@@ -76,6 +78,8 @@ TRANSITIONS: Mapping[tuple[JobState, JobEvent], JobState] = MappingProxyType(
         (S, JobEvent.SUBMIT): S,
         (S, JobEvent.NOT_ACCEPTED): Q,
         (Q, JobEvent.NOT_ACCEPTED): Q,
+        (S, JobEvent.MOVE): Q,
+        (Q, JobEvent.MOVE): Q,
         (Q, JobEvent.REFUSE): JobState.REFUSED,
         (S, JobEvent.REFUSE): JobState.REFUSED,
         (Q, JobEvent.WITHDRAW): JobState.WITHDRAWN,
@@ -121,6 +125,7 @@ OWNER_ONLY = frozenset(
     {
         JobEvent.SUBMIT,
         JobEvent.NOT_ACCEPTED,
+        JobEvent.MOVE,
         JobEvent.REFUSE,
         JobEvent.WITHDRAW,
         JobEvent.LOSE_ANSWER,

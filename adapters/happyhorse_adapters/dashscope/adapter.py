@@ -70,6 +70,7 @@ def _models(mode: Mode, *, ratios: tuple[str, ...], prompt_required: bool, image
         ModelSpec(
             mode=mode,
             version=version,
+            reference_name="[Image 1]" if mode is Mode.R2V else None,
             model=f"happyhorse-{version}-{mode.value}",
             resolutions=resolutions,
             ratios=ratios,

@@ -76,6 +76,7 @@ class HiAPIAdapter(Adapter):
             # https://docs.hiapi.ai/models/video/happyhorse-1-1-r2v/
             ModelSpec(
                 mode=Mode.R2V,
+                reference_name="[Image 1]",
                 version="1.1",
                 model="happyhorse-1.1/reference-to-video",
                 resolutions=_RESOLUTIONS,
