@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from attrs import Attribute, asdict, field, frozen
-from attrs.validators import and_, ge, gt, le, optional
+from attrs.validators import and_, ge, gt, instance_of, le, optional
 
 from ..errors import ConfigurationError
 from ..redaction import redact_url
@@ -69,6 +69,9 @@ class StoreSettings:
     takeover_after: float | None = field(default=None, validator=optional(and_(ge(0), le(_LONGEST_WAIT))))
     """How long a process must have been connected before it takes another one for dead."""
 
+    work: bool = field(default=True, validator=instance_of(bool))
+    """Whether programs with this configuration send and poll jobs. `false` leaves that to `happyhorse worker`."""
+
     def __attrs_post_init__(self) -> None:
         places = [name for name in ("path", "url", "url_env") if getattr(self, name) is not None]
         if not places:
@@ -125,12 +128,13 @@ class StoreSettings:
         for name in ("url", "listen_url"):
             if name in shown:
                 shown[name] = redact_url(shown[name])
+        work = {} if self.work else {"work": False}
         if self.path is not None:
-            return {**shown, "path": self.place}
-        return {"url": self.place, **shown}
+            return {**shown, "path": self.place, **work}
+        return {"url": self.place, **shown, **work}
 
     def _set(self) -> dict[str, Any]:
-        return asdict(self, filter=lambda _, value: value is not None)
+        return asdict(self, filter=lambda attribute, value: attribute.name != "work" and value is not None)
 
 
 def _variable(name: str, variable: str) -> str:
