@@ -42,8 +42,8 @@ SLOW = (
     "budget/test_processes", "callbacks/test_processes", "cli/", "docs/test_blocks", "download/test_files",
     "emulator/test_official_sdks", "emulator/test_videos", "examples/", "journal/test_enqueue", "journal/test_keys",
     "journal/test_killed", "journal/test_postgres_killed", "journal/test_saving", "simulation/",
-    "stores/test_postgres_processes", "stores/test_sqlite_processes", "test_end_to_end", "test_packaging", "test_process_end", "test_pytest_plugin",
-    "test_third_party",
+    "stores/test_postgres_processes", "stores/test_sqlite_processes", "test_end_to_end", "test_packaging",
+    "test_process_end", "test_pytest_plugin", "test_third_party",
 )  # fmt: skip
 
 KEY = "sk-canary-0451-never-to-be-seen"
