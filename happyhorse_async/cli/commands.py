@@ -351,6 +351,30 @@ class Commands:
 
         await serve_emulator(self._output, serving, callbacks)
 
+    async def studio(
+        self,
+        *,
+        output: Folder = None,
+        port: Annotated[int, Parameter(show_default=True)] = 8765,
+        host: Annotated[str, Parameter(show_default=True)] = "127.0.0.1",
+        browser: Annotated[bool, Parameter(negative="--no-browser")] = True,
+        provider: str | None = None,
+        common: Common = _COMMON,
+    ) -> None:
+        """
+        Make and watch videos on a web page on this machine. Without a configured account it runs on an emulator.
+
+        :param output: The folder for the videos.
+        :param port: The port to listen on; 0 takes any that is free.
+        :param host: The address to listen on. Another one than this machine's own lets others in who have the URL.
+        :param browser: Open the page in the browser.
+        :param provider: The account for new videos.
+        """
+        from .studio_cmd import StudioOptions, run_studio  # noqa: PLC0415
+
+        options = StudioOptions(host=host, port=port, output=output, browser=browser)
+        await run_studio(self._output, self._session(common, pays=True), options, provider)
+
     async def demo(
         self,
         prompt: str = "A cardboard train at night",

@@ -19,6 +19,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "generate": "Submit a request, wait for the video and download it.",
         "batch": "Make the videos of a JSONL file. Run again, it continues and pays nothing twice.",
         "submit": "Submit a request without waiting for the video.",
+        "studio": "Make and watch videos on a web page on this machine.",
     },
     "Continue with a task or job": {
         "status": "Show the current status of a task.",

@@ -190,6 +190,11 @@ class Client(RecordedJobs):
         """The adapter of the account for new jobs."""
         return self._planner().adapter
 
+    @property
+    def adapters(self) -> Mapping[str, Adapter]:
+        """The adapter of each account, by the account's name."""
+        return {name: planner.adapter for name, planner in self._lifecycle.planners.items()}
+
     async def __aenter__(self) -> Self:
         await self._lifecycle.open()
         return self
