@@ -38,8 +38,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 SLOW = (
     "callbacks/test_processes", "cli/", "docs/test_blocks", "download/test_files", "emulator/test_official_sdks",
     "emulator/test_videos", "examples/", "journal/test_enqueue", "journal/test_keys", "journal/test_killed",
-    "journal/test_saving", "simulation/", "stores/test_sqlite_processes", "test_end_to_end", "test_packaging",
-    "test_process_end", "test_pytest_plugin", "test_third_party",
+    "journal/test_saving", "simulation/", "stores/test_sqlite_processes", "studio/", "test_end_to_end",
+    "test_packaging", "test_process_end", "test_pytest_plugin", "test_third_party",
 )  # fmt: skip
 
 KEY = "sk-canary-0451-never-to-be-seen"

@@ -28,6 +28,9 @@ from .models import installed_models, models_of
 from .shelf import Shelf, mode_of
 
 _SHOWN = 200
+# Some seconds in all: as long as a provider usually takes to answer a submit.
+_CANCEL_TRIES = 50
+_CANCEL_PAUSE = 0.1
 # A longer body is shown in part: its text is for people.
 _LONGEST_TEXT = 40_000
 
@@ -170,8 +173,17 @@ class Workshop:
         return job
 
     async def cancel(self, job_id: str) -> None:
-        """Cancel a job; raises what `Client.cancel` raises."""
-        await self._client.cancel(job_id)
+        """Cancel a job; raises what `Client.cancel` raises. One that is being submitted is waited for."""
+        for _ in range(_CANCEL_TRIES):
+            try:
+                await self._client.cancel(job_id)
+            except TaskNotFoundError:
+                if (await self._job(job_id)).state is not JobState.SUBMITTING:
+                    raise
+                await asyncio.sleep(_CANCEL_PAUSE)
+            else:
+                return
+        raise InvalidRequestError("the job is being submitted: cancel it when that is over", job_id=job_id)
 
     async def resume(self, job_id: str) -> None:
         """Follow a job that another process has left."""
@@ -213,8 +225,11 @@ class Workshop:
             self._follow(job_id)
 
     async def health(self) -> dict[str, Any]:
-        """Return the state of the accounts."""
-        return (await self._client.health()).to_dict()
+        """Return the state of the accounts, without what changes with every request."""
+        health = (await self._client.health()).to_dict()
+        for account in health["accounts"].values():
+            del account["last_answer_at"]
+        return health
 
     def _follow(self, job_id: str) -> None:
         self._followed.spawn(self._wait(job_id))

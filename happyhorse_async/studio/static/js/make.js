@@ -87,7 +87,7 @@ export class Form {
     });
     this.fields[name].disabled = !model?.[name].length;
     this.fill(this.fields[name], [["", text("default")], ...choices]);
-    if (model && !model[name].length && everywhere.size) this.reasons.push(text("nowhere", { option: text(name), account: this.account.name }));
+    if (model && !model[name].length) this.reasons.push(text("nowhere", { option: text(name), account: this.account.name }));
   }
 
   label(value) { return ["auto", "origin"].includes(value) ? text(value) : value; }
