@@ -45,6 +45,7 @@ from .media.limits import PictureLimits, VideoLimits
 from .messages import HttpRequest, HttpResponse
 from .request import ImageToVideo, Media, Mode, Picture, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from .retry import RetryPolicies, RetryPolicy
+from .routing import Routing
 from .task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
 from .timeouts import Timeouts
 from .timing import Limits, PollSchedule, RateLimitWindow
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
         MediaPlan,
         Outcome,
         Plan,
+        Provider,
         Succeeded,
         TaskHandle,
         TaskList,
@@ -118,6 +120,7 @@ __all__ = [
     "PictureLimits",
     "Plan",
     "PollSchedule",
+    "Provider",
     "ProviderError",
     "QuotaExceededError",
     "RateLimitError",
@@ -125,6 +128,7 @@ __all__ = [
     "ReferenceToVideo",
     "RetryPolicies",
     "RetryPolicy",
+    "Routing",
     "SQLiteStore",
     "Scenario",
     "SimulatedTask",
@@ -185,6 +189,7 @@ _LOADED_LATER = {
     "MemoryStore": ".stores",
     "Outcome": ".client",
     "Plan": ".client",
+    "Provider": ".client",
     "SQLiteStore": ".stores",
     "Scenario": ".emulator",
     "Succeeded": ".client",

@@ -68,7 +68,7 @@ async def health_of(runtime: ClientRuntime | None, accounts: list[str]) -> Healt
     counts: dict[str, Counter[JobState]] = {name: Counter() for name in accounts}
     for tracked in runtime.tracker.unaccepted():
         counts[tracked.job.endpoint.provider][tracked.job.state] += 1
-    found = {name: _account(runtime.accounts.named(name), counts[name]) for name in accounts}
+    found = {name: _account(runtime.accounts.opened(name), counts[name]) for name in accounts}
     store_error = None
     try:
         await runtime.journal.store.get_note("health")
@@ -77,7 +77,9 @@ async def health_of(runtime: ClientRuntime | None, accounts: list[str]) -> Healt
     return Health(open=True, store_error=store_error, accounts=found)
 
 
-def _account(account: AccountRuntime, jobs: Counter[JobState]) -> AccountHealth:
+def _account(account: AccountRuntime | None, jobs: Counter[JobState]) -> AccountHealth:
+    if account is None:
+        return AccountHealth(open=True, jobs=dict(jobs))
     exchange = account.exchange
     jobs[JobState.ACCEPTED] += account.poller.in_flight
     return AccountHealth(

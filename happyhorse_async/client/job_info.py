@@ -22,6 +22,8 @@ class JobInfo:
     """Our own id of the job."""
     key: str | None
     """The caller's own name for it."""
+    provider: str
+    """The account that has it, or is to get it next: a section of the configuration, or an adapter."""
     state: JobState
     """How far it has come."""
     ref: TaskRef | None
@@ -41,6 +43,7 @@ class JobInfo:
         return cls(
             job_id=job.job_id,
             key=job.key,
+            provider=job.endpoint.provider,
             state=job.state,
             ref=job.ref,
             task=job.task,
@@ -58,6 +61,7 @@ class JobInfo:
         return {
             "job_id": self.job_id,
             "key": self.key,
+            "provider": self.provider,
             "state": self.state.value,
             "ref": None if self.ref is None else str(self.ref),
             "task": None if task is None else task.to_dict(urls=urls),
@@ -91,6 +95,7 @@ class _ErrorInfo:
 class _JobShape:
     job_id: str
     key: str | None
+    provider: str
     state: JobState
     ref: TaskRef | None
     task: Task | None

@@ -11,15 +11,16 @@ from attrs import evolve, frozen
 
 from ..adapter import Account, Adapter, Submission
 from ..capabilities import ModelSpec
-from ..config import SecretSource
 from ..errors import InvalidRequestError, UnsupportedFeatureError
 from ..jobs.account import new_job_id
 from ..messages import HttpRequest
 from ..registry import explain_refusal
 from ..request import VideoRequest
 from .media import MediaPlan, MediaPreparation
+from .provider import AccountSettings
 
 _JOB = "happyhorse_job"
+_ACCOUNT = "happyhorse_account"
 
 
 @frozen(kw_only=True)
@@ -42,16 +43,31 @@ class Plan:
     """Reserved for an estimate of the price."""
 
 
-@frozen(kw_only=True)
+@frozen
 class Planner:
     """One account, and how a request is made for it."""
 
-    adapter: Adapter
-    account: Account
-    callback_url: str | None = None
-    """The callback URL for requests that have none of their own."""
-    callback_secret: SecretSource | None = None
-    """Where the secrets are configured that prove the sender of a callback."""
+    settings: AccountSettings
+    """How the account is configured."""
+
+    @property
+    def adapter(self) -> Adapter:
+        """The adapter of the account."""
+        return self.settings.adapter
+
+    @property
+    def name(self) -> str:
+        """The name of the account."""
+        return self.settings.name
+
+    @property
+    def account(self) -> Account:
+        """
+        The account with its key.
+
+        :raises ConfigurationError: there is no key, or it cannot be one.
+        """
+        return self.settings.account
 
     def callback_secrets(self) -> tuple[str, ...]:
         """
@@ -59,26 +75,28 @@ class Planner:
 
         :raises ConfigurationError: they are configured, and cannot be read.
         """
-        return self.callback_secret.read_all() if self.callback_secret else ()
+        secret = self.settings.callback_secret
+        return secret.read_all() if secret else ()
 
-    def submission(self, request: VideoRequest, callback_url: str | None) -> Submission:
+    def submission(self, request: VideoRequest, callback_url: str | None, *, job_id: str | None = None) -> Submission:
         """
         Check *request* against what the provider accepts, and give it a job id.
 
+        :param job_id: that of a job that exists.
         :raises UnsupportedFeatureError: the provider cannot express it. Names the providers that can.
         :raises InvalidRequestError: a value is out of range, or *request* is not a request.
         """
         if not isinstance(request, get_args(VideoRequest)):  # pyright: ignore[reportUnnecessaryIsInstance]
             names = ", ".join(cls.__name__ for cls in get_args(VideoRequest))
             raise InvalidRequestError(f"a request is one of {names}, not {type(request).__name__}")
-        callback_url = callback_url or self.callback_url
-        adapter, provider = self.adapter, self.account.provider
+        callback_url = callback_url or self.settings.callback_url
+        adapter, provider = self.adapter, self.name
         try:
             spec = adapter.check(request, provider=provider, callback_url=callback_url)
         except (InvalidRequestError, UnsupportedFeatureError) as refusal:
             raise explain_refusal(refusal, adapter, request, provider=provider, callback_url=callback_url) from None
-        job_id = new_job_id()
-        named = None if callback_url is None else name_job(callback_url, job_id)
+        job_id = new_job_id() if job_id is None else job_id
+        named = None if callback_url is None else name_job(callback_url, provider, job_id)
         return Submission(request=request, spec=spec, job_id=job_id, callback_url=named)
 
     def plan(self, request: VideoRequest, callback_url: str | None) -> Plan:
@@ -87,7 +105,7 @@ class Planner:
         prepared = self.media(submission.spec).plan(request)
         submission = evolve(submission, request=prepared.request)
         return Plan(
-            provider=self.account.provider,
+            provider=self.name,
             model=submission.spec.model,
             messages=(self.adapter.encode_submit(submission, self.account),),
             warnings=(*self.adapter.warnings(submission, self.account), *prepared.warnings),
@@ -99,12 +117,22 @@ class Planner:
         return MediaPreparation(self.adapter, self.account, spec, limiter)
 
 
-def name_job(callback_url: str, job_id: str) -> str:
-    """Add our job id to a callback URL. A callback may arrive before the submit is answered."""
+def name_job(callback_url: str, provider: str, job_id: str) -> str:
+    """Add the account and our job id to a callback URL. A callback may arrive before the submit is answered."""
     parts = urlsplit(callback_url)
-    return parts._replace(query="&".join(filter(None, [parts.query, f"{_JOB}={job_id}"]))).geturl()
+    added = f"{_ACCOUNT}={provider}&{_JOB}={job_id}"
+    return parts._replace(query="&".join(filter(None, [parts.query, added]))).geturl()
 
 
 def named_job(query: Mapping[str, str] | str) -> str | None:
     """Return our job id from the query of a callback URL, as `name_job` has added it."""
-    return parse_qs(query).get(_JOB, [None])[-1] if isinstance(query, str) else query.get(_JOB)
+    return _value(query, _JOB)
+
+
+def named_account(query: Mapping[str, str] | str) -> str | None:
+    """Return the account from the query of a callback URL, as `name_job` has added it."""
+    return _value(query, _ACCOUNT)
+
+
+def _value(query: Mapping[str, str] | str, name: str) -> str | None:
+    return parse_qs(query).get(name, [None])[-1] if isinstance(query, str) else query.get(name)

@@ -19,12 +19,11 @@ _JOB_ID = re.compile(r"hh-[A-Za-z0-9_-]+")
 class RecordedJobs:
     """What a client does with jobs and tasks that exist. See `Client`."""
 
-    _default: str
     _lifecycle: Lifecycle
 
     def _planner(self, provider: str | None = None) -> Planner:
         planners = self._lifecycle.planners
-        found = planners.get(self._default if provider is None else provider)
+        found = planners.get(self._lifecycle.default if provider is None else provider)
         if found is None:
             raise ConfigurationError(f"the client has no provider {provider!r}; it has {', '.join(planners)}")
         return found
@@ -116,7 +115,7 @@ class RecordedJobs:
         :param limit: how many at most.
         :raises UnsupportedFeatureError: the provider has no list.
         """
-        exchange = self._lifecycle.inside().accounts.named(self._planner(provider).account.provider).exchange
+        exchange = self._lifecycle.inside().accounts.named(self._planner(provider).name).exchange
 
         async def fetch_page(page: PageRequest) -> TaskPage:
             async with exchange.query_slot():

@@ -10,16 +10,14 @@ from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import anyio
-from attrs import frozen
 
 from .. import telemetry
 from ..background import Background
-from ..download import DownloadPolicy, Downloads, Progress
+from ..download import Progress
 from ..errors import HappyHorseError, TaskNotFoundError
-from ..exchange import Exchange
 from ..job import Job
 from ..jobs.account import AccountRuntime, Accounts
 from ..jobs.auto_download import AutoDownloads
@@ -30,39 +28,13 @@ from ..jobs.journal import Journal
 from ..jobs.reconcile import Reconciler
 from ..jobs.recovery import Recovery
 from ..jobs.submit import Submitter
-from ..polling import EstimatorPersistence, Poller
-from ..ratelimit import AccountLimits
-from ..retry import RetryPolicies
-from ..stores import TaskStore
 from ..task import Task, TaskRef
-from ..timeouts import Timeouts
-from ..timing import Limits, PollSchedule
 from ..tracked_job import TrackedJob
 from ..tracker import Tracker
-from ..transports import Transport
+from .account_factory import AccountFactory, Options
 from .plan import Planner
 
-if TYPE_CHECKING:
-    import aiohttp
-
 T = TypeVar("T")
-
-
-@frozen(kw_only=True)
-class Options:
-    """How a client works; see `Client`."""
-
-    store: TaskStore
-    poll: PollSchedule
-    limits: Limits | None
-    retries: RetryPolicies
-    timeouts: Timeouts
-    transport: Transport | None
-    connector: aiohttp.BaseConnector | None
-    proxy: str | None
-    recover: bool
-    auto_adopt: bool
-    allow_private_hosts: bool
 
 
 class ClientRuntime:
@@ -74,9 +46,12 @@ class ClientRuntime:
         self.background = Background(follows_caller=True)
         # Each picture that is examined is decoded in memory.
         self.media_limiter = anyio.CapacityLimiter(1)
-        self.accounts = Accounts()
         self.tracker = Tracker()
         self.journal = Journal(options.store)
+        self._factory = AccountFactory(planners, options, self)
+        endpoints = {name: planner.settings.endpoint for name, planner in planners.items()}
+        self.accounts = Accounts(endpoints, self._start)
+        self._is_started = False
         self.auto_downloads = AutoDownloads(
             self.tracker,
             self.journal,
@@ -85,9 +60,7 @@ class ClientRuntime:
             retry=options.retries.save,
             recovers=options.recover,
         )
-        self.reconciler = Reconciler(
-            self.accounts, self.tracker, self.journal, self.auto_downloads, auto_adopt=options.auto_adopt
-        )
+        self.reconciler = Reconciler(self.accounts, self.tracker, self.journal, self.auto_downloads)
         self.submitter = Submitter(self.accounts, self.tracker, self.journal, self.reconciler, options.retries)
         self.recovery = Recovery(
             self.accounts,
@@ -101,52 +74,35 @@ class ClientRuntime:
             self.accounts, self.tracker, self.journal, self.submitter, self.recovery, self.auto_downloads
         )
         self.callbacks = CallbackProcessor(self.tracker, self.submitter, self.journal, self.auto_downloads)
-        for planner in planners.values():
-            self.accounts.add(self._account(planner, options))
 
     @classmethod
-    async def open(cls, planners: Mapping[str, Planner], options: Options) -> ClientRuntime:
+    async def open(cls, planners: Mapping[str, Planner], options: Options, *, default: str) -> ClientRuntime:
         """
         Start everything.
 
+        :param default: the account that is opened at once.
         :raises StoreError: the store cannot be used.
         """
         runtime = cls(planners, options)
         try:
+            runtime.accounts.named(default)
             await runtime.recovery.open()
             for account in runtime.accounts:
                 await account.persistence.load()
+            runtime._is_started = True
         except BaseException:
             await runtime.aclose()
             raise
         return runtime
 
-    def _account(self, planner: Planner, options: Options) -> AccountRuntime:
-        adapter = planner.adapter
-        limits = AccountLimits.of(
-            options.limits, adapter.limits, adapter.name, execution_timeout=adapter.execution_timeout
-        )
-        exchange = Exchange(
-            adapter, planner.account, options.transport or _transport(options), limits, options.timeouts
-        )
-        poller = Poller(exchange, options.poll, self.tracker, self._changed, options.retries.poll)
-        downloads = Downloads(
-            exchange=exchange,
-            fetch=poller.fetch,
-            private=options.allow_private_hosts,
-            policy=DownloadPolicy(retry=options.retries.download, patience=options.timeouts.download),
-        )
-        return AccountRuntime(
-            exchange,
-            poller,
-            EstimatorPersistence(options.store, poller.estimator, adapter.name),
-            downloads,
-            self.submitter.start,
-            lambda: len(self.tracker) + poller.in_flight,
-            owns_transport=options.transport is None,
-        )
+    def _start(self, name: str) -> AccountRuntime:
+        account = self._factory.start(name)
+        if self._is_started:
+            self.background.spawn(account.persistence.load())
+        return account
 
-    def _changed(self, tracked: TrackedJob) -> None:
+    def changed(self, tracked: TrackedJob) -> None:
+        """Record what was observed of a task."""
         self.journal.observed(tracked)
         if tracked.ended:
             self.accounts.of(tracked.job).persistence.save_periodically()
@@ -203,8 +159,8 @@ class ClientRuntime:
         """Stop everything: paid requests first, with some time to be answered."""
         # Last in, first out; and to the end, even if the caller is cancelled.
         async with AsyncExitStack() as closing:
-            for account in self.accounts:
-                closing.push_async_callback(account.aclose)
+            self.accounts.close()
+            closing.push_async_callback(self._factory.aclose)
             closing.push_async_callback(self.journal.aclose)
             for account in self.accounts:
                 closing.push_async_callback(account.persistence.aclose)
@@ -219,17 +175,13 @@ class ClientRuntime:
             closing.push_async_callback(self.callbacks.aclose)
 
 
-def _transport(options: Options) -> Transport:
-    from ..transports.aiohttp import AiohttpTransport  # noqa: PLC0415 - aiohttp takes longer to import than the rest
-
-    return AiohttpTransport(connector=options.connector, proxy=options.proxy, timeouts=options.timeouts)
-
-
 class Lifecycle:
     """When a client is open: from its start to its end, in the process and event loop that opened it."""
 
-    def __init__(self, planners: Mapping[str, Planner], options: Options) -> None:
+    def __init__(self, planners: Mapping[str, Planner], options: Options, *, default: str) -> None:
         self.planners = planners
+        self.default = default
+        """The account for new jobs."""
         self._options = options
         self._if_dropped: weakref.finalize[..., Lifecycle] | None = None
         self._runtime: ClientRuntime | None = None
@@ -245,7 +197,7 @@ class Lifecycle:
             self._forget()
         if self._runtime is not None:
             raise RuntimeError("the client is already open")
-        self._runtime = await ClientRuntime.open(self.planners, self._options)
+        self._runtime = await ClientRuntime.open(self.planners, self._options, default=self.default)
         self._if_dropped = weakref.finalize(self, _warn_of_dropped, ", ".join(self.planners), os.getpid())
 
     def _is_dead(self) -> bool:

@@ -15,6 +15,7 @@ from ..errors import ConfigurationError
 from ..redaction import redact_text, redact_url
 from ..registry import adapter_names, find_adapter
 from ..retry import RetryPolicies
+from ..routing import Routing
 from ..timing import Limits, PollSchedule
 from .loader import FILE_NAME, find_file
 from .secrets import KeySource, SecretSource, without_frames
@@ -111,6 +112,8 @@ class Settings:
     poll: PollSchedule = field(factory=PollSchedule)
     limits: Limits = field(factory=Limits)
     retries: RetryPolicies = field(factory=RetryPolicies)
+    routing: Routing | None = None
+    """Which account gets a job; `None` for the chosen one."""
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None) -> Settings:
@@ -160,6 +163,7 @@ class Settings:
             poll=content.poll,
             limits=content.limits,
             retries=content.retries,
+            routing=_routing(content.routing, known, file),
         )
 
     def with_proxy(self, proxy: str) -> Settings:
@@ -190,6 +194,10 @@ class Settings:
         chosen.warn()
         return chosen
 
+    def routing_for(self, provider: str | None) -> Routing | None:
+        """Return which account gets new jobs; `None` where *provider* or the environment names the only one."""
+        return None if provider is not None or os.environ.get(PROVIDER_VARIABLE) else self.routing
+
     def resolved(self, provider: str | None = None) -> dict[str, Any]:
         """
         Show the effective configuration, secrets masked: the file, the chosen provider, every provider, and the store.
@@ -211,6 +219,7 @@ class Settings:
             "poll": asdict(poll),
             "limits": asdict(limits, filter=lambda attribute, _: attribute.init),
             "retries": asdict(self.retries, value_serializer=_finite),
+            "routing": None if self.routing is None else asdict(self.routing),
         }
 
     def _choice(self, provider: str | None) -> ProviderSettings | None:
@@ -220,6 +229,8 @@ class Settings:
             return self._find(named, PROVIDER_VARIABLE)
         if self.default is not None:
             return self._find(self.default, f"{self._file()}: default")
+        if self.routing is not None and (order := self.routing.order or tuple(self.providers)):
+            return self._find(order[0], f"{self._file()}: routing.order")
         return next(iter(self.providers.values())) if len(self.providers) == 1 else None
 
     def _find(self, name: str, where: str) -> ProviderSettings:
@@ -254,6 +265,15 @@ class _File:
     poll: PollSchedule = field(factory=PollSchedule)
     limits: Limits = field(factory=Limits)
     retries: RetryPolicies = field(factory=RetryPolicies)
+    routing: Routing | None = None
+
+
+def _routing(routing: Routing | None, known: tuple[str, ...], file: Path) -> Routing | None:
+    for name in routing.order if routing is not None else ():
+        if name not in known:
+            missing = f"there is no [providers.{quoted_name(name)}]"
+            raise ConfigurationError(f"{file}: routing.order: {missing}; {choices(name, known)}")
+    return routing
 
 
 def _provider(name: str, section: Section, proxy: str | None, file: Path, *, found: bool) -> ProviderSettings:

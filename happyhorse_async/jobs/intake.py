@@ -320,9 +320,9 @@ class Intake:
     async def pending(self) -> list[Job]:
         """Return the jobs of all accounts that are unfinished, the oldest first."""
         found: list[Job] = []
-        for account in self._accounts:
-            found += await self._journal.store.unfinished(account.endpoint.provider)
-        return sorted(found, key=lambda job: job.created_at) if len(list(self._accounts)) > 1 else found
+        for provider in self._accounts.endpoints:
+            found += await self._journal.store.unfinished(provider)
+        return sorted(found, key=lambda job: job.created_at) if len(self._accounts.endpoints) > 1 else found
 
     async def aclose(self) -> None:
         """Finish what is being recorded, and stop following the jobs of other processes."""

@@ -50,11 +50,7 @@ class _Finding:
 
 
 class Reconciler:
-    """
-    Settles the jobs of one client whose outcome is unknown.
-
-    :param auto_adopt: whether the only task that a job can have is adopted without asking.
-    """
+    """Settles the jobs of one client whose outcome is unknown."""
 
     def __init__(
         self,
@@ -62,20 +58,17 @@ class Reconciler:
         tracker: Tracker,
         journal: Journal,
         auto_downloads: AutoDownloads,
-        *,
-        auto_adopt: bool,
     ) -> None:
         self._accounts = accounts
         self._tracker = tracker
         self._journal = journal
         self._auto_downloads = auto_downloads
-        self._auto_adopt = auto_adopt
         self._searches = Background()
         self._closing = False
 
     def searches(self, account: AccountRuntime) -> bool:
         """Return whether the task of a lost answer is searched for: only a live list shows all tasks."""
-        return self._auto_adopt and account.adapter.capabilities.list_is_live
+        return account.auto_adopt and account.adapter.capabilities.list_is_live
 
     async def adopt(self, job_id: str, task: TaskRef | str) -> TrackedJob:
         """
@@ -256,7 +249,7 @@ class Reconciler:
         await self._journal.written(job_id)
         job = await self._journal.store.get(job_id)
         if job is None or not self._accounts.has(job):
-            names = ", ".join(account.endpoint.provider for account in self._accounts)
+            names = ", ".join(self._accounts.endpoints)
             raise InvalidRequestError(f"{names} has no job {job_id!r}", job_id=job_id)
         if not applies(job.state, JobEvent.ADOPT):
             raise InvalidRequestError(f"there is nothing to settle: the job is {job.state}", job_id=job_id, ref=job.ref)

@@ -15,13 +15,13 @@ from attrs import evolve
 
 from ..adapter import Submission
 from ..background import Background
-from ..errors import HappyHorseError, InvalidResponseError, StoreError
-from ..job import Job
+from ..errors import ConfigurationError, HappyHorseError, InvalidResponseError, StoreError
+from ..job import Endpoint, Job
 from ..logs import get_logger, log_fields
 from ..messages import HttpRequest
 from ..request_codec import from_data
 from ..tracked_job import TrackedJob
-from .account import AccountRuntime, Accounts
+from .account import Accounts
 from .attempt import is_protected
 from .auto_download import AutoDownloads
 from .job_errors import still_unknown, to_data
@@ -71,15 +71,15 @@ class Recovery:
         :raises StoreError: the store cannot be used.
         """
         await self._journal.open()
-        for account in self._accounts:
-            await self._recover_account(account)
+        for endpoint in self._accounts.endpoints.values():
+            await self._recover_account(endpoint)
 
-    async def _recover_account(self, account: AccountRuntime) -> None:
+    async def _recover_account(self, endpoint: Endpoint) -> None:
         unfinished = [
-            job
-            for job in await self._journal.store.unfinished(account.endpoint.provider)
-            if job.endpoint == account.endpoint
+            job for job in await self._journal.store.unfinished(endpoint.provider) if job.endpoint == endpoint
         ]
+        if not unfinished or not self._is_usable(endpoint):
+            return
         jobs = [job for job in unfinished if is_unsent(job) or (job.ref is not None and job.save_to is not None)]
         alive = {owner: await self._is_alive(owner) for owner in {job.owner: None for job in jobs}}
         orphans = [job for job in jobs if not alive[job.owner]]
@@ -94,6 +94,16 @@ class Recovery:
         for job in unfinished:
             if applies(job.state, JobEvent.ADOPT):
                 self._search(job)
+
+    def _is_usable(self, endpoint: Endpoint) -> bool:
+        """Return whether there is a key for an account. Its jobs are left to processes that have one."""
+        try:
+            self._accounts.named(endpoint.provider)
+        except ConfigurationError as error:
+            message = "the unfinished jobs of %s are left to other processes: %s"
+            _log.warning(message, endpoint.provider, error.message)
+            return False
+        return True
 
     async def _recover(self, job: Job) -> None:
         tracked = TrackedJob(job)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
+from heapq import nsmallest
 from itertools import islice
 from uuid import uuid4
 
 from attrs import evolve
 
 from ..errors import StoreError
-from ..job import Job, JobState
+from ..job import Endpoint, Job, JobState
 from ..task import TaskRef
-from .contract import holds_key, is_unfinished
+from .contract import Notify, holds_key, is_unfinished
+from .pacing import Pace
 from .retention import Dates, Retention, dates, running_time
 
 _KEEP_CLOSED = 86400.0
@@ -40,6 +43,14 @@ class MemoryStore:
         # By a clock that nobody can set: jobs whose keys are deleted too early would be paid again.
         self._finished: dict[str, timedelta] = {}
         self._notes: dict[str, str] = {}
+        self._unowned: dict[str, None] = {}
+        self._subscribers: dict[object, Notify] = {}
+        self._paces: dict[str, Pace] = {}
+
+    @property
+    def is_shared(self) -> bool:
+        """False: there is no other process."""
+        return False
 
     @property
     def owner(self) -> str:
@@ -92,14 +103,61 @@ class MemoryStore:
         job_id = self._refs.get(ref)
         return None if job_id is None else await self.get(job_id)
 
-    async def unfinished(self, provider: str) -> list[Job]:
+    async def get_many(self, job_ids: Collection[str]) -> list[Job]:
+        """Return those of the given jobs that exist."""
+        now = datetime.now(UTC)
+        return [self._read(job_id, now) for job_id in job_ids if job_id in self._jobs]
+
+    async def unfinished(self, provider: str, states: Collection[JobState] | None = None) -> list[Job]:
         """Return the jobs of *provider* that are not finished, in the order they were added."""
         now = datetime.now(UTC)
         return [
             self._read(job_id, now)
             for job_id, job in self._jobs.items()
-            if job.endpoint.provider == provider and job_id not in self._finished
+            if job.endpoint.provider == provider
+            and job_id not in self._finished
+            and (states is None or job.state in states)
         ]
+
+    async def count(self, endpoints: Collection[Endpoint], states: Collection[JobState]) -> Mapping[str, int]:
+        """Return how many unfinished jobs are in one of the states; see `TaskStore.count`."""
+        return Counter(
+            job.model
+            for job_id, job in self._jobs.items()
+            if job.state in states and job.endpoint in endpoints and job_id not in self._finished
+        )
+
+    async def take_over(self, endpoints: Collection[Endpoint], states: Collection[JobState], limit: int) -> list[Job]:
+        """Take the jobs that have no living owner; see `TaskStore.take_over`."""
+        now = datetime.now(UTC)
+        unowned = [self._jobs[job_id] for job_id in self._unowned]
+        found = [job for job in unowned if job.state in states and job.endpoint in endpoints]
+        taken = nsmallest(limit, found, key=lambda job: job.created_at)
+        for job in taken:
+            self._write(evolve(job, owner=self._owner), job, now)
+        return [self._read(job.job_id, now) for job in taken]
+
+    def subscribe(self, notify: Notify) -> Callable[[], None]:
+        """Call *notify* when jobs are changed; see `TaskStore.subscribe`."""
+        subscriber = object()
+        self._subscribers[subscriber] = notify
+
+        def unsubscribe() -> None:
+            self._subscribers.pop(subscriber, None)
+
+        return unsubscribe
+
+    async def pace(self, name: str, interval: float) -> float:
+        """Take the next permit for a request; see `TaskStore.pace`."""
+        now = running_time().total_seconds()
+        self._paces[name], wait = self._paces.get(name, Pace(now)).permit(now, interval)
+        return wait
+
+    async def hold_back(self, name: str, *, pause: float = 0.0, interval: float = 0.0, lasting: float = 0.0) -> None:
+        """Delay the requests of all clients; see `TaskStore.hold_back`."""
+        now = running_time().total_seconds()
+        pace = self._paces.get(name, Pace(now))
+        self._paces[name] = pace.held_back(now, pause=pause, interval=interval, lasting=lasting)
 
     async def recent(self, limit: int) -> list[Job]:
         """Return the jobs that were added last, the newest first."""
@@ -133,6 +191,13 @@ class MemoryStore:
             self._finished.pop(job.job_id, None)
         else:
             self._finished.setdefault(job.job_id, running_time())
+        if job.owner == self._owner or job.job_id in self._finished:
+            self._unowned.pop(job.job_id, None)
+        else:
+            self._unowned[job.job_id] = None
+        if self._subscribers:
+            for notify in list(self._subscribers.values()):
+                notify((job.job_id,))
 
     def _names_for_key(self, job: Job, before: Job | None) -> dict[str, str] | None:
         """Return where the key of *job* is to lead to it; `None` where a newer job has it."""

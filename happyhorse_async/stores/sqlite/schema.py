@@ -55,6 +55,12 @@ _ERRORS = """
     END, 'message', failure)
     WHERE failure IS NOT NULL
 """
+_PACES = """
+    CREATE TABLE paces (
+        name TEXT PRIMARY KEY, free_at REAL NOT NULL, is_probing INTEGER NOT NULL, spacing REAL NOT NULL,
+        spacing_until REAL NOT NULL
+    ) WITHOUT ROWID
+"""
 
 MIGRATIONS: Sequence[Sequence[str]] = (
     (
@@ -80,6 +86,15 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         "CREATE TABLE upkeep (id INTEGER PRIMARY KEY CHECK (id = 1), last_at TEXT NOT NULL, suspended_at TEXT)",
     ),
     _added(5),
+    _added(6),
+    _added(7),
+    (
+        *_added(8),
+        "ALTER TABLE jobs ADD COLUMN changed INTEGER NOT NULL DEFAULT 0",
+        "CREATE INDEX jobs_by_change ON jobs (changed)",
+        "CREATE INDEX jobs_open_by_owner ON jobs (provider, state, owner, number) WHERE closed_at IS NULL",
+        _PACES,
+    ),
 )
 """
 The statements that make version 1 of an empty file, version 2 of version 1, and so on.

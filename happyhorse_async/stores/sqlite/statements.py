@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 from attrs import define, evolve, field
@@ -13,12 +13,17 @@ from ...task import TaskRef
 from ..contract import holds_key
 from ..retention import JumpGuard, Retention, Upkeep, dates, running_time
 from .columns import COLUMNS, Entry, Row, from_row, to_dates, to_row, to_text, to_timestamp
+from .sharing import last_change
 
 # Every statement names its columns: a file may have more of them, from a version after this one.
 _NAMES = [column.name for column in COLUMNS]
 _COLUMNS = ", ".join(_NAMES)
-_INSERT = f"INSERT INTO jobs ({_COLUMNS}) VALUES ({', '.join(f':{name}' for name in _NAMES)})"  # noqa: S608
-_UPDATE = f"UPDATE jobs SET {', '.join(f'{name} = :{name}' for name in _NAMES)} WHERE job_id = :job_id"  # noqa: S608
+_VALUES = ", ".join(f":{name}" for name in _NAMES)
+_CHANGES = ", ".join(f"{name} = :{name}" for name in _NAMES)
+# One process writes at a time, so the numbers of changes are in the order of their commits.
+_NEXT_CHANGE = "(SELECT coalesce(max(changed), 0) + 1 FROM jobs)"
+_INSERT = f"INSERT INTO jobs ({_COLUMNS}, changed) VALUES ({_VALUES}, {_NEXT_CHANGE})"  # noqa: S608
+_UPDATE = f"UPDATE jobs SET {_CHANGES}, changed = {_NEXT_CHANGE} WHERE job_id = :job_id"  # noqa: S608
 _BEFORE = """
     SELECT job_id, state, owner, durable, released_key, save_to, saved_to, settled_at, closed_at, videos_until
     FROM jobs WHERE job_id = ?
@@ -37,6 +42,13 @@ def _erase(name: str, condition: str) -> str:
 
 _ERASE_VIDEOS = _erase("videos", "videos_until <= ?")
 _ERASE_REQUESTS = _erase("request", "settled_at <= ?")
+
+# Older versions of SQLite allow 999 values in a statement.
+_MOST_VALUES = 500
+
+
+def _marks(values: Collection[object]) -> str:
+    return ", ".join("?" * len(values))
 
 
 @define
@@ -106,14 +118,37 @@ class Jobs:
         """Return the first job that has the task *ref*."""
         return self._first(connection, "provider = ? AND task_id = ? ORDER BY number", ref.provider, to_text(ref.id))
 
-    def unfinished(self, connection: sqlite3.Connection, provider: str) -> list[Job]:
+    def get_many(self, connection: sqlite3.Connection, job_ids: Collection[str]) -> list[Job]:
+        """Return those of the given jobs that exist."""
+        return self._find_each(connection, "job_id", [to_text(job_id) for job_id in job_ids])
+
+    def unfinished(
+        self, connection: sqlite3.Connection, provider: str, states: Collection[JobState] | None = None
+    ) -> list[Job]:
         """Return the jobs of *provider* that are not finished, in the order they were added."""
         # The words of the condition are those of the partial index, or SQLite would not use it.
-        return self._find(connection, "provider = ? AND closed_at IS NULL ORDER BY number", to_text(provider))
+        condition, values = "provider = ? AND closed_at IS NULL", [to_text(provider)]
+        if states is not None:
+            condition, values = f"{condition} AND state IN ({_marks(states)})", [*values, *states]
+        return self._find(connection, f"{condition} ORDER BY number", *values)
 
     def recent(self, connection: sqlite3.Connection, limit: int) -> list[Job]:
         """Return the jobs that were added last, the newest first."""
         return self._find(connection, "true ORDER BY number DESC LIMIT ?", limit)
+
+    def take(self, connection: sqlite3.Connection, numbers: Sequence[int], owner: str) -> list[Job]:
+        """Make *owner* the owner of the jobs with the given numbers, and return them in this order."""
+        change = "UPDATE jobs SET owner = ?, changed = ? WHERE number = ?"
+        first = last_change(connection) + 1
+        connection.executemany(change, [(owner, change, number) for change, number in enumerate(numbers, first)])
+        return self._find_each(connection, "number", numbers)
+
+    def _find_each(self, connection: sqlite3.Connection, name: str, values: Sequence[str | int]) -> list[Job]:
+        found = list[Job]()
+        for first in range(0, len(values), _MOST_VALUES):
+            some = values[first : first + _MOST_VALUES]
+            found += self._find(connection, f"{name} IN ({_marks(some)}) ORDER BY number", *some)
+        return found
 
     def forget(self, connection: sqlite3.Connection) -> None:
         """Erase what has expired."""
