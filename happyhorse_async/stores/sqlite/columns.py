@@ -8,6 +8,7 @@ the request and the error are JSON. Videos have a column of their own, because t
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, TypeAlias
@@ -17,7 +18,7 @@ from cattrs import BaseValidationError, Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from ...errors import StoreError
-from ...job import Endpoint, Job, JobError, JobState
+from ...job import AccountAttempt, Endpoint, Job, JobError, JobState
 from ...local_media import LocalMedium
 from ...task import Task, TaskRef, Video
 from ..retention import Dates
@@ -77,14 +78,19 @@ class Entry:
         return self.job.media or None
 
     @property
+    def attempts(self) -> tuple[AccountAttempt, ...] | None:
+        """What was tried at other accounts."""
+        return self.job.attempts or None
+
+    @property
     def failure(self) -> None:
         """Empty since version 4, which has the error as data."""
 
     @property
     def padding(self) -> bytes | None:
         """A page of zeros, where something follows that is to be erased."""
-        secrets = (self.videos, self.job.callback_url, self.job.request, self.job.body, self.media)
-        return None if secrets == (None,) * 5 else bytes(PAGE_SIZE)
+        secrets = (self.videos, self.job.callback_url, self.job.request, self.job.body, self.media, self.attempts)
+        return None if secrets == (None,) * 6 else bytes(PAGE_SIZE)
 
 
 @frozen
@@ -160,6 +166,8 @@ def _converter() -> Converter:
     converter.register_structure_hook(datetime, lambda text, _: datetime.fromisoformat(text))
     converter.register_unstructure_hook(TaskRef, str)
     converter.register_structure_hook(TaskRef, lambda text, _: TaskRef.parse(text))
+    converter.register_unstructure_hook(bytes, lambda data: b64encode(data).decode())
+    converter.register_structure_hook(bytes, lambda text, _: b64decode(text))
     apart = override(omit=True)
     converter.register_unstructure_hook(
         Task, make_dict_unstructure_fn(Task, converter, _cattrs_omit_if_default=True, raw=apart, videos=apart)
@@ -237,6 +245,8 @@ COLUMNS = (
     Column("released_key", _TEXT, "entry", since=4),
     Column("error", _structured(JobError), since=4),
     Column("media", _MEDIA, "entry", since=5, erasable=True),
+    Column("may_move", _FLAG, since=6),
+    Column("attempts", _structured(tuple[AccountAttempt, ...]), "entry", since=6, erasable=True),
 )
 """
 All columns, in the order in which they stand in the file.
@@ -278,6 +288,7 @@ def from_row(row: Row) -> Entry:
             endpoint=Endpoint(**found["endpoint"]),
             key=own["key"] if holds_key else own["released_key"],
             media=own["media"] or (),
+            attempts=own["attempts"] or (),
         )
         return Entry(job=job, dates=Dates(**found["dates"]), holds_key=holds_key)
     except _UNREADABLE as error:
