@@ -218,7 +218,7 @@ async def test_a_restart_shows_the_same_jobs(serve: Serve) -> None:
 
 
 async def test_an_emulator_that_goes_away_leaves_the_job_at_the_provider(page: Page, running: Running) -> None:
-    running.emulator.scenario = hh.Scenario(run=3600.0)
+    running.emulator.scenario = hh.Scenario(run=(3600.0, 3600.0))
     _, made = await page.post("/api/jobs", {"request": asked(), "key": "1"})
     await page.until(made["job_id"], state="ACCEPTED")
     await running.emulator.__aexit__(None, None, None)

@@ -173,7 +173,7 @@ async def test_a_reload_in_the_middle_and_a_restart_show_the_same_job(browser: A
 
 
 async def test_an_emulator_that_goes_away_is_shown_and_comes_back(visitor: Visitor, running: Running) -> None:
-    running.emulator.scenario = hh.Scenario(run=3600.0)
+    running.emulator.scenario = hh.Scenario(run=(3600.0, 3600.0))
     await visitor.submit("patient")
     await visitor.card("patient").get_by_text("At the provider").wait_for()
     await running.emulator.__aexit__(None, None, None)
