@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     )
     from .download import VideoStream
     from .emulator import CallbackScenario, Emulator, Scenario, SimulatedTask, WebhookDelivery, WebhookLog
-    from .stores import MemoryStore, SQLiteStore, TaskStore
+    from .stores import MemoryStore, PostgresStore, SQLiteStore, TaskStore
 
 __all__ = [
     "Account",
@@ -120,6 +120,7 @@ __all__ = [
     "PictureLimits",
     "Plan",
     "PollSchedule",
+    "PostgresStore",
     "Provider",
     "ProviderError",
     "QuotaExceededError",
@@ -189,6 +190,7 @@ _LOADED_LATER = {
     "MemoryStore": ".stores",
     "Outcome": ".client",
     "Plan": ".client",
+    "PostgresStore": ".stores",
     "Provider": ".client",
     "SQLiteStore": ".stores",
     "Scenario": ".emulator",

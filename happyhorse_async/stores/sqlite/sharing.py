@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 
 from ...job import Endpoint, JobState
 from ..pacing import Pace
-from .columns import to_text
+from ..columns import to_text
 
 # The words of the condition are those of the partial index, or SQLite would not use it.
 _OPEN = "provider = :provider AND state = :state AND closed_at IS NULL"

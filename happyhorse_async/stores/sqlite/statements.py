@@ -10,13 +10,14 @@ from attrs import define, evolve, field
 
 from ...job import Job, JobState
 from ...task import TaskRef
+from ..columns import COLUMNS, Entry, Row, to_text
 from ..contract import holds_key
 from ..retention import JumpGuard, Retention, Upkeep, dates, running_time
-from .columns import COLUMNS, Entry, Row, from_row, to_dates, to_row, to_text, to_timestamp
+from .rows import TABLE, to_timestamp
 from .sharing import last_change
 
 # Every statement names its columns: a file may have more of them, from a version after this one.
-_NAMES = [column.name for column in COLUMNS]
+_NAMES = TABLE.names
 _COLUMNS = ", ".join(_NAMES)
 _VALUES = ", ".join(f":{name}" for name in _NAMES)
 _CHANGES = ", ".join(f"{name} = :{name}" for name in _NAMES)
@@ -70,7 +71,7 @@ class Jobs:
         now = datetime.now(UTC)
         since = dates(job, now)
         job = self.retention.kept(job, since, now)
-        connection.execute(_INSERT, to_row(Entry(job=job, dates=since, holds_key=holds_key(job))))
+        connection.execute(_INSERT, TABLE.to_row(Entry(job=job, dates=since, holds_key=holds_key(job))))
         return job
 
     def change(
@@ -89,10 +90,10 @@ class Jobs:
         job = job.written_over(save_to=row["save_to"], saved_to=row["saved_to"], owner=row["owner"])
         job = evolve(job, durable=True) if row["durable"] else job
         now = datetime.now(UTC)
-        since = dates(job, now, to_dates(row))
+        since = dates(job, now, TABLE.to_dates(row))
         job = self.retention.kept(job, since, now)
         entry = Entry(job=job, dates=since, holds_key=self._may_hold_key(connection, job, row))
-        connection.execute(_UPDATE, to_row(entry))
+        connection.execute(_UPDATE, TABLE.to_row(entry))
         return job
 
     def _may_hold_key(self, connection: sqlite3.Connection, job: Job, before: Row) -> bool:
@@ -175,7 +176,7 @@ class Jobs:
     def _find(self, connection: sqlite3.Connection, condition: str, *values: str | int) -> list[Job]:
         now = datetime.now(UTC)
         rows = connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE {condition}", values)  # noqa: S608
-        entries = [from_row(row) for row in rows]
+        entries = [TABLE.from_row(row) for row in rows]
         return [self.retention.kept(entry.job, entry.dates, now) for entry in entries]
 
 
