@@ -388,7 +388,8 @@ class EmulatedProvider:
         task = self._task(entry, exchange)
         if entry.seen is None:
             entry.seen = task
-        return Job(request=entry.request, task=task, seen=entry.seen, submit_id=entry.submit_id)
+        base_url = f"{exchange.origin}/{self.emulated_api.name}{self.emulated_api.root}"
+        return Job(request=entry.request, task=task, seen=entry.seen, submit_id=entry.submit_id, base_url=base_url)
 
     def _task(self, entry: Entry, exchange: _Exchange) -> Task:
         status = entry.status(exchange.now)
