@@ -17,9 +17,10 @@ from ..jobs.account import new_job_id
 from ..messages import HttpRequest
 from ..registry import explain_refusal
 from ..request import VideoRequest
-from .media import MediaPlan, MediaPreparation
+from .media import MediaPlan, MediaPreparation, with_urls
 
 _JOB = "happyhorse_job"
+_MEDIA_OPTIONS = frozenset({"inline_media", "upload"})
 
 
 @frozen(kw_only=True)
@@ -74,7 +75,9 @@ class Planner:
         callback_url = callback_url or self.callback_url
         adapter, provider = self.adapter, self.account.provider
         try:
-            spec = adapter.check(request, provider=provider, callback_url=callback_url)
+            # Options allow media that the adapter refuses: whether they do is found out when the media are examined.
+            checked = with_urls(request) if self.account.options.keys() & _MEDIA_OPTIONS else request
+            spec = adapter.check(checked, provider=provider, callback_url=callback_url)
         except (InvalidRequestError, UnsupportedFeatureError) as refusal:
             raise explain_refusal(refusal, adapter, request, provider=provider, callback_url=callback_url) from None
         job_id = new_job_id()

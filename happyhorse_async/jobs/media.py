@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from contextlib import AsyncExitStack
 from uuid import uuid4
@@ -57,7 +58,7 @@ class MediaSender:
             if medium.digest not in tokens_in(body):
                 continue
             if medium.is_uploaded:
-                body = body.replace(medium.url_token.encode(), _written(await self.upload(medium, model)))
+                body = _with_url(body, medium, await self.upload(medium, model))
             else:
                 inline.append(await anyio.to_thread.run_sync(_loaded, medium))
         return evolve(message, body=body, media=tuple(inline))
@@ -131,9 +132,10 @@ def _certain(error: HappyHorseError) -> HappyHorseError:
             return error
 
 
-def _written(url: str) -> bytes:
-    # The scheme stands before the token already.
-    return json.dumps(url.partition("://")[2])[1:-1].encode()
+def _with_url(body: bytes, medium: LocalMedium, url: str) -> bytes:
+    # A scheme stands before the token already, so that an adapter finds a URL in the request.
+    planned = re.compile(rb"[a-z]+://" + medium.url_token.encode())
+    return planned.sub(lambda _: json.dumps(url)[1:-1].encode(), body)
 
 
 def _loaded(medium: LocalMedium) -> LocalMedium:
