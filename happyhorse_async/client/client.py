@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from attrs import evolve
 
 from ..adapter import Adapter
-from ..config import KeySource, Settings, check_api_key, check_base_url, check_proxy
+from ..config import KeySource, Settings, check_api_key, check_base_url, check_further_urls, check_proxy
 from ..download import Progress, VideoStream
 from ..errors import HappyHorseError, InvalidRequestError
 from ..local_media import reporting
@@ -93,6 +93,7 @@ class Client(RecordedJobs):
     ) -> None:
         Proxies.of(None if proxy is None else check_proxy(proxy, where="proxy"))
         adapter = provider if isinstance(provider, Adapter) else find_adapter(provider)
+        check_further_urls(adapter, options or {}, where="options")
         try:
             account = adapter.account(
                 provider=adapter.name,

@@ -158,8 +158,18 @@ class MediaPreparation:
             request=_replaced(request, texts),
             media=tuple(unique.values()),
             plans=tuple(_plans(request, media)),
-            warnings=tuple(warning for _, warnings in found.values() for warning in warnings),
+            warnings=(
+                *(warning for _, warnings in found.values() for warning in warnings),
+                *self._upload_warnings(media),
+            ),
         )
+
+    def _upload_warnings(self, media: Mapping[str, LocalMedium]) -> tuple[str, ...]:
+        uploaded = [name for name, medium in media.items() if medium.is_uploaded]
+        if not uploaded or not self.adapter.public_uploads:
+            return ()
+        where = f"uploaded to {self.adapter.title}, where everyone who has the URL can read it"
+        return (f"{', '.join(uploaded)}: {where}; the option upload = false switches uploads off",)
 
     def _text(self, medium: LocalMedium) -> str:
         if not medium.is_uploaded:

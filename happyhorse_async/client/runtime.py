@@ -34,7 +34,7 @@ from ..polling import EstimatorPersistence, Poller
 from ..ratelimit import AccountLimits
 from ..retry import RetryPolicies
 from ..stores import TaskStore
-from ..task import Task, TaskRef
+from ..task import Task, TaskRef, TaskStatus
 from ..timeouts import Timeouts
 from ..timing import Limits, PollSchedule
 from ..tracked_job import TrackedJob
@@ -194,10 +194,18 @@ class ClientRuntime:
 
     async def cancel(self, ref: TaskRef) -> Task:
         """Cancel a task; see `Client.cancel`."""
-        exchange = self.accounts.named(ref.provider).exchange
-        async with exchange.query_slot():
-            await exchange.cancel(ref)
-        return await self.fetch(ref)
+        account = self.accounts.named(ref.provider)
+        async with account.exchange.query_slot():
+            is_taken = await account.exchange.cancel(ref)
+        try:
+            return await self.fetch(ref)
+        except TaskNotFoundError:
+            if not is_taken:
+                raise
+        # Some providers forget a task as soon as it is cancelled.
+        canceled = Task(ref=ref, status=TaskStatus.CANCELED)
+        account.poller.observe(canceled)
+        return canceled
 
     async def aclose(self) -> None:
         """Stop everything: paid requests first, with some time to be answered."""

@@ -17,7 +17,6 @@ from attrs import evolve
 from ..request import ImageToVideo, Media, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from .account import Entry
 from .media_spec import Picture
-from .object_store import FOLDER
 
 _LONGEST_SIDE = 1920
 """In pixels. No video is larger."""
@@ -37,17 +36,16 @@ def read_pictures(entry: Entry) -> None:
     entry.request = _without_inline(entry.request)
 
 
-def with_uploads(request: VideoRequest, find: Callable[[str], bytes]) -> VideoRequest:
+def with_uploads(request: VideoRequest, find: Callable[[str], bytes | None]) -> VideoRequest:
     """
     Return *request* with the pictures in the emulator's storage inline.
 
-    :param find: returns a file by its name, or raises what ends the call.
+    :param find: returns a file by its URL, `None` for what is elsewhere, or raises what ends the call.
     """
 
     def inline(medium: Media) -> Media:
-        if not isinstance(medium, str) or not medium.startswith(f"oss://{FOLDER}/"):
-            return medium
-        return "data:image/uploaded;base64," + base64.b64encode(find(medium.removeprefix("oss://"))).decode()
+        content = find(medium) if isinstance(medium, str) else None
+        return medium if content is None else f"data:image/uploaded;base64,{base64.b64encode(content).decode()}"
 
     match request:
         case ImageToVideo():

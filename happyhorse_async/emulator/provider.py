@@ -19,18 +19,23 @@ from attrs import define, evolve, field, frozen
 from ..emulation import (
     ApiError,
     ApiFault,
+    BalanceCall,
     Call,
     CallbackNotice,
     CancelCall,
     EmulatedAPI,
     ErrorReply,
     FetchCall,
+    GrantCall,
     Job,
     JobPage,
+    KeysCall,
     ListCall,
     PolicyCall,
     ProviderLimits,
+    ResultCall,
     SubmitCall,
+    UploadCall,
 )
 from ..messages import HttpRequest, HttpResponse
 from ..task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
@@ -42,19 +47,18 @@ from .pictures import has_inline_pictures, with_uploads
 from .request_log import ReceivedRequest
 from .scenario import Scenario
 from .signed_urls import SignedUrls
+from .storage import Storage, Visit
 from .webhook_queue import CallbackScenario, Webhook, WebhookQueue
 
 if TYPE_CHECKING:
     from .faults.injection import Broken, Faults, Injection
 
-_TaskCall: TypeAlias = SubmitCall | FetchCall | ListCall | CancelCall
-
-STORAGE_PATH = "/_storage/"
-"""Where files are uploaded to, followed by the name of the provider."""
+_TaskCall: TypeAlias = SubmitCall | FetchCall | ResultCall | ListCall | CancelCall
 
 _OPERATIONS: dict[type[Call], Operation] = {
     SubmitCall: Operation.SUBMIT,
     FetchCall: Operation.QUERY,
+    ResultCall: Operation.QUERY,
     ListCall: Operation.LIST,
     CancelCall: Operation.CANCEL,
 }
@@ -75,14 +79,6 @@ class _Exchange:
 
 
 @frozen
-class Storage:
-    """The storage of a provider: the videos it made, and the files it was given."""
-
-    links: SignedUrls
-    objects: ObjectStore
-
-
-@frozen
 class Keys:
     """The keys that an emulated provider shares with its users. Without one, any key is accepted or none is used."""
 
@@ -90,6 +86,8 @@ class Keys:
     """The only API key that is accepted."""
     callback_secret: str | None = field(default=None, repr=False)
     """What webhooks are signed with."""
+    signing_seed: bytes = field(factory=lambda: secrets.token_bytes(32), repr=False)
+    """From which a provider that publishes its keys makes the key that it signs webhooks with."""
 
 
 class EmulatedProvider:
@@ -164,14 +162,19 @@ class EmulatedProvider:
         """
         exchange = _Exchange(now=now, origin=origin, request_id=str(uuid4()))
         try:
+            public = self._public(request, exchange)
+            if public is not None:
+                return public
             account = self._account(request)
             call = self.emulated_api.read(request)
             self._begin(exchange, call)
             wait = account.wait_for(call, now=now)
             if wait:
                 raise ApiError(evolve(self.emulated_api.refusal(ApiFault.TOO_FAST), retry_after=wait))
-            if isinstance(call, PolicyCall):
-                regular = self._permit(call, request, exchange)
+            if isinstance(call, BalanceCall):
+                regular = self.emulated_api.answer_balance(request_id=exchange.request_id)
+            elif isinstance(call, PolicyCall | GrantCall | UploadCall):
+                regular = self._visit(request, exchange).answer(call)
             else:
                 call = self._with_uploads(call, request, exchange)
                 regular = self._answer(call, account, exchange)
@@ -183,30 +186,37 @@ class EmulatedProvider:
         self._log(request, exchange, response)
         return response
 
-    def _permit(self, call: PolicyCall, request: HttpRequest, exchange: _Exchange) -> HttpResponse:
-        url = f"{exchange.origin}{STORAGE_PATH}{self.emulated_api.name}"
-        api_key = self.emulated_api.api_key(request) or ""
-        policy = self.storage.objects.policy(api_key, call.model, url=url, now=exchange.now)
-        return self.emulated_api.answer_policy(policy, request_id=exchange.request_id)
+    def _public(self, request: HttpRequest, exchange: _Exchange) -> HttpResponse | None:
+        """Answer a request that needs no API key; `None` if it is another one."""
+        match self.emulated_api.read_public(request):
+            case None:
+                return None
+            case KeysCall():
+                return self.emulated_api.answer_keys(self._keys.signing_seed)
+            case call:
+                return self._visit(request, exchange).answer(call)
+
+    def _visit(self, request: HttpRequest, exchange: _Exchange) -> Visit:
+        return Visit(
+            storage=self.storage,
+            emulated_api=self.emulated_api,
+            api_key=self.emulated_api.api_key(request) or "",
+            now=exchange.now,
+            origin=exchange.origin,
+            request_id=exchange.request_id,
+        )
 
     def _with_uploads(self, call: _TaskCall, request: HttpRequest, exchange: _Exchange) -> _TaskCall:
         """Make sure that the files a submit names were uploaded, and put their pictures into it."""
         if not isinstance(call, SubmitCall):
             return call
-        api_key = self.emulated_api.api_key(request) or ""
-
-        def find(name: str) -> bytes:
-            found = self.storage.objects.find(name, api_key, call.request.model, now=exchange.now)
-            if found is None:
-                raise self.emulated_api.refuse(ApiFault.NO_SUCH_MEDIA)
-            return found
-
-        return evolve(call, request=with_uploads(call.request, find))
+        visit = self._visit(request, exchange)
+        return evolve(call, request=with_uploads(call.request, lambda url: visit.find(url, call)))
 
     def _begin(self, exchange: _Exchange, call: Call) -> None:
         """Note what *call* asks for, and find the fault that is applied to it."""
         exchange.operation = _OPERATIONS.get(type(call))
-        if isinstance(call, FetchCall | CancelCall):
+        if isinstance(call, FetchCall | ResultCall | CancelCall):
             exchange.task_id = call.task_id
         if self._faults is None or exchange.operation is None:
             return
@@ -251,7 +261,14 @@ class EmulatedProvider:
         if forged:
             job = evolve(job, task=_opposite(job.task))
             secret = secret and secrets.token_hex(16)
-        notice = CallbackNotice(job=job, url=webhook.url, event_id=webhook.event_id, sent_at=_at(now), secret=secret)
+        notice = CallbackNotice(
+            job=job,
+            url=webhook.url,
+            event_id=webhook.event_id,
+            sent_at=_at(now),
+            secret=secret,
+            signing_seed=secrets.token_bytes(32) if forged else self._keys.signing_seed,
+        )
         return self.emulated_api.write_callback(notice)
 
     def _account(self, request: HttpRequest) -> EmulatedAccount:
@@ -265,9 +282,7 @@ class EmulatedProvider:
             self._accounts[key] = EmulatedAccount(self._limits, task_ttl=task_ttl, speed=self._speed)
         return self._accounts[key]
 
-    def _answer(
-        self, call: SubmitCall | FetchCall | ListCall | CancelCall, account: EmulatedAccount, exchange: _Exchange
-    ) -> HttpResponse:
+    def _answer(self, call: _TaskCall, account: EmulatedAccount, exchange: _Exchange) -> HttpResponse:
         if exchange.injection is not None and not exchange.injection.fault.accepted:
             raise self.emulated_api.refuse(ApiFault.UNAVAILABLE)
         if isinstance(call, SubmitCall):
@@ -280,9 +295,13 @@ class EmulatedProvider:
         entry = account.find(call.task_id, now=exchange.now)
         if entry is None:
             return self.emulated_api.answer_missing(call, request_id=exchange.request_id)
-        if isinstance(call, CancelCall):
-            return self._cancel(entry, account, exchange)
-        return self._fetch(call, entry, exchange)
+        match call:
+            case CancelCall():
+                return self._cancel(entry, account, exchange)
+            case ResultCall():
+                return self._result(call, entry, exchange)
+            case FetchCall():
+                return self._fetch(call, entry, exchange)
 
     def _submit(self, call: SubmitCall, account: EmulatedAccount, exchange: _Exchange) -> HttpResponse:
         try:
@@ -317,9 +336,19 @@ class EmulatedProvider:
     def _fetch(self, call: FetchCall, entry: Entry, exchange: _Exchange) -> HttpResponse:
         entry.seen = self._task(entry, exchange)
         job = self._reported(entry, exchange)
+        entry.reported = None if job is None else job.task
         if job is None:
             return self.emulated_api.answer_missing(call, request_id=exchange.request_id)
         return self.emulated_api.answer_fetch(job, request_id=exchange.request_id)
+
+    def _result(self, call: ResultCall, entry: Entry, exchange: _Exchange) -> HttpResponse:
+        job = self._reported(entry, exchange)
+        if job is None:
+            return self.emulated_api.answer_missing(call, request_id=exchange.request_id)
+        if entry.reported is not None and (exchange.injection is None or exchange.injection.fault.task is None):
+            # The result fits what was said of the task a moment ago, faults included.
+            job = evolve(job, task=entry.reported)
+        return self.emulated_api.answer_result(job, request_id=exchange.request_id)
 
     def _reported(self, entry: Entry, exchange: _Exchange) -> Job | None:
         """Return the task as a fault lets it appear; `None`: as unknown."""

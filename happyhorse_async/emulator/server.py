@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from mimetypes import guess_type
 from pathlib import Path
 from uuid import uuid4
 
@@ -21,11 +22,12 @@ from .media_cache import ClosingError, MediaCache, MissingExtraError
 from .media_spec import MediaSpec
 from .object_store import StorageRefusalError
 from .pictures import read_pictures
-from .provider import STORAGE_PATH, EmulatedProvider
+from .provider import EmulatedProvider
 from .range_response import range_response, video_response
 from .raw_response import RawHttpResponse
 from .request_log import ReceivedRequest
 from .signed_urls import SignedUrlError, SignedUrls, storage_error
+from .storage import STORAGE_PATH
 from .webhook_sender import WebhookSender
 
 _LOGGER = get_logger(__name__)
@@ -90,6 +92,8 @@ class Server:
         # A fault may put a segment before the name of the file.
         app.router.add_get("/videos/{name:.+}", self._download)
         app.router.add_post(f"{STORAGE_PATH}{{provider}}", self._upload)
+        app.router.add_put(f"{STORAGE_PATH}{{provider}}/{{place:.+}}", self._put)
+        app.router.add_get(f"{STORAGE_PATH}{{provider}}/{{place:.+}}", self._file)
         if self._control is not None:
             self._control.add_routes(app.router)
         app.router.add_route("*", "/{provider}/{path:.*}", self._exchange)
@@ -133,6 +137,24 @@ class Server:
         except StorageRefusalError as error:
             return _response(_storage_response(error.status, error.code, str(error)))
         return web.Response(status=int(fields.get("success_action_status", "204")))
+
+    async def _put(self, request: web.Request) -> web.StreamResponse:
+        provider = self._providers.get(request.match_info["provider"])
+        if provider is None:
+            return _response(_storage_response(*_STORAGE_ERRORS[ApiFault.UNKNOWN_TASK]))
+        content, place = await request.read(), request.match_info["place"]
+        try:
+            provider.storage.objects.put_granted(place, request.query, content, now=self._clock())
+        except StorageRefusalError as error:
+            return _response(_storage_response(error.status, error.code, str(error)))
+        return web.Response(status=200)
+
+    async def _file(self, request: web.Request) -> web.StreamResponse:
+        provider, place = self._providers.get(request.match_info["provider"]), request.match_info["place"]
+        content = None if provider is None else provider.storage.objects.public(place, now=self._clock())
+        if content is None:
+            return _response(_storage_response(*_STORAGE_ERRORS[ApiFault.UNKNOWN_TASK]))
+        return web.Response(body=content, content_type=guess_type(place)[0] or "application/octet-stream")
 
     async def _download(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"].rpartition("/")[2]

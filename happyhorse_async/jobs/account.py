@@ -15,6 +15,7 @@ from ..job import Job, JobState
 from ..polling import EstimatorPersistence, Poller
 from ..task import TaskRef
 from ..tracked_job import TrackedJob
+from .callback_keys import CallbackKeys
 from .media import MediaSender
 from .scheduler import SubmitScheduler
 
@@ -42,6 +43,7 @@ class AccountRuntime:
         self.exchange = exchange
         self._owns_transport = owns_transport
         self.media = MediaSender(exchange)
+        self.callback_keys = CallbackKeys(exchange)
         self.poller = poller
         self.persistence = persistence
         self.downloads = downloads

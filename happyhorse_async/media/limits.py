@@ -36,7 +36,7 @@ class PictureLimits:
     ratio: float | None = None
     """The longer side may be at most so many times the shorter."""
     doubted_ratio: float | None = None
-    """The most by a source of less weight: beyond it warns."""
+    """The most that only the provider upstream states, or a source of less weight: beyond it warns."""
     is_hearsay: bool = False
     """Whether `side` and `ratio` are only stated by the provider upstream, so that they warn and never refuse."""
 

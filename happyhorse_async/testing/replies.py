@@ -60,7 +60,9 @@ class AnswerContract(Subject):
         """
         for what, body in HOSTILE_BODIES.items():
             answer = self.attempt(operation, HttpResponse(status=status, body=body), what)
-            assert not isinstance(answer, Task) or not answer.status.is_terminal, what
+            # A result without a video is polled again a few times, and then counts as none.
+            is_empty = operation == "result" and isinstance(answer, Task) and not answer.videos
+            assert is_empty or not isinstance(answer, Task) or not answer.status.is_terminal, what
 
     @pytest.mark.parametrize("status", [400, 401, 404, 418, 429, 500, 503, 599])
     def test_an_unreadable_refusal_is_one(self, operation: str, status: int) -> None:

@@ -214,8 +214,8 @@ class DashScopeAdapter(Adapter):
     def upload_problem(self, account: Account) -> str | None:
         return upload_problem(account)
 
-    def encode_upload_policy(self, model: str, account: Account) -> HttpRequest:
-        return policy_request(model, account)
+    def encode_upload_policy(self, file: UploadFile, account: Account) -> HttpRequest:
+        return policy_request(file.model, account)
 
     def decode_upload_policy(self, response: HttpResponse, account: Account) -> UploadPolicy:
         answer, _ = read(response, account)
