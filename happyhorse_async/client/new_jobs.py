@@ -9,6 +9,7 @@ from pathlib import Path
 
 from attrs import evolve
 
+from ..local_media import reporting
 from ..media.inspect import UnreadableFileError
 from ..request import VideoRequest
 from ..task import Task
@@ -31,6 +32,7 @@ class NewJobs(RecordedJobs):
         key: str | None = None,
         callback_url: str | None = None,
         save_to: str | PathLike[str] | None = None,
+        upload_progress: Callable[[int, int], object] | None = None,
     ) -> TaskHandle:
         """
         Request a video, and return as soon as the provider has accepted the task.
@@ -48,13 +50,23 @@ class NewJobs(RecordedJobs):
             recorded with the job: what is not saved when the client is closed or its process dies, the next client that
             opens the store saves, and the job is pending until then. There is one path: if it is given again with the
             same key, the last one counts.
+        :param upload_progress: called with the bytes of local media that have been uploaded, and how many there are.
+            Not called for what travels inside the request.
         :raises UnsupportedFeatureError: the provider cannot express the request. Nothing was sent.
         :raises InvalidRequestError: a value is out of range (nothing was sent), or the provider refused the request.
         :raises DownloadError: no video can be written to *save_to*. Nothing was sent.
         :raises SubmitOutcomeUnknownError: the request was sent and no readable answer came.
         :raises HappyHorseError: any other refusal; the task was certainly not accepted.
         """
-        tracked = await self._add(request, provider, callback_url, key=key, durable=False, save_to=save_to)
+        tracked = await self._add(
+            request,
+            provider,
+            callback_url,
+            key=key,
+            durable=False,
+            save_to=save_to,
+            upload_progress=upload_progress,
+        )
         await self._lifecycle.inside().submitter.accepted(tracked)
         return TaskHandle(self._lifecycle, tracked)
 
@@ -94,6 +106,7 @@ class NewJobs(RecordedJobs):
         key: str | None,
         durable: bool,
         save_to: str | PathLike[str] | None,
+        upload_progress: Callable[[int, int], object] | None = None,
     ) -> TrackedJob:
         runtime, planner = self._lifecycle.inside(), self._planner(provider)
         if key is not None:
@@ -112,6 +125,8 @@ class NewJobs(RecordedJobs):
                 raise
             return known
         submission = evolve(submission, request=prepared.request)
+        if upload_progress is not None:
+            prepared = evolve(prepared, media=reporting(prepared.media, upload_progress))
         return await runtime.intake.add(
             account, submission, media=prepared.media, key=key, durable=durable, save_to=save_to
         )
@@ -125,6 +140,7 @@ class NewJobs(RecordedJobs):
         key: str | None = None,
         callback_url: str | None = None,
         save_to: str | PathLike[str] | None = None,
+        upload_progress: Callable[[int, int], object] | None = None,
     ) -> Task:
         """
         Request a video and wait for it.
@@ -134,10 +150,19 @@ class NewJobs(RecordedJobs):
         :param key: see `submit`.
         :param callback_url: see `submit`.
         :param save_to: see `submit`. The call returns when the video is saved, or could not be saved at once.
+        :param upload_progress: see `submit`.
         :raises HappyHorseError: see `submit` and `JobHandle.wait`.
         """
         runtime = self._lifecycle.inside()
-        tracked = await self._add(request, provider, callback_url, key=key, durable=False, save_to=save_to)
+        tracked = await self._add(
+            request,
+            provider,
+            callback_url,
+            key=key,
+            durable=False,
+            save_to=save_to,
+            upload_progress=upload_progress,
+        )
         await runtime.submitter.accepted(tracked)
         task = await TaskHandle(self._lifecycle, tracked).wait(timeout)
         if save_to is not None:

@@ -14,6 +14,7 @@ from os import PathLike
 
 from attrs import evolve, frozen
 
+from .. import telemetry
 from ..adapter import Submission
 from ..background import Background
 from ..download.target import absolute, check_target
@@ -95,21 +96,38 @@ class Intake:
             path = absolute(save_to)
             await asyncio.to_thread(check_target, path)
         message = evolve(account.adapter.encode_submit(submission, account.account), media=media)
-        if media and not await self._is_known(key):
-            await account.media.upload_all(message, submission.spec.model)
         job = self._new_job(account, submission, message, key=key, durable=durable, save_to=path)
+        tracked = TrackedJob(job)
+        # What is enqueued is recorded at once, and uploaded before it is sent.
+        if media and not durable and not await self._is_known(key):
+            await self._upload(account, tracked, message)
         adding = self._work.spawn(self._journal.store.add(job))
         try:
             found = await asyncio.shield(adding)
         except asyncio.CancelledError:
             self._work.spawn(self._withdraw_added(job, adding))
+            telemetry.end(tracked.span, None, None)
+            raise
+        except HappyHorseError as error:
+            telemetry.end(tracked.span, None, error)
             raise
         if found.job_id == job.job_id:
-            return self._send(TrackedJob(job), message)
+            return self._send(tracked, message)
+        telemetry.end(tracked.span, None, None)
         tracked = await self._find(found, _Wanted(job, message))
         if path is not None:
             await asyncio.shield(self._work.spawn(self._auto_downloads.request(tracked, path)))
         return tracked
+
+    async def _upload(self, account: AccountRuntime, tracked: TrackedJob, message: HttpRequest) -> None:
+        if account.media.is_uploaded(message, tracked.job.model):
+            return
+        tracked.span = telemetry.begin(tracked.job)
+        try:
+            await telemetry.upload(tracked.span, account.media.upload_all(message, tracked.job.model))
+        except BaseException as error:
+            telemetry.end(tracked.span, None, error if isinstance(error, HappyHorseError) else None)
+            raise
 
     def _send(self, tracked: TrackedJob, message: HttpRequest) -> TrackedJob:
         self._submitter.put(tracked, message)

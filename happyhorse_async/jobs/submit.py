@@ -87,13 +87,16 @@ class Submitter:
                 if attempt is None:
                     return
                 message = attempt.message
-                if message.media:
-                    message = await account.media.ready(message, tracked.job.model)
-                if not await self._record_intent(tracked, attempt):
+                if account.media.is_uploaded(message, tracked.job.model):
+                    if message.media:
+                        message = await account.media.ready(message, tracked.job.model)
+                    if not await self._record_intent(tracked, attempt):
+                        return
+                    task = await telemetry.submit(tracked.span, exchange.submit(message))
+                    await self._accept(tracked, task)
                     return
-                task = await telemetry.submit(tracked.span, exchange.submit(message))
-                await self._accept(tracked, task)
-                return
+            await self._upload(tracked, message)
+            return
         except HappyHorseError as error:
             failure = error
         except Exception as error:  # noqa: BLE001 - whatever went wrong, waiters are told, and the job is not forgotten
@@ -105,6 +108,13 @@ class Submitter:
             self._end(tracked, failure)
         elif tracked.attempt is not None:
             await self._fail(tracked, tracked.attempt, failure)
+
+    async def _upload(self, tracked: TrackedJob, message: HttpRequest) -> None:
+        """Upload the media of a job, which may take minutes and needs no slot, and queue it in front of all others."""
+        account = self._accounts.of(tracked.job)
+        tracked.release_permit()
+        await telemetry.upload(tracked.span, account.media.upload_all(message, tracked.job.model))
+        account.scheduler.put_back(tracked, 0)
 
     async def _record_intent(self, tracked: TrackedJob, attempt: SubmitAttempt) -> bool:
         """Record that a job is about to be sent, and return whether it may be."""
