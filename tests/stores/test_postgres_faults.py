@@ -175,6 +175,21 @@ async def test_of_simultaneous_changes_one_wins_also_where_the_answer_is_lost(
     assert [await store.get(job.job_id)] == [taken for taken in won if taken is not None]
 
 
+async def test_jobs_whose_takeover_was_not_answered_are_not_lost(
+    open_behind: OpenPostgres, new_job: NewJob, proxy: Proxy
+) -> None:
+    """They belong to this process from then on, and no other one would take them."""
+    store = await open_behind(timeout=10.0)
+    endpoint = new_job().endpoint
+    jobs = [await store.add(new_job(owner="dead")) for _ in range(5)]
+    proxy.lose_answer_to = b"COMMIT"
+    batches = await asyncio.gather(*(store.take_over([endpoint], [JobState.QUEUED], 2) for _ in range(4)))
+
+    assert 1 == proxy.lost
+    assert [2, 2, 1, 0] == [len(batch) for batch in batches]
+    assert [evolve(job, owner=store.owner) for job in jobs] == [job for batch in batches for job in batch]
+
+
 async def test_a_change_that_was_reported_as_failed_can_be_made_again(
     open_behind: OpenPostgres, new_job: NewJob, proxy: Proxy
 ) -> None:
@@ -207,6 +222,48 @@ async def test_one_bad_job_does_not_fail_the_others(open_postgres: OpenPostgres,
     for number, sentence in ((1, "not finite"), (2, "longer"), (3, "cannot be written as JSON"), (5, "same key")):
         assert isinstance(results[number], StoreError)
         assert sentence in str(results[number])
+
+
+async def test_a_subscriber_whose_connection_was_cut_reads_everything_once(
+    open_behind: OpenPostgres, open_postgres: OpenPostgres, new_job: NewJob, proxy: Proxy
+) -> None:
+    """What was changed meanwhile was not heard: it is told that any job may have changed."""
+    store, other = await open_behind(), await open_postgres()
+    told: list[Any] = []
+    store.subscribe(told.append)
+    job = await other.add(new_job())
+    async with asyncio.timeout(10):
+        while [[job.job_id]] != told:
+            await asyncio.sleep(0.01)
+        proxy.cut()
+        while told[-1] is not None:
+            await asyncio.sleep(0.01)
+
+    assert 2 == len(told)
+
+
+async def test_of_several_stores_none_takes_the_job_of_another(open_postgres: OpenPostgres, new_job: NewJob) -> None:
+    """A row that is being taken is skipped, and not waited for."""
+    stores = [await open_postgres() for _ in range(4)]
+    jobs = await asyncio.gather(*(stores[0].add(new_job(owner="dead")) for _ in range(200)))
+    taken: list[Job] = []
+
+    async def take_all(store: PostgresStore) -> None:
+        while len(taken) < len(jobs):
+            taken.extend(batch := await store.take_over([jobs[0].endpoint], [JobState.QUEUED], 10))
+            assert {store.owner} >= {job.owner for job in batch}
+
+    await asyncio.gather(*(take_all(store) for store in stores))
+
+    assert sorted(job.job_id for job in jobs) == sorted(job.job_id for job in taken)
+
+
+async def test_permits_are_one_sequence_for_all_stores(open_postgres: OpenPostgres) -> None:
+    """However many processes ask, and at the same moment."""
+    stores = [await open_postgres() for _ in range(4)]
+    waits = await asyncio.gather(*(store.pace("main/queries", 10.0) for store in stores * 5))
+
+    assert list(range(20)) == [round(wait / 10) for wait in sorted(waits)]
 
 
 async def test_a_cancelled_caller_does_not_undo_its_write(open_postgres: OpenPostgres, new_job: NewJob) -> None:

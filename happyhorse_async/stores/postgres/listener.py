@@ -11,23 +11,25 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
-
-from attrs import frozen
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import StoreError
 from ...logs import get_logger
+from ..contract import Notify
 from ..retention import running_time
 from .address import Address
 from .errors import is_lost, store_error
 from .schema import migrate
+from .sharing import LIVING, TRY_LOCK
 from .worker import connect
 
 if TYPE_CHECKING:
     from .operations import Connection
+
+T = TypeVar("T")
 
 _log = get_logger(__name__)
 
@@ -36,30 +38,6 @@ _FIRST_DELAY = 0.02
 # Well below the time after which a process without a lock is taken to be dead.
 _LONGEST_DELAY = 1.0
 _CLOSING = 2.0
-
-LOCK_KEY = "hashtextextended({}, 0)"
-"""The key of the lock of an owner, as SQL: 64 bits, so that two owners have the same one only by a freak."""
-
-_TRY_LOCK = f"SELECT pg_try_advisory_lock({LOCK_KEY.format('$1')})"
-LIVING = f"""
-    SELECT owner FROM unnest($1::text[]) AS owner
-    WHERE EXISTS (
-        SELECT FROM pg_locks
-        WHERE locktype = 'advisory' AND granted AND objsubid = 1
-            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-            AND classid = (({LOCK_KEY.format("owner")} >> 32) & 4294967295)::oid
-            AND objid = ({LOCK_KEY.format("owner")} & 4294967295)::oid
-    )
-"""  # noqa: S608
-"""The statement that returns which of the owners $1 have their lock."""
-
-
-@frozen
-class Changes:
-    """What a process has heard of the changes of others."""
-
-    job_ids: tuple[str, ...] | None
-    """The jobs that another process has changed; `None` where any may have been: the connection was cut meanwhile."""
 
 
 class Listener:
@@ -79,7 +57,7 @@ class Listener:
         *,
         name: str,
         timeout: float,
-        on_changes: Callable[[Changes], None],
+        on_changes: Notify,
     ) -> None:
         self._address = address
         self._schema = schema
@@ -142,15 +120,27 @@ class Listener:
     async def living(self, owners: Collection[str]) -> set[str]:
         """Return those of *owners* that have their lock, or all of them where that cannot be found out now."""
         try:
-            async with self._in_use, asyncio.timeout(self._timeout):
-                if self._connection is None:
-                    return set(owners)
-                return {row["owner"] for row in await self._connection.fetch(LIVING, list(owners))}
-        except Exception as error:  # noqa: BLE001 - it is translated
-            if not is_lost(error):
-                raise self._store_error(error) from None
-            self._wake.set()
+            rows = await self.run(lambda connection: connection.fetch(LIVING, list(owners)))
+        except StoreError:
             return set(owners)
+        return {row["owner"] for row in rows}
+
+    async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """
+        Do *work*, which is short and may be repeated, on the connection.
+
+        :raises StoreError: it cannot be done in time.
+        """
+        give_up_at = asyncio.get_running_loop().time() + self._timeout
+        while True:
+            try:
+                async with asyncio.timeout_at(give_up_at), self._in_use:
+                    return await work(self._current())
+            except Exception as error:  # noqa: BLE001 - it is translated
+                if not is_lost(error) or asyncio.get_running_loop().time() + _FIRST_DELAY >= give_up_at:
+                    raise self._store_error(error) from None
+            self._wake.set()
+            await asyncio.sleep(_FIRST_DELAY)
 
     async def _run(self) -> None:
         """Look after the connection until this is closed."""
@@ -187,7 +177,7 @@ class Listener:
             return
         _log.warning("the job store is back after %.1f s: %s", time.monotonic() - since, self._address.shown)
         # What was changed meanwhile was not heard.
-        self._on_changes(Changes(None))
+        self._on_changes(None)
 
     async def _connect(self, *, migrates: bool = False) -> None:
         connection = await connect(self._address)
@@ -201,16 +191,19 @@ class Listener:
 
     async def _lock(self, connection: Connection) -> None:
         # The lock may still be that of a former connection, which the server has not yet found to be cut.
-        if await connection.fetchval(_TRY_LOCK, self._owner):
+        if await connection.fetchval(TRY_LOCK, self._owner):
             self._locked_at = time.monotonic()
 
     async def _check(self) -> None:
-        assert self._connection is not None
-        if self._connection.is_closed():
-            raise ConnectionResetError("the server has closed the connection")
-        await self._measure(self._connection)
+        connection = self._current()
+        await self._measure(connection)
         if self._locked_at is None:
-            await self._lock(self._connection)
+            await self._lock(connection)
+
+    def _current(self) -> Connection:
+        if self._connection is None or self._connection.is_closed():
+            raise ConnectionResetError("the server has closed the connection")
+        return self._connection
 
     async def _measure(self, connection: Connection) -> None:
         measured = running_time()
@@ -231,7 +224,7 @@ class Listener:
         except ValueError:
             return
         if sender != self._owner:
-            self._on_changes(Changes(tuple(str(job_id) for job_id in job_ids)))
+            self._on_changes([str(job_id) for job_id in job_ids])
 
     def _store_error(self, error: Exception) -> StoreError:
         return store_error(error, self._name, self._address.password)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import field, frozen
 
-from ...job import Job, JobState
+from ...job import Endpoint, Job, JobState
 
 if TYPE_CHECKING:
     import asyncpg
@@ -49,15 +49,32 @@ class PutNote:
 
 
 @frozen(eq=False)
+class TakeOver:
+    """Take over jobs that have no living owner."""
+
+    endpoints: Collection[Endpoint]
+    states: Collection[JobState]
+    limit: int
+    knows_the_dead: bool
+    """Whether an owner without a lock is dead for certain."""
+    write_id: int = field(factory=new_write_id)
+
+    @property
+    def group(self) -> object:
+        """What it has in common with others that take the same jobs."""
+        return frozenset(self.endpoints), frozenset(self.states)
+
+
+@frozen(eq=False)
 class Forget:
     """Erase what has expired."""
 
 
 @frozen(eq=False)
 class Get:
-    """Read a job by its id."""
+    """Read jobs by their ids."""
 
-    job_id: str
+    job_ids: tuple[str, ...]
 
 
 @frozen(eq=False)
@@ -67,5 +84,5 @@ class Read:
     work: Callable[[Connection, datetime], Awaitable[Any]]
 
 
-Writing: TypeAlias = Add | Change | PutNote | Forget
+Writing: TypeAlias = Add | Change | PutNote | TakeOver | Forget
 Reading: TypeAlias = Get | Read

@@ -23,6 +23,11 @@ FIRST = 8
 _LOCK = 0x4848616A << 32
 _NUMBERS = "number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, write_id bigint NOT NULL"
 _UPKEEP = "id int PRIMARY KEY CHECK (id = 1), last_at timestamptz NOT NULL, suspended_at timestamptz"
+_PACES = (
+    "name text PRIMARY KEY, due_at timestamptz NOT NULL, free_at timestamptz NOT NULL, is_probing boolean NOT NULL, "
+    "spacing float8 NOT NULL, spacing_until timestamptz NOT NULL"
+)
+_BY_OWNER = "provider, state, coalesce(owner, ''), number"
 _HAS_PROMPT = "settled_at IS NOT NULL AND request IS NOT NULL"
 
 
@@ -33,7 +38,7 @@ def _create() -> list[str]:
         # The rows of open jobs are written several times: room on the page keeps their new versions there.
         "ALTER TABLE {schema}.jobs SET (fillfactor = 70)",
         "CREATE INDEX jobs_open ON {schema}.jobs (provider, number) WHERE closed_at IS NULL",
-        "CREATE INDEX jobs_by_owner ON {schema}.jobs (owner) WHERE closed_at IS NULL",
+        f"CREATE INDEX jobs_open_by_owner ON {{schema}}.jobs ({_BY_OWNER}) WHERE closed_at IS NULL",
         "CREATE INDEX jobs_by_task ON {schema}.jobs (provider, task_id) WHERE task_id IS NOT NULL",
         "CREATE INDEX jobs_by_released_key ON {schema}.jobs (released_key, number) WHERE released_key IS NOT NULL",
         "CREATE INDEX jobs_by_closing ON {schema}.jobs (closed_at) WHERE closed_at IS NOT NULL",
@@ -41,6 +46,8 @@ def _create() -> list[str]:
         f"CREATE INDEX jobs_with_prompts ON {{schema}}.jobs (settled_at) WHERE {_HAS_PROMPT}",
         "CREATE TABLE {schema}.notes (name text PRIMARY KEY, text text NOT NULL)",
         f"CREATE TABLE {{schema}}.upkeep ({_UPKEEP})",
+        # It need not survive a crash of the server, and is written before every request.
+        f"CREATE UNLOGGED TABLE {{schema}}.paces ({_PACES}) WITH (fillfactor = 50)",
     ]
 
 

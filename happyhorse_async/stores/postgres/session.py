@@ -7,16 +7,19 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ...errors import StoreError
+from ...job import Job
 from ...logs import get_logger
+from ..contract import Notify
 from .address import Address
-from .listener import Changes, Listener
-from .operations import Add, Change, Forget, Get, PutNote, Reading, Writing
+from .listener import Listener
+from .operations import Add, Change, Forget, Get, PutNote, Reading, TakeOver, Writing
+from .sharing import Orphans
 from .statements import Jobs, notifications
 from .worker import Worker
 
@@ -58,15 +61,16 @@ class Session:
         *,
         name: str,
         timeout: float,
-        on_changes: Callable[[Changes], None],
     ) -> None:
         self.owner = new_owner()
         self.process = os.getpid()
         self.users = 0
         self.loop = asyncio.get_running_loop()
         self._jobs = jobs
+        self._orphans = Orphans(schema)
+        self._subscribers: dict[object, Notify] = {}
         self._name = name
-        self.listener = Listener(direct, schema, self.owner, name=name, timeout=timeout, on_changes=on_changes)
+        self.listener = Listener(direct, schema, self.owner, name=name, timeout=timeout, on_changes=self._notify)
         self.writer: Worker[Writing] = Worker(address, self._write, name=name, timeout=timeout)
         self.reader: Worker[Reading] = Worker(address, self._read, name=name, timeout=timeout)
         self.opened = self.loop.create_task(self.listener.open())
@@ -86,6 +90,20 @@ class Session:
             raise RuntimeError(
                 f"{self._name} is open on another event loop: close it there, or create one for each loop"
             )
+
+    def subscribe(self, notify: Notify) -> Callable[[], None]:
+        """Call *notify* when jobs have changed, and return what ends this."""
+        subscriber = object()
+        self._subscribers[subscriber] = notify
+
+        def unsubscribe() -> None:
+            self._subscribers.pop(subscriber, None)
+
+        return unsubscribe
+
+    def _notify(self, job_ids: Collection[str] | None) -> None:
+        for notify in list(self._subscribers.values()):
+            notify(job_ids)
 
     async def aclose(self) -> None:
         """Do what was asked for before, and close the connections."""
@@ -109,6 +127,7 @@ class Session:
         adds = [work for work in works if isinstance(work, Add)]
         changes = [work for work in works if isinstance(work, Change)]
         notes = [work for work in works if isinstance(work, PutNote)]
+        takes = [work for work in works if isinstance(work, TakeOver)]
         now = self.listener.now()
         results: dict[int, Any] = {}
         await connection.execute(_BEGIN)
@@ -119,23 +138,28 @@ class Session:
                 results |= _by_work(changes, await self._jobs.change(connection, changes, now))
             if notes:
                 await self._jobs.put_notes(connection, notes)
-            if len(notes) + len(adds) + len(changes) < len(works):
+            if takes:
+                results |= _by_work(takes, await self._take_over(connection, takes, now))
+            if any(isinstance(work, Forget) for work in works):
                 await self._forget(connection, now)
-            await connection.execute(self._notification(works, results) + "COMMIT")
+            changed = _changed_jobs(works, results)
+            await connection.execute(self._notification(changed) + "COMMIT")
         except BaseException:
             await _roll_back(connection)
             raise
         self._jobs.confirm(changes)
+        self._orphans.confirm(takes)
+        if changed:
+            self._notify(changed)
         return [results.get(id(work)) for work in works]
 
-    def _notification(self, works: Sequence[Writing], results: dict[int, Any]) -> str:
-        jobs = [
-            work.job.job_id
-            for work in works
-            if isinstance(work, Add | Change) and not isinstance(results.get(id(work)), StoreError | None)
-        ]
+    async def _take_over(self, connection: Connection, takes: Sequence[TakeOver], now: datetime) -> list[list[Job]]:
+        taken = await self._orphans.take(connection, takes, self.owner)
+        return [await self._jobs.numbered(connection, numbers, now) if numbers else [] for numbers in taken]
+
+    def _notification(self, job_ids: Collection[str]) -> str:
         channel = self.listener.channel.replace('"', '""')
-        texts = [text.replace("'", "''") for text in notifications(self.owner, dict.fromkeys(jobs))]
+        texts = [text.replace("'", "''") for text in notifications(self.owner, job_ids)]
         return "".join(f"NOTIFY \"{channel}\", '{text}'; " for text in texts)
 
     async def _forget(self, connection: Connection, now: datetime) -> None:
@@ -147,10 +171,12 @@ class Session:
         now = self.listener.now()
         await connection.execute("BEGIN READ ONLY")
         try:
-            ids = [work.job_id for work in works if isinstance(work, Get)]
+            ids = {job_id for work in works if isinstance(work, Get) for job_id in work.job_ids}
             jobs = await self._jobs.get(connection, ids, now) if ids else {}
             results = [
-                jobs.get(work.job_id) if isinstance(work, Get) else await _outcome(work.work(connection, now))
+                [jobs[job_id] for job_id in work.job_ids if job_id in jobs]
+                if isinstance(work, Get)
+                else await _outcome(work.work(connection, now))
                 for work in works
             ]
             await connection.execute("COMMIT")
@@ -158,6 +184,18 @@ class Session:
             await _roll_back(connection)
             raise
         return results
+
+
+def _changed_jobs(works: Sequence[Writing], results: dict[int, Any]) -> list[str]:
+    """Return the ids of the jobs that were written."""
+    ids: dict[str, None] = {}
+    for work in works:
+        result: Any = results.get(id(work))
+        if isinstance(work, TakeOver):
+            ids |= dict.fromkeys(job.job_id for job in result)
+        elif isinstance(work, Add | Change) and not isinstance(result, StoreError | None):
+            ids[work.job.job_id] = None
+    return list(ids)
 
 
 def _by_work(works: Sequence[Writing], results: Sequence[Any]) -> dict[int, Any]:

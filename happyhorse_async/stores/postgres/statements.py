@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, evolve, field, frozen
 
 from ...errors import StoreError
-from ...job import Job
+from ...job import Job, JobState
 from ...task import TaskRef
 from ..columns import Entry
 from ..contract import holds_key
@@ -211,10 +211,18 @@ class Jobs:
         condition = "provider = $1 AND task_id = $2 ORDER BY number"
         return await self._first(connection, now, condition, ref.provider, name_text(ref.id))
 
-    async def unfinished(self, connection: Connection, provider: str, now: datetime) -> list[Job]:
+    async def numbered(self, connection: Connection, numbers: Collection[int], now: datetime) -> list[Job]:
+        """Return jobs by their numbers, in this order."""
+        return await self._find(connection, now, "number = ANY($1) ORDER BY number", list(numbers))
+
+    async def unfinished(
+        self, connection: Connection, provider: str, states: Collection[JobState] | None, now: datetime
+    ) -> list[Job]:
         """Return the jobs of *provider* that are not finished, in the order they were added."""
-        condition = "provider = $1 AND closed_at IS NULL ORDER BY number"
-        return await self._find(connection, now, condition, name_text(provider))
+        condition, values = "provider = $1 AND closed_at IS NULL", list[Any]([name_text(provider)])
+        if states is not None:
+            condition, values = f"{condition} AND state = ANY($2)", [*values, [state.value for state in states]]
+        return await self._find(connection, now, f"{condition} ORDER BY number", *values)
 
     async def recent(self, connection: Connection, limit: int, now: datetime) -> list[Job]:
         """Return the jobs that were added last, the newest first."""

@@ -6,21 +6,24 @@ import asyncio
 import os
 import re
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from copy import copy
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigurationError, StoreError
-from ...job import Job, JobState
+from ...job import Endpoint, Job, JobState
 from ...task import TaskRef
+from ..contract import Notify
 from ..retention import Retention
+from . import sharing
 from .address import Address
-from .operations import Add, Change, Forget, Get, PutNote, Read
+from .operations import Add, Change, Forget, Get, PutNote, Read, TakeOver
+from .rows import name_text
 from .statements import Jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
     from datetime import datetime
 
     from .operations import Connection, Writing
@@ -86,6 +89,11 @@ class PostgresStore:
         return f"PostgresStore({self._address.shown!r}, schema={self._schema!r})"
 
     @property
+    def is_shared(self) -> bool:
+        """True: any number of processes may have the store open."""
+        return True
+
+    @property
     def owner(self) -> str:
         """
         The name under which this store is open, new each time it is opened.
@@ -144,7 +152,12 @@ class PostgresStore:
 
     async def get(self, job_id: str) -> Job | None:
         """Return a job by its id."""
-        found: Job | None = await asyncio.shield(self._open_session().reader.put(Get(job_id)))
+        found = await self.get_many([job_id])
+        return found[0] if found else None
+
+    async def get_many(self, job_ids: Collection[str]) -> list[Job]:
+        """Return those of the given jobs that exist."""
+        found: list[Job] = await asyncio.shield(self._open_session().reader.put(Get(tuple(job_ids))))
         return found
 
     async def by_key(self, key: str) -> Job | None:
@@ -157,10 +170,49 @@ class PostgresStore:
         found: Job | None = await self._read(lambda connection, now: self._jobs.by_ref(connection, ref, now))
         return found
 
-    async def unfinished(self, provider: str) -> list[Job]:
+    async def unfinished(self, provider: str, states: Collection[JobState] | None = None) -> list[Job]:
         """Return the jobs of *provider* that are not finished, in the order they were added."""
-        found: list[Job] = await self._read(lambda connection, now: self._jobs.unfinished(connection, provider, now))
+        found: list[Job] = await self._read(
+            lambda connection, now: self._jobs.unfinished(connection, provider, states, now)
+        )
         return found
+
+    async def count(self, endpoints: Collection[Endpoint], states: Collection[JobState]) -> Mapping[str, int]:
+        """Return how many unfinished jobs are in one of the states; see `TaskStore.count`."""
+        found: Mapping[str, int] = await self._read(
+            lambda connection, _: sharing.count(connection, self._schema, endpoints, states)
+        )
+        return found
+
+    async def take_over(self, endpoints: Collection[Endpoint], states: Collection[JobState], limit: int) -> list[Job]:
+        """
+        Take the jobs that have no living owner; see `TaskStore.take_over`.
+
+        As long as this process has held its own lock for less than `takeover_after`, these are the jobs without owner.
+        """
+        session = self._open_session()
+        wanted = TakeOver(endpoints, states, limit, knows_the_dead=self._knows_the_dead(session))
+        taken: list[Job] = await asyncio.shield(session.writer.put(wanted))
+        return taken
+
+    def subscribe(self, notify: Notify) -> Callable[[], None]:
+        """Call *notify* when jobs are changed; see `TaskStore.subscribe`."""
+        return self._open_session().subscribe(notify)
+
+    async def pace(self, name: str, interval: float) -> float:
+        """Take the next permit for a request; see `TaskStore.pace`."""
+        statement = sharing.PERMIT.format(schema=self._schema)
+        wait: float = await self._open_session().listener.run(
+            lambda connection: connection.fetchval(statement, name_text(name), interval)
+        )
+        return wait
+
+    async def hold_back(self, name: str, *, pause: float = 0.0, interval: float = 0.0, lasting: float = 0.0) -> None:
+        """Delay the requests of all processes; see `TaskStore.hold_back`."""
+        statement = sharing.HOLD_BACK.format(schema=self._schema)
+        await self._open_session().listener.run(
+            lambda connection: connection.execute(statement, name_text(name), pause, interval, lasting)
+        )
 
     async def recent(self, limit: int) -> list[Job]:
         """Return the jobs that were added last, the newest first."""
@@ -183,9 +235,13 @@ class PostgresStore:
         As long as this process has held its own lock for less than `takeover_after`, every owner counts as alive.
         """
         session = self._open_session()
-        if owner == session.owner or session.listener.locked_for() < self._takeover_after:
+        if owner == session.owner or not self._knows_the_dead(session):
             return True
         return owner in await session.listener.living([owner])
+
+    def _knows_the_dead(self, session: Session) -> bool:
+        locked_for = session.listener.locked_for()
+        return locked_for > 0 and locked_for >= self._takeover_after
 
     async def _read(self, work: Callable[[Connection, datetime], Awaitable[Any]]) -> Any:
         return await asyncio.shield(self._open_session().reader.put(Read(work)))
@@ -207,7 +263,6 @@ class PostgresStore:
             self._jobs,
             name=self._name,
             timeout=self._timeout,
-            on_changes=lambda _: None,
         )
 
     @property
