@@ -14,9 +14,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .adapter import Account, Adapter, PageRequest, Submission, TaskPage, UploadFile, UploadPolicy
+from .budget import Budget, Cost
 from .capabilities import Capabilities, MediaForm, ModelSpec
 from .errors import (
     AuthenticationError,
+    BudgetExceededError,
     CallbackRejectedError,
     ConfigurationError,
     ContentRejectedError,
@@ -43,6 +45,8 @@ from .job import Endpoint, Job, JobError, JobState
 from .media.formats import MediaFormat
 from .media.limits import PictureLimits, VideoLimits
 from .messages import HttpRequest, HttpResponse
+from .price import Billing, Money, PriceEstimate, PriceWeight
+from .price_list import Price
 from .request import ImageToVideo, Media, Mode, Picture, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from .retry import RetryPolicies, RetryPolicy
 from .routing import Routing
@@ -65,6 +69,7 @@ if TYPE_CHECKING:
         Outcome,
         Plan,
         Provider,
+        Rejection,
         Succeeded,
         TaskHandle,
         TaskList,
@@ -80,6 +85,9 @@ __all__ = [
     "Adapter",
     "AuthenticationError",
     "Batch",
+    "Billing",
+    "Budget",
+    "BudgetExceededError",
     "CallbackReceiver",
     "CallbackRejectedError",
     "CallbackScenario",
@@ -87,6 +95,7 @@ __all__ = [
     "Client",
     "ConfigurationError",
     "ContentRejectedError",
+    "Cost",
     "DownloadError",
     "Emulator",
     "Endpoint",
@@ -113,6 +122,7 @@ __all__ = [
     "MemoryStore",
     "Mode",
     "ModelSpec",
+    "Money",
     "Outcome",
     "PageRequest",
     "PermissionDeniedError",
@@ -121,12 +131,16 @@ __all__ = [
     "Plan",
     "PollSchedule",
     "PostgresStore",
+    "Price",
+    "PriceEstimate",
+    "PriceWeight",
     "Provider",
     "ProviderError",
     "QuotaExceededError",
     "RateLimitError",
     "RateLimitWindow",
     "ReferenceToVideo",
+    "Rejection",
     "RetryPolicies",
     "RetryPolicy",
     "Routing",
@@ -191,6 +205,7 @@ _LOADED_LATER = {
     "Outcome": ".client",
     "Plan": ".client",
     "PostgresStore": ".stores",
+    "Rejection": ".client",
     "Provider": ".client",
     "SQLiteStore": ".stores",
     "Scenario": ".emulator",

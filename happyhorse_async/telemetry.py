@@ -87,6 +87,19 @@ class JobSpan:
         """A link to the span, for a span that belongs to the application."""
         return trace.Link(self._span.get_span_context())
 
+    def moved(self, job: Job, reason: HappyHorseError) -> None:
+        """Note that another account gets the job."""
+        left, now = self.labels, labels(job.endpoint, job.model)
+        _in_flight.add(-1, left)
+        _in_flight.add(1, now)
+        self.labels = now
+        self._span.set_attributes(now)
+        account = "happyhorse.account"
+        self._span.add_event(
+            "happyhorse.job.moved",
+            {f"{account}.left": left[account], account: now[account], "error.type": type(reason).__name__},
+        )
+
     def end(self, task: Task | None, error: HappyHorseError | None) -> None:
         """End the span: the task has ended, or nothing more will come."""
         self.has_ended = True
@@ -126,6 +139,12 @@ def end(span: JobSpan | None, task: Task | None, error: HappyHorseError | None) 
     """End the span of a job, if it has not ended."""
     if span is not None and not span.has_ended:
         span.end(task, error)
+
+
+def moved(span: JobSpan | None, job: Job, reason: HappyHorseError) -> None:
+    """Note in the span of *job* that another account gets it."""
+    if span is not None and not span.has_ended:
+        span.moved(job, reason)
 
 
 def submit(job: JobSpan | None, request: Awaitable[Task]) -> Awaitable[Task]:

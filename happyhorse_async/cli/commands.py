@@ -334,7 +334,7 @@ class Commands:
 
         session = self._session(common)
         resolved = session.settings.resolved(provider)
-        resolved["journal"] = None if session.journal_path is None else str(session.journal_path.resolve())
+        resolved["journal"] = session.journal_name
         self._output.object(resolved)
         for line in settings_lines(resolved):
             self._output.line(line)

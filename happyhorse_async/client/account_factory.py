@@ -11,6 +11,7 @@ from attrs import field, frozen
 from ..download import DownloadPolicy, Downloads
 from ..exchange import Exchange
 from ..jobs.account import AccountRuntime
+from ..jobs.breaker import Breaker
 from ..polling import EstimatorPersistence, Poller
 from ..ratelimit import AccountLimits
 from ..retry import RetryPolicies
@@ -65,6 +66,7 @@ class AccountFactory:
         self._planners = planners
         self._options = options
         self._client = client
+        self._breakers: dict[tuple[str, ...], Breaker] = {}
         self._transports: dict[str | None, Transport] = {}
 
     def start(self, name: str) -> AccountRuntime:
@@ -96,6 +98,7 @@ class AccountFactory:
             downloads,
             client.submitter.start,
             lambda: len(client.tracker) + poller.in_flight,
+            self._breakers.setdefault(settings.identity, Breaker()),
             auto_adopt=settings.auto_adopt,
         )
 

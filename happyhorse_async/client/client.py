@@ -252,6 +252,12 @@ def configured_store(settings: Settings) -> TaskStore | None:
     """Return the store that *settings* name, if they name one."""
     if settings.store is None:
         return None
+    database = settings.store.database()
+    if database is not None:
+        from ..stores.postgres.store import PostgresStore  # noqa: PLC0415 - only a cluster needs it
+
+        return PostgresStore(*database, **settings.store.options)
     from ..stores.sqlite.store import SQLiteStore  # noqa: PLC0415 - only a program with a journal on disk needs SQLite
 
+    assert settings.store.path is not None
     return SQLiteStore(settings.store.path, **settings.store.options)

@@ -9,6 +9,10 @@ from pathlib import Path
 
 from attrs import evolve
 
+from ..adapter import Submission
+from ..errors import ConfigurationError, HappyHorseError, InvalidRequestError
+from ..jobs.account import new_job_id
+from ..jobs.routing import PlannedJob, allows_move, most_telling
 from ..local_media import reporting
 from ..media.inspect import UnreadableFileError
 from ..request import VideoRequest
@@ -16,7 +20,6 @@ from ..task import Task
 from ..tracked_job import TrackedJob
 from .batch import Batch, JobRequest, Outcome, generate_one
 from .handle import JobHandle, TaskHandle
-from .media import has_local_media
 from .plan import Plan
 from .recorded_jobs import RecordedJobs, check_key
 
@@ -108,28 +111,49 @@ class NewJobs(RecordedJobs):
         save_to: str | PathLike[str] | None,
         upload_progress: Callable[[int, int], object] | None = None,
     ) -> TrackedJob:
-        runtime, planner = self._lifecycle.inside(), self._planner(provider)
+        runtime, router = self._lifecycle.inside(), self._lifecycle.router
         if key is not None:
             check_key(key)
-        submission = planner.submission(request, callback_url)
-        account = runtime.accounts.named(planner.account.provider)
-        if not has_local_media(request):
-            return await runtime.intake.add(account, submission, key=key, durable=durable, save_to=save_to)
-        preparation = planner.media(submission.spec, runtime.media_limiter)
-        try:
-            prepared = await preparation.prepare(request, durable=durable)
-        except UnreadableFileError:
-            # Of a key the content counts; where it is gone, the key alone says which job it is.
-            known = None if key is None else await runtime.intake.find(key)
-            if known is None:
-                raise
-            return known
+        names = router.names(None if provider is None else self._planner(provider).name)
+        fit = router.fit(names, request, callback_url, job_id=new_job_id())
+        chosen = runtime.admitting(router.ranked(fit), fit)
+        for name in chosen:
+            try:
+                planned = await self._planned(
+                    name, fit.submissions[name], key=key, durable=durable, upload_progress=upload_progress
+                )
+            except UnreadableFileError:
+                # Of a key the content counts; where it is gone, the key alone says which job it is.
+                known = None if key is None else await runtime.intake.find(key)
+                if known is None:
+                    raise
+                return known
+            except HappyHorseError as error:
+                if not (isinstance(error, InvalidRequestError | ConfigurationError) or allows_move(error)):
+                    raise
+                fit.refusals[name] = error
+                continue
+            return await runtime.intake.add(planned, may_move=len(names) > 1, key=key, durable=durable, save_to=save_to)
+        raise most_telling([fit.refusals[name] for name in names])
+
+    async def _planned(
+        self,
+        name: str,
+        submission: Submission,
+        *,
+        key: str | None,
+        durable: bool,
+        upload_progress: Callable[[int, int], object] | None,
+    ) -> PlannedJob:
+        """Prepare the local media of a request for an account, and upload them if they do not travel in it."""
+        runtime = self._lifecycle.inside()
+        account = runtime.accounts.named(name)
+        prepared = await self._lifecycle.router.prepared(name, submission, durable=durable)
         submission = evolve(submission, request=prepared.request)
         if upload_progress is not None:
             prepared = evolve(prepared, media=reporting(prepared.media, upload_progress))
-        return await runtime.intake.add(
-            account, submission, media=prepared.media, key=key, durable=durable, save_to=save_to
-        )
+        message = await runtime.intake.message(account, submission, prepared.media, key=key, durable=durable)
+        return PlannedJob(provider=name, submission=submission, message=message, media=prepared.media)
 
     async def generate(
         self,
@@ -224,4 +248,5 @@ class NewJobs(RecordedJobs):
         :raises UnsupportedFeatureError: the provider cannot express the request.
         :raises InvalidRequestError: a value is out of range.
         """
-        return self._planner(provider).plan(request, callback_url)
+        pinned = None if provider is None else self._planner(provider).name
+        return self._lifecycle.router.plan(request, pinned, callback_url)

@@ -11,9 +11,10 @@ from attrs import evolve, frozen
 
 from ..adapter import Account, Adapter, Submission
 from ..capabilities import ModelSpec
-from ..errors import InvalidRequestError, UnsupportedFeatureError
+from ..errors import HappyHorseError, InvalidRequestError, UnsupportedFeatureError
 from ..jobs.account import new_job_id
 from ..messages import HttpRequest
+from ..price import PriceEstimate
 from ..registry import explain_refusal
 from ..request import VideoRequest
 from .media import MediaPlan, MediaPreparation, with_urls
@@ -22,6 +23,16 @@ from .provider import AccountSettings
 _JOB = "happyhorse_job"
 _ACCOUNT = "happyhorse_account"
 _MEDIA_OPTIONS = frozenset({"inline_media", "upload"})
+
+
+@frozen
+class Rejection:
+    """An account that cannot have a request."""
+
+    provider: str
+    """The name of the account: the configuration section, or the adapter."""
+    error: HappyHorseError
+    """Why."""
 
 
 @frozen(kw_only=True)
@@ -37,11 +48,11 @@ class Plan:
     warnings: tuple[str, ...] = ()
     """What may surprise the user, such as a costly default or a prompt that will be cut."""
     media: tuple[MediaPlan, ...] = ()
-    """How each image and video would travel. Of local files only the size and the first bytes were read."""
-    rejected: tuple[()] = ()
-    """Reserved for the accounts that would not get the job, and why."""
-    price: None = None
-    """Reserved for an estimate of the price."""
+    """How each image and video would travel. Of local files only the size and the header were read."""
+    rejected: tuple[Rejection, ...] = ()
+    """The accounts of the routing that would not get the job, and why."""
+    price: PriceEstimate | None = None
+    """What it will cost by list price; `None` where no price is known, never 0."""
 
 
 @frozen
@@ -102,10 +113,10 @@ class Planner:
         named = None if callback_url is None else name_job(callback_url, provider, job_id)
         return Submission(request=request, spec=spec, job_id=job_id, callback_url=named)
 
-    def plan(self, request: VideoRequest, callback_url: str | None) -> Plan:
-        """Return what a submit of *request* would do; raises what `submission` raises."""
-        submission = self.submission(request, callback_url)
-        prepared = self.media(submission.spec).plan(request)
+    def plan(self, submission: Submission) -> Plan:
+        """Return what a submit of *submission* would do; raises what the check of its local media raises."""
+        prepared = self.media(submission.spec).plan(submission.request)
+        price = self.price(submission.request, submission.spec, source_duration=prepared.source_duration)
         submission = evolve(submission, request=prepared.request)
         return Plan(
             provider=self.name,
@@ -113,7 +124,20 @@ class Planner:
             messages=(self.adapter.encode_submit(submission, self.account),),
             warnings=(*self.adapter.warnings(submission, self.account), *prepared.warnings),
             media=prepared.plans,
+            price=price,
         )
+
+    def price(
+        self, request: VideoRequest, spec: ModelSpec, *, source_duration: float | None = None
+    ) -> PriceEstimate | None:
+        """
+        Return what *request* will cost; `None` where no price is known.
+
+        :param spec: the model that was chosen for it.
+        :param source_duration: the seconds of the video to edit, where it was measured.
+        """
+        prices = self.adapter.price_list(self.settings.keyless, self.settings.prices)
+        return prices.estimate(request, spec, source_duration=source_duration)
 
     def media(self, spec: ModelSpec, limiter: anyio.CapacityLimiter | None = None) -> MediaPreparation:
         """Return what prepares local media for a model of this account, so many of them at once as *limiter* says."""
@@ -125,6 +149,13 @@ def name_job(callback_url: str, provider: str, job_id: str) -> str:
     parts = urlsplit(callback_url)
     added = f"{_ACCOUNT}={provider}&{_JOB}={job_id}"
     return parts._replace(query="&".join(filter(None, [parts.query, added]))).geturl()
+
+
+def unnamed(callback_url: str) -> str:
+    """Return a callback URL without what `name_job` has added to it."""
+    parts = urlsplit(callback_url)
+    own = (f"{_ACCOUNT}=", f"{_JOB}=")
+    return parts._replace(query="&".join(one for one in parts.query.split("&") if not one.startswith(own))).geturl()
 
 
 def named_job(query: Mapping[str, str] | str) -> str | None:

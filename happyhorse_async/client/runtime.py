@@ -6,7 +6,7 @@ import asyncio
 import os
 import warnings
 import weakref
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from os import PathLike
 from pathlib import Path
@@ -26,13 +26,14 @@ from ..jobs.intake import Intake
 from ..jobs.job_errors import error_of
 from ..jobs.journal import Journal
 from ..jobs.reconcile import Reconciler
-from ..jobs.recovery import Recovery
+from ..jobs.recovery import Recovery, is_unsent
 from ..jobs.submit import Submitter
 from ..task import Task, TaskRef, TaskStatus
 from ..tracked_job import TrackedJob
 from ..tracker import Tracker
 from .account_factory import AccountFactory, Options
 from .plan import Planner
+from .router import Fit, Router
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ T = TypeVar("T")
 class ClientRuntime:
     """The parts of one open client: one store and one registry of jobs, and one or several accounts."""
 
-    def __init__(self, planners: Mapping[str, Planner], options: Options) -> None:
+    def __init__(self, planners: Mapping[str, Planner], options: Options, router: Router) -> None:
         self.loop = asyncio.get_running_loop()
         self.process = os.getpid()
         self.background = Background(follows_caller=True)
@@ -50,7 +51,8 @@ class ClientRuntime:
         self.journal = Journal(options.store)
         self._factory = AccountFactory(planners, options, self)
         endpoints = {name: planner.settings.endpoint for name, planner in planners.items()}
-        self.accounts = Accounts(endpoints, self._start)
+        self.accounts = router.accounts = Accounts(endpoints, self._start)
+        router.limiter = self.media_limiter
         self._is_started = False
         self.auto_downloads = AutoDownloads(
             self.tracker,
@@ -61,7 +63,7 @@ class ClientRuntime:
             recovers=options.recover,
         )
         self.reconciler = Reconciler(self.accounts, self.tracker, self.journal, self.auto_downloads)
-        self.submitter = Submitter(self.accounts, self.tracker, self.journal, self.reconciler, options.retries)
+        self.submitter = Submitter(self.accounts, self.tracker, self.journal, self.reconciler, options.retries, router)
         self.recovery = Recovery(
             self.accounts,
             self.journal,
@@ -76,14 +78,16 @@ class ClientRuntime:
         self.callbacks = CallbackProcessor(self.tracker, self.submitter, self.journal, self.auto_downloads)
 
     @classmethod
-    async def open(cls, planners: Mapping[str, Planner], options: Options, *, default: str) -> ClientRuntime:
+    async def open(
+        cls, planners: Mapping[str, Planner], options: Options, router: Router, *, default: str
+    ) -> ClientRuntime:
         """
         Start everything.
 
         :param default: the account that is opened at once.
         :raises StoreError: the store cannot be used.
         """
-        runtime = cls(planners, options)
+        runtime = cls(planners, options, router)
         try:
             runtime.accounts.named(default)
             await runtime.recovery.open()
@@ -100,6 +104,24 @@ class ClientRuntime:
         if self._is_started:
             self.background.spawn(account.persistence.load())
         return account
+
+    def admitting(self, names: Sequence[str], fit: Fit) -> Iterator[str]:
+        """
+        Yield the accounts that may be asked now; all of *names* where routing leaves out every one of them.
+
+        :param fit: to which is added why an account has been left out.
+        """
+        for name in names:
+            breaker = self.accounts.named(name).breaker
+            if len(names) == 1 or breaker.admits(fit.submissions[name].job_id, self.loop.time()) or not breaker.error:
+                yield name
+            else:
+                fit.refusals[name] = breaker.error
+        if all(name in fit.refusals and fit.refusals[name] is self._breaker_error(name) for name in names):
+            yield from names
+
+    def _breaker_error(self, name: str) -> HappyHorseError | None:
+        return self.accounts.named(name).breaker.error
 
     def changed(self, tracked: TrackedJob) -> None:
         """Record what was observed of a task."""
@@ -141,7 +163,8 @@ class ClientRuntime:
         job: Job = await self.intake.read(job_id=job_id)
         if job.ref is not None:
             return job.ref
-        error: HappyHorseError | None = error_of(job)
+        # A job that is still queued may say why it has not been accepted yet.
+        error: HappyHorseError | None = None if is_unsent(job) else error_of(job)
         raise error or TaskNotFoundError(f"the job has no task yet: it is {job.state}", job_id=job_id)
 
     async def fetch(self, ref: TaskRef) -> Task:
@@ -190,6 +213,8 @@ class Lifecycle:
         self.planners = planners
         self.default = default
         """The account for new jobs."""
+        self.router = Router(planners, default, options.routing)
+        """Which accounts a request can go to."""
         self._options = options
         self._if_dropped: weakref.finalize[..., Lifecycle] | None = None
         self._runtime: ClientRuntime | None = None
@@ -205,7 +230,7 @@ class Lifecycle:
             self._forget()
         if self._runtime is not None:
             raise RuntimeError("the client is already open")
-        self._runtime = await ClientRuntime.open(self.planners, self._options, default=self.default)
+        self._runtime = await ClientRuntime.open(self.planners, self._options, self.router, default=self.default)
         self._if_dropped = weakref.finalize(self, _warn_of_dropped, ", ".join(self.planners), os.getpid())
 
     def _is_dead(self) -> bool:

@@ -15,6 +15,7 @@ from ..job import Endpoint, Job, JobState
 from ..polling import EstimatorPersistence, Poller
 from ..task import TaskRef
 from ..tracked_job import TrackedJob
+from .breaker import Breaker
 from .callback_keys import CallbackKeys
 from .media import MediaSender
 from .scheduler import SubmitScheduler
@@ -26,6 +27,7 @@ class AccountRuntime:
 
     :param start_submit: called with the next job to be sent, and with its slot.
     :param in_flight: returns how many jobs there are that have not ended.
+    :param breaker: shared by all sections that are the same account.
     :param auto_adopt: whether a lost answer adopts the only task that its job can have.
     """
 
@@ -37,10 +39,12 @@ class AccountRuntime:
         downloads: Downloads,
         start_submit: Callable[[TrackedJob, AsyncExitStack], object],
         in_flight: Callable[[], int],
+        breaker: Breaker,
         *,
         auto_adopt: bool = False,
     ) -> None:
         self.exchange = exchange
+        self.breaker = breaker
         self.auto_adopt = auto_adopt
         self.media = MediaSender(exchange)
         self.callback_keys = CallbackKeys(exchange)

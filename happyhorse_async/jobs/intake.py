@@ -20,7 +20,7 @@ from ..background import Background
 from ..download.target import absolute, check_target
 from ..errors import HappyHorseError, InvalidRequestError, StoreError, TaskNotFoundError, WaitTimeoutError
 from ..job import Job
-from ..local_media import LocalMedium
+from ..local_media import LocalMedium, without_content
 from ..messages import HttpRequest
 from ..request_codec import fingerprint
 from ..stores.contract import holds_key
@@ -30,8 +30,9 @@ from ..tracker import Tracker
 from .account import AccountRuntime, Accounts
 from .auto_download import AutoDownloads
 from .job_errors import error_of, withdrawn
-from .journal import Journal
+from .journal import Journal, elsewhere
 from .recovery import Recovery, is_unsent
+from .routing import PlannedJob
 from .state import TAKEN_BACK, JobEvent, applies, apply, conditions
 from .submit import Submitter
 from .submit_errors import closed_meanwhile
@@ -70,12 +71,34 @@ class Intake:
         self._followers = Background()
         self._closing = False
 
-    async def add(
+    async def message(
         self,
         account: AccountRuntime,
         submission: Submission,
+        media: tuple[LocalMedium, ...],
         *,
-        media: tuple[LocalMedium, ...] = (),
+        key: str | None,
+        durable: bool,
+    ) -> HttpRequest:
+        """
+        Return what is to be sent, after its local media were uploaded.
+
+        :param media: local media that have tokens in the request.
+        :param key: if a job has it already, nothing is uploaded.
+        :param durable: whether it is enqueued. Then it is recorded at once, and uploaded before it is sent.
+        :raises HappyHorseError: an upload failed. Nothing was recorded.
+        """
+        message = evolve(account.adapter.encode_submit(submission, account.account), media=media)
+        model = submission.spec.model
+        if not durable and not account.media.is_uploaded(message, model) and not await self._is_known(key):
+            await telemetry.upload(None, account.media.upload_all(message, model))
+        return message
+
+    async def add(
+        self,
+        planned: PlannedJob,
+        *,
+        may_move: bool,
         key: str | None,
         durable: bool,
         save_to: str | PathLike[str] | None,
@@ -85,7 +108,7 @@ class Intake:
 
         If the caller is cancelled while the job is being recorded, the job is withdrawn.
 
-        :param media: local media that have tokens in the request. Those that do not travel in it are uploaded first.
+        :param may_move: whether it may go to other accounts.
         :raises InvalidRequestError: *key* was used for another request.
         :raises DownloadError: no video can be written to *save_to*. Nothing was recorded.
         :raises SubmitOutcomeUnknownError: the outcome of the job with *key* is unknown.
@@ -95,39 +118,20 @@ class Intake:
         if save_to is not None:
             path = absolute(save_to)
             await asyncio.to_thread(check_target, path)
-        message = evolve(account.adapter.encode_submit(submission, account.account), media=media)
-        job = self._new_job(account, submission, message, key=key, durable=durable, save_to=path)
-        tracked = TrackedJob(job)
-        # What is enqueued is recorded at once, and uploaded before it is sent.
-        if media and not durable and not await self._is_known(key):
-            await self._upload(account, tracked, message)
+        job = self._new_job(planned, may_move=may_move, key=key, durable=durable, save_to=path)
+        message = planned.message
         adding = self._work.spawn(self._journal.store.add(job))
         try:
             found = await asyncio.shield(adding)
         except asyncio.CancelledError:
             self._work.spawn(self._withdraw_added(job, adding))
-            telemetry.end(tracked.span, None, None)
-            raise
-        except HappyHorseError as error:
-            telemetry.end(tracked.span, None, error)
             raise
         if found.job_id == job.job_id:
-            return self._send(tracked, message)
-        telemetry.end(tracked.span, None, None)
+            return self._send(TrackedJob(job), message)
         tracked = await self._find(found, _Wanted(job, message))
         if path is not None:
             await asyncio.shield(self._work.spawn(self._auto_downloads.request(tracked, path)))
         return tracked
-
-    async def _upload(self, account: AccountRuntime, tracked: TrackedJob, message: HttpRequest) -> None:
-        if account.media.is_uploaded(message, tracked.job.model):
-            return
-        tracked.span = telemetry.begin(tracked.job)
-        try:
-            await telemetry.upload(tracked.span, account.media.upload_all(message, tracked.job.model))
-        except BaseException as error:
-            telemetry.end(tracked.span, None, error if isinstance(error, HappyHorseError) else None)
-            raise
 
     def _send(self, tracked: TrackedJob, message: HttpRequest) -> TrackedJob:
         self._submitter.put(tracked, message)
@@ -141,30 +145,25 @@ class Intake:
                 self._journal.record(TrackedJob(job), JobEvent.WITHDRAW)
 
     def _new_job(
-        self,
-        account: AccountRuntime,
-        submission: Submission,
-        message: HttpRequest,
-        *,
-        key: str | None,
-        durable: bool,
-        save_to: str | None,
+        self, planned: PlannedJob, may_move: bool, *, key: str | None, durable: bool, save_to: str | None
     ) -> Job:
+        submission, message = planned.submission, planned.message
         request = submission.request.to_dict()
         return Job(
             job_id=submission.job_id,
-            endpoint=account.endpoint,
+            endpoint=self._accounts.endpoints[planned.provider],
             model=submission.spec.model,
             created_at=datetime.now(UTC),
             key=key,
             fingerprint="" if key is None else fingerprint(request),
             request=request,
             body=message.body,
-            media=message.media if durable else _without_content(message.media),
+            media=message.media if durable else without_content(message.media),
             callback_url=submission.callback_url,
             durable=durable,
             owner=self._journal.store.owner,
             save_to=save_to,
+            may_move=may_move,
         )
 
     async def _find(self, job: Job, wanted: _Wanted) -> TrackedJob:
@@ -203,7 +202,10 @@ class Intake:
         Return the tracked job of an entry that is not sent from here.
 
         :raises SubmitOutcomeUnknownError: its outcome is unknown.
+        :raises ConfigurationError: it was submitted elsewhere than to an account of this client.
         """
+        if not self._accounts.has(job):
+            raise elsewhere(job, self._accounts.endpoints.get(job.endpoint.provider))
         if job.ref is not None:
             return self._tracker.for_job(job)
         if applies(job.state, JobEvent.ADOPT) or (wanted is None and not is_unsent(job)):
@@ -351,18 +353,13 @@ class Intake:
             closing.push_async_callback(self._work.settle, _CLOSING_GRACE)
 
 
-def _without_content(media: tuple[LocalMedium, ...]) -> tuple[LocalMedium, ...]:
-    # What only waits for this process need not be written to disk.
-    return tuple([evolve(medium, content=None) for medium in media])
-
-
 def _error(job: Job) -> HappyHorseError:
     message = f"the job has ended without a task: it is {job.state}"
     return error_of(job) or InvalidRequestError(message, job_id=job.job_id)
 
 
 def _check_same(job: Job, wanted: Job) -> None:
-    if job.fingerprint != wanted.fingerprint or job.endpoint != wanted.endpoint:
+    if job.fingerprint != wanted.fingerprint:
         raise InvalidRequestError(
             f"the key {job.key!r} was already used for another request, at {job.endpoint.provider}", job_id=job.job_id
         ).about(ref=job.ref)

@@ -219,7 +219,7 @@ class Journal:
         if job is None or tracked.is_recorded:
             return
         if job.endpoint != endpoint:
-            raise _elsewhere(job, endpoint)
+            raise elsewhere(job, endpoint)
         was_observed = tracked.task
         tracked.load(job)
         if was_observed is not None:
@@ -302,11 +302,16 @@ def _adopt_kept(tracked: TrackedJob, written: Job, kept: Job) -> None:
         tracked.job = evolve(now, request=request, durable=now.durable or kept.durable)
 
 
-def _elsewhere(job: Job, here: Endpoint) -> ConfigurationError:
+def elsewhere(job: Job, here: Endpoint | None) -> ConfigurationError:
+    """
+    Return the error for a job that was submitted elsewhere.
+
+    :param here: the account of the same name, if this client has one.
+    """
     there = job.endpoint
+    now = f"which is now {here.adapter} at {here.base_url}" if here is not None else "which this client does not have"
     return ConfigurationError(
-        f"the task was submitted through {there.adapter} at {there.base_url}, and the provider "
-        f"{here.provider!r} is now {here.adapter} at {here.base_url}",
+        f"the task was submitted through {there.adapter} at {there.base_url}, by provider {there.provider!r}, {now}",
         ref=job.ref,
         job_id=job.job_id,
     )

@@ -15,7 +15,7 @@ from attrs import evolve
 
 from ..adapter import Submission
 from ..background import Background
-from ..errors import ConfigurationError, HappyHorseError, InvalidResponseError, StoreError
+from ..errors import AuthenticationError, ConfigurationError, HappyHorseError, InvalidResponseError, StoreError
 from ..job import Endpoint, Job
 from ..logs import get_logger, log_fields
 from ..messages import HttpRequest
@@ -141,6 +141,8 @@ class Recovery:
         :raises SubmitOutcomeUnknownError: it may have been accepted, and no key protects it.
         :raises HappyHorseError: it cannot be sent any more.
         """
+        if not self._takes(tracked.job):
+            return False
         if self._is_lost(tracked.job):
             return await self._give_up(tracked, InvalidResponseError("its process died before the answer came"))
         try:
@@ -149,6 +151,12 @@ class Recovery:
             return await self._give_up(tracked, error)
         # What this process has made its own, it sends, even if the caller is cancelled.
         return await asyncio.shield(self._claims.spawn(self._claim(tracked, message, durable=durable)))
+
+    def _takes(self, job: Job) -> bool:
+        """Return whether this process can send jobs of an account: it has the account, and its key is not refused."""
+        if not self._accounts.has(job) or not self._is_usable(job.endpoint):
+            return False
+        return not isinstance(self._accounts.of(job).breaker.error, AuthenticationError)
 
     async def _claim(self, tracked: TrackedJob, message: HttpRequest, *, durable: bool) -> bool:
         # The caller of a job that may have been accepted is gone: it is seen through like an enqueued job.

@@ -11,15 +11,18 @@ import json
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Literal, Protocol, TypeAlias
 
 from attrs import evolve, field, frozen
 from cattrs import BaseValidationError, Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
+from ..budget import Charge
 from ..errors import StoreError
 from ..job import AccountAttempt, Endpoint, Job, JobError, JobState
 from ..local_media import LocalMedium
+from ..price import PriceEstimate
 from ..task import Task, TaskRef, Video
 from .retention import Dates
 
@@ -56,6 +59,8 @@ class Entry:
     dates: Dates
     holds_key: bool = True
     """Whether no other job may have its key."""
+    charge: Charge | None = None
+    """What the job counts for in the ledger."""
 
     @property
     def key(self) -> str | None:
@@ -165,6 +170,8 @@ def _converter() -> Converter:
     converter = Converter(omit_if_default=True)
     converter.register_unstructure_hook(datetime, datetime.isoformat)
     converter.register_structure_hook(datetime, lambda text, _: datetime.fromisoformat(text))
+    converter.register_unstructure_hook(Decimal, str)
+    converter.register_structure_hook(Decimal, lambda text, _: Decimal(text))
     converter.register_unstructure_hook(TaskRef, str)
     converter.register_structure_hook(TaskRef, lambda text, _: TaskRef.parse(text))
     converter.register_unstructure_hook(bytes, lambda data: b64encode(data).decode())
@@ -248,12 +255,15 @@ COLUMNS = (
     Column("media", _MEDIA, "entry", since=5, erasable=True),
     Column("may_move", _FLAG, since=6),
     Column("attempts", _structured(tuple[AccountAttempt, ...]), "entry", since=6, erasable=True),
+    Column("price", _structured(PriceEstimate), since=7),
+    Column("charge", _structured(Charge), "entry", since=7),
 )
 """
 All columns, in the order in which they stand in the table.
 
 What has been released is never edited. A new column is added at the end, with the version of the schema that adds it.
 """
+_CHARGE = next(column for column in COLUMNS if column.name == "charge")
 
 
 @frozen
@@ -309,7 +319,7 @@ class Table:
                 media=own["media"] or (),
                 attempts=own["attempts"] or (),
             )
-            return Entry(job=job, dates=Dates(**found["dates"]), holds_key=holds_key)
+            return Entry(job=job, dates=Dates(**found["dates"]), holds_key=holds_key, charge=own["charge"])
         except _UNREADABLE as error:
             raise _unreadable(row, error) from None
 
@@ -324,6 +334,18 @@ class Table:
             return Dates(**{column.attribute: self._decoded(column, row) for column in dates})
         except _UNREADABLE as error:
             raise _unreadable(row, error) from None
+
+    def to_charge(self, row: Row) -> Charge | None:
+        """
+        Return what the job of a row counts for; the row need not have more columns than that and `job_id`.
+
+        :raises StoreError: the row was changed from outside, and cannot be read.
+        """
+        try:
+            found: Charge | None = self._decoded(_CHARGE, row)
+        except _UNREADABLE as error:
+            raise _unreadable(row, error) from None
+        return found
 
     def _encoded(self, column: Column, value: Any) -> Any:
         return None if value is None else self.forms[column.codec.kind].write(column.codec.encode(value))

@@ -8,7 +8,6 @@ import re
 import warnings
 from collections.abc import Callable, Collection, Mapping
 from copy import copy
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigurationError, StoreError
@@ -292,7 +291,10 @@ class PostgresStore:
 
 
 def _check_driver() -> None:
-    if find_spec("asyncpg") is None:
+    try:
+        # Here, because a store is mostly made before the event loop runs, which this takes a moment of.
+        import asyncpg  # noqa: F401, PLC0415
+    except ImportError:
         raise ConfigurationError(
             "PostgresStore needs the driver asyncpg: install the extra, pip install 'happyhorse-async[postgres]'"
-        )
+        ) from None

@@ -57,6 +57,13 @@ _ERRORS = """
     END, 'message', failure)
     WHERE failure IS NOT NULL
 """
+# What the jobs have cost by the hour. It outlives them.
+_SPENDING = """
+    CREATE TABLE spending (
+        hour TEXT NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL, currency TEXT NOT NULL, jobs INTEGER NOT NULL,
+        billed_jobs INTEGER NOT NULL, nanos INTEGER NOT NULL, PRIMARY KEY (currency, hour, provider, model)
+    ) WITHOUT ROWID
+"""
 _PACES = """
     CREATE TABLE paces (
         name TEXT PRIMARY KEY, free_at REAL NOT NULL, is_probing INTEGER NOT NULL, spacing REAL NOT NULL,
@@ -89,7 +96,7 @@ MIGRATIONS: Sequence[Sequence[str]] = (
     ),
     _added(5),
     _added(6),
-    _added(7),
+    (*_added(7), _SPENDING),
     (
         *_added(8),
         "ALTER TABLE jobs ADD COLUMN changed INTEGER NOT NULL DEFAULT 0",
