@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -63,6 +65,20 @@ async def test_jobs_can_be_read_with_psql(open_postgres: OpenPostgres, new_job: 
         "status": "SUCCEEDED",
         "durable": False,
     } == dict(row)
+
+
+async def test_the_queries_of_the_docs_run(open_postgres: OpenPostgres, new_job: NewJob, connection: Any) -> None:
+    """Each block of SQL on the page about PostgreSQL, with the default schema."""
+    store = await open_postgres(schema="happyhorse")
+    await store.add(new_job())
+    await store.pace("main/queries", 1.0)
+    page = Path(__file__).parents[2] / "docs" / "postgresql.md"
+    queries = [
+        query for block in re.findall("```sql(.*?)```", page.read_text(), re.DOTALL) for query in block.split(";")
+    ]
+    found = [await connection.fetch(query) for query in queries if query.strip()]
+
+    assert 6 == len(found)
 
 
 async def test_what_has_expired_is_erased_from_the_table(
