@@ -58,7 +58,7 @@ _TaskCall: TypeAlias = SubmitCall | FetchCall | ResultCall | ListCall | CancelCa
 _OPERATIONS: dict[type[Call], Operation] = {
     SubmitCall: Operation.SUBMIT,
     FetchCall: Operation.QUERY,
-    ResultCall: Operation.QUERY,
+    ResultCall: Operation.RESULT,
     ListCall: Operation.LIST,
     CancelCall: Operation.CANCEL,
 }
@@ -135,6 +135,7 @@ class EmulatedProvider:
         self._received = received
         self._accounts: dict[str, EmulatedAccount] = {}
         self._video_files: dict[str, Entry] = {}
+        self._poll_faults: dict[str, Injection | None] = {}
         self._submits = 0
         self.webhook_queue = WebhookQueue(
             emulated_api.callback_rules,
@@ -148,6 +149,7 @@ class EmulatedProvider:
         """Forget every account, task, video and webhook."""
         self._accounts = {}
         self._video_files = {}
+        self._poll_faults = {}
         self._submits = self.billed = 0
         self.new_entries.clear()
         self.storage.objects.clear()
@@ -226,6 +228,11 @@ class EmulatedProvider:
             return self.emulated_api.answer_error(error, request_id=exchange.request_id)
 
         exchange.injection = self._faults.next(exchange.operation, self.emulated_api.name, now=exchange.now)
+        if isinstance(call, ResultCall):
+            # What goes wrong with a poll goes wrong with both its parts, and counts once.
+            exchange.injection = exchange.injection or self._poll_faults.get(call.task_id)
+        elif isinstance(call, FetchCall):
+            self._poll_faults[call.task_id] = exchange.injection
         exchange.context = CallContext(operation=exchange.operation, now=exchange.now, refuse=refuse)
 
     def _log(self, request: HttpRequest, exchange: _Exchange, response: HttpResponse | Broken) -> None:
@@ -336,7 +343,6 @@ class EmulatedProvider:
     def _fetch(self, call: FetchCall, entry: Entry, exchange: _Exchange) -> HttpResponse:
         entry.seen = self._task(entry, exchange)
         job = self._reported(entry, exchange)
-        entry.reported = None if job is None else job.task
         if job is None:
             return self.emulated_api.answer_missing(call, request_id=exchange.request_id)
         return self.emulated_api.answer_fetch(job, request_id=exchange.request_id)
@@ -345,9 +351,6 @@ class EmulatedProvider:
         job = self._reported(entry, exchange)
         if job is None:
             return self.emulated_api.answer_missing(call, request_id=exchange.request_id)
-        if entry.reported is not None and (exchange.injection is None or exchange.injection.fault.task is None):
-            # The result fits what was said of the task a moment ago, faults included.
-            job = evolve(job, task=entry.reported)
         return self.emulated_api.answer_result(job, request_id=exchange.request_id)
 
     def _reported(self, entry: Entry, exchange: _Exchange) -> Job | None:

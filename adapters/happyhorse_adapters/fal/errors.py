@@ -144,9 +144,11 @@ def read(response: HttpResponse, account: Account, *, is_submit: bool = False) -
 
     :raises HappyHorseError: the answer is a refusal.
     """
-    if response.ok:
-        return read_object(response)
-    raise refusal(problem_in(read_refusal(response), response.headers), response, account, is_submit=is_submit)
+    answer = read_object(response) if response.ok else read_refusal(response)
+    problem = problem_in(answer, response.headers)
+    if response.ok and (answer.get("request_id") or not problem.tells_of_run):
+        return answer
+    raise refusal(problem, response, account, is_submit=is_submit)
 
 
 def refusal(problem: Problem, response: HttpResponse, account: Account, *, is_submit: bool = False) -> HappyHorseError:
@@ -170,6 +172,9 @@ def _class_of(problem: Problem, status: int, *, is_submit: bool) -> ErrorClass:
     known = _ERRORS.get(problem.code or "")
     if known is not None and status < 500:
         return known
+    if status < 400:
+        # An error with a status of success: nothing but a bad input is a certain refusal.
+        return InvalidRequestError if problem.is_of_model else ProviderError
     cls = class_by_status(status)
     text = problem.message or ""
     if cls is PermissionDeniedError and _LOCKED.search(text) and _NO_MONEY.search(text):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from happyhorse_async.capabilities import AUDIO_SETTINGS, DURATIONS, MediaForm, ModelSpec
+from happyhorse_async.capabilities import AUDIO_SETTINGS, DURATIONS, MEGABYTE, MediaForm, ModelSpec
+from happyhorse_async.media.limits import PictureLimits
 from happyhorse_async.request import Mode
 
 from .limits import EDIT_REFERENCE, FIRST_FRAMES, REFERENCES, SOURCE_VIDEO
@@ -26,6 +27,10 @@ _IMAGE_FORMS = frozenset({MediaForm.URL, MediaForm.DATA_URI})
 _PICTURES = {Mode.I2V: FIRST_FRAMES, Mode.R2V: REFERENCES}
 
 
+def _size(limits: PictureLimits | None) -> int | None:
+    return None if limits is None or limits.megabytes is None else int(limits.megabytes * MEGABYTE)
+
+
 def _models(mode: Mode, name: str, **more: Any) -> list[ModelSpec]:
     return [
         ModelSpec(
@@ -36,10 +41,12 @@ def _models(mode: Mode, name: str, **more: Any) -> list[ModelSpec]:
             durations=DURATIONS,
             seed=True,
             ratios=() if mode is Mode.I2V else _RATIOS[version],
-            picture_limits=_PICTURES[mode][version] if mode in _PICTURES else None,
+            picture_limits=limits,
+            image_size=_size(limits),
             **more,
         )
         for version, path in _PATHS.items()
+        for limits in [_PICTURES[mode][version] if mode in _PICTURES else None]
     ]
 
 
@@ -63,6 +70,7 @@ MODELS = (
         audio=AUDIO_SETTINGS,
         images=range(6),
         image_forms=_IMAGE_FORMS,
+        image_size=_size(EDIT_REFERENCE),
         upload_form=MediaForm.URL,
         picture_limits=EDIT_REFERENCE,
         video_limits=SOURCE_VIDEO,

@@ -100,6 +100,9 @@ def observed_task(response: HttpResponse, task_id: str, account: Account) -> Tas
     answer = read_object(response)
     wire = structure(answer, _WireStatus)
     status = read_status(wire.status, _STATUSES, has_error=bool(wire.error))
+    if status is TaskStatus.UNKNOWN:
+        # A synonym of success may be believed: the request for the result finds out.
+        status = read_status(wire.status, _STATUSES, has_video=True)
     task = Task(
         ref=account.ref(wire.request_id or task_id, path="request_id"),
         status=status,
