@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 from attrs import evolve, field, frozen
 
 from .capabilities import Capabilities, ModelSpec
-from .errors import ConfigurationError, InvalidResponseError, UnsupportedFeatureError
+from .errors import ConfigurationError, InvalidResponseError, TaskNotFoundError, UnsupportedFeatureError
 from .messages import HttpRequest, HttpResponse
 from .request import VideoRequest
 from .task import Task, TaskRef
@@ -373,6 +373,35 @@ class Adapter(ABC):
         `True` means that the provider has taken it. Where it only promises to try, a status request tells the rest.
         """
         raise self.unsupported("cancellation", account)
+
+    absent_task_id: ClassVar[str] = "00000000-0000-0000-0000-000000000000"
+    """The id of no task, in the provider's form, for `encode_check`."""
+
+    def encode_check(self, account: Account) -> HttpRequest:
+        """
+        Encode a request that costs nothing and shows whether key, region and address are right.
+
+        By default the shortest list of tasks or, where there is no list, the status request for `absent_task_id`.
+        """
+        if self.capabilities.can_list:
+            return self.encode_list(PageRequest(size=1), account)
+        return self.encode_fetch(self.absent_task_id, account)
+
+    def decode_check(self, response: HttpResponse, account: Account) -> str:
+        """
+        Decode the answer to `encode_check`.
+
+        :return: what it says of the account in a few words, such as `"100 credits"`; by default nothing.
+        :raises HappyHorseError: the provider refuses the key, or the answer is not the provider's.
+        """
+        if self.capabilities.can_list:
+            self.decode_list(response, PageRequest(size=1), account)
+            return ""
+        try:
+            self.decode_fetch(response, self.absent_task_id, account)
+        except TaskNotFoundError:
+            return ""
+        raise InvalidResponseError("the provider knows a task that does not exist", path="id")
 
     callback_keys_lifetime: ClassVar[float] = 24 * 3600.0
     """Seconds for which published keys for callbacks may be used without being requested again."""

@@ -209,6 +209,11 @@ class Exchange:
         self.limits.queries.count_another()
         return await self._query(message, lambda response: self.adapter.decode_result(response, task, self.account))
 
+    async def check(self) -> str:
+        """Ask for something free, and return what the answer says of the account; raises what refuses it."""
+        message = self.adapter.encode_check(self.account)
+        return await self._query(message, lambda response: self.adapter.decode_check(response, self.account))
+
     async def callback_keys(self) -> tuple[str, ...]:
         """
         Request the keys that the provider publishes for its callbacks; of several addresses the first that answers.

@@ -12,6 +12,7 @@ the entry-point group `happyhorse_async.emulated_apis`.
 
 from __future__ import annotations
 
+from .contract import BalanceCall as BalanceCall
 from .contract import Call as Call
 from .contract import CallbackNotice as CallbackNotice
 from .contract import CallbackRules as CallbackRules
@@ -43,6 +44,7 @@ from .fields import Fields as Fields
 __all__ = [
     "ApiError",
     "ApiFault",
+    "BalanceCall",
     "Call",
     "CallbackNotice",
     "CallbackRules",

@@ -103,6 +103,11 @@ class KeysCall:
     """A request for the published keys that webhooks are signed with. It needs no API key."""
 
 
+@frozen
+class BalanceCall:
+    """A request for the balance of the account."""
+
+
 @frozen(kw_only=True)
 class StorageGrant:
     """The permission to send one file to the emulator's own storage."""
@@ -133,7 +138,9 @@ class StoragePolicy:
     """Bytes of the largest file."""
 
 
-Call: TypeAlias = SubmitCall | FetchCall | ResultCall | ListCall | CancelCall | PolicyCall | GrantCall | UploadCall
+Call: TypeAlias = (
+    SubmitCall | FetchCall | ResultCall | ListCall | CancelCall | PolicyCall | GrantCall | UploadCall | BalanceCall
+)
 """Any request to a provider."""
 
 
@@ -305,6 +312,10 @@ class EmulatedAPI(ABC):
     def answer_upload(self, file_url: str, *, request_id: str) -> HttpResponse:
         """Write the response to a file that was sent to the provider itself, which is found at *file_url* now."""
         raise NotImplementedError(f"the emulated API of {self.name} takes no files")
+
+    def answer_balance(self, *, request_id: str) -> HttpResponse:
+        """Write the response to a request for the balance, for a provider that tells it."""
+        raise NotImplementedError(f"the emulated API of {self.name} has no balance")
 
     def answer_keys(self, signing_seed: bytes) -> HttpResponse:
         """Write the published keys, for a provider that signs webhooks with such; see `CallbackNotice.signing_seed`."""

@@ -19,6 +19,7 @@ from attrs import define, evolve, field, frozen
 from ..emulation import (
     ApiError,
     ApiFault,
+    BalanceCall,
     Call,
     CallbackNotice,
     CancelCall,
@@ -172,7 +173,9 @@ class EmulatedProvider:
             wait = account.wait_for(call, now=now)
             if wait:
                 raise ApiError(evolve(self.emulated_api.refusal(ApiFault.TOO_FAST), retry_after=wait))
-            if isinstance(call, PolicyCall | GrantCall | UploadCall):
+            if isinstance(call, BalanceCall):
+                regular = self.emulated_api.answer_balance(request_id=exchange.request_id)
+            elif isinstance(call, PolicyCall | GrantCall | UploadCall):
                 regular = self._visit(request, exchange).answer(call)
             else:
                 call = self._with_uploads(call, request, exchange)

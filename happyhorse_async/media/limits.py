@@ -35,6 +35,8 @@ class PictureLimits:
     """Least pixels of the shorter side."""
     ratio: float | None = None
     """The longer side may be at most so many times the shorter."""
+    doubted_ratio: float | None = None
+    """The most that only the provider upstream states: beyond it warns."""
     is_hearsay: bool = False
     """Whether `side` and `ratio` are only stated by the provider upstream, so that they warn and never refuse."""
 
@@ -86,6 +88,7 @@ def check_picture(facts: PictureFacts, limits: PictureLimits, *, name: str, prov
         if not limits.is_hearsay:
             raise InvalidRequestError(f"{problem}: {limits.source}")
         warnings.append(problem)
+    warnings.extend(_shape_doubts(facts, limits, name))
     return tuple(warnings)
 
 
@@ -98,6 +101,13 @@ def _shape_problems(facts: PictureFacts, limits: PictureLimits, name: str, provi
     if limits.ratio is not None and longer > limits.ratio * shorter:
         ratio = f"1:{limits.ratio:g} to {limits.ratio:g}:1"
         yield f"{name} is {facts.width}x{facts.height} pixels; {provider} takes ratios from {ratio}"
+
+
+def _shape_doubts(facts: PictureFacts, limits: PictureLimits, name: str) -> Iterator[str]:
+    shorter, longer = sorted((facts.width or 0, facts.height or 0))
+    if limits.doubted_ratio is not None and longer > limits.doubted_ratio * shorter:
+        ratio = f"1:{limits.doubted_ratio:g} to {limits.doubted_ratio:g}:1"
+        yield f"{name} is {facts.width}x{facts.height} pixels; the provider upstream takes ratios from {ratio}"
 
 
 def check_video(facts: VideoFacts, limits: VideoLimits, *, name: str, provider: str) -> tuple[str, ...]:

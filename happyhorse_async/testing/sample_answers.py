@@ -147,7 +147,7 @@ class SampleContract(RoundTripContract):
             needed = {
                 path[:length]
                 for path, value in json_positions(json.loads(answer.body))
-                if isinstance(value, str) and value in matters
+                if isinstance(value, str) and (value in matters or _is_json_with(task.video_url, value))
                 for length in range(len(path) + 1)
             }
             for what, path, value in mutations(json.loads(answer.body)):
@@ -176,6 +176,11 @@ class SampleContract(RoundTripContract):
             if answer.body and answer.ok:
                 for what, path, value in mutations(json.loads(answer.body)):
                     yield f"{operation}: {what}", evolve(answer, body=encoded(value)), path
+
+
+def _is_json_with(url: str | None, text: str) -> bool:
+    """Return whether *text* is JSON within the JSON, and holds *url*."""
+    return text[:1] in ("{", "[") and url is not None and json.dumps(url)[1:-1] in text
 
 
 def _texts(answer: HttpResponse) -> list[tuple[Path, str]]:
