@@ -157,3 +157,12 @@ def test_neither_a_plan_nor_a_request_shows_a_picture(picture: Callable[..., byt
     for text in (repr(request), repr(plan), repr(hh.Picture(data))):
         assert "PNG" not in text
         assert "iVBOR" not in text
+
+
+def test_the_length_of_a_local_video_makes_the_price_of_its_edit_exact(clip: Callable[..., Path]) -> None:
+    """The plan reads it from the header of the file."""
+    plan = hh.Client("dashscope", api_key=KEY).plan(hh.VideoEdit("in snow", clip(5), resolution="720P"))
+
+    assert plan.price is not None
+    assert plan.price.amount is not None
+    assert abs(float(plan.price.amount) - 0.14 * 2 * 5) < 0.05
