@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from enum import StrEnum
+from typing import Any
 
 from attrs import evolve, frozen
 
@@ -181,7 +182,7 @@ def _result(error: HappyHorseError) -> CheckResult:
 
 async def _about_regions(
     settings: ProviderSettings, adapter: Adapter, account: Account, transport: AiohttpTransport, found: AccountCheck
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Find out whether a refused key is one of another region: a provider refuses it in the same words."""
     known = ", ".join(adapter.regions)
     if settings.base_url is not None:
