@@ -318,11 +318,26 @@ class Commands:
         else:
             await list_tasks(self._output, session, provider, limit=limit)
 
-    def providers(self, *, basic: Basic = _BASIC) -> None:
-        """Show what the installed providers support."""
+    async def providers(
+        self, *, check: bool = False, provider: str | None = None, common: Common = _COMMON
+    ) -> ExitCode | None:
+        """
+        Show what the installed providers support, or check the configured accounts.
+
+        :param check: Ask each configured account something free, and tell whether its key, region and address are
+            right. A refused key is also tried in the provider's other regions, unless there is a base_url.
+        :param provider: With --check, this section of the configuration alone, or without a file this adapter.
+        """
         from .lists import list_providers  # noqa: PLC0415
 
+        if check:
+            from .check import check_providers  # noqa: PLC0415
+
+            return await check_providers(self._output, self._session(common).settings, provider)
+        if provider is not None:
+            raise InvalidRequestError("--provider needs --check")
         list_providers(self._output)
+        return None
 
     def config(self, *, provider: str | None = None, common: Common = _COMMON) -> None:
         """

@@ -31,7 +31,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     },
     "Show": {
         "list": "List the account's tasks, or the jobs in the journal.",
-        "providers": "Show what the installed providers support.",
+        "providers": "Show what the installed providers support; --check tests the configured accounts.",
         "config": "Show the effective configuration, the journal, and the source of each secret.",
     },
     "Try out and develop, without a key": {

@@ -215,10 +215,6 @@ class Jobs:
         """Return jobs by their numbers, in this order."""
         return await self._find(connection, now, "number = ANY($1) ORDER BY number", list(numbers))
 
-    async def recent(self, connection: Connection, limit: int, now: datetime) -> list[Job]:
-        """Return the jobs that were added last, the newest first."""
-        return await self._find(connection, now, "true ORDER BY number DESC LIMIT $1", limit)
-
     async def unfinished(
         self, connection: Connection, provider: str, states: Collection[JobState] | None, now: datetime
     ) -> list[Job]:
