@@ -43,6 +43,8 @@ from .job import Endpoint, Job, JobError, JobState
 from .media.formats import MediaFormat
 from .media.limits import PictureLimits, VideoLimits
 from .messages import HttpRequest, HttpResponse
+from .price import Billing, Money, PriceEstimate, PriceWeight
+from .price_list import Price
 from .request import ImageToVideo, Media, Mode, Picture, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from .retry import RetryPolicies, RetryPolicy
 from .task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
@@ -78,6 +80,7 @@ __all__ = [
     "Adapter",
     "AuthenticationError",
     "Batch",
+    "Billing",
     "CallbackReceiver",
     "CallbackRejectedError",
     "CallbackScenario",
@@ -111,6 +114,7 @@ __all__ = [
     "MemoryStore",
     "Mode",
     "ModelSpec",
+    "Money",
     "Outcome",
     "PageRequest",
     "PermissionDeniedError",
@@ -118,6 +122,9 @@ __all__ = [
     "PictureLimits",
     "Plan",
     "PollSchedule",
+    "Price",
+    "PriceEstimate",
+    "PriceWeight",
     "ProviderError",
     "QuotaExceededError",
     "RateLimitError",

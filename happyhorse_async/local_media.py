@@ -38,6 +38,8 @@ class LocalMedium:
     """The bytes; `None` where only the path is known, or nothing is kept."""
     path: str | None = field(default=None, repr=False, eq=False)
     """The absolute path of the file, if it came from one."""
+    duration: float | None = field(default=None, eq=False)
+    """The seconds of a video, where they were measured. Not recorded."""
 
     @property
     def base64_token(self) -> str:

@@ -18,7 +18,7 @@ from ..local_media import LocalMedium, digest_of
 from ..media import data_uri
 from ..media.facts import Facts, PictureFacts, VideoFacts
 from ..media.fit import fitted
-from ..media.inspect import UnreadableFileError, inspect, inspect_briefly, missing_extra
+from ..media.inspect import UnreadableFileError, duration_of, inspect, inspect_briefly, missing_extra
 from ..media.limits import check_picture, check_video
 from ..registry import providers_that_can
 from ..request import ImageToVideo, Media, Mode, Picture, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
@@ -55,6 +55,8 @@ class PreparedRequest:
     media: tuple[LocalMedium, ...] = ()
     plans: tuple[MediaPlan, ...] = ()
     warnings: tuple[str, ...] = ()
+    source_duration: float | None = None
+    """Seconds of the video to edit, where it was measured."""
 
 
 @frozen
@@ -90,7 +92,7 @@ class MediaPreparation:
         return self._prepared(request, found)
 
     def plan(self, request: VideoRequest) -> PreparedRequest:
-        """Do as `prepare`, with no more than the sizes and the first bytes of files."""
+        """Do as `prepare`, with no more than the sizes and the headers of files."""
         local = list(_local_media(request))
         found = {given.name: self._glanced_at(given, number) for number, given in enumerate(local)}
         as_given = {given.name: given.medium for given in local if isinstance(given.medium, str)}
@@ -112,7 +114,8 @@ class MediaPreparation:
                 f"{given.name}: {facts.size / 1e6:.1f} MB cannot be kept until an enqueued job is sent, at most "
                 f"{LARGEST_KEPT / 2**20:g} MB; give the path of a file, or use submit()"
             )
-        return evolve(medium, is_uploaded=self._is_uploaded(given, facts)), warnings
+        duration = facts.duration if isinstance(facts, VideoFacts) else None
+        return evolve(medium, is_uploaded=self._is_uploaded(given, facts), duration=duration), warnings
 
     def _source(self, given: _Given) -> tuple[Path | bytes, str | None]:
         """Return where the content is, and the path by which it can be found again."""
@@ -135,9 +138,12 @@ class MediaPreparation:
         else:
             source = medium.source if isinstance(medium, Picture) else medium
             facts = inspect_briefly(source, name=given.name)
+            if isinstance(facts, VideoFacts):
+                facts = evolve(facts, duration=duration_of(source))
         warnings = self._check(given, facts)
         planned = LocalMedium(digest=f"{number:064x}", mime=facts.format.mime, size=facts.size)
-        return evolve(planned, is_uploaded=self._is_uploaded(given, facts)), warnings
+        duration = facts.duration if isinstance(facts, VideoFacts) else None
+        return evolve(planned, is_uploaded=self._is_uploaded(given, facts), duration=duration), warnings
 
     def _check(self, given: _Given, facts: Facts) -> tuple[str, ...]:
         name, provider = given.name, self.account.provider
@@ -197,6 +203,7 @@ class MediaPreparation:
                 *(warning for _, warnings in found.values() for warning in warnings),
                 *self._upload_warnings(media),
             ),
+            source_duration=media["video"].duration if "video" in media else None,
         )
 
     def _upload_warnings(self, media: Mapping[str, LocalMedium]) -> tuple[str, ...]:

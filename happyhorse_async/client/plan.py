@@ -15,6 +15,8 @@ from ..config import SecretSource
 from ..errors import InvalidRequestError, UnsupportedFeatureError
 from ..jobs.account import new_job_id
 from ..messages import HttpRequest
+from ..price import PriceEstimate
+from ..price_list import Price
 from ..registry import explain_refusal
 from ..request import VideoRequest
 from .media import MediaPlan, MediaPreparation
@@ -35,11 +37,11 @@ class Plan:
     warnings: tuple[str, ...] = ()
     """What may surprise the user, such as a costly default or a prompt that will be cut."""
     media: tuple[MediaPlan, ...] = ()
-    """How each image and video would travel. Of local files only the size and the first bytes were read."""
+    """How each image and video would travel. Of local files only the size and the header were read."""
     rejected: tuple[()] = ()
     """Reserved for the accounts that would not get the job, and why."""
-    price: None = None
-    """Reserved for an estimate of the price."""
+    price: PriceEstimate | None = None
+    """What it will cost by list price; `None` where no price is known, never 0."""
 
 
 @frozen(kw_only=True)
@@ -52,6 +54,8 @@ class Planner:
     """The callback URL for requests that have none of their own."""
     callback_secret: SecretSource | None = None
     """Where the secrets are configured that prove the sender of a callback."""
+    prices: tuple[Price, ...] = ()
+    """The prices that the user gave, as `configured_prices` reads them."""
 
     def callback_secrets(self) -> tuple[str, ...]:
         """
@@ -92,7 +96,20 @@ class Planner:
             messages=(self.adapter.encode_submit(submission, self.account),),
             warnings=(*self.adapter.warnings(submission, self.account), *prepared.warnings),
             media=prepared.plans,
+            price=self.price(request, submission.spec, source_duration=prepared.source_duration),
         )
+
+    def price(
+        self, request: VideoRequest, spec: ModelSpec, *, source_duration: float | None = None
+    ) -> PriceEstimate | None:
+        """
+        Return what *request* will cost; `None` where no price is known.
+
+        :param spec: the model that was chosen for it.
+        :param source_duration: the seconds of the video to edit, where it was measured.
+        """
+        prices = self.adapter.price_list(self.account, self.prices)
+        return prices.estimate(request, spec, source_duration=source_duration)
 
     def media(self, spec: ModelSpec, limiter: anyio.CapacityLimiter | None = None) -> MediaPreparation:
         """Return what prepares local media for a model of this account, so many of them at once as *limiter* says."""

@@ -135,7 +135,6 @@ class EmulatedProvider:
         self._received = received
         self._accounts: dict[str, EmulatedAccount] = {}
         self._video_files: dict[str, Entry] = {}
-        self._poll_faults: dict[str, Injection | None] = {}
         self._submits = 0
         self.webhook_queue = WebhookQueue(
             emulated_api.callback_rules,
@@ -149,7 +148,6 @@ class EmulatedProvider:
         """Forget every account, task, video and webhook."""
         self._accounts = {}
         self._video_files = {}
-        self._poll_faults = {}
         self._submits = self.billed = 0
         self.new_entries.clear()
         self.storage.objects.clear()
@@ -227,12 +225,9 @@ class EmulatedProvider:
             error = self.emulated_api.refusal(reason) if isinstance(reason, ApiFault) else reason
             return self.emulated_api.answer_error(error, request_id=exchange.request_id)
 
-        exchange.injection = self._faults.next(exchange.operation, self.emulated_api.name, now=exchange.now)
-        if isinstance(call, ResultCall):
-            # What goes wrong with a poll goes wrong with both its parts, and counts once.
-            exchange.injection = exchange.injection or self._poll_faults.get(call.task_id)
-        elif isinstance(call, FetchCall):
-            self._poll_faults[call.task_id] = exchange.injection
+        exchange.injection = self._faults.next(
+            exchange.operation, self.emulated_api.name, now=exchange.now, task_id=exchange.task_id
+        )
         exchange.context = CallContext(operation=exchange.operation, now=exchange.now, refuse=refuse)
 
     def _log(self, request: HttpRequest, exchange: _Exchange, response: HttpResponse | Broken) -> None:

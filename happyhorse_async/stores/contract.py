@@ -96,6 +96,10 @@ class TaskStore(Protocol):
         """Return the jobs of *provider* for which `is_unfinished` holds, in the order they were added."""
         ...
 
+    async def recent(self, limit: int) -> list[Job]:
+        """Return the *limit* jobs that were added last, of all providers and in every state, the newest first."""
+        ...
+
     async def get_note(self, name: str) -> str | None:
         """Return the note called *name*; `None` if there is none."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from uuid import uuid4
 
 from attrs import evolve
@@ -99,6 +100,11 @@ class MemoryStore:
             for job_id, job in self._jobs.items()
             if job.endpoint.provider == provider and job_id not in self._finished
         ]
+
+    async def recent(self, limit: int) -> list[Job]:
+        """Return the jobs that were added last, the newest first."""
+        now = datetime.now(UTC)
+        return [self._read(job_id, now) for job_id in islice(reversed(self._jobs), limit)]
 
     async def get_note(self, name: str) -> str | None:
         """Return the note called *name*."""

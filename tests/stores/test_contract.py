@@ -332,3 +332,17 @@ async def test_a_note_comes_back_as_it_was_last_written(open_store: OpenStore) -
 
     assert "new" == await store.get_note("durations")
     assert await store.get_note("nothing") is None
+
+
+async def test_the_newest_jobs_come_first_whatever_their_provider_or_state(
+    open_store: OpenStore, new_job: NewJob
+) -> None:
+    store = await open_store()
+    jobs = [new_job(), new_job(state=JobState.REFUSED), new_job(state=JobState.ACCEPTED, task_id="0385")]
+    for job in jobs:
+        await store.add(job)
+
+    found = await store.recent(2)
+
+    assert [jobs[2].job_id, jobs[1].job_id] == [job.job_id for job in found]
+    assert [job.job_id for job in await store.recent(10)] == [job.job_id for job in reversed(jobs)]

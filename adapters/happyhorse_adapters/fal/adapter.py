@@ -32,6 +32,7 @@ from happyhorse_async.timing import Limits, PollSchedule
 
 from .errors import problem_in, read, refusal
 from .models import APP, MODELS
+from .prices import FREE_FAILURES, PRICES
 from .responses import accepted_task, called_task, observed_task, with_result
 from .signature import check_extra, published_keys, verify
 from .uploads import LIFETIME, grant_request, granted, upload_request, uploaded
@@ -73,6 +74,9 @@ class FalAdapter(Adapter):
     limits = Limits(queries_per_second=10, submits_per_second=5)
     # A request waits without limit, and request and result are kept for 30 days: https://docs.fal.ai/faq
     task_ttl = 30 * 24 * 3600.0
+    prices = PRICES
+    default_resolution = "1080P"
+    free_failures = FREE_FAILURES
     upload_lifetime = LIFETIME
     public_uploads = True
 

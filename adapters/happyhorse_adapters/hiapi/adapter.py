@@ -114,6 +114,7 @@ class HiAPIAdapter(Adapter):
     # How long a task is known is not documented, but its output stays for up to 7 days. Giving up earlier could lose a
     # paid video.
     task_ttl = 7 * 24 * 3600.0
+    default_resolution = "1080P"
 
     def account(
         self,

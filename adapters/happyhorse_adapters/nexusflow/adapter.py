@@ -28,6 +28,7 @@ from happyhorse_async.task import Task
 from happyhorse_async.timing import Limits, PollSchedule, RateLimitWindow, rate_limit_window
 
 from .errors import read
+from .prices import FREE_FAILURES, PRICES
 from .responses import accepted_task, listed_tasks, observed_task
 
 _RESOLUTIONS = ("720P", "1080P")
@@ -107,6 +108,9 @@ class NexusFlowAdapter(Adapter):
     # answers, from 429 and from Retry-After.
     limits = Limits(queries_per_second=10, submits_per_second=5)
     task_ttl = 24 * 3600.0
+    prices = PRICES
+    default_resolution = _DEFAULT_RESOLUTION
+    free_failures = FREE_FAILURES
 
     def warnings(self, submission: Submission, account: Account) -> tuple[str, ...]:
         request = submission.request

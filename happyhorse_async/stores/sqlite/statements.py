@@ -111,6 +111,10 @@ class Jobs:
         # The words of the condition are those of the partial index, or SQLite would not use it.
         return self._find(connection, "provider = ? AND closed_at IS NULL ORDER BY number", to_text(provider))
 
+    def recent(self, connection: sqlite3.Connection, limit: int) -> list[Job]:
+        """Return the jobs that were added last, the newest first."""
+        return self._find(connection, "true ORDER BY number DESC LIMIT ?", limit)
+
     def forget(self, connection: sqlite3.Connection) -> None:
         """Erase what has expired."""
         now = datetime.now(UTC)
@@ -133,7 +137,7 @@ class Jobs:
         found = self._find(connection, f"{condition} LIMIT 1", *values)
         return found[0] if found else None
 
-    def _find(self, connection: sqlite3.Connection, condition: str, *values: str) -> list[Job]:
+    def _find(self, connection: sqlite3.Connection, condition: str, *values: str | int) -> list[Job]:
         now = datetime.now(UTC)
         rows = connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE {condition}", values)  # noqa: S608
         entries = [from_row(row) for row in rows]

@@ -143,6 +143,10 @@ class SQLiteStore:
         """Return the jobs of *provider* that are not finished, in the order they were added."""
         return await self._read(lambda connection: self._jobs.unfinished(connection, provider))
 
+    async def recent(self, limit: int) -> list[Job]:
+        """Return the jobs that were added last, the newest first."""
+        return await self._read(lambda connection: self._jobs.recent(connection, limit))
+
     async def get_note(self, name: str) -> str | None:
         """Return the note called *name*."""
         return await self._read(lambda connection: get_note(connection, name))
