@@ -42,6 +42,9 @@ class Options:
     transport: Transport | None
     connector: aiohttp.BaseConnector | None
     recover: bool
+    work: bool = True
+    concurrency: int | None = None
+    """How many jobs a worker has at a time; `None` for no limit of its own."""
     routing: Routing | None = None
     shared_limits: Limits = field(factory=Limits)
     """Those of accounts that have none of their own. Sections with the same key and address are one account."""
@@ -56,6 +59,10 @@ class Surroundings(Protocol):
 
     def changed(self, tracked: TrackedJob) -> None:
         """Record what was observed of a task."""
+        ...
+
+    def left(self, tracked: TrackedJob) -> None:
+        """Leave a task that is polled here to other processes."""
         ...
 
 
@@ -84,7 +91,7 @@ class AccountFactory:
             execution_timeout=adapter.execution_timeout,
         )
         exchange = Exchange(adapter, planner.account, self._transport(settings.proxy), limits, options.timeouts)
-        poller = Poller(exchange, options.poll, client.tracker, client.changed, options.retries.poll)
+        poller = Poller(exchange, options.poll, client.tracker, client.changed, client.left, retry=options.retries.poll)
         downloads = Downloads(
             exchange=exchange,
             fetch=poller.fetch,

@@ -65,6 +65,9 @@ class Client(NewJobs):
         the environment, which are ignored otherwise.
     :param recover: whether the client goes on with what processes that have died have left: it sends enqueued jobs and
         jobs that an idempotency key protects, saves videos, and searches for lost answers (`auto_adopt`).
+    :param work: whether the client sends and polls jobs. With `False` it writes them down and waits, and other
+        processes send them, such as `happyhorse worker`; that implies `recover=False`, and needs a store that they
+        share.
     :param auto_adopt: whether a submit whose answer was lost adopts the only task in the provider's list that it can
         have, if the list shows all tasks. If other programs use the account, that task may be theirs.
     :param allow_private_hosts: whether a video may be downloaded from an address that is not on the public internet. By
@@ -90,6 +93,7 @@ class Client(NewJobs):
         connector: aiohttp.BaseConnector | None = None,
         proxy: str | None = None,
         recover: bool = True,
+        work: bool = True,
         auto_adopt: bool = False,
         allow_private_hosts: bool = False,
     ) -> None:
@@ -115,6 +119,7 @@ class Client(NewJobs):
                 transport=transport,
                 connector=connector,
                 recover=recover,
+                work=work,
                 routing=routing,
             ),
         )
@@ -131,6 +136,7 @@ class Client(NewJobs):
         provider: str | None = None,
         store: TaskStore | None = None,
         recover: bool = True,
+        work: bool = True,
         transport: Transport | None = None,
         connector: aiohttp.BaseConnector | None = None,
     ) -> Self:
@@ -142,6 +148,7 @@ class Client(NewJobs):
         :param provider: the section; by default `HAPPYHORSE_PROVIDER`, or the file's `default`.
         :param store: where jobs are recorded; by default the file of `[store]`, or memory.
         :param recover: see `Client`.
+        :param work: see `Client`; `False` as well if the file says `[store] work = false`.
         :param transport: see `Client`.
         :param connector: see `Client`.
         :raises ConfigurationError: names the file, the key and the known values.
@@ -160,6 +167,7 @@ class Client(NewJobs):
                 transport=transport,
                 connector=connector,
                 recover=recover,
+                work=work,
                 routing=settings.routing_for(provider),
             ),
         )

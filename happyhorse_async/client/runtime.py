@@ -24,10 +24,12 @@ from ..jobs.auto_download import AutoDownloads
 from ..jobs.callbacks import CallbackProcessor
 from ..jobs.intake import Intake
 from ..jobs.job_errors import error_of
-from ..jobs.journal import Journal
+from ..jobs.journal import NO_OWNER, Journal
 from ..jobs.reconcile import Reconciler
 from ..jobs.recovery import Recovery, is_unsent
+from ..jobs.state import JobEvent
 from ..jobs.submit import Submitter
+from ..jobs.takeover import TakeOver
 from ..task import Task, TaskRef, TaskStatus
 from ..tracked_job import TrackedJob
 from ..tracker import Tracker
@@ -54,26 +56,43 @@ class ClientRuntime:
         self.accounts = router.accounts = Accounts(endpoints, self._start)
         router.limiter = self.media_limiter
         self._is_started = False
+        recovers = options.work and options.recover
         self.auto_downloads = AutoDownloads(
-            self.tracker,
             self.journal,
             attend=self._attend,
             download=self._save,
             retry=options.retries.save,
-            recovers=options.recover,
+            recovers=recovers,
+            works=options.work,
         )
-        self.reconciler = Reconciler(self.accounts, self.tracker, self.journal, self.auto_downloads)
+        self.reconciler = Reconciler(self.accounts, self.tracker, self.journal, self.auto_downloads, works=options.work)
         self.submitter = Submitter(self.accounts, self.tracker, self.journal, self.reconciler, options.retries, router)
         self.recovery = Recovery(
             self.accounts,
+            self.tracker,
             self.journal,
             self.submitter,
             self.reconciler,
             self.auto_downloads,
-            is_enabled=options.recover,
+            is_enabled=recovers,
         )
         self.intake = Intake(
-            self.accounts, self.tracker, self.journal, self.submitter, self.recovery, self.auto_downloads
+            self.accounts,
+            self.tracker,
+            self.journal,
+            self.submitter,
+            self.recovery,
+            self.auto_downloads,
+            works=options.work,
+        )
+        self.takeover = TakeOver(
+            options.store,
+            self.accounts,
+            self.tracker,
+            self.recovery,
+            self.intake.followers,
+            is_enabled=recovers,
+            concurrency=options.concurrency,
         )
         self.callbacks = CallbackProcessor(self.tracker, self.submitter, self.journal, self.auto_downloads)
 
@@ -90,7 +109,10 @@ class ClientRuntime:
         runtime = cls(planners, options, router)
         try:
             runtime.accounts.named(default)
-            await runtime.recovery.open()
+            await runtime.journal.open()
+            runtime.tracker.open(options.store)
+            runtime.intake.followers.open()
+            await runtime.takeover.open()
             for account in runtime.accounts:
                 await account.persistence.load()
             runtime._is_started = True
@@ -126,8 +148,17 @@ class ClientRuntime:
     def changed(self, tracked: TrackedJob) -> None:
         """Record what was observed of a task."""
         self.journal.observed(tracked)
+        self.intake.followers.reread(tracked.job_id)
         if tracked.ended:
             self.accounts.of(tracked.job).persistence.save_periodically()
+
+    def left(self, tracked: TrackedJob) -> None:
+        """Leave a task that is polled here to other processes."""
+        store = self.journal.store
+        if tracked.job.owner != store.owner or not tracked.is_recorded or self.journal.is_pending(tracked.job_id):
+            return
+        if store.is_shared or self.tracker.has_siblings:
+            self.journal.record(tracked, JobEvent.RELEASE, owner=NO_OWNER)
 
     async def _attend(self, tracked: TrackedJob) -> None:
         await self.intake.attend(tracked)
@@ -193,6 +224,7 @@ class ClientRuntime:
             self.accounts.close()
             closing.push_async_callback(self._factory.aclose)
             closing.push_async_callback(self.journal.aclose)
+            closing.callback(self.tracker.close, self.journal.store)
             for account in self.accounts:
                 closing.push_async_callback(account.persistence.aclose)
             closing.push_async_callback(self.background.aclose)
@@ -203,6 +235,7 @@ class ClientRuntime:
             closing.push_async_callback(self.submitter.aclose)
             closing.push_async_callback(self.recovery.aclose)
             closing.push_async_callback(self.intake.aclose)
+            closing.push_async_callback(self.takeover.aclose)
             closing.push_async_callback(self.callbacks.aclose)
 
 

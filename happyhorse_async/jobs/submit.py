@@ -39,7 +39,7 @@ from .leaving import Leaving
 from .moves import Mover
 from .reconcile import Reconciler
 from .routing import PlannedJob, Router
-from .state import JobEvent, applies
+from .state import TAKEN_BACK, JobEvent, applies
 from .submit_errors import certain, is_ambiguous, outcome_unknown, unreadable
 
 _log = get_logger(__name__)
@@ -190,7 +190,7 @@ class Submitter:
         is_early_end = task.status.is_terminal and not task.videos
         task = tracked.without_raw(unended(task) if is_early_end else task)
         self._accounts.of(tracked.job).poller.prepare(tracked)
-        write = self._journal.record(tracked, JobEvent.ANSWER, task=task, owner=self._saver(tracked.job))
+        write = self._journal.record(tracked, JobEvent.ANSWER, task=task, owner=self._journal.store.owner)
         self._tracker.name(tracked)
         try:
             if write is not None and not await asyncio.shield(write):
@@ -205,9 +205,6 @@ class Submitter:
             extra=log_fields(tracked.job, event=JOB_ACCEPTED),
         )
 
-    def _saver(self, job: Job) -> str | None:
-        return self._journal.store.owner if job.save_to is not None else None
-
     def _hand_over(self, tracked: TrackedJob, task: Task, *, at_once: bool = False) -> None:
         tracked.attempt = None
         at_once = self._tracker.take_early_callback(task.ref) or at_once
@@ -220,7 +217,7 @@ class Submitter:
         why = f"the callback of this job named {tracked.ref}, and the answer to its submit names {task.ref}"
         _log.critical("job %s: %s; the answer counts", tracked.job_id, why, extra=log_fields(tracked.job, reason=why))
         corrected = TrackedJob(tracked.job)
-        self._journal.record(corrected, JobEvent.CORRECT, task=task, owner=self._saver(tracked.job))
+        self._journal.record(corrected, JobEvent.CORRECT, task=task, owner=self._journal.store.owner)
         tracked.is_recorded = False
         tracked.give_up(InvalidResponseError(f"{why}, which counts"))
 
@@ -426,7 +423,7 @@ class Submitter:
         if tracked is None or tracked.attempt is None or tracked.job.submitted_at is None:
             return None
         self._accounts.of(tracked.job).poller.prepare(tracked)
-        write = self._journal.record(tracked, JobEvent.CALL_BACK, task=task, owner=self._saver(tracked.job))
+        write = self._journal.record(tracked, JobEvent.CALL_BACK, task=task, owner=self._journal.store.owner)
         if write is not None:
             # It is not sent again. If its submit is answered yet, the answer is compared with the callback.
             scheduler = self._accounts.of(tracked.job).scheduler
@@ -436,6 +433,20 @@ class Submitter:
             fields = log_fields(tracked.job, event=JOB_ACCEPTED)
             _log.info("job %s was accepted as %s, as its callback says", job_id, task.ref, extra=fields)
         return write
+
+    def learn(self, tracked: TrackedJob, job: Job) -> None:
+        """Take in what another process has recorded of a job that is queued or sent here."""
+        account = self._accounts.of(tracked.job)
+        if job.ref is not None:
+            account.poller.prepare(tracked)
+            account.scheduler.remove(tracked)
+            tracked.load(job)
+            tracked.attempt = None
+            self._tracker.accepted(tracked)
+        elif job.state in TAKEN_BACK and applies(tracked.job.state, JobEvent.CANCEL):
+            account.scheduler.remove(tracked)
+            tracked.load(job)
+            self._end(tracked, error_of(job) or withdrawn(job.job_id))
 
     async def aclose(self) -> None:
         """

@@ -157,7 +157,8 @@ class TaskStore(Protocol):
         """
         Call *notify* when jobs are changed by other processes, and by other users of this store.
 
-        Changes that this process itself has made may be among them. What happens while a connection is interrupted is
+        Changes that were made through this store itself are told only where it has several subscribers, which then
+        are told all of them. What happens while a connection is interrupted is
         reported as `None` afterwards. A store without subscribers does no work for this.
 
         :return: ends the subscription.

@@ -212,7 +212,8 @@ class MemoryStore:
             self._unowned.pop(job.job_id, None)
         else:
             self._unowned[job.job_id] = None
-        if self._subscribers:
+        # The only subscriber knows what it has written itself.
+        if len(self._subscribers) > 1:
             for notify in list(self._subscribers.values()):
                 notify((job.job_id,))
 

@@ -148,6 +148,7 @@ async def test_a_subscriber_is_told_of_changes(open_store: OpenStore, new_job: N
     told: list[Collection[str] | None] = []
     before = await store.add(new_job(owner=DEAD))
     unsubscribe = store.subscribe(told.append)
+    store.subscribe(lambda _: None)
     ids: set[str] = set()
 
     async def is_told(job: Job) -> bool:
@@ -174,6 +175,7 @@ async def test_an_ended_subscription_is_told_nothing(open_store: OpenStore, new_
     ended: list[object] = []
     unsubscribe = store.subscribe(ended.append)
     others = store.subscribe(told.append)
+    store.subscribe(lambda _: None)
     unsubscribe()
     ended.clear()
     await store.add(new_job())

@@ -51,7 +51,7 @@ async def test_a_change_by_another_store_wakes_a_subscriber(open_file: OpenFile,
     await told_of(job, told)
     await other.change(evolve(job, state=JobState.SUBMITTING))
     async with asyncio.timeout(10):
-        while [job.job_id] not in told:
+        while {job.job_id} not in [each if each is None else set(each) for each in told]:
             await asyncio.sleep(0.01)
 
     unsubscribe()

@@ -25,6 +25,7 @@ Work: TypeAlias = Callable[[sqlite3.Connection], Any]
 
 _LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _RETRY_INTERVAL = 0.02
+_MOST_WRITTEN = 100
 
 
 class Database:
@@ -39,7 +40,7 @@ class Database:
     def __init__(self, path: Path, busy_timeout: float) -> None:
         self._path = path
         self._busy_timeout = busy_timeout
-        self._has_written = False
+        self._written: list[tuple[int, int]] = []
         self._seen_version = -1
         self._seen_change: int | None = None
         with self._translated_errors():
@@ -94,34 +95,44 @@ class Database:
         finally:
             self._connection.execute("PRAGMA synchronous = FULL")
 
-    def changes(self) -> Collection[str] | None:
+    def changes(self, *, own: bool) -> Collection[str] | None:
         """
         Return the ids of the jobs that have changed since the last call; `None` if that is not known.
 
         The first call only marks the beginning.
+
+        :param own: whether those count that this connection has changed.
         """
+        written, self._written = self._written, []
         # Only other connections change this number.
-        version, has_written, self._has_written = pragma(self._connection, "data_version"), self._has_written, False
-        if version == self._seen_version and not has_written:
+        version = pragma(self._connection, "data_version")
+        if version == self._seen_version and not (own and written):
             return ()
         self._seen_version, former = version, self._seen_change
         self._seen_change = last_change(self._connection)
         if former is None or self._seen_change < former:
             return None
-        return changed_after(self._connection, former)
+        changed = changed_after(self._connection, former)
+        return {
+            job_id for job_id, number in changed if own or not any(first < number <= last for first, last in written)
+        }
 
     def _transaction(self, works: Sequence[Work], writes: bool) -> list[Any]:
         if writes:
             self._check_files()
         self._connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
         try:
+            before = last_change(self._connection) if writes else 0
             results = [self._attempt(work) for work in works]
+            after = last_change(self._connection) if writes else 0
             self._connection.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
             raise
-        self._has_written |= writes
+        if after > before:
+            # Nothing but this transaction has made these changes. What is forgotten of them is told like any other.
+            self._written = [*self._written[-_MOST_WRITTEN:], (before, after)]
         return results
 
     def _attempt(self, work: Work) -> Any:

@@ -82,9 +82,9 @@ def last_change(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT coalesce(max(changed), 0) FROM jobs").fetchone()[0])
 
 
-def changed_after(connection: sqlite3.Connection, change: int) -> list[str]:
-    """Return the ids of the jobs that were changed after *change*."""
-    return [row["job_id"] for row in connection.execute("SELECT job_id FROM jobs WHERE changed > ?", (change,))]
+def changed_after(connection: sqlite3.Connection, change: int) -> list[tuple[str, int]]:
+    """Return the ids of the jobs that were changed after *change*, each with the number of its last change."""
+    return [tuple(row) for row in connection.execute("SELECT job_id, changed FROM jobs WHERE changed > ?", (change,))]
 
 
 def pace(connection: sqlite3.Connection, name: str, now: float) -> Pace:

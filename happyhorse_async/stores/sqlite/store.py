@@ -321,8 +321,8 @@ class _File:
     def run(self, works: Sequence[Work], *, writes: bool, synced: bool) -> list[Any]:
         return self._opened().run(works, writes=writes, synced=synced)
 
-    def changes(self) -> Collection[str] | None:
-        return self._opened().changes()
+    def changes(self, *, own: bool) -> Collection[str] | None:
+        return self._opened().changes(own=own)
 
     def upkeep(self, *, waits: bool) -> None:
         database = self._opened()

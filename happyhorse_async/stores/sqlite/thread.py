@@ -44,8 +44,12 @@ class Resource(Protocol):
         """Do *works* in one transaction, and return the result or the exception of each."""
         ...
 
-    def changes(self) -> Collection[str] | None:
-        """Return the ids of the jobs that have changed since the last call; `None` if that is not known."""
+    def changes(self, *, own: bool) -> Collection[str] | None:
+        """
+        Return the ids of the jobs that have changed since the last call; `None` if that is not known.
+
+        :param own: whether changes count that were made by `run`.
+        """
         ...
 
     def upkeep(self, *, waits: bool) -> None:
@@ -169,7 +173,8 @@ class StoreThread:
 
     def _watch(self) -> None:
         try:
-            changed = self._resource.changes()
+            # The only subscriber knows what it has written itself.
+            changed = self._resource.changes(own=len(self._subscribers) > 1)
         except sqlite3.Error as error:
             _log.info("the job store cannot be watched for changes: %s", error)
             return
