@@ -419,7 +419,9 @@ class EmulatedProvider:
         )
 
     def _media_spec(self, entry: Entry) -> MediaSpec:
-        return MediaSpec.of(entry.request, provider=self.emulated_api.name, pictures=entry.pictures)
+        return MediaSpec.of(
+            entry.request, provider=self.emulated_api.name, pictures=entry.pictures, source=entry.source
+        )
 
 
 def _progress(entry: Entry, status: TaskStatus, now: float) -> float:
@@ -444,7 +446,7 @@ def _opposite(task: Task) -> Task:
 
 
 def _usage(entry: Entry) -> Usage:
-    made, source = seconds_of(entry.request), source_seconds_of(entry.request)
+    made, source = seconds_of(entry.request, entry.source), source_seconds_of(entry.request, entry.source)
     return Usage(
         duration=made + source,
         input_duration=source,

@@ -235,18 +235,19 @@ async def _only_loopback_names(request: web.Request, handler: _Handler) -> web.S
 
 async def _read_body(request: web.Request) -> bytes:
     size = request.content_length or 0
-    if size <= _LARGEST_BODY:
+    largest = _LARGEST_UPLOAD if request.content_type == "multipart/form-data" else _LARGEST_BODY
+    if size <= largest:
         body = bytearray()
         async for chunk in request.content.iter_any():
             body += chunk
             size = len(body)
-            if size > _LARGEST_BODY:
+            if size > largest:
                 # The traceback of the error keeps this frame alive, and would keep the bytes.
                 body.clear()
                 break
         else:
             return bytes(body)
-    raise web.HTTPRequestEntityTooLarge(_LARGEST_BODY, size)
+    raise web.HTTPRequestEntityTooLarge(largest, size)
 
 
 async def _read_form(request: web.Request) -> tuple[dict[str, str], bytes | None]:

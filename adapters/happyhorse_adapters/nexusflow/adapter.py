@@ -152,6 +152,7 @@ class NexusFlowAdapter(Adapter):
     limits = Limits(queries_per_second=10, submits_per_second=5)
     task_ttl = 24 * 3600.0
     option_names = frozenset({"upload"})
+    public_uploads = True
 
     def account(
         self,
