@@ -61,6 +61,9 @@ _OPERATIONS: dict[type[Call], Operation] = {
     ResultCall: Operation.QUERY,
     ListCall: Operation.LIST,
     CancelCall: Operation.CANCEL,
+    PolicyCall: Operation.PERMIT,
+    GrantCall: Operation.PERMIT,
+    UploadCall: Operation.UPLOAD,
 }
 
 
@@ -174,6 +177,7 @@ class EmulatedProvider:
             if isinstance(call, BalanceCall):
                 regular = self.emulated_api.answer_balance(request_id=exchange.request_id)
             elif isinstance(call, PolicyCall | GrantCall | UploadCall):
+                self._carry_out(exchange)
                 regular = self._visit(request, exchange).answer(call)
             else:
                 call = self._with_uploads(call, request, exchange)
@@ -283,8 +287,7 @@ class EmulatedProvider:
         return self._accounts[key]
 
     def _answer(self, call: _TaskCall, account: EmulatedAccount, exchange: _Exchange) -> HttpResponse:
-        if exchange.injection is not None and not exchange.injection.fault.accepted:
-            raise self.emulated_api.refuse(ApiFault.UNAVAILABLE)
+        self._carry_out(exchange)
         if isinstance(call, SubmitCall):
             return self._submit(call, account, exchange)
         if isinstance(call, ListCall):
@@ -302,6 +305,11 @@ class EmulatedProvider:
                 return self._result(call, entry, exchange)
             case FetchCall():
                 return self._fetch(call, entry, exchange)
+
+    def _carry_out(self, exchange: _Exchange) -> None:
+        """Carry out the call, unless a fault comes before that."""
+        if exchange.injection is not None and not exchange.injection.fault.accepted:
+            raise self.emulated_api.refuse(ApiFault.UNAVAILABLE)
 
     def _submit(self, call: SubmitCall, account: EmulatedAccount, exchange: _Exchange) -> HttpResponse:
         try:
