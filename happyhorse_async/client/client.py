@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from attrs import evolve
 
+from .. import telemetry
 from ..adapter import Adapter
 from ..config import KeySource, Settings, check_api_key, check_base_url, check_further_urls, check_proxy
 from ..download import Progress, VideoStream
@@ -443,9 +444,11 @@ class Client(RecordedJobs):
 
         :raises DownloadError: see `download`; also while the stream is read.
         """
-        account = self._lifecycle.inside().accounts.named(task.ref.provider)
-        async with account.downloads.stream(task) as chunks:
-            yield chunks
+        runtime = self._lifecycle.inside()
+        downloads = runtime.accounts.named(task.ref.provider).downloads
+        with telemetry.stream(runtime.tracker.span_of(task.ref)):
+            async with downloads.stream(task) as chunks:
+                yield chunks
 
     async def health(self) -> Health:
         """
