@@ -102,14 +102,22 @@ def reader() -> InMemoryMetricReader:
 
 
 @pytest.fixture
-def seen(exporter: InMemorySpanExporter, reader: InMemoryMetricReader) -> Iterator[Seen]:
-    """What a test has exported."""
+def seen(
+    exporter: InMemorySpanExporter, reader: InMemoryMetricReader, caplog: pytest.LogCaptureFixture
+) -> Iterator[Seen]:
+    """What a test has exported. Neither that nor what it has logged may hold a prompt, a URL or a secret."""
+    caplog.set_level(logging.DEBUG, "happyhorse_async")
     exporter.clear()
     found = Seen(exporter, reader)
     yield found
-    shown = found.everything()
-    for secret in (PROMPT, "://", "sk-canary", "s3cr3t"):
-        assert secret not in shown, f"{secret!r} was exported"
+    records = [record for record in caplog.records if record.name.startswith("happyhorse_async")]
+    shown = found.everything() + "".join(_all_of(record) for record in records)
+    for secret in (PROMPT, "://", "sk-canary", "s3cr3t", SECRET):
+        assert secret not in shown, f"{secret!r} was exported or logged"
+
+
+def _all_of(record: logging.LogRecord) -> str:
+    return f"{logging.Formatter().format(record)} {vars(record)}"
 
 
 async def test_the_spans_of_a_job(gateway: Any, fifth: Any, seen: Seen) -> None:
@@ -232,6 +240,27 @@ async def test_an_upload_is_below_its_job(gateway: Any, seen: Seen) -> None:
     assert ["upload", "submit"] == seen.children(done)[:2]
     assert ["upload"] == seen.children(failed)
     assert "ProviderError" == (failed.attributes or {})["error.type"]
+
+
+async def test_what_a_caller_asks_for_is_a_span(gateway: Any, fifth: Any, seen: Seen) -> None:
+    """A fetch, a cancellation and a stream belong to the job, or inside a span of the application to that."""
+    gateway.accept("t-1")
+    gateway.show("t-1", "running", "done")
+    gateway.on("POST", "/videos/t-1/cancel", {"canceled": False})
+    gateway.on("GET", "/files/*", gateway.reply(video_file()))
+
+    async with fifth.open(poll=hh.PollSchedule(interval=3600)) as client:
+        handle = await client.submit(REQUEST)
+        assert (await client.fetch(handle.ref)).status is hh.TaskStatus.RUNNING
+        with trace.get_tracer("app").start_as_current_span("GET /videos"):
+            task = await client.fetch(handle.ref)
+            async with client.stream(task) as chunks:
+                assert video_file() == b"".join([chunk async for chunk in chunks])
+            await client.cancel(handle.ref)
+
+    (job,), (request,) = seen.named("generate"), seen.named("GET")
+    assert "fetch" in seen.children(job)
+    assert ["fetch", "stream", "cancel", "fetch"] == seen.children(request)
 
 
 async def test_a_callback_is_linked_to_its_job(gateway: Any, fifth: Any, seen: Seen) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+from .. import telemetry
 from ..adapter import Adapter
 from ..config import Settings
 from ..download import Progress, VideoStream
@@ -237,9 +238,11 @@ class Client(NewJobs):
 
         :raises DownloadError: see `download`; also while the stream is read.
         """
-        account = self._lifecycle.inside().accounts.named(task.ref.provider)
-        async with account.downloads.stream(task) as chunks:
-            yield chunks
+        runtime = self._lifecycle.inside()
+        downloads = runtime.accounts.named(task.ref.provider).downloads
+        with telemetry.stream(runtime.tracker.span_of(task.ref)):
+            async with downloads.stream(task) as chunks:
+                yield chunks
 
     async def health(self) -> Health:
         """

@@ -200,13 +200,15 @@ class ClientRuntime:
 
     async def fetch(self, ref: TaskRef) -> Task:
         """Poll a task once; see `Client.fetch`."""
-        return await self.accounts.named(ref.provider).poller.fetch(ref)
+        account = self.accounts.named(ref.provider)
+        return await telemetry.query("fetch", account.endpoint, self.tracker.span_of(ref), account.poller.fetch(ref))
 
     async def cancel(self, ref: TaskRef) -> Task:
         """Cancel a task; see `Client.cancel`."""
         account = self.accounts.named(ref.provider)
         async with account.exchange.query_slot():
-            is_taken = await account.exchange.cancel(ref)
+            cancelling = account.exchange.cancel(ref)
+            is_taken = await telemetry.query("cancel", account.endpoint, self.tracker.span_of(ref), cancelling)
         try:
             return await self.fetch(ref)
         except TaskNotFoundError:

@@ -109,19 +109,29 @@ class MediaSender:
         lifetime = self._exchange.adapter.upload_lifetime
         try:
             url = await self._send(medium, model)
-        except PermissionDeniedError:
-            # The permission may have expired on the way.
-            url = await self._send(medium, model)
-        return _Upload(url, time.monotonic() + lifetime)
-
-    async def _send(self, medium: LocalMedium, model: str) -> str:
-        name = f"{uuid4().hex}{extension_of(medium.mime)}"
-        file = UploadFile(name=name, mime=medium.mime, size=medium.size, token=medium.raw_token, model=model)
-        try:
-            return await self._exchange.upload(file, medium)
         except HappyHorseError as error:
             failure = _certain(error)
+        else:
+            return _Upload(url, time.monotonic() + lifetime)
         raise failure
+
+    async def _send(self, medium: LocalMedium, model: str) -> str:
+        file = _file(medium, model)
+        policy = await self._exchange.upload_policy(file)
+        try:
+            return await self._exchange.upload(file, medium, policy)
+        except PermissionDeniedError:
+            if policy is None:
+                raise
+        # The permission may have expired on the way.
+        file = _file(medium, model)
+        return await self._exchange.upload(file, medium, await self._exchange.upload_policy(file))
+
+
+def _file(medium: LocalMedium, model: str) -> UploadFile:
+    # The name is new for each upload: one that is there already is refused.
+    name = f"{uuid4().hex}{extension_of(medium.mime)}"
+    return UploadFile(name=name, mime=medium.mime, size=medium.size, token=medium.raw_token, model=model)
 
 
 def _certain(error: HappyHorseError) -> HappyHorseError:

@@ -188,6 +188,31 @@ async def test_the_first_frame_of_the_emulated_video_is_the_picture(
     assert max(band[1] for band in ImageChops.difference(*blurred).getextrema()) < 24
 
 
+@pytest.mark.parametrize("provider", ["dashscope", "kie", "nexusflow"])
+async def test_an_edit_shows_the_video_that_was_uploaded(
+    emulator: hh.Emulator, clip: Callable[..., Path], tmp_path: Path, provider: str
+) -> None:
+    """Its frames, its ratio and its length, up to 15 seconds; a task's usage follows."""
+    import av
+
+    options = {"upload": True} if provider == "nexusflow" else None
+    url = emulator.url(provider)
+    async with hh.Client(provider, api_key=KEY, base_url=url, poll=FAST, options=options) as client:
+        task = await client.generate(hh.VideoEdit("in snow", clip(4, width=480, height=640), resolution="720P"))
+        file = await client.download(task, tmp_path / "edit.mp4")
+
+    with av.open(str(file)) as container:
+        frames = [frame.to_image() for frame in container.decode(video=0)]
+    assert 96 == len(frames)
+    width, height = frames[0].size
+    assert width / height == pytest.approx(480 / 640, rel=0.01)
+    for frame in (frames[0], frames[48], frames[-1]):
+        red, green, blue = frame.getpixel((width // 2, height // 2))
+        assert max(abs(red), abs(green - 90), abs(blue - 200)) < 12
+    if task.usage is not None and task.usage.output_duration is not None:
+        assert 4 == task.usage.output_duration
+
+
 async def test_an_upload_of_another_model_is_refused(emulator: hh.Emulator, clip: Callable[..., Path]) -> None:
     """The emulated storage binds a file to the account and the model, as the provider does."""
     async with hh.Client("dashscope", api_key="any", base_url=emulator.url("dashscope"), poll=FAST) as client:

@@ -156,6 +156,7 @@ class NexusFlowAdapter(Adapter):
     prices = PRICES
     default_resolution = _DEFAULT_RESOLUTION
     free_failures = FREE_FAILURES
+    public_uploads = True
 
     def account(
         self,
