@@ -74,6 +74,8 @@ class AccountFactory:
         self._options = options
         self._client = client
         self._breakers: dict[tuple[str, ...], Breaker] = {}
+        self.is_started = False
+        """Whether the client is open: what was learned of the durations of later accounts is loaded on its own."""
         self._transports: dict[str | None, Transport] = {}
 
     def start(self, name: str) -> AccountRuntime:
@@ -98,7 +100,7 @@ class AccountFactory:
             private=settings.allow_private_hosts,
             policy=DownloadPolicy(retry=options.retries.download, patience=options.timeouts.download),
         )
-        return AccountRuntime(
+        account = AccountRuntime(
             exchange,
             poller,
             EstimatorPersistence(options.store, poller.estimator, name),
@@ -108,6 +110,9 @@ class AccountFactory:
             self._breakers.setdefault(settings.identity, Breaker()),
             auto_adopt=settings.auto_adopt,
         )
+        if self.is_started:
+            client.background.spawn(account.persistence.load())
+        return account
 
     def _transport(self, proxy: str | None) -> Transport:
         if self._options.transport is not None:

@@ -23,8 +23,6 @@ class JobInfo:
     """Our own id of the job."""
     key: str | None
     """The caller's own name for it."""
-    provider: str
-    """The account that has it, or is to get it next: a section of the configuration, or an adapter."""
     state: JobState
     """How far it has come."""
     ref: TaskRef | None
@@ -35,6 +33,8 @@ class JobInfo:
     """Why there is no video, why the outcome is unknown, or why the video was not saved: an error of the tree."""
     created_at: datetime
     """When the job was created."""
+    provider: str = ""
+    """The account that has it, or is to get it next: a section of the configuration, or an adapter."""
     price: PriceEstimate | None = None
     """The price that it was planned with, and what it has cost once it has ended; `None` where none is known."""
 

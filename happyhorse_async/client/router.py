@@ -51,10 +51,16 @@ class Router:
         self._routing = routing or Routing()
         names = self._routing.order or (default, *(name for name in planners if name != default))
         self._order = names if routing is not None else (default,)
-        self.accounts: Accounts | None = None
-        """What runs, while the client is open."""
-        self.limiter: anyio.CapacityLimiter | None = None
-        """So many pictures are examined at once."""
+        self._accounts: Accounts | None = None
+        self._limiter: anyio.CapacityLimiter | None = None
+
+    def open(self, accounts: Accounts, limiter: anyio.CapacityLimiter) -> None:
+        """
+        Use what runs while the client is open.
+
+        :param limiter: so many pictures are examined at once.
+        """
+        self._accounts, self._limiter = accounts, limiter
 
     @property
     def patience(self) -> float:
@@ -124,9 +130,9 @@ class Router:
 
     def _expected(self, name: str, submission: Submission) -> float:
         """Return in how many seconds the video is expected from an account, as far as that was learned."""
-        if self.accounts is None:
+        if self._accounts is None:
             return 0.0
-        account = self.accounts.named(name)
+        account = self._accounts.named(name)
         data: dict[str, Any] = submission.request.to_dict()
         run_time = account.poller.estimator.model(data).median
         return account.scheduler.expected_wait(submission.spec.model, run_time) + run_time
@@ -182,7 +188,7 @@ class Router:
         """Read and check the local media of a request for an account; see `MediaPreparation.prepare`."""
         if not has_local_media(submission.request):
             return PreparedRequest(request=submission.request)
-        preparation = self._planners[provider].media(submission.spec, self.limiter)
+        preparation = self._planners[provider].media(submission.spec, self._limiter)
         return await preparation.prepare(submission.request, durable=durable)
 
     def _own_url(self, job: Job) -> str | None:

@@ -19,7 +19,7 @@ from ..background import Background
 from ..download import Progress
 from ..errors import HappyHorseError, TaskNotFoundError
 from ..job import Job
-from ..jobs.account import AccountRuntime, Accounts
+from ..jobs.account import Accounts
 from ..jobs.auto_download import AutoDownloads
 from ..jobs.callbacks import CallbackProcessor
 from ..jobs.intake import Intake
@@ -47,15 +47,13 @@ class ClientRuntime:
         self.loop = asyncio.get_running_loop()
         self.process = os.getpid()
         self.background = Background(follows_caller=True)
-        # Each picture that is examined is decoded in memory.
-        self.media_limiter = anyio.CapacityLimiter(1)
         self.tracker = Tracker()
         self.journal = Journal(options.store)
         self._factory = AccountFactory(planners, options, self)
         endpoints = {name: planner.settings.endpoint for name, planner in planners.items()}
-        self.accounts = router.accounts = Accounts(endpoints, self._start)
-        router.limiter = self.media_limiter
-        self._is_started = False
+        self.accounts = Accounts(endpoints, self._factory.start)
+        # Each picture that is examined is decoded in memory.
+        router.open(self.accounts, anyio.CapacityLimiter(1))
         recovers = options.work and options.recover
         self.auto_downloads = AutoDownloads(
             self.journal,
@@ -115,17 +113,11 @@ class ClientRuntime:
             await runtime.takeover.open()
             for account in runtime.accounts:
                 await account.persistence.load()
-            runtime._is_started = True
+            runtime._factory.is_started = True
         except BaseException:
             await runtime.aclose()
             raise
         return runtime
-
-    def _start(self, name: str) -> AccountRuntime:
-        account = self._factory.start(name)
-        if self._is_started:
-            self.background.spawn(account.persistence.load())
-        return account
 
     def admitting(self, names: Sequence[str], fit: Fit) -> Iterator[str]:
         """
