@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from os import PathLike
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from .. import telemetry
 from ..adapter import Adapter
+from ..budget import Budget, limits_of
 from ..config import Settings
 from ..download import Progress, VideoStream
 from ..errors import HappyHorseError, InvalidRequestError
@@ -53,6 +55,8 @@ class Client(NewJobs):
     :param region: one of the adapter's regions.
     :param options: the adapter's own options.
     :param routing: which of several accounts gets a job, and which one is next. By default every job is for the first.
+    :param budget: how much may be spent, for all clients and processes that share the store; several hold together.
+        Without a store that lasts, it warns.
     :param store: where jobs are recorded; by default a `MemoryStore`.
     :param poll: when tasks are polled; what is not set is the adapter's default.
     :param limits: rate and concurrency limits; what is not set is the adapter's default. Clients that are given the
@@ -85,6 +89,7 @@ class Client(NewJobs):
         region: str | None = None,
         options: Mapping[str, Any] | None = None,
         routing: Routing | None = None,
+        budget: Budget | Iterable[Budget] | None = None,
         store: TaskStore | None = None,
         poll: PollSchedule = PollSchedule(),  # noqa: B008 - immutable
         limits: Limits | None = None,
@@ -122,10 +127,17 @@ class Client(NewJobs):
                 recover=recover,
                 work=work,
                 routing=routing,
+                within=limits_of(budget),
             ),
         )
 
     def _use(self, accounts: Iterable[AccountSettings], default: str, options: Options) -> None:
+        if options.within and isinstance(options.store, MemoryStore):
+            warnings.warn(
+                "the budget counts only what this process spends, because the jobs are recorded in memory: give the "
+                "client a store on disk",
+                stacklevel=3,
+            )
         planners = {account.name: Planner(account) for account in accounts}
         self._lifecycle = Lifecycle(planners, options, default=default)
 
@@ -170,6 +182,7 @@ class Client(NewJobs):
                 recover=recover,
                 work=work,
                 routing=settings.routing_for(provider),
+                within=limits_of(settings.budget),
             ),
         )
         return client

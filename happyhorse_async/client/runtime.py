@@ -48,7 +48,7 @@ class ClientRuntime:
         self.process = os.getpid()
         self.background = Background(follows_caller=True)
         self.tracker = Tracker()
-        self.journal = Journal(options.store)
+        self.journal = Journal(options.store, options.within)
         self._factory = AccountFactory(planners, options, self)
         endpoints = {name: planner.settings.endpoint for name, planner in planners.items()}
         self.accounts = Accounts(endpoints, self._factory.start)
