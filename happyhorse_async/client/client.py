@@ -180,12 +180,17 @@ class Client(NewJobs):
                 transport=transport,
                 connector=connector,
                 recover=recover,
-                work=work,
+                work=work and (settings.store is None or settings.store.work),
                 routing=settings.routing_for(provider),
                 within=limits_of(settings.budget),
             ),
         )
         return client
+
+    def _limit_work(self, takes: frozenset[str] | None, concurrency: int | None) -> None:
+        lifecycle = self._lifecycle
+        options = evolve(lifecycle.options, takes=takes, concurrency=concurrency)
+        self._lifecycle = Lifecycle(lifecycle.planners, options, default=lifecycle.default)
 
     @property
     def provider(self) -> str:
@@ -270,6 +275,25 @@ class Client(NewJobs):
 def lifecycle_of(client: Client) -> Lifecycle:
     """Return what a callback receiver needs of *client*."""
     return client._lifecycle  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
+def make_worker(
+    settings: Settings, store: TaskStore, *, providers: Sequence[str] = (), concurrency: int | None = None
+) -> Client:
+    """
+    Make a client that takes over the jobs of other processes, whatever the configuration says.
+
+    :param providers: the accounts whose jobs it takes; all of them if there are none.
+    :param concurrency: how many jobs it has at a time; `None` for as many as the limits allow.
+    :raises ConfigurationError: there is no such account.
+    """
+    if settings.store is not None:
+        settings = evolve(settings, store=evolve(settings.store, work=True))
+    for name in providers:
+        settings.choose(name)
+    client = Client.from_config(settings, provider=providers[0] if providers else None, store=store)
+    client._limit_work(frozenset(providers) or None, concurrency)  # noqa: SLF001
+    return client
 
 
 def configured_store(settings: Settings) -> TaskStore | None:

@@ -65,7 +65,7 @@ class ClientRuntime:
         )
         self.reconciler = Reconciler(self.accounts, self.tracker, self.journal, self.auto_downloads, works=options.work)
         self.submitter = Submitter(self.accounts, self.tracker, self.journal, self.reconciler, options.retries, router)
-        self.recovery = Recovery(
+        recovery = Recovery(
             self.accounts,
             self.tracker,
             self.journal,
@@ -79,7 +79,7 @@ class ClientRuntime:
             self.tracker,
             self.journal,
             self.submitter,
-            self.recovery,
+            recovery,
             self.auto_downloads,
             works=options.work,
         )
@@ -87,9 +87,10 @@ class ClientRuntime:
             options.store,
             self.accounts,
             self.tracker,
-            self.recovery,
+            recovery,
             self.intake.followers,
             is_enabled=recovers,
+            takes=options.takes,
             concurrency=options.concurrency,
         )
         self.callbacks = CallbackProcessor(self.tracker, self.submitter, self.journal, self.auto_downloads)
@@ -219,6 +220,7 @@ class ClientRuntime:
             closing.push_async_callback(self._factory.aclose)
             closing.push_async_callback(self.journal.aclose)
             closing.callback(self.tracker.close, self.journal.store)
+            closing.push_async_callback(self._factory.settle)
             for account in self.accounts:
                 closing.push_async_callback(account.persistence.aclose)
             closing.push_async_callback(self.background.aclose)
@@ -227,7 +229,7 @@ class ClientRuntime:
             closing.push_async_callback(self.auto_downloads.aclose)
             closing.push_async_callback(self.reconciler.aclose)
             closing.push_async_callback(self.submitter.aclose)
-            closing.push_async_callback(self.recovery.aclose)
+            closing.push_async_callback(self.takeover.recovery.aclose)
             closing.push_async_callback(self.intake.aclose)
             closing.push_async_callback(self.takeover.aclose)
             closing.push_async_callback(self.callbacks.aclose)
@@ -242,7 +244,7 @@ class Lifecycle:
         """The account for new jobs."""
         self.router = Router(planners, default, options.routing)
         """Which accounts a request can go to."""
-        self._options = options
+        self.options = options
         self._if_dropped: weakref.finalize[..., Lifecycle] | None = None
         self._runtime: ClientRuntime | None = None
 
@@ -257,7 +259,7 @@ class Lifecycle:
             self._forget()
         if self._runtime is not None:
             raise RuntimeError("the client is already open")
-        self._runtime = await ClientRuntime.open(self.planners, self._options, self.router, default=self.default)
+        self._runtime = await ClientRuntime.open(self.planners, self.options, self.router, default=self.default)
         self._if_dropped = weakref.finalize(self, _warn_of_dropped, ", ".join(self.planners), os.getpid())
 
     def _is_dead(self) -> bool:
