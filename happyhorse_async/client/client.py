@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+from attrs import evolve
+
 from .. import telemetry
 from ..adapter import Adapter
 from ..budget import Budget, limits_of
