@@ -16,14 +16,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from attrs import evolve, field, frozen
 
 from .capabilities import Capabilities, ModelSpec
 from .errors import ConfigurationError, InvalidResponseError, TaskNotFoundError, UnsupportedFeatureError
 from .messages import HttpRequest, HttpResponse
+from .price import Money
+from .price_list import Price, PriceList
 from .request import VideoRequest
-from .task import Task, TaskRef
+from .task import FailureReason, Task, TaskRef
 from .timing import Limits, PollSchedule, RateLimitWindow
 
 
@@ -50,6 +53,8 @@ class Account:
     """The provider's root, without a trailing slash."""
     options: Mapping[str, Any] = field(factory=dict[str, Any], converter=_freeze, hash=False)
     """The adapter's own options."""
+    region: str | None = None
+    """The region that was asked for. Prices follow it where the base URL is none of the provider's own."""
 
     def ref(self, task_id: str, *, path: str = "") -> TaskRef:
         """
@@ -196,6 +201,16 @@ class Adapter(ABC):
     """Seconds after the submit at which the provider fails a task that has not ended; `None` if it documents none."""
     task_ttl: ClassVar[float] = 24 * 3600.0
     """Seconds for which a task can be polled. A task that has not ended by then never will."""
+    prices: ClassVar[tuple[Price, ...]] = ()
+    """The provider's price list, as `happyhorse_async.price_list.price_rows` makes it. Empty: none is published."""
+    default_resolution: ClassVar[str | None] = None
+    """The tier that is made of a request without one, written `"720P"`; `None` if it is not documented."""
+    default_duration: ClassVar[int] = 5
+    """Seconds of video that are made of a request without a duration."""
+    credit_price: ClassVar[Money | None] = None
+    """What one credit costs, for a provider that says in `Usage.credits` how many it took."""
+    free_failures: ClassVar[frozenset[FailureReason]] = frozenset()
+    """The failures that are free by the provider's own statement. Any other counts as billed in a budget."""
 
     def account(
         self,
@@ -216,7 +231,9 @@ class Adapter(ABC):
                 known = ", ".join(sorted(self.option_names)) or "none"
                 raise ConfigurationError(f"{self.name} has no option {option!r}; known: {known}", provider=provider)
         url = base_url or self.base_url(region, options or {}, provider=provider)
-        return Account(provider=provider, api_key=api_key, base_url=url.rstrip("/"), options=options or {})
+        return Account(
+            provider=provider, api_key=api_key, base_url=url.rstrip("/"), options=options or {}, region=region
+        )
 
     def base_url(self, region: str | None, options: Mapping[str, Any], *, provider: str) -> str:
         """
@@ -246,6 +263,36 @@ class Adapter(ABC):
             documented = account.base_url in (self.default_base_url, *self.regions.values())
             url = self.further_urls[option] if documented else account.base_url
         return str(url).rstrip("/")
+
+    def price_region(self, account: Account) -> str | None:
+        """
+        Return the region, by its name in `regions`, whose prices *account* pays; `None` if no published price holds.
+
+        A gateway's address has the prices of the region that was asked for with it. Empty for one without regions.
+        """
+        host = urlsplit(account.base_url).hostname
+        documented = {urlsplit(url).hostname: name for name, url in self.regions.items()}
+        if not self.regions:
+            documented[urlsplit(self.default_base_url).hostname] = ""
+        return documented.get(host, account.region)
+
+    def price_list(self, account: Account, configured: tuple[Price, ...] = ()) -> PriceList:
+        """
+        Return the prices that hold for *account*.
+
+        :param configured: the prices that the user gave, which are preferred.
+        """
+        region = self.price_region(account)
+        published = [row for row in self.prices if region is not None and row.region in (None, region)]
+        return PriceList(
+            rows=(*published, *configured),
+            default_resolution=self.default_resolution,
+            default_duration=self.default_duration,
+            credit=None if self.credit_price is None else self.credit_price.amount,
+            free_failures=tuple(sorted(self.free_failures)),
+            known_models=frozenset(spec.model for spec in self.capabilities.models),
+            billing={row.mode: row.billing for row in self.prices if row.mode and row.billing},
+        )
 
     def check(self, request: VideoRequest, *, provider: str, callback_url: str | None = None) -> ModelSpec:
         """

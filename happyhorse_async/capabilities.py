@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from attrs import evolve, field, frozen
@@ -93,6 +93,8 @@ class ModelSpec:
     """What can be done with the sound of the source, of `AUDIO_SETTINGS`."""
     prompt_required: bool = True
     """Whether a prompt must be given."""
+    reference_name: Literal["[Image 1]", "character1"] | None = None
+    """How its prompts name the first reference image; `None` where that is not known."""
     prompt_limit: int | None = None
     """The longest prompt in characters. If the provider cuts silently instead of refusing, the adapter warns."""
     images: range = range(0, 1)

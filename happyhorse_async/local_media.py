@@ -41,6 +41,8 @@ class LocalMedium:
     """The absolute path of the file, if it came from one."""
     report: Callable[[int], object] | None = field(default=None, repr=False, eq=False)
     """Called with how many of its bytes an upload has sent."""
+    duration: float | None = field(default=None, eq=False)
+    """The seconds of a video, where they were measured. Not recorded."""
 
     @property
     def base64_token(self) -> str:
@@ -103,6 +105,11 @@ def reporting(media: tuple[LocalMedium, ...], progress: Callable[[int, int], obj
     return tuple(
         evolve(medium, report=partial(report, medium.digest)) if medium.is_uploaded else medium for medium in media
     )
+
+
+def without_content(media: tuple[LocalMedium, ...]) -> tuple[LocalMedium, ...]:
+    """Return what is recorded of the media of a job that only waits for this process."""
+    return tuple([evolve(medium, content=None) for medium in media])
 
 
 def digest_of(pieces: Iterator[bytes]) -> str:

@@ -387,3 +387,28 @@ import happyhorse_async.client
     command = [sys.executable, "-W", "error", "-c", script]
     run = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert (0, "") == (run.returncode, run.stderr)
+
+
+def test_an_application_without_a_provider_gets_no_spans() -> None:
+    """OpenTelemetry is often installed for something else. Until a provider is configured, no span is made."""
+    script = """
+from datetime import UTC, datetime
+import happyhorse_async as hh
+from happyhorse_async import telemetry
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+
+endpoint = hh.Endpoint(provider="main", adapter="main", base_url="http://localhost")
+job = hh.Job(job_id="hh-1", endpoint=endpoint, model="m", created_at=datetime.now(UTC))
+work = object()
+assert telemetry.begin(job) is None
+for name in ("download", "upload", "callback"):
+    assert getattr(telemetry, name)(None, work) is work
+trace.set_tracer_provider(trace.NoOpTracerProvider())
+assert telemetry.begin(job) is None
+metrics.set_meter_provider(MeterProvider(shutdown_on_exit=False))
+assert telemetry.begin(job) is not None
+"""
+    command = [sys.executable, "-W", "error", "-c", script]
+    run = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert (0, "") == (run.returncode, run.stderr)

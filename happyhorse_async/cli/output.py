@@ -72,6 +72,11 @@ class Output:
         if not self.as_json:
             self._print(redact_text(text))
 
+    def secret_line(self, text: str) -> None:
+        """Print a line that holds a credential on purpose, for the person at the terminal. Nothing with `--json`."""
+        if not self.as_json:
+            self._print(text)
+
     def table(self, columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
         """Print a table as text. Prints nothing with `--json`."""
         if not self.as_json:

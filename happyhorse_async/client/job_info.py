@@ -11,6 +11,7 @@ from ..errors import HappyHorseError
 from ..job import Job, JobState
 from ..jobs.job_errors import error_of
 from ..plain_data import pydantic_output_schema
+from ..price import PriceEstimate, PriceShape
 from ..task import Task, TaskRef
 
 
@@ -22,6 +23,8 @@ class JobInfo:
     """Our own id of the job."""
     key: str | None
     """The caller's own name for it."""
+    provider: str
+    """The account that has it, or is to get it next: a section of the configuration, or an adapter."""
     state: JobState
     """How far it has come."""
     ref: TaskRef | None
@@ -32,8 +35,8 @@ class JobInfo:
     """Why there is no video, why the outcome is unknown, or why the video was not saved: an error of the tree."""
     created_at: datetime
     """When the job was created."""
-    price: None = None
-    """Reserved for the price that the job was planned with."""
+    price: PriceEstimate | None = None
+    """The price that it was planned with, and what it has cost once it has ended; `None` where none is known."""
 
     @classmethod
     def of(cls, job: Job) -> JobInfo:
@@ -41,11 +44,13 @@ class JobInfo:
         return cls(
             job_id=job.job_id,
             key=job.key,
+            provider=job.endpoint.provider,
             state=job.state,
             ref=job.ref,
             task=job.task,
             error=error_of(job),
             created_at=job.created_at,
+            price=job.price,
         )
 
     def to_dict(self, *, urls: bool = True) -> dict[str, Any]:
@@ -58,6 +63,7 @@ class JobInfo:
         return {
             "job_id": self.job_id,
             "key": self.key,
+            "provider": self.provider,
             "state": self.state.value,
             "ref": None if self.ref is None else str(self.ref),
             "task": None if task is None else task.to_dict(urls=urls),
@@ -70,7 +76,7 @@ class JobInfo:
                 "http_status": error.http_status,
             },
             "created_at": self.created_at.isoformat(),
-            "price": self.price,
+            "price": None if self.price is None else self.price.to_dict(),
         }
 
     @classmethod
@@ -91,9 +97,10 @@ class _ErrorInfo:
 class _JobShape:
     job_id: str
     key: str | None
+    provider: str
     state: JobState
     ref: TaskRef | None
     task: Task | None
     error: _ErrorInfo | None
     created_at: datetime
-    price: None
+    price: PriceShape | None

@@ -16,9 +16,9 @@ from ..capabilities import MediaForm, ModelSpec
 from ..errors import InvalidRequestError
 from ..local_media import LocalMedium, digest_of
 from ..media import data_uri
-from ..media.facts import Facts, PictureFacts
+from ..media.facts import Facts, PictureFacts, VideoFacts
 from ..media.fit import fitted
-from ..media.inspect import UnreadableFileError, inspect, inspect_briefly
+from ..media.inspect import UnreadableFileError, duration_of, inspect, inspect_briefly
 from ..request import ImageToVideo, Media, Picture, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from .media_ways import MediaWays, encoded_size
 
@@ -52,6 +52,8 @@ class PreparedRequest:
     media: tuple[LocalMedium, ...] = ()
     plans: tuple[MediaPlan, ...] = ()
     warnings: tuple[str, ...] = ()
+    source_duration: float | None = None
+    """Seconds of the video to edit, where it was measured."""
 
 
 @frozen
@@ -91,7 +93,7 @@ class MediaPreparation:
         return self._prepared(request, found)
 
     def plan(self, request: VideoRequest) -> PreparedRequest:
-        """Do as `prepare`, with no more than the sizes and the first bytes of files."""
+        """Do as `prepare`, with no more than the sizes and the headers of files."""
         local = list(_local_media(request))
         found = {given.name: self._glanced_at(given, number) for number, given in enumerate(local)}
         as_given = {given.name: given.medium for given in local if isinstance(given.medium, str)}
@@ -113,7 +115,9 @@ class MediaPreparation:
                 f"{given.name}: {facts.size / 1e6:.1f} MB cannot be kept until an enqueued job is sent, at most "
                 f"{LARGEST_KEPT / 2**20:g} MB; give the path of a file, or use submit()"
             )
-        return evolve(medium, is_uploaded=self._ways.is_uploaded(facts, name=given.name)), warnings
+        duration = facts.duration if isinstance(facts, VideoFacts) else None
+        is_uploaded = self._ways.is_uploaded(facts, name=given.name)
+        return evolve(medium, is_uploaded=is_uploaded, duration=duration), warnings
 
     def _source(self, given: _Given) -> tuple[Path | bytes, str | None]:
         """Return where the content is, and the path by which it can be found again."""
@@ -136,9 +140,13 @@ class MediaPreparation:
         else:
             source = medium.source if isinstance(medium, Picture) else medium
             facts = inspect_briefly(source, name=given.name)
+            if isinstance(facts, VideoFacts):
+                facts = evolve(facts, duration=duration_of(source))
         warnings = self._ways.check(facts, name=given.name, is_video=given.is_video)
         planned = LocalMedium(digest=f"{number:064x}", mime=facts.format.mime, size=facts.size)
-        return evolve(planned, is_uploaded=self._ways.is_uploaded(facts, name=given.name)), warnings
+        duration = facts.duration if isinstance(facts, VideoFacts) else None
+        is_uploaded = self._ways.is_uploaded(facts, name=given.name)
+        return evolve(planned, is_uploaded=is_uploaded, duration=duration), warnings
 
     def _prepared(
         self,
@@ -162,6 +170,7 @@ class MediaPreparation:
                 *(warning for _, warnings in found.values() for warning in warnings),
                 *self._upload_warnings(media),
             ),
+            source_duration=media["video"].duration if "video" in media else None,
         )
 
     def _upload_warnings(self, media: Mapping[str, LocalMedium]) -> tuple[str, ...]:

@@ -158,6 +158,8 @@ class Job:
     """Its state when the client last saw it in a submit or a query."""
     submit_id: str
     """The id of the call that submitted it."""
+    base_url: str = ""
+    """The provider's root, as the client calls it."""
 
 
 @frozen(kw_only=True)

@@ -38,8 +38,6 @@ class Entry:
     canceled: float | None = None
     seen: Task | None = None
     """Its state as the client last saw it."""
-    reported: Task | None = None
-    """What the last status request was told of it, faults included."""
     webhook: Webhook | None = None
     pictures: tuple[Picture, ...] = ()
     """The pictures that came with the request."""

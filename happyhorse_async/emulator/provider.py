@@ -58,7 +58,7 @@ _TaskCall: TypeAlias = SubmitCall | FetchCall | ResultCall | ListCall | CancelCa
 _OPERATIONS: dict[type[Call], Operation] = {
     SubmitCall: Operation.SUBMIT,
     FetchCall: Operation.QUERY,
-    ResultCall: Operation.QUERY,
+    ResultCall: Operation.RESULT,
     ListCall: Operation.LIST,
     CancelCall: Operation.CANCEL,
     PolicyCall: Operation.PERMIT,
@@ -229,7 +229,9 @@ class EmulatedProvider:
             error = self.emulated_api.refusal(reason) if isinstance(reason, ApiFault) else reason
             return self.emulated_api.answer_error(error, request_id=exchange.request_id)
 
-        exchange.injection = self._faults.next(exchange.operation, self.emulated_api.name, now=exchange.now)
+        exchange.injection = self._faults.next(
+            exchange.operation, self.emulated_api.name, now=exchange.now, task_id=exchange.task_id
+        )
         exchange.context = CallContext(operation=exchange.operation, now=exchange.now, refuse=refuse)
 
     def _log(self, request: HttpRequest, exchange: _Exchange, response: HttpResponse | Broken) -> None:
@@ -344,7 +346,6 @@ class EmulatedProvider:
     def _fetch(self, call: FetchCall, entry: Entry, exchange: _Exchange) -> HttpResponse:
         entry.seen = self._task(entry, exchange)
         job = self._reported(entry, exchange)
-        entry.reported = None if job is None else job.task
         if job is None:
             return self.emulated_api.answer_missing(call, request_id=exchange.request_id)
         return self.emulated_api.answer_fetch(job, request_id=exchange.request_id)
@@ -353,9 +354,6 @@ class EmulatedProvider:
         job = self._reported(entry, exchange)
         if job is None:
             return self.emulated_api.answer_missing(call, request_id=exchange.request_id)
-        if entry.reported is not None and (exchange.injection is None or exchange.injection.fault.task is None):
-            # The result fits what was said of the task a moment ago, faults included.
-            job = evolve(job, task=entry.reported)
         return self.emulated_api.answer_result(job, request_id=exchange.request_id)
 
     def _reported(self, entry: Entry, exchange: _Exchange) -> Job | None:
@@ -396,7 +394,8 @@ class EmulatedProvider:
         task = self._task(entry, exchange)
         if entry.seen is None:
             entry.seen = task
-        return Job(request=entry.request, task=task, seen=entry.seen, submit_id=entry.submit_id)
+        base_url = f"{exchange.origin}/{self.emulated_api.name}{self.emulated_api.root}"
+        return Job(request=entry.request, task=task, seen=entry.seen, submit_id=entry.submit_id, base_url=base_url)
 
     def _task(self, entry: Entry, exchange: _Exchange) -> Task:
         status = entry.status(exchange.now)

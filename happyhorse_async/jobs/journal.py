@@ -161,16 +161,16 @@ class Journal:
         elif (after := apply(tracked.job, event, task=task)) is not None:
             tracked.record(after)
 
-    async def request_save(self, tracked: TrackedJob, path: str) -> None:
+    async def request_save(self, tracked: TrackedJob, path: str, *, saver: str) -> None:
         """
         Record that the video of a job is to be saved at *path*, however far the job has come in the meantime.
 
+        :param saver: the owner from now on, if the task is known: the process that saves its video.
         :raises StoreError: it cannot be recorded.
         """
         job: Job | None = tracked.job
         while job is not None and not (job.save_to == path and job.saved_to is not None):
-            # Where the task is known already, this process is responsible for its video from now on.
-            owner = job.owner if job.ref is None else self.store.owner
+            owner = job.owner if job.ref is None else saver
             error = None if job.state.is_final else job.error
             wanted = apply(job, JobEvent.SAVE, save_to=path, saved_to=None, owner=owner, error=error)
             assert wanted is not None
@@ -219,7 +219,7 @@ class Journal:
         if job is None or tracked.is_recorded:
             return
         if job.endpoint != endpoint:
-            raise _elsewhere(job, endpoint)
+            raise elsewhere(job, endpoint)
         was_observed = tracked.task
         tracked.load(job)
         if was_observed is not None:
@@ -302,11 +302,16 @@ def _adopt_kept(tracked: TrackedJob, written: Job, kept: Job) -> None:
         tracked.job = evolve(now, request=request, durable=now.durable or kept.durable)
 
 
-def _elsewhere(job: Job, here: Endpoint) -> ConfigurationError:
+def elsewhere(job: Job, here: Endpoint | None) -> ConfigurationError:
+    """
+    Return the error for a job that was submitted elsewhere.
+
+    :param here: the account of the same name, if this client has one.
+    """
     there = job.endpoint
+    now = f"which is now {here.adapter} at {here.base_url}" if here is not None else "which this client does not have"
     return ConfigurationError(
-        f"the task was submitted through {there.adapter} at {there.base_url}, and the provider "
-        f"{here.provider!r} is now {here.adapter} at {here.base_url}",
+        f"the task was submitted through {there.adapter} at {there.base_url}, by provider {there.provider!r}, {now}",
         ref=job.ref,
         job_id=job.job_id,
     )

@@ -25,7 +25,7 @@ from ..tracker import Tracker
 from .account import AccountRuntime, Accounts
 from .auto_download import AutoDownloads
 from .job_errors import was_abandoned
-from .journal import Journal
+from .journal import NO_OWNER, Journal
 from .state import JobEvent, applies
 from .submit_errors import closed_meanwhile
 
@@ -53,7 +53,7 @@ class Reconciler:
     """
     Settles the jobs of one client whose outcome is unknown.
 
-    :param auto_adopt: whether the only task that a job can have is adopted without asking.
+    :param works: whether this process polls tasks. Otherwise it leaves them to others.
     """
 
     def __init__(
@@ -63,19 +63,19 @@ class Reconciler:
         journal: Journal,
         auto_downloads: AutoDownloads,
         *,
-        auto_adopt: bool,
+        works: bool = True,
     ) -> None:
         self._accounts = accounts
+        self._works = works
         self._tracker = tracker
         self._journal = journal
         self._auto_downloads = auto_downloads
-        self._auto_adopt = auto_adopt
         self._searches = Background()
         self._closing = False
 
     def searches(self, account: AccountRuntime) -> bool:
         """Return whether the task of a lost answer is searched for: only a live list shows all tasks."""
-        return self._auto_adopt and account.adapter.capabilities.list_is_live
+        return account.auto_adopt and account.adapter.capabilities.list_is_live
 
     async def adopt(self, job_id: str, task: TaskRef | str) -> TrackedJob:
         """
@@ -98,7 +98,7 @@ class Reconciler:
         account = self._accounts.of(tracked.job)
         async with account.exchange.query_slot():
             task = await account.exchange.fetch(ref)
-        owner = self._journal.store.owner if tracked.job.save_to is not None else None
+        owner = self._journal.store.owner if self._works else NO_OWNER
         task = tracked.without_raw(task)
         account.poller.prepare(tracked)
         write = self._journal.record(tracked, JobEvent.ADOPT, task=task, owner=owner)
@@ -108,8 +108,11 @@ class Reconciler:
         if self._closing:
             raise closed_meanwhile(task, ref, tracked.job_id)
         tracked.attempt = None
-        account.poller.accepted(tracked, task)
-        self._auto_downloads.begin(tracked)
+        if self._works:
+            account.poller.accepted(tracked, task)
+            self._auto_downloads.begin(tracked)
+        else:
+            self._tracker.accepted(tracked)
         return tracked
 
     async def write_off(self, job_id: str) -> None:
@@ -256,7 +259,7 @@ class Reconciler:
         await self._journal.written(job_id)
         job = await self._journal.store.get(job_id)
         if job is None or not self._accounts.has(job):
-            names = ", ".join(account.endpoint.provider for account in self._accounts)
+            names = ", ".join(self._accounts.endpoints)
             raise InvalidRequestError(f"{names} has no job {job_id!r}", job_id=job_id)
         if not applies(job.state, JobEvent.ADOPT):
             raise InvalidRequestError(f"there is nothing to settle: the job is {job.state}", job_id=job_id, ref=job.ref)

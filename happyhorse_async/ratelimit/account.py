@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from weakref import WeakKeyDictionary
 
 from attrs import frozen
@@ -107,13 +107,19 @@ class AccountLimits:
 
     @classmethod
     def of(
-        cls, limits: Limits | None, defaults: Limits, adapter: str, *, execution_timeout: float | None = None
+        cls,
+        limits: Limits | None,
+        defaults: Limits,
+        account: Hashable,
+        *,
+        execution_timeout: float | None = None,
     ) -> AccountLimits:
         """
         Return the shared limits for *limits*: one object for all clients of an event loop that were given the same one.
 
         :param limits: the caller's; `None` for limits that are not shared.
         :param defaults: the adapter's, for what the caller has not set.
+        :param account: what tells the account from others. Each has limits of its own.
         :param execution_timeout: see `ConcurrencyLimiter`.
         """
         if limits is None:
@@ -122,7 +128,7 @@ class AccountLimits:
         # A `Limits` object may outlive an event loop, but locks cannot serve another loop.
         for key in [key for key in shared if key[0].is_closed()]:
             del shared[key]
-        key = (asyncio.get_running_loop(), adapter)
+        key = (asyncio.get_running_loop(), account)
         if key not in shared:
             shared[key] = cls(limits.filled_from(defaults), execution_timeout)
         return shared[key]
@@ -136,5 +142,7 @@ class AccountLimits:
             each.apply_window(window, in_flight)
 
 
-_SHARED: WeakKeyDictionary[Limits, dict[tuple[asyncio.AbstractEventLoop, str], AccountLimits]] = WeakKeyDictionary()
+_SHARED: WeakKeyDictionary[Limits, dict[tuple[asyncio.AbstractEventLoop, Hashable], AccountLimits]] = (
+    WeakKeyDictionary()
+)
 """What clients share through a `Limits` object, for as long as that object lives. Keyed by identity."""

@@ -71,10 +71,11 @@ class _Server:
     emulated_api: EmulatedAPI
     request: VideoRequest
     task_id: str
+    base_url: str
 
     def job(self, status: TaskStatus, reason: FailureReason | None = None) -> Job:
         task = observed(self.task_id, self.request, status, reason)
-        return Job(request=self.request, task=task, seen=task, submit_id=_REQUEST_ID)
+        return Job(request=self.request, task=task, seen=task, submit_id=_REQUEST_ID, base_url=self.base_url)
 
     def accept(self) -> HttpResponse:
         return self.emulated_api.answer_submit(self.job(TaskStatus.PENDING), request_id=_REQUEST_ID)
@@ -205,8 +206,10 @@ class RoundTripContract(Subject):
         if error is None:
             assert operation == "result", "only an answer about a result can say that the task has failed"
             return
+        # A submit names no task, but a model that there may not be.
+        meant = (*_FAULTS[fault], InvalidRequestError) if operation == "submit" else _FAULTS[fault]
 
-        assert isinstance(error, _FAULTS[fault])
+        assert isinstance(error, meant if fault is ApiFault.UNKNOWN_TASK else _FAULTS[fault])
         assert refusal.message in error.message
         assert refusal.status == error.status_code
         assert refusal.code == error.code or refusal.code is None
@@ -264,7 +267,8 @@ class RoundTripContract(Subject):
         request = maximal(spec or self.adapter.capabilities.models[0])
         call = self._read(self.encoded(request))
         assert isinstance(call, SubmitCall)
-        return _Server(emulated_api, call.request, emulated_api.task_id(0x0123456789ABCDEF0123456789ABCDEF + number))
+        task_id = emulated_api.task_id(0x0123456789ABCDEF0123456789ABCDEF + number)
+        return _Server(emulated_api, call.request, task_id, self.account.base_url)
 
     def _read(self, message: HttpRequest) -> object:
         return self._emulated_api().read(_received(message))

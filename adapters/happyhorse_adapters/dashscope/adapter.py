@@ -33,7 +33,8 @@ from happyhorse_async.timing import Limits, PollSchedule
 from .errors import open_answer, read, refusal_in, refuses
 from .events import ended_task, verify_token
 from .limits import EDIT_REFERENCE, FIRST_FRAME, REFERENCE, SOURCE_VIDEO
-from .regions import DEFAULT_REGION, REGIONS, check_workspace, find_base_url, is_tokyo, workspace_headers
+from .prices import FREE_FAILURES, PRICES
+from .regions import DEFAULT_REGION, REGIONS, check_workspace, find_base_url, is_tokyo, region_of, workspace_headers
 from .responses import accepted_task, listed_tasks, observed_task
 from .uploads import LIFETIME, policy_request, read_policy, upload_problem, upload_request, uploaded
 
@@ -70,6 +71,7 @@ def _models(mode: Mode, *, ratios: tuple[str, ...], prompt_required: bool, image
         ModelSpec(
             mode=mode,
             version=version,
+            reference_name="[Image 1]" if mode is Mode.R2V else None,
             model=f"happyhorse-{version}-{mode.value}",
             resolutions=resolutions,
             ratios=ratios,
@@ -152,6 +154,9 @@ class DashScopeAdapter(Adapter):
     task_ttl = 24 * 3600.0
 
     upload_lifetime = LIFETIME
+    prices = PRICES
+    default_resolution = "1080P"
+    free_failures = FREE_FAILURES
 
     def account(
         self,
@@ -168,6 +173,9 @@ class DashScopeAdapter(Adapter):
 
     def base_url(self, region: str | None, options: Mapping[str, Any], *, provider: str) -> str:
         return find_base_url(region, options, provider=provider)
+
+    def price_region(self, account: Account) -> str | None:
+        return region_of(account)
 
     def warnings(self, submission: Submission, account: Account) -> tuple[str, ...]:
         request = submission.request

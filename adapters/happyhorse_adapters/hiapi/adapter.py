@@ -99,6 +99,7 @@ class HiAPIAdapter(Adapter):
             # https://docs.hiapi.ai/models/video/happyhorse-1-1-r2v/
             ModelSpec(
                 mode=Mode.R2V,
+                reference_name="[Image 1]",
                 version="1.1",
                 model="happyhorse-1.1/reference-to-video",
                 resolutions=_RESOLUTIONS,
@@ -140,6 +141,7 @@ class HiAPIAdapter(Adapter):
     # How long a task is known is not documented, but its output stays for up to 7 days. Giving up earlier could lose a
     # paid video.
     task_ttl = 7 * 24 * 3600.0
+    default_resolution = "1080P"
 
     def account(
         self,

@@ -33,6 +33,7 @@ from happyhorse_async.timing import Limits, PollSchedule
 from . import uploads
 from .errors import Call, read, read_credits
 from .models import MODELS
+from .prices import PRICES
 from .responses import accepted_task, callback_ref, observed_task
 from .signature import verify
 
@@ -63,6 +64,8 @@ class KieAdapter(Adapter):
     limits = Limits(queries_per_second=9, submits_per_second=1.8)
     # A task is known for two months, but its files are deleted after 14 days.
     task_ttl = 14 * 24 * 3600.0
+    prices = PRICES
+    default_resolution = "1080P"
     upload_lifetime = uploads.LIFETIME
     public_uploads = True
 

@@ -31,6 +31,7 @@ from happyhorse_async.task import Task
 from happyhorse_async.timing import Limits, PollSchedule, RateLimitWindow, rate_limit_window
 
 from .errors import read, read_upload
+from .prices import FREE_FAILURES, PRICES
 from .responses import accepted_task, listed_tasks, observed_task
 from .uploads import upload_request, uploaded
 
@@ -152,6 +153,9 @@ class NexusFlowAdapter(Adapter):
     limits = Limits(queries_per_second=10, submits_per_second=5)
     task_ttl = 24 * 3600.0
     option_names = frozenset({"upload"})
+    prices = PRICES
+    default_resolution = _DEFAULT_RESOLUTION
+    free_failures = FREE_FAILURES
     public_uploads = True
 
     def account(

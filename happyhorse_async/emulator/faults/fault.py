@@ -26,6 +26,8 @@ class Operation(StrEnum):
     """The paid request."""
     QUERY = "query"
     """A status request for one task."""
+    RESULT = "result"
+    """A request for the result of one task, where a provider tells it apart. It shares the faults of its query."""
     LIST = "list"
     """A request for the account's tasks."""
     CANCEL = "cancel"
