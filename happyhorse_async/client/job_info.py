@@ -33,7 +33,7 @@ class JobInfo:
     created_at: datetime
     """When the job was created."""
     provider: str = ""
-    """The account that has it, or is to get it next: a section of the configuration, or an adapter. Not in `to_dict`."""
+    """The account that has it, or is to get it next: a section of the configuration, or an adapter."""
     price: None = None
     """Reserved for the price that the job was planned with."""
 
