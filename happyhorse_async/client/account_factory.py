@@ -95,7 +95,7 @@ class AccountFactory:
         limits = AccountLimits.of(
             settings.limits or options.shared_limits,
             adapter.limits,
-            settings.identity,
+            adapter.name if settings.shares_limits and settings.limits is not None else settings.identity,
             execution_timeout=adapter.execution_timeout,
             store=options.store,
             per_model=adapter.limits_per_model,

@@ -105,12 +105,16 @@ class Client(NewJobs):
         auto_adopt: bool = False,
         allow_private_hosts: bool = False,
     ) -> None:
-        defaults = Defaults(limits=limits, proxy=proxy, auto_adopt=auto_adopt, allow_private_hosts=allow_private_hosts)
         try:
-            accounts = [
-                settings_of(one, defaults)
-                for one in as_providers(provider, api_key, base_url, region=region, options=options)
-            ]
+            providers = as_providers(provider, api_key, base_url, region=region, options=options)
+            defaults = Defaults(
+                limits=limits,
+                shares_limits=len(providers) == 1,
+                proxy=proxy,
+                auto_adopt=auto_adopt,
+                allow_private_hosts=allow_private_hosts,
+            )
+            accounts = [settings_of(one, defaults) for one in providers]
             default = default_of(accounts, routing)
         except HappyHorseError as error:
             # A key that is nearly right is not for error trackers that record the local variables of each frame.

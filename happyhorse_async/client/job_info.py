@@ -63,7 +63,6 @@ class JobInfo:
         return {
             "job_id": self.job_id,
             "key": self.key,
-            "provider": self.provider,
             "state": self.state.value,
             "ref": None if self.ref is None else str(self.ref),
             "task": None if task is None else task.to_dict(urls=urls),
@@ -97,7 +96,6 @@ class _ErrorInfo:
 class _JobShape:
     job_id: str
     key: str | None
-    provider: str
     state: JobState
     ref: TaskRef | None
     task: Task | None

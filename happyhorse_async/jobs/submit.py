@@ -422,6 +422,9 @@ class Submitter:
         tracked = self._tracker.by_id(job_id)
         if tracked is None or tracked.attempt is None or tracked.job.submitted_at is None:
             return None
+        if task.ref.provider != tracked.job.endpoint.provider:
+            # The job has moved to another account in the meantime.
+            return None
         self._accounts.of(tracked.job).poller.prepare(tracked)
         write = self._journal.record(tracked, JobEvent.CALL_BACK, task=task, owner=self._journal.store.owner)
         if write is not None:
