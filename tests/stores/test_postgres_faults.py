@@ -21,7 +21,7 @@ from happyhorse_async.job import Job, JobState
 from happyhorse_async.stores import PostgresStore
 
 from ..postgres_server import PostgresServer
-from .postgres_proxy import Proxy
+from ..postgres_proxy import Proxy
 
 NewJob = Callable[..., Job]
 OpenPostgres = Callable[..., Awaitable[PostgresStore]]
