@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from enum import StrEnum
-from typing import Any
 
 from attrs import evolve, frozen
 
@@ -146,7 +145,7 @@ async def _check(settings: ProviderSettings) -> AccountCheck:
     try:
         found = await _ask(adapter, account, transport)
         if found.result is CheckResult.KEY_REFUSED and adapter.regions:
-            return evolve(found, **await _about_regions(settings, adapter, account, transport, found))
+            return await _about_regions(settings, adapter, account, transport, found)
         return found
     finally:
         await transport.aclose()
@@ -182,20 +181,19 @@ def _result(error: HappyHorseError) -> CheckResult:
 
 async def _about_regions(
     settings: ProviderSettings, adapter: Adapter, account: Account, transport: AiohttpTransport, found: AccountCheck
-) -> dict[str, Any]:
+) -> AccountCheck:
     """Find out whether a refused key is one of another region: a provider refuses it in the same words."""
     known = ", ".join(adapter.regions)
     if settings.base_url is not None:
         # The owner has named an address, and the key goes nowhere else.
-        return {"message": f"{found.message}; if the key is right, it may be one of another region (known: {known})"}
+        hint = f"if the key is right, it may be one of another region (known: {known})"
+        return evolve(found, message=f"{found.message}; {hint}")
     for region in adapter.regions:
         try:
             other = _account(settings, adapter, account.api_key, region)
         except ConfigurationError:
             continue
         if other.base_url != account.base_url and (await _ask(adapter, other, transport)).result in _KEY_IS_KNOWN:
-            return {
-                "result": CheckResult.WRONG_REGION,
-                "message": f"the key belongs to another region: set region = {region!r} for {settings.name}",
-            }
-    return {"message": f"{found.message}; no other region takes the key either"}
+            message = f"the key belongs to another region: set region = {region!r} for {settings.name}"
+            return evolve(found, result=CheckResult.WRONG_REGION, message=message)
+    return evolve(found, message=f"{found.message}; no other region takes the key either")
