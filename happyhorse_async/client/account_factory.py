@@ -78,10 +78,10 @@ class AccountFactory:
         self._planners = planners
         self._options = options
         self._client = client
+        self._limits: list[AccountLimits] = []
         self._breakers: dict[tuple[str, ...], Breaker] = {}
         self.is_started = False
         """Whether the client is open: what was learned of the durations of later accounts is loaded on its own."""
-        self._limits: list[AccountLimits] = []
         self._transports: dict[str | None, Transport] = {}
 
     def start(self, name: str) -> AccountRuntime:
