@@ -192,7 +192,7 @@ def download(job: JobSpan | None, downloading: Awaitable[T], *, is_callers: bool
 
 def query(name: str, endpoint: Endpoint, job: JobSpan | None, request: Awaitable[T]) -> Awaitable[T]:
     """Return *request*, a `fetch` or a `cancel` that a caller wants, as a span of the caller's, or else of the job."""
-    if not _IS_INSTALLED:
+    if not _is_recorded():
         return request
     counted = {**labels(endpoint), "happyhorse.poll": "task"}
     return _traced(name, request, job, is_callers=True, counter=_polls if name == "fetch" else None, counted=counted)
@@ -201,7 +201,7 @@ def query(name: str, endpoint: Endpoint, job: JobSpan | None, request: Awaitable
 @contextmanager
 def stream(job: JobSpan | None) -> Generator[None]:
     """Make the block, in which a video is streamed, a span of the caller's, or else of the job."""
-    if not _IS_INSTALLED:
+    if not _is_recorded():
         yield
         return
     # Not the current span: the block is the caller's, and may be left in another context.
@@ -214,8 +214,8 @@ def stream(job: JobSpan | None) -> Generator[None]:
 
 
 def upload(job: JobSpan | None, uploading: Awaitable[T]) -> Awaitable[T]:
-    """Return *uploading*, of local media, as a span of the job."""
-    return _traced("upload", uploading, job) if _is_recorded() else uploading
+    """Return *uploading*, of local media, as a span of the job, or else, before there is one, of the caller's."""
+    return _traced("upload", uploading, job, is_callers=job is None) if _is_recorded() else uploading
 
 
 def callback(job: JobSpan | None, processing: Awaitable[T]) -> Awaitable[T]:

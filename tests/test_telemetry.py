@@ -224,22 +224,28 @@ def bitmap(side: int) -> bytes:
     return target.getvalue()
 
 
-async def test_an_upload_is_below_its_job(gateway: Any, seen: Seen) -> None:
-    """Also one that fails, which ends the job's span: nothing was submitted."""
+async def test_an_upload_is_a_span(gateway: Any, seen: Seen) -> None:
+    """Of the caller, since it comes before the job, and of the job if that was enqueued."""
     policy = {"upload_dir": "d", "policy": "p", "signature": "s3cr3t", "oss_access_key_id": "LTAI"}
     gateway.on("GET", "/uploads", {"data": {**policy, "upload_host": f"{gateway.url}/store"}, "request_id": "r"})
-    gateway.on("POST", "/store", gateway.reply(b""), 500)
+    gateway.on("POST", "/store", gateway.reply(b""), 500, gateway.reply(b""))
     gateway.on("POST", "/services/*", {"output": {"task_id": "t-1", "task_status": "PENDING"}, "request_id": "r"})
     gateway.on("GET", "/tasks/*", {"output": {"task_id": "t-1", "task_status": "RUNNING"}, "request_id": "r"})
     async with hh.Client("dashscope", api_key="sk-canary", base_url=gateway.url) as client:
-        await client.submit(hh.ImageToVideo(bitmap(400)))
-        with pytest.raises(hh.ProviderError):
-            await client.submit(hh.ImageToVideo(bitmap(500)))
+        with trace.get_tracer("app").start_as_current_span("POST /videos"):
+            await client.submit(hh.ImageToVideo(bitmap(400)))
+            with pytest.raises(hh.ProviderError):
+                await client.submit(hh.ImageToVideo(bitmap(500)))
+        handle = await client.enqueue(hh.ImageToVideo(bitmap(600)))
+        async with asyncio.timeout(10):
+            while (await client.job(handle.job_id)).ref is None:
+                await asyncio.sleep(0.01)
 
-    done, failed = seen.named("generate_content")
-    assert ["upload", "submit"] == seen.children(done)[:2]
-    assert ["upload"] == seen.children(failed)
-    assert "ProviderError" == (failed.attributes or {})["error.type"]
+    (request,) = seen.named("POST")
+    assert ["upload", "generate_content happyhorse-1.1-i2v", "upload"] == seen.children(request)
+    failures = [(span.attributes or {}).get("error.type") for span in seen.named("upload")]
+    assert [None, "ProviderError", None] == failures
+    assert ["upload", "submit"] == seen.children(seen.named("generate")[-1])[:2]
 
 
 async def test_what_a_caller_asks_for_is_a_span(gateway: Any, fifth: Any, seen: Seen) -> None:
