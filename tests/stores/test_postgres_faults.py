@@ -20,8 +20,8 @@ from happyhorse_async.errors import StoreError
 from happyhorse_async.job import Job, JobState
 from happyhorse_async.stores import PostgresStore
 
-from ..postgres_server import PostgresServer
 from ..postgres_proxy import Proxy
+from ..postgres_server import PostgresServer
 
 NewJob = Callable[..., Job]
 OpenPostgres = Callable[..., Awaitable[PostgresStore]]

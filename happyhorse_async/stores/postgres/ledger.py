@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .operations import Connection
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+_CHARGE = "SELECT job_id, charge FROM {schema}.jobs WHERE job_id = $1"
 _SPENT = """
     SELECT coalesce(sum(amount), 0) FROM {schema}.spending WHERE currency = $1 AND (hour = '' OR hour >= $2)
 """
@@ -89,9 +90,10 @@ class Spending:
         check_limits(within, job, before, after, self._spent, self.now)
         return after
 
-    def check(self, job: Job, within: Collection[SpendingLimit]) -> None:
+    async def check(self, connection: Connection, job: Job, within: Collection[SpendingLimit]) -> None:
         """Make sure that there is room for a job; see `TaskStore.check_budget`."""
-        check_room(within, job, self._spent, self.now)
+        row = await connection.fetchrow(_CHARGE.format(schema=self.schema), name_text(job.job_id))
+        check_room(within, job, None if row is None else TABLE.to_charge(row), self._spent, self.now)
 
     def change(self, before: Charge | None, after: Charge | None) -> None:
         """Count what a job that is written counts for, in exchange for what it did before."""

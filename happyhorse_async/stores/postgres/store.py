@@ -163,7 +163,7 @@ class PostgresStore:
         async def check(connection: Connection, now: datetime) -> None:
             spending = Spending(self._schema, now)
             await spending.read(connection, within, locks=False)
-            spending.check(job, within)
+            await spending.check(connection, job, within)
 
         await self._read(check)
 
