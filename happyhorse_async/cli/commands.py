@@ -318,11 +318,26 @@ class Commands:
         else:
             await list_tasks(self._output, session, provider, limit=limit)
 
-    def providers(self, *, basic: Basic = _BASIC) -> None:
-        """Show what the installed providers support."""
+    async def providers(
+        self, *, check: bool = False, provider: str | None = None, common: Common = _COMMON
+    ) -> ExitCode | None:
+        """
+        Show what the installed providers support, or check the configured accounts.
+
+        :param check: Ask each configured account something free, and tell whether its key, region and address are
+            right. A refused key is also tried in the provider's other regions, unless there is a base_url.
+        :param provider: With --check, this section of the configuration alone, or without a file this adapter.
+        """
         from .lists import list_providers  # noqa: PLC0415
 
+        if check:
+            from .check import check_providers  # noqa: PLC0415
+
+            return await check_providers(self._output, self._session(common).settings, provider)
+        if provider is not None:
+            raise InvalidRequestError("--provider needs --check")
         list_providers(self._output)
+        return None
 
     def config(self, *, provider: str | None = None, common: Common = _COMMON) -> None:
         """
@@ -375,6 +390,30 @@ class Commands:
         from .emulator_cmd import serve_emulator  # noqa: PLC0415
 
         await serve_emulator(self._output, serving, callbacks)
+
+    async def studio(
+        self,
+        *,
+        output: Folder = None,
+        port: Annotated[int, Parameter(show_default=True)] = 8765,
+        host: Annotated[str, Parameter(show_default=True)] = "127.0.0.1",
+        browser: Annotated[bool, Parameter(negative="--no-browser")] = True,
+        provider: str | None = None,
+        common: Common = _COMMON,
+    ) -> None:
+        """
+        Make and watch videos on a web page on this machine. Without a configured account it runs on an emulator.
+
+        :param output: The folder for the videos.
+        :param port: The port to listen on; 0 takes any that is free.
+        :param host: The address to listen on. Another one than this machine's own lets others in who have the URL.
+        :param browser: Open the page in the browser.
+        :param provider: The account for new videos.
+        """
+        from .studio_cmd import StudioOptions, run_studio  # noqa: PLC0415
+
+        options = StudioOptions(host=host, port=port, output=output, browser=browser)
+        await run_studio(self._output, self._session(common, pays=True), options, provider)
 
     async def demo(
         self,

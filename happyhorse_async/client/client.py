@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from attrs import evolve
 
+from .. import telemetry
 from ..adapter import Adapter
 from ..budget import Budget, limits_of
 from ..config import Settings
@@ -207,6 +208,11 @@ class Client(NewJobs):
         """The adapter of the account for new jobs."""
         return self._planner().adapter
 
+    @property
+    def adapters(self) -> Mapping[str, Adapter]:
+        """The adapter of each account, by the account's name."""
+        return {name: planner.adapter for name, planner in self._lifecycle.planners.items()}
+
     async def __aenter__(self) -> Self:
         await self._lifecycle.open()
         return self
@@ -256,9 +262,11 @@ class Client(NewJobs):
 
         :raises DownloadError: see `download`; also while the stream is read.
         """
-        account = self._lifecycle.inside().accounts.named(task.ref.provider)
-        async with account.downloads.stream(task) as chunks:
-            yield chunks
+        runtime = self._lifecycle.inside()
+        downloads = runtime.accounts.named(task.ref.provider).downloads
+        with telemetry.stream(runtime.tracker.span_of(task.ref)):
+            async with downloads.stream(task) as chunks:
+                yield chunks
 
     async def health(self) -> Health:
         """

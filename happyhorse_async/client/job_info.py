@@ -34,7 +34,7 @@ class JobInfo:
     created_at: datetime
     """When the job was created."""
     provider: str = ""
-    """The account that has it, or is to get it next: a section of the configuration, or an adapter. Not in `to_dict`."""
+    """The account that has it or is to get it next: a section of the configuration, or an adapter. Not in `to_dict`."""
     price: PriceEstimate | None = None
     """The price that it was planned with, and what it has cost once it has ended; `None` where none is known."""
 

@@ -14,16 +14,11 @@ from os import PathLike
 
 from attrs import evolve
 
+from .. import telemetry
 from ..adapter import Submission
 from ..background import Background
 from ..download.target import absolute, check_target
-from ..errors import (
-    BudgetExceededError,
-    HappyHorseError,
-    InvalidRequestError,
-    StoreError,
-    TaskNotFoundError,
-)
+from ..errors import BudgetExceededError, HappyHorseError, InvalidRequestError, StoreError, TaskNotFoundError
 from ..job import Job
 from ..local_media import LocalMedium, without_content
 from ..messages import HttpRequest
@@ -90,6 +85,7 @@ class Intake:
         media: tuple[LocalMedium, ...],
         *,
         key: str | None,
+        durable: bool,
         price: PriceEstimate | None,
     ) -> HttpRequest:
         """
@@ -97,20 +93,23 @@ class Intake:
 
         :param media: local media that have tokens in the request.
         :param key: if a job has it already, nothing is uploaded, and the budget is not asked.
+        :param durable: whether it is enqueued. Then it is recorded at once, and uploaded before it is sent.
         :param price: what the job will cost.
         :raises BudgetExceededError: the budget has no room for it. Nothing was uploaded or recorded.
         :raises HappyHorseError: an upload failed. Nothing was recorded.
         """
         message = evolve(account.adapter.encode_submit(submission, account.account), media=media)
-        if (media or self._journal.within) and not await self._is_known(key):
+        model = submission.spec.model
+        uploads = not durable and not account.media.is_uploaded(message, model)
+        if (uploads or self._journal.within) and not await self._is_known(key):
             planned = PlannedJob(
                 provider=account.endpoint.provider, submission=submission, message=message, price=price
             )
             await self._journal.check_budget(
                 self._new_job(planned, may_move=False, key=None, durable=False, save_to=None)
             )
-            if media:
-                await account.media.upload_all(message, submission.spec.model)
+            if uploads:
+                await telemetry.upload(None, account.media.upload_all(message, model))
         return message
 
     async def add(
@@ -138,10 +137,8 @@ class Intake:
         if save_to is not None:
             path = absolute(save_to)
             await asyncio.to_thread(check_target, path)
-        job, message = (
-            self._new_job(planned, may_move=may_move, key=key, durable=durable, save_to=path),
-            planned.message,
-        )
+        job = self._new_job(planned, may_move=may_move, key=key, durable=durable, save_to=path)
+        message = planned.message
         adding = self._work.spawn(self._journal.add(job))
         try:
             found = await asyncio.shield(adding)

@@ -108,14 +108,17 @@ class Submitter:
                 if attempt is None or await self._is_steered_away(tracked, attempt):
                     return
                 message = attempt.message
-                if message.media:
-                    message = await account.media.ready(message, tracked.job.model)
-                if not await self._record_intent(tracked, attempt):
+                if account.media.is_uploaded(message, tracked.job.model):
+                    if message.media:
+                        message = await account.media.ready(message, tracked.job.model)
+                    if not await self._record_intent(tracked, attempt):
+                        return
+                    task = await telemetry.submit(tracked.span, exchange.submit(message))
+                    account.breaker.succeeded()
+                    await self._accept(tracked, task)
                     return
-                task = await telemetry.submit(tracked.span, exchange.submit(message))
-                account.breaker.succeeded()
-                await self._accept(tracked, task)
-                return
+            await self._upload(tracked, message)
+            return
         except HappyHorseError as error:
             failure = error
         except Exception as error:  # noqa: BLE001 - whatever went wrong, waiters are told, and the job is not forgotten
@@ -127,6 +130,13 @@ class Submitter:
             self._end(tracked, failure)
         elif tracked.attempt is not None:
             await self._fail(tracked, tracked.attempt, failure)
+
+    async def _upload(self, tracked: TrackedJob, message: HttpRequest) -> None:
+        """Upload the media of a job, which may take minutes and needs no slot, and queue it in front of all others."""
+        account = self._accounts.of(tracked.job)
+        tracked.release_permit()
+        await telemetry.upload(tracked.span, account.media.upload_all(message, tracked.job.model))
+        account.scheduler.put_back(tracked, 0)
 
     async def _record_intent(self, tracked: TrackedJob, attempt: SubmitAttempt) -> bool:
         """Record that a job is about to be sent, and return whether it may be."""
@@ -411,6 +421,9 @@ class Submitter:
         """Take *task* for that of a job that was sent from here and has none yet; `None` if there is no such job."""
         tracked = self._tracker.by_id(job_id)
         if tracked is None or tracked.attempt is None or tracked.job.submitted_at is None:
+            return None
+        if task.ref.provider != tracked.job.endpoint.provider:
+            # The job has moved to another account in the meantime.
             return None
         self._accounts.of(tracked.job).poller.prepare(tracked)
         write = self._journal.record(tracked, JobEvent.CALL_BACK, task=task, owner=self._journal.store.owner)
