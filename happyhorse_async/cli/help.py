@@ -19,6 +19,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "generate": "Submit a request, wait for the video and download it.",
         "batch": "Make the videos of a JSONL file. Run again, it continues and pays nothing twice.",
         "submit": "Submit a request without waiting for the video.",
+        "plan": "Show what would be sent, to whom and for how much. Sends nothing.",
     },
     "Continue with a task or job": {
         "status": "Show the current status of a task.",
@@ -30,6 +31,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     },
     "Show": {
         "list": "List the account's tasks, or the jobs in the journal.",
+        "costs": "Show what the jobs in the journal have cost.",
         "providers": "Show what the installed providers support.",
         "config": "Show the effective configuration, the journal, and the source of each secret.",
     },
