@@ -395,8 +395,12 @@ class CallbackRejectedError(HappyHorseError):
     A callback that is forged, stale, too large or malformed. It has changed nothing.
 
     :param http_status: the status to answer its sender with: 400, 401, 408, 413 or 415.
+    :param fits_no_key: whether the signature fits none of the provider's published keys, so that newer ones may fit.
     """
 
-    def __init__(self, message: str, *, http_status: int = 401, **facts: Unpack[Facts]) -> None:
+    def __init__(
+        self, message: str, *, http_status: int = 401, fits_no_key: bool = False, **facts: Unpack[Facts]
+    ) -> None:
         super().__init__(message, **facts)
         self._http_status = http_status
+        self.fits_no_key = fits_no_key

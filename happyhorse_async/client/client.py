@@ -10,6 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+from attrs import evolve
+
+from .. import telemetry
 from ..adapter import Adapter
 from ..budget import Budget, limits_of
 from ..config import Settings
@@ -69,6 +72,9 @@ class Client(NewJobs):
         the environment, which are ignored otherwise.
     :param recover: whether the client goes on with what processes that have died have left: it sends enqueued jobs and
         jobs that an idempotency key protects, saves videos, and searches for lost answers (`auto_adopt`).
+    :param work: whether the client sends and polls jobs. With `False` it writes them down and waits, and other
+        processes send them, such as `happyhorse worker`; that implies `recover=False`, and needs a store that they
+        share.
     :param auto_adopt: whether a submit whose answer was lost adopts the only task in the provider's list that it can
         have, if the list shows all tasks. If other programs use the account, that task may be theirs.
     :param allow_private_hosts: whether a video may be downloaded from an address that is not on the public internet. By
@@ -95,6 +101,7 @@ class Client(NewJobs):
         connector: aiohttp.BaseConnector | None = None,
         proxy: str | None = None,
         recover: bool = True,
+        work: bool = True,
         auto_adopt: bool = False,
         allow_private_hosts: bool = False,
     ) -> None:
@@ -124,6 +131,7 @@ class Client(NewJobs):
                 transport=transport,
                 connector=connector,
                 recover=recover,
+                work=work,
                 routing=routing,
                 within=limits_of(budget),
             ),
@@ -147,6 +155,7 @@ class Client(NewJobs):
         provider: str | None = None,
         store: TaskStore | None = None,
         recover: bool = True,
+        work: bool = True,
         transport: Transport | None = None,
         connector: aiohttp.BaseConnector | None = None,
     ) -> Self:
@@ -158,6 +167,7 @@ class Client(NewJobs):
         :param provider: the section; by default `HAPPYHORSE_PROVIDER`, or the file's `default`.
         :param store: where jobs are recorded; by default the file of `[store]`, or memory.
         :param recover: see `Client`.
+        :param work: see `Client`; `False` as well if the file says `[store] work = false`.
         :param transport: see `Client`.
         :param connector: see `Client`.
         :raises ConfigurationError: names the file, the key and the known values.
@@ -176,11 +186,17 @@ class Client(NewJobs):
                 transport=transport,
                 connector=connector,
                 recover=recover,
+                work=work and (settings.store is None or settings.store.work),
                 routing=settings.routing_for(provider),
                 within=limits_of(settings.budget),
             ),
         )
         return client
+
+    def _limit_work(self, takes: frozenset[str] | None, concurrency: int | None) -> None:
+        lifecycle = self._lifecycle
+        options = evolve(lifecycle.options, takes=takes, concurrency=concurrency)
+        self._lifecycle = Lifecycle(lifecycle.planners, options, default=lifecycle.default)
 
     @property
     def provider(self) -> str:
@@ -191,6 +207,11 @@ class Client(NewJobs):
     def adapter(self) -> Adapter:
         """The adapter of the account for new jobs."""
         return self._planner().adapter
+
+    @property
+    def adapters(self) -> Mapping[str, Adapter]:
+        """The adapter of each account, by the account's name."""
+        return {name: planner.adapter for name, planner in self._lifecycle.planners.items()}
 
     async def __aenter__(self) -> Self:
         await self._lifecycle.open()
@@ -241,9 +262,11 @@ class Client(NewJobs):
 
         :raises DownloadError: see `download`; also while the stream is read.
         """
-        account = self._lifecycle.inside().accounts.named(task.ref.provider)
-        async with account.downloads.stream(task) as chunks:
-            yield chunks
+        runtime = self._lifecycle.inside()
+        downloads = runtime.accounts.named(task.ref.provider).downloads
+        with telemetry.stream(runtime.tracker.span_of(task.ref)):
+            async with downloads.stream(task) as chunks:
+                yield chunks
 
     async def health(self) -> Health:
         """
@@ -258,6 +281,25 @@ class Client(NewJobs):
 def lifecycle_of(client: Client) -> Lifecycle:
     """Return what a callback receiver needs of *client*."""
     return client._lifecycle  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
+def make_worker(
+    settings: Settings, store: TaskStore, *, providers: Sequence[str] = (), concurrency: int | None = None
+) -> Client:
+    """
+    Make a client that takes over the jobs of other processes, whatever the configuration says.
+
+    :param providers: the accounts whose jobs it takes; all of them if there are none.
+    :param concurrency: how many jobs it has at a time; `None` for as many as the limits allow.
+    :raises ConfigurationError: there is no such account.
+    """
+    if settings.store is not None:
+        settings = evolve(settings, store=evolve(settings.store, work=True))
+    for name in providers:
+        settings.choose(name)
+    client = Client.from_config(settings, provider=providers[0] if providers else None, store=store)
+    client._limit_work(frozenset(providers) or None, concurrency)  # noqa: SLF001
+    return client
 
 
 def configured_store(settings: Settings) -> TaskStore | None:

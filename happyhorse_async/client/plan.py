@@ -17,11 +17,12 @@ from ..messages import HttpRequest
 from ..price import PriceEstimate
 from ..registry import explain_refusal
 from ..request import VideoRequest
-from .media import MediaPlan, MediaPreparation
+from .media import MediaPlan, MediaPreparation, with_urls
 from .provider import AccountSettings
 
 _JOB = "happyhorse_job"
 _ACCOUNT = "happyhorse_account"
+_MEDIA_OPTIONS = frozenset({"inline_media", "upload"})
 
 
 @frozen
@@ -103,7 +104,9 @@ class Planner:
         callback_url = callback_url or self.settings.callback_url
         adapter, provider = self.adapter, self.name
         try:
-            spec = adapter.check(request, provider=provider, callback_url=callback_url)
+            # Options allow media that the adapter refuses: whether they do is found out when the media are examined.
+            checked = with_urls(request) if self.account.options.keys() & _MEDIA_OPTIONS else request
+            spec = adapter.check(checked, provider=provider, callback_url=callback_url)
         except (InvalidRequestError, UnsupportedFeatureError) as refusal:
             raise explain_refusal(refusal, adapter, request, provider=provider, callback_url=callback_url) from None
         job_id = new_job_id() if job_id is None else job_id

@@ -17,6 +17,7 @@ from ..config import (
     Settings,
     check_api_key,
     check_base_url,
+    check_further_urls,
     check_proxy,
     check_url,
 )
@@ -131,6 +132,7 @@ def settings_of(provider: Provider, defaults: Defaults, *, where: str = "") -> A
     adapter = _adapter_of(provider)
     proxy = provider.proxy if provider.proxy is not None else defaults.proxy
     Proxies.of(None if proxy is None else check_proxy(proxy, where=f"{where}proxy"))
+    check_further_urls(adapter, provider.options or {}, where=f"{where}options")
     if provider.callback_url is not None:
         check_url(provider.callback_url, where=f"{where}callback_url")
         if not adapter.capabilities.callbacks:

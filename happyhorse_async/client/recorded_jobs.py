@@ -90,6 +90,21 @@ class RecordedJobs:
         tracked = None if job_id is None else runtime.tracker.by_id(job_id)
         return JobHandle(self._lifecycle, tracked or Unloaded(job_id, key))
 
+    async def run(self, job_id: str) -> Task:
+        """
+        Run a recorded job to its end from wherever it stands, and return its task.
+
+        Call it as often as you like, in any process, after any crash: the job is paid for once. If a living process
+        goes on with the job, this waits for it, and takes the job over when that process dies. So whatever calls it at
+        least once can be the engine of a cluster: a queue, a workflow, a cron job.
+
+        :param job_id: the job id, as `JobHandle.job_id` has it.
+        :raises TaskNotFoundError: the store does not have the job.
+        :raises HappyHorseError: see `submit` and `JobHandle.wait`.
+        """
+        tracked = await self._lifecycle.inside().intake.run(job_id)
+        return await JobHandle(self._lifecycle, tracked).wait()
+
     async def cancel(self, ref_or_id: TaskRef | str) -> Task | None:
         """
         Ask the provider to cancel a task, and return its state afterwards: cancelled, or too late for it.

@@ -17,7 +17,7 @@ from ..registry import adapter_names, find_adapter
 from .secrets import KeySource, SecretSource, check_api_key
 from .structuring import choices, looks_secret, quoted, quoted_name
 from .trust import check_found_address, check_found_proxy, refused
-from .urls import check_base_url, check_proxy, check_url
+from .urls import check_base_url, check_further_urls, check_proxy, check_url
 
 _PROVIDER_NAME = re.compile(r"[a-z0-9_-]+")
 _SHOWN_OPTION = 8
@@ -69,6 +69,7 @@ class Section:
     def _check_addresses(self, adapter: Adapter, where: str) -> None:
         if self.base_url is not None:
             check_base_url(self.base_url, where=f"{where}.base_url")
+        check_further_urls(adapter, self.options, where=f"{where}.options")
         if self.proxy is not None:
             check_proxy(self.proxy, where=f"{where}.proxy")
         if self.callback_url is not None:

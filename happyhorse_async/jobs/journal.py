@@ -166,16 +166,16 @@ class Journal:
         elif (after := apply(tracked.job, event, task=task)) is not None:
             tracked.record(after)
 
-    async def request_save(self, tracked: TrackedJob, path: str) -> None:
+    async def request_save(self, tracked: TrackedJob, path: str, *, saver: str) -> None:
         """
         Record that the video of a job is to be saved at *path*, however far the job has come in the meantime.
 
+        :param saver: the owner from now on, if the task is known: the process that saves its video.
         :raises StoreError: it cannot be recorded.
         """
         job: Job | None = tracked.job
         while job is not None and not (job.save_to == path and job.saved_to is not None):
-            # Where the task is known already, this process is responsible for its video from now on.
-            owner = job.owner if job.ref is None else self.store.owner
+            owner = job.owner if job.ref is None else saver
             error = None if job.state.is_final else job.error
             wanted = apply(job, JobEvent.SAVE, save_to=path, saved_to=None, owner=owner, error=error)
             assert wanted is not None

@@ -26,7 +26,7 @@ from ..tracker import Tracker
 from .account import AccountRuntime, Accounts
 from .auto_download import AutoDownloads
 from .job_errors import was_abandoned
-from .journal import Journal
+from .journal import NO_OWNER, Journal
 from .state import JobEvent, applies
 from .submit_errors import closed_meanwhile
 
@@ -51,7 +51,11 @@ class _Finding:
 
 
 class Reconciler:
-    """Settles the jobs of one client whose outcome is unknown."""
+    """
+    Settles the jobs of one client whose outcome is unknown.
+
+    :param works: whether this process polls tasks. Otherwise it leaves them to others.
+    """
 
     def __init__(
         self,
@@ -59,8 +63,11 @@ class Reconciler:
         tracker: Tracker,
         journal: Journal,
         auto_downloads: AutoDownloads,
+        *,
+        works: bool = True,
     ) -> None:
         self._accounts = accounts
+        self._works = works
         self._tracker = tracker
         self._journal = journal
         self._auto_downloads = auto_downloads
@@ -92,7 +99,7 @@ class Reconciler:
         account = self._accounts.of(tracked.job)
         async with account.exchange.query_slot():
             task = await account.exchange.fetch(ref)
-        owner = self._journal.store.owner if tracked.job.save_to is not None else None
+        owner = self._journal.store.owner if self._works else NO_OWNER
         task = tracked.without_raw(task)
         account.poller.prepare(tracked)
         write = self._journal.record(tracked, JobEvent.ADOPT, task=task, owner=owner)
@@ -102,8 +109,11 @@ class Reconciler:
         if self._closing:
             raise closed_meanwhile(task, ref, tracked.job_id)
         tracked.attempt = None
-        account.poller.accepted(tracked, task)
-        self._auto_downloads.begin(tracked)
+        if self._works:
+            account.poller.accepted(tracked, task)
+            self._auto_downloads.begin(tracked)
+        else:
+            self._tracker.accepted(tracked)
         return tracked
 
     async def write_off(self, job_id: str, *, billed: bool = True) -> None:
