@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from attrs import evolve, frozen
 
-from ..errors import HappyHorseError, StoreError
+from ..errors import ConfigurationError, HappyHorseError, InvalidRequestError, StoreError, UnsupportedFeatureError
 from ..job import AccountAttempt, Job
 from ..local_media import without_content
 from ..logs import JOB_MOVED, get_logger, log_fields
@@ -29,6 +29,9 @@ from .state import JobEvent
 from .submit_errors import unreadable
 
 _log = get_logger(__name__)
+
+# Another section of the same account may have other options, or a key.
+_OF_A_SECTION = (ConfigurationError, InvalidRequestError, UnsupportedFeatureError)
 
 
 @frozen
@@ -129,10 +132,10 @@ class Mover:
         """
         refusals: dict[str, HappyHorseError] = {}
         for name in self._candidates(job, refusals):
-            if name in attempt.refusals:
-                continue
             try:
                 breaker = self._accounts.named(name).breaker
+                if self._has_refused(name, attempt):
+                    continue
                 if breaker.admits(job.job_id, _now()):
                     return await self._router.plan_anew(name, job, attempt.message.media)
             except HappyHorseError as error:
@@ -142,6 +145,17 @@ class Mover:
                 refusals[name] = unreadable(error, name)
         attempt.refusals.update(refusals)
         return None
+
+    def _has_refused(self, name: str, attempt: SubmitAttempt) -> bool:
+        """Return whether an account has refused a job, under this name or under another one of the same account."""
+        others = [other for other, refusal in attempt.refusals.items() if not isinstance(refusal, _OF_A_SECTION)]
+        return name in attempt.refusals or any(self._is_same_account(name, other) for other in others)
+
+    def _is_same_account(self, name: str, other: str) -> bool:
+        """Return whether two names lead to one account: sections with the same key and address do."""
+        if name == other or self._accounts.opened(other) is None:
+            return name == other
+        return self._accounts.named(name).breaker is self._accounts.named(other).breaker
 
     def _candidates(self, job: Job, refusals: dict[str, HappyHorseError]) -> list[str]:
         try:
@@ -171,7 +185,8 @@ class Mover:
             body=job.body,
             callback_url=job.callback_url,
         )
-        before = next((one for one in job.attempts if one.endpoint == endpoint and one.body is not None), None)
+        seen = [one for one in job.attempts if self._is_same_account(endpoint.provider, one.endpoint.provider)]
+        before = next((one for one in seen if one.body is not None), None)
         # An account that has seen the job before, under the same idempotency key, is sent the same bytes again.
         message = planned.message if before is None else evolve(planned.message, body=before.body)
         is_moved = await self._journal.record_now(
