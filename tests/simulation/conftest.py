@@ -15,6 +15,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Generator, Mapping
 from contextvars import ContextVar, copy_context
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
@@ -150,6 +151,8 @@ class Store:
 
     def __init__(self, world: World, process: Process) -> None:
         self.owner = process.name
+        # The clocks of machines differ, some by hours.
+        self._skew = world.chance("clock", process.name).choice([0.0, 0.0, 2.0, -2.0, 40.0, 3600.0, -3600.0])
         self._world = world
         self._process = process
         self._busy_until = 0.0
@@ -160,13 +163,13 @@ class Store:
     async def aclose(self) -> None: ...
 
     async def add(self, job: Job) -> Job:
-        return await self._do(self._world.disk.add(job), writes=True)
+        return await self._do(self._world.disk.add(self._to_disk(job)), writes=True)
 
     async def change(
         self, job: Job, *, only_from: Collection[JobState] | None = None, only_owner: str | None = None
     ) -> Job | None:
         self._world.adopted += only_from == {JobState.OUTCOME_UNKNOWN} and job.task_id is not None
-        work = self._world.disk.change(job, only_from=only_from, only_owner=only_owner)
+        work = self._world.disk.change(self._to_disk(job), only_from=only_from, only_owner=only_owner)
         return await self._do(work, writes=True)
 
     async def get(self, job_id: str) -> Job | None:
@@ -233,6 +236,29 @@ class Store:
         await asyncio.sleep(0.001)
         return owner in self._world.alive
 
+    def _to_disk(self, job: Job) -> Job:
+        """Return *job* with its times as the world knows them, of which its process may have another idea."""
+        now = datetime.now(UTC)
+
+        def shifted(moment: datetime | None) -> datetime | None:
+            return moment and _BEGIN + (moment - now) + timedelta(seconds=_now() - self._skew)
+
+        return _with_times(job, shifted)
+
+    def _from_disk(self, job: Job) -> Job:
+        """Return *job* as a process reads it, by its own clock."""
+        now = datetime.now(UTC)
+
+        def shifted(moment: datetime | None) -> datetime | None:
+            return moment and now + (moment - _BEGIN) - timedelta(seconds=_now() - self._skew)
+
+        return _with_times(job, shifted)
+
+    def _read(self, found: Any) -> Any:
+        if isinstance(found, list):
+            return [self._read(each) for each in found]
+        return self._from_disk(found) if isinstance(found, Job) else found
+
     async def _do(self, work: Coroutine[Any, Any, T], *, writes: bool = False) -> T:
         chance = self._world.chance("store", self.owner, next(self._numbers))
         loop = asyncio.get_running_loop()
@@ -248,13 +274,24 @@ class Store:
             result: Any = hh.StoreError("the disk is full")
         else:
             try:
-                result = at_once(work)
+                result = self._read(at_once(work))
             except hh.StoreError as error:
                 result = error
             if writes:
                 self._world.tell_others(self.owner)
         # What is on the disk is not known yet to the one who asked for it.
         future.get_loop().call_later(0.002, _settle, future, result)
+
+
+_BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _with_times(job: Job, shifted: Callable[[datetime | None], datetime | None]) -> Job:
+    return evolve(job, created_at=shifted(job.created_at) or job.created_at, submitted_at=shifted(job.submitted_at))
 
 
 def _settle(future: asyncio.Future[Any], result: Any) -> None:
