@@ -98,6 +98,8 @@ class Process:
     async def run(self, work: Coroutine[Any, Any, Any]) -> None:
         """Do *work* until it ends, or the process does."""
         self._world.alive.add(self.name)
+        if self._world.is_cluster:
+            self._lose_touch()
         task = self._start(work)
         await asyncio.wait([task])
         self._world.alive.discard(self.name)
@@ -108,6 +110,18 @@ class Process:
             assert [] == [left for left in self.tasks if not left.done()], "a process has left work behind"
         while left := [task for task in self.tasks if not task.done()]:
             await asyncio.wait(left)
+
+    def _lose_touch(self) -> None:
+        # Its connection is cut: for a while it is taken for dead, and knows nothing of it.
+        loop, chance = asyncio.get_running_loop(), self._world.chance("touch", self.name)
+        if chance.random() < 0.4:
+            at = chance.uniform(0, 60)
+            loop.call_later(at, self._world.alive.discard, self.name)
+            loop.call_later(at + chance.uniform(1, 60), self._come_back)
+
+    def _come_back(self) -> None:
+        if not self.dead and not all(task.done() for task in self.tasks):
+            self._world.alive.add(self.name)
 
     def called(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Do *work* on behalf of somebody who calls."""
@@ -197,7 +211,11 @@ class Store:
         found = []
         for endpoint in endpoints:
             for job in await self._world.disk.unfinished(endpoint.provider, states):
-                if job.endpoint == endpoint and job.owner not in self._world.alive and len(found) < limit:
+                if (
+                    job.endpoint == endpoint
+                    and job.owner not in {self.owner, *self._world.alive}
+                    and len(found) < limit
+                ):
                     found.append(await self._world.disk.change(evolve(job, owner=self.owner)))
         self._world.taken_over += len(found)
         return [job for job in found if job is not None]
@@ -213,6 +231,8 @@ class Store:
         return unsubscribe
 
     async def pace(self, name: str, interval: float) -> float:
+        if self._world.is_store_away:
+            raise hh.StoreError("the server restarts")
         now = asyncio.get_running_loop().time()
         self._world.paces[name], wait = self._world.paces.get(name, Pace(now)).permit(now, interval)
         await asyncio.sleep(0.001)
@@ -234,6 +254,8 @@ class Store:
 
     async def is_alive(self, owner: str) -> bool:
         await asyncio.sleep(0.001)
+        if self._world.is_store_away:
+            raise hh.StoreError("the server restarts")
         return owner in self._world.alive
 
     def _to_disk(self, job: Job) -> Job:
@@ -269,7 +291,7 @@ class Store:
         return await future
 
     def _finish(self, work: Coroutine[Any, Any, Any], future: asyncio.Future[Any], fails: bool, writes: bool) -> None:
-        if self._process.dead or fails:
+        if self._process.dead or fails or self._world.is_store_away:
             work.close()
             result: Any = hh.StoreError("the disk is full")
         else:
@@ -379,7 +401,15 @@ def account_of(url: str) -> str:
 class World:
     """All that is outside the processes."""
 
-    def __init__(self, seed: int, *, can_list: bool = False, calls: bool = False, has_accounts: bool = False) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        can_list: bool = False,
+        calls: bool = False,
+        has_accounts: bool = False,
+        is_cluster: bool = False,
+    ) -> None:
         self.seed = seed
         self.accounts = ("a", "b", "c")[: self.chance("accounts").randint(2, 3)] if has_accounts else ()
         self.calm = False
@@ -388,6 +418,7 @@ class World:
         self.subscribers: dict[str, Notify] = {}
         self.paces: dict[str, Pace] = {}
         self.taken_over = 0
+        self.is_cluster = is_cluster
         self._tellings = itertools.count()
         self.flights: list[_Flight] = []
         self.wires: Counter[str] = Counter()
@@ -405,6 +436,13 @@ class World:
     def chance(self, *what: object) -> random.Random:
         """Return the chance that *what* depends on, and nothing else does."""
         return random.Random(f"{self.seed} {what}")
+
+    @property
+    def is_store_away(self) -> bool:
+        """Whether the store of a cluster cannot be reached: its server restarts, now and then."""
+        now = _now()
+        spell = self.chance("away", int(now / 60))
+        return self.is_cluster and not self.calm and spell.random() < 0.2 and now % 60 < spell.uniform(1, 15)
 
     def tell_others(self, writer: str) -> None:
         """Tell the other processes that something was written: not what, and now and then not at all."""
