@@ -159,7 +159,7 @@ class Listener:
 
     async def _reconnect(self, error: Exception) -> None:
         since = time.monotonic()
-        _log.warning("the job store is away, and is tried again: %s", self._store_error(error))
+        _log.warning("%s; it is tried again", self._store_error(error))
         delay = _FIRST_DELAY
         while not self._is_closing:
             try:
@@ -175,7 +175,7 @@ class Listener:
             delay = min(2 * delay, _LONGEST_DELAY)
         else:
             return
-        _log.warning("the job store is back after %.1f s: %s", time.monotonic() - since, self._address.shown)
+        _log.warning("%s is back after %.1f s", self._name, time.monotonic() - since)
         # What was changed meanwhile was not heard.
         self._on_changes(None)
 
