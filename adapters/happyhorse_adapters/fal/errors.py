@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from attrs import define, frozen
 
@@ -87,7 +87,7 @@ class _WireProblem:
 
 @define(kw_only=True)
 class _WireRefusal:
-    detail: Any = None
+    detail: Lax[list[Lax[_WireProblem]]] = None
     error_type: Lax[str] = None
 
 
@@ -128,10 +128,10 @@ def problem_in(answer: Mapping[str, Any], headers: Mapping[str, str]) -> Problem
     The type is in `error_type`, else in the header `X-Fal-Error-Type`, else in the first entry of `detail`.
     """
     wire = structure(answer, _WireRefusal)
-    rows = cast("list[object]", wire.detail) if isinstance(wire.detail, list) else []
-    entries = [structure(row, _WireProblem) for row in rows if isinstance(row, dict)]
+    entries = [entry for entry in wire.detail or () if entry is not None]
+    text = answer.get("detail")
     sentences = [entry.sentence for entry in entries if entry.sentence]
-    message = wire.detail.strip() if isinstance(wire.detail, str) else "; ".join(sentences)
+    message = text.strip() if isinstance(text, str) else "; ".join(sentences)
     typed = next((code for code in (wire.error_type, headers.get("x-fal-error-type")) if is_code(code)), None)
     code = typed or next((entry.type for entry in entries if is_code(entry.type)), None)
     # Two copies of the page have two names for it. "true" never makes a paid request repeat.
