@@ -57,6 +57,11 @@ class Price:
     """How far it can be trusted."""
 
     @property
+    def key(self) -> str:
+        """What the row holds for, as it is written in a configuration: `1.1/t2v/720P`."""
+        return "/".join(part for part in (self.version, self.mode, self.resolution) if part is not None)
+
+    @property
     def specificity(self) -> tuple[bool, ...]:
         """What a row is preferred by, where several hold: the user's own, then the more exact one."""
         exact = (self.mode is not None, self.version is not None, self.resolution != ANY_RESOLUTION)

@@ -177,6 +177,7 @@ class Client(RecordedJobs):
             account=evolve(planner.account, provider=chosen.name),
             callback_url=chosen.callback_url,
             callback_secret=chosen.callback_secret,
+            prices=chosen.prices,
         )
         client._use(named, client._options)
         return client

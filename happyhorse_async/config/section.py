@@ -12,6 +12,7 @@ from attrs import field, frozen
 
 from ..adapter import Adapter
 from ..errors import ConfigurationError
+from ..price_list import configured_prices
 from ..registry import adapter_names, find_adapter
 from .secrets import KeySource, SecretSource, check_api_key
 from .structuring import choices, looks_secret, quoted, quoted_name
@@ -31,6 +32,7 @@ class Section:
     region: str | None = None
     base_url: str | None = None
     options: Mapping[str, Any] = field(factory=dict[str, Any])
+    prices: Mapping[str, Any] = field(factory=dict[str, Any])
     callback_url: str | None = None
     callback_secret_env: str | None = None
     callback_secret_file: str | None = None
@@ -60,6 +62,7 @@ class Section:
                 )
         self._check_addresses(adapter, where)
         self._check_region(name, adapter, where)
+        configured_prices(self.prices, where=f"{where}.prices")
         if found:
             self._check_trust(adapter, where, file)
 

@@ -12,6 +12,7 @@ from typing import Any
 from attrs import asdict, evolve, field, frozen
 
 from ..errors import ConfigurationError
+from ..price_list import Price, configured_prices
 from ..redaction import redact_text, redact_url
 from ..registry import adapter_names, find_adapter
 from ..retry import RetryPolicies
@@ -42,6 +43,8 @@ class ProviderSettings:
     """The root of the provider's API, where it is not the adapter's own. It wins over `region`."""
     options: Mapping[str, Any] = field(factory=dict[str, Any])
     """The adapter's own options."""
+    prices: tuple[Price, ...] = ()
+    """The prices that the file has for this account."""
     callback_url: str | None = None
     """The webhook URL that the provider calls at the end of every task."""
     callback_secret: SecretSource | None = None
@@ -81,6 +84,7 @@ class ProviderSettings:
             "region": self.region,
             "base_url": redact_url(account.base_url),
             "options": {name: redact_text(str(value)) for name, value in self.options.items()},
+            "prices": {row.key: f"{row.amount:f} {row.currency}" for row in self.prices},
             "proxy": _shown_proxy(self.proxy),
             "callback_url": None if self.callback_url is None else redact_url(self.callback_url),
             "callback_secret": None if self.callback_secret is None else self.callback_secret.describe(),
@@ -287,6 +291,7 @@ def _provider(name: str, section: Section, proxy: str | None, file: Path, *, fou
         region=section.region,
         base_url=section.base_url,
         options=dict(section.options),
+        prices=configured_prices(section.prices, where=f"{file}: providers.{name}.prices"),
         callback_url=section.callback_url,
         callback_secret=section.secret_source(name, adapter, file),
         proxy=proxy if section.proxy is None else section.proxy,
