@@ -20,7 +20,7 @@ from ..media.inspect import UnreadableFileError
 from ..request import Media, ReferenceToVideo, VideoEdit, VideoRequest
 from ..request_codec import from_data
 from ..routing import Routing
-from .media import PreparedRequest, has_local_media
+from .media import Keeping, PreparedRequest, has_local_media
 from .plan import Plan, Planner, Rejection, unnamed
 
 _TOKENS = {"[Image 1]": re.compile(r"\[image ?\d+\]", re.IGNORECASE), "character1": re.compile(r"\bcharacter ?\d+\b")}
@@ -55,6 +55,8 @@ class Router:
         """What runs, while the client is open."""
         self.limiter: anyio.CapacityLimiter | None = None
         """So many pictures are examined at once."""
+        self.keeping = Keeping()
+        """What the store keeps of the media of enqueued jobs."""
 
     @property
     def patience(self) -> float:
@@ -183,7 +185,7 @@ class Router:
         if not has_local_media(submission.request):
             return PreparedRequest(request=submission.request)
         preparation = self._planners[provider].media(submission.spec, self.limiter)
-        return await preparation.prepare(submission.request, durable=durable)
+        return await preparation.prepare(submission.request, keeping=self.keeping if durable else None)
 
     def _own_url(self, job: Job) -> str | None:
         """Return the callback URL that the caller gave; `None` where it is that of the account."""

@@ -34,6 +34,7 @@ from ..task import Task, TaskRef, TaskStatus
 from ..tracked_job import TrackedJob
 from ..tracker import Tracker
 from .account_factory import AccountFactory, Options
+from .media import Keeping
 from .plan import Planner
 from .router import Fit, Router
 
@@ -54,7 +55,7 @@ class ClientRuntime:
         self._factory = AccountFactory(planners, options, self)
         endpoints = {name: planner.settings.endpoint for name, planner in planners.items()}
         self.accounts = router.accounts = Accounts(endpoints, self._start)
-        router.limiter = self.media_limiter
+        router.limiter, router.keeping = self.media_limiter, Keeping.by(options.store)
         self._is_started = False
         recovers = options.work and options.recover
         self.auto_downloads = AutoDownloads(
