@@ -36,6 +36,7 @@ class PostgresServer:
             self._initialize()
             self.port = _free_port()
             self.start()
+            self._keeper = self._start_keeper()
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
@@ -71,8 +72,23 @@ class PostgresServer:
 
     def close(self) -> None:
         """Stop the server and remove its folder."""
-        self.stop("immediate")
-        shutil.rmtree(self._folder, ignore_errors=True)
+        assert self._keeper.stdin is not None
+        self._keeper.stdin.close()
+        self._keeper.wait(timeout=_STARTING)
+
+    def _start_keeper(self) -> subprocess.Popen[bytes]:
+        """Start a process that stops the server when the tests have ended, also when they were killed."""
+        script = 'read -r _; "$1" -D "$2" -m immediate stop; rm -rf "$3"'
+        folders = [self._programs / "pg_ctl", self._folder / "data", self._folder]
+        return subprocess.Popen(
+            ["/bin/sh", "-c", script, "sh", *map(str, folders)],
+            cwd="/",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            **self._account,
+        )
 
     def _initialize(self) -> None:
         secret = self._folder / "password"
