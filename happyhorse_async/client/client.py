@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from os import PathLike
@@ -9,7 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+from attrs import evolve
+
+from .. import telemetry
 from ..adapter import Adapter
+from ..budget import Budget, limits_of
 from ..config import Settings
 from ..download import Progress, VideoStream
 from ..errors import HappyHorseError, InvalidRequestError
@@ -52,6 +57,8 @@ class Client(NewJobs):
     :param region: one of the adapter's regions.
     :param options: the adapter's own options.
     :param routing: which of several accounts gets a job, and which one is next. By default every job is for the first.
+    :param budget: how much may be spent, for all clients and processes that share the store; several hold together.
+        Without a store that lasts, it warns.
     :param store: where jobs are recorded; by default a `MemoryStore`.
     :param poll: when tasks are polled; what is not set is the adapter's default.
     :param limits: rate and concurrency limits; what is not set is the adapter's default. Clients that are given the
@@ -65,6 +72,9 @@ class Client(NewJobs):
         the environment, which are ignored otherwise.
     :param recover: whether the client goes on with what processes that have died have left: it sends enqueued jobs and
         jobs that an idempotency key protects, saves videos, and searches for lost answers (`auto_adopt`).
+    :param work: whether the client sends and polls jobs. With `False` it writes them down and waits, and other
+        processes send them, such as `happyhorse worker`; that implies `recover=False`, and needs a store that they
+        share.
     :param auto_adopt: whether a submit whose answer was lost adopts the only task in the provider's list that it can
         have, if the list shows all tasks. If other programs use the account, that task may be theirs.
     :param allow_private_hosts: whether a video may be downloaded from an address that is not on the public internet. By
@@ -81,6 +91,7 @@ class Client(NewJobs):
         region: str | None = None,
         options: Mapping[str, Any] | None = None,
         routing: Routing | None = None,
+        budget: Budget | Iterable[Budget] | None = None,
         store: TaskStore | None = None,
         poll: PollSchedule = PollSchedule(),  # noqa: B008 - immutable
         limits: Limits | None = None,
@@ -90,6 +101,7 @@ class Client(NewJobs):
         connector: aiohttp.BaseConnector | None = None,
         proxy: str | None = None,
         recover: bool = True,
+        work: bool = True,
         auto_adopt: bool = False,
         allow_private_hosts: bool = False,
     ) -> None:
@@ -119,11 +131,19 @@ class Client(NewJobs):
                 transport=transport,
                 connector=connector,
                 recover=recover,
+                work=work,
                 routing=routing,
+                within=limits_of(budget),
             ),
         )
 
     def _use(self, accounts: Iterable[AccountSettings], default: str, options: Options) -> None:
+        if options.within and isinstance(options.store, MemoryStore):
+            warnings.warn(
+                "the budget counts only what this process spends, because the jobs are recorded in memory: give the "
+                "client a store on disk",
+                stacklevel=3,
+            )
         planners = {account.name: Planner(account) for account in accounts}
         self._lifecycle = Lifecycle(planners, options, default=default)
 
@@ -135,6 +155,7 @@ class Client(NewJobs):
         provider: str | None = None,
         store: TaskStore | None = None,
         recover: bool = True,
+        work: bool = True,
         transport: Transport | None = None,
         connector: aiohttp.BaseConnector | None = None,
     ) -> Self:
@@ -146,6 +167,7 @@ class Client(NewJobs):
         :param provider: the section; by default `HAPPYHORSE_PROVIDER`, or the file's `default`.
         :param store: where jobs are recorded; by default the file of `[store]`, or memory.
         :param recover: see `Client`.
+        :param work: see `Client`; `False` as well if the file says `[store] work = false`.
         :param transport: see `Client`.
         :param connector: see `Client`.
         :raises ConfigurationError: names the file, the key and the known values.
@@ -164,10 +186,17 @@ class Client(NewJobs):
                 transport=transport,
                 connector=connector,
                 recover=recover,
+                work=work and (settings.store is None or settings.store.work),
                 routing=settings.routing_for(provider),
+                within=limits_of(settings.budget),
             ),
         )
         return client
+
+    def _limit_work(self, takes: frozenset[str] | None, concurrency: int | None) -> None:
+        lifecycle = self._lifecycle
+        options = evolve(lifecycle.options, takes=takes, concurrency=concurrency)
+        self._lifecycle = Lifecycle(lifecycle.planners, options, default=lifecycle.default)
 
     @property
     def provider(self) -> str:
@@ -178,6 +207,11 @@ class Client(NewJobs):
     def adapter(self) -> Adapter:
         """The adapter of the account for new jobs."""
         return self._planner().adapter
+
+    @property
+    def adapters(self) -> Mapping[str, Adapter]:
+        """The adapter of each account, by the account's name."""
+        return {name: planner.adapter for name, planner in self._lifecycle.planners.items()}
 
     async def __aenter__(self) -> Self:
         await self._lifecycle.open()
@@ -228,9 +262,11 @@ class Client(NewJobs):
 
         :raises DownloadError: see `download`; also while the stream is read.
         """
-        account = self._lifecycle.inside().accounts.named(task.ref.provider)
-        async with account.downloads.stream(task) as chunks:
-            yield chunks
+        runtime = self._lifecycle.inside()
+        downloads = runtime.accounts.named(task.ref.provider).downloads
+        with telemetry.stream(runtime.tracker.span_of(task.ref)):
+            async with downloads.stream(task) as chunks:
+                yield chunks
 
     async def health(self) -> Health:
         """
@@ -247,10 +283,35 @@ def lifecycle_of(client: Client) -> Lifecycle:
     return client._lifecycle  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
+def make_worker(
+    settings: Settings, store: TaskStore, *, providers: Sequence[str] = (), concurrency: int | None = None
+) -> Client:
+    """
+    Make a client that takes over the jobs of other processes, whatever the configuration says.
+
+    :param providers: the accounts whose jobs it takes; all of them if there are none.
+    :param concurrency: how many jobs it has at a time; `None` for as many as the limits allow.
+    :raises ConfigurationError: there is no such account.
+    """
+    if settings.store is not None:
+        settings = evolve(settings, store=evolve(settings.store, work=True))
+    for name in providers:
+        settings.choose(name)
+    client = Client.from_config(settings, provider=providers[0] if providers else None, store=store)
+    client._limit_work(frozenset(providers) or None, concurrency)  # noqa: SLF001
+    return client
+
+
 def configured_store(settings: Settings) -> TaskStore | None:
     """Return the store that *settings* name, if they name one."""
     if settings.store is None:
         return None
+    database = settings.store.database()
+    if database is not None:
+        from ..stores.postgres.store import PostgresStore  # noqa: PLC0415 - only a cluster needs it
+
+        return PostgresStore(*database, **settings.store.options)
     from ..stores.sqlite.store import SQLiteStore  # noqa: PLC0415 - only a program with a journal on disk needs SQLite
 
+    assert settings.store.path is not None
     return SQLiteStore(settings.store.path, **settings.store.options)

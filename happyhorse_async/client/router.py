@@ -182,7 +182,8 @@ class Router:
         submission = evolve(submission, request=prepared.request)
         planner = self._planners[provider]
         message = evolve(planner.adapter.encode_submit(submission, planner.account), media=prepared.media)
-        return PlannedJob(provider=provider, submission=submission, message=message, media=prepared.media)
+        price = planner.price(request, submission.spec, source_duration=prepared.source_duration)
+        return PlannedJob(provider=provider, submission=submission, message=message, media=prepared.media, price=price)
 
     async def prepared(self, provider: str, submission: Submission, *, durable: bool) -> PreparedRequest:
         """Read and check the local media of a request for an account; see `MediaPreparation.prepare`."""

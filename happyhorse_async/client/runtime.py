@@ -24,11 +24,13 @@ from ..jobs.auto_download import AutoDownloads
 from ..jobs.callbacks import CallbackProcessor
 from ..jobs.intake import Intake
 from ..jobs.job_errors import error_of
-from ..jobs.journal import Journal
+from ..jobs.journal import NO_OWNER, Journal
 from ..jobs.reconcile import Reconciler
 from ..jobs.recovery import Recovery, is_unsent
+from ..jobs.state import JobEvent
 from ..jobs.submit import Submitter
-from ..task import Task, TaskRef
+from ..jobs.takeover import TakeOver
+from ..task import Task, TaskRef, TaskStatus
 from ..tracked_job import TrackedJob
 from ..tracker import Tracker
 from .account_factory import AccountFactory, Options
@@ -46,32 +48,50 @@ class ClientRuntime:
         self.process = os.getpid()
         self.background = Background(follows_caller=True)
         self.tracker = Tracker()
-        self.journal = Journal(options.store)
+        self.journal = Journal(options.store, options.within)
         self._factory = AccountFactory(planners, options, self)
         endpoints = {name: planner.settings.endpoint for name, planner in planners.items()}
         self.accounts = Accounts(endpoints, self._factory.start)
         # Each picture that is examined is decoded in memory.
         router.open(self.accounts, anyio.CapacityLimiter(1))
+        recovers = options.work and options.recover
         self.auto_downloads = AutoDownloads(
-            self.tracker,
             self.journal,
             attend=self._attend,
             download=self._save,
             retry=options.retries.save,
-            recovers=options.recover,
+            recovers=recovers,
+            works=options.work,
         )
-        self.reconciler = Reconciler(self.accounts, self.tracker, self.journal, self.auto_downloads)
+        self.reconciler = Reconciler(self.accounts, self.tracker, self.journal, self.auto_downloads, works=options.work)
         self.submitter = Submitter(self.accounts, self.tracker, self.journal, self.reconciler, options.retries, router)
-        self.recovery = Recovery(
+        recovery = Recovery(
             self.accounts,
+            self.tracker,
             self.journal,
             self.submitter,
             self.reconciler,
             self.auto_downloads,
-            is_enabled=options.recover,
+            is_enabled=recovers,
         )
         self.intake = Intake(
-            self.accounts, self.tracker, self.journal, self.submitter, self.recovery, self.auto_downloads
+            self.accounts,
+            self.tracker,
+            self.journal,
+            self.submitter,
+            recovery,
+            self.auto_downloads,
+            works=options.work,
+        )
+        self.takeover = TakeOver(
+            options.store,
+            self.accounts,
+            self.tracker,
+            recovery,
+            self.intake.followers,
+            is_enabled=recovers,
+            takes=options.takes,
+            concurrency=options.concurrency,
         )
         self.callbacks = CallbackProcessor(self.tracker, self.submitter, self.journal, self.auto_downloads)
 
@@ -88,7 +108,10 @@ class ClientRuntime:
         runtime = cls(planners, options, router)
         try:
             runtime.accounts.named(default)
-            await runtime.recovery.open()
+            await runtime.journal.open()
+            runtime.tracker.open(options.store)
+            runtime.intake.followers.open()
+            await runtime.takeover.open()
             for account in runtime.accounts:
                 await account.persistence.load()
             runtime._factory.is_started = True
@@ -118,8 +141,17 @@ class ClientRuntime:
     def changed(self, tracked: TrackedJob) -> None:
         """Record what was observed of a task."""
         self.journal.observed(tracked)
+        self.intake.followers.reread(tracked.job_id)
         if tracked.ended:
             self.accounts.of(tracked.job).persistence.save_periodically()
+
+    def left(self, tracked: TrackedJob) -> None:
+        """Leave a task that is polled here to other processes."""
+        store = self.journal.store
+        if tracked.job.owner != store.owner or not tracked.is_recorded or self.journal.is_pending(tracked.job_id):
+            return
+        if store.is_shared or self.tracker.has_siblings:
+            self.journal.record(tracked, JobEvent.RELEASE, owner=NO_OWNER)
 
     async def _attend(self, tracked: TrackedJob) -> None:
         await self.intake.attend(tracked)
@@ -161,14 +193,24 @@ class ClientRuntime:
 
     async def fetch(self, ref: TaskRef) -> Task:
         """Poll a task once; see `Client.fetch`."""
-        return await self.accounts.named(ref.provider).poller.fetch(ref)
+        account = self.accounts.named(ref.provider)
+        return await telemetry.query("fetch", account.endpoint, self.tracker.span_of(ref), account.poller.fetch(ref))
 
     async def cancel(self, ref: TaskRef) -> Task:
         """Cancel a task; see `Client.cancel`."""
-        exchange = self.accounts.named(ref.provider).exchange
-        async with exchange.query_slot():
-            await exchange.cancel(ref)
-        return await self.fetch(ref)
+        account = self.accounts.named(ref.provider)
+        async with account.exchange.query_slot():
+            cancelling = account.exchange.cancel(ref)
+            is_taken = await telemetry.query("cancel", account.endpoint, self.tracker.span_of(ref), cancelling)
+        try:
+            return await self.fetch(ref)
+        except TaskNotFoundError:
+            if not is_taken:
+                raise
+        # Some providers forget a task as soon as it is cancelled.
+        canceled = Task(ref=ref, status=TaskStatus.CANCELED)
+        account.poller.observe(canceled)
+        return canceled
 
     async def aclose(self) -> None:
         """Stop everything: paid requests first, with some time to be answered."""
@@ -177,6 +219,8 @@ class ClientRuntime:
             self.accounts.close()
             closing.push_async_callback(self._factory.aclose)
             closing.push_async_callback(self.journal.aclose)
+            closing.callback(self.tracker.close, self.journal.store)
+            closing.push_async_callback(self._factory.settle)
             for account in self.accounts:
                 closing.push_async_callback(account.persistence.aclose)
             closing.push_async_callback(self.background.aclose)
@@ -185,8 +229,9 @@ class ClientRuntime:
             closing.push_async_callback(self.auto_downloads.aclose)
             closing.push_async_callback(self.reconciler.aclose)
             closing.push_async_callback(self.submitter.aclose)
-            closing.push_async_callback(self.recovery.aclose)
+            closing.push_async_callback(self.takeover.recovery.aclose)
             closing.push_async_callback(self.intake.aclose)
+            closing.push_async_callback(self.takeover.aclose)
             closing.push_async_callback(self.callbacks.aclose)
 
 
@@ -199,7 +244,7 @@ class Lifecycle:
         """The account for new jobs."""
         self.router = Router(planners, default, options.routing)
         """Which accounts a request can go to."""
-        self._options = options
+        self.options = options
         self._if_dropped: weakref.finalize[..., Lifecycle] | None = None
         self._runtime: ClientRuntime | None = None
 
@@ -214,7 +259,7 @@ class Lifecycle:
             self._forget()
         if self._runtime is not None:
             raise RuntimeError("the client is already open")
-        self._runtime = await ClientRuntime.open(self.planners, self._options, self.router, default=self.default)
+        self._runtime = await ClientRuntime.open(self.planners, self.options, self.router, default=self.default)
         self._if_dropped = weakref.finalize(self, _warn_of_dropped, ", ".join(self.planners), os.getpid())
 
     def _is_dead(self) -> bool:

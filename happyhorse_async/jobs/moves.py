@@ -12,7 +12,14 @@ from datetime import UTC, datetime
 
 from attrs import evolve, frozen
 
-from ..errors import ConfigurationError, HappyHorseError, InvalidRequestError, StoreError, UnsupportedFeatureError
+from ..errors import (
+    BudgetExceededError,
+    ConfigurationError,
+    HappyHorseError,
+    InvalidRequestError,
+    StoreError,
+    UnsupportedFeatureError,
+)
 from ..job import AccountAttempt, Job
 from ..local_media import without_content
 from ..logs import JOB_MOVED, get_logger, log_fields
@@ -57,7 +64,7 @@ class Mover:
 
     def note_failure(self, job: Job, failure: HappyHorseError) -> None:
         """Note what became of a submit. If the key or the money is the reason, what was enqueued waits for a while."""
-        if isinstance(failure, StoreError):
+        if isinstance(failure, BudgetExceededError | StoreError):
             return
         account = self._accounts.of(job)
         account.breaker.failed(failure, _now())
@@ -137,7 +144,9 @@ class Mover:
                 if self._has_refused(name, attempt):
                     continue
                 if breaker.admits(job.job_id, _now()):
-                    return await self._router.plan_anew(name, job, attempt.message.media)
+                    planned = await self._router.plan_anew(name, job, attempt.message.media)
+                    await self._journal.check_budget(self._moved(job, planned))
+                    return planned
             except HappyHorseError as error:
                 refusals[name] = error
             except Exception as error:  # noqa: BLE001 - waiters are told, and the job is not forgotten
@@ -157,6 +166,10 @@ class Mover:
             return name == other
         return self._accounts.named(name).breaker is self._accounts.named(other).breaker
 
+    def _moved(self, job: Job, planned: PlannedJob) -> Job:
+        endpoint, spec = self._accounts.endpoints[planned.provider], planned.submission.spec
+        return evolve(job, endpoint=endpoint, model=spec.model, price=planned.price)
+
     def _candidates(self, job: Job, refusals: dict[str, HappyHorseError]) -> list[str]:
         try:
             names, found = self._router.candidates(job)
@@ -172,6 +185,7 @@ class Mover:
 
         :param failure: why the present account did not accept it.
         :return: `None` if the job was settled in the meantime, by another process.
+        :raises BudgetExceededError: the budget has no room for it there. Nothing has changed.
         :raises StoreError: it cannot be recorded. Nothing has changed.
         """
         job, submission = tracked.job, planned.submission
@@ -199,6 +213,7 @@ class Mover:
             media=planned.media if job.durable else without_content(planned.media),
             callback_url=submission.callback_url if before is None else before.callback_url,
             submitted_at=None,
+            price=planned.price,
             error=left.error,
             attempts=_with(job.attempts, left),
         )

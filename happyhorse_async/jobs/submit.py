@@ -22,7 +22,7 @@ from attrs import evolve
 
 from .. import telemetry
 from ..background import Background
-from ..errors import HappyHorseError, InvalidResponseError, StoreError, SubmitOutcomeUnknownError
+from ..errors import BudgetExceededError, HappyHorseError, InvalidResponseError, StoreError, SubmitOutcomeUnknownError
 from ..job import Job
 from ..logs import JOB_ACCEPTED, JOB_FAILED, SUBMIT_RETRIED, get_logger, log_fields
 from ..messages import HttpRequest
@@ -38,7 +38,7 @@ from .leaving import Leaving
 from .moves import Mover
 from .reconcile import Reconciler
 from .routing import PlannedJob, Router
-from .state import JobEvent, applies
+from .state import TAKEN_BACK, JobEvent, applies
 from .submit_errors import certain, is_ambiguous, outcome_unknown, unreadable
 
 _log = get_logger(__name__)
@@ -102,14 +102,17 @@ class Submitter:
                 if attempt is None or await self._is_steered_away(tracked, attempt):
                     return
                 message = attempt.message
-                if message.media:
-                    message = await account.media.ready(message, tracked.job.model)
-                if not await self._record_intent(tracked, attempt):
+                if account.media.is_uploaded(message, tracked.job.model):
+                    if message.media:
+                        message = await account.media.ready(message, tracked.job.model)
+                    if not await self._record_intent(tracked, attempt):
+                        return
+                    task = await telemetry.submit(tracked.span, exchange.submit(message))
+                    account.breaker.succeeded()
+                    await self._accept(tracked, task)
                     return
-                task = await telemetry.submit(tracked.span, exchange.submit(message))
-                account.breaker.succeeded()
-                await self._accept(tracked, task)
-                return
+            await self._upload(tracked, message)
+            return
         except HappyHorseError as error:
             failure = error
         except Exception as error:  # noqa: BLE001 - whatever went wrong, waiters are told, and the job is not forgotten
@@ -121,6 +124,13 @@ class Submitter:
             self._end(tracked, failure)
         elif tracked.attempt is not None:
             await self._fail(tracked, tracked.attempt, failure)
+
+    async def _upload(self, tracked: TrackedJob, message: HttpRequest) -> None:
+        """Upload the media of a job, which may take minutes and needs no slot, and queue it in front of all others."""
+        account = self._accounts.of(tracked.job)
+        tracked.release_permit()
+        await telemetry.upload(tracked.span, account.media.upload_all(message, tracked.job.model))
+        account.scheduler.put_back(tracked, 0)
 
     async def _record_intent(self, tracked: TrackedJob, attempt: SubmitAttempt) -> bool:
         """Record that a job is about to be sent, and return whether it may be."""
@@ -165,7 +175,7 @@ class Submitter:
         is_early_end = task.status.is_terminal and not task.videos
         task = tracked.without_raw(unended(task) if is_early_end else task)
         self._accounts.of(tracked.job).poller.prepare(tracked)
-        write = self._journal.record(tracked, JobEvent.ANSWER, task=task, owner=self._saver(tracked.job))
+        write = self._journal.record(tracked, JobEvent.ANSWER, task=task, owner=self._journal.store.owner)
         self._tracker.name(tracked)
         try:
             if write is not None and not await asyncio.shield(write):
@@ -180,9 +190,6 @@ class Submitter:
             extra=log_fields(tracked.job, event=JOB_ACCEPTED),
         )
 
-    def _saver(self, job: Job) -> str | None:
-        return self._journal.store.owner if job.save_to is not None else None
-
     def _hand_over(self, tracked: TrackedJob, task: Task, *, at_once: bool = False) -> None:
         tracked.attempt = None
         at_once = self._tracker.take_early_callback(task.ref) or at_once
@@ -195,7 +202,7 @@ class Submitter:
         why = f"the callback of this job named {tracked.ref}, and the answer to its submit names {task.ref}"
         _log.critical("job %s: %s; the answer counts", tracked.job_id, why, extra=log_fields(tracked.job, reason=why))
         corrected = TrackedJob(tracked.job)
-        self._journal.record(corrected, JobEvent.CORRECT, task=task, owner=self._saver(tracked.job))
+        self._journal.record(corrected, JobEvent.CORRECT, task=task, owner=self._journal.store.owner)
         tracked.is_recorded = False
         tracked.give_up(InvalidResponseError(f"{why}, which counts"))
 
@@ -285,7 +292,7 @@ class Submitter:
         tracked.release_permit()
         try:
             message = await self._mover.move(tracked, planned, failure)
-        except StoreError as error:
+        except (BudgetExceededError, StoreError) as error:
             await self._fail(tracked, attempt, error)
             return
         if tracked.attempt is not attempt:
@@ -394,7 +401,7 @@ class Submitter:
             # The job has moved to another account in the meantime.
             return None
         self._accounts.of(tracked.job).poller.prepare(tracked)
-        write = self._journal.record(tracked, JobEvent.CALL_BACK, task=task, owner=self._saver(tracked.job))
+        write = self._journal.record(tracked, JobEvent.CALL_BACK, task=task, owner=self._journal.store.owner)
         if write is not None:
             # It is not sent again. If its submit is answered yet, the answer is compared with the callback.
             scheduler = self._accounts.of(tracked.job).scheduler
@@ -404,6 +411,20 @@ class Submitter:
             fields = log_fields(tracked.job, event=JOB_ACCEPTED)
             _log.info("job %s was accepted as %s, as its callback says", job_id, task.ref, extra=fields)
         return write
+
+    def learn(self, tracked: TrackedJob, job: Job) -> None:
+        """Take in what another process has recorded of a job that is queued or sent here."""
+        account = self._accounts.of(tracked.job)
+        if job.ref is not None:
+            account.poller.prepare(tracked)
+            account.scheduler.remove(tracked)
+            tracked.load(job)
+            tracked.attempt = None
+            self._tracker.accepted(tracked)
+        elif job.state in TAKEN_BACK and applies(tracked.job.state, JobEvent.CANCEL):
+            account.scheduler.remove(tracked)
+            tracked.load(job)
+            self._end(tracked, error_of(job) or withdrawn(job.job_id))
 
     async def aclose(self) -> None:
         """

@@ -13,17 +13,19 @@ import json
 import random
 import sys
 from collections import Counter
-from collections.abc import Collection, Coroutine, Generator, Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Collection, Coroutine, Generator, Mapping
+from contextvars import ContextVar, copy_context
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 import pytest
-from attrs import define
+from attrs import define, evolve
 
 import happyhorse_async as hh
-from happyhorse_async.job import Job, JobState
+from happyhorse_async.job import Endpoint, Job, JobState
 from happyhorse_async.stores import MemoryStore
+from happyhorse_async.stores.contract import Notify
+from happyhorse_async.stores.pacing import Pace
 
 from .calling import Calling
 from .listing import Listing, show_all
@@ -176,8 +178,50 @@ class Store:
     async def by_ref(self, ref: hh.TaskRef) -> Job | None:
         return await self._do(self._world.disk.by_ref(ref))
 
-    async def unfinished(self, provider: str) -> list[Job]:
-        return await self._do(self._world.disk.unfinished(provider))
+    async def get_many(self, job_ids: Collection[str]) -> list[Job]:
+        return await self._do(self._world.disk.get_many(job_ids))
+
+    async def unfinished(self, provider: str, states: Collection[JobState] | None = None) -> list[Job]:
+        return await self._do(self._world.disk.unfinished(provider, states))
+
+    async def count(self, endpoints: Collection[Endpoint], states: Collection[JobState]) -> Mapping[str, int]:
+        return await self._do(self._world.disk.count(endpoints, states))
+
+    async def take_over(self, endpoints: Collection[Endpoint], states: Collection[JobState], limit: int) -> list[Job]:
+        return await self._do(self._take_over(endpoints, states, limit), writes=True)
+
+    async def _take_over(self, endpoints: Collection[Endpoint], states: Collection[JobState], limit: int) -> list[Job]:
+        found = []
+        for endpoint in endpoints:
+            for job in await self._world.disk.unfinished(endpoint.provider, states):
+                if job.endpoint == endpoint and job.owner not in self._world.alive and len(found) < limit:
+                    found.append(await self._world.disk.change(evolve(job, owner=self.owner)))
+        self._world.taken_over += len(found)
+        return [job for job in found if job is not None]
+
+    def subscribe(self, notify: Notify) -> Callable[[], None]:
+        # What it is told happens in its own process, not in that of the writer.
+        context = copy_context()
+        self._world.subscribers[self.owner] = lambda job_ids: context.copy().run(notify, job_ids)
+
+        def unsubscribe() -> None:
+            self._world.subscribers.pop(self.owner, None)
+
+        return unsubscribe
+
+    async def pace(self, name: str, interval: float) -> float:
+        now = asyncio.get_running_loop().time()
+        self._world.paces[name], wait = self._world.paces.get(name, Pace(now)).permit(now, interval)
+        await asyncio.sleep(0.001)
+        return wait
+
+    async def hold_back(self, name: str, *, pause: float = 0.0, interval: float = 0.0, lasting: float = 0.0) -> None:
+        now = asyncio.get_running_loop().time()
+        pace = self._world.paces.get(name, Pace(now))
+        self._world.paces[name] = pace.held_back(now, pause=pause, interval=interval, lasting=lasting)
+        await asyncio.sleep(0.001)
+
+    is_shared = True
 
     async def get_note(self, name: str) -> str | None:
         return await self._do(self._world.disk.get_note(name))
@@ -195,10 +239,10 @@ class Store:
         future: asyncio.Future[T] = loop.create_future()
         fails = writes and not self._world.calm and chance.random() < 0.02
         self._busy_until = max(self._busy_until, loop.time()) + chance.uniform(0.0, 0.02)
-        loop.call_at(self._busy_until, self._finish, work, future, fails)
+        loop.call_at(self._busy_until, self._finish, work, future, fails, writes)
         return await future
 
-    def _finish(self, work: Coroutine[Any, Any, Any], future: asyncio.Future[Any], fails: bool) -> None:
+    def _finish(self, work: Coroutine[Any, Any, Any], future: asyncio.Future[Any], fails: bool, writes: bool) -> None:
         if self._process.dead or fails:
             work.close()
             result: Any = hh.StoreError("the disk is full")
@@ -207,6 +251,8 @@ class Store:
                 result = at_once(work)
             except hh.StoreError as error:
                 result = error
+            if writes:
+                self._world.tell_others(self.owner)
         # What is on the disk is not known yet to the one who asked for it.
         future.get_loop().call_later(0.002, _settle, future, result)
 
@@ -302,6 +348,10 @@ class World:
         self.calm = False
         self.disk = MemoryStore(keep_prompts=None)
         self.alive: set[str] = set()
+        self.subscribers: dict[str, Notify] = {}
+        self.paces: dict[str, Pace] = {}
+        self.taken_over = 0
+        self._tellings = itertools.count()
         self.flights: list[_Flight] = []
         self.wires: Counter[str] = Counter()
         self.billed: dict[str, Billed] = {}
@@ -318,6 +368,17 @@ class World:
     def chance(self, *what: object) -> random.Random:
         """Return the chance that *what* depends on, and nothing else does."""
         return random.Random(f"{self.seed} {what}")
+
+    def tell_others(self, writer: str) -> None:
+        """Tell the other processes that something was written: not what, and now and then not at all."""
+        for name, notify in list(self.subscribers.items()):
+            chance = self.chance("told", name, next(self._tellings))
+            if name != writer and chance.random() < 0.9:
+                asyncio.get_running_loop().call_later(chance.uniform(0.0, 0.1), self._tell, name, notify)
+
+    def _tell(self, name: str, notify: Notify) -> None:
+        if self.subscribers.get(name) is notify and name in self.alive:
+            notify(None)
 
     def is_idempotent(self, account: str) -> bool:
         """Return whether an account has idempotency keys."""

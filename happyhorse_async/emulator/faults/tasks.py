@@ -128,7 +128,10 @@ def _reshaped(shape: _Rewrite) -> ResponseChange:
         output = cast("_Object", value)
         return {**output, "video_url": shape(output["video_url"])} if output.get("video_url") else output
 
-    return _rewritten(members={"videos": from_entries, "output": from_output})
+    def from_file(value: object) -> object:
+        return shape(cast("_Object", value)["url"]) if isinstance(value, dict) and "url" in value else value
+
+    return _rewritten(members={"videos": from_entries, "output": from_output, "video": from_file})
 
 
 def _audio_only(response: HttpResponse, call: CallContext) -> HttpResponse:
@@ -137,6 +140,8 @@ def _audio_only(response: HttpResponse, call: CallContext) -> HttpResponse:
         b'"video_url"': b'"audio_url"',
         b'"videos"': b'"audios"',
         b'"type": "video", "url"': b'"type": "audio", "url"',
+        b'"video": {': b'"audio": {',
+        b'"video/mp4"': b'"audio/mp4"',
     }
     body = response.body
     for old, new in names.items():
