@@ -395,6 +395,31 @@ import happyhorse_async.client
     assert (0, "") == (run.returncode, run.stderr)
 
 
+def test_an_application_without_a_provider_gets_no_spans() -> None:
+    """OpenTelemetry is often installed for something else. Until a provider is configured, no span is made."""
+    script = """
+from datetime import UTC, datetime
+import happyhorse_async as hh
+from happyhorse_async import telemetry
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+
+endpoint = hh.Endpoint(provider="main", adapter="main", base_url="http://localhost")
+job = hh.Job(job_id="hh-1", endpoint=endpoint, model="m", created_at=datetime.now(UTC))
+work = object()
+assert telemetry.begin(job) is None
+for name in ("download", "upload", "callback"):
+    assert getattr(telemetry, name)(None, work) is work
+trace.set_tracer_provider(trace.NoOpTracerProvider())
+assert telemetry.begin(job) is None
+metrics.set_meter_provider(MeterProvider(shutdown_on_exit=False))
+assert telemetry.begin(job) is not None
+"""
+    command = [sys.executable, "-W", "error", "-c", script]
+    run = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert (0, "") == (run.returncode, run.stderr)
+
+
 async def test_a_move_to_another_account_is_an_event_of_the_job(gateway: Any, fifth: Any, seen: Seen) -> None:
     """The span of a job that has moved names the account that has it, and says which one did not accept it, and why."""
     gateway.on("POST", "/videos", 401, {"id": "t-1", "status": "queued"})
@@ -420,28 +445,3 @@ async def test_a_move_to_another_account_is_an_event_of_the_job(gateway: Any, fi
         labels["happyhorse.account"]: count for labels, count in seen.metric("happyhorse.client.jobs.in_flight")
     }
     assert {"main": 0, "backup": 0} == {name: in_flight[name] for name in ("main", "backup")}
-
-
-def test_an_application_without_a_provider_gets_no_spans() -> None:
-    """OpenTelemetry is often installed for something else. Until a provider is configured, no span is made."""
-    script = """
-from datetime import UTC, datetime
-import happyhorse_async as hh
-from happyhorse_async import telemetry
-from opentelemetry import metrics, trace
-from opentelemetry.sdk.metrics import MeterProvider
-
-endpoint = hh.Endpoint(provider="main", adapter="main", base_url="http://localhost")
-job = hh.Job(job_id="hh-1", endpoint=endpoint, model="m", created_at=datetime.now(UTC))
-work = object()
-assert telemetry.begin(job) is None
-for name in ("download", "upload", "callback"):
-    assert getattr(telemetry, name)(None, work) is work
-trace.set_tracer_provider(trace.NoOpTracerProvider())
-assert telemetry.begin(job) is None
-metrics.set_meter_provider(MeterProvider(shutdown_on_exit=False))
-assert telemetry.begin(job) is not None
-"""
-    command = [sys.executable, "-W", "error", "-c", script]
-    run = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
-    assert (0, "") == (run.returncode, run.stderr)

@@ -155,6 +155,10 @@ class Mover:
         attempt.refusals.update(refusals)
         return None
 
+    def _moved(self, job: Job, planned: PlannedJob) -> Job:
+        endpoint, spec = self._accounts.endpoints[planned.provider], planned.submission.spec
+        return evolve(job, endpoint=endpoint, model=spec.model, price=planned.price)
+
     def _has_refused(self, name: str, attempt: SubmitAttempt) -> bool:
         """Return whether an account has refused a job, under this name or under another one of the same account."""
         others = [other for other, refusal in attempt.refusals.items() if not isinstance(refusal, _OF_A_SECTION)]
@@ -165,10 +169,6 @@ class Mover:
         if name == other or self._accounts.opened(other) is None:
             return name == other
         return self._accounts.named(name).breaker is self._accounts.named(other).breaker
-
-    def _moved(self, job: Job, planned: PlannedJob) -> Job:
-        endpoint, spec = self._accounts.endpoints[planned.provider], planned.submission.spec
-        return evolve(job, endpoint=endpoint, model=spec.model, price=planned.price)
 
     def _candidates(self, job: Job, refusals: dict[str, HappyHorseError]) -> list[str]:
         try:
