@@ -32,7 +32,8 @@ async def event(process: Process, name: str) -> dict[str, Any]:
             found: dict[str, Any] = json.loads(line)
             if found["event"] == name:
                 return found
-    raise AssertionError(f"the worker has ended without {name}")
+    _, err = await process.communicate()
+    raise AssertionError(f"the worker has ended without {name}: {err.decode()}")
 
 
 async def start(program: Any, *arguments: str) -> Process:
@@ -89,8 +90,8 @@ async def test_a_worker_that_is_stopped_goes_on_afterwards(program: Any, emulate
         async with hh.Client.from_config("happyhorse.toml", provider="hiapi", work=False) as client:
             handles = [await client.enqueue(hh.TextToVideo(f"video {number}")) for number in range(3)]
             await taken(client, handles)
-            os.kill(worker.pid, signal.SIGSTOP)
             other = await start(program)
+            os.kill(worker.pid, signal.SIGSTOP)
             await asyncio.sleep(1.5)
             health = await client.health()
             os.kill(worker.pid, signal.SIGCONT)
