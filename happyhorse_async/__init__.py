@@ -14,9 +14,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .adapter import Account, Adapter, PageRequest, Submission, TaskPage, UploadFile, UploadPolicy
+from .budget import Budget, Cost
 from .capabilities import Capabilities, MediaForm, ModelSpec
 from .errors import (
     AuthenticationError,
+    BudgetExceededError,
     CallbackRejectedError,
     ConfigurationError,
     ContentRejectedError,
@@ -43,6 +45,8 @@ from .job import Endpoint, Job, JobError, JobState
 from .media.formats import MediaFormat
 from .media.limits import PictureLimits, VideoLimits
 from .messages import HttpRequest, HttpResponse
+from .price import Billing, Money, PriceEstimate, PriceWeight
+from .price_list import Price
 from .request import ImageToVideo, Media, Mode, Picture, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from .retry import RetryPolicies, RetryPolicy
 from .routing import Routing
@@ -73,7 +77,7 @@ if TYPE_CHECKING:
     )
     from .download import VideoStream
     from .emulator import CallbackScenario, Emulator, Scenario, SimulatedTask, WebhookDelivery, WebhookLog
-    from .stores import MemoryStore, SQLiteStore, TaskStore
+    from .stores import MemoryStore, PostgresStore, SQLiteStore, TaskStore
 
 __all__ = [
     "Account",
@@ -81,6 +85,9 @@ __all__ = [
     "Adapter",
     "AuthenticationError",
     "Batch",
+    "Billing",
+    "Budget",
+    "BudgetExceededError",
     "CallbackReceiver",
     "CallbackRejectedError",
     "CallbackScenario",
@@ -88,6 +95,7 @@ __all__ = [
     "Client",
     "ConfigurationError",
     "ContentRejectedError",
+    "Cost",
     "DownloadError",
     "Emulator",
     "Endpoint",
@@ -114,6 +122,7 @@ __all__ = [
     "MemoryStore",
     "Mode",
     "ModelSpec",
+    "Money",
     "Outcome",
     "PageRequest",
     "PermissionDeniedError",
@@ -121,6 +130,10 @@ __all__ = [
     "PictureLimits",
     "Plan",
     "PollSchedule",
+    "PostgresStore",
+    "Price",
+    "PriceEstimate",
+    "PriceWeight",
     "Provider",
     "ProviderError",
     "QuotaExceededError",
@@ -191,6 +204,7 @@ _LOADED_LATER = {
     "MemoryStore": ".stores",
     "Outcome": ".client",
     "Plan": ".client",
+    "PostgresStore": ".stores",
     "Rejection": ".client",
     "Provider": ".client",
     "SQLiteStore": ".stores",

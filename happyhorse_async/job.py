@@ -14,6 +14,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from .local_media import LocalMedium
+from .price import PriceEstimate
 from .task import Task, TaskRef
 
 
@@ -144,6 +145,8 @@ class Job:
     """Where the video is to be saved: a file or a folder."""
     saved_to: str | None = None
     """The file in which the video was saved."""
+    price: PriceEstimate | None = None
+    """What it was to cost when it was planned, and what it has cost; `None` where no price was known."""
     may_move: bool = field(default=False, converter=bool)
     """Whether it may go to another account of the routing, as long as no account has accepted it."""
     attempts: tuple[AccountAttempt, ...] = field(default=(), repr=False)

@@ -33,7 +33,8 @@ class CallbackReceiver:
     Receives a provider's webhooks (callbacks). They complement polling: a webhook that gets lost costs only time.
 
     With a secret, a webhook that the provider has signed counts like a poll of the client's own. Without one, and where
-    a provider does not sign, a webhook only triggers a poll.
+    a provider does not sign, a webhook only triggers a poll. A provider that publishes the keys it signs with needs no
+    secret: the client requests the keys and keeps them.
 
     It belongs to one client and all of its accounts, and can be created before the client is opened. Use
     `aiohttp_handler` or `asgi_app` in a web framework, or call `receive`.
@@ -43,7 +44,8 @@ class CallbackReceiver:
         configuration names for each account.
     :param body_timeout: seconds within which the body of a webhook must have arrived.
     :raises ConfigurationError: a secret is not text, shorter than 4 characters, begins or ends with white space, or is
-        enclosed in quotation marks; or the configured one is missing.
+        enclosed in quotation marks; or the configured one is missing; or what verifies the provider's signatures is not
+        installed.
     """
 
     def __init__(
@@ -60,7 +62,13 @@ class CallbackReceiver:
             # A secret that is nearly right is not for error trackers that record the local variables of each frame.
             refusal, secret = error.with_traceback(None), None
             raise refusal from None
-        if not secrets and client.adapter.capabilities.signed_callbacks:
+        published = client.adapter.encode_callback_keys(self._lifecycle.planners[self._provider].account)
+        if secrets and published:
+            warnings.warn(
+                f"{client.provider!r} signs its webhooks with keys that it publishes: the secret is not used",
+                stacklevel=2,
+            )
+        if not secrets and not published and client.adapter.capabilities.signed_callbacks:
             warnings.warn(
                 f"no secret is set for the webhooks of {client.provider!r}: they cannot be verified, and each costs "
                 "a poll of its task. Set callback_secret_env, or pass a secret to CallbackReceiver",

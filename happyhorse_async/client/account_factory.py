@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import field, frozen
 
+from ..budget import SpendingLimit
 from ..download import DownloadPolicy, Downloads
 from ..exchange import Exchange
 from ..jobs.account import AccountRuntime
@@ -48,6 +49,8 @@ class Options:
     concurrency: int | None = None
     """How many jobs a worker has at a time; `None` for no limit of its own."""
     routing: Routing | None = None
+    within: tuple[SpendingLimit, ...] = ()
+    """The budget."""
     shared_limits: Limits = field(factory=Limits)
     """Those of accounts that have none of their own. Sections with the same key and address are one account."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from os import PathLike
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from attrs import evolve
 
+from .. import telemetry
 from ..adapter import Adapter
+from ..budget import Budget, limits_of
 from ..config import Settings
 from ..download import Progress, VideoStream
 from ..errors import HappyHorseError, InvalidRequestError
@@ -54,6 +57,8 @@ class Client(NewJobs):
     :param region: one of the adapter's regions.
     :param options: the adapter's own options.
     :param routing: which of several accounts gets a job, and which one is next. By default every job is for the first.
+    :param budget: how much may be spent, for all clients and processes that share the store; several hold together.
+        Without a store that lasts, it warns.
     :param store: where jobs are recorded; by default a `MemoryStore`.
     :param poll: when tasks are polled; what is not set is the adapter's default.
     :param limits: rate and concurrency limits; what is not set is the adapter's default. Clients that are given the
@@ -86,6 +91,7 @@ class Client(NewJobs):
         region: str | None = None,
         options: Mapping[str, Any] | None = None,
         routing: Routing | None = None,
+        budget: Budget | Iterable[Budget] | None = None,
         store: TaskStore | None = None,
         poll: PollSchedule = PollSchedule(),  # noqa: B008 - immutable
         limits: Limits | None = None,
@@ -127,10 +133,17 @@ class Client(NewJobs):
                 recover=recover,
                 work=work,
                 routing=routing,
+                within=limits_of(budget),
             ),
         )
 
     def _use(self, accounts: Iterable[AccountSettings], default: str, options: Options) -> None:
+        if options.within and isinstance(options.store, MemoryStore):
+            warnings.warn(
+                "the budget counts only what this process spends, because the jobs are recorded in memory: give the "
+                "client a store on disk",
+                stacklevel=3,
+            )
         planners = {account.name: Planner(account) for account in accounts}
         self._lifecycle = Lifecycle(planners, options, default=default)
 
@@ -175,6 +188,7 @@ class Client(NewJobs):
                 recover=recover,
                 work=work and (settings.store is None or settings.store.work),
                 routing=settings.routing_for(provider),
+                within=limits_of(settings.budget),
             ),
         )
         return client
@@ -193,6 +207,11 @@ class Client(NewJobs):
     def adapter(self) -> Adapter:
         """The adapter of the account for new jobs."""
         return self._planner().adapter
+
+    @property
+    def adapters(self) -> Mapping[str, Adapter]:
+        """The adapter of each account, by the account's name."""
+        return {name: planner.adapter for name, planner in self._lifecycle.planners.items()}
 
     async def __aenter__(self) -> Self:
         await self._lifecycle.open()
@@ -243,9 +262,11 @@ class Client(NewJobs):
 
         :raises DownloadError: see `download`; also while the stream is read.
         """
-        account = self._lifecycle.inside().accounts.named(task.ref.provider)
-        async with account.downloads.stream(task) as chunks:
-            yield chunks
+        runtime = self._lifecycle.inside()
+        downloads = runtime.accounts.named(task.ref.provider).downloads
+        with telemetry.stream(runtime.tracker.span_of(task.ref)):
+            async with downloads.stream(task) as chunks:
+                yield chunks
 
     async def health(self) -> Health:
         """
@@ -285,6 +306,12 @@ def configured_store(settings: Settings) -> TaskStore | None:
     """Return the store that *settings* name, if they name one."""
     if settings.store is None:
         return None
+    database = settings.store.database()
+    if database is not None:
+        from ..stores.postgres.store import PostgresStore  # noqa: PLC0415 - only a cluster needs it
+
+        return PostgresStore(*database, **settings.store.options)
     from ..stores.sqlite.store import SQLiteStore  # noqa: PLC0415 - only a program with a journal on disk needs SQLite
 
+    assert settings.store.path is not None
     return SQLiteStore(settings.store.path, **settings.store.options)

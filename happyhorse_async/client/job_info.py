@@ -11,6 +11,7 @@ from ..errors import HappyHorseError
 from ..job import Job, JobState
 from ..jobs.job_errors import error_of
 from ..plain_data import pydantic_output_schema
+from ..price import PriceEstimate, PriceShape
 from ..task import Task, TaskRef
 
 
@@ -33,9 +34,9 @@ class JobInfo:
     created_at: datetime
     """When the job was created."""
     provider: str = ""
-    """The account that has it, or is to get it next: a section of the configuration, or an adapter."""
-    price: None = None
-    """Reserved for the price that the job was planned with."""
+    """The account that has it or is to get it next: a section of the configuration, or an adapter. Not in `to_dict`."""
+    price: PriceEstimate | None = None
+    """The price that it was planned with, and what it has cost once it has ended; `None` where none is known."""
 
     @classmethod
     def of(cls, job: Job) -> JobInfo:
@@ -49,6 +50,7 @@ class JobInfo:
             task=job.task,
             error=error_of(job),
             created_at=job.created_at,
+            price=job.price,
         )
 
     def to_dict(self, *, urls: bool = True) -> dict[str, Any]:
@@ -61,7 +63,6 @@ class JobInfo:
         return {
             "job_id": self.job_id,
             "key": self.key,
-            "provider": self.provider,
             "state": self.state.value,
             "ref": None if self.ref is None else str(self.ref),
             "task": None if task is None else task.to_dict(urls=urls),
@@ -74,7 +75,7 @@ class JobInfo:
                 "http_status": error.http_status,
             },
             "created_at": self.created_at.isoformat(),
-            "price": self.price,
+            "price": None if self.price is None else self.price.to_dict(),
         }
 
     @classmethod
@@ -95,10 +96,9 @@ class _ErrorInfo:
 class _JobShape:
     job_id: str
     key: str | None
-    provider: str
     state: JobState
     ref: TaskRef | None
     task: Task | None
     error: _ErrorInfo | None
     created_at: datetime
-    price: None
+    price: PriceShape | None

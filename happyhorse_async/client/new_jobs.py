@@ -13,6 +13,7 @@ from ..adapter import Submission
 from ..errors import ConfigurationError, HappyHorseError, InvalidRequestError
 from ..jobs.account import new_job_id
 from ..jobs.routing import PlannedJob, allows_move, most_telling
+from ..local_media import reporting
 from ..media.inspect import UnreadableFileError
 from ..request import VideoRequest
 from ..task import Task
@@ -34,6 +35,7 @@ class NewJobs(RecordedJobs):
         key: str | None = None,
         callback_url: str | None = None,
         save_to: str | PathLike[str] | None = None,
+        upload_progress: Callable[[int, int], object] | None = None,
     ) -> TaskHandle:
         """
         Request a video, and return as soon as the provider has accepted the task.
@@ -51,13 +53,25 @@ class NewJobs(RecordedJobs):
             recorded with the job: what is not saved when the client is closed or its process dies, the next client that
             opens the store saves, and the job is pending until then. There is one path: if it is given again with the
             same key, the last one counts.
+        :param upload_progress: called with the bytes of local media that have been uploaded, and how many there are.
+            Not called for what travels inside the request.
         :raises UnsupportedFeatureError: the provider cannot express the request. Nothing was sent.
         :raises InvalidRequestError: a value is out of range (nothing was sent), or the provider refused the request.
         :raises DownloadError: no video can be written to *save_to*. Nothing was sent.
+        :raises BudgetExceededError: it may cost more than the budget leaves, or its price is not known. Nothing was
+            sent.
         :raises SubmitOutcomeUnknownError: the request was sent and no readable answer came.
         :raises HappyHorseError: any other refusal; the task was certainly not accepted.
         """
-        tracked = await self._add(request, provider, callback_url, key=key, durable=False, save_to=save_to)
+        tracked = await self._add(
+            request,
+            provider,
+            callback_url,
+            key=key,
+            durable=False,
+            save_to=save_to,
+            upload_progress=upload_progress,
+        )
         await self._lifecycle.inside().submitter.accepted(tracked)
         return TaskHandle(self._lifecycle, tracked)
 
@@ -83,6 +97,7 @@ class NewJobs(RecordedJobs):
         :raises UnsupportedFeatureError: the provider cannot express the request.
         :raises InvalidRequestError: a value is out of range, or the key was used for another request.
         :raises DownloadError: no video can be written to *save_to*.
+        :raises BudgetExceededError: it may cost more than the budget leaves, or its price is not known.
         :raises StoreError: it cannot be recorded.
         """
         tracked = await self._add(request, provider, callback_url, key=key, durable=True, save_to=save_to)
@@ -97,6 +112,7 @@ class NewJobs(RecordedJobs):
         key: str | None,
         durable: bool,
         save_to: str | PathLike[str] | None,
+        upload_progress: Callable[[int, int], object] | None = None,
     ) -> TrackedJob:
         runtime, router = self._lifecycle.inside(), self._lifecycle.router
         if key is not None:
@@ -106,7 +122,9 @@ class NewJobs(RecordedJobs):
         chosen = runtime.admitting(router.ranked(fit), fit)
         for name in chosen:
             try:
-                planned = await self._planned(name, fit.submissions[name], key=key, durable=durable)
+                planned = await self._planned(
+                    name, fit.submissions[name], key=key, durable=durable, upload_progress=upload_progress
+                )
             except UnreadableFileError:
                 # Of a key the content counts; where it is gone, the key alone says which job it is.
                 known = None if key is None else await runtime.intake.find(key)
@@ -121,14 +139,27 @@ class NewJobs(RecordedJobs):
             return await runtime.intake.add(planned, may_move=len(names) > 1, key=key, durable=durable, save_to=save_to)
         raise most_telling([fit.refusals[name] for name in names])
 
-    async def _planned(self, name: str, submission: Submission, *, key: str | None, durable: bool) -> PlannedJob:
+    async def _planned(
+        self,
+        name: str,
+        submission: Submission,
+        *,
+        key: str | None,
+        durable: bool,
+        upload_progress: Callable[[int, int], object] | None,
+    ) -> PlannedJob:
         """Prepare the local media of a request for an account, and upload them if they do not travel in it."""
         runtime = self._lifecycle.inside()
         account = runtime.accounts.named(name)
         prepared = await self._lifecycle.router.prepared(name, submission, durable=durable)
+        price = self._planner(name).price(submission.request, submission.spec, source_duration=prepared.source_duration)
         submission = evolve(submission, request=prepared.request)
-        message = await runtime.intake.message(account, submission, prepared.media, key=key)
-        return PlannedJob(provider=name, submission=submission, message=message, media=prepared.media)
+        if upload_progress is not None:
+            prepared = evolve(prepared, media=reporting(prepared.media, upload_progress))
+        message = await runtime.intake.message(
+            account, submission, prepared.media, key=key, durable=durable, price=price
+        )
+        return PlannedJob(provider=name, submission=submission, message=message, media=prepared.media, price=price)
 
     async def generate(
         self,
@@ -139,6 +170,7 @@ class NewJobs(RecordedJobs):
         key: str | None = None,
         callback_url: str | None = None,
         save_to: str | PathLike[str] | None = None,
+        upload_progress: Callable[[int, int], object] | None = None,
     ) -> Task:
         """
         Request a video and wait for it.
@@ -148,10 +180,19 @@ class NewJobs(RecordedJobs):
         :param key: see `submit`.
         :param callback_url: see `submit`.
         :param save_to: see `submit`. The call returns when the video is saved, or could not be saved at once.
+        :param upload_progress: see `submit`.
         :raises HappyHorseError: see `submit` and `JobHandle.wait`.
         """
         runtime = self._lifecycle.inside()
-        tracked = await self._add(request, provider, callback_url, key=key, durable=False, save_to=save_to)
+        tracked = await self._add(
+            request,
+            provider,
+            callback_url,
+            key=key,
+            durable=False,
+            save_to=save_to,
+            upload_progress=upload_progress,
+        )
         await runtime.submitter.accepted(tracked)
         task = await TaskHandle(self._lifecycle, tracked).wait(timeout)
         if save_to is not None:

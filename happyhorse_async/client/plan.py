@@ -13,15 +13,16 @@ from ..adapter import Account, Adapter, Submission
 from ..capabilities import ModelSpec
 from ..errors import HappyHorseError, InvalidRequestError, UnsupportedFeatureError
 from ..jobs.account import new_job_id
-from ..jobs.routing import Price
 from ..messages import HttpRequest
+from ..price import PriceEstimate
 from ..registry import explain_refusal
 from ..request import VideoRequest
-from .media import MediaPlan, MediaPreparation
+from .media import MediaPlan, MediaPreparation, with_urls
 from .provider import AccountSettings
 
 _JOB = "happyhorse_job"
 _ACCOUNT = "happyhorse_account"
+_MEDIA_OPTIONS = frozenset({"inline_media", "upload"})
 
 
 @frozen
@@ -47,11 +48,11 @@ class Plan:
     warnings: tuple[str, ...] = ()
     """What may surprise the user, such as a costly default or a prompt that will be cut."""
     media: tuple[MediaPlan, ...] = ()
-    """How each image and video would travel. Of local files only the size and the first bytes were read."""
+    """How each image and video would travel. Of local files only the size and the header were read."""
     rejected: tuple[Rejection, ...] = ()
     """The accounts of the routing that would not get the job, and why."""
-    price: Price | None = None
-    """Reserved for an estimate of the price."""
+    price: PriceEstimate | None = None
+    """What it will cost by list price; `None` where no price is known, never 0."""
 
 
 @frozen
@@ -103,7 +104,9 @@ class Planner:
         callback_url = callback_url or self.settings.callback_url
         adapter, provider = self.adapter, self.name
         try:
-            spec = adapter.check(request, provider=provider, callback_url=callback_url)
+            # Options allow media that the adapter refuses: whether they do is found out when the media are examined.
+            checked = with_urls(request) if self.account.options.keys() & _MEDIA_OPTIONS else request
+            spec = adapter.check(checked, provider=provider, callback_url=callback_url)
         except (InvalidRequestError, UnsupportedFeatureError) as refusal:
             raise explain_refusal(refusal, adapter, request, provider=provider, callback_url=callback_url) from None
         job_id = new_job_id() if job_id is None else job_id
@@ -113,7 +116,7 @@ class Planner:
     def plan(self, submission: Submission) -> Plan:
         """Return what a submit of *submission* would do; raises what the check of its local media raises."""
         prepared = self.media(submission.spec).plan(submission.request)
-        price = self.price(submission.request, submission.spec)
+        price = self.price(submission.request, submission.spec, source_duration=prepared.source_duration)
         submission = evolve(submission, request=prepared.request)
         return Plan(
             provider=self.name,
@@ -124,9 +127,17 @@ class Planner:
             price=price,
         )
 
-    def price(self, request: VideoRequest, spec: ModelSpec) -> Price | None:
-        """Return what *request* will cost; `None` where no price is known."""
-        return None
+    def price(
+        self, request: VideoRequest, spec: ModelSpec, *, source_duration: float | None = None
+    ) -> PriceEstimate | None:
+        """
+        Return what *request* will cost; `None` where no price is known.
+
+        :param spec: the model that was chosen for it.
+        :param source_duration: the seconds of the video to edit, where it was measured.
+        """
+        prices = self.adapter.price_list(self.settings.keyless, self.settings.prices)
+        return prices.estimate(request, spec, source_duration=source_duration)
 
     def media(self, spec: ModelSpec, limiter: anyio.CapacityLimiter | None = None) -> MediaPreparation:
         """Return what prepares local media for a model of this account, so many of them at once as *limiter* says."""

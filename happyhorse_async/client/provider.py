@@ -17,12 +17,14 @@ from ..config import (
     Settings,
     check_api_key,
     check_base_url,
+    check_further_urls,
     check_proxy,
     check_url,
 )
 from ..errors import ConfigurationError
 from ..job import Endpoint
 from ..logs import get_logger
+from ..price_list import Price, configured_prices
 from ..registry import adapter_names, find_adapter
 from ..routing import Routing
 from ..timing import Limits
@@ -57,7 +59,7 @@ class Provider:
     """The URL of an HTTP proxy, or `"env"`; by default that of the client."""
     callback_url: str | None = field(default=None, kw_only=True, repr=False)
     """The URL that the provider calls when a task has ended, for requests that have none of their own."""
-    prices: Mapping[str, str] | None = field(default=None, kw_only=True)
+    prices: Mapping[str, str | float] | None = field(default=None, kw_only=True)
     """Prices instead of the published ones, like a table `[providers.NAME.prices]`."""
 
 
@@ -76,7 +78,8 @@ class AccountSettings:
     proxy: str | None = field(default=None, repr=False)
     callback_url: str | None = field(default=None, repr=False)
     callback_secret: SecretSource | None = None
-    prices: Mapping[str, str] | None = None
+    prices: tuple[Price, ...] = ()
+    """The prices that the user gave."""
     auto_adopt: bool = False
     allow_private_hosts: bool = False
 
@@ -129,6 +132,7 @@ def settings_of(provider: Provider, defaults: Defaults, *, where: str = "") -> A
     adapter = _adapter_of(provider)
     proxy = provider.proxy if provider.proxy is not None else defaults.proxy
     Proxies.of(None if proxy is None else check_proxy(proxy, where=f"{where}proxy"))
+    check_further_urls(adapter, provider.options or {}, where=f"{where}options")
     if provider.callback_url is not None:
         check_url(provider.callback_url, where=f"{where}callback_url")
         if not adapter.capabilities.callbacks:
@@ -147,7 +151,7 @@ def settings_of(provider: Provider, defaults: Defaults, *, where: str = "") -> A
         shares_limits=provider.limits is not None or defaults.shares_limits,
         proxy=proxy,
         callback_url=provider.callback_url,
-        prices=provider.prices,
+        prices=configured_prices(provider.prices or {}, where=f"{where}prices"),
         auto_adopt=defaults.auto_adopt,
         allow_private_hosts=defaults.allow_private_hosts,
     )
@@ -197,6 +201,7 @@ def _section_settings(section: ProviderSettings, limits: Limits) -> AccountSetti
         proxy=section.proxy,
         callback_url=section.callback_url,
         callback_secret=section.callback_secret,
+        prices=section.prices,
         auto_adopt=section.auto_adopt,
         allow_private_hosts=section.allow_private_hosts,
     )

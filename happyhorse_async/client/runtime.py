@@ -30,10 +30,11 @@ from ..jobs.recovery import Recovery, is_unsent
 from ..jobs.state import JobEvent
 from ..jobs.submit import Submitter
 from ..jobs.takeover import TakeOver
-from ..task import Task, TaskRef
+from ..task import Task, TaskRef, TaskStatus
 from ..tracked_job import TrackedJob
 from ..tracker import Tracker
 from .account_factory import AccountFactory, Options
+from .media import Keeping
 from .plan import Planner
 from .router import Fit, Router
 
@@ -48,12 +49,12 @@ class ClientRuntime:
         self.process = os.getpid()
         self.background = Background(follows_caller=True)
         self.tracker = Tracker()
-        self.journal = Journal(options.store)
+        self.journal = Journal(options.store, options.within)
         self._factory = AccountFactory(planners, options, self)
         endpoints = {name: planner.settings.endpoint for name, planner in planners.items()}
         self.accounts = Accounts(endpoints, self._factory.start)
         # Each picture that is examined is decoded in memory.
-        router.open(self.accounts, anyio.CapacityLimiter(1))
+        router.open(self.accounts, anyio.CapacityLimiter(1), Keeping.by(options.store))
         recovers = options.work and options.recover
         self.auto_downloads = AutoDownloads(
             self.journal,
@@ -193,14 +194,24 @@ class ClientRuntime:
 
     async def fetch(self, ref: TaskRef) -> Task:
         """Poll a task once; see `Client.fetch`."""
-        return await self.accounts.named(ref.provider).poller.fetch(ref)
+        account = self.accounts.named(ref.provider)
+        return await telemetry.query("fetch", account.endpoint, self.tracker.span_of(ref), account.poller.fetch(ref))
 
     async def cancel(self, ref: TaskRef) -> Task:
         """Cancel a task; see `Client.cancel`."""
-        exchange = self.accounts.named(ref.provider).exchange
-        async with exchange.query_slot():
-            await exchange.cancel(ref)
-        return await self.fetch(ref)
+        account = self.accounts.named(ref.provider)
+        async with account.exchange.query_slot():
+            cancelling = account.exchange.cancel(ref)
+            is_taken = await telemetry.query("cancel", account.endpoint, self.tracker.span_of(ref), cancelling)
+        try:
+            return await self.fetch(ref)
+        except TaskNotFoundError:
+            if not is_taken:
+                raise
+        # Some providers forget a task as soon as it is cancelled.
+        canceled = Task(ref=ref, status=TaskStatus.CANCELED)
+        account.poller.observe(canceled)
+        return canceled
 
     async def aclose(self) -> None:
         """Stop everything: paid requests first, with some time to be answered."""

@@ -11,12 +11,15 @@ from typing import Any
 
 from attrs import asdict, evolve, field, frozen
 
+from ..budget import Budget
 from ..errors import ConfigurationError
+from ..price_list import Price, configured_prices
 from ..redaction import redact_text, redact_url
 from ..registry import adapter_names, find_adapter
 from ..retry import RetryPolicies
 from ..routing import Routing
 from ..timing import Limits, PollSchedule
+from .budget import BudgetSettings
 from .loader import FILE_NAME, find_file
 from .secrets import KeySource, SecretSource, without_frames
 from .section import Section, beside
@@ -43,6 +46,8 @@ class ProviderSettings:
     """The root of the provider's API, where it is not the adapter's own. It wins over `region`."""
     options: Mapping[str, Any] = field(factory=dict[str, Any])
     """The adapter's own options."""
+    prices: tuple[Price, ...] = ()
+    """The prices that the file has for this account."""
     callback_url: str | None = None
     """The webhook URL that the provider calls at the end of every task."""
     callback_secret: SecretSource | None = None
@@ -82,6 +87,7 @@ class ProviderSettings:
             "region": self.region,
             "base_url": redact_url(account.base_url),
             "options": {name: redact_text(str(value)) for name, value in self.options.items()},
+            "prices": {row.key: f"{row.amount:f} {row.currency}" for row in self.prices},
             "proxy": _shown_proxy(self.proxy),
             "callback_url": None if self.callback_url is None else redact_url(self.callback_url),
             "callback_secret": None if self.callback_secret is None else self.callback_secret.describe(),
@@ -108,11 +114,13 @@ class Settings:
     proxy: str | None = field(default=None, repr=lambda url: repr(_shown_proxy(url)))
     """The proxy of providers that have no section. Each section has its own or this one."""
     store: StoreSettings | None = None
-    """The journal on disk; `None` for the memory of the process."""
+    """The journal on disk or in a database; `None` for the memory of the process."""
     poll: PollSchedule = field(factory=PollSchedule)
     limits: Limits = field(factory=Limits)
     retries: RetryPolicies = field(factory=RetryPolicies)
     routing: Routing | None = None
+    budget: Budget | None = None
+    """How much may be spent; `None` for no limit."""
     """Which account gets a job; `None` for the chosen one."""
 
     @classmethod
@@ -164,6 +172,7 @@ class Settings:
             limits=content.limits,
             retries=content.retries,
             routing=_routing(content.routing, known, file),
+            budget=None if content.budget is None else content.budget.budget,
         )
 
     def with_proxy(self, proxy: str) -> Settings:
@@ -198,6 +207,27 @@ class Settings:
         """Return which account gets new jobs; `None` where *provider* or the environment names the only one."""
         return None if provider is not None or os.environ.get(PROVIDER_VARIABLE) else self.routing
 
+    def accounts(self, provider: str | None = None) -> tuple[ProviderSettings, ...]:
+        """
+        Return every configured account: the file's sections or, where it has none, each adapter whose key is in the
+        environment. No key is read.
+
+        :param provider: return this one alone.
+        :raises ConfigurationError: there is none, or *provider* is not configured.
+        """
+        if provider is not None:
+            return (self._find(provider, "provider"),)
+        if self.providers:
+            return tuple(self.providers.values())
+        variables = {name: find_adapter(name).api_key_env for name in adapter_names()}
+        found = tuple(self._find(name, "provider") for name, variable in variables.items() if os.environ.get(variable))
+        if not found:
+            raise ConfigurationError(
+                f"no account is configured: there is no [providers.NAME] in {self._file()}, and none of "
+                f"{', '.join(sorted(set(variables.values())))} is set"
+            )
+        return found
+
     def resolved(self, provider: str | None = None) -> dict[str, Any]:
         """
         Show the effective configuration, secrets masked: the file, the chosen provider, every provider, and the store.
@@ -220,6 +250,7 @@ class Settings:
             "limits": asdict(limits, filter=lambda attribute, _: attribute.init),
             "retries": asdict(self.retries, value_serializer=_finite),
             "routing": None if self.routing is None else asdict(self.routing),
+            "budget": None if self.budget is None else [str(limit) for limit in self.budget.limits],
         }
 
     def _choice(self, provider: str | None) -> ProviderSettings | None:
@@ -266,6 +297,7 @@ class _File:
     limits: Limits = field(factory=Limits)
     retries: RetryPolicies = field(factory=RetryPolicies)
     routing: Routing | None = None
+    budget: BudgetSettings | None = None
 
 
 def _routing(routing: Routing | None, known: tuple[str, ...], file: Path) -> Routing | None:
@@ -286,6 +318,7 @@ def _provider(name: str, section: Section, proxy: str | None, file: Path, *, fou
         region=section.region,
         base_url=section.base_url,
         options=dict(section.options),
+        prices=configured_prices(section.prices, where=f"{file}: providers.{name}.prices"),
         callback_url=section.callback_url,
         callback_secret=section.secret_source(name, adapter, file),
         proxy=proxy if section.proxy is None else section.proxy,
@@ -297,7 +330,8 @@ def _provider(name: str, section: Section, proxy: str | None, file: Path, *, fou
 def _store(store: StoreSettings | None, file: Path, *, found: bool) -> StoreSettings | None:
     if store is None:
         return None
-    store = evolve(store, path=beside(file, store.path, where=f"{file}: store.path"))
+    if store.path is not None:
+        store = evolve(store, path=beside(file, store.path, where=f"{file}: store.path"))
     if found:
-        check_found_store(store.path, file=file)
+        check_found_store(store, file=file)
     return store

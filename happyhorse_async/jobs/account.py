@@ -16,6 +16,7 @@ from ..polling import EstimatorPersistence, Poller
 from ..task import TaskRef
 from ..tracked_job import TrackedJob
 from .breaker import Breaker
+from .callback_keys import CallbackKeys
 from .media import MediaSender
 from .scheduler import SubmitScheduler
 
@@ -46,6 +47,7 @@ class AccountRuntime:
         self.breaker = breaker
         self.auto_adopt = auto_adopt
         self.media = MediaSender(exchange)
+        self.callback_keys = CallbackKeys(exchange)
         self.poller = poller
         self.persistence = persistence
         self.downloads = downloads

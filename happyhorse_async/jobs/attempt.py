@@ -11,6 +11,7 @@ from attrs import define, field
 from ..adapter import Adapter
 from ..errors import (
     AuthenticationError,
+    BudgetExceededError,
     HappyHorseError,
     PermissionDeniedError,
     ProviderError,
@@ -87,8 +88,8 @@ class SubmitAttempt:
         match failure:
             case StoreError():
                 return job.durable
-            case AuthenticationError() | PermissionDeniedError() | QuotaExceededError():
-                # What was promised waits until the account is in order again.
+            case AuthenticationError() | BudgetExceededError() | PermissionDeniedError() | QuotaExceededError():
+                # What was promised waits until the account is in order again, or the budget has room.
                 return job.durable and self.lost_answer is None
             case TransportError():
                 return failure.retryable or (job.durable and not failure.sent)
@@ -97,7 +98,8 @@ class SubmitAttempt:
                 return failure.status_code != 425 or not self.count
             case ProviderError():
                 # Statuses below 500 are faults that another attempt does not cure, such as a gateway's own bad key.
-                return (failure.status_code or 500) >= 500 or is_ambiguous(failure)
+                passes = (failure.status_code or 500) >= 500 if failure.retryable is None else failure.retryable
+                return passes or is_ambiguous(failure)
             case _:
                 return is_ambiguous(failure)
 

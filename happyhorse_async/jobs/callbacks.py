@@ -51,15 +51,13 @@ class CallbackProcessor:
         Process a callback, and return the current state of its task; `None` if it is proven and the task is not ours.
 
         :param message: its header names are lower-case, and its body is as it arrived.
-        :param secrets: those of the provider. Without any, nothing is proven.
+        :param secrets: those of the provider. Without any, nothing is proven, unless the provider publishes its keys.
         :param job_id: what the URL that was called says of the job. It is not signed.
         :raises CallbackRejectedError: it is forged, stale or not a callback, or says without proof that a task is ours.
         :raises StoreError: the store does not take it.
         :raises HappyHorseError: it has to be confirmed by a poll, and the poll failed.
         """
-        is_proven = bool(secrets) and account.adapter.capabilities.signed_callbacks
-        if is_proven:
-            account.adapter.verify_callback(message, secrets, datetime.now(UTC))
+        is_proven = await _verify(account, message, secrets)
         said = _read(account, message)
         ref = said if isinstance(said, TaskRef) else said.ref
         observing = self._process(account, ref, said, job_id=job_id, is_proven=is_proven)
@@ -172,6 +170,19 @@ class CallbackProcessor:
         """Stop all queries."""
         self._closing = True
         await self._queries.aclose()
+
+
+async def _verify(account: AccountRuntime, message: HttpRequest, secrets: Sequence[str]) -> bool:
+    """Return whether the provider is proven to be the sender of *message*; raises what `process` raises."""
+    if not account.adapter.capabilities.signed_callbacks:
+        return False
+    if account.callback_keys.are_published:
+        await account.callback_keys.verify(message)
+        return True
+    if not secrets:
+        return False
+    account.adapter.verify_callback(message, secrets, datetime.now(UTC))
+    return True
 
 
 def _read(account: AccountRuntime, message: HttpRequest) -> Task | TaskRef:

@@ -142,6 +142,9 @@ All others may be written by any process, on condition of the state: knowledge o
 has it. The same holds for what the user decides.
 """
 
+RESERVES = frozenset({JobEvent.SUBMIT, JobEvent.PROMISE, JobEvent.MOVE})
+"""Events that a budget may forbid: what a job counts for may be more after them."""
+
 TAKEN_BACK = frozenset(
     target
     for (_, event), target in TRANSITIONS.items()
@@ -192,6 +195,11 @@ def apply(job: Job, event: JobEvent, *, task: Task | None = None, **changes: Any
             state = TRANSITIONS[state, task_event(task.status)]
             changes = {"body": None, "error": None, **changes, "task_id": task.id}
         changes["task"] = evolve(task, raw={}) if task.raw else task
+        if job.price is not None:
+            # A success that is observed once more may come without its figures.
+            billed = job.price.billed_for(task)
+            known = None if event in _LEARNS_TASK else job.price.billed
+            changes["price"] = evolve(job.price, billed=known if billed is None else billed)
     if event is JobEvent.SUBMIT and job.state is S:
         # The idempotency key is valid from the first POST that may have arrived.
         changes["submitted_at"] = job.submitted_at or changes.get("submitted_at")

@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from typing import Any
 
 from attrs import evolve
 
@@ -46,7 +47,6 @@ from .poll_queue import PollQueue
 
 _log = get_logger(__name__)
 
-_WORKERS = 16
 _EMPTY_SUCCESSES = 3
 _LONGEST_WORD = 80
 _MOST_WORDS = 20
@@ -85,8 +85,7 @@ class Poller:
         self._schedule = self._intervals.schedule
         self._list = ListIndex(is_usable=adapter.capabilities.list_is_live, interval=self._schedule.interval or 15.0)
         self._queue = PollQueue()
-        self._next_worker = asyncio.Lock()
-        self._workers = Background()
+        self._polls = Background()
         self._unknown_words: set[str] = set()
 
     @property
@@ -235,9 +234,8 @@ class Poller:
         self.prepare(tracked)
         self._list.add(tracked)
         self._tracker.begin_polling(tracked)
-        if not self._workers:
-            for _ in range(_WORKERS):
-                self._workers.spawn(self._work())
+        if not self._polls:
+            self._polls.spawn(self._start_polls())
         return now
 
     def _schedule_poll(self, tracked: TrackedJob, delay: float, *, before_others: bool = False) -> None:
@@ -245,33 +243,29 @@ class Poller:
         due = min(now + delay, deadline) if deadline > now else now + delay
         self._queue.put(tracked, due, before_others=before_others)
 
-    async def _work(self) -> None:
-        # One worker at a time waits for the next task to be due. The others are polling, or queue up behind it.
+    async def _start_polls(self) -> None:
         loop, slot = asyncio.get_running_loop(), self._exchange.query_slot()
         while True:
-            async with self._next_worker:
-                await self._queue.until_due()
-                await slot.acquire()
-                tracked = self._queue.next(loop.time())
-            try:
-                if tracked is not None:
-                    await self._poll(tracked, loop.time())
-            finally:
+            await self._queue.until_due()
+            await slot.acquire()
+            tracked = self._queue.next(loop.time())
+            if tracked is None:
                 slot.release()
+            else:
+                self._polls.spawn(self._poll(tracked, loop.time())).add_done_callback(lambda _: slot.release())
 
-    async def _poll(self, tracked: TrackedJob, now: float) -> None:
+    def _poll(self, tracked: TrackedJob, now: float) -> Coroutine[Any, Any, None]:
+        """Return the request that polls a task. What it polls leaves the queue: no other request polls that."""
         self._intervals.started(tracked, now)
         page = self._list.page_for(tracked, now) if self._list.is_worthwhile(self._list) else None
         if page is not None:
             on_page = [each for each in self._list.expected_on(page) if self._intervals.is_nearly_due(each, now)]
             if self._list.is_worthwhile(on_page):
-                await self._poll_page(page, on_page)
-                return
-        await self._poll_one(tracked)
+                return self._poll_page(page, {self._queue.hold(each): each for each in on_page})
+        return self._poll_one(tracked, self._queue.hold(tracked), now)
 
-    async def _poll_one(self, tracked: TrackedJob) -> None:
-        asked_at, position = asyncio.get_running_loop().time(), tracked.poll.position
-        entry = self._queue.hold(tracked)
+    async def _poll_one(self, tracked: TrackedJob, entry: int, asked_at: float) -> None:
+        position = tracked.poll.position
         tracked.poll.is_taken_over = False
         is_disputed, position.is_disputed = position.is_disputed, False
         if not is_disputed:
@@ -353,9 +347,7 @@ class Poller:
         self._list.remove(tracked, asyncio.get_running_loop().time())
         tracked.give_up(error)
 
-    async def _poll_page(self, page: Page, on_page: list[TrackedJob]) -> None:
-        # They are held until the page has come, so that no other worker polls them.
-        held = {self._queue.hold(tracked): tracked for tracked in on_page}
+    async def _poll_page(self, page: Page, held: dict[int, TrackedJob]) -> None:
         try:
             answer = await telemetry.poll_list(self._exchange.endpoint, self._exchange.list_page(page.request))
             self._take_in_page(self._list.read(page, answer, self._tracker.by_ref))
@@ -418,7 +410,7 @@ class Poller:
     async def aclose(self) -> None:
         """Stop polling. Everyone who still waits gets an error with the ref."""
         try:
-            await self._workers.aclose()
+            await self._polls.aclose()
         finally:
             # The queue may hold two jobs of one task, of which only the later is found by its ref.
             await for_each_yielding([*self._tracker.clear(), *self._queue.clear()], self._close)

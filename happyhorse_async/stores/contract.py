@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Protocol, TypeAlias
 
+from ..budget import Cost, SpendingLimit
 from ..job import Endpoint, Job, JobState
 from ..task import TaskRef
 
@@ -55,20 +56,31 @@ class TaskStore(Protocol):
         """Complete the pending requests and release all resources."""
         ...
 
-    async def add(self, job: Job) -> Job:
+    async def add(self, job: Job, *, within: Collection[SpendingLimit] = ()) -> Job:
         """
         Write a new job, and return it as it is kept.
+
+        In the same step the ledger is changed by what the job counts for (`budget.charge_of`). This holds for every
+        write of a job, here and in `change`, with and without limits.
 
         Where another job holds its key, or a job with its id exists, write nothing and return that one. A job that was
         REFUSED, WITHDRAWN or WRITTEN_OFF does not hold its key any more. Two processes that add the same key at the
         same moment get the same job.
 
+        :param within: limits that must leave room for a job that is to be reserved; see `budget.check_limits`.
+            Processes that write at the same moment do not exceed them together.
+        :raises BudgetExceededError: they do not, and nothing was written.
         :raises StoreError: the job could not be written.
         """
         ...
 
     async def change(
-        self, job: Job, *, only_from: Collection[JobState] | None = None, only_owner: str | None = None
+        self,
+        job: Job,
+        *,
+        only_from: Collection[JobState] | None = None,
+        only_owner: str | None = None,
+        within: Collection[SpendingLimit] = (),
     ) -> Job | None:
         """
         Write *job* over the entry with its id. The conditions are checked and the change is made in one step.
@@ -78,9 +90,24 @@ class TaskStore(Protocol):
 
         :param only_from: change it only if its present state is one of these.
         :param only_owner: change it only if this process still owns it.
+        :param within: limits that must leave room for what the job counts for now, in exchange for what it counted for
+            before; see `add`.
         :return: the entry as it is kept; `None` where a condition does not hold, or there is no such entry.
+        :raises BudgetExceededError: they do not, and nothing was written.
         :raises StoreError: the job could not be written, or another job holds its key.
         """
+        ...
+
+    async def check_budget(self, job: Job, within: Collection[SpendingLimit]) -> None:
+        """
+        Make sure that the limits would leave room for *job* if it were sent now. Nothing is written or reserved.
+
+        :raises BudgetExceededError: they would not.
+        """
+        ...
+
+    async def costs(self) -> list[Cost]:
+        """Return what the ledger has, by day, provider, model and currency, oldest first. It outlives the jobs."""
         ...
 
     async def get(self, job_id: str) -> Job | None:

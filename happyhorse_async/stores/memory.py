@@ -11,12 +11,14 @@ from uuid import uuid4
 
 from attrs import evolve
 
+from ..budget import Cost, SpendingLimit
 from ..errors import StoreError
 from ..job import Endpoint, Job, JobState
 from ..task import TaskRef
 from .contract import Notify, holds_key, is_unfinished
+from .memory_ledger import MemoryLedger
 from .pacing import Pace
-from .retention import Dates, Retention, dates, running_time
+from .retention import KEEP_MEDIA, Dates, Retention, dates, running_time
 
 _KEEP_CLOSED = 86400.0
 _NO_DATES = Dates()
@@ -30,9 +32,17 @@ class MemoryStore:
 
     :param keep_prompts: how long a request is kept after its outcome is known.
     :param keep_closed: how long a job is kept, with its key, after it is finished.
+    :param keep_media: bytes of the largest local picture or video that is kept with an enqueued job until it is sent.
     """
 
-    def __init__(self, *, keep_prompts: float | None = 0.0, keep_closed: float | None = _KEEP_CLOSED) -> None:
+    def __init__(
+        self,
+        *,
+        keep_prompts: float | None = 0.0,
+        keep_closed: float | None = _KEEP_CLOSED,
+        keep_media: int = KEEP_MEDIA,
+    ) -> None:
+        self.keep_media = keep_media
         self._retention = Retention(prompts=keep_prompts, closed=keep_closed)
         self._owner = uuid4().hex
         self._jobs: dict[str, Job] = {}
@@ -43,6 +53,7 @@ class MemoryStore:
         # By a clock that nobody can set: jobs whose keys are deleted too early would be paid again.
         self._finished: dict[str, timedelta] = {}
         self._notes: dict[str, str] = {}
+        self._ledger = MemoryLedger()
         self._unowned: dict[str, None] = {}
         self._subscribers: dict[object, Notify] = {}
         self._paces: dict[str, Pace] = {}
@@ -63,17 +74,22 @@ class MemoryStore:
     async def aclose(self) -> None:
         """Do nothing: the jobs stay until the store itself is gone."""
 
-    async def add(self, job: Job) -> Job:
+    async def add(self, job: Job, *, within: Collection[SpendingLimit] = ()) -> Job:
         """Write a new job; see `TaskStore.add`."""
         now = datetime.now(UTC)
         self._delete_old()
         there = self._holders.get(job.key) if job.key is not None else None
         if there is None and job.job_id not in self._jobs:
-            self._write(job, None, now)
+            self._write(job, None, now, within)
         return self._read(there or job.job_id, now)
 
     async def change(
-        self, job: Job, *, only_from: Collection[JobState] | None = None, only_owner: str | None = None
+        self,
+        job: Job,
+        *,
+        only_from: Collection[JobState] | None = None,
+        only_owner: str | None = None,
+        within: Collection[SpendingLimit] = (),
     ) -> Job | None:
         """Write *job* over the entry with its id; see `TaskStore.change`."""
         now = datetime.now(UTC)
@@ -86,8 +102,16 @@ class MemoryStore:
         if before.durable and not job.durable:
             job = evolve(job, durable=True)
         job = job.written_over(save_to=before.save_to, saved_to=before.saved_to, owner=before.owner)
-        self._write(job, before, now)
+        self._write(job, before, now, within)
         return self._read(job.job_id, now)
+
+    async def check_budget(self, job: Job, within: Collection[SpendingLimit]) -> None:
+        """Make sure that there is room for a job; see `TaskStore.check_budget`."""
+        self._ledger.check(job, within, datetime.now(UTC))
+
+    async def costs(self) -> list[Cost]:
+        """Return what the jobs have cost; see `TaskStore.costs`."""
+        return self._ledger.costs()
 
     async def get(self, job_id: str) -> Job | None:
         """Return a job by its id."""
@@ -176,8 +200,9 @@ class MemoryStore:
         """Return whether *owner* is this store: there is no other process."""
         return owner == self._owner
 
-    def _write(self, job: Job, before: Job | None, now: datetime) -> None:
+    def _write(self, job: Job, before: Job | None, now: datetime, within: Collection[SpendingLimit] = ()) -> None:
         names = self._names_for_key(job, before)
+        self._ledger.write(job, within, now)
         if before is not None:
             self._remove_names(before)
         job = self._dated(job, now)
@@ -235,6 +260,7 @@ class MemoryStore:
                 return
             del self._finished[job_id], self._dates[job_id]
             self._remove_names(self._jobs.pop(job_id))
+            self._ledger.forget(job_id)
 
     def _remove_names(self, job: Job) -> None:
         if job.key is not None:

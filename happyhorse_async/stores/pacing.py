@@ -12,10 +12,12 @@ from attrs import evolve, frozen
 LONGEST_PAUSE = 30.0
 """Seconds by which one refusal delays the requests of all processes, at most."""
 
-_PROBE = 1.0
-# Every process may have taken a permit that it has not used yet.
-_MOST_PERMITS_AHEAD = 30
-_LONGEST_SPACING = 600.0
+PROBE = 1.0
+"""Seconds from the first request after a pause to the next, at least."""
+MOST_PERMITS_AHEAD = 30
+"""So many permits lie ahead at most: every process may have taken one that it has not used yet."""
+LONGEST_SPACING = 600.0
+"""Seconds for which a provider's wish for fewer requests holds, at most."""
 
 
 @frozen
@@ -44,9 +46,9 @@ class Pace:
         """
         spacing = self._spacing_at(now)
         interval = max(interval, spacing)
-        is_valid = self.free_at - now <= LONGEST_PAUSE + _MOST_PERMITS_AHEAD * interval
+        is_valid = self.free_at - now <= LONGEST_PAUSE + MOST_PERMITS_AHEAD * interval
         at = max(self.free_at, now) if is_valid else now
-        next_at = at + (max(interval, _PROBE) if self.is_probing else interval)
+        next_at = at + (max(interval, PROBE) if self.is_probing else interval)
         after = Pace(next_at, spacing=spacing, spacing_until=self.spacing_until if spacing else 0.0)
         return after, at - now
 
@@ -58,8 +60,8 @@ class Pace:
             free_at = self.free_at if self.free_at - now <= LONGEST_PAUSE else now
             after = evolve(after, free_at=max(free_at, until), is_probing=True)
         if interval > self._spacing_at(now):
-            after = evolve(after, spacing=interval, spacing_until=now + min(lasting, _LONGEST_SPACING))
+            after = evolve(after, spacing=interval, spacing_until=now + min(lasting, LONGEST_SPACING))
         return after
 
     def _spacing_at(self, now: float) -> float:
-        return self.spacing if now < self.spacing_until <= now + _LONGEST_SPACING else 0.0
+        return self.spacing if now < self.spacing_until <= now + LONGEST_SPACING else 0.0

@@ -34,7 +34,7 @@ from sybil.parsers.myst import CodeBlockParser
 
 import happyhorse_async as hh
 from happyhorse_async.config import Settings
-from happyhorse_async.registry import ADAPTERS, EMULATED_APIS
+from happyhorse_async.registry import ADAPTERS, EMULATED_APIS, adapter_names, find_adapter
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -230,7 +230,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Change to an empty folder, with the command on the path, every key in the environment, and nothing else set."""
     for name in [name for name in os.environ if name.startswith("HAPPYHORSE_")]:
         monkeypatch.delenv(name)
-    for name in (_KEY, "DASHSCOPE_API_KEY", "HIAPI_API_KEY", "IMINI_API_KEY", "NEXUSFLOW_API_KEY"):
+    for name in (_KEY, *(find_adapter(name).api_key_env for name in adapter_names())):
         monkeypatch.setenv(name, "sk-of-the-pages")
     monkeypatch.setenv("PATH", os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from ...errors import StoreError
 from ...logs import get_logger
-from .columns import PAGE_SIZE
+from ..columns import PAGE_SIZE
 from .errors import damaged, error_code, os_error, store_error
 from .files import FileWatch, make_private, refuse_unusable
 from .owner_lock import living_owners

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 from ...job import Endpoint, JobState
+from ..columns import to_text
 from ..pacing import Pace
-from .columns import to_text
 
 # The words of the condition are those of the partial index, or SQLite would not use it.
 _OPEN = "provider = :provider AND state = :state AND closed_at IS NULL"

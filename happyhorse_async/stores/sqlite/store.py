@@ -12,13 +12,14 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, TypeVar
 
-from ...errors import StoreError
+from ...budget import Cost, SpendingLimit
+from ...errors import BudgetExceededError, StoreError
 from ...job import Endpoint, Job, JobState
 from ...task import TaskRef
 from ..contract import Notify
 from ..pacing import Pace
-from ..retention import Retention, running_time
-from . import sharing
+from ..retention import KEEP_MEDIA, Retention, running_time
+from . import ledger, sharing
 from .database import Database, Work
 from .errors import os_error
 from .owner_lock import OwnerFile, is_alive, living_owners, new_owner
@@ -49,6 +50,7 @@ class SQLiteStore:
     :param keep_prompts: how long a request (prompt, media URLs) is kept after its outcome is known.
     :param keep_closed: how long a job is kept after it is finished. Its key is free again after that. Where the clock
         has jumped ahead, or the store was closed for more than a day, jobs are kept up to twice as long.
+    :param keep_media: bytes of the largest local picture or video that is kept with an enqueued job until it is sent.
     :param busy_timeout: how long to wait while other processes write.
     """
 
@@ -58,8 +60,10 @@ class SQLiteStore:
         *,
         keep_prompts: float | None = 0.0,
         keep_closed: float | None = _KEEP_CLOSED,
+        keep_media: int = KEEP_MEDIA,
         busy_timeout: float = _BUSY_TIMEOUT,
     ) -> None:
+        self.keep_media = keep_media
         if os.fspath(path) == ":memory:":
             raise ValueError("use a MemoryStore for a job store in memory")
         self._path = Path(path)
@@ -125,15 +129,30 @@ class SQLiteStore:
         """
         await self._open_session().thread.upkeep()
 
-    async def add(self, job: Job) -> Job:
+    async def add(self, job: Job, *, within: Collection[SpendingLimit] = ()) -> Job:
         """Write a new job; see `TaskStore.add`."""
-        return await self._write(lambda connection: self._jobs.add(connection, job), job)
+        return await self._write(lambda connection: self._jobs.add(connection, job, within), job)
 
     async def change(
-        self, job: Job, *, only_from: Collection[JobState] | None = None, only_owner: str | None = None
+        self,
+        job: Job,
+        *,
+        only_from: Collection[JobState] | None = None,
+        only_owner: str | None = None,
+        within: Collection[SpendingLimit] = (),
     ) -> Job | None:
         """Write *job* over the entry with its id; see `TaskStore.change`."""
-        return await self._write(lambda connection: self._jobs.change(connection, job, only_from, only_owner), job)
+        return await self._write(
+            lambda connection: self._jobs.change(connection, job, only_from, only_owner, within), job
+        )
+
+    async def check_budget(self, job: Job, within: Collection[SpendingLimit]) -> None:
+        """Make sure that there is room for a job; see `TaskStore.check_budget`."""
+        await self._read(lambda connection: ledger.check(connection, job, within))
+
+    async def costs(self) -> list[Cost]:
+        """Return what the jobs have cost; see `TaskStore.costs`."""
+        return await self._read(ledger.costs)
 
     async def get(self, job_id: str) -> Job | None:
         """Return a job by its id."""
@@ -220,7 +239,7 @@ class SQLiteStore:
     async def _write(self, work: Callable[[Connection], T], job: Job) -> T:
         try:
             return await self._open_session().thread.write(work)
-        except StoreError as error:
+        except (BudgetExceededError, StoreError) as error:
             error.about(ref=job.ref, job_id=job.job_id)
             raise
 
