@@ -166,6 +166,27 @@ class Settings:
             retries=content.retries,
         )
 
+    def accounts(self, provider: str | None = None) -> tuple[ProviderSettings, ...]:
+        """
+        Return every configured account: the file's sections or, where it has none, each adapter whose key is in the
+        environment. No key is read.
+
+        :param provider: return this one alone.
+        :raises ConfigurationError: there is none, or *provider* is not configured.
+        """
+        if provider is not None:
+            return (self._find(provider, "provider"),)
+        if self.providers:
+            return tuple(self.providers.values())
+        variables = {name: find_adapter(name).api_key_env for name in adapter_names()}
+        found = tuple(self._find(name, "provider") for name, variable in variables.items() if os.environ.get(variable))
+        if not found:
+            raise ConfigurationError(
+                f"no account is configured: there is no [providers.NAME] in {self._file()}, and none of "
+                f"{', '.join(sorted(set(variables.values())))} is set"
+            )
+        return found
+
     def with_proxy(self, proxy: str) -> Settings:
         """
         Return these settings with *proxy* for every provider.
@@ -193,27 +214,6 @@ class Settings:
         chosen.key_source.read()
         chosen.warn()
         return chosen
-
-    def accounts(self, provider: str | None = None) -> tuple[ProviderSettings, ...]:
-        """
-        Return every configured account: the file's sections or, where it has none, each adapter whose key is in the
-        environment. No key is read.
-
-        :param provider: return this one alone.
-        :raises ConfigurationError: there is none, or *provider* is not configured.
-        """
-        if provider is not None:
-            return (self._find(provider, "provider"),)
-        if self.providers:
-            return tuple(self.providers.values())
-        variables = {name: find_adapter(name).api_key_env for name in adapter_names()}
-        found = tuple(self._find(name, "provider") for name, variable in variables.items() if os.environ.get(variable))
-        if not found:
-            raise ConfigurationError(
-                f"no account is configured: there is no [providers.NAME] in {self._file()}, and none of "
-                f"{', '.join(sorted(set(variables.values())))} is set"
-            )
-        return found
 
     def resolved(self, provider: str | None = None) -> dict[str, Any]:
         """
