@@ -4,6 +4,7 @@ All errors of the library, by what they mean to the caller.
     HappyHorseError
     ├── ConfigurationError
     ├── UnsupportedFeatureError
+    ├── BudgetExceededError
     ├── InvalidRequestError
     ├── ContentRejectedError
     ├── AuthenticationError
@@ -30,6 +31,7 @@ Exceptions carry objects; `str()` makes the sentence from them. None carries an 
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Self, TypedDict, Unpack
 
 from .messages import HttpResponse
@@ -38,6 +40,7 @@ from .task import FailureReason, Task, TaskRef
 
 __all__ = [
     "AuthenticationError",
+    "BudgetExceededError",
     "CallbackRejectedError",
     "ConfigurationError",
     "ContentRejectedError",
@@ -111,9 +114,9 @@ class HappyHorseError(Exception):
         """
         The HTTP status that a web handler may answer its own user.
 
-        404 not found, 410 expired, 409 cancelled, 422 an invalid, unsupported or rejected request, 429 the rate limit,
-        503 our key, our money, our configuration or our store, 504 a wait that timed out, and 502 for everything else
-        at the provider or on the way to it. Never 401 or 403, which would speak of the user.
+        402 the budget, 404 not found, 410 expired, 409 cancelled, 422 an invalid, unsupported or rejected request, 429
+        the rate limit, 503 our key, our money, our configuration or our store, 504 a wait that timed out, and 502 for
+        everything else at the provider or on the way to it. Never 401 or 403, which would speak of the user.
         """
         return self._http_status
 
@@ -181,6 +184,32 @@ class UnsupportedFeatureError(HappyHorseError):
     def __str__(self) -> str:
         sentence = super().__str__()
         return f"{sentence}; providers that can: {', '.join(self.alternatives)}" if self.alternatives else sentence
+
+
+class BudgetExceededError(HappyHorseError):
+    """
+    It may cost more than the budget leaves, or nobody knows what it costs. Nothing was sent.
+
+    :param limit: the limit that is in the way; `None` where the price is not known or in another currency.
+    :param left: what is left of it.
+    :param currency: the currency of both, or of the price.
+    """
+
+    _http_status = 402
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        limit: Decimal | None = None,
+        left: Decimal | None = None,
+        currency: str | None = None,
+        **facts: Unpack[Facts],
+    ) -> None:
+        super().__init__(message, **facts)
+        self.limit = limit
+        self.left = left
+        self.currency = currency
 
 
 class InvalidRequestError(HappyHorseError):

@@ -134,14 +134,14 @@ class Exchange:
             raise InvalidResponseError("the id of the task contains the API key", path="id")
         return self._redacted(task)
 
-    async def upload(self, file: UploadFile, medium: LocalMedium) -> str:
+    async def upload(self, file: UploadFile, medium: LocalMedium, policy: UploadPolicy | None) -> str:
         """
         Put a local file into the provider's storage, and return the URL by which a request names it.
 
+        :param policy: what `upload_policy` has returned.
         :raises InvalidRequestError: the provider does not take a file of this size.
         :raises HappyHorseError: the upload failed.
         """
-        policy = await self._upload_policy(file)
         if policy is not None and policy.max_size is not None and file.size > policy.max_size:
             raise InvalidRequestError(
                 f"the file has {file.size} bytes; {self.account.provider} takes at most {policy.max_size}",
@@ -158,7 +158,12 @@ class Exchange:
             timeout=_UPLOAD_TIMEOUT,
         )
 
-    async def _upload_policy(self, file: UploadFile) -> UploadPolicy | None:
+    async def upload_policy(self, file: UploadFile) -> UploadPolicy | None:
+        """
+        Ask for the permission to upload a file; `None` if none is needed.
+
+        :raises HappyHorseError: it is refused, or there is no answer.
+        """
         asking = self.adapter.encode_upload_policy(file, self.account)
         if asking is None:
             return None

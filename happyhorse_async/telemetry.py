@@ -1,9 +1,10 @@
 """
-Traces and metrics with OpenTelemetry, if its API is installed (extra `otel`). Without it, nothing here does anything.
+Traces and metrics with OpenTelemetry, if its API is installed (extra `otel`) and the application has configured a
+provider of traces or metrics. Otherwise nothing here does anything.
 
-A job has one span, from when it is recorded or resumed here until it has ended. Its submits, polls, downloads and
-callbacks are spans below it. A wait, a download and a callback that happen inside a span of the application belong to
-that span, with a link to the job's.
+A job has one span, from when it is recorded or resumed here until it has ended. Its uploads, submits, polls, downloads
+and callbacks are spans below it. A wait, a fetch, a cancellation, a download, a stream and a callback that happen
+inside a span of the application belong to that span, with a link to the job's.
 
 Names follow the semantic conventions for generative AI where these have a name:
 https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/. No span and no metric holds a prompt, a URL, a
@@ -14,9 +15,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Generator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from .errors import HappyHorseError, SubmitOutcomeUnknownError
@@ -35,6 +37,7 @@ T = TypeVar("T")
 
 _SCOPE = "happyhorse_async"
 _OPERATION = "generate_content"
+_API = ("opentelemetry.trace", "opentelemetry.metrics")
 
 if TYPE_CHECKING or _IS_INSTALLED:
     _tracer = trace.get_tracer(_SCOPE)
@@ -67,6 +70,14 @@ if TYPE_CHECKING or _IS_INSTALLED:
     )
 
 
+def _is_recorded() -> bool:
+    """Return whether the application has configured a provider: until then the API has one of its own."""
+    if not _IS_INSTALLED:
+        return False
+    providers = (trace.get_tracer_provider(), metrics.get_meter_provider())
+    return any(not type(provider).__module__.startswith(_API) for provider in providers)
+
+
 class JobSpan:
     """The span of one job, and what all its metrics have in common."""
 
@@ -86,6 +97,19 @@ class JobSpan:
     def link(self) -> trace.Link:
         """A link to the span, for a span that belongs to the application."""
         return trace.Link(self._span.get_span_context())
+
+    def moved(self, job: Job, reason: HappyHorseError) -> None:
+        """Note that another account gets the job."""
+        left, now = self.labels, labels(job.endpoint, job.model)
+        _in_flight.add(-1, left)
+        _in_flight.add(1, now)
+        self.labels = now
+        self._span.set_attributes(now)
+        account = "happyhorse.account"
+        self._span.add_event(
+            "happyhorse.job.moved",
+            {f"{account}.left": left[account], account: now[account], "error.type": type(reason).__name__},
+        )
 
     def end(self, task: Task | None, error: HappyHorseError | None) -> None:
         """End the span: the task has ended, or nothing more will come."""
@@ -117,15 +141,21 @@ class JobSpan:
 
 def begin(job: Job, current: JobSpan | None = None) -> JobSpan | None:
     """Return the span of *job*: *current*, or a new one below the caller's span if that has ended."""
-    if not _IS_INSTALLED or (current is not None and not current.has_ended):
+    if current is not None and not current.has_ended:
         return current
-    return JobSpan(job)
+    return JobSpan(job) if _is_recorded() else None
 
 
 def end(span: JobSpan | None, task: Task | None, error: HappyHorseError | None) -> None:
     """End the span of a job, if it has not ended."""
     if span is not None and not span.has_ended:
         span.end(task, error)
+
+
+def moved(span: JobSpan | None, job: Job, reason: HappyHorseError) -> None:
+    """Note in the span of *job* that another account gets it."""
+    if span is not None and not span.has_ended:
+        span.moved(job, reason)
 
 
 def submit(job: JobSpan | None, request: Awaitable[Task]) -> Awaitable[Task]:
@@ -144,7 +174,7 @@ def poll(job: JobSpan | None, request: Awaitable[Task]) -> Awaitable[Task]:
 
 def poll_list(endpoint: Endpoint, request: Awaitable[T]) -> Awaitable[T]:
     """Return *request* as a span of its own, since it is for many jobs, and count it."""
-    if not _IS_INSTALLED:
+    if not _is_recorded():
         return request
     counted = {**labels(endpoint), "happyhorse.poll": "list"}
     return _traced("poll list", request, None, counter=_polls, counted=counted)
@@ -157,22 +187,45 @@ def wait(job: JobSpan | None, waiting: Awaitable[T]) -> Awaitable[T]:
 
 def download(job: JobSpan | None, downloading: Awaitable[T], *, is_callers: bool = True) -> Awaitable[T]:
     """Return *downloading* as a span of the caller's, or else of the job."""
-    return _traced("download", downloading, job, is_callers=is_callers) if _IS_INSTALLED else downloading
+    return _traced("download", downloading, job, is_callers=is_callers) if _is_recorded() else downloading
+
+
+def query(name: str, endpoint: Endpoint, job: JobSpan | None, request: Awaitable[T]) -> Awaitable[T]:
+    """Return *request*, a `fetch` or a `cancel` that a caller wants, as a span of the caller's, or else of the job."""
+    if not _is_recorded():
+        return request
+    counted = {**labels(endpoint), "happyhorse.poll": "task"}
+    return _traced(name, request, job, is_callers=True, counter=_polls if name == "fetch" else None, counted=counted)
+
+
+@contextmanager
+def stream(job: JobSpan | None) -> Generator[None]:
+    """Make the block, in which a video is streamed, a span of the caller's, or else of the job."""
+    if not _is_recorded():
+        yield
+        return
+    # Not the current span: the block is the caller's, and may be left in another context.
+    with _tracer.start_span("stream", **_place("stream", job, is_callers=True)) as span:
+        try:
+            yield
+        except (Exception, asyncio.CancelledError) as error:
+            _fail(span, type(error).__name__, getattr(error, "status_code", None))
+            raise
 
 
 def upload(job: JobSpan | None, uploading: Awaitable[T]) -> Awaitable[T]:
-    """Return *uploading*, of local media, as a span of the job."""
-    return _traced("upload", uploading, job) if _IS_INSTALLED else uploading
+    """Return *uploading*, of local media, as a span of the job, or else, before there is one, of the caller's."""
+    return _traced("upload", uploading, job, is_callers=job is None) if _is_recorded() else uploading
 
 
 def callback(job: JobSpan | None, processing: Awaitable[T]) -> Awaitable[T]:
     """Return *processing*, of a callback, as a span of the request that brought it, or else of the job."""
-    return _traced("callback", processing, job, is_callers=True) if _IS_INSTALLED else processing
+    return _traced("callback", processing, job, is_callers=True) if _is_recorded() else processing
 
 
 def rate_limited(endpoint: Endpoint, requests: str) -> None:
     """Count a 429 in answer to *requests*: queries or submits."""
-    if _IS_INSTALLED:
+    if _is_recorded():
         _rate_limited.add(1, {**labels(endpoint), "happyhorse.requests": requests})
 
 
@@ -191,19 +244,8 @@ async def _traced(
     counter: metrics.Counter | None = None,
     counted: Mapping[str, str] | None = None,
 ) -> T:
-    is_inside = is_callers and trace.get_current_span().get_span_context().is_valid
     outcome = "ok"
-    with _tracer.start_as_current_span(
-        name,
-        # The background tasks that poll and submit were started in the context of some caller, which is not the job's.
-        context=None if is_inside else Context() if job is None else job.context,
-        kind=trace.SpanKind.INTERNAL if name == "wait" else trace.SpanKind.CLIENT,
-        attributes=None if job is None else job.labels,
-        links=[job.link] if is_inside and job is not None else None,
-        # Messages and tracebacks may hold what a provider has echoed of a prompt.
-        record_exception=False,
-        set_status_on_exception=False,
-    ) as span:
+    with _tracer.start_as_current_span(name, **_place(name, job, is_callers=is_callers)) as span:
         try:
             done = await work
             if isinstance(done, Task):
@@ -216,6 +258,20 @@ async def _traced(
             if counter is not None:
                 counter.add(1, {**(counted or {}), "outcome": outcome})
     return done
+
+
+def _place(name: str, job: JobSpan | None, *, is_callers: bool) -> dict[str, Any]:
+    is_inside = is_callers and trace.get_current_span().get_span_context().is_valid
+    return {
+        # The background tasks that poll and submit were started in the context of some caller, which is not the job's.
+        "context": None if is_inside else Context() if job is None else job.context,
+        "kind": trace.SpanKind.INTERNAL if name == "wait" else trace.SpanKind.CLIENT,
+        "attributes": None if job is None else job.labels,
+        "links": [job.link] if is_inside and job is not None else None,
+        # Messages and tracebacks may hold what a provider has echoed of a prompt.
+        "record_exception": False,
+        "set_status_on_exception": False,
+    }
 
 
 def _attributes(job: Job, shared: dict[str, str]) -> dict[str, str]:

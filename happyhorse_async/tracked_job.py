@@ -39,8 +39,6 @@ class TrackedJob:
 
     __slots__ = (
         "__weakref__",
-        "_is_stale",
-        "_latest",
         "_observers",
         "_raw",
         "_subscriptions",
@@ -52,6 +50,7 @@ class TrackedJob:
         "permit",
         "poll",
         "span",
+        "task",
     )
 
     def __init__(self, job: Job, *, is_recorded: bool = True) -> None:
@@ -68,8 +67,8 @@ class TrackedJob:
         """The span of the job, if traces are recorded."""
         self.gone: HappyHorseError | None = None
         """Why waiting has ended although the task has not, or why there is no task."""
-        self._latest: Task | None = None
-        self._is_stale = False
+        self.task: Task | None = job.task
+        """The last observation, without the provider's object; `None` until there is one."""
         self._raw: bytes | Mapping[str, Any] = _PACKED_NO_RAW
         # Nearly every job has one waiter, for which a list would need twice the memory.
         self._waiters: tuple[asyncio.Future[None], ...] = ()
@@ -87,13 +86,6 @@ class TrackedJob:
         return self.job.ref
 
     @property
-    def task(self) -> Task | None:
-        """The last observation, without the provider's object; `None` until there is one."""
-        if self._latest is not None:
-            return self._latest
-        return None if self._is_stale else self.job.task
-
-    @property
     def whole_task(self) -> Task | None:
         """The last observation, with the provider's object as it was last seen."""
         task = self.task
@@ -102,7 +94,7 @@ class TrackedJob:
             raw = marshal.loads(self._raw) if isinstance(self._raw, bytes) else self._raw  # noqa: S302
             task = evolve(task, raw=raw)
             if task.status.is_terminal:
-                self._latest = task
+                self.task = task
         return task
 
     @property
@@ -123,21 +115,21 @@ class TrackedJob:
         """
         last, task = self.task, job.task
         is_empty = task is not None and task.status is TaskStatus.SUCCEEDED and not task.videos
-        self._is_stale = is_empty or (task is not None and task.status is TaskStatus.EXPIRED)
-        self.job, self.is_recorded, self._latest = job, True, None
+        is_stale = is_empty or (task is not None and task.status is TaskStatus.EXPIRED)
+        self.job, self.is_recorded, self.task = job, True, None if is_stale else task
         self._publish(last)
 
     def record(self, job: Job) -> None:
         """Replace the entry. If it comes with an observation, that is the last one."""
         last = self.task
         if job.task is not self.job.task:
-            self._latest, self._is_stale = None, False
+            self.task = job.task
         self.job = job
         self._publish(last)
 
     def observe(self, task: Task) -> bool:
         """Make *task* the last observation, and return whether it says anything new."""
-        last, self._latest = self.task, self.without_raw(task)
+        last, self.task = self.task, self.without_raw(task)
         return self._publish(last)
 
     def _publish(self, last: Task | None) -> bool:
@@ -160,11 +152,11 @@ class TrackedJob:
         except ValueError:
             # The adapter has put values into it that JSON does not have.
             self._raw = task.raw
-        ref = self.ref
+        last = self.task
         # What many observations have in common is held in memory once.
         return evolve(
             task,
-            ref=ref if ref is not None and ref == task.ref else task.ref,
+            ref=task.ref if last is None or last.ref != task.ref else last.ref,
             raw_status=None if task.raw_status is None else intern(str(task.raw_status)),
             model=None if task.model is None else intern(str(task.model)),
             raw=_NO_RAW,
@@ -288,6 +280,7 @@ class PollState:
         "entry",
         "expected",
         "failures",
+        "is_taken_over",
         "list_polls",
         "model",
         "position",
@@ -317,6 +310,8 @@ class PollState:
         """How many polls showed a success without a video."""
         self.failures: PollFailures | None = None
         """The polls that have failed since the last one that succeeded."""
+        self.is_taken_over = False
+        """Whether another process has polled it so far."""
         self.list_polls = 0
         """How many polls in a row were made by the provider's list."""
         self.position = ListPosition()

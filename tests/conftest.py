@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import random
 import signal
 import socket
 import struct
+import subprocess
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fnmatch import fnmatch
 from pathlib import Path
@@ -28,19 +30,25 @@ from attrs import frozen
 import happyhorse_async as hh
 
 from .fifth import FifthAdapter, sign, variant
+from .postgres_server import PostgresServer
 
 # A shell starts background jobs with SIGINT ignored, and children inherit that: tests that interrupt a program would
 # wait for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Tests that start programs or live through thousands of worlds: `pytest -m "not slow"` is the quick loop without them.
+# Tests that start programs or live through thousands of worlds. `pytest -m "not slow"` is the quick loop without them.
 SLOW = (
-    "callbacks/test_processes", "cli/", "docs/test_blocks", "download/test_files", "emulator/test_official_sdks",
-    "emulator/test_videos", "examples/", "journal/test_enqueue", "journal/test_keys", "journal/test_killed",
-    "journal/test_saving", "simulation/", "stores/test_sqlite_processes", "test_end_to_end", "test_packaging",
-    "test_process_end", "test_pytest_plugin", "test_third_party",
+    "budget/test_processes", "callbacks/test_processes", "cli/", "docs/test_blocks", "download/test_files",
+    "emulator/test_official_sdks", "emulator/test_videos", "examples/", "journal/test_enqueue", "journal/test_keys",
+    "journal/test_killed", "journal/test_saving", "simulation/", "stores/test_postgres_processes",
+    "stores/test_sqlite_processes", "studio/", "test_end_to_end",
+    "test_packaging", "test_process_end", "test_pytest_plugin",
+    "test_third_party",
 )  # fmt: skip
+
+# Of a test with more cases, the quick loop runs so many: the first, the last, and some evenly between them.
+MOST_CASES = 4
 
 KEY = "sk-canary-0451-never-to-be-seen"
 """The API key of every client here. Whatever is logged is searched for it."""
@@ -286,6 +294,20 @@ def fifth(gateway: Gateway) -> Fifth:
     return Fifth(gateway)
 
 
+@pytest.fixture(scope="session")
+def postgres_server() -> Generator[PostgresServer]:
+    """Run a PostgreSQL server for all tests of this process; each test has a schema of its own."""
+    try:
+        server = PostgresServer()
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = f"no PostgreSQL server can be started here: {error}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    yield server
+    server.close()
+
+
 @pytest.fixture
 def no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the chance out of delays: each is as short as it may be."""
@@ -293,8 +315,16 @@ def no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the slow tests."""
+    """Mark the slow tests, and all but some cases of tests that have many."""
     here = Path(__file__).parent
+    cases: dict[str, list[pytest.Item]] = {}
     for item in items:
         if item.path.is_relative_to(here) and item.path.relative_to(here).as_posix().startswith(SLOW):
             item.add_marker(pytest.mark.slow)
+        else:
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for every in cases.values():
+        quick = {round(number * (len(every) - 1) / (MOST_CASES - 1)) for number in range(MOST_CASES)}
+        for number, item in enumerate(every):
+            if number not in quick:
+                item.add_marker(pytest.mark.slow)

@@ -118,6 +118,8 @@ def find_videos(*places: object) -> tuple[FoundVideo, ...]:
     """
     for place in places:
         entries = list(_entries(place, {}, _DEPTH))
+        if not entries:
+            continue
         # An entry that says that it is a video wins over one that says nothing, and that over an unknown type.
         chosen = (
             [entry for entry in entries if entry.is_video]

@@ -17,7 +17,7 @@ from .callback_options import CallbackOptions
 from .emulator_options import ServeOptions
 from .exit_codes import ExitCode
 from .help import GROUPS, SUMMARY
-from .options import Basic, Common, Folder, Key, Limit, Seconds
+from .options import Basic, Common, Count, Folder, Key, Limit, Port, Seconds
 from .options import Output as Target
 from .request_options import RequestOptions, demo_options, make_request
 
@@ -349,10 +349,35 @@ class Commands:
 
         session = self._session(common)
         resolved = session.settings.resolved(provider)
-        resolved["journal"] = None if session.journal_path is None else str(session.journal_path.resolve())
+        resolved["journal"] = session.journal_name
         self._output.object(resolved)
         for line in settings_lines(resolved):
             self._output.line(line)
+
+    async def worker(
+        self,
+        *,
+        provider: tuple[str, ...] = (),
+        concurrency: Count = None,
+        health_port: Port = None,
+        common: Common = _COMMON,
+    ) -> None:
+        """
+        Send, poll and save what other processes have written down, until SIGTERM or Ctrl-C.
+
+        Start any number, with the same configuration and keys. Each takes what is queued, and what a dead process has
+        left. Told to stop, it waits for a paid request that is on its way, and leaves the rest to the others.
+
+        :param provider: Take only the jobs of this section of the configuration. May be given several times.
+        :param concurrency: How many jobs it has at a time; by default as many as the limits allow.
+        :param health_port: Answer health checks on this port: 200 while it works, otherwise 503, with a JSON object.
+        """
+        from .worker import Worker  # noqa: PLC0415
+
+        worker = Worker(
+            self._output, self._session(common, pays=True), concurrency=concurrency, health_port=health_port
+        )
+        await worker.run(provider)
 
     async def emulator(
         self,
@@ -365,6 +390,30 @@ class Commands:
         from .emulator_cmd import serve_emulator  # noqa: PLC0415
 
         await serve_emulator(self._output, serving, callbacks)
+
+    async def studio(
+        self,
+        *,
+        output: Folder = None,
+        port: Annotated[int, Parameter(show_default=True)] = 8765,
+        host: Annotated[str, Parameter(show_default=True)] = "127.0.0.1",
+        browser: Annotated[bool, Parameter(negative="--no-browser")] = True,
+        provider: str | None = None,
+        common: Common = _COMMON,
+    ) -> None:
+        """
+        Make and watch videos on a web page on this machine. Without a configured account it runs on an emulator.
+
+        :param output: The folder for the videos.
+        :param port: The port to listen on; 0 takes any that is free.
+        :param host: The address to listen on. Another one than this machine's own lets others in who have the URL.
+        :param browser: Open the page in the browser.
+        :param provider: The account for new videos.
+        """
+        from .studio_cmd import StudioOptions, run_studio  # noqa: PLC0415
+
+        options = StudioOptions(host=host, port=port, output=output, browser=browser)
+        await run_studio(self._output, self._session(common, pays=True), options, provider)
 
     async def demo(
         self,

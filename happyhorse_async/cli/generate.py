@@ -77,7 +77,8 @@ class JobRunner:
             self._output.warn(warning)
         self._submitted_at = time.monotonic()
         try:
-            handle = await client.submit(request, key=self._key)
+            with self._output.uploading() as progress:
+                handle = await client.submit(request, key=self._key, upload_progress=progress)
         except asyncio.CancelledError:
             job = await self._journal_entry()
             if job is not None and job.state is JobState.SUBMITTING:

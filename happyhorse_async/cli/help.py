@@ -19,6 +19,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "generate": "Submit a request, wait for the video and download it.",
         "batch": "Make the videos of a JSONL file. Run again, it continues and pays nothing twice.",
         "submit": "Submit a request without waiting for the video.",
+        "studio": "Make and watch videos on a web page on this machine.",
     },
     "Continue with a task or job": {
         "status": "Show the current status of a task.",
@@ -27,6 +28,9 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "resume": "Wait for what earlier runs have submitted, and download it.",
         "cancel": "Cancel a task at the provider.",
         "resolve": "Resolve a job whose submit has an unknown outcome.",
+    },
+    "Run": {
+        "worker": "Send, poll and save what other processes have written down, until it is told to stop.",
     },
     "Show": {
         "list": "List the account's tasks, or the jobs in the journal.",

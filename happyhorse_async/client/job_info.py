@@ -33,6 +33,8 @@ class JobInfo:
     """Why there is no video, why the outcome is unknown, or why the video was not saved: an error of the tree."""
     created_at: datetime
     """When the job was created."""
+    provider: str = ""
+    """The account that has it or is to get it next: a section of the configuration, or an adapter. Not in `to_dict`."""
     price: PriceEstimate | None = None
     """The price that it was planned with, and what it has cost once it has ended; `None` where none is known."""
 
@@ -42,6 +44,7 @@ class JobInfo:
         return cls(
             job_id=job.job_id,
             key=job.key,
+            provider=job.endpoint.provider,
             state=job.state,
             ref=job.ref,
             task=job.task,

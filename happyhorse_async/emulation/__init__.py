@@ -40,6 +40,7 @@ from .errors import ApiError as ApiError
 from .errors import ApiFault as ApiFault
 from .errors import ErrorReply as ErrorReply
 from .fields import Fields as Fields
+from .forms import form_fields as form_fields
 
 __all__ = [
     "ApiError",
@@ -66,6 +67,7 @@ __all__ = [
     "StoragePolicy",
     "SubmitCall",
     "UploadCall",
+    "form_fields",
     "json_answer",
     "media_kind",
     "path_of",

@@ -61,6 +61,9 @@ _OPERATIONS: dict[type[Call], Operation] = {
     ResultCall: Operation.RESULT,
     ListCall: Operation.LIST,
     CancelCall: Operation.CANCEL,
+    PolicyCall: Operation.PERMIT,
+    GrantCall: Operation.PERMIT,
+    UploadCall: Operation.UPLOAD,
 }
 
 
@@ -174,6 +177,7 @@ class EmulatedProvider:
             if isinstance(call, BalanceCall):
                 regular = self.emulated_api.answer_balance(request_id=exchange.request_id)
             elif isinstance(call, PolicyCall | GrantCall | UploadCall):
+                self._carry_out(exchange)
                 regular = self._visit(request, exchange).answer(call)
             else:
                 call = self._with_uploads(call, request, exchange)
@@ -285,8 +289,7 @@ class EmulatedProvider:
         return self._accounts[key]
 
     def _answer(self, call: _TaskCall, account: EmulatedAccount, exchange: _Exchange) -> HttpResponse:
-        if exchange.injection is not None and not exchange.injection.fault.accepted:
-            raise self.emulated_api.refuse(ApiFault.UNAVAILABLE)
+        self._carry_out(exchange)
         if isinstance(call, SubmitCall):
             return self._submit(call, account, exchange)
         if isinstance(call, ListCall):
@@ -304,6 +307,11 @@ class EmulatedProvider:
                 return self._result(call, entry, exchange)
             case FetchCall():
                 return self._fetch(call, entry, exchange)
+
+    def _carry_out(self, exchange: _Exchange) -> None:
+        """Carry out the call, unless a fault comes before that."""
+        if exchange.injection is not None and not exchange.injection.fault.accepted:
+            raise self.emulated_api.refuse(ApiFault.UNAVAILABLE)
 
     def _submit(self, call: SubmitCall, account: EmulatedAccount, exchange: _Exchange) -> HttpResponse:
         try:
@@ -418,7 +426,9 @@ class EmulatedProvider:
         )
 
     def _media_spec(self, entry: Entry) -> MediaSpec:
-        return MediaSpec.of(entry.request, provider=self.emulated_api.name, pictures=entry.pictures)
+        return MediaSpec.of(
+            entry.request, provider=self.emulated_api.name, pictures=entry.pictures, source=entry.source
+        )
 
 
 def _progress(entry: Entry, status: TaskStatus, now: float) -> float:
@@ -443,7 +453,7 @@ def _opposite(task: Task) -> Task:
 
 
 def _usage(entry: Entry) -> Usage:
-    made, source = seconds_of(entry.request), source_seconds_of(entry.request)
+    made, source = seconds_of(entry.request, entry.source), source_seconds_of(entry.request, entry.source)
     return Usage(
         duration=made + source,
         input_duration=source,

@@ -128,15 +128,18 @@ class CallbackProcessor:
 
     async def _record(self, job: Job, task: Task) -> bool:
         """Record the task of a job that is not being sent from here, and return whether the store took it."""
-        is_saved_here = self._auto_downloads.is_responsible(job)
-        saver = self._journal.store.owner if is_saved_here else job.owner or NO_OWNER
+        store = self._journal.store
+        is_saved_here = job.save_to is not None and self._auto_downloads.is_responsible(job)
+        if is_saved_here and job.owner not in (None, NO_OWNER, store.owner):
+            # Its owner goes on with it, as long as it is alive.
+            is_saved_here = not await store.is_alive(job.owner)
         tracked = TrackedJob(job)
-        owner = saver if job.save_to is not None else None
+        owner = store.owner if is_saved_here else job.owner or NO_OWNER
         write = self._journal.record(tracked, JobEvent.CALL_BACK, task=task, owner=owner)
         if write is None or not await asyncio.shield(write):
             return False
         await self._journal.written(job.job_id)
-        if is_saved_here and job.save_to is not None and not self._closing:
+        if is_saved_here and not self._closing:
             self._auto_downloads.begin(self._tracker.for_job(tracked.job))
         return True
 

@@ -70,6 +70,8 @@ class Retention:
         if dates.settled_at is not None:
             limit = self.prompts_before(now)
             left["body"], left["media"] = None, ()
+            if any(attempt.body or attempt.callback_url for attempt in job.attempts):
+                left["attempts"] = tuple(attempt.without_content() for attempt in job.attempts)
             if limit is not None and dates.settled_at <= limit:
                 left["request"] = None
         if dates.closed_at is not None:

@@ -14,8 +14,9 @@ import io
 import re
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
+from contextvars import ContextVar
 from importlib.metadata import version
-from types import SimpleNamespace, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -77,6 +78,8 @@ class AiohttpTransport:
     ) -> None:
         self._proxies = Proxies.of(proxy)
         self._connect_timeout = timeouts.connect
+        self._send_timeout = aiohttp.ClientTimeout(total=None, connect=timeouts.connect)
+        self._stream_timeout = aiohttp.ClientTimeout(total=None, connect=timeouts.connect, sock_read=_READ_TIMEOUT)
         self._responses: set[aiohttp.ClientResponse] = set()
         self.connection_slots = _connection_slots(connector)
         """One for each connection, where the caller's connector limits them."""
@@ -88,7 +91,7 @@ class AiohttpTransport:
     def _new_session(
         self,
         connector: aiohttp.BaseConnector | None,
-        request_class: type[aiohttp.ClientRequest] = aiohttp.ClientRequest,
+        request_class: type[_Request] | None = None,
     ) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             connector=connector or aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE),
@@ -96,26 +99,25 @@ class AiohttpTransport:
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": _user_agent(), "Accept-Encoding": "identity"},
-            request_class=request_class,
+            request_class=request_class or _Request,
             response_class=_Response,
             # A POST without a body gets `application/octet-stream` otherwise, which no provider has asked for.
             skip_auto_headers=("Content-Type",),
-            trace_configs=[_connection_trace()],
         )
 
     async def send(self, request: HttpRequest, *, timeout: float) -> HttpResponse:
         """Send *request* and return the whole response."""
         arriving, attempt = _Arriving(), _Attempt()
         try:
-            async with (
-                _Deadline(timeout),
-                await self._open(self._session, request, attempt, aiohttp.ClientTimeout(total=None)) as response,
-            ):
-                self._responses.add(response)
-                try:
-                    return await arriving.read(response)
-                finally:
-                    self._responses.discard(response)
+            async with asyncio.timeout(None) as limit:
+                with _Deadline(limit, timeout):
+                    response = await self._open(self._session, request, attempt, self._send_timeout)
+                    async with response:
+                        self._responses.add(response)
+                        try:
+                            return await arriving.read(response)
+                        finally:
+                            self._responses.discard(response)
         except HappyHorseError:
             raise
         except Exception as error:  # noqa: BLE001 - a connector of the caller's may raise anything
@@ -133,9 +135,7 @@ class AiohttpTransport:
                 if public_only:
                     await _check_public(request)
                     session = self._public_session
-                response = await self._open(
-                    session, request, attempt, aiohttp.ClientTimeout(total=None, sock_read=_READ_TIMEOUT)
-                )
+                response = await self._open(session, request, attempt, self._stream_timeout)
             except Exception as error:  # noqa: BLE001 - a connector of the caller's may raise anything
                 failure = self._failure(error, request, attempt)
             else:
@@ -156,6 +156,7 @@ class AiohttpTransport:
         address = request_url(request.url)
         if self._proxies.by_scheme:
             attempt.proxy = self._proxies.find(address.scheme, address.host_port_subcomponent or "")
+        _attempt.set(attempt)
         response = await session.request(
             request.method,
             address,
@@ -164,10 +165,7 @@ class AiohttpTransport:
             data=body_pieces(request) if request.media else None if request.body is None else io.BytesIO(request.body),
             allow_redirects=False,
             proxy=attempt.proxy,
-            timeout=aiohttp.ClientTimeout(
-                total=timeout.total, connect=self._connect_timeout, sock_read=timeout.sock_read
-            ),
-            trace_request_ctx=attempt,
+            timeout=timeout,
         )
         if response.status == 407 and attempt.proxy is not None:
             response.close()
@@ -204,22 +202,23 @@ class _Attempt:
         self.proxy: str | None = None
 
 
-def _connection_trace() -> aiohttp.TraceConfig:
-    async def connected(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-        cast("_Attempt", context.trace_request_ctx).connected = True
-
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_create_end.append(connected)
-    trace.on_connection_reuseconn.append(connected)
-    return trace
-
-
 async def _check_public(request: HttpRequest) -> None:
     if not await is_public_host(request_url(request.url).raw_host or ""):
         raise NotPublicError
 
 
-class _PublicRequest(aiohttp.ClientRequest):
+_attempt: ContextVar[_Attempt] = ContextVar("attempt")
+
+
+class _Request(aiohttp.ClientRequest):
+    """Notes that its connection is ready. A trace of the session would tell that, too, but at many times the cost."""
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        _attempt.get().connected = True
+        return await super().send(conn)
+
+
+class _PublicRequest(_Request):
     """
     Is not sent to an address that is not on the public internet.
 
@@ -299,15 +298,15 @@ def _message(response: aiohttp.ClientResponse, body: bytes, *, whole: bool = Tru
 
 class _Deadline:
     """
-    Ends what is done inside after *seconds*, with a `TimeoutError`.
+    Lets *limit* time out after *seconds*.
 
     If the event loop was blocked meanwhile, it gets the iterations that it missed: a response that arrived in time is
     not late because it has not been read yet.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, limit: asyncio.Timeout, seconds: float) -> None:
         self._loop = asyncio.get_running_loop()
-        self._limit = asyncio.timeout(None)
+        self._limit = limit
         self._missed = _MISSED_ITERATIONS
         self._next: asyncio.Handle = self._loop.call_later(seconds, self._count_down)
 
@@ -318,14 +317,13 @@ class _Deadline:
         else:
             self._limit.reschedule(self._loop.time())
 
-    async def __aenter__(self) -> None:
-        await self._limit.__aenter__()
+    def __enter__(self) -> None:
+        pass
 
-    async def __aexit__(
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._next.cancel()
-        await self._limit.__aexit__(kind, error, trace)
 
 
 def _connection_slots(connector: aiohttp.BaseConnector | None) -> asyncio.Semaphore | None:
@@ -342,6 +340,8 @@ def encode_url(text: str) -> str:
 
     :raises ValueError: it is not a URL.
     """
+    if text.isascii() and "#" not in text and not _ILLEGAL.search(text):
+        return text
     parts = urlsplit(text.strip())
     path, query = _ILLEGAL.sub(_encode, parts.path), _ILLEGAL.sub(_encode, parts.query)
     return urlunsplit((parts.scheme, _encode_host(parts.netloc), path, query, ""))

@@ -34,6 +34,55 @@ def test_a_provider_of_urls_refuses_a_file_and_names_who_takes_it(provider: str,
     assert provider not in refused.value.alternatives
 
 
+async def test_hiapi_inlines_a_picture_where_its_option_says_so(gateway: Any, picture: Callable[..., bytes]) -> None:
+    """With `inline_media`, which is a warning of the plan and no field of the request."""
+    gateway.on("POST", "*", {"code": 200, "message": "ok", "data": {"taskId": "t-1"}})
+    gateway.on("GET", "*", {"code": 200, "message": "ok", "data": {"taskId": "t-1", "status": "handling"}})
+    options = {"inline_media": True}
+    async with hh.Client("hiapi", api_key=KEY, base_url=gateway.url, options=options) as client:
+        plan = client.plan(hh.ImageToVideo(picture()))
+        await client.submit(hh.ImageToVideo(picture()))
+
+    assert any("does not document" in warning for warning in plan.warnings)
+    (submit,) = gateway.seen("POST")
+    body = json.loads(submit.body)
+    assert picture() == base64.b64decode(body["input"]["image_urls"][0].removeprefix("data:image/png;base64,"))
+    assert {"model", "input"} == body.keys()
+
+
+async def test_hiapi_takes_ten_megabytes_in_all(picture: Callable[..., bytes]) -> None:
+    """What is beyond that together is refused, although each fits."""
+    client = hh.Client("hiapi", api_key=KEY, options={"inline_media": True})
+    large = picture(1100, 1100, kind="BMP", noise=True)
+    noisy = [picture(1400, 1400, noise=True) for _ in range(3)]
+
+    with pytest.raises(hh.UnsupportedFeatureError, match="together"):
+        client.plan(hh.ReferenceToVideo("a", noisy))
+    with pytest.raises(hh.InvalidRequestError, match="BMP"):
+        client.plan(hh.ReferenceToVideo("a", large))
+
+
+async def test_a_region_without_storage_inlines_what_its_option_allows(picture: Callable[..., bytes]) -> None:
+    """Pictures beyond 7 MiB are refused there by default, with a hint at the option."""
+    large = picture(1900, 1900, noise=True)
+    assert len(large) > 7 * 2**20
+    request = hh.ImageToVideo(large)
+
+    with pytest.raises(hh.UnsupportedFeatureError, match="inline_media = true"):
+        hh.Client("dashscope", api_key=KEY, region="virginia").plan(request)
+    able = hh.Client("dashscope", api_key=KEY, region="virginia", options={"inline_media": True})
+    assert ["inline"] == [medium.delivery for medium in able.plan(request).media]
+
+
+@pytest.mark.parametrize(("provider", "option"), [("hiapi", "inline_media"), ("nexusflow", "upload")])
+def test_an_option_for_media_is_on_or_off(provider: str, option: str, picture: Callable[..., bytes]) -> None:
+    """Anything else is a mistake; off is as without it."""
+    with pytest.raises(hh.ConfigurationError, match="true or false"):
+        hh.Client(provider, api_key=KEY, options={option: "yes"})
+    with pytest.raises(hh.UnsupportedFeatureError, match=f"option {option} = true"):
+        hh.Client(provider, api_key=KEY, options={option: False}).plan(hh.ImageToVideo(picture()))
+
+
 def test_imini_takes_no_local_video(clip: Callable[..., Path]) -> None:
     """It has no upload, and documents a public URL for a video."""
     with pytest.raises(hh.UnsupportedFeatureError, match="local media as video") as refused:

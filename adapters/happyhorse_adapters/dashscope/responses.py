@@ -205,6 +205,8 @@ def _listed_task(row: Any, details: ErrorDetails, account: Account) -> Task | No
 
 def _own(output: _WireOutput, details: ErrorDetails) -> ErrorDetails:
     """Prefer what the task says about its failure to what the answer says around it."""
+    if output.code is None and output.message is None:
+        return details
     return evolve(details, code=output.code or details.code, message=output.message or details.message)
 
 

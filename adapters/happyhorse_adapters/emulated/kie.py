@@ -16,7 +16,6 @@ import binascii
 import hashlib
 import hmac
 import json
-import re
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -40,6 +39,7 @@ from happyhorse_async.emulation import (
     RateLimit,
     SubmitCall,
     UploadCall,
+    form_fields,
     json_answer,
     path_of,
     query_of,
@@ -105,8 +105,6 @@ _FAILURES: dict[FailureReason, tuple[str, str]] = {
 }
 
 # https://www.rfc-editor.org/rfc/rfc7578
-_BOUNDARY = re.compile(r'multipart/form-data;.*\bboundary="?([^";]+)', re.IGNORECASE)
-_FIELD_NAME = re.compile(r'\bname="([^"]*)"')
 
 # What is in every account: the figure of the page.
 _CREDITS = 100
@@ -262,24 +260,14 @@ def _tier(resolution: str | None) -> str | None:
 
 def _read_form(request: HttpRequest) -> UploadCall:
     """Read an upload as a form: a file, the folder, and the name that it is to have."""
-    fields = _form_fields(request)
+    fields = form_fields(request)
+    if fields is None:
+        raise _bad_upload("the upload is not a form")
     if "file" not in fields:
         raise _bad_upload("file is required")
     if not fields.get("uploadPath"):
         raise _bad_upload("uploadPath is required")
     return UploadCall(name=fields.get("fileName", b"").decode(errors="replace") or _new_name(), content=fields["file"])
-
-
-def _form_fields(request: HttpRequest) -> dict[str, bytes]:
-    boundary = _BOUNDARY.search(request.headers.get("content-type", ""))
-    if boundary is None:
-        raise _bad_upload("the upload is not a form")
-    fields: dict[str, bytes] = {}
-    for part in (b"\r\n" + (request.body or b"")).split(f"\r\n--{boundary[1]}".encode())[1:]:
-        head, _, content = part.partition(b"\r\n\r\n")
-        if name := _FIELD_NAME.search(head.decode(errors="replace")):
-            fields[name[1]] = content
-    return fields
 
 
 def _read_base64(request: HttpRequest) -> UploadCall:

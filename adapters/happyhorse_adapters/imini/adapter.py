@@ -91,6 +91,7 @@ class IminiAdapter(Adapter):
             ),
             ModelSpec(
                 mode=Mode.R2V,
+                reference_name="character1",
                 version="1.0",
                 model=_MODEL,
                 resolutions=_RESOLUTIONS,

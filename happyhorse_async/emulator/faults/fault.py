@@ -34,6 +34,10 @@ class Operation(StrEnum):
     """A request to cancel a task."""
     DOWNLOAD = "download"
     """A request for the video or its cover."""
+    PERMIT = "permit"
+    """A request for the permission to upload a file, where one is needed."""
+    UPLOAD = "upload"
+    """A file that is sent to the provider's storage."""
 
 
 EVERYWHERE = frozenset(Operation)
@@ -41,6 +45,7 @@ API = EVERYWHERE - {Operation.DOWNLOAD}
 POLLS = frozenset({Operation.QUERY, Operation.LIST})
 SUBMITS = frozenset({Operation.SUBMIT})
 DOWNLOADS = frozenset({Operation.DOWNLOAD})
+UPLOADS = frozenset({Operation.UPLOAD})
 
 
 @frozen(kw_only=True)
