@@ -20,7 +20,7 @@ from ..media.inspect import UnreadableFileError
 from ..request import Media, ReferenceToVideo, VideoEdit, VideoRequest
 from ..request_codec import from_data
 from ..routing import Routing
-from .media import PreparedRequest, has_local_media
+from .media import Keeping, PreparedRequest, has_local_media
 from .plan import Plan, Planner, Rejection, unnamed
 
 _TOKENS = {"[Image 1]": re.compile(r"\[image ?\d+\]", re.IGNORECASE), "character1": re.compile(r"\bcharacter ?\d+\b")}
@@ -53,14 +53,16 @@ class Router:
         self._order = names if routing is not None else (default,)
         self._accounts: Accounts | None = None
         self._limiter: anyio.CapacityLimiter | None = None
+        self._keeping = Keeping()
 
-    def open(self, accounts: Accounts, limiter: anyio.CapacityLimiter) -> None:
+    def open(self, accounts: Accounts, limiter: anyio.CapacityLimiter, keeping: Keeping) -> None:
         """
         Use what runs while the client is open.
 
         :param limiter: so many pictures are examined at once.
+        :param keeping: what the store keeps of the media of enqueued jobs.
         """
-        self._accounts, self._limiter = accounts, limiter
+        self._accounts, self._limiter, self._keeping = accounts, limiter, keeping
 
     @property
     def patience(self) -> float:
@@ -190,7 +192,7 @@ class Router:
         if not has_local_media(submission.request):
             return PreparedRequest(request=submission.request)
         preparation = self._planners[provider].media(submission.spec, self._limiter)
-        return await preparation.prepare(submission.request, durable=durable)
+        return await preparation.prepare(submission.request, keeping=self._keeping if durable else None)
 
     def _own_url(self, job: Job) -> str | None:
         """Return the callback URL that the caller gave; `None` where it is that of the account."""

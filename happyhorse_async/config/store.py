@@ -62,6 +62,8 @@ class StoreSettings:
     """How long a request is kept after its outcome is known; `inf` for ever."""
     keep_closed: float | None = field(default=None, validator=_retention)
     """How long a job is kept, with its key, after it has ended; `inf` for ever."""
+    keep_media: int | None = field(default=None, validator=optional(ge(0)))
+    """Bytes of the largest local picture or video that is kept with an enqueued job until it is sent."""
     busy_timeout: float | None = field(default=None, validator=optional(and_(ge(0), le(_LONGEST_WAIT))))
     """How long to wait while other processes write to the file."""
     timeout: float | None = field(default=None, validator=optional(and_(gt(0), le(_LONGEST_WAIT))))
@@ -130,9 +132,10 @@ class StoreSettings:
         for name in ("url", "listen_url"):
             if name in shown:
                 shown[name] = redact_url(shown[name])
+        work = {} if self.work else {"work": False}
         if self.path is not None:
-            return {**shown, "path": self.place}
-        return {"url": self.place, **shown}
+            return {**shown, "path": self.place, **work}
+        return {"url": self.place, **shown, **work}
 
     def _set(self) -> dict[str, Any]:
         return asdict(self, filter=lambda attribute, value: attribute.name != "work" and value is not None)

@@ -181,6 +181,29 @@ async def test_bytes_that_cannot_be_kept_are_refused_at_enqueue(gateway: Any, pi
     assert [] == gateway.requests
 
 
+async def test_what_is_kept_can_be_set(gateway: Any, picture: Callable[..., bytes], tmp_path: Path) -> None:
+    """The store says how large a medium it keeps; one of many machines keeps no paths."""
+
+    class Shared(hh.MemoryStore):
+        """As a store whose processes do not see each other's files."""
+
+        keeps_paths = False
+
+    accept(gateway)
+    small, file = picture(), tmp_path / "a.png"
+    file.write_bytes(small)
+    for store, medium, why in (
+        (hh.MemoryStore(keep_media=100), small, "give the path of a file"),
+        (Shared(keep_media=100), file, "give a URL"),
+    ):
+        async with hh.Client("dashscope", api_key=KEY, base_url=gateway.url, store=store) as client:
+            with pytest.raises(hh.InvalidRequestError, match=why):
+                await client.enqueue(hh.ImageToVideo(medium))
+            await client.submit(hh.ImageToVideo(medium))
+    async with hh.Client("dashscope", api_key=KEY, base_url=gateway.url, store=Shared()) as client:
+        await client.enqueue(hh.ImageToVideo(file))
+
+
 def test_paths_of_a_batch_file_are_relative_to_it(tmp_path: Path) -> None:
     """Whatever the current directory is. URLs stay as they are."""
     file = tmp_path / "shots.jsonl"
