@@ -39,14 +39,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # Tests that start programs or live through thousands of worlds. `pytest -m "not slow"` is the quick loop without them.
 SLOW = (
-<<<<<<< HEAD
-    "budget/test_processes", "callbacks/test_processes", "cli/", "docs/test_blocks", "download/test_files",
-    "emulator/test_official_fal_client", "emulator/test_official_sdks", "emulator/test_videos", "examples/",
-    "journal/test_enqueue", "journal/test_keys",
-    "journal/test_killed", "journal/test_saving", "simulation/", "stores/test_postgres_processes",
-    "stores/test_sqlite_processes", "studio/", "test_end_to_end",
-    "test_packaging", "test_process_end", "test_pytest_plugin",
-=======
     "budget/test_processes",
     "callbacks/test_processes",
     "cli/",
@@ -69,7 +61,6 @@ SLOW = (
     "test_packaging",
     "test_process_end",
     "test_pytest_plugin",
->>>>>>> main
     "test_third_party",
 )
 
