@@ -18,7 +18,6 @@ PROVIDERS = adapter_names()
 KNOWN = {
     ("cli/commands.py", "dashscope"),
     ("cli/emulator_cmd.py", "dashscope"),
-    ("cli/studio_cmd.py", "dashscope"),
     ("emulator/faults/refusals.py", "dashscope"),
     ("pytest_plugin.py", "dashscope"),
 }
