@@ -264,13 +264,20 @@ def check_limits(
             )
 
 
-def check_room(within: Collection[SpendingLimit], job: Job, spent: Callable[[str, str], int], now: datetime) -> None:
+def check_room(
+    within: Collection[SpendingLimit],
+    job: Job,
+    before: Charge | None,
+    spent: Callable[[str, str], int],
+    now: datetime,
+) -> None:
     """
-    Make sure that there is room for a new job, if it were sent *now*.
+    Make sure that there is room for *job*, if it were sent *now*.
 
+    :param before: what it counts for until now, if it exists.
     :raises BudgetExceededError: see `check_limits`.
     """
-    check_limits(within, job, None, charge_of(evolve(job, state=JobState.SUBMITTING), None, now), spent, now)
+    check_limits(within, job, before, charge_of(evolve(job, state=JobState.SUBMITTING), before, now), spent, now)
 
 
 def _counts(hour: str, start: str) -> bool:

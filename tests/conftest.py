@@ -37,13 +37,18 @@ from .postgres_server import PostgresServer
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Tests that start programs or live through thousands of worlds: `pytest -m "not slow"` is the quick loop without them.
+# Tests that start programs or live through thousands of worlds. `pytest -m "not slow"` is the quick loop without them.
 SLOW = (
-    "callbacks/test_processes", "cli/", "docs/test_blocks", "download/test_files", "emulator/test_official_sdks",
-    "emulator/test_videos", "examples/", "journal/test_enqueue", "journal/test_keys", "journal/test_killed",
-    "journal/test_saving", "simulation/", "stores/test_postgres_processes", "stores/test_sqlite_processes", "studio/",
-    "test_end_to_end", "test_packaging", "test_process_end", "test_pytest_plugin", "test_third_party",
+    "budget/test_processes", "callbacks/test_processes", "cli/", "docs/test_blocks", "download/test_files",
+    "emulator/test_official_sdks", "emulator/test_videos", "examples/", "journal/test_enqueue", "journal/test_keys",
+    "journal/test_killed", "journal/test_saving", "simulation/", "stores/test_postgres_processes",
+    "stores/test_sqlite_processes", "studio/", "test_end_to_end",
+    "test_packaging", "test_process_end", "test_pytest_plugin",
+    "test_third_party",
 )  # fmt: skip
+
+# Of a test with more cases, the quick loop runs so many: the first, the last, and some evenly between them.
+MOST_CASES = 4
 
 KEY = "sk-canary-0451-never-to-be-seen"
 """The API key of every client here. Whatever is logged is searched for it."""
@@ -310,8 +315,16 @@ def no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the slow tests."""
+    """Mark the slow tests, and all but some cases of tests that have many."""
     here = Path(__file__).parent
+    cases: dict[str, list[pytest.Item]] = {}
     for item in items:
         if item.path.is_relative_to(here) and item.path.relative_to(here).as_posix().startswith(SLOW):
             item.add_marker(pytest.mark.slow)
+        else:
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for every in cases.values():
+        quick = {round(number * (len(every) - 1) / (MOST_CASES - 1)) for number in range(MOST_CASES)}
+        for number, item in enumerate(every):
+            if number not in quick:
+                item.add_marker(pytest.mark.slow)

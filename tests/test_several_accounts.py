@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,16 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         return file
 
     return write
+
+
+@pytest.fixture
+def frame() -> bytes:
+    """Return a picture that every provider takes."""
+
+    image = pytest.importorskip("PIL.Image").effect_noise((640, 640), 10)
+    buffer = BytesIO()
+    image.convert("RGB").save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def fast() -> hh.Emulator:
@@ -236,3 +247,20 @@ async def test_sections_with_the_same_key_and_address_are_one_account() -> None:
             health = await client.health()
 
     assert ["open", "open", "closed"] == [health.accounts[name].breaker for name in names]
+
+
+async def test_local_media_travel_as_the_next_account_wants_them(frame: bytes) -> None:
+    """A picture is prepared anew for each account, and sent once."""
+    async with fast() as emulator:
+        emulator.inject("no-money", on="submit", provider="imini", times=None)
+        accounts = [
+            hh.Provider("first", adapter="imini", api_key="k", base_url=emulator.url("imini")),
+            hh.Provider("second", adapter="dashscope", api_key="k", base_url=emulator.url("dashscope")),
+        ]
+        async with hh.Client(accounts, routing=hh.Routing()) as client:
+            handles = [await client.enqueue(hh.ImageToVideo(frame)), await client.submit(hh.ImageToVideo(frame))]
+            tasks = [await handle for handle in handles]
+        billed = emulator.billed("dashscope")
+
+    assert ["second", "second"] == [task.provider for task in tasks]
+    assert 2 == billed

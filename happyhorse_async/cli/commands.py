@@ -17,7 +17,7 @@ from .callback_options import CallbackOptions
 from .emulator_options import ServeOptions
 from .exit_codes import ExitCode
 from .help import GROUPS, SUMMARY
-from .options import Basic, Common, Folder, Key, Limit, Seconds
+from .options import Basic, Common, Count, Folder, Key, Limit, Port, Seconds
 from .options import Output as Target
 from .request_options import RequestOptions, demo_options, make_request
 
@@ -353,6 +353,31 @@ class Commands:
         self._output.object(resolved)
         for line in settings_lines(resolved):
             self._output.line(line)
+
+    async def worker(
+        self,
+        *,
+        provider: tuple[str, ...] = (),
+        concurrency: Count = None,
+        health_port: Port = None,
+        common: Common = _COMMON,
+    ) -> None:
+        """
+        Send, poll and save what other processes have written down, until SIGTERM or Ctrl-C.
+
+        Start any number, with the same configuration and keys. Each takes what is queued, and what a dead process has
+        left. Told to stop, it waits for a paid request that is on its way, and leaves the rest to the others.
+
+        :param provider: Take only the jobs of this section of the configuration. May be given several times.
+        :param concurrency: How many jobs it has at a time; by default as many as the limits allow.
+        :param health_port: Answer health checks on this port: 200 while it works, otherwise 503, with a JSON object.
+        """
+        from .worker import Worker  # noqa: PLC0415
+
+        worker = Worker(
+            self._output, self._session(common, pays=True), concurrency=concurrency, health_port=health_port
+        )
+        await worker.run(provider)
 
     async def emulator(
         self,

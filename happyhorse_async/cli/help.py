@@ -29,6 +29,9 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "cancel": "Cancel a task at the provider.",
         "resolve": "Resolve a job whose submit has an unknown outcome.",
     },
+    "Run": {
+        "worker": "Send, poll and save what other processes have written down, until it is told to stop.",
+    },
     "Show": {
         "list": "List the account's tasks, or the jobs in the journal.",
         "providers": "Show what the installed providers support; --check tests the configured accounts.",

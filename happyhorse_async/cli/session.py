@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from attrs import frozen
@@ -81,6 +81,10 @@ class Session:
             pay.
         """
         return Client.from_config(self.settings, provider=provider, store=self._store, recover=recover)
+
+    def shared_client(self, make: Callable[[Settings, TaskStore], Client]) -> Client:
+        """Make a client in another way, with the configuration and journal of this run."""
+        return make(self.settings, self._store)
 
     def command(self, *words: str) -> tuple[str, ...]:
         """Return a command line that has this run's configuration."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import field, frozen
 
+from ..budget import SpendingLimit
 from ..download import DownloadPolicy, Downloads
 from ..exchange import Exchange
 from ..jobs.account import AccountRuntime
@@ -43,9 +44,13 @@ class Options:
     connector: aiohttp.BaseConnector | None
     recover: bool
     work: bool = True
+    takes: frozenset[str] | None = None
+    """The accounts whose jobs are taken over; `None` for all."""
     concurrency: int | None = None
     """How many jobs a worker has at a time; `None` for no limit of its own."""
     routing: Routing | None = None
+    within: tuple[SpendingLimit, ...] = ()
+    """The budget."""
     shared_limits: Limits = field(factory=Limits)
     """Those of accounts that have none of their own. Sections with the same key and address are one account."""
 
@@ -73,7 +78,10 @@ class AccountFactory:
         self._planners = planners
         self._options = options
         self._client = client
+        self._limits: list[AccountLimits] = []
         self._breakers: dict[tuple[str, ...], Breaker] = {}
+        self.is_started = False
+        """Whether the client is open: what was learned of the durations of later accounts is loaded on its own."""
         self._transports: dict[str | None, Transport] = {}
 
     def start(self, name: str) -> AccountRuntime:
@@ -87,9 +95,13 @@ class AccountFactory:
         limits = AccountLimits.of(
             settings.limits or options.shared_limits,
             adapter.limits,
-            settings.identity,
+            adapter.name if settings.shares_limits and settings.limits is not None else settings.identity,
             execution_timeout=adapter.execution_timeout,
+            store=options.store,
+            per_model=adapter.limits_per_model,
         )
+        limits.serve(settings.endpoint)
+        self._limits.append(limits)
         exchange = Exchange(adapter, planner.account, self._transport(settings.proxy), limits, options.timeouts)
         poller = Poller(exchange, options.poll, client.tracker, client.changed, client.left, retry=options.retries.poll)
         downloads = Downloads(
@@ -98,7 +110,7 @@ class AccountFactory:
             private=settings.allow_private_hosts,
             policy=DownloadPolicy(retry=options.retries.download, patience=options.timeouts.download),
         )
-        return AccountRuntime(
+        account = AccountRuntime(
             exchange,
             poller,
             EstimatorPersistence(options.store, poller.estimator, name),
@@ -108,6 +120,9 @@ class AccountFactory:
             self._breakers.setdefault(settings.identity, Breaker()),
             auto_adopt=settings.auto_adopt,
         )
+        if self.is_started:
+            client.background.spawn(account.persistence.load())
+        return account
 
     def _transport(self, proxy: str | None) -> Transport:
         if self._options.transport is not None:
@@ -120,6 +135,11 @@ class AccountFactory:
                 connector=self._options.connector, proxy=proxy, timeouts=self._options.timeouts
             )
         return self._transports[proxy]
+
+    async def settle(self) -> None:
+        """Wait until other processes know what the limits have learned. The store is still open."""
+        for limits in self._limits:
+            await limits.aclose()
 
     async def aclose(self) -> None:
         """Close the connections. Those of a transport of the caller's own stay open."""

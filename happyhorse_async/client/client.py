@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from os import PathLike
@@ -9,8 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+from attrs import evolve
+
 from .. import telemetry
 from ..adapter import Adapter
+from ..budget import Budget, limits_of
 from ..config import Settings
 from ..download import Progress, VideoStream
 from ..errors import HappyHorseError, InvalidRequestError
@@ -53,6 +57,8 @@ class Client(NewJobs):
     :param region: one of the adapter's regions.
     :param options: the adapter's own options.
     :param routing: which of several accounts gets a job, and which one is next. By default every job is for the first.
+    :param budget: how much may be spent, for all clients and processes that share the store; several hold together.
+        Without a store that lasts, it warns.
     :param store: where jobs are recorded; by default a `MemoryStore`.
     :param poll: when tasks are polled; what is not set is the adapter's default.
     :param limits: rate and concurrency limits; what is not set is the adapter's default. Clients that are given the
@@ -85,6 +91,7 @@ class Client(NewJobs):
         region: str | None = None,
         options: Mapping[str, Any] | None = None,
         routing: Routing | None = None,
+        budget: Budget | Iterable[Budget] | None = None,
         store: TaskStore | None = None,
         poll: PollSchedule = PollSchedule(),  # noqa: B008 - immutable
         limits: Limits | None = None,
@@ -98,12 +105,16 @@ class Client(NewJobs):
         auto_adopt: bool = False,
         allow_private_hosts: bool = False,
     ) -> None:
-        defaults = Defaults(limits=limits, proxy=proxy, auto_adopt=auto_adopt, allow_private_hosts=allow_private_hosts)
         try:
-            accounts = [
-                settings_of(one, defaults)
-                for one in as_providers(provider, api_key, base_url, region=region, options=options)
-            ]
+            providers = as_providers(provider, api_key, base_url, region=region, options=options)
+            defaults = Defaults(
+                limits=limits,
+                shares_limits=len(providers) == 1,
+                proxy=proxy,
+                auto_adopt=auto_adopt,
+                allow_private_hosts=allow_private_hosts,
+            )
+            accounts = [settings_of(one, defaults) for one in providers]
             default = default_of(accounts, routing)
         except HappyHorseError as error:
             # A key that is nearly right is not for error trackers that record the local variables of each frame.
@@ -122,10 +133,17 @@ class Client(NewJobs):
                 recover=recover,
                 work=work,
                 routing=routing,
+                within=limits_of(budget),
             ),
         )
 
     def _use(self, accounts: Iterable[AccountSettings], default: str, options: Options) -> None:
+        if options.within and isinstance(options.store, MemoryStore):
+            warnings.warn(
+                "the budget counts only what this process spends, because the jobs are recorded in memory: give the "
+                "client a store on disk",
+                stacklevel=3,
+            )
         planners = {account.name: Planner(account) for account in accounts}
         self._lifecycle = Lifecycle(planners, options, default=default)
 
@@ -168,11 +186,17 @@ class Client(NewJobs):
                 transport=transport,
                 connector=connector,
                 recover=recover,
-                work=work,
+                work=work and (settings.store is None or settings.store.work),
                 routing=settings.routing_for(provider),
+                within=limits_of(settings.budget),
             ),
         )
         return client
+
+    def _limit_work(self, takes: frozenset[str] | None, concurrency: int | None) -> None:
+        lifecycle = self._lifecycle
+        options = evolve(lifecycle.options, takes=takes, concurrency=concurrency)
+        self._lifecycle = Lifecycle(lifecycle.planners, options, default=lifecycle.default)
 
     @property
     def provider(self) -> str:
@@ -257,6 +281,25 @@ class Client(NewJobs):
 def lifecycle_of(client: Client) -> Lifecycle:
     """Return what a callback receiver needs of *client*."""
     return client._lifecycle  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
+def make_worker(
+    settings: Settings, store: TaskStore, *, providers: Sequence[str] = (), concurrency: int | None = None
+) -> Client:
+    """
+    Make a client that takes over the jobs of other processes, whatever the configuration says.
+
+    :param providers: the accounts whose jobs it takes; all of them if there are none.
+    :param concurrency: how many jobs it has at a time; `None` for as many as the limits allow.
+    :raises ConfigurationError: there is no such account.
+    """
+    if settings.store is not None:
+        settings = evolve(settings, store=evolve(settings.store, work=True))
+    for name in providers:
+        settings.choose(name)
+    client = Client.from_config(settings, provider=providers[0] if providers else None, store=store)
+    client._limit_work(frozenset(providers) or None, concurrency)  # noqa: SLF001
+    return client
 
 
 def configured_store(settings: Settings) -> TaskStore | None:

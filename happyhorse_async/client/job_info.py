@@ -23,8 +23,6 @@ class JobInfo:
     """Our own id of the job."""
     key: str | None
     """The caller's own name for it."""
-    provider: str
-    """The account that has it, or is to get it next: a section of the configuration, or an adapter."""
     state: JobState
     """How far it has come."""
     ref: TaskRef | None
@@ -35,6 +33,8 @@ class JobInfo:
     """Why there is no video, why the outcome is unknown, or why the video was not saved: an error of the tree."""
     created_at: datetime
     """When the job was created."""
+    provider: str = ""
+    """The account that has it or is to get it next: a section of the configuration, or an adapter. Not in `to_dict`."""
     price: PriceEstimate | None = None
     """The price that it was planned with, and what it has cost once it has ended; `None` where none is known."""
 
@@ -63,7 +63,6 @@ class JobInfo:
         return {
             "job_id": self.job_id,
             "key": self.key,
-            "provider": self.provider,
             "state": self.state.value,
             "ref": None if self.ref is None else str(self.ref),
             "task": None if task is None else task.to_dict(urls=urls),
@@ -97,7 +96,6 @@ class _ErrorInfo:
 class _JobShape:
     job_id: str
     key: str | None
-    provider: str
     state: JobState
     ref: TaskRef | None
     task: Task | None

@@ -58,6 +58,8 @@ class NewJobs(RecordedJobs):
         :raises UnsupportedFeatureError: the provider cannot express the request. Nothing was sent.
         :raises InvalidRequestError: a value is out of range (nothing was sent), or the provider refused the request.
         :raises DownloadError: no video can be written to *save_to*. Nothing was sent.
+        :raises BudgetExceededError: it may cost more than the budget leaves, or its price is not known. Nothing was
+            sent.
         :raises SubmitOutcomeUnknownError: the request was sent and no readable answer came.
         :raises HappyHorseError: any other refusal; the task was certainly not accepted.
         """
@@ -95,6 +97,7 @@ class NewJobs(RecordedJobs):
         :raises UnsupportedFeatureError: the provider cannot express the request.
         :raises InvalidRequestError: a value is out of range, or the key was used for another request.
         :raises DownloadError: no video can be written to *save_to*.
+        :raises BudgetExceededError: it may cost more than the budget leaves, or its price is not known.
         :raises StoreError: it cannot be recorded.
         """
         tracked = await self._add(request, provider, callback_url, key=key, durable=True, save_to=save_to)
@@ -149,11 +152,14 @@ class NewJobs(RecordedJobs):
         runtime = self._lifecycle.inside()
         account = runtime.accounts.named(name)
         prepared = await self._lifecycle.router.prepared(name, submission, durable=durable)
+        price = self._planner(name).price(submission.request, submission.spec, source_duration=prepared.source_duration)
         submission = evolve(submission, request=prepared.request)
         if upload_progress is not None:
             prepared = evolve(prepared, media=reporting(prepared.media, upload_progress))
-        message = await runtime.intake.message(account, submission, prepared.media, key=key, durable=durable)
-        return PlannedJob(provider=name, submission=submission, message=message, media=prepared.media)
+        message = await runtime.intake.message(
+            account, submission, prepared.media, key=key, durable=durable, price=price
+        )
+        return PlannedJob(provider=name, submission=submission, message=message, media=prepared.media, price=price)
 
     async def generate(
         self,

@@ -73,6 +73,8 @@ class AccountSettings:
     read_key: Callable[[], str] = field(repr=False)
     """Returns the key, or raises a `ConfigurationError`."""
     limits: Limits | None = None
+    shares_limits: bool = False
+    """Whether *limits* are one budget of all clients that were given the object, instead of one for each account."""
     proxy: str | None = field(default=None, repr=False)
     callback_url: str | None = field(default=None, repr=False)
     callback_secret: SecretSource | None = None
@@ -113,6 +115,8 @@ class Defaults:
     """What a client was given for all of its accounts."""
 
     limits: Limits | None = None
+    shares_limits: bool = False
+    """Whether these are for its only account."""
     proxy: str | None = field(default=None, repr=False)
     auto_adopt: bool = False
     allow_private_hosts: bool = False
@@ -144,6 +148,7 @@ def settings_of(provider: Provider, defaults: Defaults, *, where: str = "") -> A
         ),
         read_key=_key_reader(provider, adapter, where),
         limits=provider.limits if provider.limits is not None else defaults.limits,
+        shares_limits=provider.limits is not None or defaults.shares_limits,
         proxy=proxy,
         callback_url=provider.callback_url,
         prices=configured_prices(provider.prices or {}, where=f"{where}prices"),

@@ -152,13 +152,15 @@ class RecordedJobs:
         return await self._lifecycle.inside().reconciler.candidates(job_id)
 
     async def resolve(
-        self, job_id: str, *, adopt: TaskRef | str | None = None, write_off: bool = False
+        self, job_id: str, *, adopt: TaskRef | str | None = None, write_off: bool = False, billed: bool = True
     ) -> TaskHandle | None:
         """
         Settle a job of unknown outcome.
 
         :param adopt: its task, by ref or by the provider's id.
         :param write_off: there is no task, or it is not wanted. The job's key is free again.
+        :param billed: whether a job that is written off may have been billed. A budget keeps the money of such a job,
+            unless this is `False`.
         :return: the handle of the adopted task.
         :raises InvalidRequestError: there is no such job, it is settled, the task belongs to another job, or it is too
             early to write it off: its process seems to be dead, and its request may still be in flight.
@@ -168,7 +170,7 @@ class RecordedJobs:
         if (adopt is None) == (not write_off):
             raise ValueError("give one of the two: adopt=… or write_off=True")
         if adopt is None:
-            await reconciler.write_off(job_id)
+            await reconciler.write_off(job_id, billed=billed)
             return None
         return TaskHandle(self._lifecycle, await reconciler.adopt(job_id, adopt))
 

@@ -51,12 +51,18 @@ class Router:
         self._routing = routing or Routing()
         names = self._routing.order or (default, *(name for name in planners if name != default))
         self._order = names if routing is not None else (default,)
-        self.accounts: Accounts | None = None
-        """What runs, while the client is open."""
-        self.limiter: anyio.CapacityLimiter | None = None
-        """So many pictures are examined at once."""
-        self.keeping = Keeping()
-        """What the store keeps of the media of enqueued jobs."""
+        self._accounts: Accounts | None = None
+        self._limiter: anyio.CapacityLimiter | None = None
+        self._keeping = Keeping()
+
+    def open(self, accounts: Accounts, limiter: anyio.CapacityLimiter, keeping: Keeping) -> None:
+        """
+        Use what runs while the client is open.
+
+        :param limiter: so many pictures are examined at once.
+        :param keeping: what the store keeps of the media of enqueued jobs.
+        """
+        self._accounts, self._limiter, self._keeping = accounts, limiter, keeping
 
     @property
     def patience(self) -> float:
@@ -96,8 +102,15 @@ class Router:
                     _check_tokens(submission, name)
                 submissions[name] = submission
             except HappyHorseError as error:
-                fit.refusals[name] = error
+                fit.refusals[name] = self._configured_first(error)
         return evolve(fit, submissions=submissions)
+
+    def _configured_first(self, error: HappyHorseError) -> HappyHorseError:
+        """Return *error*, with the providers that this client has an account of before others that could."""
+        if isinstance(error, UnsupportedFeatureError):
+            known = {planner.adapter.name for planner in self._planners.values()}
+            error.alternatives = tuple(sorted(error.alternatives, key=lambda name: name not in known))
+        return error
 
     def _check_written_for(self, planner: Planner, names: tuple[str, ...], request: VideoRequest, first: str) -> None:
         """Make sure that what only one adapter understands goes to no other."""
@@ -126,9 +139,9 @@ class Router:
 
     def _expected(self, name: str, submission: Submission) -> float:
         """Return in how many seconds the video is expected from an account, as far as that was learned."""
-        if self.accounts is None:
+        if self._accounts is None:
             return 0.0
-        account = self.accounts.named(name)
+        account = self._accounts.named(name)
         data: dict[str, Any] = submission.request.to_dict()
         run_time = account.poller.estimator.model(data).median
         return account.scheduler.expected_wait(submission.spec.model, run_time) + run_time
@@ -147,7 +160,7 @@ class Router:
             except UnreadableFileError:
                 raise
             except HappyHorseError as error:
-                fit.refusals[name] = error
+                fit.refusals[name] = self._configured_first(error)
                 continue
             rejected = tuple(Rejection(other, fit.refusals[other]) for other in names if other in fit.refusals)
             return evolve(plan, rejected=rejected, warnings=(*plan.warnings, *self._differences(fit, name, names[0])))
@@ -178,14 +191,19 @@ class Router:
         submission = evolve(submission, request=prepared.request)
         planner = self._planners[provider]
         message = evolve(planner.adapter.encode_submit(submission, planner.account), media=prepared.media)
-        return PlannedJob(provider=provider, submission=submission, message=message, media=prepared.media)
+        price = planner.price(request, submission.spec, source_duration=prepared.source_duration)
+        return PlannedJob(provider=provider, submission=submission, message=message, media=prepared.media, price=price)
 
     async def prepared(self, provider: str, submission: Submission, *, durable: bool) -> PreparedRequest:
         """Read and check the local media of a request for an account; see `MediaPreparation.prepare`."""
         if not has_local_media(submission.request):
             return PreparedRequest(request=submission.request)
-        preparation = self._planners[provider].media(submission.spec, self.limiter)
-        return await preparation.prepare(submission.request, keeping=self.keeping if durable else None)
+        preparation = self._planners[provider].media(submission.spec, self._limiter)
+        try:
+            return await preparation.prepare(submission.request, keeping=self._keeping if durable else None)
+        except UnsupportedFeatureError as error:
+            self._configured_first(error)
+            raise
 
     def _own_url(self, job: Job) -> str | None:
         """Return the callback URL that the caller gave; `None` where it is that of the account."""

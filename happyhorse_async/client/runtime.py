@@ -19,7 +19,7 @@ from ..background import Background
 from ..download import Progress
 from ..errors import HappyHorseError, TaskNotFoundError
 from ..job import Job
-from ..jobs.account import AccountRuntime, Accounts
+from ..jobs.account import Accounts
 from ..jobs.auto_download import AutoDownloads
 from ..jobs.callbacks import CallbackProcessor
 from ..jobs.intake import Intake
@@ -48,15 +48,13 @@ class ClientRuntime:
         self.loop = asyncio.get_running_loop()
         self.process = os.getpid()
         self.background = Background(follows_caller=True)
-        # Each picture that is examined is decoded in memory.
-        self.media_limiter = anyio.CapacityLimiter(1)
         self.tracker = Tracker()
-        self.journal = Journal(options.store)
+        self.journal = Journal(options.store, options.within)
         self._factory = AccountFactory(planners, options, self)
         endpoints = {name: planner.settings.endpoint for name, planner in planners.items()}
-        self.accounts = router.accounts = Accounts(endpoints, self._start)
-        router.limiter, router.keeping = self.media_limiter, Keeping.by(options.store)
-        self._is_started = False
+        self.accounts = Accounts(endpoints, self._factory.start)
+        # Each picture that is examined is decoded in memory.
+        router.open(self.accounts, anyio.CapacityLimiter(1), Keeping.by(options.store))
         recovers = options.work and options.recover
         self.auto_downloads = AutoDownloads(
             self.journal,
@@ -68,7 +66,7 @@ class ClientRuntime:
         )
         self.reconciler = Reconciler(self.accounts, self.tracker, self.journal, self.auto_downloads, works=options.work)
         self.submitter = Submitter(self.accounts, self.tracker, self.journal, self.reconciler, options.retries, router)
-        self.recovery = Recovery(
+        recovery = Recovery(
             self.accounts,
             self.tracker,
             self.journal,
@@ -82,7 +80,7 @@ class ClientRuntime:
             self.tracker,
             self.journal,
             self.submitter,
-            self.recovery,
+            recovery,
             self.auto_downloads,
             works=options.work,
         )
@@ -90,9 +88,10 @@ class ClientRuntime:
             options.store,
             self.accounts,
             self.tracker,
-            self.recovery,
+            recovery,
             self.intake.followers,
             is_enabled=recovers,
+            takes=options.takes,
             concurrency=options.concurrency,
         )
         self.callbacks = CallbackProcessor(self.tracker, self.submitter, self.journal, self.auto_downloads)
@@ -116,17 +115,11 @@ class ClientRuntime:
             await runtime.takeover.open()
             for account in runtime.accounts:
                 await account.persistence.load()
-            runtime._is_started = True
+            runtime._factory.is_started = True
         except BaseException:
             await runtime.aclose()
             raise
         return runtime
-
-    def _start(self, name: str) -> AccountRuntime:
-        account = self._factory.start(name)
-        if self._is_started:
-            self.background.spawn(account.persistence.load())
-        return account
 
     def admitting(self, names: Sequence[str], fit: Fit) -> Iterator[str]:
         """
@@ -228,6 +221,7 @@ class ClientRuntime:
             closing.push_async_callback(self._factory.aclose)
             closing.push_async_callback(self.journal.aclose)
             closing.callback(self.tracker.close, self.journal.store)
+            closing.push_async_callback(self._factory.settle)
             for account in self.accounts:
                 closing.push_async_callback(account.persistence.aclose)
             closing.push_async_callback(self.background.aclose)
@@ -236,7 +230,7 @@ class ClientRuntime:
             closing.push_async_callback(self.auto_downloads.aclose)
             closing.push_async_callback(self.reconciler.aclose)
             closing.push_async_callback(self.submitter.aclose)
-            closing.push_async_callback(self.recovery.aclose)
+            closing.push_async_callback(self.takeover.recovery.aclose)
             closing.push_async_callback(self.intake.aclose)
             closing.push_async_callback(self.takeover.aclose)
             closing.push_async_callback(self.callbacks.aclose)
@@ -251,7 +245,7 @@ class Lifecycle:
         """The account for new jobs."""
         self.router = Router(planners, default, options.routing)
         """Which accounts a request can go to."""
-        self._options = options
+        self.options = options
         self._if_dropped: weakref.finalize[..., Lifecycle] | None = None
         self._runtime: ClientRuntime | None = None
 
@@ -266,7 +260,7 @@ class Lifecycle:
             self._forget()
         if self._runtime is not None:
             raise RuntimeError("the client is already open")
-        self._runtime = await ClientRuntime.open(self.planners, self._options, self.router, default=self.default)
+        self._runtime = await ClientRuntime.open(self.planners, self.options, self.router, default=self.default)
         self._if_dropped = weakref.finalize(self, _warn_of_dropped, ", ".join(self.planners), os.getpid())
 
     def _is_dead(self) -> bool:

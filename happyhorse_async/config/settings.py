@@ -11,6 +11,7 @@ from typing import Any
 
 from attrs import asdict, evolve, field, frozen
 
+from ..budget import Budget
 from ..errors import ConfigurationError
 from ..price_list import Price, configured_prices
 from ..redaction import redact_text, redact_url
@@ -18,6 +19,7 @@ from ..registry import adapter_names, find_adapter
 from ..retry import RetryPolicies
 from ..routing import Routing
 from ..timing import Limits, PollSchedule
+from .budget import BudgetSettings
 from .loader import FILE_NAME, find_file
 from .secrets import KeySource, SecretSource, without_frames
 from .section import Section, beside
@@ -117,6 +119,8 @@ class Settings:
     limits: Limits = field(factory=Limits)
     retries: RetryPolicies = field(factory=RetryPolicies)
     routing: Routing | None = None
+    budget: Budget | None = None
+    """How much may be spent; `None` for no limit."""
     """Which account gets a job; `None` for the chosen one."""
 
     @classmethod
@@ -168,6 +172,7 @@ class Settings:
             limits=content.limits,
             retries=content.retries,
             routing=_routing(content.routing, known, file),
+            budget=None if content.budget is None else content.budget.budget,
         )
 
     def with_proxy(self, proxy: str) -> Settings:
@@ -245,6 +250,7 @@ class Settings:
             "limits": asdict(limits, filter=lambda attribute, _: attribute.init),
             "retries": asdict(self.retries, value_serializer=_finite),
             "routing": None if self.routing is None else asdict(self.routing),
+            "budget": None if self.budget is None else [str(limit) for limit in self.budget.limits],
         }
 
     def _choice(self, provider: str | None) -> ProviderSettings | None:
@@ -291,6 +297,7 @@ class _File:
     limits: Limits = field(factory=Limits)
     retries: RetryPolicies = field(factory=RetryPolicies)
     routing: Routing | None = None
+    budget: BudgetSettings | None = None
 
 
 def _routing(routing: Routing | None, known: tuple[str, ...], file: Path) -> Routing | None:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from attrs import Attribute, asdict, field, frozen
-from attrs.validators import and_, ge, gt, le, optional
+from attrs.validators import and_, ge, gt, instance_of, le, optional
 
 from ..errors import ConfigurationError
 from ..redaction import redact_url
@@ -71,6 +71,9 @@ class StoreSettings:
     takeover_after: float | None = field(default=None, validator=optional(and_(ge(0), le(_LONGEST_WAIT))))
     """How long a process must have been connected before it takes another one for dead."""
 
+    work: bool = field(default=True, validator=instance_of(bool))
+    """Whether programs with this configuration send and poll jobs. `false` leaves that to `happyhorse worker`."""
+
     def __attrs_post_init__(self) -> None:
         places = [name for name in ("path", "url", "url_env") if getattr(self, name) is not None]
         if not places:
@@ -124,6 +127,8 @@ class StoreSettings:
         """Show the place, without secrets, and what is set."""
         # JSON has no infinity.
         shown = {name: "for ever" if value == math.inf else value for name, value in self._set().items()}
+        if not self.work:
+            shown["work"] = False
         for name in ("url", "listen_url"):
             if name in shown:
                 shown[name] = redact_url(shown[name])
@@ -132,7 +137,7 @@ class StoreSettings:
         return {"url": self.place, **shown}
 
     def _set(self) -> dict[str, Any]:
-        return asdict(self, filter=lambda _, value: value is not None)
+        return asdict(self, filter=lambda attribute, value: attribute.name != "work" and value is not None)
 
 
 def _variable(name: str, variable: str) -> str:

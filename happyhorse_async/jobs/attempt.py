@@ -11,6 +11,7 @@ from attrs import define, field
 from ..adapter import Adapter
 from ..errors import (
     AuthenticationError,
+    BudgetExceededError,
     HappyHorseError,
     PermissionDeniedError,
     ProviderError,
@@ -87,8 +88,8 @@ class SubmitAttempt:
         match failure:
             case StoreError():
                 return job.durable
-            case AuthenticationError() | PermissionDeniedError() | QuotaExceededError():
-                # What was promised waits until the account is in order again.
+            case AuthenticationError() | BudgetExceededError() | PermissionDeniedError() | QuotaExceededError():
+                # What was promised waits until the account is in order again, or the budget has room.
                 return job.durable and self.lost_answer is None
             case TransportError():
                 return failure.retryable or (job.durable and not failure.sent)

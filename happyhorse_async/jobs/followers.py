@@ -73,7 +73,7 @@ class Followers:
         self.listeners: set[Callable[[], object]] = set()
         """Called when other processes have changed any job."""
         self._followed: dict[str, list[Followed]] = {}
-        self._changed: set[str] = set()
+        self._changed: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._work = Background()
         self._unsubscribe: Callable[[], None] = lambda: None
@@ -123,7 +123,7 @@ class Followers:
     def _touch(self, job_ids: Collection[str]) -> None:
         if not job_ids or self._closing:
             return
-        self._changed.update(job_ids)
+        self._changed.update(dict.fromkeys(job_ids))
         if not self._wake.is_set():
             self._wake.set()
             self._work.spawn(self._read_changed())
@@ -131,12 +131,12 @@ class Followers:
     async def _read_changed(self) -> None:
         await asyncio.sleep(_COLLECT)
         while self._changed:
-            job_ids, self._changed = self._changed, set()
+            job_ids, self._changed = list(self._changed), {}
             try:
                 found = {job.job_id: job for job in await self._store.get_many(job_ids)}
             except StoreError as error:
                 _log.info("the jobs of other processes cannot be read: %s", error)
-                self._changed |= job_ids
+                self._changed.update(dict.fromkeys(job_ids))
                 await asyncio.sleep(_RETRY_STORE)
                 continue
             for job_id in job_ids:

@@ -18,10 +18,11 @@ from .. import telemetry
 from ..adapter import Submission
 from ..background import Background
 from ..download.target import absolute, check_target
-from ..errors import HappyHorseError, InvalidRequestError, StoreError, TaskNotFoundError
+from ..errors import BudgetExceededError, HappyHorseError, InvalidRequestError, StoreError, TaskNotFoundError
 from ..job import Job
 from ..local_media import LocalMedium, without_content
 from ..messages import HttpRequest
+from ..price import PriceEstimate
 from ..request_codec import fingerprint
 from ..stores.contract import holds_key
 from ..task import TaskRef
@@ -35,7 +36,7 @@ from .journal import NO_OWNER, Journal, elsewhere
 from .new_job import WantedJob
 from .recovery import Recovery, age_of, is_unsent
 from .routing import PlannedJob
-from .state import TAKEN_BACK, JobEvent, applies, apply, conditions
+from .state import TAKEN_BACK, JobEvent, applies
 from .submit import Submitter
 from .submit_errors import closed_meanwhile
 
@@ -85,19 +86,30 @@ class Intake:
         *,
         key: str | None,
         durable: bool,
+        price: PriceEstimate | None,
     ) -> HttpRequest:
         """
         Return what is to be sent, after its local media were uploaded.
 
         :param media: local media that have tokens in the request.
-        :param key: if a job has it already, nothing is uploaded.
+        :param key: if a job has it already, nothing is uploaded, and the budget is not asked.
         :param durable: whether it is enqueued. Then it is recorded at once, and uploaded before it is sent.
+        :param price: what the job will cost.
+        :raises BudgetExceededError: the budget has no room for it. Nothing was uploaded or recorded.
         :raises HappyHorseError: an upload failed. Nothing was recorded.
         """
         message = evolve(account.adapter.encode_submit(submission, account.account), media=media)
         model = submission.spec.model
-        if not durable and not account.media.is_uploaded(message, model) and not await self._is_known(key):
-            await telemetry.upload(None, account.media.upload_all(message, model))
+        uploads = not durable and not account.media.is_uploaded(message, model)
+        if (uploads or self._journal.within) and not await self._is_known(key):
+            planned = PlannedJob(
+                provider=account.endpoint.provider, submission=submission, message=message, price=price
+            )
+            await self._journal.check_budget(
+                self._new_job(planned, may_move=False, key=None, durable=False, save_to=None)
+            )
+            if uploads:
+                await telemetry.upload(None, account.media.upload_all(message, model))
         return message
 
     async def add(
@@ -118,6 +130,7 @@ class Intake:
         :raises InvalidRequestError: *key* was used for another request.
         :raises DownloadError: no video can be written to *save_to*. Nothing was recorded.
         :raises SubmitOutcomeUnknownError: the outcome of the job with *key* is unknown.
+        :raises BudgetExceededError: the budget has no room for it. Nothing was recorded.
         :raises StoreError: it cannot be recorded. Nothing was sent.
         """
         path = None
@@ -126,7 +139,7 @@ class Intake:
             await asyncio.to_thread(check_target, path)
         job = self._new_job(planned, may_move=may_move, key=key, durable=durable, save_to=path)
         message = planned.message
-        adding = self._work.spawn(self._journal.store.add(job))
+        adding = self._work.spawn(self._journal.add(job))
         try:
             found = await asyncio.shield(adding)
         except asyncio.CancelledError:
@@ -149,7 +162,7 @@ class Intake:
         return tracked
 
     async def _withdraw_added(self, job: Job, adding: asyncio.Task[Job]) -> None:
-        with suppress(StoreError):
+        with suppress(BudgetExceededError, StoreError):
             if (await adding).job_id == job.job_id:
                 self._journal.record(TrackedJob(job), JobEvent.WITHDRAW)
 
@@ -173,6 +186,7 @@ class Intake:
             owner=self._journal.store.owner if self._works else NO_OWNER,
             save_to=save_to,
             may_move=may_move,
+            price=planned.price,
         )
 
     async def _find(self, job: Job, wanted: WantedJob) -> TrackedJob:
@@ -193,11 +207,8 @@ class Intake:
 
         :raises StoreError: it cannot be recorded.
         """
-        while not job.durable and (promised := apply(job, JobEvent.PROMISE, durable=True)) is not None:
-            required = conditions(job, JobEvent.PROMISE, promised)
-            kept = await self._journal.store.change(
-                promised, only_from=required.only_from, only_owner=required.only_owner
-            )
+        while not job.durable and applies(job.state, JobEvent.PROMISE):
+            kept = await self._journal.promise(job)
             if kept is not None:
                 return kept
             current = await self._journal.store.get(job.job_id)
@@ -303,7 +314,7 @@ class Intake:
         """Record anew what another process took back: it is still wanted here. Return whether it is sent from here."""
         if wanted is None:
             raise withdrawn(tracked.job_id)
-        found = await self._journal.store.add(wanted.job)
+        found = await self._journal.add(wanted.job)
         _check_same(found, wanted.job)
         tracked.load(found)
         if found.job_id != wanted.job.job_id:

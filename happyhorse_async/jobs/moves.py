@@ -100,7 +100,9 @@ class Mover:
             try:
                 breaker = self._accounts.named(name).breaker
                 if breaker.admits(job.job_id, asyncio.get_running_loop().time()):
-                    return await self._router.plan_anew(name, job, attempt.message.media)
+                    planned = await self._router.plan_anew(name, job, attempt.message.media)
+                    await self._journal.check_budget(self._moved(job, planned))
+                    return planned
             except HappyHorseError as error:
                 refusals[name] = error
             except Exception as error:  # noqa: BLE001 - waiters are told, and the job is not forgotten
@@ -108,6 +110,10 @@ class Mover:
                 refusals[name] = unreadable(error, name)
         attempt.refusals.update(refusals)
         return None
+
+    def _moved(self, job: Job, planned: PlannedJob) -> Job:
+        endpoint, spec = self._accounts.endpoints[planned.provider], planned.submission.spec
+        return evolve(job, endpoint=endpoint, model=spec.model, price=planned.price)
 
     def _candidates(self, job: Job, refusals: dict[str, HappyHorseError]) -> list[str]:
         try:
@@ -124,6 +130,7 @@ class Mover:
 
         :param failure: why the present account did not accept it.
         :return: `None` if the job was settled in the meantime, by another process.
+        :raises BudgetExceededError: the budget has no room for it there. Nothing has changed.
         :raises StoreError: it cannot be recorded. Nothing has changed.
         """
         job, submission = tracked.job, planned.submission
@@ -150,6 +157,7 @@ class Mover:
             media=planned.media if job.durable else without_content(planned.media),
             callback_url=submission.callback_url if before is None else before.callback_url,
             submitted_at=None,
+            price=planned.price,
             error=left.error,
             attempts=_with(job.attempts, left),
         )

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import math
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..adapter import PageRequest
 from ..background import Background
@@ -115,9 +116,11 @@ class Reconciler:
             self._tracker.accepted(tracked)
         return tracked
 
-    async def write_off(self, job_id: str) -> None:
+    async def write_off(self, job_id: str, *, billed: bool = True) -> None:
         """
         Settle a job of unknown outcome: there is no task, or it is not wanted. Its key is free again.
+
+        :param billed: whether it may have been billed. If not, its budget gets the money back.
 
         :raises InvalidRequestError: there is no such job, it is settled, or the process that sent it may still be
             waiting for the answer.
@@ -130,7 +133,10 @@ class Reconciler:
                 f"write it off in {math.ceil(left)} s",
                 job_id=job_id,
             )
-        write = self._journal.record(tracked, JobEvent.WRITE_OFF)
+        price = tracked.job.price
+        if price is not None and not billed:
+            price = evolve(price, billed=Decimal(0))
+        write = self._journal.record(tracked, JobEvent.WRITE_OFF, price=price)
         if write is None or not await asyncio.shield(write):
             raise InvalidRequestError("the job was settled in the meantime", job_id=job_id)
 

@@ -66,7 +66,7 @@ class Recovery:
         self._keyless: set[str] = set()
 
     def is_usable(self, endpoint: Endpoint) -> bool:
-        """Return whether an account has a key that works. Its jobs are left to processes that have one."""
+        """Return whether there is a key for an account, and it is not refused. Others may have a better one."""
         account = self._accounts.opened(endpoint.provider)
         if account is not None:
             return not isinstance(account.breaker.error, AuthenticationError)
@@ -130,7 +130,9 @@ class Recovery:
         job = tracked.job
         if job.durable or applies(job.state, JobEvent.LOSE_ANSWER):
             try:
-                await self.take_over(tracked)
+                if not await self.take_over(tracked) and tracked.job.owner == self._journal.store.owner:
+                    # Its account has become unusable in the meantime.
+                    self._journal.record(tracked, JobEvent.RELEASE, owner=NO_OWNER)
             except StoreError:
                 raise
             except HappyHorseError as error:

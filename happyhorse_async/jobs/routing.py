@@ -14,6 +14,7 @@ from attrs import frozen
 
 from ..adapter import Submission
 from ..errors import (
+    BudgetExceededError,
     HappyHorseError,
     InvalidRequestError,
     ProviderError,
@@ -40,7 +41,7 @@ def allows_move(failure: HappyHorseError) -> bool:
             return not failure.sent
         case ProviderError():
             return failure.not_accepted
-        case RateLimitError() | UnsupportedFeatureError():
+        case BudgetExceededError() | RateLimitError() | UnsupportedFeatureError():
             return True
         case _:
             return is_of_account(failure)
@@ -86,8 +87,12 @@ def _cheapest(candidates: Sequence[Candidate]) -> Iterable[Candidate]:
 
 def most_telling(errors: Sequence[HappyHorseError]) -> HappyHorseError:
     """Return the one of several refusals, the first account's first, that the caller can do most about."""
-    about_request = (InvalidRequestError, UnsupportedFeatureError)
-    return next((error for error in errors if isinstance(error, about_request)), errors[0])
+    # An account that the budget has no room for could have made it.
+    for kinds in ((BudgetExceededError,), (InvalidRequestError, UnsupportedFeatureError)):
+        found = next((error for error in errors if isinstance(error, kinds)), None)
+        if found is not None:
+            return found
+    return errors[0]
 
 
 @frozen(kw_only=True)
@@ -99,6 +104,8 @@ class PlannedJob:
     submission: Submission
     message: HttpRequest
     media: tuple[LocalMedium, ...] = ()
+    price: PriceEstimate | None = None
+    """What it will cost; `None` where no price is known."""
 
 
 class Router(Protocol):

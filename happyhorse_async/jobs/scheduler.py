@@ -25,6 +25,8 @@ T = TypeVar("T")
 _SHARE = 0.005
 _MINIMUM = 2
 _GRACE = 2.0
+# How often the tasks of other processes are counted while they leave no room.
+_RECOUNT = 1.0
 
 
 class SubmitScheduler:
@@ -107,16 +109,26 @@ class SubmitScheduler:
     async def _run(self) -> None:
         while True:
             while self._queue.next_key() is None:
-                self._changed.clear()
-                await self._changed.wait()
+                await self._wait_for_change()
             async with AsyncExitStack() as slot:
                 await slot.enter_async_context(self._unprotected.slot())
                 await slot.enter_async_context(self._exchange.submit_slot())
+                await self._running.refresh()
                 # A job may have been withdrawn, or room have been lost, while the slot was waited for.
                 tracked = self._queue.take()
                 if tracked is not None:
                     tracked.permit = self._running.acquire(self._queue_key(tracked.job))
                     self._start(tracked, slot.pop_all())
+
+    async def _wait_for_change(self) -> None:
+        self._changed.clear()
+        is_blocked = bool(self._queue) and self._running.changes_elsewhere
+        try:
+            async with asyncio.timeout(_RECOUNT if is_blocked else None):
+                await self._changed.wait()
+        except TimeoutError:
+            # Tasks of other processes may have ended.
+            await self._running.refresh()
 
     async def aclose(self) -> None:
         """Start no more submits."""

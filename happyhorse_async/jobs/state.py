@@ -142,6 +142,9 @@ All others may be written by any process, on condition of the state: knowledge o
 has it. The same holds for what the user decides.
 """
 
+RESERVES = frozenset({JobEvent.SUBMIT, JobEvent.PROMISE, JobEvent.MOVE})
+"""Events that a budget may forbid: what a job counts for may be more after them."""
+
 TAKEN_BACK = frozenset(
     target
     for (_, event), target in TRANSITIONS.items()

@@ -22,7 +22,7 @@ from attrs import evolve
 
 from .. import telemetry
 from ..background import Background
-from ..errors import HappyHorseError, InvalidResponseError, StoreError, SubmitOutcomeUnknownError
+from ..errors import BudgetExceededError, HappyHorseError, InvalidResponseError, StoreError, SubmitOutcomeUnknownError
 from ..job import Job
 from ..logs import JOB_ACCEPTED, JOB_FAILED, SUBMIT_RETRIED, get_logger, log_fields
 from ..messages import HttpRequest
@@ -270,7 +270,7 @@ class Submitter:
                 await self._refuse(tracked, certain(failure).about(job_id=job.job_id))
 
     def _note_failure(self, job: Job, failure: HappyHorseError) -> None:
-        if isinstance(failure, StoreError):
+        if isinstance(failure, BudgetExceededError | StoreError):
             return
         account = self._accounts.of(job)
         account.breaker.failed(failure, _now())
@@ -317,7 +317,7 @@ class Submitter:
         tracked.release_permit()
         try:
             message = await self._mover.move(tracked, planned, failure)
-        except StoreError as error:
+        except (BudgetExceededError, StoreError) as error:
             await self._fail(tracked, attempt, error)
             return
         if tracked.attempt is not attempt:
@@ -421,6 +421,9 @@ class Submitter:
         """Take *task* for that of a job that was sent from here and has none yet; `None` if there is no such job."""
         tracked = self._tracker.by_id(job_id)
         if tracked is None or tracked.attempt is None or tracked.job.submitted_at is None:
+            return None
+        if task.ref.provider != tracked.job.endpoint.provider:
+            # The job has moved to another account in the meantime.
             return None
         self._accounts.of(tracked.job).poller.prepare(tracked)
         write = self._journal.record(tracked, JobEvent.CALL_BACK, task=task, owner=self._journal.store.owner)

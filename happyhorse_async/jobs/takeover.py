@@ -43,6 +43,7 @@ class TakeOver:
     Takes over the jobs of dead processes, and those that are left to whichever process sends them.
 
     :param is_enabled: whether it does. Otherwise it only finds out which outcomes are unknown.
+    :param takes: the names of the accounts whose jobs it takes over; `None` for all.
     :param concurrency: take no more queued jobs while so many are queued, sent or polled here; `None` for no limit.
     """
 
@@ -55,14 +56,17 @@ class TakeOver:
         followers: Followers,
         *,
         is_enabled: bool,
+        takes: frozenset[str] | None = None,
         concurrency: int | None = None,
     ) -> None:
         self._store = store
         self._accounts = accounts
         self._tracker = tracker
-        self._recovery = recovery
+        self.recovery = recovery
+        """Goes on with what was taken."""
         self._followers = followers
         self._is_enabled = is_enabled
+        self._takes = takes
         self._concurrency = math.inf if concurrency is None else concurrency
         self._changed = asyncio.Event()
         self._work = Background()
@@ -75,9 +79,9 @@ class TakeOver:
         :raises StoreError: the store cannot be used.
         """
         for endpoint in await self._endpoints():
-            await self._recovery.search_unknown(endpoint)
+            await self.recovery.search_unknown(endpoint)
             if not self._is_enabled:
-                await self._recovery.give_up_lost(endpoint)
+                await self.recovery.give_up_lost(endpoint)
         if self._is_enabled:
             is_complete = await self._take(once=True)
             self._followers.listeners.add(self._changed.set)
@@ -131,9 +135,11 @@ class TakeOver:
     async def _endpoints(self) -> list[Endpoint]:
         found: list[Endpoint] = []
         for endpoint in self._accounts.endpoints.values():
+            if self._takes is not None and endpoint.provider not in self._takes:
+                continue
             # An account is opened when it is first needed.
             is_open = self._accounts.opened(endpoint.provider) is not None
-            if (is_open or await self._has_jobs(endpoint)) and self._recovery.is_usable(endpoint):
+            if (is_open or await self._has_jobs(endpoint)) and self.recovery.is_usable(endpoint):
                 found.append(endpoint)
         return found
 
@@ -144,7 +150,7 @@ class TakeOver:
     async def _take_batch(self, endpoints: Sequence[Endpoint], states: Sequence[JobState], limit: int) -> list[Job]:
         jobs = await self._store.take_over(endpoints, states, limit)
         # Many at once, so that a store can write them with one flush. They are sent in the order that they have here.
-        work = [self._recovery.resume(job, self._followers.tracked(job.job_id)) for job in jobs]
+        work = [self.recovery.resume(job, self._followers.tracked(job.job_id)) for job in jobs]
         failures = [each for each in await asyncio.gather(*work, return_exceptions=True) if each is not None]
         for job in jobs:
             _log.info("job %s was taken over", job.job_id, extra=log_fields(job))

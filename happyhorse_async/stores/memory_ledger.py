@@ -48,7 +48,7 @@ class MemoryLedger:
 
     def check(self, job: Job, within: Collection[SpendingLimit], now: datetime) -> None:
         """Make sure that there is room for *job*; raises what `write` raises."""
-        check_room(within, job, self._spent, now)
+        check_room(within, job, self._charges.get(job.job_id), self._spent, now)
 
     def forget(self, job_id: str) -> None:
         """Forget a job. What it has cost stays in the sums."""

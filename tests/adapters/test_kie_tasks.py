@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -182,6 +183,34 @@ def test_a_failed_task_may_come_with_another_code(status: int) -> None:
 def test_progress_is_taken_where_there_is_any(progress: object, expected: float | None) -> None:
     """Only third parties have seen the field."""
     assert observe(progress=progress).progress == expected
+
+
+@pytest.mark.parametrize(("credit", "expected"), [(90, 90.0), ("22.5", 22.5), (0, 0.0), (None, None), (-1, None)])
+def test_the_bill_is_read_where_a_status_request_has_it(credit: object, expected: float | None) -> None:
+    """It is documented in callbacks alone, which are not believed."""
+    usage = succeed(json.dumps({"resultUrls": [URL]}), consumeCredits=credit).usage
+
+    assert (None if usage is None else usage.credits) == expected
+    assert observe(consumeCredits=credit).usage is None
+
+
+@pytest.mark.parametrize(
+    ("request_", "low", "high"),
+    [
+        (hh.TextToVideo("a kite", resolution="720P", duration=4), "0.45", "0.45"),
+        (hh.TextToVideo("a kite"), "0.725", "0.725"),
+        (hh.TextToVideo("a kite", version="1.0", resolution="1080P", duration=10), "2.40", "2.40"),
+        (hh.VideoEdit("snow", "https://media.example.org/in.mp4", resolution="720P"), "0.42", "10.50"),
+    ],
+)
+def test_what_a_request_costs(request_: hh.VideoRequest, low: str, high: str) -> None:
+    """Credits at half a cent a second; whether the input of an edit counts is not stated."""
+    price = hh.Client("kie", api_key="sk-canary").plan(request_).price
+
+    assert price is not None
+    assert (price.low, price.high, price.currency) == (Decimal(low), Decimal(high), "USD")
+    assert price.as_of
+    assert price.source.startswith("https://kie.ai/")
 
 
 @pytest.mark.parametrize("complete", [None, 0, "later"])

@@ -181,7 +181,10 @@ def test_a_provider_that_has_no_section(monkeypatch: pytest.MonkeyPatch, by_envi
             "[providers.main]\nadapter = 'hiapi'\nregoin = 'x'",
             "unknown key providers.main.regoin; did you mean region?",
         ),
-        ("[provider.main]", "unknown key provider; did you mean providers? known: default, limits, poll, providers"),
+        (
+            "[provider.main]",
+            "unknown key provider; did you mean providers? known: budget, default, limits, poll, providers",
+        ),
         ("[poll]\nintervall = 3", "unknown key poll.intervall; did you mean interval?"),
         ("[limits]\nshared = {}", "unknown key limits.shared; known: max_concurrent_downloads"),
         ("[poll]\ninterval = -1", "poll.interval must be a number of at least 0"),

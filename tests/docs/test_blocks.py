@@ -27,6 +27,7 @@ from typing import Any, cast
 
 import pytest
 from anyio.from_thread import start_blocking_portal
+from attrs import evolve
 from sybil import Document, Example
 from sybil.evaluators.python import pad
 from sybil.parsers.myst import CodeBlockParser
@@ -119,8 +120,13 @@ class Page:
         json.loads(example.parsed)
         return self._text(example)
 
-    def _client(self, provider: str, **options: Any) -> hh.Client:
+    def _client(self, provider: str | list[hh.Provider], **options: Any) -> hh.Client:
         hh.Client(provider, **options)
+        if isinstance(provider, list):
+            accounts = [
+                evolve(one, base_url=self._emulator.url(str(one.adapter or one.name)), region=None) for one in provider
+            ]
+            return hh.Client(accounts, **{**options, "poll": _POLL})
         options |= {"base_url": self._emulator.url(provider), "region": None, "poll": _POLL}
         return hh.Client(provider, **options)
 
@@ -130,7 +136,7 @@ class Page:
             "providers": {name: self._redirected(name, section) for name, section in providers.items()},
             "poll": {"interval": _POLL.interval},
         }
-        kept = {name: table[name] for name in ("default", "store") if name in table}
+        kept = {name: table[name] for name in ("default", "store", "routing") if name in table}
         (self._folder / "happyhorse.toml").write_text("\n".join(_toml_lines({**kept, **redirected})), "utf-8")
 
     def _redirected(self, name: str, section: Mapping[str, Any]) -> dict[str, Any]:

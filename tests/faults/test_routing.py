@@ -295,3 +295,22 @@ async def emulator_calls(emulator: hh.Emulator, provider: str) -> None:
     async with asyncio.timeout(60):
         while not emulator.calls("submit", provider=provider):
             await asyncio.sleep(0.01)
+
+
+async def test_own_queueing_moves_no_job(emulator: hh.Emulator) -> None:
+    """Under `order`, a job waits for the limits of its account."""
+    slow = hh.Limits(submits_per_second=0.1)
+    async with opened(emulator, main={"limits": slow}) as client:
+        handles = await asyncio.gather(*(client.submit(REQUEST) for _ in range(4)))
+
+    assert ["main"] * 4 == [handle.ref.provider for handle in handles]
+
+
+async def test_the_soonest_account_is_one_without_a_queue(emulator: hh.Emulator) -> None:
+    """Where tasks have to end before the next may begin, another account has the video sooner."""
+    emulator.scenario = hh.Scenario(choose=lambda request, number: hh.SimulatedTask(queue=0, run=600))
+    narrow = hh.Limits(max_running=1, max_queued=0)
+    async with opened(emulator, hh.Routing(strategy="soonest"), main={"limits": narrow}) as client:
+        handles = [await client.submit(REQUEST) for _ in range(3)]
+
+    assert ["main", "backup", "backup"] == [handle.ref.provider for handle in handles]

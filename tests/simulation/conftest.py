@@ -369,6 +369,17 @@ class World:
         """Return the chance that *what* depends on, and nothing else does."""
         return random.Random(f"{self.seed} {what}")
 
+    def tell_others(self, writer: str) -> None:
+        """Tell the other processes that something was written: not what, and now and then not at all."""
+        for name, notify in list(self.subscribers.items()):
+            chance = self.chance("told", name, next(self._tellings))
+            if name != writer and chance.random() < 0.9:
+                asyncio.get_running_loop().call_later(chance.uniform(0.0, 0.1), self._tell, name, notify)
+
+    def _tell(self, name: str, notify: Notify) -> None:
+        if self.subscribers.get(name) is notify and name in self.alive:
+            notify(None)
+
     def is_idempotent(self, account: str) -> bool:
         """Return whether an account has idempotency keys."""
         return self.chance("idempotent", account).random() < 0.5 if account else self.idempotent
@@ -385,17 +396,6 @@ class World:
             faults = {**faults, **({"unsent": 300} if 0.1 < spell < 0.3 else {"refused": 100} if spell < 0.4 else {})}
         [fault] = chance.choices(list(faults), list(faults.values()))
         return fault
-
-    def tell_others(self, writer: str) -> None:
-        """Tell the other processes that something was written: not what, and now and then not at all."""
-        for name, notify in list(self.subscribers.items()):
-            chance = self.chance("told", name, next(self._tellings))
-            if name != writer and chance.random() < 0.9:
-                asyncio.get_running_loop().call_later(chance.uniform(0.0, 0.1), self._tell, name, notify)
-
-    def _tell(self, name: str, notify: Notify) -> None:
-        if self.subscribers.get(name) is notify and name in self.alive:
-            notify(None)
 
     def cut_off(self, process: Process) -> None:
         """Decide what of the requests on the way of a dying process arrives all the same."""

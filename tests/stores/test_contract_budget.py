@@ -186,3 +186,13 @@ async def test_limits_of_other_currencies_and_periods_do_not_disturb(open_store:
     await store.add(new_job(price=price("100", currency="CNY"), durable=True), within=within)
     with pytest.raises(hh.BudgetExceededError):
         await store.add(new_job(price=price("0.01", currency="CNY"), durable=True), within=within)
+
+
+async def test_the_room_for_a_move_counts_what_the_job_holds_already(open_store: Any, new_job: Any) -> None:
+    """What is reserved at the one account is exchanged at the other, and need not be there twice."""
+    store = await open_store()
+    job = await store.add(new_job(price=price("9"), durable=True), within=LIMITS)
+    moved = evolve(job, endpoint=evolve(job.endpoint, provider="other"), price=price("10"))
+    await store.check_budget(moved, LIMITS)
+    with pytest.raises(hh.BudgetExceededError):
+        await store.check_budget(evolve(moved, price=price("11")), LIMITS)

@@ -8,18 +8,20 @@ import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import asyncpg
 import pytest
 from attrs import evolve
 
+import happyhorse_async as hh
 from happyhorse_async.errors import StoreError
 from happyhorse_async.job import Job, JobState
 from happyhorse_async.stores import PostgresStore
 
+from ..postgres_proxy import Proxy
 from ..postgres_server import PostgresServer
-from .postgres_proxy import Proxy
 
 NewJob = Callable[..., Job]
 OpenPostgres = Callable[..., Awaitable[PostgresStore]]
@@ -197,6 +199,34 @@ async def test_jobs_whose_takeover_was_not_answered_are_not_lost(
     assert 1 == proxy.lost
     assert [2, 2, 1, 0] == [len(batch) for batch in batches]
     assert [evolve(job, owner=store.owner) for job in jobs] == [job for batch in batches for job in batch]
+
+
+async def test_a_job_whose_commit_was_not_answered_is_reserved_once(
+    open_behind: OpenPostgres, new_job: NewJob, proxy: Proxy
+) -> None:
+    """The repetition needs no room in the budget beside what it has reserved itself."""
+    store = await open_behind(timeout=10.0)
+    limits = hh.Budget("10 USD").limits
+    price = hh.PriceEstimate(low=Decimal(6), high=Decimal(6), currency="USD")
+    proxy.lose_answer_to = b"COMMIT"
+    job = await store.add(new_job(price=price, durable=True), within=limits)
+    proxy.lose_answer_to = b"COMMIT"
+    await store.change(evolve(job, state=JobState.SUBMITTING), within=limits)
+
+    assert 2 == proxy.lost
+    assert [(6, 1)] == [(cost.amount, cost.jobs) for cost in await store.costs()]
+
+
+async def test_several_processes_do_not_exceed_a_budget_together(open_postgres: OpenPostgres, new_job: NewJob) -> None:
+    """Each waits until the other has written what it spends."""
+    stores = [await open_postgres() for _ in range(3)]
+    limits = hh.Budget("10 USD").limits
+    price = hh.PriceEstimate(low=Decimal("0.7"), high=Decimal("0.7"), currency="USD")
+    adds = [store.add(new_job(price=price, durable=True), within=limits) for store in stores * 10]
+    results = await asyncio.gather(*adds, return_exceptions=True)
+
+    assert 14 == sum(isinstance(result, Job) for result in results)
+    assert 16 == sum(isinstance(result, hh.BudgetExceededError) for result in results)
 
 
 async def test_a_change_that_was_reported_as_failed_can_be_made_again(

@@ -78,7 +78,7 @@ async def test_the_queries_of_the_docs_run(open_postgres: OpenPostgres, new_job:
     ]
     found = [await connection.fetch(query) for query in queries if query.strip()]
 
-    assert 6 == len(found)
+    assert 7 == len(found)
 
 
 async def test_what_has_expired_is_erased_from_the_table(

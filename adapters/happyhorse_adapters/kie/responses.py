@@ -26,7 +26,7 @@ from happyhorse_async.adapter_kit import (
 )
 from happyhorse_async.errors import InvalidResponseError
 from happyhorse_async.messages import HttpRequest, HttpResponse
-from happyhorse_async.task import Task, TaskRef, TaskStatus, Video
+from happyhorse_async.task import Task, TaskRef, TaskStatus, Usage, Video
 
 from .errors import Envelope, failure
 
@@ -62,6 +62,7 @@ class _WireTask:
     createTime: Lax[float] = None  # noqa: N815 - the provider's spelling
     completeTime: Lax[float] = None  # noqa: N815 - the provider's spelling
     progress: Percent = None
+    consumeCredits: Lax[float] = None  # noqa: N815 - the provider's spelling
 
 
 def accepted_task(envelope: Envelope, response: HttpResponse, account: Account) -> Task:
@@ -97,6 +98,7 @@ def observed_task(envelope: Envelope, task_id: str, response: HttpResponse, acco
         raw_status=wire.state,
         progress=wire.progress,
         videos=_videos(videos, created_at, completed_at) if status is TaskStatus.SUCCEEDED else (),
+        usage=_usage(wire) if status.is_terminal else None,
         error=failure(wire.failCode or None, wire.failMsg, account) if status is TaskStatus.FAILED else None,
         model=wire.model,
         created_at=created_at,
@@ -156,6 +158,12 @@ def _videos(found: tuple[FoundVideo, ...], created_at: datetime | None, ended_at
         )
         for video in found
     )
+
+
+def _usage(wire: _WireTask) -> Usage | None:
+    # Documented in a callback alone, whose body nobody has signed. Should a status request have it, it is the bill.
+    credit = wire.consumeCredits
+    return None if credit is None or credit < 0 else Usage(credits=credit)
 
 
 def _moment(milliseconds: float | None) -> datetime | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import field, frozen
 
+from ...budget import SpendingLimit
 from ...job import Endpoint, Job, JobState
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Add:
     """Write a new job."""
 
     job: Job
+    within: Collection[SpendingLimit] = ()
     write_id: int = field(factory=new_write_id)
 
 
@@ -37,6 +39,7 @@ class Change:
     job: Job
     only_from: Collection[JobState] | None = None
     only_owner: str | None = None
+    within: Collection[SpendingLimit] = ()
     write_id: int = field(factory=new_write_id)
 
 
@@ -55,8 +58,8 @@ class TakeOver:
     endpoints: Collection[Endpoint]
     states: Collection[JobState]
     limit: int
-    knows_the_dead: bool
-    """Whether an owner without a lock is dead for certain."""
+    gone: Collection[str]
+    """The owners that are not alive."""
     write_id: int = field(factory=new_write_id)
 
     @property

@@ -23,6 +23,11 @@ FIRST = 8
 _LOCK = 0x4848616A << 32
 _NUMBERS = "number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, write_id bigint NOT NULL"
 _UPKEEP = "id int PRIMARY KEY CHECK (id = 1), last_at timestamptz NOT NULL, suspended_at timestamptz"
+# What the jobs have cost by the hour. It outlives them.
+_SPENDING = (
+    "hour text NOT NULL, provider text NOT NULL, model text NOT NULL, currency text NOT NULL, jobs bigint NOT NULL, "
+    "billed_jobs bigint NOT NULL, amount numeric NOT NULL, PRIMARY KEY (currency, hour, provider, model)"
+)
 _PACES = (
     "name text PRIMARY KEY, due_at timestamptz NOT NULL, free_at timestamptz NOT NULL, is_probing boolean NOT NULL, "
     "spacing float8 NOT NULL, spacing_until timestamptz NOT NULL"
@@ -46,6 +51,7 @@ def _create() -> list[str]:
         f"CREATE INDEX jobs_with_prompts ON {{schema}}.jobs (settled_at) WHERE {_HAS_PROMPT}",
         "CREATE TABLE {schema}.notes (name text PRIMARY KEY, text text NOT NULL)",
         f"CREATE TABLE {{schema}}.upkeep ({_UPKEEP})",
+        f"CREATE TABLE {{schema}}.spending ({_SPENDING}) WITH (fillfactor = 50)",
         # It need not survive a crash of the server, and is written before every request.
         f"CREATE UNLOGGED TABLE {{schema}}.paces ({_PACES}) WITH (fillfactor = 50)",
     ]

@@ -12,11 +12,13 @@ from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ...errors import StoreError
-from ...job import Job
+from ...budget import SpendingLimit
+from ...errors import HappyHorseError, StoreError
+from ...job import Endpoint, Job, JobState
 from ...logs import get_logger
 from ..contract import Notify
 from .address import Address
+from .ledger import Spending
 from .listener import Listener
 from .operations import Add, Change, Forget, Get, PutNote, Reading, TakeOver, Writing
 from .sharing import Orphans
@@ -113,6 +115,20 @@ class Session:
         await asyncio.gather(self.writer.aclose(), self.reader.aclose(), self._upkeep, return_exceptions=True)
         await self.listener.aclose()
 
+    async def take_over(
+        self, endpoints: Collection[Endpoint], states: Collection[JobState], limit: int, *, knows_the_dead: bool
+    ) -> list[Job]:
+        """Take jobs without a living owner. Where there are none, which is mostly so, this is one short statement."""
+        gone = await self.listener.run(
+            lambda connection: self._orphans.gone(
+                connection, endpoints, states, owner=self.owner, knows_the_dead=knows_the_dead
+            )
+        )
+        if not gone and not self._orphans.has_unanswered(endpoints, states):
+            return []
+        taken: list[Job] = await asyncio.shield(self.writer.put(TakeOver(endpoints, states, limit, gone)))
+        return taken
+
     async def _keep_up(self) -> None:
         await asyncio.wait([self.opened])
         while True:
@@ -129,19 +145,22 @@ class Session:
         notes = [work for work in works if isinstance(work, PutNote)]
         takes = [work for work in works if isinstance(work, TakeOver)]
         now = self.listener.now()
+        spending = Spending(self._jobs.schema, now)
         results: dict[int, Any] = {}
         await connection.execute(_BEGIN)
         try:
+            await spending.read(connection, _limits(works), locks=True)
             if adds:
-                results |= _by_work(adds, await self._jobs.add(connection, adds, now))
+                results |= _by_work(adds, await self._jobs.add(connection, adds, spending))
             if changes:
-                results |= _by_work(changes, await self._jobs.change(connection, changes, now))
+                results |= _by_work(changes, await self._jobs.change(connection, changes, spending))
             if notes:
                 await self._jobs.put_notes(connection, notes)
             if takes:
                 results |= _by_work(takes, await self._take_over(connection, takes, now))
             if any(isinstance(work, Forget) for work in works):
                 await self._forget(connection, now)
+            await spending.write(connection)
             changed = _changed_jobs(works, results)
             await connection.execute(self._notification(changed) + "COMMIT")
         except BaseException:
@@ -149,7 +168,8 @@ class Session:
             raise
         self._jobs.confirm(changes)
         self._orphans.confirm(takes)
-        if changed:
+        # The only subscriber knows what it has written itself.
+        if changed and len(self._subscribers) > 1:
             self._notify(changed)
         return [results.get(id(work)) for work in works]
 
@@ -186,6 +206,10 @@ class Session:
         return results
 
 
+def _limits(works: Sequence[Writing]) -> set[SpendingLimit]:
+    return {limit for work in works if isinstance(work, Add | Change) for limit in work.within}
+
+
 def _changed_jobs(works: Sequence[Writing], results: dict[int, Any]) -> list[str]:
     """Return the ids of the jobs that were written."""
     ids: dict[str, None] = {}
@@ -193,7 +217,7 @@ def _changed_jobs(works: Sequence[Writing], results: dict[int, Any]) -> list[str
         result: Any = results.get(id(work))
         if isinstance(work, TakeOver):
             ids |= dict.fromkeys(job.job_id for job in result)
-        elif isinstance(work, Add | Change) and not isinstance(result, StoreError | None):
+        elif isinstance(work, Add | Change) and not isinstance(result, Exception | None):
             ids[work.job.job_id] = None
     return list(ids)
 
@@ -205,7 +229,7 @@ def _by_work(works: Sequence[Writing], results: Sequence[Any]) -> dict[int, Any]
 async def _outcome(work: Awaitable[Any]) -> Any:
     try:
         return await work
-    except StoreError as error:
+    except HappyHorseError as error:
         return error
 
 

@@ -24,15 +24,21 @@ if TYPE_CHECKING:
 _KEY = "hashtextextended({}, 0)"
 TRY_LOCK = f"SELECT pg_try_advisory_lock({_KEY.format('$1')})"
 """Takes the lock of the owner $1 for this connection."""
-LIVING = f"""
-    SELECT owner FROM unnest($1::text[]) AS owner
-    WHERE EXISTS (
-        SELECT FROM pg_locks
-        WHERE locktype = 'advisory' AND granted AND objsubid = 1
-            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-            AND classid = (({_KEY.format("owner")} >> 32) & 4294967295)::oid
+_LOCKS = """
+    SELECT classid, objid FROM pg_locks
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+_HAS_LOCK = f"""
+    EXISTS (
+        SELECT FROM locks
+        WHERE classid = (({_KEY.format("owner")} >> 32) & 4294967295)::oid
             AND objid = ({_KEY.format("owner")} & 4294967295)::oid
     )
+"""
+LIVING = f"""
+    WITH locks AS MATERIALIZED ({_LOCKS})
+    SELECT owner FROM unnest($1::text[]) AS owner WHERE {_HAS_LOCK}
 """  # noqa: S608
 """Returns which of the owners $1 have their lock."""
 
@@ -42,21 +48,26 @@ _GROUPS = (
 )
 _OPEN = "job.provider = place.provider AND job.state = wanted.state AND job.closed_at IS NULL"
 _HERE = "job.adapter = place.adapter AND job.base_url = place.base_url"
+
+
+def _smallest_owner(of: str, condition: str = "") -> str:
+    return f"""(
+        SELECT min(coalesce(job.owner, '')) FROM {{schema}}.jobs AS job
+        WHERE job.provider = {of}.provider AND job.state = {of}.state AND job.closed_at IS NULL {condition}
+    )"""  # noqa: S608
+
+
 # Each step jumps to the next owner in the index, so that it does not matter how many jobs an owner has.
-_OWNERS = f"""
+_GONE = f"""
     WITH RECURSIVE groups AS (
         SELECT DISTINCT place.provider, wanted.state FROM {_GROUPS}
     ), owners AS (
-        SELECT provider, state, '' AS owner FROM groups
+        SELECT provider, state, {_smallest_owner("groups")} AS owner FROM groups
         UNION ALL
-        SELECT provider, state, (
-            SELECT min(coalesce(job.owner, '')) FROM {{schema}}.jobs AS job
-            WHERE job.provider = owners.provider AND job.state = owners.state AND job.closed_at IS NULL
-                AND coalesce(job.owner, '') > owners.owner
-        )
+        SELECT provider, state, {_smallest_owner("owners", "AND coalesce(job.owner, '') > owners.owner")}
         FROM owners WHERE owner IS NOT NULL
-    )
-    SELECT DISTINCT owner FROM owners WHERE owner <> ''
+    ), locks AS MATERIALIZED ({_LOCKS})
+    SELECT DISTINCT owner FROM owners WHERE owner = '' OR ($5 AND owner <> $6 AND NOT {_HAS_LOCK})
 """  # noqa: S608
 # Rows that another process is taking, or writing, at this moment are left to it.
 _TAKE = f"""
@@ -105,20 +116,38 @@ class Orphans:
             unanswered[work.group].add(work.write_id)
         return taken
 
-    async def _take(self, connection: Connection, work: TakeOver, owner: str, limit: int) -> list[int]:
-        groups = _groups(work.endpoints, work.states)
-        gone = ["", *(await self._dead(connection, groups, owner) if work.knows_the_dead else ())]
-        statement = _TAKE.format(schema=self.schema)
-        return [row["number"] for row in await connection.fetch(statement, *groups, gone, limit, owner, work.write_id)]
+    async def gone(
+        self,
+        connection: Connection,
+        endpoints: Collection[Endpoint],
+        states: Collection[JobState],
+        *,
+        owner: str,
+        knows_the_dead: bool,
+    ) -> set[str]:
+        """
+        Return the owners of jobs that are not alive: the empty one, and those without a lock.
 
-    async def _dead(self, connection: Connection, groups: list[list[str]], owner: str) -> set[str]:
-        owners = {row["owner"] for row in await connection.fetch(_OWNERS.format(schema=self.schema), *groups)}
-        owners.discard(owner)
-        if not owners:
-            return owners
-        living = {row["owner"] for row in await connection.fetch(LIVING, [*owners, owner])}
+        :param knows_the_dead: whether an owner without a lock is dead for certain.
+        """
+        rows = await connection.fetch(
+            _GONE.format(schema=self.schema), *_groups(endpoints, states), knows_the_dead, owner
+        )
+        return {row["owner"] for row in rows}
+
+    async def _take(self, connection: Connection, work: TakeOver, owner: str, limit: int) -> list[int]:
+        rows = await connection.fetch(LIVING, [*work.gone, owner])
+        living = {row["owner"] for row in rows}
         # Where the own lock is missing, this is not the server that has the locks: another one has just replaced it.
-        return owners - living if owner in living else set()
+        gone = set(work.gone) - living if owner in living else {""}
+        groups = _groups(work.endpoints, work.states)
+        statement = _TAKE.format(schema=self.schema)
+        rows = await connection.fetch(statement, *groups, list(gone), limit, owner, work.write_id)
+        return [row["number"] for row in rows]
+
+    def has_unanswered(self, endpoints: Collection[Endpoint], states: Collection[JobState]) -> bool:
+        """Return whether this process may have taken such jobs and does not know it."""
+        return bool(self._unanswered.get(TakeOver(endpoints, states, 0, ()).group))
 
     def confirm(self, works: Sequence[TakeOver]) -> None:
         """Forget the unanswered writes before those that were committed."""

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
 
-from ...errors import StoreError
+from ...budget import Charge
+from ...errors import BudgetExceededError, StoreError
 from ...job import Job, JobState
 from ...task import TaskRef
 from ..columns import Entry
 from ..contract import holds_key
 from ..retention import Dates, JumpGuard, Retention, Upkeep, dates, running_time
+from .ledger import Spending
 from .operations import Add, Change, PutNote
 from .rows import TABLE, by_column, name_text
 
@@ -29,7 +31,8 @@ _ARRAYS = ", ".join(
     for number, sql_type in enumerate(["bigint", *(TABLE.sql_type(column) for column in TABLE.columns)], start=1)
 )
 _BEFORE = (
-    "job_id, state, owner, durable, released_key, save_to, saved_to, settled_at, closed_at, videos_until, write_id"
+    "job_id, state, owner, durable, released_key, save_to, saved_to, settled_at, closed_at, videos_until, charge, "
+    "write_id"
 )
 _UPKEEP_INTERVAL = timedelta(hours=1)
 _MOST_IN_NOTIFICATION = 7000
@@ -46,6 +49,7 @@ class Before:
     save_to: str | None
     saved_to: str | None
     dates: Dates
+    charge: Charge | None
     write_id: int
 
     @classmethod
@@ -60,6 +64,7 @@ class Before:
             save_to=job.save_to,
             saved_to=job.saved_to,
             dates=entry.dates,
+            charge=entry.charge,
             write_id=write_id,
         )
 
@@ -78,25 +83,49 @@ class Jobs:
     def __attrs_post_init__(self) -> None:
         self._guard = JumpGuard(timedelta(seconds=self.retention.closed or 0))
 
-    async def add(self, connection: Connection, adds: Sequence[Add], now: datetime) -> list[Any]:
+    async def add(self, connection: Connection, adds: Sequence[Add], spending: Spending) -> list[Any]:
         """Insert the jobs that are new, and return for each what is kept: the job, or the one that is in its way."""
         results: dict[int, Any] = {}
+        entries: dict[int, Entry] = {}
         rows: dict[int, dict[str, Any]] = {}
+        there = await self._names_in_use(connection, adds)
         for number, add in enumerate(adds):
-            since = dates(add.job, now)
-            job = self.retention.kept(add.job, since, now)
+            if there and there & set(_names(add.job)):
+                continue
             try:
-                row = TABLE.to_row(Entry(job=job, dates=since, holds_key=holds_key(job)))
-            except StoreError as error:
+                entries[number] = self._new(add, spending)
+                rows[number] = {"write_id": add.write_id, **TABLE.to_row(entries[number])}
+            except (BudgetExceededError, StoreError) as error:
                 results[number] = error
             else:
-                rows[number] = {"write_id": add.write_id, **row}
-                results[number] = job
+                results[number] = entries[number].job
+                spending.change(None, entries[number].charge)
         written = await self._insert(connection, list(rows.values())) if rows else set[int]()
-        for number, row in rows.items():
-            if row["write_id"] not in written:
-                results[number] = await self._in_the_way(connection, adds[number].job, now)
+        for number, add in enumerate(adds):
+            if number in rows and add.write_id not in written:
+                spending.change(entries[number].charge, None)
+                del results[number]
+            if number not in results:
+                results[number] = await self._in_the_way(connection, add.job, spending.now)
         return [results[number] for number in range(len(adds))]
+
+    def _new(self, add: Add, spending: Spending) -> Entry:
+        since = dates(add.job, spending.now)
+        job = self.retention.kept(add.job, since, spending.now)
+        charge = spending.charge(job, None, add.within)
+        return Entry(job=job, dates=since, holds_key=holds_key(job), charge=charge)
+
+    async def _names_in_use(self, connection: Connection, adds: Sequence[Add]) -> set[str]:
+        """Return the ids and keys that exist already: a job that is not written again needs no room in a budget."""
+        names = [_names(add.job) for add in adds if add.within]
+        if not names:
+            return set()
+        rows = await connection.fetch(
+            f"SELECT job_id, key FROM {self.schema}.jobs WHERE job_id = ANY($1) OR key = ANY($2)",  # noqa: S608
+            [job_id for job_id, *_ in names],
+            [key for _, *keys in names for key in keys],
+        )
+        return {name for row in rows for name in row if name is not None}
 
     async def _insert(self, connection: Connection, rows: list[dict[str, Any]]) -> set[int]:
         # Without an ORDER BY the numbers need not follow the order in which the jobs were added.
@@ -115,7 +144,7 @@ class Jobs:
         found = found or await self._first(connection, now, "job_id = $1", name_text(job.job_id))
         return found or StoreError("the key of the job was released at this moment: try again", job_id=job.job_id)
 
-    async def change(self, connection: Connection, changes: Sequence[Change], now: datetime) -> list[Any]:
+    async def change(self, connection: Connection, changes: Sequence[Change], spending: Spending) -> list[Any]:
         """Write the jobs whose conditions hold over their rows, and return each as it is kept, or `None`."""
         ids = sorted({name_text(change.job.job_id) for change in changes})
         # Locked in the order of their ids: two groups with the same jobs would wait for each other for ever.
@@ -134,14 +163,15 @@ class Jobs:
             if before is None or not _holds(change, before, unanswered):
                 results.append(None)
                 continue
-            entry = self._changed(change.job, before, now)
-            if holds_key(entry.job) and entry.job.key is not None and await self._is_taken(connection, entry, before):
-                entry = evolve(entry, holds_key=False)
             try:
+                entry = self._changed(change, before, spending)
+                if entry.holds_key and await self._is_taken(connection, entry, before):
+                    entry = evolve(entry, holds_key=False)
                 new[job_id] = {"write_id": change.write_id, **TABLE.to_row(entry)}
-            except StoreError as error:
+            except (BudgetExceededError, StoreError) as error:
                 results.append(error)
                 continue
+            spending.change(before.charge, entry.charge)
             self._unanswered.setdefault(job_id, {})[change.write_id] = before
             rows[job_id] = Before.of(entry, change.write_id)
             results.append(entry.job)
@@ -149,12 +179,13 @@ class Jobs:
             await self._update(connection, list(new.values()))
         return results
 
-    def _changed(self, job: Job, before: Before, now: datetime) -> Entry:
-        job = job.written_over(save_to=before.save_to, saved_to=before.saved_to, owner=before.owner)
+    def _changed(self, change: Change, before: Before, spending: Spending) -> Entry:
+        job = change.job.written_over(save_to=before.save_to, saved_to=before.saved_to, owner=before.owner)
         job = evolve(job, durable=True) if before.durable else job
-        since = dates(job, now, before.dates)
-        job = self.retention.kept(job, since, now)
-        return Entry(job=job, dates=since, holds_key=holds_key(job))
+        since = dates(job, spending.now, before.dates)
+        job = self.retention.kept(job, since, spending.now)
+        charge = spending.charge(job, before.charge, change.within)
+        return Entry(job=job, dates=since, holds_key=holds_key(job), charge=charge)
 
     async def _is_taken(self, connection: Connection, entry: Entry, before: Before) -> bool:
         # A job that released its key does not get it back while a newer one has it.
@@ -265,6 +296,12 @@ class Jobs:
         return upkeep.suspended_at is None
 
 
+def _names(job: Job) -> list[str]:
+    """Return the id of *job*, and the key that it holds, as they are written."""
+    key = [] if job.key is None or not holds_key(job) else [name_text(job.key)]
+    return [name_text(job.job_id), *key]
+
+
 def _holds(change: Change, before: Before, unanswered: Mapping[int, Before]) -> bool:
     """
     Return whether the conditions of *change* hold.
@@ -293,6 +330,7 @@ def _before(row: Any) -> Before:
         state=row["state"],
         durable=row["durable"],
         dates=TABLE.to_dates(row),
+        charge=TABLE.to_charge(row),
         write_id=row["write_id"],
         **texts,
     )

@@ -8,16 +8,19 @@ import re
 import warnings
 from collections.abc import Callable, Collection, Mapping
 from copy import copy
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ConfigurationError, StoreError
+from ...budget import Cost, SpendingLimit
+from ...errors import BudgetExceededError, ConfigurationError, StoreError
 from ...job import Endpoint, Job, JobState
 from ...task import TaskRef
 from ..contract import Notify
 from ..retention import KEEP_MEDIA, Retention
 from . import sharing
 from .address import Address
-from .operations import Add, Change, Forget, Get, PutNote, Read, TakeOver
+from .ledger import Spending, costs
+from .operations import Add, Change, Forget, Get, PutNote, Read
 from .rows import name_text
 from .statements import Jobs
 
@@ -146,17 +149,37 @@ class PostgresStore:
         """
         await asyncio.shield(self._open_session().writer.put(Forget()))
 
-    async def add(self, job: Job) -> Job:
+    async def add(self, job: Job, *, within: Collection[SpendingLimit] = ()) -> Job:
         """Write a new job; see `TaskStore.add`."""
-        added: Job = await self._write(Add(job), job)
+        added: Job = await self._write(Add(job, within), job)
         return added
 
     async def change(
-        self, job: Job, *, only_from: Collection[JobState] | None = None, only_owner: str | None = None
+        self,
+        job: Job,
+        *,
+        only_from: Collection[JobState] | None = None,
+        only_owner: str | None = None,
+        within: Collection[SpendingLimit] = (),
     ) -> Job | None:
         """Write *job* over the entry with its id; see `TaskStore.change`."""
-        changed: Job | None = await self._write(Change(job, only_from, only_owner), job)
+        changed: Job | None = await self._write(Change(job, only_from, only_owner, within), job)
         return changed
+
+    async def check_budget(self, job: Job, within: Collection[SpendingLimit]) -> None:
+        """Make sure that there is room for a job; see `TaskStore.check_budget`."""
+
+        async def check(connection: Connection, now: datetime) -> None:
+            spending = Spending(self._schema, now)
+            await spending.read(connection, within, locks=False)
+            await spending.check(connection, job, within)
+
+        await self._read(check)
+
+    async def costs(self) -> list[Cost]:
+        """Return what the jobs have cost; see `TaskStore.costs`."""
+        found: list[Cost] = await self._read(lambda connection, _: costs(connection, self._schema))
+        return found
 
     async def get(self, job_id: str) -> Job | None:
         """Return a job by its id."""
@@ -199,9 +222,7 @@ class PostgresStore:
         As long as this process has held its own lock for less than `takeover_after`, these are the jobs without owner.
         """
         session = self._open_session()
-        wanted = TakeOver(endpoints, states, limit, knows_the_dead=self._knows_the_dead(session))
-        taken: list[Job] = await asyncio.shield(session.writer.put(wanted))
-        return taken
+        return await session.take_over(endpoints, states, limit, knows_the_dead=self._knows_the_dead(session))
 
     def subscribe(self, notify: Notify) -> Callable[[], None]:
         """Call *notify* when jobs are changed; see `TaskStore.subscribe`."""
@@ -257,7 +278,7 @@ class PostgresStore:
     async def _write(self, work: Writing, job: Job) -> Any:
         try:
             return await asyncio.shield(self._open_session().writer.put(work))
-        except StoreError as error:
+        except (BudgetExceededError, StoreError) as error:
             error.about(ref=job.ref, job_id=job.job_id)
             raise
 
@@ -302,7 +323,7 @@ class PostgresStore:
 def _check_driver() -> None:
     try:
         # Here, because a store is mostly made before the event loop runs, which this takes a moment of.
-        import asyncpg  # noqa: F401, PLC0415
+        import_module("asyncpg")
     except ImportError:
         raise ConfigurationError(
             "PostgresStore needs the driver asyncpg: install the extra, pip install 'happyhorse-async[postgres]'"

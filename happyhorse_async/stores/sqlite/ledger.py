@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from ...budget import Charge, Cost, SpendingLimit, changed_lines, check_room, to_cost
 from ...job import Job
+from .rows import TABLE
 
 _SPENT = """
     SELECT coalesce(sum(nanos), 0) FROM spending WHERE currency = ? AND (hour = '' OR hour >= ?)
@@ -36,7 +37,9 @@ def write(connection: sqlite3.Connection, before: Charge | None, after: Charge |
 
 def check(connection: sqlite3.Connection, job: Job, within: Collection[SpendingLimit]) -> None:
     """Make sure that there is room for a job; see `TaskStore.check_budget`."""
-    check_room(within, job, lambda currency, start: spent(connection, currency, start), datetime.now(UTC))
+    row = connection.execute("SELECT job_id, charge FROM jobs WHERE job_id = ?", (job.job_id,)).fetchone()
+    before = None if row is None else TABLE.to_charge(row)
+    check_room(within, job, before, lambda currency, start: spent(connection, currency, start), datetime.now(UTC))
 
 
 def costs(connection: sqlite3.Connection) -> list[Cost]:
