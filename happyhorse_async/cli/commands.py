@@ -122,6 +122,25 @@ class Commands:
             handle = await job.submit(client, request)
             self._output.line(str(handle.ref))
 
+    def plan(
+        self,
+        prompt: str | None = None,
+        /,
+        *,
+        options: RequestOptions = _REQUEST,
+        provider: str | None = None,
+        common: Common = _COMMON,
+    ) -> None:
+        """
+        Show what would be sent for a request, to whom and for how much. Sends nothing; secrets are masked.
+
+        :param prompt: Describe the video. Put it in quotes.
+        :param provider: The section of the configuration, or without a file an adapter.
+        """
+        from .plan import show_plan  # noqa: PLC0415
+
+        show_plan(self._output, self._session(common), make_request(prompt, options), provider)
+
     async def batch(
         self,
         file: Path,
@@ -257,6 +276,7 @@ class Commands:
         *,
         adopt: str | None = None,
         write_off: bool = False,
+        not_billed: bool = False,
         common: Common = _COMMON,
     ) -> None:
         """
@@ -265,14 +285,17 @@ class Commands:
         :param job: The job id that was printed (hh-…).
         :param adopt: Its task has this id or ref.
         :param write_off: There is no task, or it is not wanted. The key of the job is free again.
+        :param not_billed: With --write-off: the provider has not billed it. Its money is free for the budget again.
         """
         from .resolve import Resolution  # noqa: PLC0415
 
         if adopt is not None and write_off:
             raise InvalidRequestError("--adopt and --write-off contradict each other")
+        if not_billed and not write_off:
+            raise InvalidRequestError("--not-billed belongs to --write-off")
         session = self._session(common)
         session.check_memory("resolve")
-        await Resolution(self._output, session, job).run(adopt=adopt, write_off=write_off)
+        await Resolution(self._output, session, job).run(adopt=adopt, write_off=write_off, billed=not not_billed)
 
     async def cancel(self, ref: str, /, *, common: Common = _COMMON) -> ExitCode:
         """
@@ -317,6 +340,18 @@ class Commands:
             await list_pending(self._output, session, provider)
         else:
             await list_tasks(self._output, session, provider, limit=limit)
+
+    async def costs(self, *, provider: str | None = None, common: Common = _COMMON) -> None:
+        """
+        Show what the jobs in the journal have cost, by day (UTC), provider and model. Sends no request.
+
+        Amounts are what the provider has billed, and list prices of what it has not told.
+
+        :param provider: Only those of this section of the configuration.
+        """
+        from .costs import show_costs  # noqa: PLC0415
+
+        await show_costs(self._output, self._session(common), provider)
 
     async def providers(
         self, *, check: bool = False, provider: str | None = None, common: Common = _COMMON

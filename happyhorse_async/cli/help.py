@@ -19,6 +19,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "generate": "Submit a request, wait for the video and download it.",
         "batch": "Make the videos of a JSONL file. Run again, it continues and pays nothing twice.",
         "submit": "Submit a request without waiting for the video.",
+        "plan": "Show what would be sent, to whom and for how much. Sends nothing.",
         "studio": "Make and watch videos on a web page on this machine.",
     },
     "Continue with a task or job": {
@@ -34,6 +35,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     },
     "Show": {
         "list": "List the account's tasks, or the jobs in the journal.",
+        "costs": "Show what the jobs in the journal have cost.",
         "providers": "Show what the installed providers support; --check tests the configured accounts.",
         "config": "Show the effective configuration, the journal, and the source of each secret.",
     },

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..client import Client
 from ..client.client import configured_store
@@ -47,6 +47,7 @@ class Session:
         self.journal_name = None if common.no_store else self._journal_name()
         """Where the journal is; `None` with `--no-store`."""
         self._store = self._open_store(pays=pays)
+        self._pays = pays
 
     @property
     def remembers(self) -> bool:
@@ -80,7 +81,9 @@ class Session:
         :param recover: whether it sends what crashed processes were about to send. A command that only reads must not
             pay.
         """
-        return Client.from_config(self.settings, provider=provider, store=self._store, recover=recover)
+        # A command that pays for nothing needs no budget.
+        settings = self.settings if self._pays else evolve(self.settings, budget=None)
+        return Client.from_config(settings, provider=provider, store=self._store, recover=recover)
 
     def shared_client(self, make: Callable[[Settings, TaskStore], Client]) -> Client:
         """Make a client in another way, with the configuration and journal of this run."""

@@ -35,6 +35,7 @@ _CHARGE = "SELECT job_id, charge FROM {schema}.jobs WHERE job_id = $1"
 _SPENT = """
     SELECT coalesce(sum(amount), 0) FROM {schema}.spending WHERE currency = $1 AND (hour = '' OR hour >= $2)
 """
+_CHARGE = "SELECT job_id, charge FROM {schema}.jobs WHERE job_id = $1"
 # In the order of the key: two groups with the same lines would wait for each other for ever.
 _ADD = """
     INSERT INTO {schema}.spending AS line (hour, provider, model, currency, jobs, billed_jobs, amount)
@@ -92,8 +93,10 @@ class Spending:
 
     async def check(self, connection: Connection, job: Job, within: Collection[SpendingLimit]) -> None:
         """Make sure that there is room for a job; see `TaskStore.check_budget`."""
+        await self.read(connection, within, locks=False)
         row = await connection.fetchrow(_CHARGE.format(schema=self.schema), name_text(job.job_id))
-        check_room(within, job, None if row is None else TABLE.to_charge(row), self._spent, self.now)
+        before = None if row is None else TABLE.to_charge(row)
+        check_room(within, job, before, self._spent, self.now)
 
     def change(self, before: Charge | None, after: Charge | None) -> None:
         """Count what a job that is written counts for, in exchange for what it did before."""

@@ -168,13 +168,7 @@ class PostgresStore:
 
     async def check_budget(self, job: Job, within: Collection[SpendingLimit]) -> None:
         """Make sure that there is room for a job; see `TaskStore.check_budget`."""
-
-        async def check(connection: Connection, now: datetime) -> None:
-            spending = Spending(self._schema, now)
-            await spending.read(connection, within, locks=False)
-            await spending.check(connection, job, within)
-
-        await self._read(check)
+        await self._read(lambda connection, now: Spending(self._schema, now).check(connection, job, within))
 
     async def costs(self) -> list[Cost]:
         """Return what the jobs have cost; see `TaskStore.costs`."""
