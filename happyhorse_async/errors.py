@@ -273,14 +273,23 @@ class ProviderError(HappyHorseError):
     :param retry_after: seconds to wait, where the provider says so.
     :param not_accepted: whether the provider documents this answer as one that it gives only before it accepts a
         submit.
+    :param retryable: whether the same submit may be accepted a moment later; `None`, the default, where the status says
+        so: a 5xx passes, a 4xx does not.
     """
 
     def __init__(
-        self, message: str, *, retry_after: float | None = None, not_accepted: bool = False, **facts: Unpack[Facts]
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        not_accepted: bool = False,
+        retryable: bool | None = None,
+        **facts: Unpack[Facts],
     ) -> None:
         super().__init__(message, **facts)
         self.retry_after = retry_after
         self.not_accepted = not_accepted
+        self.retryable = retryable
 
 
 class TransportError(HappyHorseError):

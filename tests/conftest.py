@@ -39,13 +39,30 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # Tests that start programs or live through thousands of worlds. `pytest -m "not slow"` is the quick loop without them.
 SLOW = (
-    "budget/test_processes", "callbacks/test_processes", "cli/", "docs/test_blocks", "download/test_files",
-    "emulator/test_official_sdks", "emulator/test_videos", "examples/", "journal/test_enqueue", "journal/test_keys",
-    "journal/test_killed", "journal/test_saving", "simulation/", "stores/test_postgres_processes",
-    "stores/test_sqlite_processes", "studio/", "test_end_to_end",
-    "test_packaging", "test_process_end", "test_pytest_plugin",
+    "budget/test_processes",
+    "callbacks/test_processes",
+    "cli/",
+    "docs/test_blocks",
+    "download/test_files",
+    "emulator/test_official_fal_client",
+    "emulator/test_official_sdks",
+    "emulator/test_videos",
+    "examples/",
+    "journal/test_enqueue",
+    "journal/test_keys",
+    "journal/test_killed",
+    "journal/test_postgres_killed",
+    "journal/test_saving",
+    "simulation/",
+    "stores/test_postgres_processes",
+    "stores/test_sqlite_processes",
+    "studio/",
+    "test_end_to_end",
+    "test_packaging",
+    "test_process_end",
+    "test_pytest_plugin",
     "test_third_party",
-)  # fmt: skip
+)
 
 # Of a test with more cases, the quick loop runs so many: the first, the last, and some evenly between them.
 MOST_CASES = 4

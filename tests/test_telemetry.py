@@ -418,3 +418,30 @@ assert telemetry.begin(job) is not None
     command = [sys.executable, "-W", "error", "-c", script]
     run = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert (0, "") == (run.returncode, run.stderr)
+
+
+async def test_a_move_to_another_account_is_an_event_of_the_job(gateway: Any, fifth: Any, seen: Seen) -> None:
+    """The span of a job that has moved names the account that has it, and says which one did not accept it, and why."""
+    gateway.on("POST", "/videos", 401, {"id": "t-1", "status": "queued"})
+    gateway.show("t-1", "done")
+    accounts = [
+        hh.Provider(name, adapter=fifth.adapter(), api_key=f"sk-canary-{name}", base_url=gateway.url)
+        for name in ("main", "backup")
+    ]
+
+    async with hh.Client(accounts, routing=hh.Routing(), poll=fifth.poll) as client:
+        await client.generate(REQUEST)
+
+    (job,) = seen.named("generate_content")
+    (event,) = job.events
+    assert "happyhorse.job.moved" == event.name
+    assert {
+        "happyhorse.account.left": "main",
+        "happyhorse.account": "backup",
+        "error.type": "AuthenticationError",
+    } == dict(event.attributes or {})
+    assert "backup" == (job.attributes or {})["happyhorse.account"]
+    in_flight = {
+        labels["happyhorse.account"]: count for labels, count in seen.metric("happyhorse.client.jobs.in_flight")
+    }
+    assert {"main": 0, "backup": 0} == {name: in_flight[name] for name in ("main", "backup")}

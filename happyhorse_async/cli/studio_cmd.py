@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from attrs import frozen
 
-from ..client import Client
+from ..client import Client, Provider
 from ..config.settings import PROVIDER_VARIABLE
 from ..emulator import Emulator
 from ..errors import ConfigurationError
@@ -30,7 +30,6 @@ from .state import state_folder
 # An emulated minute or three in some seconds: slow enough to be watched.
 _SPEED = 20.0
 _POLL = PollSchedule(interval=0.5)
-_EMULATED = "dashscope"
 
 
 @frozen(kw_only=True)
@@ -90,9 +89,14 @@ async def _on_emulator(options: StudioOptions) -> AsyncGenerator[Workshop]:
         videos = options.output or folder / "videos"
         async with (
             Emulator(speed=_SPEED) as emulator,
-            Client(_EMULATED, api_key=ANY_KEY, base_url=emulator.url(_EMULATED), poll=_POLL, store=store) as client,
+            _emulated_client(emulator, store) as client,
         ):
             yield _workshop(client, store, folder, About(is_emulator=True, videos=videos))
+
+
+def _emulated_client(emulator: Emulator, store: TaskStore) -> Client:
+    accounts = [Provider(name, api_key=ANY_KEY, base_url=emulator.url(name)) for name in emulator.providers]
+    return Client(accounts, poll=_POLL, store=store)
 
 
 def _workshop(client: Client, store: TaskStore, folder: Path, about: About) -> Workshop:

@@ -20,10 +20,25 @@ from ..media.facts import Facts, PictureFacts, VideoFacts
 from ..media.fit import fitted
 from ..media.inspect import UnreadableFileError, duration_of, inspect, inspect_briefly
 from ..request import ImageToVideo, Media, Picture, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
+from ..stores import TaskStore
+from ..stores.retention import KEEP_MEDIA
 from .media_ways import MediaWays, encoded_size
 
-LARGEST_KEPT = 10 * 2**20
-"""Bytes of a medium that the journal keeps for an enqueued job."""
+
+@frozen(kw_only=True)
+class Keeping:
+    """What a store keeps of the media of an enqueued job."""
+
+    largest: int = KEEP_MEDIA
+    """Bytes of the largest medium whose content it keeps."""
+    by_path: bool = True
+    """Whether a larger file is found by its path when the job is sent."""
+
+    @classmethod
+    def by(cls, store: TaskStore) -> Keeping:
+        """Return what *store* keeps. One of others may not say so."""
+        return cls(largest=getattr(store, "keep_media", KEEP_MEDIA), by_path=getattr(store, "keeps_paths", True))
+
 
 Delivery: TypeAlias = Literal["url", "inline", "upload"]
 
@@ -79,17 +94,17 @@ class MediaPreparation:
     def _ways(self) -> MediaWays:
         return MediaWays(self.adapter, self.account, self.spec)
 
-    async def prepare(self, request: VideoRequest, *, durable: bool = False) -> PreparedRequest:
+    async def prepare(self, request: VideoRequest, *, keeping: Keeping | None = None) -> PreparedRequest:
         """
         Read, measure and check the local media of *request*, off the event loop.
 
-        :param durable: whether they must be kept for a time after this process.
+        :param keeping: how they are kept until the job is sent, maybe by another process; `None`: they need not be.
         :raises InvalidRequestError: a file is missing, damaged, or outside the provider's limits.
         :raises UnsupportedFeatureError: the provider takes no local file of this kind or size.
         """
         found: dict[str, tuple[LocalMedium, tuple[str, ...]]] = {}
         for given in _local_media(request):
-            found[given.name] = await anyio.to_thread.run_sync(self._examined, given, durable, limiter=self.limiter)
+            found[given.name] = await anyio.to_thread.run_sync(self._examined, given, keeping, limiter=self.limiter)
         return self._prepared(request, found)
 
     def plan(self, request: VideoRequest) -> PreparedRequest:
@@ -99,21 +114,22 @@ class MediaPreparation:
         as_given = {given.name: given.medium for given in local if isinstance(given.medium, str)}
         return self._prepared(request, found, as_given)
 
-    def _examined(self, given: _Given, durable: bool) -> tuple[LocalMedium, tuple[str, ...]]:
+    def _examined(self, given: _Given, keeping: Keeping | None) -> tuple[LocalMedium, tuple[str, ...]]:
         source, path = self._source(given)
         facts = inspect(source, name=given.name)
         warnings = self._ways.check(facts, name=given.name, is_video=given.is_video)
-        is_kept = path is None or (durable and facts.size <= LARGEST_KEPT)
+        is_kept = path is None or (keeping is not None and facts.size <= keeping.largest)
         try:
             content = source if isinstance(source, bytes) else source.read_bytes() if is_kept else None
             unread = LocalMedium(digest="", mime=facts.format.mime, size=facts.size, content=content, path=path)
             medium = evolve(unread, digest=digest_of(unread.pieces()))
         except OSError as error:
             raise UnreadableFileError(f"{given.name}: {path} cannot be read: {error.strerror}") from None
-        if durable and path is None and facts.size > LARGEST_KEPT:
+        if keeping is not None and facts.size > keeping.largest and (path is None or not keeping.by_path):
+            instead = "give the path of a file, or use submit()" if keeping.by_path else "give a URL, or use submit()"
             raise InvalidRequestError(
                 f"{given.name}: {facts.size / 1e6:.1f} MB cannot be kept until an enqueued job is sent, at most "
-                f"{LARGEST_KEPT / 2**20:g} MB; give the path of a file, or use submit()"
+                f"{keeping.largest / 2**20:g} MiB (keep_media of the store); {instead}"
             )
         duration = facts.duration if isinstance(facts, VideoFacts) else None
         is_uploaded = self._ways.is_uploaded(facts, name=given.name)

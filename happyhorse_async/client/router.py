@@ -20,7 +20,7 @@ from ..media.inspect import UnreadableFileError
 from ..request import Media, ReferenceToVideo, VideoEdit, VideoRequest
 from ..request_codec import from_data
 from ..routing import Routing
-from .media import PreparedRequest, has_local_media
+from .media import Keeping, PreparedRequest, has_local_media
 from .plan import Plan, Planner, Rejection, unnamed
 
 _TOKENS = {"[Image 1]": re.compile(r"\[image ?\d+\]", re.IGNORECASE), "character1": re.compile(r"\bcharacter ?\d+\b")}
@@ -53,14 +53,16 @@ class Router:
         self._order = names if routing is not None else (default,)
         self._accounts: Accounts | None = None
         self._limiter: anyio.CapacityLimiter | None = None
+        self._keeping = Keeping()
 
-    def open(self, accounts: Accounts, limiter: anyio.CapacityLimiter) -> None:
+    def open(self, accounts: Accounts, limiter: anyio.CapacityLimiter, keeping: Keeping) -> None:
         """
         Use what runs while the client is open.
 
         :param limiter: so many pictures are examined at once.
+        :param keeping: what the store keeps of the media of enqueued jobs.
         """
-        self._accounts, self._limiter = accounts, limiter
+        self._accounts, self._limiter, self._keeping = accounts, limiter, keeping
 
     @property
     def patience(self) -> float:
@@ -100,8 +102,15 @@ class Router:
                     _check_tokens(submission, name)
                 submissions[name] = submission
             except HappyHorseError as error:
-                fit.refusals[name] = error
+                fit.refusals[name] = self._configured_first(error)
         return evolve(fit, submissions=submissions)
+
+    def _configured_first(self, error: HappyHorseError) -> HappyHorseError:
+        """Return *error*, with the providers that this client has an account of before others that could."""
+        if isinstance(error, UnsupportedFeatureError):
+            known = {planner.adapter.name for planner in self._planners.values()}
+            error.alternatives = tuple(sorted(error.alternatives, key=lambda name: name not in known))
+        return error
 
     def _check_written_for(self, planner: Planner, names: tuple[str, ...], request: VideoRequest, first: str) -> None:
         """Make sure that what only one adapter understands goes to no other."""
@@ -151,7 +160,7 @@ class Router:
             except UnreadableFileError:
                 raise
             except HappyHorseError as error:
-                fit.refusals[name] = error
+                fit.refusals[name] = self._configured_first(error)
                 continue
             rejected = tuple(Rejection(other, fit.refusals[other]) for other in names if other in fit.refusals)
             return evolve(plan, rejected=rejected, warnings=(*plan.warnings, *self._differences(fit, name, names[0])))
@@ -190,7 +199,11 @@ class Router:
         if not has_local_media(submission.request):
             return PreparedRequest(request=submission.request)
         preparation = self._planners[provider].media(submission.spec, self._limiter)
-        return await preparation.prepare(submission.request, durable=durable)
+        try:
+            return await preparation.prepare(submission.request, keeping=self._keeping if durable else None)
+        except UnsupportedFeatureError as error:
+            self._configured_first(error)
+            raise
 
     def _own_url(self, job: Job) -> str | None:
         """Return the callback URL that the caller gave; `None` where it is that of the account."""

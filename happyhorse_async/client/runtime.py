@@ -34,6 +34,7 @@ from ..task import Task, TaskRef, TaskStatus
 from ..tracked_job import TrackedJob
 from ..tracker import Tracker
 from .account_factory import AccountFactory, Options
+from .media import Keeping
 from .plan import Planner
 from .router import Fit, Router
 
@@ -53,7 +54,7 @@ class ClientRuntime:
         endpoints = {name: planner.settings.endpoint for name, planner in planners.items()}
         self.accounts = Accounts(endpoints, self._factory.start)
         # Each picture that is examined is decoded in memory.
-        router.open(self.accounts, anyio.CapacityLimiter(1))
+        router.open(self.accounts, anyio.CapacityLimiter(1), Keeping.by(options.store))
         recovers = options.work and options.recover
         self.auto_downloads = AutoDownloads(
             self.journal,

@@ -62,6 +62,8 @@ class StoreSettings:
     """How long a request is kept after its outcome is known; `inf` for ever."""
     keep_closed: float | None = field(default=None, validator=_retention)
     """How long a job is kept, with its key, after it has ended; `inf` for ever."""
+    keep_media: int | None = field(default=None, validator=optional(ge(0)))
+    """Bytes of the largest local picture or video that is kept with an enqueued job until it is sent."""
     busy_timeout: float | None = field(default=None, validator=optional(and_(ge(0), le(_LONGEST_WAIT))))
     """How long to wait while other processes write to the file."""
     timeout: float | None = field(default=None, validator=optional(and_(gt(0), le(_LONGEST_WAIT))))

@@ -170,7 +170,7 @@ def looks_secret(text: str) -> bool:
 def quoted(text: str) -> str:
     """Quote *text* in an error, unless it may be a secret."""
     if looks_secret(text):
-        return f"the given text of {len(text)} characters"
+        return f"({len(text)} characters)"
     return repr(text)
 
 

@@ -237,7 +237,7 @@ class Fetch:
         # A proxy that has altered the headers says 203.
         if response.status not in (200, 203, 206):
             raise self._refusal(response, url)
-        kind = not_video_type(response.headers)
+        kind = not_video_type(response.headers, is_part=response.status == 206)
         if kind is not None:
             if response.status == 206:
                 self._restart()

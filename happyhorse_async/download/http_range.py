@@ -10,8 +10,10 @@ from urllib.parse import urljoin, urlsplit
 
 from ..redaction import SecretUrl
 
-_NOT_VIDEO_TYPES = re.compile(
-    r"(text|image|audio|multipart|message|font)/.*"
+# A picture or a sound may begin like a video. Whether a text does, its bytes tell better than its label.
+_OTHER_TYPES = re.compile(r"(image|audio|multipart)/.*", re.DOTALL)
+_TEXT_TYPES = re.compile(
+    r"(text|message|font)/.*"
     r"|application/(.*\+)?(json|xml|yaml)"
     r"|application/(xhtml|javascript|ecmascript|problem|pdf|x-www-form-urlencoded).*"
     # Playlists name the pieces of a video, and are not one: HLS, DASH, Smooth Streaming, XSPF.
@@ -41,10 +43,14 @@ def redirected(url: SecretUrl, headers: Mapping[str, str]) -> SecretUrl | None:
         return SecretUrl(location)
 
 
-def not_video_type(headers: Mapping[str, str]) -> str | None:
-    """Return the content type, if it is one that no video has."""
+def not_video_type(headers: Mapping[str, str], *, is_part: bool) -> str | None:
+    """
+    Return the content type, if what it labels is not a video.
+
+    :param is_part: whether the body begins in the middle, where its bytes do not tell.
+    """
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    return kind[:60] if _NOT_VIDEO_TYPES.fullmatch(kind) else None
+    return kind[:60] if _OTHER_TYPES.fullmatch(kind) or (is_part and _TEXT_TYPES.fullmatch(kind)) else None
 
 
 def content_length(headers: Mapping[str, str]) -> int | None:

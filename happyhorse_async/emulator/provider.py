@@ -6,10 +6,8 @@ No network and no clock: a request comes in with the time, and a response goes o
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections import deque
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -38,16 +36,17 @@ from ..emulation import (
     UploadCall,
 )
 from ..messages import HttpRequest, HttpResponse
-from ..task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
+from ..task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Video
 from .account import EmulatedAccount, Entry, KeyReusedError, QueueFullError
 from .faults.fault import CallContext, Operation
-from .media_spec import MediaSpec, ratio_of, resolution_of, seconds_of, source_seconds_of
+from .media_spec import MediaSpec
 from .object_store import ObjectStore
 from .pictures import has_inline_pictures, with_uploads
 from .request_log import ReceivedRequest
 from .scenario import Scenario
 from .signed_urls import SignedUrls
 from .storage import Storage, Visit
+from .task_snapshot import at, task_at
 from .webhook_queue import CallbackScenario, Webhook, WebhookQueue
 
 if TYPE_CHECKING:
@@ -271,7 +270,7 @@ class EmulatedProvider:
             job=job,
             url=webhook.url,
             event_id=webhook.event_id,
-            sent_at=_at(now),
+            sent_at=at(now),
             secret=secret,
             signing_seed=secrets.token_bytes(32) if forged else self._keys.signing_seed,
         )
@@ -398,20 +397,8 @@ class EmulatedProvider:
         return Job(request=entry.request, task=task, seen=entry.seen, submit_id=entry.submit_id, base_url=base_url)
 
     def _task(self, entry: Entry, exchange: _Exchange) -> Task:
-        status = entry.status(exchange.now)
-        delivered = status is TaskStatus.SUCCEEDED and entry.failure is None
-        return Task(
-            ref=TaskRef(self.emulated_api.name, entry.id),
-            status=status,
-            progress=_progress(entry, status, exchange.now),
-            videos=(self._video(entry, exchange.origin),) if delivered else (),
-            error=TaskFailure(reason=entry.failure) if status is TaskStatus.FAILED and entry.failure else None,
-            usage=_usage(entry) if delivered else None,
-            model=entry.request.model,
-            created_at=_at(entry.created),
-            started_at=_at(entry.begins) if status not in (TaskStatus.PENDING, TaskStatus.CANCELED) else None,
-            finished_at=_finished_at(entry, status),
-        )
+        ref = TaskRef(self.emulated_api.name, entry.id)
+        return task_at(exchange.now, entry, ref, video=lambda: self._video(entry, exchange.origin))
 
     def _video(self, entry: Entry, origin: str) -> Video:
         expires = self._url_expires(entry)
@@ -419,7 +406,7 @@ class EmulatedProvider:
         return Video(
             url=self.storage.links.make(origin, f"/videos/{entry.video_file}.mp4", expires=expires),
             cover_url=self.storage.links.make(origin, f"/videos/{entry.video_file}.jpg", expires=expires),
-            expires_at=_at(expires),
+            expires_at=at(expires),
             width=media_spec.width,
             height=media_spec.height,
             duration=media_spec.seconds,
@@ -431,18 +418,6 @@ class EmulatedProvider:
         )
 
 
-def _progress(entry: Entry, status: TaskStatus, now: float) -> float:
-    if status is TaskStatus.RUNNING and entry.run < math.inf:
-        return 100 * (now - entry.begins) / entry.run
-    return 100.0 if status is TaskStatus.SUCCEEDED else 0.0
-
-
-def _finished_at(entry: Entry, status: TaskStatus) -> datetime | None:
-    if entry.canceled is not None:
-        return _at(entry.canceled)
-    return _at(entry.ends) if status.is_terminal else None
-
-
 def _opposite(task: Task) -> Task:
     """Return *task* with the opposite end."""
     if task.status is TaskStatus.FAILED:
@@ -450,19 +425,3 @@ def _opposite(task: Task) -> Task:
         return evolve(task, status=TaskStatus.SUCCEEDED, error=None, videos=(video,))
     failure = TaskFailure(reason=FailureReason.CONTENT_REJECTED)
     return evolve(task, status=TaskStatus.FAILED, error=failure, videos=(), usage=None)
-
-
-def _usage(entry: Entry) -> Usage:
-    made, source = seconds_of(entry.request, entry.source), source_seconds_of(entry.request, entry.source)
-    return Usage(
-        duration=made + source,
-        input_duration=source,
-        output_duration=made,
-        resolution=resolution_of(entry.request),
-        ratio=ratio_of(entry.request),
-        count=1,
-    )
-
-
-def _at(moment: float) -> datetime:
-    return datetime.fromtimestamp(moment, UTC)

@@ -7,7 +7,7 @@ import io
 import textwrap
 import zlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from attrs import frozen
 from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -91,8 +91,7 @@ class Renderer:
 
     def _picture(self) -> Image.Image:
         for frame in self.source_frames(1):
-            image: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]  # pyright: ignore[reportUnknownMemberType]
-            return image
+            return cast("Image.Image", frame.to_image())  # type: ignore[no-untyped-call]  # pyright: ignore[reportUnknownMemberType]
         size = (self.media_spec.width, self.media_spec.height)
         with Image.open(io.BytesIO(self.media_spec.pictures[0].jpeg)) as picture:
             return ImageOps.fit(picture.convert("RGB"), size)

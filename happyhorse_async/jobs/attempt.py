@@ -98,7 +98,8 @@ class SubmitAttempt:
                 return failure.status_code != 425 or not self.count
             case ProviderError():
                 # Statuses below 500 are faults that another attempt does not cure, such as a gateway's own bad key.
-                return (failure.status_code or 500) >= 500 or is_ambiguous(failure)
+                passes = (failure.status_code or 500) >= 500 if failure.retryable is None else failure.retryable
+                return passes or is_ambiguous(failure)
             case _:
                 return is_ambiguous(failure)
 

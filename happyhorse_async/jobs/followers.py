@@ -78,6 +78,7 @@ class Followers:
         self._work = Background()
         self._unsubscribe: Callable[[], None] = lambda: None
         self._closing = False
+        self._is_failing = False
 
     def open(self) -> None:
         """Begin to listen to the store, which is open."""
@@ -135,10 +136,13 @@ class Followers:
             try:
                 found = {job.job_id: job for job in await self._store.get_many(job_ids)}
             except StoreError as error:
-                _log.info("the jobs of other processes cannot be read: %s", error)
+                if not self._is_failing:
+                    _log.warning("the jobs of other processes cannot be followed at present: %s", error)
+                self._is_failing = True
                 self._changed.update(dict.fromkeys(job_ids))
                 await asyncio.sleep(_RETRY_STORE)
                 continue
+            self._is_failing = False
             for job_id in job_ids:
                 job = found.get(job_id)
                 if job is not None and self._is_here(job_id):

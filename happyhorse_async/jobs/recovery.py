@@ -112,6 +112,10 @@ class Recovery:
         :param waiting: the tracked job that callers here wait for, if there is one.
         :raises StoreError: what has become of it cannot be recorded.
         """
+        here = self._tracker.anywhere(job.job_id)
+        if here is not None and (here.is_polled or here.attempt is not None):
+            # It is this process's own: its owner was written anew.
+            return
         if job.ref is None:
             tracked = waiting or TrackedJob(job)
             tracked.load(job)

@@ -32,7 +32,6 @@ from ..tracked_job import TrackedJob
 from ..tracker import Tracker
 from .account import Accounts
 from .attempt import NextStep, SubmitAttempt, is_protected
-from .breaker import is_of_account
 from .job_errors import error_of, to_data, withdrawn
 from .journal import Journal, Write
 from .leaving import Leaving
@@ -84,16 +83,11 @@ class Submitter:
             self._leaving.leave(tracked)
             return
         self._tracker.add(tracked)
-        account, pause = self._accounts.of(tracked.job), self._pause(tracked.job)
+        account, pause = self._accounts.of(tracked.job), self._mover.pause(tracked.job)
         if pause:
             account.scheduler.put_back(tracked, pause)
         else:
             account.scheduler.put(tracked)
-
-    def _pause(self, job: Job) -> float:
-        """Return the seconds for which an enqueued job waits, because its account has no valid key or no money."""
-        is_patient = job.durable and not job.may_move
-        return self._accounts.of(job).breaker.paused_for(_now()) if is_patient else 0.0
 
     def start(self, tracked: TrackedJob, slot: AsyncExitStack) -> None:
         """Send a job that has its slot. Cancelling a caller does not interrupt this."""
@@ -162,24 +156,15 @@ class Submitter:
 
     async def _is_steered_away(self, tracked: TrackedJob, attempt: SubmitAttempt) -> bool:
         """Give a job that has its slot to another account, or let it wait, if its own is left out at present."""
-        job = tracked.job
-        breaker, now = self._accounts.of(job).breaker, _now()
-        why = breaker.error
-        if attempt.lost_answer is not None or breaker.admits(job.job_id, now) or why is None:
-            return False
-        if job.may_move:
-            name = job.endpoint.provider
-            attempt.refusals[name] = why
-            planned = await self._mover.next(job, attempt)
-            if planned is not None and tracked.attempt is attempt:
-                await self._queue_at(tracked, attempt, planned, why)
-                return True
-            del attempt.refusals[name]
-        elif pause := self._pause(job):
-            tracked.release_permit()
-            self._accounts.of(job).scheduler.put_back(tracked, pause)
-            return True
-        return False
+        step = await self._mover.steer(tracked.job, attempt)
+        if step is None or tracked.attempt is not attempt:
+            return tracked.attempt is not attempt
+        tracked.release_permit()
+        if step.planned is not None:
+            await self._queue_at(tracked, attempt, step.planned, step.reason)
+        else:
+            self._accounts.of(tracked.job).scheduler.put_back(tracked, step.delay)
+        return True
 
     async def _accept(self, tracked: TrackedJob, task: Task) -> None:
         """Record the task that the answer names, and begin to poll it."""
@@ -250,7 +235,7 @@ class Submitter:
         if is_ambiguous(failure):
             attempt.lost_answer = failure
         job = tracked.job
-        self._note_failure(job, failure)
+        self._mover.note_failure(job, failure)
         if attempt.is_spent(job, self._retries) or attempt.is_deferred(job, failure) or isinstance(failure, StoreError):
             await self._journal.is_promised(tracked)
         if tracked.attempt is None:
@@ -269,20 +254,10 @@ class Submitter:
             case NextStep.REFUSE:
                 await self._refuse(tracked, certain(failure).about(job_id=job.job_id))
 
-    def _note_failure(self, job: Job, failure: HappyHorseError) -> None:
-        if isinstance(failure, BudgetExceededError | StoreError):
-            return
-        account = self._accounts.of(job)
-        account.breaker.failed(failure, _now())
-        if is_of_account(failure):
-            account.scheduler.postpone(
-                account.breaker.paused_for(_now()), lambda other: other.job.durable and not other.job.may_move
-            )
-
     async def _retry(self, tracked: TrackedJob, failure: HappyHorseError, delay: float) -> None:
         """Queue a job at the same account after *delay* seconds."""
         job, attempt = tracked.job, tracked.attempt
-        delay = max(delay, self._pause(job))
+        delay = max(delay, self._mover.pause(job))
         fields = log_fields(job, event=SUBMIT_RETRIED, reason=failure)
         _log.info("job %s is sent again in %.1f s: %s", tracked.job_id, delay, failure, extra=fields)
         tracked.release_permit()
@@ -473,10 +448,6 @@ class Submitter:
 def unended(task: Task) -> Task:
     """Return *task* as one that has not ended: its end is confirmed by a poll."""
     return evolve(task, status=TaskStatus.PENDING, error=None)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def _clock() -> float:

@@ -255,7 +255,7 @@ class Poller:
                 self._polls.spawn(self._poll(tracked, loop.time())).add_done_callback(lambda _: slot.release())
 
     def _poll(self, tracked: TrackedJob, now: float) -> Coroutine[Any, Any, None]:
-        """Return the request that polls a task, with what it polls taken out of the queue."""
+        """Return the request that polls a task. What it polls leaves the queue: no other request polls that."""
         self._intervals.started(tracked, now)
         page = self._list.page_for(tracked, now) if self._list.is_worthwhile(self._list) else None
         if page is not None:

@@ -18,7 +18,7 @@ from ..task import TaskRef
 from .contract import Notify, holds_key, is_unfinished
 from .memory_ledger import MemoryLedger
 from .pacing import Pace
-from .retention import Dates, Retention, dates, running_time
+from .retention import KEEP_MEDIA, Dates, Retention, dates, running_time
 
 _KEEP_CLOSED = 86400.0
 _NO_DATES = Dates()
@@ -32,9 +32,17 @@ class MemoryStore:
 
     :param keep_prompts: how long a request is kept after its outcome is known.
     :param keep_closed: how long a job is kept, with its key, after it is finished.
+    :param keep_media: bytes of the largest local picture or video that is kept with an enqueued job until it is sent.
     """
 
-    def __init__(self, *, keep_prompts: float | None = 0.0, keep_closed: float | None = _KEEP_CLOSED) -> None:
+    def __init__(
+        self,
+        *,
+        keep_prompts: float | None = 0.0,
+        keep_closed: float | None = _KEEP_CLOSED,
+        keep_media: int = KEEP_MEDIA,
+    ) -> None:
+        self.keep_media = keep_media
         self._retention = Retention(prompts=keep_prompts, closed=keep_closed)
         self._owner = uuid4().hex
         self._jobs: dict[str, Job] = {}

@@ -42,6 +42,10 @@ class Dates:
     """When the URLs of its videos expire."""
 
 
+KEEP_MEDIA = 10 * 2**20
+"""Bytes of the largest medium that a store keeps with an enqueued job, unless it is told otherwise."""
+
+
 @frozen(kw_only=True)
 class Retention:
     """How long things are kept, in seconds; `None` means without limit."""

@@ -21,6 +21,7 @@ from ..errors import HappyHorseError, InvalidRequestError, TaskNotFoundError, Un
 from ..job import Job, JobState
 from ..media.formats import HEAD, detect
 from ..messages import HttpRequest
+from ..price import Money, PriceEstimate
 from ..redaction import redact_headers, redact_text, redact_url
 from ..stores import TaskStore
 from ..task import Task
@@ -132,6 +133,10 @@ class Workshop:
         mode = mode_of(asked)
         return {
             **info.to_dict(urls=False),
+            "price": info.price and str(info.price),
+            "billed": info.price
+            and info.price.billed is not None
+            and str(Money(info.price.billed, info.price.currency)),
             "provider": job.endpoint.provider,
             "model": job.model,
             "mode": mode and mode.value,
@@ -252,6 +257,10 @@ def _usual_times(jobs: list[Job]) -> dict[str, float]:
     return {model: median(seconds) for model, seconds in times.items()}
 
 
+def _billed(price: PriceEstimate | None) -> str | None:
+    return None if price is None or price.billed is None else str(Money(price.billed, price.currency))
+
+
 def _until(task: Task | None) -> str | None:
     times = [video.expires_at for video in task.videos if video.expires_at] if task is not None else []
     earliest: datetime | None = min(times, default=None)
@@ -271,8 +280,8 @@ def _plan(plan: Plan) -> dict[str, Any]:
         "warnings": list(plan.warnings),
         "media": [asdict(medium) for medium in plan.media],
         "messages": [_message(message) for message in plan.messages],
-        "price": None,
-        "rejected": [],
+        "price": plan.price and plan.price.describe(),
+        "rejected": [{"provider": one.provider, "reason": str(one.error)} for one in plan.rejected],
     }
 
 

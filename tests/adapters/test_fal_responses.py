@@ -111,6 +111,14 @@ def test_a_type_in_a_header_counts() -> None:
     assert (hh.TaskStatus.FAILED, "runner_server_error") == (task.status, task.error.code if task.error else None)
 
 
+@pytest.mark.parametrize("header", ["x_fal_retryable", "x_fal_needs_retry"])
+def test_a_model_may_say_that_repeating_is_of_no_use(header: str) -> None:
+    """Then a text alone is the end of the run; without it, or with `true`, the result is requested again."""
+    assert hh.TaskStatus.FAILED is result({"detail": "It broke"}, 500, **{header: "false"}).status
+    with pytest.raises(hh.ProviderError):
+        result({"detail": "It broke"}, 500, **{header: "true"})
+
+
 def test_the_list_of_a_model_is_told_without_what_was_sent() -> None:
     """`input` repeats it, pictures included."""
     row = {

@@ -81,12 +81,12 @@ async def test_the_folder_must_exist() -> None:
 
 def test_every_argument_of_the_store_can_be_set() -> None:
     """The table has a key for each argument of `SQLiteStore`."""
-    write("[store]\npath = 'jobs.sqlite'\nkeep_prompts = 1\nkeep_closed = 2.5\nbusy_timeout = 3")
+    write("[store]\npath = 'jobs.sqlite'\nkeep_prompts = 1\nkeep_closed = 2.5\nkeep_media = 1000\nbusy_timeout = 3")
     settings = Settings.load("etc/happyhorse.toml").store
 
     assert settings is not None
     assert set(hh.SQLiteStore.__init__.__annotations__) == {"path", "return", *settings.options}
-    assert {"keep_prompts": 1, "keep_closed": 2.5, "busy_timeout": 3} == settings.options
+    assert {"keep_prompts": 1, "keep_closed": 2.5, "keep_media": 1000, "busy_timeout": 3} == settings.options
 
 
 def test_no_end_to_keeping(directory: Path) -> None:
@@ -105,7 +105,7 @@ DATABASE = "postgresql://jobs:canary@127.0.0.1:1/videos"
 def test_the_url_of_a_database_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The table has a key for each argument of `PostgresStore`, and shows no password."""
     monkeypatch.setenv("MY_DATABASE", f"{DATABASE}?sslmode=disable")
-    options = "schema = 'videos'\nkeep_prompts = 1\nkeep_closed = 2\ntimeout = 3\ntakeover_after = 4"
+    options = "schema = 'videos'\nkeep_prompts = 1\nkeep_closed = 2\nkeep_media = 5\ntimeout = 3\ntakeover_after = 4"
     write(f"[store]\nurl_env = 'MY_DATABASE'\nlisten_url_env = 'MY_DATABASE'\n{options}")
     settings = Settings.load("etc/happyhorse.toml")
 

@@ -275,7 +275,6 @@ NOT_VIDEOS = {
     "HTML far away": (b"video/mp4", b" " * 600 + b"<html>"),
     "words like a box": (b"video/mp4", b"The free beer is over"),
     "parts": (b"multipart/byteranges; boundary=x", VIDEO),
-    "a JSON of its own": (b"application/problem+json", VIDEO),
     "zeros": (b"video/mp4", bytes(5000)),
     "one byte": (b"video/mp4", b"x"),
     "one zero": (b"video/mp4", b"\0"),
@@ -300,6 +299,18 @@ async def test_what_is_not_a_video_is_refused_and_tried_again(
 
     assert b"an older video" == left
     assert VIDEO == (tmp_path / "train.mp4").read_bytes()
+
+
+@pytest.mark.fault(68)
+@pytest.mark.parametrize(
+    "kind", [b"text/html; charset=utf-8", b"text/plain", b"application/json", b"application/xml", b"font/woff", b"junk"]
+)
+async def test_a_video_with_a_wrong_label_is_kept(gateway: Gateway, fetch: Fetch, kind: bytes) -> None:
+    """A whole video was paid for, whatever its Content-Type says: a text does not begin like one."""
+    gateway.on("GET", "/v.mp4", with_length(VIDEO, None, b"Content-Type: " + kind))
+
+    assert VIDEO == (await fetch()).read_bytes()
+    assert 1 == len(gateway.requests)
 
 
 async def test_an_endless_page_is_given_up_at_its_first_bytes(gateway: Gateway, fetch: Fetch) -> None:

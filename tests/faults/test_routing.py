@@ -314,3 +314,34 @@ async def test_the_soonest_account_is_one_without_a_queue(emulator: hh.Emulator)
         handles = [await client.submit(REQUEST) for _ in range(3)]
 
     assert ["main", "backup", "backup"] == [handle.ref.provider for handle in handles]
+
+
+async def test_another_name_of_the_same_account_is_no_other_account(emulator: hh.Emulator) -> None:
+    """Two sections with one key at one address are asked once."""
+    emulator.inject("no-money", on="submit", times=None)
+    accounts = [
+        hh.Provider(name, adapter="hiapi", api_key="sk-one", base_url=emulator.url("hiapi")) for name in ("one", "two")
+    ]
+    async with hh.Client(accounts, routing=hh.Routing()) as client:
+        with pytest.raises(hh.QuotaExceededError):
+            await client.submit(REQUEST)
+
+    assert 1 == emulator.calls("submit")
+
+
+async def test_a_job_may_come_back(emulator: hh.Emulator) -> None:
+    """After all have refused it for now, the first account is asked again; the simulation compares the bytes."""
+    store = hh.MemoryStore()
+    emulator.inject("too-fast", on="submit", provider="hiapi")
+    emulator.inject("too-fast", on="submit", provider="dashscope")
+
+    async with opened(emulator, hh.Routing(("backup", "main"), patience=0), store=store) as client:
+        handle = await client.enqueue(REQUEST)
+        task = await handle
+        job = await store.get(handle.job_id)
+
+    assert "backup" == task.ref.provider
+    assert job is not None
+    assert ["backup", "main"] == [attempt.endpoint.provider for attempt in job.attempts]
+    assert all(attempt.body is None for attempt in job.attempts)
+    assert (0, 1) == bills(emulator)

@@ -83,6 +83,20 @@ def test_an_option_for_media_is_on_or_off(provider: str, option: str, picture: C
         hh.Client(provider, api_key=KEY, options={option: False}).plan(hh.ImageToVideo(picture()))
 
 
+async def test_a_refusal_names_configured_providers_first(picture: Callable[..., bytes]) -> None:
+    """Then all others that are installed."""
+    accounts = [hh.Provider("hiapi", api_key=KEY), hh.Provider("ours", adapter="imini", api_key=KEY)]
+    async with hh.Client(accounts) as client:
+        with pytest.raises(hh.UnsupportedFeatureError) as planned:
+            client.plan(hh.ImageToVideo(picture()), provider="hiapi")
+        with pytest.raises(hh.UnsupportedFeatureError) as submitted:
+            await client.submit(hh.ImageToVideo(picture()), provider="hiapi")
+
+    for refused in (planned, submitted):
+        assert "imini" == refused.value.alternatives[0]
+        assert {"dashscope", "fal", "kie"} <= set(refused.value.alternatives)
+
+
 def test_imini_takes_no_local_video(clip: Callable[..., Path]) -> None:
     """It has no upload, and documents a public URL for a video."""
     with pytest.raises(hh.UnsupportedFeatureError, match="local media as video") as refused:
@@ -179,6 +193,29 @@ async def test_bytes_that_cannot_be_kept_are_refused_at_enqueue(gateway: Any, pi
         with pytest.raises(hh.InvalidRequestError, match="give the path"):
             await client.enqueue(hh.ImageToVideo(data))
     assert [] == gateway.requests
+
+
+async def test_what_is_kept_can_be_set(gateway: Any, picture: Callable[..., bytes], tmp_path: Path) -> None:
+    """The store says how large a medium it keeps; one of many machines keeps no paths."""
+
+    class Shared(hh.MemoryStore):
+        """As a store whose processes do not see each other's files."""
+
+        keeps_paths = False
+
+    accept(gateway)
+    small, file = picture(), tmp_path / "a.png"
+    file.write_bytes(small)
+    for store, medium, why in (
+        (hh.MemoryStore(keep_media=100), small, "give the path of a file"),
+        (Shared(keep_media=100), file, "give a URL"),
+    ):
+        async with hh.Client("dashscope", api_key=KEY, base_url=gateway.url, store=store) as client:
+            with pytest.raises(hh.InvalidRequestError, match=why):
+                await client.enqueue(hh.ImageToVideo(medium))
+            await client.submit(hh.ImageToVideo(medium))
+    async with hh.Client("dashscope", api_key=KEY, base_url=gateway.url, store=Shared()) as client:
+        await client.enqueue(hh.ImageToVideo(file))
 
 
 def test_paths_of_a_batch_file_are_relative_to_it(tmp_path: Path) -> None:

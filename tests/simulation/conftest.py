@@ -15,6 +15,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Generator, Mapping
 from contextvars import ContextVar, copy_context
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
@@ -97,6 +98,8 @@ class Process:
     async def run(self, work: Coroutine[Any, Any, Any]) -> None:
         """Do *work* until it ends, or the process does."""
         self._world.alive.add(self.name)
+        if self._world.is_cluster:
+            self._lose_touch()
         task = self._start(work)
         await asyncio.wait([task])
         self._world.alive.discard(self.name)
@@ -107,6 +110,18 @@ class Process:
             assert [] == [left for left in self.tasks if not left.done()], "a process has left work behind"
         while left := [task for task in self.tasks if not task.done()]:
             await asyncio.wait(left)
+
+    def _lose_touch(self) -> None:
+        # Its connection is cut: for a while it is taken for dead, and knows nothing of it.
+        loop, chance = asyncio.get_running_loop(), self._world.chance("touch", self.name)
+        if chance.random() < 0.4:
+            at = chance.uniform(0, 60)
+            loop.call_later(at, self._world.alive.discard, self.name)
+            loop.call_later(at + chance.uniform(1, 60), self._come_back)
+
+    def _come_back(self) -> None:
+        if not self.dead and not all(task.done() for task in self.tasks):
+            self._world.alive.add(self.name)
 
     def called(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Do *work* on behalf of somebody who calls."""
@@ -150,6 +165,8 @@ class Store:
 
     def __init__(self, world: World, process: Process) -> None:
         self.owner = process.name
+        # The clocks of machines differ, some by hours.
+        self._skew = world.chance("clock", process.name).choice([0.0, 0.0, 2.0, -2.0, 40.0, 3600.0, -3600.0])
         self._world = world
         self._process = process
         self._busy_until = 0.0
@@ -160,13 +177,13 @@ class Store:
     async def aclose(self) -> None: ...
 
     async def add(self, job: Job) -> Job:
-        return await self._do(self._world.disk.add(job), writes=True)
+        return await self._do(self._world.disk.add(self._to_disk(job)), writes=True)
 
     async def change(
         self, job: Job, *, only_from: Collection[JobState] | None = None, only_owner: str | None = None
     ) -> Job | None:
         self._world.adopted += only_from == {JobState.OUTCOME_UNKNOWN} and job.task_id is not None
-        work = self._world.disk.change(job, only_from=only_from, only_owner=only_owner)
+        work = self._world.disk.change(self._to_disk(job), only_from=only_from, only_owner=only_owner)
         return await self._do(work, writes=True)
 
     async def get(self, job_id: str) -> Job | None:
@@ -194,7 +211,11 @@ class Store:
         found = []
         for endpoint in endpoints:
             for job in await self._world.disk.unfinished(endpoint.provider, states):
-                if job.endpoint == endpoint and job.owner not in self._world.alive and len(found) < limit:
+                if (
+                    job.endpoint == endpoint
+                    and job.owner not in {self.owner, *self._world.alive}
+                    and len(found) < limit
+                ):
                     found.append(await self._world.disk.change(evolve(job, owner=self.owner)))
         self._world.taken_over += len(found)
         return [job for job in found if job is not None]
@@ -210,6 +231,8 @@ class Store:
         return unsubscribe
 
     async def pace(self, name: str, interval: float) -> float:
+        if self._world.is_store_away:
+            raise hh.StoreError("the server restarts")
         now = asyncio.get_running_loop().time()
         self._world.paces[name], wait = self._world.paces.get(name, Pace(now)).permit(now, interval)
         await asyncio.sleep(0.001)
@@ -231,7 +254,32 @@ class Store:
 
     async def is_alive(self, owner: str) -> bool:
         await asyncio.sleep(0.001)
+        if self._world.is_store_away:
+            raise hh.StoreError("the server restarts")
         return owner in self._world.alive
+
+    def _to_disk(self, job: Job) -> Job:
+        """Return *job* with its times as the world knows them, of which its process may have another idea."""
+        now = datetime.now(UTC)
+
+        def shifted(moment: datetime | None) -> datetime | None:
+            return moment and _BEGIN + (moment - now) + timedelta(seconds=_now() - self._skew)
+
+        return _with_times(job, shifted)
+
+    def _from_disk(self, job: Job) -> Job:
+        """Return *job* as a process reads it, by its own clock."""
+        now = datetime.now(UTC)
+
+        def shifted(moment: datetime | None) -> datetime | None:
+            return moment and now + (moment - _BEGIN) - timedelta(seconds=_now() - self._skew)
+
+        return _with_times(job, shifted)
+
+    def _read(self, found: Any) -> Any:
+        if isinstance(found, list):
+            return [self._read(each) for each in found]
+        return self._from_disk(found) if isinstance(found, Job) else found
 
     async def _do(self, work: Coroutine[Any, Any, T], *, writes: bool = False) -> T:
         chance = self._world.chance("store", self.owner, next(self._numbers))
@@ -243,18 +291,29 @@ class Store:
         return await future
 
     def _finish(self, work: Coroutine[Any, Any, Any], future: asyncio.Future[Any], fails: bool, writes: bool) -> None:
-        if self._process.dead or fails:
+        if self._process.dead or fails or self._world.is_store_away:
             work.close()
             result: Any = hh.StoreError("the disk is full")
         else:
             try:
-                result = at_once(work)
+                result = self._read(at_once(work))
             except hh.StoreError as error:
                 result = error
             if writes:
                 self._world.tell_others(self.owner)
         # What is on the disk is not known yet to the one who asked for it.
         future.get_loop().call_later(0.002, _settle, future, result)
+
+
+_BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _with_times(job: Job, shifted: Callable[[datetime | None], datetime | None]) -> Job:
+    return evolve(job, created_at=shifted(job.created_at) or job.created_at, submitted_at=shifted(job.submitted_at))
 
 
 def _settle(future: asyncio.Future[Any], result: Any) -> None:
@@ -342,7 +401,15 @@ def account_of(url: str) -> str:
 class World:
     """All that is outside the processes."""
 
-    def __init__(self, seed: int, *, can_list: bool = False, calls: bool = False, has_accounts: bool = False) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        can_list: bool = False,
+        calls: bool = False,
+        has_accounts: bool = False,
+        is_cluster: bool = False,
+    ) -> None:
         self.seed = seed
         self.accounts = ("a", "b", "c")[: self.chance("accounts").randint(2, 3)] if has_accounts else ()
         self.calm = False
@@ -351,6 +418,7 @@ class World:
         self.subscribers: dict[str, Notify] = {}
         self.paces: dict[str, Pace] = {}
         self.taken_over = 0
+        self.is_cluster = is_cluster
         self._tellings = itertools.count()
         self.flights: list[_Flight] = []
         self.wires: Counter[str] = Counter()
@@ -368,6 +436,13 @@ class World:
     def chance(self, *what: object) -> random.Random:
         """Return the chance that *what* depends on, and nothing else does."""
         return random.Random(f"{self.seed} {what}")
+
+    @property
+    def is_store_away(self) -> bool:
+        """Whether the store of a cluster cannot be reached: its server restarts, now and then."""
+        now = _now()
+        spell = self.chance("away", int(now / 60))
+        return self.is_cluster and not self.calm and spell.random() < 0.2 and now % 60 < spell.uniform(1, 15)
 
     def tell_others(self, writer: str) -> None:
         """Tell the other processes that something was written: not what, and now and then not at all."""

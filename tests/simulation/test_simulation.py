@@ -8,6 +8,7 @@ a quarter as many with several accounts.
     HAPPYHORSE_SEED=1234 pytest tests/simulation -k no_world
     HAPPYHORSE_SEED=1234 pytest tests/simulation -k no_list
     HAPPYHORSE_SEED=1234 pytest tests/simulation -k no_call
+    HAPPYHORSE_SEED=1234 pytest tests/simulation -k no_cluster
     HAPPYHORSE_SEED=1234 pytest tests/simulation -k no_account
 """
 
@@ -79,6 +80,7 @@ def make_client(simulation: Any, world: World, process: Process) -> hh.Client:
         limits=hh.Limits(submits_per_second=pace),
         poll=hh.PollSchedule(interval=interval),
         auto_adopt=world.adopts,
+        work=not world.is_cluster or process.name[0] in "wl" or world.chance("work", process.name).random() < 0.5,
     )
     if world.calling:
         world.calling.open(process, client)
@@ -110,7 +112,9 @@ class Life:
         waiting = [asyncio.create_task(self._call(client, call)) for call in self.calls]
         waiting += [asyncio.create_task(self._call(client, call, "again")) for call in self.calls if call.comes_again]
         waiting += [asyncio.create_task(self._resume(client, job)) for job in await self._pending(client)]
-        patience = None if ending == "finish" else self.chance.uniform(0, 200 if self.world.listing else 60)
+        # Who does not work may wait for ever for those who do.
+        has_time = ending == "finish" and not self.world.is_cluster
+        patience = None if has_time else self.chance.uniform(0, 200 if self.world.listing else 60)
         if waiting:
             await asyncio.wait(waiting, timeout=patience)
         closing = asyncio.create_task(client.aclose())
@@ -251,6 +255,10 @@ async def live_through(simulation: Any, world: World) -> list[Call]:
     programs: list[Coroutine[Any, Any, None]] = [run("a", chance.randint(1, 3), calls)]
     if chance.random() < 0.5:
         programs.append(run("b", chance.randint(1, 3), [call for call in calls if call.key]))
+    if world.is_cluster:
+        # Workers that ask for nothing themselves, and another program that asks for the same.
+        programs += [run(f"worker-{number}", chance.randint(1, 4), []) for number in range(chance.randint(1, 3))]
+        programs.append(run("c", chance.randint(1, 3), [call for call in calls if call.key]))
     await asyncio.gather(*programs)
     await asyncio.sleep(300)
     world.calm = True
@@ -385,6 +393,13 @@ def lived(request: pytest.FixtureRequest) -> Iterator[None]:
 
 _LIVED: Counter[str] = Counter()
 _CRASH_POINTS: set[str] = set()
+
+
+@pytest.mark.fault(39, 71, 74, 75)
+@pytest.mark.parametrize("seeds", _seeds(_COUNT // 4), ids=lambda seeds: f"from {seeds[0]}")
+def test_no_cluster_loses_a_paid_task(simulation: Any, seeds: range) -> None:
+    """The same with workers beside programs that only enqueue, and a store that is away at times."""
+    live_all(simulation, seeds, "no_cluster", is_cluster=True)
 
 
 def live_all(simulation: Any, seeds: range, name: str, **manners: bool) -> None:

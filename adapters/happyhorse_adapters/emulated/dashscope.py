@@ -11,7 +11,7 @@ https://www.alibabacloud.com/help/en/model-studio/error-code
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -42,18 +42,14 @@ from happyhorse_async.emulation import (
 )
 from happyhorse_async.messages import HttpRequest, HttpResponse
 from happyhorse_async.request import ImageToVideo, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
-from happyhorse_async.task import FailureReason, TaskFailure, TaskStatus, Usage
 
+from .dashscope_tasks import BEIJING, REGION, STATUS_WORDS, end_event, list_row, output_of, usage_of
 from .eventbridge import PUSH_RULES, push
 
 _SYNTHESIS = ("api", "v1", "services", "aigc", "video-generation", "video-synthesis")
 _TASKS = ("api", "v1", "tasks")
 # https://help.aliyun.com/zh/model-studio/get-temporary-file-url
 _UPLOADS = ("api", "v1", "uploads")
-
-# Times have no offset and are Beijing time, also on the Singapore page.
-_BEIJING = timezone(timedelta(hours=8))
-_REGION = "ap-southeast-1"
 
 
 @frozen
@@ -78,26 +74,6 @@ _SECONDS = range(3, 16)
 _SEEDS = range(2_147_483_648)
 _VIDEO_KINDS = ("http", "oss")
 _IMAGE_KINDS = (*_VIDEO_KINDS, "image/jpeg", "image/jpg", "image/png", "image/webp")
-
-_STATUSES = {
-    TaskStatus.PENDING: "PENDING",
-    TaskStatus.RUNNING: "RUNNING",
-    TaskStatus.SUCCEEDED: "SUCCEEDED",
-    TaskStatus.FAILED: "FAILED",
-    TaskStatus.CANCELED: "CANCELED",
-    TaskStatus.UNKNOWN: "UNKNOWN",
-}
-
-# https://www.alibabacloud.com/help/en/model-studio/error-code
-_FAILURES: dict[FailureReason, tuple[str, str]] = {
-    FailureReason.INVALID_REQUEST: ("InvalidParameter", "The parameter is invalid."),
-    FailureReason.CONTENT_REJECTED: ("DataInspectionFailed", "Output data may contain inappropriate content."),
-    FailureReason.QUOTA_EXCEEDED: ("Arrearage", "Access denied, the account has an overdue payment."),
-    FailureReason.RATE_LIMITED: ("Throttling.RateQuota", "Requests rate limit exceeded."),
-    FailureReason.TIMEOUT: ("InternalError.Timeout", "The task gave no result within three hours."),
-    FailureReason.PROVIDER_FAULT: ("InternalError.Algo", "The inference service failed."),
-}
-_UNEXPLAINED = ("Unknown", "The task failed.")
 
 
 def _invalid(sentence: str) -> ApiError:
@@ -179,9 +155,9 @@ class EmulatedDashScope(EmulatedAPI):
         return json_answer(200, {"output": output, "request_id": request_id})
 
     def answer_fetch(self, job: Job, *, request_id: str) -> HttpResponse:
-        answer: dict[str, Any] = {"request_id": request_id, "output": _output(job)}
+        answer: dict[str, Any] = {"request_id": request_id, "output": output_of(job)}
         if job.task.usage is not None:
-            answer["usage"] = _usage(job.task.usage, job.request)
+            answer["usage"] = usage_of(job.task.usage, job.request)
         return json_answer(200, answer)
 
     def answer_missing(self, call: FetchCall | ResultCall | CancelCall, *, request_id: str) -> HttpResponse:
@@ -199,7 +175,7 @@ class EmulatedDashScope(EmulatedAPI):
                 "total_page": -(-page.total // call.size),
                 "page_no": call.page,
                 "page_size": call.size,
-                "data": [_row(job) for job in page.jobs],
+                "data": [list_row(job) for job in page.jobs],
             },
         )
 
@@ -225,7 +201,7 @@ class EmulatedDashScope(EmulatedAPI):
 
     def write_callback(self, notice: CallbackNotice) -> HttpRequest:
         kind = "dashscope:System:AsyncTaskFinish"
-        return push(notice, source="acs.dashscope", kind=kind, region=_REGION, data=_finish(notice.job))
+        return push(notice, source="acs.dashscope", kind=kind, region=REGION, data=end_event(notice.job))
 
     def answer_error(self, refusal: ErrorReply, *, request_id: str) -> HttpResponse:
         return json_answer(refusal.status, {"code": refusal.code, "message": refusal.message, "request_id": request_id})
@@ -319,7 +295,7 @@ def _read_list(query: Mapping[str, str]) -> ListCall:
     day = timedelta(days=1)
     if start and end and not timedelta() <= end - start <= day:
         raise _invalid("start_time and end_time must be in order and at most 24 hours apart")
-    words = {word: status for status, word in _STATUSES.items()}
+    words = {word: status for status, word in STATUS_WORDS.items()}
     if query.get("status") and query["status"] not in words:
         raise _invalid(f"status must be one of {', '.join(words)}")
     return ListCall(
@@ -344,87 +320,6 @@ def _moment(query: Mapping[str, str], name: str) -> datetime | None:
     if not query.get(name):
         return None
     try:
-        return datetime.strptime(query[name], "%Y%m%d%H%M%S").replace(tzinfo=_BEIJING)
+        return datetime.strptime(query[name], "%Y%m%d%H%M%S").replace(tzinfo=BEIJING)
     except ValueError:
         raise _invalid(f"{name} must be written YYYYMMDDhhmmss") from None
-
-
-def _output(job: Job) -> dict[str, Any]:
-    task = job.task
-    output: dict[str, Any] = {"task_id": task.id, "task_status": task.raw_status or _STATUSES[task.status]}
-    moments = {"submit_time": task.created_at, "scheduled_time": task.started_at, "end_time": task.finished_at}
-    output |= {name: _beijing_time(moment) for name, moment in moments.items() if moment is not None}
-    if task.error is not None:
-        output["code"], output["message"] = _failure(task.error)
-    if task.status is TaskStatus.SUCCEEDED and job.request.prompt:
-        output["orig_prompt"] = job.request.prompt
-    if task.video_url is not None:
-        output["video_url"] = task.video_url
-    return output
-
-
-def _failure(failure: TaskFailure) -> tuple[str, str]:
-    return _FAILURES.get(failure.reason, _UNEXPLAINED)
-
-
-def _usage(usage: Usage, request: VideoRequest) -> dict[str, Any]:
-    # Seconds are integers, except for an edit, whose source may have any length.
-    number = float if isinstance(request, VideoEdit) else int
-    lines = (usage.resolution or "").removesuffix("P")
-    answer: dict[str, Any] = {
-        "duration": number(usage.duration or 0),
-        "input_video_duration": number(usage.input_duration or 0),
-        "output_video_duration": number(usage.output_duration or 0),
-        "video_count": usage.count,
-        # The examples for 1.0 (April 2026) show a text, those since 1.1 the documented integer.
-        "SR": lines if "-1.0-" in str(request.model) else int(lines),
-    }
-    if isinstance(request, TextToVideo | ReferenceToVideo):
-        answer["ratio"] = usage.ratio
-    return answer
-
-
-def _row(job: Job) -> dict[str, Any]:
-    # Flat, with other names and times in milliseconds of the Unix epoch. It has no URL.
-    task = job.task
-    moments = {"gmt_create": task.created_at, "start_time": task.started_at, "end_time": task.finished_at}
-    return {
-        "task_id": task.id,
-        "status": task.raw_status or _STATUSES[task.status],
-        "model_name": task.model,
-        **{name: _milliseconds(moment) for name, moment in moments.items() if moment is not None},
-        "caller_uid": "200",
-        "caller_parent_id": "200",
-        **_origin(job),
-    }
-
-
-def _finish(job: Job) -> dict[str, Any]:
-    # No documented example has the result, so that a query must follow. The times have no milliseconds here.
-    task = job.task
-    moments = {"start_time": task.started_at, "end_time": task.finished_at}
-    return {
-        "task_id": task.id,
-        "task_status": _STATUSES[task.status],
-        **{name: _beijing_time(moment, "seconds") for name, moment in moments.items() if moment is not None},
-        "contain_result": False,
-        **_origin(job),
-    }
-
-
-def _origin(job: Job) -> dict[str, Any]:
-    """Return the fields about the account and the API."""
-    return {
-        "region": _REGION,
-        "request_id": job.submit_id,
-        "api_key_id": "100",
-        "user_api_unique_key": f"apikey:v1:aigc:video-generation:video-synthesis:{job.task.model}",
-    }
-
-
-def _beijing_time(moment: datetime, precision: str = "milliseconds") -> str:
-    return moment.astimezone(_BEIJING).replace(tzinfo=None).isoformat(" ", precision)
-
-
-def _milliseconds(moment: datetime) -> int:
-    return (moment - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from attrs import define, frozen
 
@@ -87,7 +87,7 @@ class _WireProblem:
 
 @define(kw_only=True)
 class _WireRefusal:
-    detail: Any = None
+    detail: Lax[list[Lax[_WireProblem]]] = None
     error_type: Lax[str] = None
 
 
@@ -102,6 +102,8 @@ class Problem:
     """Whether it is a model's list."""
     is_typed: bool = False
     """Whether it has a type, wherever that stands."""
+    is_final: bool = False
+    """Whether a model says that the same request would fail again."""
 
     @property
     def is_own(self) -> bool:
@@ -111,7 +113,7 @@ class Problem:
     @property
     def tells_of_run(self) -> bool:
         """Whether it says why a run has failed; otherwise it may be about the call alone."""
-        return self.is_of_model or self.is_typed
+        return self.is_of_model or self.is_typed or self.is_final
 
     @property
     def is_cancellation(self) -> bool:
@@ -126,15 +128,18 @@ def problem_in(answer: Mapping[str, Any], headers: Mapping[str, str]) -> Problem
     The type is in `error_type`, else in the header `X-Fal-Error-Type`, else in the first entry of `detail`.
     """
     wire = structure(answer, _WireRefusal)
-    rows = cast("list[object]", wire.detail) if isinstance(wire.detail, list) else []
-    entries = [structure(row, _WireProblem) for row in rows if isinstance(row, dict)]
+    entries = [entry for entry in wire.detail or () if entry is not None]
+    text = answer.get("detail")
     sentences = [entry.sentence for entry in entries if entry.sentence]
-    message = wire.detail.strip() if isinstance(wire.detail, str) else "; ".join(sentences)
+    message = text.strip() if isinstance(text, str) else "; ".join(sentences)
     typed = next((code for code in (wire.error_type, headers.get("x-fal-error-type")) if is_code(code)), None)
     code = typed or next((entry.type for entry in entries if is_code(entry.type)), None)
+    # Two copies of the page have two names for it. "true" never makes a paid request repeat.
+    hints = [headers.get(name, "").strip().lower() for name in ("x-fal-retryable", "x-fal-needs-retry")]
     return Problem(
         code=code, message=message or None, is_of_model=any(entry.type or entry.msg for entry in entries),
         is_typed=typed is not None,
+        is_final=bool(message) and "false" in hints,
     )  # fmt: skip
 
 

@@ -66,8 +66,8 @@ class _WireResult:
 class _WireWebhook:
     request_id: str
     status: Lax[str] = None
-    payload: Any = None
-    data: Any = None
+    payload: Lax[Mapping[str, Any]] = None
+    data: Lax[Mapping[str, Any]] = None
     error: Lax[str] = None
 
 
@@ -150,16 +150,15 @@ def called_task(answer: Mapping[str, Any], account: Account) -> Task | TaskRef:
     wire = structure(answer, _WireWebhook)
     ref = account.ref(wire.request_id, path="request_id")
     # One text of a third party has the payload under another name.
-    payload = wire.payload if isinstance(wire.payload, dict) else wire.data
-    given: Mapping[str, Any] = payload if isinstance(payload, dict) else {}
+    payload = wire.payload or wire.data or {}
     word = (wire.status or "").upper()
     task = Task(ref=ref, status=TaskStatus.SUCCEEDED, raw_status=wire.status, raw=answer)
     if word == "OK":
-        done = evolve(_delivered(task, given), raw=answer)
+        done = evolve(_delivered(task, payload), raw=answer)
         return done if done.videos else ref
     if word != "ERROR":
         return ref
-    problem = problem_in(given, {})
+    problem = problem_in(payload, {})
     if not problem.is_own:
         problem = Problem(message=wire.error)
     elif problem.message is None:

@@ -10,13 +10,11 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import json
 import re
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from importlib.util import find_spec
-from typing import Any
 
 from attrs import define
 
@@ -38,7 +36,7 @@ class _WireKey:
 
 @define(kw_only=True)
 class _WireKeys:
-    keys: list[Any]
+    keys: list[Lax[_WireKey]]
 
 
 def check_extra(provider: str) -> None:
@@ -60,7 +58,7 @@ def published_keys(response: HttpResponse) -> tuple[str, ...]:
     :raises InvalidResponseError: it has none.
     """
     wire = structure(read_object(response), _WireKeys)
-    keys = [structure(key, _WireKey) for key in wire.keys if isinstance(key, dict)]
+    keys = [key for key in wire.keys if key is not None]
     found = tuple(key.x for key in keys if key.kty == "OKP" and key.crv == "Ed25519" and key.x and _raw(key.x))
     if not found:
         raise InvalidResponseError("the published key set has no Ed25519 key", path="keys")
@@ -94,9 +92,8 @@ def verify(message: HttpRequest, keys: Sequence[str], now: datetime) -> None:
 
 
 def _request_id(body: bytes) -> object:
-    with suppress(ValueError, RecursionError):
-        said: Any = json.loads(body)
-        return said.get("request_id") if isinstance(said, dict) else None
+    with suppress(InvalidResponseError):
+        return read_object(HttpResponse(status=200, body=body)).get("request_id")
     return None
 
 

@@ -183,6 +183,8 @@ def _refusal(envelope: Envelope, response: HttpResponse, account: Account, call:
     )
     if isinstance(error, ProviderError) and code in _OPEN:
         error.not_accepted = False
+    if isinstance(error, ProviderError) and code == _MAINTENANCE:
+        error.retryable = True
     if isinstance(error, RateLimitError) and error.retry_after is None and call is Call.SUBMIT and envelope.is_own:
         error.retry_after = _SUBMIT_WINDOW
     return error

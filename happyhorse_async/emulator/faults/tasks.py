@@ -129,7 +129,10 @@ def _reshaped(shape: _Rewrite) -> ResponseChange:
         return {**output, "video_url": shape(output["video_url"])} if output.get("video_url") else output
 
     def from_file(value: object) -> object:
-        return shape(cast("_Object", value)["url"]) if isinstance(value, dict) and "url" in value else value
+        if not isinstance(value, dict):
+            return value
+        file = cast("_Object", value)
+        return shape(file["url"]) if "url" in file else file
 
     return _rewritten(members={"videos": from_entries, "output": from_output, "video": from_file})
 

@@ -92,8 +92,10 @@ class Spending:
 
     async def check(self, connection: Connection, job: Job, within: Collection[SpendingLimit]) -> None:
         """Make sure that there is room for a job; see `TaskStore.check_budget`."""
+        await self.read(connection, within, locks=False)
         row = await connection.fetchrow(_CHARGE.format(schema=self.schema), name_text(job.job_id))
-        check_room(within, job, None if row is None else TABLE.to_charge(row), self._spent, self.now)
+        before = None if row is None else TABLE.to_charge(row)
+        check_room(within, job, before, self._spent, self.now)
 
     def change(self, before: Charge | None, after: Charge | None) -> None:
         """Count what a job that is written counts for, in exchange for what it did before."""

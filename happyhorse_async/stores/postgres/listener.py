@@ -68,7 +68,7 @@ class Listener:
         self._connection: Connection | None = None
         self._in_use = asyncio.Lock()
         self._wake = asyncio.Event()
-        self._is_closing = False
+        self._closing = asyncio.Event()
         self._locked_at: float | None = None
         self._clock: tuple[datetime, timedelta] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -111,7 +111,7 @@ class Listener:
 
     async def aclose(self) -> None:
         """Give the lock back and disconnect."""
-        self._is_closing = True
+        self._closing.set()
         self._wake.set()
         if self._task is not None:
             await self._task
@@ -144,12 +144,12 @@ class Listener:
 
     async def _run(self) -> None:
         """Look after the connection until this is closed."""
-        while not self._is_closing:
+        while not self._closing.is_set():
             self._wake.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_HEARTBEAT):
                     await self._wake.wait()
-            if self._is_closing:
+            if self._closing.is_set():
                 return
             try:
                 async with self._in_use, asyncio.timeout(_HEARTBEAT):
@@ -159,23 +159,23 @@ class Listener:
 
     async def _reconnect(self, error: Exception) -> None:
         since = time.monotonic()
-        _log.warning("the job store is away, and is tried again: %s", self._store_error(error))
+        _log.warning("%s; it is tried again", self._store_error(error))
         delay = _FIRST_DELAY
-        while not self._is_closing:
+        while not self._closing.is_set():
             try:
                 async with self._in_use, asyncio.timeout(self._timeout):
                     await self._disconnect()
                     await self._connect()
                 break
-            except Exception:  # noqa: BLE001 - the first error was logged
-                self._wake.clear()
+            except Exception as failure:  # noqa: BLE001 - the first error was logged
+                _log.debug("%s", self._store_error(failure))
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay):
-                    await self._wake.wait()
+                    await self._closing.wait()
             delay = min(2 * delay, _LONGEST_DELAY)
         else:
             return
-        _log.warning("the job store is back after %.1f s: %s", time.monotonic() - since, self._address.shown)
+        _log.warning("%s is back after %.1f s", self._name, time.monotonic() - since)
         # What was changed meanwhile was not heard.
         self._on_changes(None)
 
@@ -213,7 +213,7 @@ class Listener:
         connection, self._connection, self._locked_at = self._connection, None, None
         if connection is None:
             return
-        if self._is_closing and not connection.is_closed():
+        if self._closing.is_set() and not connection.is_closed():
             with suppress(Exception):
                 await connection.close(timeout=_CLOSING)
         connection.terminate()

@@ -16,7 +16,7 @@ from ...errors import BudgetExceededError, ConfigurationError, StoreError
 from ...job import Endpoint, Job, JobState
 from ...task import TaskRef
 from ..contract import Notify
-from ..retention import Retention
+from ..retention import KEEP_MEDIA, Retention
 from . import sharing
 from .address import Address
 from .ledger import Spending, costs
@@ -56,6 +56,8 @@ class PostgresStore:
     :param schema: the schema of the tables. It is created if it does not exist.
     :param keep_prompts: how long a request (prompt, media URLs) is kept after its outcome is known.
     :param keep_closed: how long a job is kept after it is finished. Its key is free again after that.
+    :param keep_media: bytes of the largest local picture or video that is kept with an enqueued job until it is sent. A
+        larger file is refused, since its path may mean nothing on another machine.
     :param timeout: how long one operation may take, while the server restarts or another one takes its place.
     :param takeover_after: how long this process must have held its own lock at the server before it believes that a
         process without one is dead. A restarted server has forgotten all locks, and the living need this time to take
@@ -71,9 +73,11 @@ class PostgresStore:
         schema: str = "happyhorse",
         keep_prompts: float | None = 0.0,
         keep_closed: float | None = _KEEP_CLOSED,
+        keep_media: int = KEEP_MEDIA,
         timeout: float = 5.0,
         takeover_after: float = 10.0,
     ) -> None:
+        self.keep_media = keep_media
         _check_driver()
         if not _SCHEMA.fullmatch(schema):
             raise ConfigurationError(f"schema: expected up to 48 of a-z, 0-9 and _, not {schema!r}")
@@ -86,6 +90,11 @@ class PostgresStore:
         self._takeover_after = takeover_after
         self._jobs = Jobs(Retention(prompts=keep_prompts, closed=keep_closed), schema)
         self._session: Session | None = None
+
+    @property
+    def keeps_paths(self) -> bool:
+        """False: other machines do not see the files of this one."""
+        return False
 
     def __repr__(self) -> str:
         return f"PostgresStore({self._address.shown!r}, schema={self._schema!r})"
@@ -159,13 +168,7 @@ class PostgresStore:
 
     async def check_budget(self, job: Job, within: Collection[SpendingLimit]) -> None:
         """Make sure that there is room for a job; see `TaskStore.check_budget`."""
-
-        async def check(connection: Connection, now: datetime) -> None:
-            spending = Spending(self._schema, now)
-            await spending.read(connection, within, locks=False)
-            await spending.check(connection, job, within)
-
-        await self._read(check)
+        await self._read(lambda connection, now: Spending(self._schema, now).check(connection, job, within))
 
     async def costs(self) -> list[Cost]:
         """Return what the jobs have cost; see `TaskStore.costs`."""

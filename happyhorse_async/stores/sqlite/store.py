@@ -18,7 +18,7 @@ from ...job import Endpoint, Job, JobState
 from ...task import TaskRef
 from ..contract import Notify
 from ..pacing import Pace
-from ..retention import Retention, running_time
+from ..retention import KEEP_MEDIA, Retention, running_time
 from . import ledger, sharing
 from .database import Database, Work
 from .errors import os_error
@@ -50,6 +50,7 @@ class SQLiteStore:
     :param keep_prompts: how long a request (prompt, media URLs) is kept after its outcome is known.
     :param keep_closed: how long a job is kept after it is finished. Its key is free again after that. Where the clock
         has jumped ahead, or the store was closed for more than a day, jobs are kept up to twice as long.
+    :param keep_media: bytes of the largest local picture or video that is kept with an enqueued job until it is sent.
     :param busy_timeout: how long to wait while other processes write.
     """
 
@@ -59,8 +60,10 @@ class SQLiteStore:
         *,
         keep_prompts: float | None = 0.0,
         keep_closed: float | None = _KEEP_CLOSED,
+        keep_media: int = KEEP_MEDIA,
         busy_timeout: float = _BUSY_TIMEOUT,
     ) -> None:
+        self.keep_media = keep_media
         if os.fspath(path) == ":memory:":
             raise ValueError("use a MemoryStore for a job store in memory")
         self._path = Path(path)

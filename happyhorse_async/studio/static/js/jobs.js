@@ -72,7 +72,7 @@ class Card {
     return [
       element("p", {}, element("span", { className: `state${tone}` }, text(state)), ` · ${row.provider} · ${row.model}`),
       row.error && element("p", { className: "error" }, row.error.message),
-      row.price && element("p", {}, text("price", { price: row.price })),
+      row.billed ? element("p", {}, text("cost", { price: row.billed })) : row.price && element("p", {}, text("price", { price: row.price })),
       usage?.duration != null && element("p", {}, text("billed", { seconds: usage.duration, resolution: usage.resolution ?? "" })),
       row.video ? element("p", {}, text("saved", { size: bytes(row.size) })) : row.is_saving && element("p", {}, text("saving")),
       row.state === "SUCCEEDED" && row.until && element("p", { className: "hint" }, text("until", { time: moment(row.until) })),
