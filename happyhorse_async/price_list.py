@@ -141,6 +141,8 @@ class PriceList:
         :param spec: the model that was chosen for it.
         :param source_duration: the seconds of the video to edit, where they are known.
         """
+        if not self.rows:
+            return None
         try:
             asked = self._asked(request, spec)
         except ValueError:
