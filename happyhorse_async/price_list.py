@@ -224,7 +224,7 @@ def _edited(billing: Billing, source_duration: float | None) -> tuple[Decimal, D
     """
     Return the fewest and the most seconds that an edit is billed for.
 
-    How the part of a source counts that is beyond `LONGEST_EDIT` is not stated by anybody.
+    No provider states how the part of a source counts that is beyond `LONGEST_EDIT`.
     """
     if source_duration is None:
         shortest, longest = SHORTEST_SOURCE, LONGEST_SOURCE

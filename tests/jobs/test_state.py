@@ -144,7 +144,7 @@ PRICE = hh.PriceEstimate(
 )
 
 
-def test_the_end_of_a_task_makes_the_bill_and_a_later_look_without_figures_keeps_it() -> None:
+def test_the_end_of_a_task_makes_the_bill_and_a_later_poll_without_figures_keeps_it() -> None:
     """What it cost does not depend on who observed it last."""
     ref = hh.TaskRef("main", "t-1")
     accepted = evolve(_priced(JobState.ACCEPTED), task_id="t-1")
