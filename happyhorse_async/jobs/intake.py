@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
+from functools import partial
 from os import PathLike
 
 from attrs import evolve, frozen
@@ -193,7 +194,8 @@ class Intake:
         tracked = TrackedJob(job)
         if not await self._recovery.is_orphan(job) or not await self._take_over(tracked, wanted):
             self._check_open(tracked)
-            self._followers.spawn(self._follow(tracked, wanted))
+            # A task that is cancelled before it has begun does not run at all, and could not tell the waiters.
+            self._followers.spawn(self._follow(tracked, wanted)).add_done_callback(partial(_give_up, tracked))
         return tracked
 
     async def _take_over(self, tracked: TrackedJob, wanted: _Wanted | None) -> bool:
@@ -208,9 +210,6 @@ class Intake:
                 await asyncio.sleep(_FOLLOW_INTERVAL)
         except HappyHorseError as error:
             tracked.give_up(error)
-        except asyncio.CancelledError:
-            tracked.give_up(WaitTimeoutError("the client was closed while another process was sending the job"))
-            raise
 
     async def _is_settled(self, tracked: TrackedJob, wanted: _Wanted | None) -> bool:
         job = await self._journal.store.get(tracked.job_id)
@@ -331,6 +330,11 @@ class Intake:
             closing.push_async_callback(self._followers.aclose)
             closing.push_async_callback(self._work.aclose)
             closing.push_async_callback(self._work.settle, _CLOSING_GRACE)
+
+
+def _give_up(tracked: TrackedJob, following: asyncio.Task[None]) -> None:
+    if following.cancelled():
+        tracked.give_up(WaitTimeoutError("the client was closed while another process was sending the job"))
 
 
 def _without_content(media: tuple[LocalMedium, ...]) -> tuple[LocalMedium, ...]:
