@@ -99,6 +99,18 @@ def _measured(results: dict[str, Any]) -> Iterable[tuple[str, str, float, float,
             results["growth"]["ratio"],
             "",
         )
+    if "media" in results:
+        media = results["media"]
+        yield "event-loop lag, p99 above idle, 20 local pictures of 9 MB", "≤ 10 ms", 10, media["above_ms"], " ms"
+        yield (
+            "memory for a picture of 9 MB inside a request, ratio to its file",
+            "≤ 2.5",
+            2.5,
+            media["inline_memory"],
+            "",
+        )
+        yield "memory for an upload of 100 MB", "≤ 16 MB", 16, media["upload_memory_mb"], " MB"
+        yield "time of an upload of 100 MB, ratio to bare aiohttp", "≤ 1.11", 1.11, media["upload_ratio"], ""
     if "imports" in results:
         yield "`import happyhorse_async` to `import aiohttp`", "≤ 0.6", 0.6, results["imports"]["ratio"], ""
 

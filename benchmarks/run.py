@@ -25,6 +25,7 @@ import growth
 import imports
 import lag
 import lost_answer
+import media
 import page
 import peers
 import plots
@@ -137,6 +138,7 @@ MEASURES: dict[str, Callable[[Extent], dict[str, Any]]] = {
     "growth": lambda extent: growth.measure(rounds=extent.rounds),
     "waiting": lambda extent: waiting.measure(rounds=1, count=extent.handles),
     "lag": lambda extent: lag.measure(rounds=extent.rounds, seconds=extent.lag_seconds),
+    "media": lambda extent: media.measure(rounds=extent.rounds),
     "shapes": hour,
     "steady": steady,
 }

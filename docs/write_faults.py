@@ -36,7 +36,7 @@ simulation prints the seed that repeats it. The last long runs, on 2026-11-21:
 | `HAPPYHORSE_KILLS=15 HAPPYHORSE_JOBS=200 pytest -s tests/journal/test_killed.py` | processes killed 15 times over 3,200 jobs, without an idempotency key: 3,168 known, 32 marked as unknown | 0 | 0 |
 | the same, with an idempotency key | 3,200 known, 0 unknown | 0 | 0 |
 
-In the table below, S is the paid request, P a poll or another read, D a download, C a webhook, X this machine.
+In the table below, S is the paid request, P a poll or another read, D a download, U an upload, C a webhook, X this machine.
 """
 _SWITCHES = """\
 ## The emulator's faults

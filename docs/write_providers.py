@@ -156,13 +156,22 @@ def _newest(adapter: hh.Adapter) -> list[hh.ModelSpec]:
     return [_of(adapter, mode)[0] for mode in hh.Mode if mode is not hh.Mode.T2V and _of(adapter, mode)]
 
 
+def _upload(spec: hh.ModelSpec) -> str:
+    if spec.upload_form:
+        return "upload"
+    return "upload with `upload = true`" if spec.optional_upload_form else ""
+
+
 def _media_rows(adapter: hh.Adapter, spec: hh.ModelSpec) -> Iterable[tuple[str, ...]]:
     start = (f"[`{adapter.name}`](providers/{adapter.name}.md)", _MODES[spec.mode])
     if spec.mode is hh.Mode.EDIT:
-        limits = _NONE if spec.upload_form is None else _video_limits(spec.video_limits)
-        yield (*start, "video", *_given(spec.video_forms), "upload" if spec.upload_form else _NONE, limits)
+        upload = _upload(spec)
+        limits = _video_limits(spec.video_limits) if upload else _NONE
+        yield (*start, "video", *_given(spec.video_forms), upload or _NONE, limits)
     ways = [f"inside the request up to {spec.inline_limit / 2**20:g} MiB"] if spec.inline_limit else []
-    ways += ["upload"] if spec.upload_form else []
+    if spec.optional_inline_limit:
+        ways.append(f"up to {spec.optional_inline_limit / 2**20:g} MiB with `inline_media = true`")
+    ways += filter(None, [_upload(spec)])
     limits = _picture_limits(spec.picture_limits) if ways else _NONE
     yield (*start, "image", *_given(spec.image_forms), ", else ".join(ways) or _NONE, limits)
 

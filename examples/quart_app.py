@@ -1,8 +1,8 @@
 """
 Quart: ask for a video, follow it, and receive the provider's webhook.
 
-Run it beside a `happyhorse.toml`: `hypercorn --graceful-timeout 3 'quart_app:make_app()'`. hypercorn ends open streams
-after its graceful timeout.
+Run it beside a `happyhorse.toml`: `hypercorn --workers 0 --graceful-timeout 2 'quart_app:make_app()'`. Without workers,
+signals reach the app, and open streams end at once. A worker of hypercorn gets none: its streams end with the timeout.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from quart import Quart, Response, request
-from sse import events
+from sse import events, set_on_signals
 
 import happyhorse_async as hh
 
@@ -21,9 +21,11 @@ def make_app(client: hh.Client | None = None) -> Quart:
     client = client or hh.Client.from_config()
     receiver = hh.CallbackReceiver(client)
     app = Quart(__name__)
+    stopping = asyncio.Event()
 
     @app.while_serving
     async def open_client() -> AsyncGenerator[None]:
+        set_on_signals(stopping)
         async with client:
             yield
 
@@ -39,7 +41,7 @@ def make_app(client: hh.Client | None = None) -> Quart:
     @app.get("/videos/<job>/events")
     async def follow(job: str) -> Response:
         info = await client.job(job)
-        response = Response(events(client.resume_job(info.job_id), asyncio.Event()), mimetype="text/event-stream")
+        response = Response(events(client.resume_job(info.job_id), stopping), mimetype="text/event-stream")
         response.timeout = None  # a video takes longer than Quart's limit of a minute
         return response
 

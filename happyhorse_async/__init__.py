@@ -14,9 +14,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .adapter import Account, Adapter, PageRequest, Submission, TaskPage, UploadFile, UploadPolicy
+from .budget import Budget, Cost
 from .capabilities import Capabilities, MediaForm, ModelSpec
 from .errors import (
     AuthenticationError,
+    BudgetExceededError,
     CallbackRejectedError,
     ConfigurationError,
     ContentRejectedError,
@@ -43,8 +45,11 @@ from .job import Endpoint, Job, JobError, JobState
 from .media.formats import MediaFormat
 from .media.limits import PictureLimits, VideoLimits
 from .messages import HttpRequest, HttpResponse
+from .price import Billing, Money, PriceEstimate, PriceWeight
+from .price_list import Price
 from .request import ImageToVideo, Media, Mode, Picture, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from .retry import RetryPolicies, RetryPolicy
+from .routing import Routing
 from .task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
 from .timeouts import Timeouts
 from .timing import Limits, PollSchedule, RateLimitWindow
@@ -63,6 +68,8 @@ if TYPE_CHECKING:
         MediaPlan,
         Outcome,
         Plan,
+        Provider,
+        Rejection,
         Succeeded,
         TaskHandle,
         TaskList,
@@ -70,7 +77,7 @@ if TYPE_CHECKING:
     )
     from .download import VideoStream
     from .emulator import CallbackScenario, Emulator, Scenario, SimulatedTask, WebhookDelivery, WebhookLog
-    from .stores import MemoryStore, SQLiteStore, TaskStore
+    from .stores import MemoryStore, PostgresStore, SQLiteStore, TaskStore
 
 __all__ = [
     "Account",
@@ -78,6 +85,9 @@ __all__ = [
     "Adapter",
     "AuthenticationError",
     "Batch",
+    "Billing",
+    "Budget",
+    "BudgetExceededError",
     "CallbackReceiver",
     "CallbackRejectedError",
     "CallbackScenario",
@@ -85,6 +95,7 @@ __all__ = [
     "Client",
     "ConfigurationError",
     "ContentRejectedError",
+    "Cost",
     "DownloadError",
     "Emulator",
     "Endpoint",
@@ -111,6 +122,7 @@ __all__ = [
     "MemoryStore",
     "Mode",
     "ModelSpec",
+    "Money",
     "Outcome",
     "PageRequest",
     "PermissionDeniedError",
@@ -118,13 +130,20 @@ __all__ = [
     "PictureLimits",
     "Plan",
     "PollSchedule",
+    "PostgresStore",
+    "Price",
+    "PriceEstimate",
+    "PriceWeight",
+    "Provider",
     "ProviderError",
     "QuotaExceededError",
     "RateLimitError",
     "RateLimitWindow",
     "ReferenceToVideo",
+    "Rejection",
     "RetryPolicies",
     "RetryPolicy",
+    "Routing",
     "SQLiteStore",
     "Scenario",
     "SimulatedTask",
@@ -185,6 +204,9 @@ _LOADED_LATER = {
     "MemoryStore": ".stores",
     "Outcome": ".client",
     "Plan": ".client",
+    "PostgresStore": ".stores",
+    "Rejection": ".client",
+    "Provider": ".client",
     "SQLiteStore": ".stores",
     "Scenario": ".emulator",
     "Succeeded": ".client",

@@ -16,14 +16,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from attrs import evolve, field, frozen
 
 from .capabilities import Capabilities, ModelSpec
-from .errors import ConfigurationError, InvalidResponseError, UnsupportedFeatureError
+from .errors import ConfigurationError, InvalidResponseError, TaskNotFoundError, UnsupportedFeatureError
 from .messages import HttpRequest, HttpResponse
+from .price import Money
+from .price_list import Price, PriceList
 from .request import VideoRequest
-from .task import Task, TaskRef
+from .task import FailureReason, Task, TaskRef
 from .timing import Limits, PollSchedule, RateLimitWindow
 
 
@@ -50,6 +53,8 @@ class Account:
     """The provider's root, without a trailing slash."""
     options: Mapping[str, Any] = field(factory=dict[str, Any], converter=_freeze, hash=False)
     """The adapter's own options."""
+    region: str | None = None
+    """The region that was asked for. Prices follow it where the base URL is none of the provider's own."""
 
     def ref(self, task_id: str, *, path: str = "") -> TaskRef:
         """
@@ -109,6 +114,8 @@ class UploadPolicy:
     """What the name of the file is to begin with."""
     max_size: int | None = None
     """Bytes of the largest file, if the provider says so."""
+    file_url: str | None = field(default=None, repr=False)
+    """The URL that will name the file in a request, if the provider says so before the upload."""
 
 
 @frozen(kw_only=True)
@@ -179,6 +186,11 @@ class Adapter(ABC):
     """The documented root of the API if no region is chosen."""
     option_names: ClassVar[frozenset[str]] = frozenset()
     """The names that `options` may contain."""
+    further_urls: ClassVar[Mapping[str, str]] = {}
+    """
+    Options that name further hosts of the provider, each with its documented URL. The API key may go there, too. See
+    `further_url`.
+    """
     poll: ClassVar[PollSchedule] = PollSchedule(interval=15)
     """The provider's advice on polling."""
     limits: ClassVar[Limits] = Limits()
@@ -189,6 +201,16 @@ class Adapter(ABC):
     """Seconds after the submit at which the provider fails a task that has not ended; `None` if it documents none."""
     task_ttl: ClassVar[float] = 24 * 3600.0
     """Seconds for which a task can be polled. A task that has not ended by then never will."""
+    prices: ClassVar[tuple[Price, ...]] = ()
+    """The provider's price list, as `happyhorse_async.price_list.price_rows` makes it. Empty: none is published."""
+    default_resolution: ClassVar[str | None] = None
+    """The tier that is made of a request without one, written `"720P"`; `None` if it is not documented."""
+    default_duration: ClassVar[int] = 5
+    """Seconds of video that are made of a request without a duration."""
+    credit_price: ClassVar[Money | None] = None
+    """What one credit costs, for a provider that says in `Usage.credits` how many it took."""
+    free_failures: ClassVar[frozenset[FailureReason]] = frozenset()
+    """The failures that are free by the provider's own statement. Any other counts as billed in a budget."""
 
     def account(
         self,
@@ -209,7 +231,9 @@ class Adapter(ABC):
                 known = ", ".join(sorted(self.option_names)) or "none"
                 raise ConfigurationError(f"{self.name} has no option {option!r}; known: {known}", provider=provider)
         url = base_url or self.base_url(region, options or {}, provider=provider)
-        return Account(provider=provider, api_key=api_key, base_url=url.rstrip("/"), options=options or {})
+        return Account(
+            provider=provider, api_key=api_key, base_url=url.rstrip("/"), options=options or {}, region=region
+        )
 
     def base_url(self, region: str | None, options: Mapping[str, Any], *, provider: str) -> str:
         """
@@ -223,6 +247,52 @@ class Adapter(ABC):
             known = f"known: {', '.join(self.regions)}" if self.regions else "it has no regions"
             raise ConfigurationError(f"{self.name} has no region {region!r}; {known}", provider=provider)
         return self.regions[region]
+
+    def further_url(self, option: str, account: Account) -> str:
+        """
+        Return the URL of a further host of the provider, without a trailing slash: what the option says, else the
+        documented one.
+
+        A `base_url` that is not the documented one is a gateway or an emulator. Then all requests go there: the owner
+        of the key named no other host.
+
+        :param option: one of `further_urls`.
+        """
+        url = account.options.get(option)
+        if url is None:
+            documented = account.base_url in (self.default_base_url, *self.regions.values())
+            url = self.further_urls[option] if documented else account.base_url
+        return str(url).rstrip("/")
+
+    def price_region(self, account: Account) -> str | None:
+        """
+        Return the region, by its name in `regions`, whose prices *account* pays; `None` if no published price holds.
+
+        A gateway's address has the prices of the region that was asked for with it. Empty for one without regions.
+        """
+        host = urlsplit(account.base_url).hostname
+        documented = {urlsplit(url).hostname: name for name, url in self.regions.items()}
+        if not self.regions:
+            documented[urlsplit(self.default_base_url).hostname] = ""
+        return documented.get(host, account.region)
+
+    def price_list(self, account: Account, configured: tuple[Price, ...] = ()) -> PriceList:
+        """
+        Return the prices that hold for *account*.
+
+        :param configured: the prices that the user gave, which are preferred.
+        """
+        region = self.price_region(account)
+        published = [row for row in self.prices if region is not None and row.region in (None, region)]
+        return PriceList(
+            rows=(*published, *configured),
+            default_resolution=self.default_resolution,
+            default_duration=self.default_duration,
+            credit=None if self.credit_price is None else self.credit_price.amount,
+            free_failures=tuple(sorted(self.free_failures)),
+            known_models=frozenset(spec.model for spec in self.capabilities.models),
+            billing={row.mode: row.billing for row in self.prices if row.mode and row.billing},
+        )
 
     def check(self, request: VideoRequest, *, provider: str, callback_url: str | None = None) -> ModelSpec:
         """
@@ -262,19 +332,42 @@ class Adapter(ABC):
         :raises TaskNotFoundError: the provider does not know the task.
         """
 
+    def encode_result(self, task: Task, account: Account) -> HttpRequest | None:
+        """
+        Encode the request for the result of *task*, where the answer to a status request does not have it.
+
+        :param task: what `decode_fetch` has returned.
+        :return: `None` if *task* is complete as it is. Otherwise `decode_result` says how the task stands.
+        """
+        return None
+
+    def decode_result(self, response: HttpResponse, task: Task, account: Account) -> Task:
+        """
+        Decode the answer to the request for the result of *task*. It may also say that the task has failed.
+
+        :raises TaskNotFoundError: the provider does not know the task.
+        """
+        raise self.unsupported("result", account)
+
     upload_lifetime: ClassVar[float] = 600.0
     """Seconds for which an upload may be used for further requests: its documented life without the longest queue."""
+
+    public_uploads: ClassVar[bool] = False
+    """Whether everyone who has the URL of an upload can read it. A plan with an upload then warns of it."""
 
     def upload_problem(self, account: Account) -> str | None:
         """
         Return why files cannot be uploaded for *account*, in a sentence that says what to do; `None` if they can be.
 
-        Only asked for a model that has an `upload_form`.
+        Only asked for a model that has an `upload_form`. By default the option `upload = false` is a reason, for an
+        adapter that has this option.
         """
+        if account.options.get("upload") is False:
+            return "uploads are switched off by the option upload = false: give a URL"
         return None
 
-    def encode_upload_policy(self, model: str, account: Account) -> HttpRequest | None:
-        """Encode the request for the permission to upload a file for *model*; `None` if none is needed."""
+    def encode_upload_policy(self, file: UploadFile, account: Account) -> HttpRequest | None:
+        """Encode the request for the permission to upload *file*; `None` if none is needed."""
         return None
 
     def decode_upload_policy(self, response: HttpResponse, account: Account) -> UploadPolicy:
@@ -285,7 +378,7 @@ class Adapter(ABC):
         """
         Encode an upload. The body has `file.token` in place of the content; `adapter_kit.form_request` makes one.
 
-        The API key must not be in it unless it goes to the host of the API.
+        The API key must not be in it unless it goes to the host of the API or to one of `further_urls`.
         """
         raise self.unsupported("upload", account)
 
@@ -321,8 +414,64 @@ class Adapter(ABC):
         raise self.unsupported("cancellation", account)
 
     def decode_cancel(self, response: HttpResponse, account: Account) -> bool:
-        """Decode the answer to a cancel request: whether the task is canceled. `False` means that it came too late."""
+        """
+        Decode the answer to a cancel request. `False` means that it came too late.
+
+        `True` means that the provider has taken it. Where it only promises to try, a status request tells the rest.
+        """
         raise self.unsupported("cancellation", account)
+
+    absent_task_id: ClassVar[str] = "00000000-0000-0000-0000-000000000000"
+    """The id of no task, in the provider's form, for `encode_check`."""
+
+    def encode_check(self, account: Account) -> HttpRequest:
+        """
+        Encode a request that costs nothing and shows whether key, region and address are right.
+
+        By default the shortest list of tasks or, where there is no list, the status request for `absent_task_id`.
+        """
+        if self.capabilities.can_list:
+            return self.encode_list(PageRequest(size=1), account)
+        return self.encode_fetch(self.absent_task_id, account)
+
+    def decode_check(self, response: HttpResponse, account: Account) -> str:
+        """
+        Decode the answer to `encode_check`.
+
+        :return: what it says of the account in a few words, such as `"100 credits"`; by default nothing.
+        :raises HappyHorseError: the provider refuses the key, or the answer is not the provider's.
+        """
+        if self.capabilities.can_list:
+            self.decode_list(response, PageRequest(size=1), account)
+            return ""
+        try:
+            self.decode_fetch(response, self.absent_task_id, account)
+        except TaskNotFoundError:
+            return ""
+        raise InvalidResponseError("the provider knows a task that does not exist", path="id")
+
+    callback_keys_lifetime: ClassVar[float] = 24 * 3600.0
+    """Seconds for which published keys for callbacks may be used without being requested again."""
+
+    def encode_callback_keys(self, account: Account) -> tuple[HttpRequest, ...]:
+        """
+        Encode the request for the published keys that callbacks are signed with. The API key is not in it.
+
+        Empty, the default, means that callbacks are signed with a shared secret, or not at all. Several requests are
+        for several addresses of the same keys: they are sent in turn until one is answered. The core keeps the keys,
+        and sends the requests again, at most once a minute, when a signature fits none of them.
+
+        :raises ConfigurationError: what is needed to verify a signature is not installed.
+        """
+        return ()
+
+    def decode_callback_keys(self, response: HttpResponse, account: Account) -> tuple[str, ...]:
+        """
+        Decode the answer to the request for the published keys: each key as `verify_callback` is given it.
+
+        :raises InvalidResponseError: it has no keys.
+        """
+        raise self.unsupported("published keys for callbacks", account)
 
     def verify_callback(self, message: HttpRequest, secrets: Sequence[str], now: datetime) -> None:
         """
@@ -331,9 +480,11 @@ class Adapter(ABC):
         Implemented if `Capabilities.signed_callbacks` is set. Compare in constant time, with `hmac.compare_digest`.
 
         :param message: the callback, with lower-case header names and the body as it arrived.
-        :param secrets: the secrets shared with the provider: one, or several during a rotation.
+        :param secrets: the secrets shared with the provider: one, or several during a rotation. With published keys
+            these, or none as long as they have not been requested.
         :param now: a signature that is much older or newer than this is rejected.
-        :raises CallbackRejectedError: none of the secrets made the signature, or its time is too far from *now*.
+        :raises CallbackRejectedError: none of the secrets made the signature, or its time is too far from *now*. With
+            `fits_no_key` set, newer published keys may fit: they are requested, and this is called again.
         """
         raise UnsupportedFeatureError(f"{self.title} does not sign its callbacks", feature="callback signature")
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from attrs import evolve, field, frozen
@@ -93,6 +93,8 @@ class ModelSpec:
     """What can be done with the sound of the source, of `AUDIO_SETTINGS`."""
     prompt_required: bool = True
     """Whether a prompt must be given."""
+    reference_name: Literal["[Image 1]", "character1"] | None = None
+    """How its prompts name the first reference image; `None` where that is not known."""
     prompt_limit: int | None = None
     """The longest prompt in characters. If the provider cuts silently instead of refusing, the adapter warns."""
     images: range = range(0, 1)
@@ -107,6 +109,15 @@ class ModelSpec:
     """Bytes of the largest local image that is sent inside the request, as a `data:` URI; `None` if none is."""
     inline_formats: frozenset[MediaFormat] = frozenset({MediaFormat.JPEG, MediaFormat.PNG, MediaFormat.WEBP})
     """The formats of images that may be sent inside the request."""
+    optional_inline_limit: int | None = None
+    """
+    As `inline_limit`, for an account with the option `inline_media = true`: what the provider does not document, and
+    what its users may try all the same. `None` if the adapter has no such option.
+    """
+    optional_upload_form: MediaForm | None = None
+    """As `upload_form`, for an account with the option `upload = true`."""
+    inline_body_limit: int = 24 * MEGABYTE
+    """Bytes of all inline images of one request, in base64. No provider documents how large a request may be."""
     upload_form: MediaForm | None = None
     """
     How a file in the provider's own storage is named in a request: the scheme of the URL that an upload returns. `None`
@@ -116,6 +127,11 @@ class ModelSpec:
     """What the provider documents of an image. A local one is checked before anything is sent."""
     video_limits: VideoLimits | None = None
     """What the provider documents of a source video. A local one is checked before anything is sent."""
+
+    def media_options(self, *, is_video: bool) -> tuple[str, ...]:
+        """Return the options by which an account sends local media that it refuses without them."""
+        inline = ("inline_media",) if self.optional_inline_limit and not is_video else ()
+        return inline + (("upload",) if self.optional_upload_form else ())
 
 
 @frozen(kw_only=True)
@@ -355,7 +371,8 @@ class _Check:
         if spec.upload_form is None and (is_video or spec.inline_limit is None):
             kind = "video" if is_video else "image"
             raise UnsupportedFeatureError(
-                f"{name}: {self.provider} takes no local media as {kind} for {spec.model}; give an http(s) URL",
+                f"{name}: {self.provider} takes no local media as {kind} for {spec.model}; give an http(s) URL"
+                + "".join(f", or try the option {option} = true" for option in spec.media_options(is_video=is_video)),
                 feature=f"local media as {kind}",
                 provider=self.provider,
             )

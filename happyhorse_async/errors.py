@@ -4,6 +4,7 @@ All errors of the library, by what they mean to the caller.
     HappyHorseError
     ├── ConfigurationError
     ├── UnsupportedFeatureError
+    ├── BudgetExceededError
     ├── InvalidRequestError
     ├── ContentRejectedError
     ├── AuthenticationError
@@ -30,6 +31,7 @@ Exceptions carry objects; `str()` makes the sentence from them. None carries an 
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Self, TypedDict, Unpack
 
 from .messages import HttpResponse
@@ -38,6 +40,7 @@ from .task import FailureReason, Task, TaskRef
 
 __all__ = [
     "AuthenticationError",
+    "BudgetExceededError",
     "CallbackRejectedError",
     "ConfigurationError",
     "ContentRejectedError",
@@ -111,9 +114,9 @@ class HappyHorseError(Exception):
         """
         The HTTP status that a web handler may answer its own user.
 
-        404 not found, 410 expired, 409 cancelled, 422 an invalid, unsupported or rejected request, 429 the rate limit,
-        503 our key, our money, our configuration or our store, 504 a wait that timed out, and 502 for everything else
-        at the provider or on the way to it. Never 401 or 403, which would speak of the user.
+        402 the budget, 404 not found, 410 expired, 409 cancelled, 422 an invalid, unsupported or rejected request, 429
+        the rate limit, 503 our key, our money, our configuration or our store, 504 a wait that timed out, and 502 for
+        everything else at the provider or on the way to it. Never 401 or 403, which would speak of the user.
         """
         return self._http_status
 
@@ -183,6 +186,32 @@ class UnsupportedFeatureError(HappyHorseError):
         return f"{sentence}; providers that can: {', '.join(self.alternatives)}" if self.alternatives else sentence
 
 
+class BudgetExceededError(HappyHorseError):
+    """
+    It may cost more than the budget leaves, or nobody knows what it costs. Nothing was sent.
+
+    :param limit: the limit that is in the way; `None` where the price is not known or in another currency.
+    :param left: what is left of it.
+    :param currency: the currency of both, or of the price.
+    """
+
+    _http_status = 402
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        limit: Decimal | None = None,
+        left: Decimal | None = None,
+        currency: str | None = None,
+        **facts: Unpack[Facts],
+    ) -> None:
+        super().__init__(message, **facts)
+        self.limit = limit
+        self.left = left
+        self.currency = currency
+
+
 class InvalidRequestError(HappyHorseError):
     """A value outside the documented range (found here, nothing sent), or the provider's refusal of the request."""
 
@@ -244,14 +273,23 @@ class ProviderError(HappyHorseError):
     :param retry_after: seconds to wait, where the provider says so.
     :param not_accepted: whether the provider documents this answer as one that it gives only before it accepts a
         submit.
+    :param retryable: whether the same submit may be accepted a moment later; `None`, the default, where the status says
+        so: a 5xx passes, a 4xx does not.
     """
 
     def __init__(
-        self, message: str, *, retry_after: float | None = None, not_accepted: bool = False, **facts: Unpack[Facts]
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        not_accepted: bool = False,
+        retryable: bool | None = None,
+        **facts: Unpack[Facts],
     ) -> None:
         super().__init__(message, **facts)
         self.retry_after = retry_after
         self.not_accepted = not_accepted
+        self.retryable = retryable
 
 
 class TransportError(HappyHorseError):
@@ -366,8 +404,12 @@ class CallbackRejectedError(HappyHorseError):
     A callback that is forged, stale, too large or malformed. It has changed nothing.
 
     :param http_status: the status to answer its sender with: 400, 401, 408, 413 or 415.
+    :param fits_no_key: whether the signature fits none of the provider's published keys, so that newer ones may fit.
     """
 
-    def __init__(self, message: str, *, http_status: int = 401, **facts: Unpack[Facts]) -> None:
+    def __init__(
+        self, message: str, *, http_status: int = 401, fits_no_key: bool = False, **facts: Unpack[Facts]
+    ) -> None:
         super().__init__(message, **facts)
         self._http_status = http_status
+        self.fits_no_key = fits_no_key

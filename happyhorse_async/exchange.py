@@ -20,7 +20,14 @@ from attrs import evolve
 from . import telemetry
 from .adapter import Account, Adapter, PageRequest, TaskPage, UploadFile, UploadPolicy
 from .adapter_kit import read_object
-from .errors import HappyHorseError, InvalidRequestError, InvalidResponseError, RateLimitError, TransportError
+from .errors import (
+    ConfigurationError,
+    HappyHorseError,
+    InvalidRequestError,
+    InvalidResponseError,
+    RateLimitError,
+    TransportError,
+)
 from .job import Endpoint
 from .local_media import LocalMedium
 from .logs import get_logger
@@ -127,21 +134,22 @@ class Exchange:
             raise InvalidResponseError("the id of the task contains the API key", path="id")
         return self._redacted(task)
 
-    async def upload(self, file: UploadFile, medium: LocalMedium) -> str:
+    async def upload(self, file: UploadFile, medium: LocalMedium, policy: UploadPolicy | None) -> str:
         """
         Put a local file into the provider's storage, and return the URL by which a request names it.
 
+        :param policy: what `upload_policy` has returned.
         :raises InvalidRequestError: the provider does not take a file of this size.
         :raises HappyHorseError: the upload failed.
         """
-        policy = await self._upload_policy(file)
         if policy is not None and policy.max_size is not None and file.size > policy.max_size:
             raise InvalidRequestError(
                 f"the file has {file.size} bytes; {self.account.provider} takes at most {policy.max_size}",
                 provider=self.account.provider,
             )
         message = evolve(self.adapter.encode_upload(file, policy, self.account), media=(medium,))
-        self._check_upload(message)
+        self._check_storage(message)
+        self._check_key(message)
         # Not within the rate limit of the API: storage is another service.
         return await self._send(
             message,
@@ -150,22 +158,32 @@ class Exchange:
             timeout=_UPLOAD_TIMEOUT,
         )
 
-    async def _upload_policy(self, file: UploadFile) -> UploadPolicy | None:
-        asking = self.adapter.encode_upload_policy(file.model, self.account)
+    async def upload_policy(self, file: UploadFile) -> UploadPolicy | None:
+        """
+        Ask for the permission to upload a file; `None` if none is needed.
+
+        :raises HappyHorseError: it is refused, or there is no answer.
+        """
+        asking = self.adapter.encode_upload_policy(file, self.account)
         if asking is None:
             return None
+        self._check_key(asking)
         # Without a connection slot: a submit that uploads again just before it is sent holds one already.
         async with self.limits.queries:
             return await self._query(asking, lambda reply: self.adapter.decode_upload_policy(reply, self.account))
 
-    def _check_upload(self, message: HttpRequest) -> None:
-        """Make sure that a file is sent to nobody but its addressee, and the API key to the API alone."""
-        target, api = urlsplit(message.url), urlsplit(self.account.base_url)
-        if target.scheme != "https" and api.scheme == "https":
+    def _check_storage(self, message: HttpRequest) -> None:
+        """Make sure that a file is not sent in clear text, unless the API itself is used so."""
+        if urlsplit(message.url).scheme != "https" and urlsplit(self.account.base_url).scheme == "https":
             raise InvalidResponseError("the provider names a storage that is not https; nothing was uploaded")
+
+    def _check_key(self, message: HttpRequest) -> None:
+        """Make sure that the API key is sent to the API and to the provider's declared hosts alone."""
+        further = [self.adapter.further_url(option, self.account) for option in self.adapter.further_urls]
+        own = [urlsplit(url)[:2] for url in (self.account.base_url, *further)]
         sent = (message.url, *message.headers.values(), (message.body or b"").decode(errors="replace"))
-        if target.netloc != api.netloc and any(self.account.api_key in text for text in sent):
-            raise InvalidResponseError("the adapter would send the API key to another host; nothing was uploaded")
+        if urlsplit(message.url)[:2] not in own and any(self.account.api_key in text for text in sent):
+            raise InvalidResponseError("the adapter would send the API key to another host; nothing was sent")
 
     async def fetch(self, ref: TaskRef) -> Task:
         """
@@ -179,12 +197,48 @@ class Exchange:
                 self.adapter.encode_fetch(ref.id, self.account),
                 lambda response: self.adapter.decode_fetch(response, ref.id, self.account),
             )
+            _check_ref(task, ref)
+            task = await self._completed(task)
         except HappyHorseError as error:
             error.about(ref=ref)
             raise
-        if task.ref != ref:
-            raise InvalidResponseError("the response is about another task", path="id", ref=ref)
+        _check_ref(task, ref)
         return self._redacted(_with_output(task))
+
+    async def _completed(self, task: Task) -> Task:
+        """Return *task* with its result, where the provider tells it in an answer of its own."""
+        message = self.adapter.encode_result(task, self.account)
+        if message is None:
+            return task
+        self._check_key(message)
+        self.limits.queries.count_another()
+        return await self._query(message, lambda response: self.adapter.decode_result(response, task, self.account))
+
+    async def check(self) -> str:
+        """Ask for something free, and return what the answer says of the account; raises what refuses it."""
+        message = self.adapter.encode_check(self.account)
+        return await self._query(message, lambda response: self.adapter.decode_check(response, self.account))
+
+    async def callback_keys(self) -> tuple[str, ...]:
+        """
+        Request the keys that the provider publishes for its callbacks; of several addresses the first that answers.
+
+        :raises HappyHorseError: none of them answers with keys.
+        """
+        failure: HappyHorseError | None = None
+        for message in self.adapter.encode_callback_keys(self.account):
+            self._check_key(message)
+            try:
+                # Not within the rate limit of the API: what strangers send must not slow down the polls.
+                return await self._send(
+                    message,
+                    lambda response: self.adapter.decode_callback_keys(response, self.account),
+                    limiter=None,
+                    timeout=self.timeouts.query,
+                )
+            except HappyHorseError as error:
+                failure = failure or error
+        raise failure or ConfigurationError(f"{self.adapter.title} publishes no keys for its callbacks")
 
     def read_callback(self, message: HttpRequest) -> Task | TaskRef:
         """
@@ -283,6 +337,11 @@ class Exchange:
             return
         if window is not None:
             self.limits.apply_window(window, limiter)
+
+
+def _check_ref(task: Task, ref: TaskRef) -> None:
+    if task.ref != ref:
+        raise InvalidResponseError("the response is about another task", path="id", ref=ref)
 
 
 def _is_whole(response: HttpResponse) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from .local_media import LocalMedium
+from .price import PriceEstimate
 from .task import Task, TaskRef
 
 
@@ -79,6 +80,32 @@ class Endpoint:
 
 
 @frozen(kw_only=True)
+class AccountAttempt:
+    """What was tried for a job at one account, which certainly did not accept it."""
+
+    endpoint: Endpoint
+    """The account."""
+    model: str
+    """The provider's model id."""
+    error: JobError
+    """Why the account did not accept the job."""
+    ended_at: datetime
+    """When the job was moved to the next account."""
+    submitted_at: datetime | None = None
+    """When it was first sent to the account; `None` if it was not sent at all."""
+    body: bytes | None = field(default=None, repr=False)
+    """The exact bytes, which are sent again if the job comes back to the account. Kept until the outcome is known."""
+    callback_url: str | None = field(default=None, repr=False)
+    """The callback URL for the account. Kept as long as `body`."""
+    price: PriceEstimate | None = None
+    """What it was to cost there; `None` where no price was known."""
+
+    def without_content(self) -> AccountAttempt:
+        """Return what is kept once the outcome of the job is known."""
+        return evolve(self, body=None, callback_url=None)
+
+
+@frozen(kw_only=True)
 class Job:
     """The journal's entry of one job. It never contains an API key."""
 
@@ -120,6 +147,12 @@ class Job:
     """Where the video is to be saved: a file or a folder."""
     saved_to: str | None = None
     """The file in which the video was saved."""
+    price: PriceEstimate | None = None
+    """What it was to cost when it was planned, and what it has cost; `None` where no price was known."""
+    may_move: bool = field(default=False, converter=bool)
+    """Whether it may go to another account of the routing, as long as no account has accepted it."""
+    attempts: tuple[AccountAttempt, ...] = field(default=(), repr=False)
+    """What was tried before at other accounts, the latest for each of them, oldest first."""
 
     @property
     def ref(self) -> TaskRef | None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 TOKEN = re.compile(rb"hh-media-(?P<kind>base64|raw|url)-(?P<digest>[0-9a-f]{64})")
 """A token in a body."""
@@ -38,6 +39,10 @@ class LocalMedium:
     """The bytes; `None` where only the path is known, or nothing is kept."""
     path: str | None = field(default=None, repr=False, eq=False)
     """The absolute path of the file, if it came from one."""
+    report: Callable[[int], object] | None = field(default=None, repr=False, eq=False)
+    """Called with how many of its bytes an upload has sent."""
+    duration: float | None = field(default=None, eq=False)
+    """The seconds of a video, where they were measured. Not recorded."""
 
     @property
     def base64_token(self) -> str:
@@ -64,6 +69,11 @@ class LocalMedium:
         """Whether there is anything to send it from."""
         return self.content is not None or self.path is not None
 
+    def sent(self, count: int) -> None:
+        """Report that *count* of its bytes have been sent."""
+        if self.report is not None:
+            self.report(count)
+
     def pieces(self) -> Iterator[bytes]:
         """
         Read the content piece by piece. Blocks: to be called in a thread.
@@ -77,6 +87,29 @@ class LocalMedium:
         with Path(self.path or "").open("rb") as file:
             while piece := file.read(PIECE):
                 yield piece
+
+
+def reporting(media: tuple[LocalMedium, ...], progress: Callable[[int, int], object]) -> tuple[LocalMedium, ...]:
+    """
+    Return *media* so that their uploads report to *progress*.
+
+    :param progress: called with the bytes that all uploads together have sent, and how many they have.
+    """
+    sent = {medium.digest: 0 for medium in media if medium.is_uploaded}
+    total = sum(medium.size for medium in media if medium.is_uploaded)
+
+    def report(digest: str, count: int) -> None:
+        sent[digest] = count
+        progress(sum(sent.values()), total)
+
+    return tuple(
+        evolve(medium, report=partial(report, medium.digest)) if medium.is_uploaded else medium for medium in media
+    )
+
+
+def without_content(media: tuple[LocalMedium, ...]) -> tuple[LocalMedium, ...]:
+    """Return what is recorded of the media of a job that only waits for this process."""
+    return tuple([evolve(medium, content=None) for medium in media])
 
 
 def digest_of(pieces: Iterator[bytes]) -> str:

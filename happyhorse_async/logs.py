@@ -2,12 +2,13 @@
 The library's loggers: one for each package, all of them children of `happyhorse_async`.
 
 Each record has the same fields beside its text, so that a log can be searched by job. What a record does not concern
-is `None`, so that a format string may use any of them. No record holds a prompt or a signed URL.
+is `None`, so that a format string may use any of them. No record holds a prompt or a URL.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from typing import TypedDict
 
 from .errors import HappyHorseError
@@ -22,6 +23,8 @@ POLL_FAILED = "poll_failed"
 """A poll has failed, and is repeated."""
 SUBMIT_RETRIED = "submit_retried"
 """A submit that was certainly not accepted, or that an idempotency key protects, is sent again."""
+JOB_MOVED = "job_moved"
+"""An account has certainly not accepted a job, and the next one of the routing gets it."""
 JOB_ACCEPTED = "job_accepted"
 """The provider has accepted a job."""
 JOB_FAILED = "job_failed"
@@ -39,6 +42,7 @@ class LogFields(TypedDict):
     key: str | None
 
 
+_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://(?:[^\s/?#@]*@)?([^\s?#'\"<>()\[\],;]*)[^\s'\"<>()\[\],;]*", re.IGNORECASE)
 _FORMATTER = logging.Formatter()
 _FIELDS = tuple(LogFields.__annotations__)
 
@@ -85,12 +89,17 @@ class RedactingFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Rewrite *record*."""
-        record.msg, record.args = redact_text(record.getMessage()), None
+        record.msg, record.args = _redacted(record.getMessage()), None
         if record.exc_info and record.exc_text is None:
             # Formatters take this text as it is. An error of an adapter may quote a response.
             lines = _FORMATTER.formatException(record.exc_info).splitlines()
-            record.exc_text = "\n".join(redact_text(line) for line in lines)
+            record.exc_text = "\n".join(_redacted(line) for line in lines)
         for name in _FIELDS:
             value = getattr(record, name, None)
-            setattr(record, name, redact_text(value) if isinstance(value, str) else value)
+            setattr(record, name, _redacted(value) if isinstance(value, str) else value)
         return True
+
+
+def _redacted(text: str) -> str:
+    # Host and path say what a record is about; the rest of a URL may be a credential, or belong to a user.
+    return _URL.sub(r"\1", redact_text(text))

@@ -47,6 +47,13 @@ def find_adapter(name: str) -> Adapter:
     return adapter
 
 
+def installed_adapters() -> Iterator[tuple[str, Adapter]]:
+    """Yield the installed adapters by name. One that cannot be loaded is left out."""
+    for name in adapter_names():
+        with suppress(HappyHorseError):
+            yield name, find_adapter(name)
+
+
 def emulated_api_names() -> tuple[str, ...]:
     """Return the names of the registered emulated APIs, sorted. Loads none of them."""
     return _names(EMULATED_APIS)
@@ -100,7 +107,7 @@ def explain_refusal(
 
 def providers_that_can(request: VideoRequest, callback_url: str | None = None) -> tuple[str, ...]:
     """Return the names of the installed adapters that can express *request*. One that cannot be loaded cannot."""
-    return tuple(name for name, adapter in _installed() if _takes(adapter, request, callback_url))
+    return tuple(name for name, adapter in installed_adapters() if _takes(adapter, request, callback_url))
 
 
 _URL = "https://media.example.org/a"
@@ -156,12 +163,6 @@ def _is_about_media(adapter: Adapter, request: VideoRequest) -> bool:
     if isinstance(request, ReferenceToVideo | VideoEdit):
         plain["images"] = (_URL,) * len(request.images)
     return bool(plain) and _takes(adapter, evolve(request, **plain))
-
-
-def _installed() -> Iterator[tuple[str, Adapter]]:
-    for name in adapter_names():
-        with suppress(HappyHorseError):
-            yield name, find_adapter(name)
 
 
 def _entries(group: str) -> EntryPoints:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
+from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self, TypeAlias, TypeVar, cast
@@ -38,6 +39,8 @@ Audio: TypeAlias = Literal["auto", "origin"] | str
 
 Media: TypeAlias = "str | Path | bytes | Picture"
 """An input image or video: an http(s) URL, a `data:` URI, a local file, its bytes, or an image to be made to fit."""
+MediaArgument: TypeAlias = "Media | bytearray | BytesIO"
+"""What may be given as one: bytes in memory are taken in any form."""
 
 
 class Mode(StrEnum):
@@ -75,9 +78,18 @@ def _show_medias(medias: Iterable[object]) -> str:
     return "(" + ", ".join(_show_media(media) for media in medias) + ")"
 
 
-def _medias(value: Media | Iterable[Media]) -> tuple[Media, ...]:
+def _medium(value: MediaArgument) -> Media:
+    # Of a file object, only what is in memory: reading a file would keep the event loop waiting.
+    if isinstance(value, BytesIO):
+        return value.getvalue()
+    return bytes(value) if isinstance(value, bytearray) else value
+
+
+def _medias(value: MediaArgument | Iterable[MediaArgument]) -> tuple[Media, ...]:
     # A single string is one image. Iterating over it would give one image per letter.
-    return (value,) if isinstance(value, str | bytes | Path | Picture) else tuple(value)
+    if isinstance(value, str | bytes | bytearray | BytesIO | Path | Picture):
+        return (_medium(value),)
+    return tuple(map(_medium, value))
 
 
 def _resolution(value: str | None) -> str | None:
@@ -238,7 +250,7 @@ class ImageToVideo(_Options):
 
     mode: ClassVar[Mode] = Mode.I2V
 
-    image: Media = field(kw_only=False, repr=_show_media)
+    image: Media = field(kw_only=False, converter=_medium, repr=_show_media)
     """The first frame."""
     prompt: str | None = field(default=None, kw_only=True, converter=_optional_prompt)
     """What is to happen. A blank prompt counts as none."""
@@ -275,7 +287,7 @@ class VideoEdit(_Options):
 
     prompt: str = field(kw_only=False)
     """The instruction."""
-    video: Media = field(kw_only=False, repr=_show_media)
+    video: Media = field(kw_only=False, converter=_medium, repr=_show_media)
     """The source video."""
     images: tuple[Media, ...] = field(default=(), kw_only=True, converter=_medias, repr=_show_medias)
     """Reference images of what is to be put into the video."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Container, Mapping
 from typing import Any
 
 from .errors import InvalidRequestError
 from .request import ImageToVideo, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest, read_fields
 
+# How a local medium is written in a request depends on the provider. Its content is what counts.
+_MEDIUM = re.compile(r"(data:[^\",]*,|[a-z]+://)hh-media-[a-z0-9]+-(?P<digest>[0-9a-f]{64})")
 _CLASSES: dict[Mode, type[VideoRequest]] = {
     Mode.T2V: TextToVideo,
     Mode.I2V: ImageToVideo,
@@ -47,6 +50,6 @@ def infer_mode(fields: Container[str]) -> Mode:
 
 
 def fingerprint(request: Mapping[str, Any]) -> str:
-    """Return a digest that is the same for the same request in plain data."""
-    text = json.dumps(request, sort_keys=True)
+    """Return a digest that is the same for the same request in plain data, however its local media travel."""
+    text = _MEDIUM.sub(r"\g<digest>", json.dumps(request, sort_keys=True))
     return hashlib.sha256(text.encode()).hexdigest()

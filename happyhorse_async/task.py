@@ -155,6 +155,8 @@ class Usage:
     """Aspect ratio, such as `"16:9"`."""
     count: int | None = None
     """How many videos."""
+    credits: float | None = None
+    """How many of the provider's prepaid credits it took."""
 
 
 @frozen(kw_only=True)

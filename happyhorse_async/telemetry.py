@@ -2,9 +2,9 @@
 Traces and metrics with OpenTelemetry, if its API is installed (extra `otel`) and the application has configured a
 provider of traces or metrics. Otherwise nothing here does anything.
 
-A job has one span, from when it is recorded or resumed here until it has ended. Its submits, polls, downloads and
-callbacks are spans below it. A wait, a download and a callback that happen inside a span of the application belong to
-that span, with a link to the job's.
+A job has one span, from when it is recorded or resumed here until it has ended. Its uploads, submits, polls, downloads
+and callbacks are spans below it. A wait, a fetch, a cancellation, a download, a stream and a callback that happen
+inside a span of the application belong to that span, with a link to the job's.
 
 Names follow the semantic conventions for generative AI where these have a name:
 https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/. No span and no metric holds a prompt, a URL, a
@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Generator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from .errors import HappyHorseError, SubmitOutcomeUnknownError
@@ -97,6 +98,19 @@ class JobSpan:
         """A link to the span, for a span that belongs to the application."""
         return trace.Link(self._span.get_span_context())
 
+    def moved(self, job: Job, reason: HappyHorseError) -> None:
+        """Note that another account gets the job."""
+        left, now = self.labels, labels(job.endpoint, job.model)
+        _in_flight.add(-1, left)
+        _in_flight.add(1, now)
+        self.labels = now
+        self._span.set_attributes(now)
+        account = "happyhorse.account"
+        self._span.add_event(
+            "happyhorse.job.moved",
+            {f"{account}.left": left[account], account: now[account], "error.type": type(reason).__name__},
+        )
+
     def end(self, task: Task | None, error: HappyHorseError | None) -> None:
         """End the span: the task has ended, or nothing more will come."""
         self.has_ended = True
@@ -138,6 +152,12 @@ def end(span: JobSpan | None, task: Task | None, error: HappyHorseError | None) 
         span.end(task, error)
 
 
+def moved(span: JobSpan | None, job: Job, reason: HappyHorseError) -> None:
+    """Note in the span of *job* that another account gets it."""
+    if span is not None and not span.has_ended:
+        span.moved(job, reason)
+
+
 def submit(job: JobSpan | None, request: Awaitable[Task]) -> Awaitable[Task]:
     """Return *request* as a span of the job, and count it."""
     if job is None:
@@ -170,9 +190,32 @@ def download(job: JobSpan | None, downloading: Awaitable[T], *, is_callers: bool
     return _traced("download", downloading, job, is_callers=is_callers) if _is_recorded() else downloading
 
 
+def query(name: str, endpoint: Endpoint, job: JobSpan | None, request: Awaitable[T]) -> Awaitable[T]:
+    """Return *request*, a `fetch` or a `cancel` that a caller wants, as a span of the caller's, or else of the job."""
+    if not _is_recorded():
+        return request
+    counted = {**labels(endpoint), "happyhorse.poll": "task"}
+    return _traced(name, request, job, is_callers=True, counter=_polls if name == "fetch" else None, counted=counted)
+
+
+@contextmanager
+def stream(job: JobSpan | None) -> Generator[None]:
+    """Make the block, in which a video is streamed, a span of the caller's, or else of the job."""
+    if not _is_recorded():
+        yield
+        return
+    # Not the current span: the block is the caller's, and may be left in another context.
+    with _tracer.start_span("stream", **_place("stream", job, is_callers=True)) as span:
+        try:
+            yield
+        except (Exception, asyncio.CancelledError) as error:
+            _fail(span, type(error).__name__, getattr(error, "status_code", None))
+            raise
+
+
 def upload(job: JobSpan | None, uploading: Awaitable[T]) -> Awaitable[T]:
-    """Return *uploading*, of local media, as a span of the job."""
-    return _traced("upload", uploading, job) if _is_recorded() else uploading
+    """Return *uploading*, of local media, as a span of the job, or else, before there is one, of the caller's."""
+    return _traced("upload", uploading, job, is_callers=job is None) if _is_recorded() else uploading
 
 
 def callback(job: JobSpan | None, processing: Awaitable[T]) -> Awaitable[T]:
@@ -201,19 +244,8 @@ async def _traced(
     counter: metrics.Counter | None = None,
     counted: Mapping[str, str] | None = None,
 ) -> T:
-    is_inside = is_callers and trace.get_current_span().get_span_context().is_valid
     outcome = "ok"
-    with _tracer.start_as_current_span(
-        name,
-        # The background tasks that poll and submit were started in the context of some caller, which is not the job's.
-        context=None if is_inside else Context() if job is None else job.context,
-        kind=trace.SpanKind.INTERNAL if name == "wait" else trace.SpanKind.CLIENT,
-        attributes=None if job is None else job.labels,
-        links=[job.link] if is_inside and job is not None else None,
-        # Messages and tracebacks may hold what a provider has echoed of a prompt.
-        record_exception=False,
-        set_status_on_exception=False,
-    ) as span:
+    with _tracer.start_as_current_span(name, **_place(name, job, is_callers=is_callers)) as span:
         try:
             done = await work
             if isinstance(done, Task):
@@ -226,6 +258,20 @@ async def _traced(
             if counter is not None:
                 counter.add(1, {**(counted or {}), "outcome": outcome})
     return done
+
+
+def _place(name: str, job: JobSpan | None, *, is_callers: bool) -> dict[str, Any]:
+    is_inside = is_callers and trace.get_current_span().get_span_context().is_valid
+    return {
+        # The background tasks that poll and submit were started in the context of some caller, which is not the job's.
+        "context": None if is_inside else Context() if job is None else job.context,
+        "kind": trace.SpanKind.INTERNAL if name == "wait" else trace.SpanKind.CLIENT,
+        "attributes": None if job is None else job.labels,
+        "links": [job.link] if is_inside and job is not None else None,
+        # Messages and tracebacks may hold what a provider has echoed of a prompt.
+        "record_exception": False,
+        "set_status_on_exception": False,
+    }
 
 
 def _attributes(job: Job, shared: dict[str, str]) -> dict[str, str]:

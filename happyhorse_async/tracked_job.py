@@ -280,6 +280,7 @@ class PollState:
         "entry",
         "expected",
         "failures",
+        "is_taken_over",
         "list_polls",
         "model",
         "position",
@@ -309,6 +310,8 @@ class PollState:
         """How many polls showed a success without a video."""
         self.failures: PollFailures | None = None
         """The polls that have failed since the last one that succeeded."""
+        self.is_taken_over = False
+        """Whether another process has polled it so far."""
         self.list_polls = 0
         """How many polls in a row were made by the provider's list."""
         self.position = ListPosition()

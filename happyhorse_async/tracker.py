@@ -21,6 +21,8 @@ class Tracker:
     """
 
     def __init__(self) -> None:
+        self._polled: WeakValueDictionary[str, TrackedJob] = WeakValueDictionary()
+        self._siblings: set[Tracker] = set()
         self._unaccepted: dict[str, TrackedJob] = {}
         self._by_ref: WeakValueDictionary[TaskRef, TrackedJob] = WeakValueDictionary()
         self._early: OrderedDict[TaskRef, None] = OrderedDict()
@@ -32,6 +34,43 @@ class Tracker:
     def by_id(self, job_id: str) -> TrackedJob | None:
         """Return a job that is queued or being sent here."""
         return self._unaccepted.get(job_id)
+
+    def open(self, store: object) -> None:
+        """Know of the clients of this process that use the same store. They own each other's jobs."""
+        self._siblings = _SIBLINGS.setdefault(id(store), set())
+        self._siblings.add(self)
+
+    def close(self, store: object) -> None:
+        """Be no sibling of other clients any more."""
+        self._siblings.discard(self)
+        if not self._siblings:
+            _SIBLINGS.pop(id(store), None)
+
+    @property
+    def has_siblings(self) -> bool:
+        """Whether other clients of this process use the same store."""
+        return len(self._siblings) > 1
+
+    def has_sibling_with(self, job_id: str) -> bool:
+        """Return whether another client of this process polls a job."""
+        return self.has_siblings and any(each is not self and each.polls(job_id) for each in list(self._siblings))
+
+    def polls(self, job_id: str) -> bool:
+        """Return whether a job is polled here."""
+        tracked = self._polled.get(job_id)
+        return tracked is not None and tracked.is_polled
+
+    def begin_polling(self, tracked: TrackedJob) -> None:
+        """Note that a job is polled here."""
+        self._polled[tracked.job_id] = tracked
+
+    def end_polling(self, tracked: TrackedJob) -> None:
+        """Note that a job is not polled here any more."""
+        self._polled.pop(tracked.job_id, None)
+
+    def anywhere(self, job_id: str) -> TrackedJob | None:
+        """Return a job that is queued, sent or polled here."""
+        return self._unaccepted.get(job_id) or self._polled.get(job_id)
 
     def by_ref(self, ref: TaskRef) -> TrackedJob | None:
         """Return the job of a task, if anything here has to do with it."""
@@ -108,3 +147,7 @@ class Tracker:
         found = list(self._by_ref.values())
         self._by_ref.clear()
         return found
+
+
+_SIBLINGS: dict[int, set[Tracker]] = {}
+"""The registries of open clients, by the identity of the store that they share."""

@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import random
 import signal
 import socket
 import struct
+import subprocess
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fnmatch import fnmatch
 from pathlib import Path
@@ -28,6 +30,7 @@ from attrs import frozen
 import happyhorse_async as hh
 
 from .fifth import FifthAdapter, sign, variant
+from .postgres_server import PostgresServer
 
 # A shell starts background jobs with SIGINT ignored, and children inherit that: tests that interrupt a program would
 # wait for ever.
@@ -36,11 +39,30 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # Tests that start programs or live through thousands of worlds. `pytest -m "not slow"` is the quick loop without them.
 SLOW = (
-    "callbacks/test_processes", "cli/", "docs/test_blocks", "download/test_files", "emulator/test_official_sdks",
-    "emulator/test_videos", "examples/", "journal/test_enqueue", "journal/test_keys", "journal/test_killed",
-    "journal/test_saving", "simulation/", "stores/test_sqlite_processes", "test_end_to_end", "test_packaging",
-    "test_process_end", "test_pytest_plugin", "test_third_party",
-)  # fmt: skip
+    "budget/test_processes",
+    "callbacks/test_processes",
+    "cli/",
+    "docs/test_blocks",
+    "download/test_files",
+    "emulator/test_official_fal_client",
+    "emulator/test_official_sdks",
+    "emulator/test_videos",
+    "examples/",
+    "journal/test_enqueue",
+    "journal/test_keys",
+    "journal/test_killed",
+    "journal/test_postgres_killed",
+    "journal/test_saving",
+    "simulation/",
+    "stores/test_postgres_processes",
+    "stores/test_sqlite_processes",
+    "studio/",
+    "test_end_to_end",
+    "test_packaging",
+    "test_process_end",
+    "test_pytest_plugin",
+    "test_third_party",
+)
 
 # Of a test with more cases, the quick loop runs so many: the first, the last, and some evenly between them.
 MOST_CASES = 4
@@ -287,6 +309,20 @@ async def gateway(caplog: pytest.LogCaptureFixture) -> AsyncGenerator[Gateway]:
 def fifth(gateway: Gateway) -> Fifth:
     """Make clients of the fifth provider."""
     return Fifth(gateway)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Generator[PostgresServer]:
+    """Run a PostgreSQL server for all tests of this process; each test has a schema of its own."""
+    try:
+        server = PostgresServer()
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = f"no PostgreSQL server can be started here: {error}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    yield server
+    server.close()
 
 
 @pytest.fixture

@@ -36,6 +36,8 @@ UNKNOWN_ID = "0385dc79-5ff8-4d82-bcb6-7f2b3c1d4e5f"
 
 # What providers cannot tell apart, for lack of a code of their own.
 BLURRED = {
+    ("fal", hh.FailureReason.QUOTA_EXCEEDED): hh.FailureReason.UNKNOWN,
+    ("fal", hh.FailureReason.RATE_LIMITED): hh.FailureReason.PROVIDER_FAULT,
     ("hiapi", hh.FailureReason.CONTENT_REJECTED): hh.FailureReason.UNKNOWN,
     ("hiapi", hh.FailureReason.QUOTA_EXCEEDED): hh.FailureReason.UNKNOWN,
     ("hiapi", hh.FailureReason.RATE_LIMITED): hh.FailureReason.PROVIDER_FAULT,

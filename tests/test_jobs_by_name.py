@@ -35,24 +35,24 @@ async def test_a_job_is_found_by_ref_job_id_and_key(gateway: Gateway, fifth: Fif
 
 @pytest.mark.parametrize("store", ["memory"])
 async def test_a_refused_job_keeps_its_error_after_a_restart(gateway: Gateway, fifth: Fifth, store: str) -> None:
-    gateway.on("POST", "/videos", 401)
+    gateway.on("POST", "/videos", 400)
     kept = hh.MemoryStore()
     async with fifth.open(store=kept) as client:
         handle = await client.enqueue(REQUEST, key="order-1")
-        with pytest.raises(hh.AuthenticationError):
+        with pytest.raises(hh.InvalidRequestError):
             await handle
     async with fifth.open(store=kept) as client:
         job = await client.job(handle.job_id)
-        with pytest.raises(hh.AuthenticationError):
+        with pytest.raises(hh.InvalidRequestError):
             await client.fetch(handle.job_id)
-        with pytest.raises(hh.AuthenticationError):
+        with pytest.raises(hh.InvalidRequestError):
             await client.resume_job(key="order-1")
         pending = await client.pending()
 
     assert hh.JobState.REFUSED is job.state
-    assert isinstance(job.error, hh.AuthenticationError)
-    assert 401 == job.error.status_code
-    assert "AuthenticationError" == job.to_dict()["error"]["type"]
+    assert isinstance(job.error, hh.InvalidRequestError)
+    assert 400 == job.error.status_code
+    assert "InvalidRequestError" == job.to_dict()["error"]["type"]
     assert [] == pending
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import logging
 import secrets
@@ -21,6 +22,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
+from PIL import Image
 
 import happyhorse_async as hh
 from happyhorse_async import telemetry
@@ -100,14 +102,22 @@ def reader() -> InMemoryMetricReader:
 
 
 @pytest.fixture
-def seen(exporter: InMemorySpanExporter, reader: InMemoryMetricReader) -> Iterator[Seen]:
-    """What a test has exported."""
+def seen(
+    exporter: InMemorySpanExporter, reader: InMemoryMetricReader, caplog: pytest.LogCaptureFixture
+) -> Iterator[Seen]:
+    """What a test has exported. Neither that nor what it has logged may hold a prompt, a URL or a secret."""
+    caplog.set_level(logging.DEBUG, "happyhorse_async")
     exporter.clear()
     found = Seen(exporter, reader)
     yield found
-    shown = found.everything()
-    for secret in (PROMPT, "://", "sk-canary", "s3cr3t"):
-        assert secret not in shown, f"{secret!r} was exported"
+    records = [record for record in caplog.records if record.name.startswith("happyhorse_async")]
+    shown = found.everything() + "".join(_all_of(record) for record in records)
+    for secret in (PROMPT, "://", "sk-canary", "s3cr3t", SECRET):
+        assert secret not in shown, f"{secret!r} was exported or logged"
+
+
+def _all_of(record: logging.LogRecord) -> str:
+    return f"{logging.Formatter().format(record)} {vars(record)}"
 
 
 async def test_the_spans_of_a_job(gateway: Any, fifth: Any, seen: Seen) -> None:
@@ -207,6 +217,58 @@ async def test_a_download_is_below_its_job(gateway: Any, fifth: Any, seen: Seen,
     assert [1, 1] == [seen.children(job).count("download") for job in seen.named("generate_content")]
 
 
+def bitmap(side: int) -> bytes:
+    """A picture that is never sent inside a request."""
+    target = io.BytesIO()
+    Image.new("RGB", (side, side)).save(target, "BMP")
+    return target.getvalue()
+
+
+async def test_an_upload_is_a_span(gateway: Any, seen: Seen) -> None:
+    """Of the caller, since it comes before the job, and of the job if that was enqueued."""
+    policy = {"upload_dir": "d", "policy": "p", "signature": "s3cr3t", "oss_access_key_id": "LTAI"}
+    gateway.on("GET", "/uploads", {"data": {**policy, "upload_host": f"{gateway.url}/store"}, "request_id": "r"})
+    gateway.on("POST", "/store", gateway.reply(b""), 500, gateway.reply(b""))
+    gateway.on("POST", "/services/*", {"output": {"task_id": "t-1", "task_status": "PENDING"}, "request_id": "r"})
+    gateway.on("GET", "/tasks/*", {"output": {"task_id": "t-1", "task_status": "RUNNING"}, "request_id": "r"})
+    async with hh.Client("dashscope", api_key="sk-canary", base_url=gateway.url) as client:
+        with trace.get_tracer("app").start_as_current_span("POST /videos"):
+            await client.submit(hh.ImageToVideo(bitmap(400)))
+            with pytest.raises(hh.ProviderError):
+                await client.submit(hh.ImageToVideo(bitmap(500)))
+        handle = await client.enqueue(hh.ImageToVideo(bitmap(600)))
+        async with asyncio.timeout(10):
+            while (await client.job(handle.job_id)).ref is None:
+                await asyncio.sleep(0.01)
+
+    (request,) = seen.named("POST")
+    assert ["upload", "generate_content happyhorse-1.1-i2v", "upload"] == seen.children(request)
+    failures = [(span.attributes or {}).get("error.type") for span in seen.named("upload")]
+    assert [None, "ProviderError", None] == failures
+    assert ["upload", "submit"] == seen.children(seen.named("generate")[-1])[:2]
+
+
+async def test_what_a_caller_asks_for_is_a_span(gateway: Any, fifth: Any, seen: Seen) -> None:
+    """A fetch, a cancellation and a stream belong to the job, or inside a span of the application to that."""
+    gateway.accept("t-1")
+    gateway.show("t-1", "running", "done")
+    gateway.on("POST", "/videos/t-1/cancel", {"canceled": False})
+    gateway.on("GET", "/files/*", gateway.reply(video_file()))
+
+    async with fifth.open(poll=hh.PollSchedule(interval=3600)) as client:
+        handle = await client.submit(REQUEST)
+        assert (await client.fetch(handle.ref)).status is hh.TaskStatus.RUNNING
+        with trace.get_tracer("app").start_as_current_span("GET /videos"):
+            task = await client.fetch(handle.ref)
+            async with client.stream(task) as chunks:
+                assert video_file() == b"".join([chunk async for chunk in chunks])
+            await client.cancel(handle.ref)
+
+    (job,), (request,) = seen.named("generate"), seen.named("GET")
+    assert "fetch" in seen.children(job)
+    assert ["fetch", "stream", "cancel", "fetch"] == seen.children(request)
+
+
 async def test_a_callback_is_linked_to_its_job(gateway: Any, fifth: Any, seen: Seen) -> None:
     """A callback belongs to the request that brought it, with a link to the job, which it ends."""
     gateway.accept("t-1")
@@ -281,7 +343,7 @@ async def test_the_metrics(gateway: Any, fifth: Any, seen: Seen) -> None:
     assert count("happyhorse.client.submits", outcome="RateLimitError")
     assert count("gen_ai.client.operation.duration", gen_ai_operation_name="x") == 0
     assert all(
-        {"gen_ai.provider.name": "fifth", "happyhorse.account": "fifth"}.items() <= attributes.items()
+        (attributes["gen_ai.provider.name"], attributes["happyhorse.account"]) in (("fifth",) * 2, ("dashscope",) * 2)
         for name in names
         for attributes, _ in seen.metric(f"happyhorse.client.{name}")
     )
@@ -356,3 +418,30 @@ assert telemetry.begin(job) is not None
     command = [sys.executable, "-W", "error", "-c", script]
     run = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert (0, "") == (run.returncode, run.stderr)
+
+
+async def test_a_move_to_another_account_is_an_event_of_the_job(gateway: Any, fifth: Any, seen: Seen) -> None:
+    """The span of a job that has moved names the account that has it, and says which one did not accept it, and why."""
+    gateway.on("POST", "/videos", 401, {"id": "t-1", "status": "queued"})
+    gateway.show("t-1", "done")
+    accounts = [
+        hh.Provider(name, adapter=fifth.adapter(), api_key=f"sk-canary-{name}", base_url=gateway.url)
+        for name in ("main", "backup")
+    ]
+
+    async with hh.Client(accounts, routing=hh.Routing(), poll=fifth.poll) as client:
+        await client.generate(REQUEST)
+
+    (job,) = seen.named("generate_content")
+    (event,) = job.events
+    assert "happyhorse.job.moved" == event.name
+    assert {
+        "happyhorse.account.left": "main",
+        "happyhorse.account": "backup",
+        "error.type": "AuthenticationError",
+    } == dict(event.attributes or {})
+    assert "backup" == (job.attributes or {})["happyhorse.account"]
+    in_flight = {
+        labels["happyhorse.account"]: count for labels, count in seen.metric("happyhorse.client.jobs.in_flight")
+    }
+    assert {"main": 0, "backup": 0} == {name: in_flight[name] for name in ("main", "backup")}

@@ -29,6 +29,7 @@ from .http import request_id as request_id
 from .lax import Lax as Lax
 from .lax import Percent as Percent
 from .lax import structure as structure
+from .options import check_switch as check_switch
 from .results import FoundVideo as FoundVideo
 from .results import find_videos as find_videos
 from .results import require_video as require_video
@@ -45,6 +46,7 @@ __all__ = [
     "FoundVideo",
     "Lax",
     "Percent",
+    "check_switch",
     "class_by_status",
     "error_from_response",
     "failure_reason",

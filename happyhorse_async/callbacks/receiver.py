@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, cast
 
 from ..client import Client
 from ..client.client import lifecycle_of
-from ..client.plan import named_job
+from ..client.plan import named_account, named_job
 from ..config import check_secret
-from ..errors import ConfigurationError
+from ..errors import CallbackRejectedError, ConfigurationError
 from ..logs import get_logger
 from ..messages import HttpRequest
 from ..task import Task
@@ -33,17 +33,19 @@ class CallbackReceiver:
     Receives a provider's webhooks (callbacks). They complement polling: a webhook that gets lost costs only time.
 
     With a secret, a webhook that the provider has signed counts like a poll of the client's own. Without one, and where
-    a provider does not sign, a webhook only triggers a poll.
+    a provider does not sign, a webhook only triggers a poll. A provider that publishes the keys it signs with needs no
+    secret: the client requests the keys and keeps them.
 
-    It belongs to one client, and can be created before the client is opened. Use `aiohttp_handler` or `asgi_app` in a
-    web framework, or call `receive`.
+    It belongs to one client and all of its accounts, and can be created before the client is opened. Use
+    `aiohttp_handler` or `asgi_app` in a web framework, or call `receive`.
 
     :param client: the client that submits, or another one for the same provider with the same store.
     :param secret: the secret that is shared with the provider, or several while they are rotated; by default what the
-        configuration names.
+        configuration names for each account.
     :param body_timeout: seconds within which the body of a webhook must have arrived.
     :raises ConfigurationError: a secret is not text, shorter than 4 characters, begins or ends with white space, or is
-        enclosed in quotation marks; or the configured one is missing.
+        enclosed in quotation marks; or the configured one is missing; or what verifies the provider's signatures is not
+        installed.
     """
 
     def __init__(
@@ -53,13 +55,20 @@ class CallbackReceiver:
         self._provider = client.provider
         self._body_timeout = body_timeout
         try:
-            planner = self._lifecycle.planners[self._provider]
-            self._secrets = _checked(planner.callback_secrets() if secret is None else _as_tuple(secret))
+            # None: each account has its own.
+            self._secrets = None if secret is None else _checked(_as_tuple(secret))
+            secrets = self._secrets_of(self._provider)
         except ConfigurationError as error:
             # A secret that is nearly right is not for error trackers that record the local variables of each frame.
             refusal, secret = error.with_traceback(None), None
             raise refusal from None
-        if not self._secrets and client.adapter.capabilities.signed_callbacks:
+        published = client.adapter.encode_callback_keys(self._lifecycle.planners[self._provider].account)
+        if secrets and published:
+            warnings.warn(
+                f"{client.provider!r} signs its webhooks with keys that it publishes: the secret is not used",
+                stacklevel=2,
+            )
+        if not secrets and not published and client.adapter.capabilities.signed_callbacks:
             warnings.warn(
                 f"no secret is set for the webhooks of {client.provider!r}: they cannot be verified, and each costs "
                 "a poll of its task. Set callback_secret_env, or pass a secret to CallbackReceiver",
@@ -92,8 +101,21 @@ class CallbackReceiver:
         message = HttpRequest(method="POST", url="", headers=_headers(headers), body=_body(body))
         check_encoding(message.headers)
         runtime = self._lifecycle.inside()
-        account = runtime.accounts.named(self._provider)
-        return await runtime.callbacks.process(account, message, self._secrets, job_id=named_job(query or ""))
+        account = runtime.accounts.named(self._account(query or ""))
+        secrets = self._secrets_of(account.endpoint.provider)
+        return await runtime.callbacks.process(account, message, secrets, job_id=named_job(query or ""))
+
+    def _account(self, query: Mapping[str, str] | str) -> str:
+        named = named_account(query) or self._provider
+        if named not in self._lifecycle.planners:
+            # The name is not repeated: the sender is not authenticated.
+            raise CallbackRejectedError("the callback is about an account that this client does not have")
+        return named
+
+    def _secrets_of(self, provider: str) -> tuple[str, ...]:
+        if self._secrets is not None:
+            return self._secrets
+        return _checked(self._lifecycle.planners[provider].callback_secrets())
 
     @cached_property
     def asgi_app(self) -> AsgiApp:

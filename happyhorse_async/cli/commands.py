@@ -17,7 +17,7 @@ from .callback_options import CallbackOptions
 from .emulator_options import ServeOptions
 from .exit_codes import ExitCode
 from .help import GROUPS, SUMMARY
-from .options import Basic, Common, Folder, Key, Limit, Seconds
+from .options import Basic, Common, Count, Folder, Key, Limit, Port, Seconds
 from .options import Output as Target
 from .request_options import RequestOptions, demo_options, make_request
 
@@ -121,6 +121,25 @@ class Commands:
         async with job.opened(session.client(provider, recover=True)) as client:
             handle = await job.submit(client, request)
             self._output.line(str(handle.ref))
+
+    def plan(
+        self,
+        prompt: str | None = None,
+        /,
+        *,
+        options: RequestOptions = _REQUEST,
+        provider: str | None = None,
+        common: Common = _COMMON,
+    ) -> None:
+        """
+        Show what would be sent for a request, to whom and for how much. Sends nothing; secrets are masked.
+
+        :param prompt: Describe the video. Put it in quotes.
+        :param provider: The section of the configuration, or without a file an adapter.
+        """
+        from .plan import show_plan  # noqa: PLC0415
+
+        show_plan(self._output, self._session(common), make_request(prompt, options), provider)
 
     async def batch(
         self,
@@ -257,6 +276,7 @@ class Commands:
         *,
         adopt: str | None = None,
         write_off: bool = False,
+        not_billed: bool = False,
         common: Common = _COMMON,
     ) -> None:
         """
@@ -265,14 +285,17 @@ class Commands:
         :param job: The job id that was printed (hh-…).
         :param adopt: Its task has this id or ref.
         :param write_off: There is no task, or it is not wanted. The key of the job is free again.
+        :param not_billed: With --write-off: the provider has not billed it. Its money is free for the budget again.
         """
         from .resolve import Resolution  # noqa: PLC0415
 
         if adopt is not None and write_off:
             raise InvalidRequestError("--adopt and --write-off contradict each other")
+        if not_billed and not write_off:
+            raise InvalidRequestError("--not-billed belongs to --write-off")
         session = self._session(common)
         session.check_memory("resolve")
-        await Resolution(self._output, session, job).run(adopt=adopt, write_off=write_off)
+        await Resolution(self._output, session, job).run(adopt=adopt, write_off=write_off, billed=not not_billed)
 
     async def cancel(self, ref: str, /, *, common: Common = _COMMON) -> ExitCode:
         """
@@ -318,11 +341,38 @@ class Commands:
         else:
             await list_tasks(self._output, session, provider, limit=limit)
 
-    def providers(self, *, basic: Basic = _BASIC) -> None:
-        """Show what the installed providers support."""
+    async def costs(self, *, provider: str | None = None, common: Common = _COMMON) -> None:
+        """
+        Show what the jobs in the journal have cost, by day (UTC), provider and model. Sends no request.
+
+        Amounts are what the provider has billed, and list prices of what it has not told.
+
+        :param provider: Only those of this section of the configuration.
+        """
+        from .costs import show_costs  # noqa: PLC0415
+
+        await show_costs(self._output, self._session(common), provider)
+
+    async def providers(
+        self, *, check: bool = False, provider: str | None = None, common: Common = _COMMON
+    ) -> ExitCode | None:
+        """
+        Show what the installed providers support, or check the configured accounts.
+
+        :param check: Ask each configured account something free, and tell whether its key, region and address are
+            right. A refused key is also tried in the provider's other regions, unless there is a base_url.
+        :param provider: With --check, this section of the configuration alone, or without a file this adapter.
+        """
         from .lists import list_providers  # noqa: PLC0415
 
+        if check:
+            from .check import check_providers  # noqa: PLC0415
+
+            return await check_providers(self._output, self._session(common).settings, provider)
+        if provider is not None:
+            raise InvalidRequestError("--provider needs --check")
         list_providers(self._output)
+        return None
 
     def config(self, *, provider: str | None = None, common: Common = _COMMON) -> None:
         """
@@ -334,10 +384,35 @@ class Commands:
 
         session = self._session(common)
         resolved = session.settings.resolved(provider)
-        resolved["journal"] = None if session.journal_path is None else str(session.journal_path.resolve())
+        resolved["journal"] = session.journal_name
         self._output.object(resolved)
         for line in settings_lines(resolved):
             self._output.line(line)
+
+    async def worker(
+        self,
+        *,
+        provider: tuple[str, ...] = (),
+        concurrency: Count = None,
+        health_port: Port = None,
+        common: Common = _COMMON,
+    ) -> None:
+        """
+        Send, poll and save what other processes have written down, until SIGTERM or Ctrl-C.
+
+        Start any number, with the same configuration and keys. Each takes what is queued, and what a dead process has
+        left. Told to stop, it waits for a paid request that is on its way, and leaves the rest to the others.
+
+        :param provider: Take only the jobs of this section of the configuration. May be given several times.
+        :param concurrency: How many jobs it has at a time; by default as many as the limits allow.
+        :param health_port: Answer health checks on this port: 200 while it works, otherwise 503, with a JSON object.
+        """
+        from .worker import Worker  # noqa: PLC0415
+
+        worker = Worker(
+            self._output, self._session(common, pays=True), concurrency=concurrency, health_port=health_port
+        )
+        await worker.run(provider)
 
     async def emulator(
         self,
@@ -350,6 +425,30 @@ class Commands:
         from .emulator_cmd import serve_emulator  # noqa: PLC0415
 
         await serve_emulator(self._output, serving, callbacks)
+
+    async def studio(
+        self,
+        *,
+        output: Folder = None,
+        port: Annotated[int, Parameter(show_default=True)] = 8765,
+        host: Annotated[str, Parameter(show_default=True)] = "127.0.0.1",
+        browser: Annotated[bool, Parameter(negative="--no-browser")] = True,
+        provider: str | None = None,
+        common: Common = _COMMON,
+    ) -> None:
+        """
+        Make and watch videos on a web page on this machine. Without a configured account it runs on an emulator.
+
+        :param output: The folder for the videos.
+        :param port: The port to listen on; 0 takes any that is free.
+        :param host: The address to listen on. Another one than this machine's own lets others in who have the URL.
+        :param browser: Open the page in the browser.
+        :param provider: The account for new videos.
+        """
+        from .studio_cmd import StudioOptions, run_studio  # noqa: PLC0415
+
+        options = StudioOptions(host=host, port=port, output=output, browser=browser)
+        await run_studio(self._output, self._session(common, pays=True), options, provider)
 
     async def demo(
         self,

@@ -25,8 +25,10 @@ from .target import Target
 _DEMO_SPEED = 60.0
 _DEMO_POLL = PollSchedule(interval=0.25)
 _TEST_PICTURE = "This video is a test picture from the emulator. No provider was called, and nothing was paid."
-_ANY_KEY = "emulator"
-_MISSING_EXTRA = "the emulator needs two more packages to make videos: pip install 'happyhorse-async[emulator]'"
+ANY_KEY = "emulator"
+"""Accepted by every emulated account."""
+MISSING_EXTRA = "the emulator needs two more packages to make videos: pip install 'happyhorse-async[emulator]'"
+"""Printed where the packages are missing that make videos."""
 _NEXT_STEP = (
     "Next: `happyhorse emulator > happyhorse.toml` runs it for your own programs, and `happyhorse providers` shows "
     "where real videos come from."
@@ -38,8 +40,8 @@ _DEFAULT = "dashscope"
 
 async def serve_emulator(output: Output, serving: ServeOptions, callbacks: CallbackOptions) -> None:
     """Serve the emulator until the run is interrupted."""
-    if not _can_render():
-        output.warn(_MISSING_EXTRA)
+    if not can_render():
+        output.warn(MISSING_EXTRA)
     async with _running(serving.emulator(callbacks)) as emulator:
         urls = {name: emulator.url(name) for name in emulator.providers}
         output.event("listening", urls=urls)
@@ -59,7 +61,7 @@ def _configuration(emulator: Emulator, speed: float, urls: dict[str, str]) -> li
     sections = [
         line
         for name, url in urls.items()
-        for line in ("", f"[providers.{name}]", f'base_url = "{url}"', f'api_key = "{_ANY_KEY}"  # any key will do')
+        for line in ("", f"[providers.{name}]", f'base_url = "{url}"', f'api_key = "{ANY_KEY}"  # any key will do')
     ]
     interval = max(0.05, min(10.0, round(_INTERVAL / speed, 2)))
     return [
@@ -75,15 +77,15 @@ def _configuration(emulator: Emulator, speed: float, urls: dict[str, str]) -> li
 
 async def run_demo(output: Output, request: VideoRequest, *, provider: str, target: Target) -> None:
     """Make one video with an emulator of its own, and say plainly that it is one."""
-    if not _can_render():
-        raise ConfigurationError(_MISSING_EXTRA)
+    if not can_render():
+        raise ConfigurationError(MISSING_EXTRA)
     known = emulated_api_names()
     if provider not in known:
         raise ConfigurationError(f"--provider: there is no emulated provider {provider!r}; known: {', '.join(known)}")
     job = JobRunner(output, target=target)
     async with _running(Emulator(speed=_DEMO_SPEED)) as emulator:
         output.note(f"emulating {provider} on this machine; the provider itself is not called")
-        async with Client(provider, api_key=_ANY_KEY, base_url=emulator.url(provider), poll=_DEMO_POLL) as client:
+        async with Client(provider, api_key=ANY_KEY, base_url=emulator.url(provider), poll=_DEMO_POLL) as client:
             handle = await job.submit(client, request)
             await job.save(client, await job.follow(handle, None))
     output.event("note", message=_TEST_PICTURE)
@@ -91,7 +93,8 @@ async def run_demo(output: Output, request: VideoRequest, *, provider: str, targ
     output.note(_NEXT_STEP)
 
 
-def _can_render() -> bool:
+def can_render() -> bool:
+    """Return whether the packages are installed that make videos."""
     return find_spec("av") is not None and find_spec("PIL") is not None
 
 

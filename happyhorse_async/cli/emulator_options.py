@@ -31,8 +31,8 @@ class ServeOptions:
     seed: int = 0
     """The same seed gives the n-th task of a provider the same timeline."""
     fault: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = ()
-    """NAME[:OPERATION[:TIMES]]: a fault to inject into submit, query, list, cancel or download, once or TIMES times
-    (or always). Repeat it for several."""
+    """NAME[:OPERATION[:TIMES]]: a fault to inject into submit, query, list, cancel, download, permit or upload, once or
+    TIMES times (or always). Repeat it for several."""
 
     def emulator(self, callbacks: CallbackOptions) -> Emulator:
         """

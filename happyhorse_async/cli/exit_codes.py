@@ -7,6 +7,7 @@ from enum import IntEnum
 
 from ..errors import (
     AuthenticationError,
+    BudgetExceededError,
     ConfigurationError,
     ContentRejectedError,
     DownloadError,
@@ -66,6 +67,7 @@ _WORST_FIRST = (
 
 
 _BY_ERROR: dict[type[HappyHorseError], ExitCode] = {
+    BudgetExceededError: ExitCode.BAD_INPUT,
     ConfigurationError: ExitCode.BAD_INPUT,
     UnsupportedFeatureError: ExitCode.BAD_INPUT,
     InvalidRequestError: ExitCode.BAD_INPUT,

@@ -20,9 +20,11 @@ from uuid import uuid4
 from ..client import Client, TaskHandle
 from ..errors import HappyHorseError, SubmitOutcomeUnknownError, WaitTimeoutError
 from ..job import Job, JobState
+from ..price import PriceEstimate
 from ..request import VideoRequest
 from ..task import Task, TaskRef
 from .output import Output, Unfinished, unresolved
+from .plan import price_line
 from .render import closing_line, task_line, task_object
 from .session import Session
 from .target import Target
@@ -73,11 +75,15 @@ class JobRunner:
 
     async def submit(self, client: Client, request: VideoRequest) -> TaskHandle:
         """Submit *request* and print the ref."""
-        for warning in client.plan(request).warnings:
+        plan = client.plan(request)
+        for warning in plan.warnings:
             self._output.warn(warning)
+        if plan.price is not None:
+            self._output.note(price_line(plan.price))
         self._submitted_at = time.monotonic()
         try:
-            handle = await client.submit(request, key=self._key)
+            with self._output.uploading() as progress:
+                handle = await client.submit(request, key=self._key, upload_progress=progress)
         except asyncio.CancelledError:
             job = await self._journal_entry()
             if job is not None and job.state is JobState.SUBMITTING:
@@ -89,7 +95,7 @@ class JobRunner:
             self._outcome_unknown(client, error.job_id)
             raise
         self._output.answered()
-        self._accepted(handle.ref, handle.job_id)
+        self._accepted(handle.ref, handle.job_id, plan.price)
         return handle
 
     async def _journal_entry(self) -> Job | None:
@@ -101,14 +107,14 @@ class JobRunner:
 
     def _interrupted(self, client: Client, job: Job) -> None:
         if job.ref is not None:
-            self._accepted(job.ref, job.job_id)
+            self._accepted(job.ref, job.job_id, job.price)
         elif job.state in (JobState.SUBMITTING, JobState.OUTCOME_UNKNOWN):
             self._outcome_unknown(client, job.job_id)
 
-    def _accepted(self, ref: TaskRef, job_id: str) -> None:
+    def _accepted(self, ref: TaskRef, job_id: str, price: PriceEstimate | None = None) -> None:
         self.about(ref)
         self._output.sent = True
-        self._output.event("submitted", ref=str(ref), job_id=job_id)
+        self._output.event("submitted", ref=str(ref), job_id=job_id, price=None if price is None else price.to_dict())
         self._output.note(f"submitted {ref}")
 
     def _outcome_unknown(self, client: Client, job_id: str | None) -> None:

@@ -19,6 +19,8 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "generate": "Submit a request, wait for the video and download it.",
         "batch": "Make the videos of a JSONL file. Run again, it continues and pays nothing twice.",
         "submit": "Submit a request without waiting for the video.",
+        "plan": "Show what would be sent, to whom and for how much. Sends nothing.",
+        "studio": "Make and watch videos on a web page on this machine.",
     },
     "Continue with a task or job": {
         "status": "Show the current status of a task.",
@@ -28,9 +30,13 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "cancel": "Cancel a task at the provider.",
         "resolve": "Resolve a job whose submit has an unknown outcome.",
     },
+    "Run": {
+        "worker": "Send, poll and save what other processes have written down, until it is told to stop.",
+    },
     "Show": {
         "list": "List the account's tasks, or the jobs in the journal.",
-        "providers": "Show what the installed providers support.",
+        "costs": "Show what the jobs in the journal have cost.",
+        "providers": "Show what the installed providers support; --check tests the configured accounts.",
         "config": "Show the effective configuration, the journal, and the source of each secret.",
     },
     "Try out and develop, without a key": {

@@ -44,8 +44,12 @@ async def list_tasks(output: Output, session: Session, provider: str | None, *, 
 async def list_pending(output: Output, session: Session, provider: str | None) -> None:
     """Print the jobs in the journal that have not ended, oldest first."""
     session.check_memory("list --pending")
+    settings = session.settings
+    of_all = provider is None and len(settings.providers) > 1
+    names = list(settings.providers) if of_all else [settings.choose(provider).name]
     async with session.journal() as store:
-        jobs = await store.unfinished(session.settings.choose(provider).name)
+        jobs = [job for name in names for job in await store.unfinished(name)]
+    jobs.sort(key=lambda job: job.created_at)
     for job in jobs:
         output.object(job_object(job))
     if not jobs:

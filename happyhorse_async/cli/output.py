@@ -14,7 +14,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,11 @@ class Output:
         """Print a line of a result as text. Prints nothing with `--json`."""
         if not self.as_json:
             self._print(redact_text(text))
+
+    def secret_line(self, text: str) -> None:
+        """Print a line that holds a credential on purpose, for the person at the terminal. Nothing with `--json`."""
+        if not self.as_json:
+            self._print(text)
 
     def table(self, columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
         """Print a table as text. Prints nothing with `--json`."""
@@ -211,6 +216,25 @@ class Output:
         with self._bar("bytes") as (progress, bar):
             progress.update(bar, description=plain(name))
             yield lambda received, total: progress.update(bar, completed=received, total=total)
+
+    @contextmanager
+    def uploading(self) -> Generator[Callable[[int, int], None] | None]:
+        """Show the progress of uploads on a terminal, from the first byte on."""
+        if not self._live:
+            yield None
+            return
+        with ExitStack() as stack:
+            bars: list[tuple[Progress, TaskID]] = []
+
+            def show(sent: int, total: int) -> None:
+                if not bars:
+                    bars.append(stack.enter_context(self._bar("bytes")))
+                progress, bar = bars[0]
+                progress.update(bar, description="uploading", completed=sent, total=total)
+                if sent >= total:
+                    stack.close()
+
+            yield show
 
     @contextmanager
     def counting(self, total: int) -> Generator[Callable[[bool], None]]:

@@ -19,12 +19,13 @@ class Resolution:
         self._session = session
         self._job_id = job_id
 
-    async def run(self, *, adopt: str | None, write_off: bool) -> None:
+    async def run(self, *, adopt: str | None, write_off: bool, billed: bool) -> None:
         """
         Resolve the job; without an option, show it and the tasks that may be its own.
 
         :param adopt: the id or ref of its task.
         :param write_off: there is no task, or it is not wanted.
+        :param billed: whether a job that is written off may have been billed.
         """
         job = await self._session.job(self._job_id)
         async with self._session.client(job.endpoint.provider) as client:
@@ -32,7 +33,7 @@ class Resolution:
                 # Opening the client may have found out that the process that was to send it has ended.
                 await self._show(client, await self._session.job(self._job_id))
                 return
-            handle = await client.resolve(self._job_id, adopt=adopt, write_off=write_off)
+            handle = await client.resolve(self._job_id, adopt=adopt, write_off=write_off, billed=billed)
         if handle is None:
             self._output.event("written_off", job_id=self._job_id)
             self._output.line(f"{self._job_id} is written off")

@@ -50,9 +50,9 @@ class ResumeRunner:
             if not wanted:
                 self._session.check_memory("resume without a ref")
                 client = await stack.enter_async_context(self._session.client(provider))
-                clients[client.provider] = client
-                pending = await client.pending()
-                wanted = [Named(provider=client.provider, ref=job.ref, job_id=job.job_id) for job in pending]
+                pending = [job for job in await client.pending() if provider in (None, job.provider)]
+                clients = {job.provider: client for job in pending}
+                wanted = [Named(provider=job.provider, ref=job.ref, job_id=job.job_id) for job in pending]
             return await self._wait(wanted, clients)
 
     async def _wait(self, wanted: list[Named], clients: dict[str, Client]) -> ExitCode:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..client import Client
 from ..client.client import configured_store
@@ -45,33 +44,35 @@ class Session:
         self._common = common
         settings = Settings.load(common.config)
         self.settings = settings.with_proxy(common.proxy) if common.proxy else settings
-        self.journal_path = None if common.no_store else self._journal_path()
-        """The file of the journal; `None` with `--no-store`."""
+        self.journal_name = None if common.no_store else self._journal_name()
+        """Where the journal is; `None` with `--no-store`."""
         self._store = self._open_store(pays=pays)
+        self._pays = pays
 
     @property
     def remembers(self) -> bool:
         """Whether other runs know what this one has submitted."""
-        return self.journal_path is not None
+        return self.journal_name is not None
 
-    def _journal_path(self) -> Path:
+    def _journal_name(self) -> str:
         if self.settings.store is not None:
-            return self.settings.store.path
-        return journal_file(self.settings.path)
+            return self.settings.store.place
+        return str(journal_file(self.settings.path).resolve())
 
     def _open_store(self, *, pays: bool) -> TaskStore:
-        if self.journal_path is None:
+        if self.journal_name is None:
             return MemoryStore()
         if self.settings.store is not None:
             return configured_store(self.settings) or MemoryStore()
+        file = journal_file(self.settings.path)
         if pays:
-            make_folder(self.journal_path)
-        elif not self.journal_path.exists():
+            make_folder(file)
+        elif not file.exists():
             # A command that only reads leaves no file behind.
             return MemoryStore()
         from ..stores.sqlite.store import SQLiteStore  # noqa: PLC0415 - takes longer to load than the rest
 
-        return SQLiteStore(self.journal_path)
+        return SQLiteStore(file)
 
     def client(self, provider: str | None = None, *, recover: bool = False) -> Client:
         """
@@ -80,7 +81,13 @@ class Session:
         :param recover: whether it sends what crashed processes were about to send. A command that only reads must not
             pay.
         """
-        return Client.from_config(self.settings, provider=provider, store=self._store, recover=recover)
+        # A command that pays for nothing needs no budget.
+        settings = self.settings if self._pays else evolve(self.settings, budget=None)
+        return Client.from_config(settings, provider=provider, store=self._store, recover=recover)
+
+    def shared_client(self, make: Callable[[Settings, TaskStore], Client]) -> Client:
+        """Make a client in another way, with the configuration and journal of this run."""
+        return make(self.settings, self._store)
 
     def command(self, *words: str) -> tuple[str, ...]:
         """Return a command line that has this run's configuration."""
@@ -118,7 +125,7 @@ class Session:
         async with self.journal() as store:
             job = await store.get(job_id)
         if job is None:
-            raise InvalidRequestError(f"the journal has no job {job_id!r} ({self.journal_path})")
+            raise InvalidRequestError(f"the journal has no job {job_id!r} ({self.journal_name})")
         return job
 
     async def find(self, name: str) -> Named:

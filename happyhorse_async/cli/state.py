@@ -13,13 +13,18 @@ def journal_file(config: Path | None) -> Path:
     Return the file of the journal in the user's state folder: one for each configuration file, by its path, and one for
     runs without any. Creates nothing.
     """
-    from platformdirs import user_state_path  # noqa: PLC0415 - only commands that work with jobs need it
-
     name = "jobs.sqlite"
     if config is not None:
         digest = hashlib.sha256(str(config.resolve()).encode(errors="surrogateescape")).hexdigest()
         name = f"jobs-{digest[:16]}.sqlite"
-    return user_state_path("happyhorse", appauthor=False) / name
+    return state_folder() / name
+
+
+def state_folder() -> Path:
+    """Return the user's folder for what the command line remembers. Creates nothing."""
+    from platformdirs import user_state_path  # noqa: PLC0415 - only commands that work with jobs need it
+
+    return user_state_path("happyhorse", appauthor=False)
 
 
 def make_folder(journal: Path) -> None:

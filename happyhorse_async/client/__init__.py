@@ -14,4 +14,6 @@ from .health import Health as Health
 from .job_info import JobInfo as JobInfo
 from .media import MediaPlan as MediaPlan
 from .plan import Plan as Plan
+from .plan import Rejection as Rejection
+from .provider import Provider as Provider
 from .task_list import TaskList as TaskList

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,6 +13,7 @@ from attrs import frozen
 from ..errors import StoreError
 from ..job import JobState
 from ..jobs.account import AccountRuntime
+from ..jobs.breaker import BreakerState
 from ..plain_data import to_plain
 from .runtime import ClientRuntime
 
@@ -30,6 +32,10 @@ class AccountHealth:
     """How many status requests may be sent at present, fewer after a 429; `None` for no limit."""
     submits_per_second: float | None = None
     """How many submits may be sent at present, fewer after a 429; `None` for no limit."""
+    breaker: BreakerState = "closed"
+    """Whether routing gives the account jobs: `"open"` for not at present, `"half-open"` while one job tries it."""
+    left_out_for: str | None = None
+    """The class of the error for which the breaker is not closed, such as `AuthenticationError`."""
     jobs: Mapping[JobState, int]
     """How many unfinished jobs this process submits or polls, by state. Those of other processes are not counted."""
 
@@ -68,7 +74,7 @@ async def health_of(runtime: ClientRuntime | None, accounts: list[str]) -> Healt
     counts: dict[str, Counter[JobState]] = {name: Counter() for name in accounts}
     for tracked in runtime.tracker.unaccepted():
         counts[tracked.job.endpoint.provider][tracked.job.state] += 1
-    found = {name: _account(runtime.accounts.named(name), counts[name]) for name in accounts}
+    found = {name: _account(runtime.accounts.opened(name), counts[name]) for name in accounts}
     store_error = None
     try:
         await runtime.journal.store.get_note("health")
@@ -77,7 +83,9 @@ async def health_of(runtime: ClientRuntime | None, accounts: list[str]) -> Healt
     return Health(open=True, store_error=store_error, accounts=found)
 
 
-def _account(account: AccountRuntime, jobs: Counter[JobState]) -> AccountHealth:
+def _account(account: AccountRuntime | None, jobs: Counter[JobState]) -> AccountHealth:
+    if account is None:
+        return AccountHealth(open=True, jobs=dict(jobs))
     exchange = account.exchange
     jobs[JobState.ACCEPTED] += account.poller.in_flight
     return AccountHealth(
@@ -86,5 +94,7 @@ def _account(account: AccountRuntime, jobs: Counter[JobState]) -> AccountHealth:
         last_error=exchange.last_error,
         queries_per_second=exchange.limits.queries.rate,
         submits_per_second=exchange.limits.submits.rate,
+        breaker=account.breaker.state(asyncio.get_running_loop().time()),
+        left_out_for=None if account.breaker.error is None else type(account.breaker.error).__name__,
         jobs={state: count for state, count in jobs.items() if count},
     )

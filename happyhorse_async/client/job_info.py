@@ -11,6 +11,7 @@ from ..errors import HappyHorseError
 from ..job import Job, JobState
 from ..jobs.job_errors import error_of
 from ..plain_data import pydantic_output_schema
+from ..price import PriceEstimate, PriceShape
 from ..task import Task, TaskRef
 
 
@@ -32,8 +33,10 @@ class JobInfo:
     """Why there is no video, why the outcome is unknown, or why the video was not saved: an error of the tree."""
     created_at: datetime
     """When the job was created."""
-    price: None = None
-    """Reserved for the price that the job was planned with."""
+    provider: str = ""
+    """The account that has it or is to get it next: a section of the configuration, or an adapter. Not in `to_dict`."""
+    price: PriceEstimate | None = None
+    """The price that it was planned with, and what it has cost once it has ended; `None` where none is known."""
 
     @classmethod
     def of(cls, job: Job) -> JobInfo:
@@ -41,11 +44,13 @@ class JobInfo:
         return cls(
             job_id=job.job_id,
             key=job.key,
+            provider=job.endpoint.provider,
             state=job.state,
             ref=job.ref,
             task=job.task,
             error=error_of(job),
             created_at=job.created_at,
+            price=job.price,
         )
 
     def to_dict(self, *, urls: bool = True) -> dict[str, Any]:
@@ -70,7 +75,7 @@ class JobInfo:
                 "http_status": error.http_status,
             },
             "created_at": self.created_at.isoformat(),
-            "price": self.price,
+            "price": None if self.price is None else self.price.to_dict(),
         }
 
     @classmethod
@@ -96,4 +101,4 @@ class _JobShape:
     task: Task | None
     error: _ErrorInfo | None
     created_at: datetime
-    price: None
+    price: PriceShape | None

@@ -13,20 +13,32 @@ from attrs import evolve, field, frozen
 
 from ..adapter import Account, Adapter
 from ..capabilities import MediaForm, ModelSpec
-from ..errors import InvalidRequestError, UnsupportedFeatureError
+from ..errors import InvalidRequestError
 from ..local_media import LocalMedium, digest_of
 from ..media import data_uri
 from ..media.facts import Facts, PictureFacts, VideoFacts
 from ..media.fit import fitted
-from ..media.inspect import UnreadableFileError, inspect, inspect_briefly, missing_extra
-from ..media.limits import check_picture, check_video
-from ..registry import providers_that_can
-from ..request import ImageToVideo, Media, Mode, Picture, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
+from ..media.inspect import UnreadableFileError, duration_of, inspect, inspect_briefly
+from ..request import ImageToVideo, Media, Picture, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
+from ..stores import TaskStore
+from ..stores.retention import KEEP_MEDIA
+from .media_ways import MediaWays, encoded_size
 
-LARGEST_BODY = 24 * 2**20
-"""Bytes of inline pictures in one request, in base64. No provider documents how much it takes."""
-LARGEST_KEPT = 10 * 2**20
-"""Bytes of a medium that the journal keeps for an enqueued job."""
+
+@frozen(kw_only=True)
+class Keeping:
+    """What a store keeps of the media of an enqueued job."""
+
+    largest: int = KEEP_MEDIA
+    """Bytes of the largest medium whose content it keeps."""
+    by_path: bool = True
+    """Whether a larger file is found by its path when the job is sent."""
+
+    @classmethod
+    def by(cls, store: TaskStore) -> Keeping:
+        """Return what *store* keeps. One of others may not say so."""
+        return cls(largest=getattr(store, "keep_media", KEEP_MEDIA), by_path=getattr(store, "keeps_paths", True))
+
 
 Delivery: TypeAlias = Literal["url", "inline", "upload"]
 
@@ -55,6 +67,8 @@ class PreparedRequest:
     media: tuple[LocalMedium, ...] = ()
     plans: tuple[MediaPlan, ...] = ()
     warnings: tuple[str, ...] = ()
+    source_duration: float | None = None
+    """Seconds of the video to edit, where it was measured."""
 
 
 @frozen
@@ -76,43 +90,50 @@ class MediaPreparation:
     limiter: anyio.CapacityLimiter | None = field(default=None, eq=False, repr=False)
     """So many pictures are examined at once: each is decoded in memory."""
 
-    async def prepare(self, request: VideoRequest, *, durable: bool = False) -> PreparedRequest:
+    @property
+    def _ways(self) -> MediaWays:
+        return MediaWays(self.adapter, self.account, self.spec)
+
+    async def prepare(self, request: VideoRequest, *, keeping: Keeping | None = None) -> PreparedRequest:
         """
         Read, measure and check the local media of *request*, off the event loop.
 
-        :param durable: whether they must be kept for a time after this process.
+        :param keeping: how they are kept until the job is sent, maybe by another process; `None`: they need not be.
         :raises InvalidRequestError: a file is missing, damaged, or outside the provider's limits.
         :raises UnsupportedFeatureError: the provider takes no local file of this kind or size.
         """
         found: dict[str, tuple[LocalMedium, tuple[str, ...]]] = {}
         for given in _local_media(request):
-            found[given.name] = await anyio.to_thread.run_sync(self._examined, given, durable, limiter=self.limiter)
+            found[given.name] = await anyio.to_thread.run_sync(self._examined, given, keeping, limiter=self.limiter)
         return self._prepared(request, found)
 
     def plan(self, request: VideoRequest) -> PreparedRequest:
-        """Do as `prepare`, with no more than the sizes and the first bytes of files."""
+        """Do as `prepare`, with no more than the sizes and the headers of files."""
         local = list(_local_media(request))
         found = {given.name: self._glanced_at(given, number) for number, given in enumerate(local)}
         as_given = {given.name: given.medium for given in local if isinstance(given.medium, str)}
         return self._prepared(request, found, as_given)
 
-    def _examined(self, given: _Given, durable: bool) -> tuple[LocalMedium, tuple[str, ...]]:
+    def _examined(self, given: _Given, keeping: Keeping | None) -> tuple[LocalMedium, tuple[str, ...]]:
         source, path = self._source(given)
         facts = inspect(source, name=given.name)
-        warnings = self._check(given, facts)
-        is_kept = path is None or (durable and facts.size <= LARGEST_KEPT)
+        warnings = self._ways.check(facts, name=given.name, is_video=given.is_video)
+        is_kept = path is None or (keeping is not None and facts.size <= keeping.largest)
         try:
             content = source if isinstance(source, bytes) else source.read_bytes() if is_kept else None
             unread = LocalMedium(digest="", mime=facts.format.mime, size=facts.size, content=content, path=path)
             medium = evolve(unread, digest=digest_of(unread.pieces()))
         except OSError as error:
             raise UnreadableFileError(f"{given.name}: {path} cannot be read: {error.strerror}") from None
-        if durable and path is None and facts.size > LARGEST_KEPT:
+        if keeping is not None and facts.size > keeping.largest and (path is None or not keeping.by_path):
+            instead = "give the path of a file, or use submit()" if keeping.by_path else "give a URL, or use submit()"
             raise InvalidRequestError(
                 f"{given.name}: {facts.size / 1e6:.1f} MB cannot be kept until an enqueued job is sent, at most "
-                f"{LARGEST_KEPT / 2**20:g} MB; give the path of a file, or use submit()"
+                f"{keeping.largest / 2**20:g} MiB (keep_media of the store); {instead}"
             )
-        return evolve(medium, is_uploaded=self._is_uploaded(given, facts)), warnings
+        duration = facts.duration if isinstance(facts, VideoFacts) else None
+        is_uploaded = self._ways.is_uploaded(facts, name=given.name)
+        return evolve(medium, is_uploaded=is_uploaded, duration=duration), warnings
 
     def _source(self, given: _Given) -> tuple[Path | bytes, str | None]:
         """Return where the content is, and the path by which it can be found again."""
@@ -135,45 +156,13 @@ class MediaPreparation:
         else:
             source = medium.source if isinstance(medium, Picture) else medium
             facts = inspect_briefly(source, name=given.name)
-        warnings = self._check(given, facts)
+            if isinstance(facts, VideoFacts):
+                facts = evolve(facts, duration=duration_of(source))
+        warnings = self._ways.check(facts, name=given.name, is_video=given.is_video)
         planned = LocalMedium(digest=f"{number:064x}", mime=facts.format.mime, size=facts.size)
-        return evolve(planned, is_uploaded=self._is_uploaded(given, facts)), warnings
-
-    def _check(self, given: _Given, facts: Facts) -> tuple[str, ...]:
-        name, provider = given.name, self.account.provider
-        if isinstance(facts, VideoFacts) is not given.is_video:
-            wanted = "a video" if given.is_video else "a picture"
-            raise InvalidRequestError(f"{name} is a {facts.format} file by its content, and {wanted} is wanted")
-        hint = missing_extra()
-        warnings = (f"{name}: {hint}",) if hint else ()
-        if isinstance(facts, PictureFacts) and self.spec.picture_limits is not None:
-            return warnings + check_picture(facts, self.spec.picture_limits, name=name, provider=provider)
-        if isinstance(facts, VideoFacts) and self.spec.video_limits is not None:
-            return warnings + check_video(facts, self.spec.video_limits, name=name, provider=provider)
-        return warnings
-
-    def _is_uploaded(self, given: _Given, facts: Facts) -> bool:
-        spec, limit = self.spec, self.spec.inline_limit
-        fits_inline = limit is not None and facts.size <= limit and facts.format in spec.inline_formats
-        if fits_inline and not given.is_video:
-            return False
-        size = f"{given.name} is a {facts.format} file of {facts.size / 1e6:.1f} MB"
-        self._require_uploads(size)
-        return True
-
-    def _require_uploads(self, what: str) -> None:
-        provider, limit = self.account.provider, self.spec.inline_limit
-        problem: str | None = f"{self.adapter.title} has no storage for uploads"
-        if self.spec.upload_form is not None:
-            problem = self.adapter.upload_problem(self.account)
-        if problem is None:
-            return
-        inline = f"{provider} takes {_listed(self.spec)} up to {limit / 2**20:g} MiB inside a request" if limit else ""
-        reason = f"{inline}, and {problem}" if inline else problem
-        able = tuple(name for name in providers_that_can(_probe(self.spec.mode)) if name != self.adapter.name)
-        raise UnsupportedFeatureError(
-            f"{what}: {reason}", feature="local media of this kind", provider=provider, alternatives=able
-        )
+        duration = facts.duration if isinstance(facts, VideoFacts) else None
+        is_uploaded = self._ways.is_uploaded(facts, name=given.name)
+        return evolve(planned, is_uploaded=is_uploaded, duration=duration), warnings
 
     def _prepared(
         self,
@@ -193,19 +182,31 @@ class MediaPreparation:
             request=_replaced(request, texts),
             media=tuple(unique.values()),
             plans=tuple(_plans(request, media)),
-            warnings=tuple(warning for _, warnings in found.values() for warning in warnings),
+            warnings=(
+                *(warning for _, warnings in found.values() for warning in warnings),
+                *self._upload_warnings(media),
+            ),
+            source_duration=media["video"].duration if "video" in media else None,
         )
+
+    def _upload_warnings(self, media: Mapping[str, LocalMedium]) -> tuple[str, ...]:
+        uploaded = [name for name, medium in media.items() if medium.is_uploaded]
+        if not uploaded or not self.adapter.public_uploads:
+            return ()
+        where = f"uploaded to {self.adapter.title}, where everyone who has the URL can read it"
+        return (f"{', '.join(uploaded)}: {where}; the option upload = false switches uploads off",)
 
     def _text(self, medium: LocalMedium) -> str:
         if not medium.is_uploaded:
             return medium.data_uri
-        scheme = "oss" if self.spec.upload_form is MediaForm.OSS else "https"
+        scheme = "oss" if self._ways.upload_form is MediaForm.OSS else "https"
         return f"{scheme}://{medium.url_token}"
 
     def _within_body(self, media: dict[str, LocalMedium]) -> dict[str, LocalMedium]:
         """Upload the largest pictures of a request that would be too large with all of them inside."""
-        while (total := sum(_encoded(medium) for medium in media.values() if not medium.is_uploaded)) > LARGEST_BODY:
-            self._require_uploads(f"the pictures of the request have {total / 1e6:.1f} MB together")
+        limit = self._ways.body_limit
+        while (total := sum(_encoded(medium) for medium in media.values() if not medium.is_uploaded)) > limit:
+            self._ways.require_uploads(f"the pictures of the request have {total / 1e6:.1f} MB together")
             largest = max(
                 (medium for medium in media.values() if not medium.is_uploaded), key=lambda medium: medium.size
             )
@@ -216,28 +217,20 @@ class MediaPreparation:
         return media
 
 
+def with_urls(request: VideoRequest) -> VideoRequest:
+    """Return *request* with URLs in the place of its local media, to check the rest of it."""
+    if isinstance(request, TextToVideo):
+        return request
+    return _replaced(request, {given.name: "https://media.invalid/" for given in _local_media(request)})
+
+
 def has_local_media(request: VideoRequest) -> bool:
     """Return whether *request* has files, bytes or `data:` URIs in it."""
     return not isinstance(request, TextToVideo) and next(_local_media(request), None) is not None
 
 
-def _listed(spec: ModelSpec) -> str:
-    return ", ".join(sorted(spec.inline_formats))
-
-
-def _probe(mode: Mode) -> VideoRequest:
-    """Return a request of *mode* with local media, to find who takes such."""
-    match mode:
-        case Mode.EDIT:
-            return VideoEdit("a", Path("a"))
-        case Mode.R2V:
-            return ReferenceToVideo("a", Path("a"))
-        case _:
-            return ImageToVideo(Path("a"))
-
-
 def _encoded(medium: LocalMedium) -> int:
-    return 4 * ((medium.size + 2) // 3)
+    return encoded_size(medium.size)
 
 
 def _fields(request: VideoRequest) -> Iterator[tuple[str, Media]]:

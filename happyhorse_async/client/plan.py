@@ -11,15 +11,28 @@ from attrs import evolve, frozen
 
 from ..adapter import Account, Adapter, Submission
 from ..capabilities import ModelSpec
-from ..config import SecretSource
-from ..errors import InvalidRequestError, UnsupportedFeatureError
+from ..errors import HappyHorseError, InvalidRequestError, UnsupportedFeatureError
 from ..jobs.account import new_job_id
 from ..messages import HttpRequest
+from ..price import PriceEstimate
 from ..registry import explain_refusal
 from ..request import VideoRequest
-from .media import MediaPlan, MediaPreparation
+from .media import MediaPlan, MediaPreparation, with_urls
+from .provider import AccountSettings
 
 _JOB = "happyhorse_job"
+_ACCOUNT = "happyhorse_account"
+_MEDIA_OPTIONS = frozenset({"inline_media", "upload"})
+
+
+@frozen
+class Rejection:
+    """An account that cannot have a request."""
+
+    provider: str
+    """The name of the account: the configuration section, or the adapter."""
+    error: HappyHorseError
+    """Why."""
 
 
 @frozen(kw_only=True)
@@ -35,23 +48,38 @@ class Plan:
     warnings: tuple[str, ...] = ()
     """What may surprise the user, such as a costly default or a prompt that will be cut."""
     media: tuple[MediaPlan, ...] = ()
-    """How each image and video would travel. Of local files only the size and the first bytes were read."""
-    rejected: tuple[()] = ()
-    """Reserved for the accounts that would not get the job, and why."""
-    price: None = None
-    """Reserved for an estimate of the price."""
+    """How each image and video would travel. Of local files only the size and the header were read."""
+    rejected: tuple[Rejection, ...] = ()
+    """The accounts of the routing that would not get the job, and why."""
+    price: PriceEstimate | None = None
+    """What it will cost by list price; `None` where no price is known, never 0."""
 
 
-@frozen(kw_only=True)
+@frozen
 class Planner:
     """One account, and how a request is made for it."""
 
-    adapter: Adapter
-    account: Account
-    callback_url: str | None = None
-    """The callback URL for requests that have none of their own."""
-    callback_secret: SecretSource | None = None
-    """Where the secrets are configured that prove the sender of a callback."""
+    settings: AccountSettings
+    """How the account is configured."""
+
+    @property
+    def adapter(self) -> Adapter:
+        """The adapter of the account."""
+        return self.settings.adapter
+
+    @property
+    def name(self) -> str:
+        """The name of the account."""
+        return self.settings.name
+
+    @property
+    def account(self) -> Account:
+        """
+        The account with its key.
+
+        :raises ConfigurationError: there is no key, or it cannot be one.
+        """
+        return self.settings.account
 
     def callback_secrets(self) -> tuple[str, ...]:
         """
@@ -59,52 +87,85 @@ class Planner:
 
         :raises ConfigurationError: they are configured, and cannot be read.
         """
-        return self.callback_secret.read_all() if self.callback_secret else ()
+        secret = self.settings.callback_secret
+        return secret.read_all() if secret else ()
 
-    def submission(self, request: VideoRequest, callback_url: str | None) -> Submission:
+    def submission(self, request: VideoRequest, callback_url: str | None, *, job_id: str | None = None) -> Submission:
         """
         Check *request* against what the provider accepts, and give it a job id.
 
+        :param job_id: that of a job that exists.
         :raises UnsupportedFeatureError: the provider cannot express it. Names the providers that can.
         :raises InvalidRequestError: a value is out of range, or *request* is not a request.
         """
         if not isinstance(request, get_args(VideoRequest)):  # pyright: ignore[reportUnnecessaryIsInstance]
             names = ", ".join(cls.__name__ for cls in get_args(VideoRequest))
             raise InvalidRequestError(f"a request is one of {names}, not {type(request).__name__}")
-        callback_url = callback_url or self.callback_url
-        adapter, provider = self.adapter, self.account.provider
+        callback_url = callback_url or self.settings.callback_url
+        adapter, provider = self.adapter, self.name
         try:
-            spec = adapter.check(request, provider=provider, callback_url=callback_url)
+            # Options allow media that the adapter refuses: whether they do is found out when the media are examined.
+            checked = with_urls(request) if self.account.options.keys() & _MEDIA_OPTIONS else request
+            spec = adapter.check(checked, provider=provider, callback_url=callback_url)
         except (InvalidRequestError, UnsupportedFeatureError) as refusal:
             raise explain_refusal(refusal, adapter, request, provider=provider, callback_url=callback_url) from None
-        job_id = new_job_id()
-        named = None if callback_url is None else name_job(callback_url, job_id)
+        job_id = new_job_id() if job_id is None else job_id
+        named = None if callback_url is None else name_job(callback_url, provider, job_id)
         return Submission(request=request, spec=spec, job_id=job_id, callback_url=named)
 
-    def plan(self, request: VideoRequest, callback_url: str | None) -> Plan:
-        """Return what a submit of *request* would do; raises what `submission` raises."""
-        submission = self.submission(request, callback_url)
-        prepared = self.media(submission.spec).plan(request)
+    def plan(self, submission: Submission) -> Plan:
+        """Return what a submit of *submission* would do; raises what the check of its local media raises."""
+        prepared = self.media(submission.spec).plan(submission.request)
+        price = self.price(submission.request, submission.spec, source_duration=prepared.source_duration)
         submission = evolve(submission, request=prepared.request)
         return Plan(
-            provider=self.account.provider,
+            provider=self.name,
             model=submission.spec.model,
             messages=(self.adapter.encode_submit(submission, self.account),),
             warnings=(*self.adapter.warnings(submission, self.account), *prepared.warnings),
             media=prepared.plans,
+            price=price,
         )
+
+    def price(
+        self, request: VideoRequest, spec: ModelSpec, *, source_duration: float | None = None
+    ) -> PriceEstimate | None:
+        """
+        Return what *request* will cost; `None` where no price is known.
+
+        :param spec: the model that was chosen for it.
+        :param source_duration: the seconds of the video to edit, where it was measured.
+        """
+        return self.settings.price_list.estimate(request, spec, source_duration=source_duration)
 
     def media(self, spec: ModelSpec, limiter: anyio.CapacityLimiter | None = None) -> MediaPreparation:
         """Return what prepares local media for a model of this account, so many of them at once as *limiter* says."""
         return MediaPreparation(self.adapter, self.account, spec, limiter)
 
 
-def name_job(callback_url: str, job_id: str) -> str:
-    """Add our job id to a callback URL. A callback may arrive before the submit is answered."""
+def name_job(callback_url: str, provider: str, job_id: str) -> str:
+    """Add the account and our job id to a callback URL. A callback may arrive before the submit is answered."""
     parts = urlsplit(callback_url)
-    return parts._replace(query="&".join(filter(None, [parts.query, f"{_JOB}={job_id}"]))).geturl()
+    added = f"{_ACCOUNT}={provider}&{_JOB}={job_id}"
+    return parts._replace(query="&".join(filter(None, [parts.query, added]))).geturl()
+
+
+def unnamed(callback_url: str) -> str:
+    """Return a callback URL without what `name_job` has added to it."""
+    parts = urlsplit(callback_url)
+    own = (f"{_ACCOUNT}=", f"{_JOB}=")
+    return parts._replace(query="&".join(one for one in parts.query.split("&") if not one.startswith(own))).geturl()
 
 
 def named_job(query: Mapping[str, str] | str) -> str | None:
     """Return our job id from the query of a callback URL, as `name_job` has added it."""
-    return parse_qs(query).get(_JOB, [None])[-1] if isinstance(query, str) else query.get(_JOB)
+    return _value(query, _JOB)
+
+
+def named_account(query: Mapping[str, str] | str) -> str | None:
+    """Return the account from the query of a callback URL, as `name_job` has added it."""
+    return _value(query, _ACCOUNT)
+
+
+def _value(query: Mapping[str, str] | str, name: str) -> str | None:
+    return parse_qs(query).get(name, [None])[-1] if isinstance(query, str) else query.get(name)

@@ -19,12 +19,11 @@ _JOB_ID = re.compile(r"hh-[A-Za-z0-9_-]+")
 class RecordedJobs:
     """What a client does with jobs and tasks that exist. See `Client`."""
 
-    _default: str
     _lifecycle: Lifecycle
 
     def _planner(self, provider: str | None = None) -> Planner:
         planners = self._lifecycle.planners
-        found = planners.get(self._default if provider is None else provider)
+        found = planners.get(self._lifecycle.default if provider is None else provider)
         if found is None:
             raise ConfigurationError(f"the client has no provider {provider!r}; it has {', '.join(planners)}")
         return found
@@ -91,6 +90,21 @@ class RecordedJobs:
         tracked = None if job_id is None else runtime.tracker.by_id(job_id)
         return JobHandle(self._lifecycle, tracked or Unloaded(job_id, key))
 
+    async def run(self, job_id: str) -> Task:
+        """
+        Run a recorded job to its end from wherever it stands, and return its task.
+
+        Call it as often as you like, in any process, after any crash: the job is paid for once. If a living process
+        goes on with the job, this waits for it, and takes the job over when that process dies. So whatever calls it at
+        least once can be the engine of a cluster: a queue, a workflow, a cron job.
+
+        :param job_id: the job id, as `JobHandle.job_id` has it.
+        :raises TaskNotFoundError: the store does not have the job.
+        :raises HappyHorseError: see `submit` and `JobHandle.wait`.
+        """
+        tracked = await self._lifecycle.inside().intake.run(job_id)
+        return await JobHandle(self._lifecycle, tracked).wait()
+
     async def cancel(self, ref_or_id: TaskRef | str) -> Task | None:
         """
         Ask the provider to cancel a task, and return its state afterwards: cancelled, or too late for it.
@@ -116,7 +130,7 @@ class RecordedJobs:
         :param limit: how many at most.
         :raises UnsupportedFeatureError: the provider has no list.
         """
-        exchange = self._lifecycle.inside().accounts.named(self._planner(provider).account.provider).exchange
+        exchange = self._lifecycle.inside().accounts.named(self._planner(provider).name).exchange
 
         async def fetch_page(page: PageRequest) -> TaskPage:
             async with exchange.query_slot():
@@ -138,13 +152,15 @@ class RecordedJobs:
         return await self._lifecycle.inside().reconciler.candidates(job_id)
 
     async def resolve(
-        self, job_id: str, *, adopt: TaskRef | str | None = None, write_off: bool = False
+        self, job_id: str, *, adopt: TaskRef | str | None = None, write_off: bool = False, billed: bool = True
     ) -> TaskHandle | None:
         """
         Settle a job of unknown outcome.
 
         :param adopt: its task, by ref or by the provider's id.
         :param write_off: there is no task, or it is not wanted. The job's key is free again.
+        :param billed: whether a job that is written off may have been billed. A budget keeps the money of such a job,
+            unless this is `False`.
         :return: the handle of the adopted task.
         :raises InvalidRequestError: there is no such job, it is settled, the task belongs to another job, or it is too
             early to write it off: its process seems to be dead, and its request may still be in flight.
@@ -154,7 +170,7 @@ class RecordedJobs:
         if (adopt is None) == (not write_off):
             raise ValueError("give one of the two: adopt=… or write_off=True")
         if adopt is None:
-            await reconciler.write_off(job_id)
+            await reconciler.write_off(job_id, billed=billed)
             return None
         return TaskHandle(self._lifecycle, await reconciler.adopt(job_id, adopt))
 

@@ -6,150 +6,153 @@ import asyncio
 import os
 import warnings
 import weakref
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import anyio
-from attrs import frozen
 
 from .. import telemetry
 from ..background import Background
-from ..download import DownloadPolicy, Downloads, Progress
+from ..download import Progress
 from ..errors import HappyHorseError, TaskNotFoundError
-from ..exchange import Exchange
 from ..job import Job
-from ..jobs.account import AccountRuntime, Accounts
+from ..jobs.account import Accounts
 from ..jobs.auto_download import AutoDownloads
 from ..jobs.callbacks import CallbackProcessor
 from ..jobs.intake import Intake
 from ..jobs.job_errors import error_of
-from ..jobs.journal import Journal
+from ..jobs.journal import NO_OWNER, Journal
 from ..jobs.reconcile import Reconciler
-from ..jobs.recovery import Recovery
+from ..jobs.recovery import Recovery, is_unsent
+from ..jobs.state import JobEvent
 from ..jobs.submit import Submitter
-from ..polling import EstimatorPersistence, Poller
-from ..ratelimit import AccountLimits
-from ..retry import RetryPolicies
-from ..stores import TaskStore
-from ..task import Task, TaskRef
-from ..timeouts import Timeouts
-from ..timing import Limits, PollSchedule
+from ..jobs.takeover import TakeOver
+from ..task import Task, TaskRef, TaskStatus
 from ..tracked_job import TrackedJob
 from ..tracker import Tracker
-from ..transports import Transport
+from .account_factory import AccountFactory, Options
+from .media import Keeping
 from .plan import Planner
-
-if TYPE_CHECKING:
-    import aiohttp
+from .router import Fit, Router
 
 T = TypeVar("T")
-
-
-@frozen(kw_only=True)
-class Options:
-    """How a client works; see `Client`."""
-
-    store: TaskStore
-    poll: PollSchedule
-    limits: Limits | None
-    retries: RetryPolicies
-    timeouts: Timeouts
-    transport: Transport | None
-    connector: aiohttp.BaseConnector | None
-    proxy: str | None
-    recover: bool
-    auto_adopt: bool
-    allow_private_hosts: bool
 
 
 class ClientRuntime:
     """The parts of one open client: one store and one registry of jobs, and one or several accounts."""
 
-    def __init__(self, planners: Mapping[str, Planner], options: Options) -> None:
+    def __init__(self, planners: Mapping[str, Planner], options: Options, router: Router) -> None:
         self.loop = asyncio.get_running_loop()
         self.process = os.getpid()
         self.background = Background(follows_caller=True)
-        # Each picture that is examined is decoded in memory.
-        self.media_limiter = anyio.CapacityLimiter(1)
-        self.accounts = Accounts()
         self.tracker = Tracker()
-        self.journal = Journal(options.store)
+        self.journal = Journal(options.store, options.within)
+        self._factory = AccountFactory(planners, options, self)
+        endpoints = {name: planner.settings.endpoint for name, planner in planners.items()}
+        self.accounts = Accounts(endpoints, self._factory.start)
+        # Each picture that is examined is decoded in memory.
+        router.open(self.accounts, anyio.CapacityLimiter(1), Keeping.by(options.store))
+        recovers = options.work and options.recover
         self.auto_downloads = AutoDownloads(
-            self.tracker,
             self.journal,
             attend=self._attend,
             download=self._save,
             retry=options.retries.save,
-            recovers=options.recover,
+            recovers=recovers,
+            works=options.work,
         )
-        self.reconciler = Reconciler(
-            self.accounts, self.tracker, self.journal, self.auto_downloads, auto_adopt=options.auto_adopt
-        )
-        self.submitter = Submitter(self.accounts, self.tracker, self.journal, self.reconciler, options.retries)
-        self.recovery = Recovery(
+        self.reconciler = Reconciler(self.accounts, self.tracker, self.journal, self.auto_downloads, works=options.work)
+        self.submitter = Submitter(self.accounts, self.tracker, self.journal, self.reconciler, options.retries, router)
+        recovery = Recovery(
             self.accounts,
+            self.tracker,
             self.journal,
             self.submitter,
             self.reconciler,
             self.auto_downloads,
-            is_enabled=options.recover,
+            is_enabled=recovers,
         )
         self.intake = Intake(
-            self.accounts, self.tracker, self.journal, self.submitter, self.recovery, self.auto_downloads
+            self.accounts,
+            self.tracker,
+            self.journal,
+            self.submitter,
+            recovery,
+            self.auto_downloads,
+            works=options.work,
+        )
+        self.takeover = TakeOver(
+            options.store,
+            self.accounts,
+            self.tracker,
+            recovery,
+            self.intake.followers,
+            is_enabled=recovers,
+            takes=options.takes,
+            concurrency=options.concurrency,
         )
         self.callbacks = CallbackProcessor(self.tracker, self.submitter, self.journal, self.auto_downloads)
-        for planner in planners.values():
-            self.accounts.add(self._account(planner, options))
 
     @classmethod
-    async def open(cls, planners: Mapping[str, Planner], options: Options) -> ClientRuntime:
+    async def open(
+        cls, planners: Mapping[str, Planner], options: Options, router: Router, *, default: str
+    ) -> ClientRuntime:
         """
         Start everything.
 
+        :param default: the account that is opened at once.
         :raises StoreError: the store cannot be used.
         """
-        runtime = cls(planners, options)
+        runtime = cls(planners, options, router)
         try:
-            await runtime.recovery.open()
+            runtime.accounts.named(default)
+            await runtime.journal.open()
+            runtime.tracker.open(options.store)
+            runtime.intake.followers.open()
+            await runtime.takeover.open()
             for account in runtime.accounts:
                 await account.persistence.load()
+            runtime._factory.is_started = True
         except BaseException:
             await runtime.aclose()
             raise
         return runtime
 
-    def _account(self, planner: Planner, options: Options) -> AccountRuntime:
-        adapter = planner.adapter
-        limits = AccountLimits.of(
-            options.limits, adapter.limits, adapter.name, execution_timeout=adapter.execution_timeout
-        )
-        exchange = Exchange(
-            adapter, planner.account, options.transport or _transport(options), limits, options.timeouts
-        )
-        poller = Poller(exchange, options.poll, self.tracker, self._changed, options.retries.poll)
-        downloads = Downloads(
-            exchange=exchange,
-            fetch=poller.fetch,
-            private=options.allow_private_hosts,
-            policy=DownloadPolicy(retry=options.retries.download, patience=options.timeouts.download),
-        )
-        return AccountRuntime(
-            exchange,
-            poller,
-            EstimatorPersistence(options.store, poller.estimator, adapter.name),
-            downloads,
-            self.submitter.start,
-            lambda: len(self.tracker) + poller.in_flight,
-            owns_transport=options.transport is None,
-        )
+    def admitting(self, names: Sequence[str], fit: Fit) -> Iterator[str]:
+        """
+        Yield the accounts that may be asked now; all of *names* where routing leaves out every one of them.
 
-    def _changed(self, tracked: TrackedJob) -> None:
+        :param fit: to which is added why an account has been left out.
+        """
+        for name in names:
+            breaker = self.accounts.named(name).breaker
+            if len(names) == 1 or breaker.admits(fit.submissions[name].job_id, self.loop.time()) or not breaker.error:
+                yield name
+            else:
+                fit.refusals[name] = breaker.error
+        if all(name in fit.refusals and fit.refusals[name] is self._breaker_error(name) for name in names):
+            yield from names
+
+    def _breaker_error(self, name: str) -> HappyHorseError | None:
+        return self.accounts.named(name).breaker.error
+
+    def changed(self, tracked: TrackedJob) -> None:
+        """Record what was observed of a task."""
         self.journal.observed(tracked)
+        self.intake.followers.reread(tracked.job_id)
         if tracked.ended:
             self.accounts.of(tracked.job).persistence.save_periodically()
+
+    def left(self, tracked: TrackedJob) -> None:
+        """Leave a task that is polled here to other processes."""
+        store = self.journal.store
+        if tracked.job.owner != store.owner or not tracked.is_recorded or self.journal.is_pending(tracked.job_id):
+            return
+        if store.is_shared or self.tracker.has_siblings:
+            self.journal.record(tracked, JobEvent.RELEASE, owner=NO_OWNER)
 
     async def _attend(self, tracked: TrackedJob) -> None:
         await self.intake.attend(tracked)
@@ -185,27 +188,40 @@ class ClientRuntime:
         job: Job = await self.intake.read(job_id=job_id)
         if job.ref is not None:
             return job.ref
-        error: HappyHorseError | None = error_of(job)
+        # A job that is still queued may say why it has not been accepted yet.
+        error: HappyHorseError | None = None if is_unsent(job) else error_of(job)
         raise error or TaskNotFoundError(f"the job has no task yet: it is {job.state}", job_id=job_id)
 
     async def fetch(self, ref: TaskRef) -> Task:
         """Poll a task once; see `Client.fetch`."""
-        return await self.accounts.named(ref.provider).poller.fetch(ref)
+        account = self.accounts.named(ref.provider)
+        return await telemetry.query("fetch", account.endpoint, self.tracker.span_of(ref), account.poller.fetch(ref))
 
     async def cancel(self, ref: TaskRef) -> Task:
         """Cancel a task; see `Client.cancel`."""
-        exchange = self.accounts.named(ref.provider).exchange
-        async with exchange.query_slot():
-            await exchange.cancel(ref)
-        return await self.fetch(ref)
+        account = self.accounts.named(ref.provider)
+        async with account.exchange.query_slot():
+            cancelling = account.exchange.cancel(ref)
+            is_taken = await telemetry.query("cancel", account.endpoint, self.tracker.span_of(ref), cancelling)
+        try:
+            return await self.fetch(ref)
+        except TaskNotFoundError:
+            if not is_taken:
+                raise
+        # Some providers forget a task as soon as it is cancelled.
+        canceled = Task(ref=ref, status=TaskStatus.CANCELED)
+        account.poller.observe(canceled)
+        return canceled
 
     async def aclose(self) -> None:
         """Stop everything: paid requests first, with some time to be answered."""
         # Last in, first out; and to the end, even if the caller is cancelled.
         async with AsyncExitStack() as closing:
-            for account in self.accounts:
-                closing.push_async_callback(account.aclose)
+            self.accounts.close()
+            closing.push_async_callback(self._factory.aclose)
             closing.push_async_callback(self.journal.aclose)
+            closing.callback(self.tracker.close, self.journal.store)
+            closing.push_async_callback(self._factory.settle)
             for account in self.accounts:
                 closing.push_async_callback(account.persistence.aclose)
             closing.push_async_callback(self.background.aclose)
@@ -214,23 +230,22 @@ class ClientRuntime:
             closing.push_async_callback(self.auto_downloads.aclose)
             closing.push_async_callback(self.reconciler.aclose)
             closing.push_async_callback(self.submitter.aclose)
-            closing.push_async_callback(self.recovery.aclose)
+            closing.push_async_callback(self.takeover.recovery.aclose)
             closing.push_async_callback(self.intake.aclose)
+            closing.push_async_callback(self.takeover.aclose)
             closing.push_async_callback(self.callbacks.aclose)
-
-
-def _transport(options: Options) -> Transport:
-    from ..transports.aiohttp import AiohttpTransport  # noqa: PLC0415 - aiohttp takes longer to import than the rest
-
-    return AiohttpTransport(connector=options.connector, proxy=options.proxy, timeouts=options.timeouts)
 
 
 class Lifecycle:
     """When a client is open: from its start to its end, in the process and event loop that opened it."""
 
-    def __init__(self, planners: Mapping[str, Planner], options: Options) -> None:
+    def __init__(self, planners: Mapping[str, Planner], options: Options, *, default: str) -> None:
         self.planners = planners
-        self._options = options
+        self.default = default
+        """The account for new jobs."""
+        self.router = Router(planners, default, options.routing)
+        """Which accounts a request can go to."""
+        self.options = options
         self._if_dropped: weakref.finalize[..., Lifecycle] | None = None
         self._runtime: ClientRuntime | None = None
 
@@ -245,7 +260,7 @@ class Lifecycle:
             self._forget()
         if self._runtime is not None:
             raise RuntimeError("the client is already open")
-        self._runtime = await ClientRuntime.open(self.planners, self._options)
+        self._runtime = await ClientRuntime.open(self.planners, self.options, self.router, default=self.default)
         self._if_dropped = weakref.finalize(self, _warn_of_dropped, ", ".join(self.planners), os.getpid())
 
     def _is_dead(self) -> bool:

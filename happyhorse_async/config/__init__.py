@@ -14,7 +14,7 @@ from .secrets import KeySource, SecretSource, check_api_key, check_secret
 from .settings import ProviderSettings, Settings
 from .store import StoreSettings
 from .structuring import quoted, structure
-from .urls import check_base_url, check_proxy, check_url
+from .urls import check_base_url, check_further_urls, check_proxy, check_url
 
 __all__ = [
     "KeySource",
@@ -24,6 +24,7 @@ __all__ = [
     "StoreSettings",
     "check_api_key",
     "check_base_url",
+    "check_further_urls",
     "check_proxy",
     "check_secret",
     "check_url",

@@ -12,11 +12,12 @@ from attrs import field, frozen
 
 from ..adapter import Adapter
 from ..errors import ConfigurationError
+from ..price_list import configured_prices
 from ..registry import adapter_names, find_adapter
 from .secrets import KeySource, SecretSource, check_api_key
 from .structuring import choices, looks_secret, quoted, quoted_name
 from .trust import check_found_address, check_found_proxy, refused
-from .urls import check_base_url, check_proxy, check_url
+from .urls import check_base_url, check_further_urls, check_proxy, check_url
 
 _PROVIDER_NAME = re.compile(r"[a-z0-9_-]+")
 _SHOWN_OPTION = 8
@@ -31,6 +32,7 @@ class Section:
     region: str | None = None
     base_url: str | None = None
     options: Mapping[str, Any] = field(factory=dict[str, Any])
+    prices: Mapping[str, Any] = field(factory=dict[str, Any])
     callback_url: str | None = None
     callback_secret_env: str | None = None
     callback_secret_file: str | None = None
@@ -60,12 +62,14 @@ class Section:
                 )
         self._check_addresses(adapter, where)
         self._check_region(name, adapter, where)
+        configured_prices(self.prices, where=f"{where}.prices")
         if found:
             self._check_trust(adapter, where, file)
 
     def _check_addresses(self, adapter: Adapter, where: str) -> None:
         if self.base_url is not None:
             check_base_url(self.base_url, where=f"{where}.base_url")
+        check_further_urls(adapter, self.options, where=f"{where}.options")
         if self.proxy is not None:
             check_proxy(self.proxy, where=f"{where}.proxy")
         if self.callback_url is not None:

@@ -11,11 +11,15 @@ from typing import Any
 
 from attrs import asdict, evolve, field, frozen
 
+from ..budget import Budget
 from ..errors import ConfigurationError
+from ..price_list import Price, configured_prices
 from ..redaction import redact_text, redact_url
 from ..registry import adapter_names, find_adapter
 from ..retry import RetryPolicies
+from ..routing import Routing
 from ..timing import Limits, PollSchedule
+from .budget import BudgetSettings
 from .loader import FILE_NAME, find_file
 from .secrets import KeySource, SecretSource, without_frames
 from .section import Section, beside
@@ -42,6 +46,8 @@ class ProviderSettings:
     """The root of the provider's API, where it is not the adapter's own. It wins over `region`."""
     options: Mapping[str, Any] = field(factory=dict[str, Any])
     """The adapter's own options."""
+    prices: tuple[Price, ...] = ()
+    """The prices that the file has for this account."""
     callback_url: str | None = None
     """The webhook URL that the provider calls at the end of every task."""
     callback_secret: SecretSource | None = None
@@ -81,6 +87,7 @@ class ProviderSettings:
             "region": self.region,
             "base_url": redact_url(account.base_url),
             "options": {name: redact_text(str(value)) for name, value in self.options.items()},
+            "prices": {row.key: f"{row.amount:f} {row.currency}" for row in self.prices},
             "proxy": _shown_proxy(self.proxy),
             "callback_url": None if self.callback_url is None else redact_url(self.callback_url),
             "callback_secret": None if self.callback_secret is None else self.callback_secret.describe(),
@@ -107,10 +114,14 @@ class Settings:
     proxy: str | None = field(default=None, repr=lambda url: repr(_shown_proxy(url)))
     """The proxy of providers that have no section. Each section has its own or this one."""
     store: StoreSettings | None = None
-    """The journal on disk; `None` for the memory of the process."""
+    """The journal on disk or in a database; `None` for the memory of the process."""
     poll: PollSchedule = field(factory=PollSchedule)
     limits: Limits = field(factory=Limits)
     retries: RetryPolicies = field(factory=RetryPolicies)
+    routing: Routing | None = None
+    budget: Budget | None = None
+    """How much may be spent; `None` for no limit."""
+    """Which account gets a job; `None` for the chosen one."""
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None) -> Settings:
@@ -160,6 +171,8 @@ class Settings:
             poll=content.poll,
             limits=content.limits,
             retries=content.retries,
+            routing=_routing(content.routing, known, file),
+            budget=None if content.budget is None else content.budget.budget(),
         )
 
     def with_proxy(self, proxy: str) -> Settings:
@@ -190,6 +203,31 @@ class Settings:
         chosen.warn()
         return chosen
 
+    def routing_for(self, provider: str | None) -> Routing | None:
+        """Return which account gets new jobs; `None` where *provider* or the environment names the only one."""
+        return None if provider is not None or os.environ.get(PROVIDER_VARIABLE) else self.routing
+
+    def accounts(self, provider: str | None = None) -> tuple[ProviderSettings, ...]:
+        """
+        Return every configured account: the file's sections or, where it has none, each adapter whose key is in the
+        environment. No key is read.
+
+        :param provider: return this one alone.
+        :raises ConfigurationError: there is none, or *provider* is not configured.
+        """
+        if provider is not None:
+            return (self._find(provider, "provider"),)
+        if self.providers:
+            return tuple(self.providers.values())
+        variables = {name: find_adapter(name).api_key_env for name in adapter_names()}
+        found = tuple(self._find(name, "provider") for name, variable in variables.items() if os.environ.get(variable))
+        if not found:
+            raise ConfigurationError(
+                f"no account is configured: there is no [providers.NAME] in {self._file()}, and none of "
+                f"{', '.join(sorted(set(variables.values())))} is set"
+            )
+        return found
+
     def resolved(self, provider: str | None = None) -> dict[str, Any]:
         """
         Show the effective configuration, secrets masked: the file, the chosen provider, every provider, and the store.
@@ -211,6 +249,8 @@ class Settings:
             "poll": asdict(poll),
             "limits": asdict(limits, filter=lambda attribute, _: attribute.init),
             "retries": asdict(self.retries, value_serializer=_finite),
+            "routing": None if self.routing is None else asdict(self.routing),
+            "budget": None if self.budget is None else [str(limit) for limit in self.budget.limits],
         }
 
     def _choice(self, provider: str | None) -> ProviderSettings | None:
@@ -220,6 +260,8 @@ class Settings:
             return self._find(named, PROVIDER_VARIABLE)
         if self.default is not None:
             return self._find(self.default, f"{self._file()}: default")
+        if self.routing is not None and (order := self.routing.order or tuple(self.providers)):
+            return self._find(order[0], f"{self._file()}: routing.order")
         return next(iter(self.providers.values())) if len(self.providers) == 1 else None
 
     def _find(self, name: str, where: str) -> ProviderSettings:
@@ -254,6 +296,16 @@ class _File:
     poll: PollSchedule = field(factory=PollSchedule)
     limits: Limits = field(factory=Limits)
     retries: RetryPolicies = field(factory=RetryPolicies)
+    routing: Routing | None = None
+    budget: BudgetSettings | None = None
+
+
+def _routing(routing: Routing | None, known: tuple[str, ...], file: Path) -> Routing | None:
+    for name in routing.order if routing is not None else ():
+        if name not in known:
+            missing = f"there is no [providers.{quoted_name(name)}]"
+            raise ConfigurationError(f"{file}: routing.order: {missing}; {choices(name, known)}")
+    return routing
 
 
 def _provider(name: str, section: Section, proxy: str | None, file: Path, *, found: bool) -> ProviderSettings:
@@ -266,6 +318,7 @@ def _provider(name: str, section: Section, proxy: str | None, file: Path, *, fou
         region=section.region,
         base_url=section.base_url,
         options=dict(section.options),
+        prices=configured_prices(section.prices, where=f"{file}: providers.{name}.prices"),
         callback_url=section.callback_url,
         callback_secret=section.secret_source(name, adapter, file),
         proxy=proxy if section.proxy is None else section.proxy,
@@ -277,7 +330,8 @@ def _provider(name: str, section: Section, proxy: str | None, file: Path, *, fou
 def _store(store: StoreSettings | None, file: Path, *, found: bool) -> StoreSettings | None:
     if store is None:
         return None
-    store = evolve(store, path=beside(file, store.path, where=f"{file}: store.path"))
+    if store.path is not None:
+        store = evolve(store, path=beside(file, store.path, where=f"{file}: store.path"))
     if found:
-        check_found_store(store.path, file=file)
+        check_found_store(store, file=file)
     return store

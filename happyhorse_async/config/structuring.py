@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_origin
+from typing import Any, Literal, TypeVar, cast, get_origin
 
 from attrs import fields, has
 from cattrs import BaseValidationError, Converter, ForbiddenExtraKeysError, transform_error
@@ -136,7 +136,11 @@ def _is_mapping(cls: Any) -> bool:
 
 
 def _is_list(cls: Any) -> bool:
-    return get_origin(cls) is list
+    return get_origin(cls) in (list, tuple)
+
+
+def _is_literal(cls: Any) -> bool:
+    return get_origin(cls) is Literal
 
 
 _CONVERTER = Converter(forbid_extra_keys=True)
@@ -148,6 +152,8 @@ _CONVERTER.register_structure_hook(Path, _to_path)
 _CONVERTER.register_structure_hook_factory(has, _class_hook)
 _CONVERTER.register_structure_hook_factory(_is_mapping, _mapping_hook)
 _CONVERTER.register_structure_hook_factory(_is_list, _list_hook)
+# Its class says which values it takes.
+_CONVERTER.register_structure_hook_func(_is_literal, _strictly(str, str))
 
 
 def kind_of(value: object) -> str:

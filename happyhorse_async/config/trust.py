@@ -14,6 +14,7 @@ from typing import Any
 
 from ..adapter import Adapter
 from ..errors import ConfigurationError
+from .store import StoreSettings
 from .urls import FROM_ENVIRONMENT, is_documented, is_loopback
 
 
@@ -42,15 +43,18 @@ def check_found_proxy(proxy: str | None, *, where: str, file: Path) -> None:
         raise refused(where, "sets a proxy", file)
 
 
-def check_found_store(store: Path, *, file: Path) -> None:
+def check_found_store(store: StoreSettings, *, file: Path) -> None:
     """
-    Make sure that the journal is in the folder of the file, symbolic links followed.
+    Make sure that the journal is in the folder of the file, symbolic links followed, or where the environment says.
 
     :raises ConfigurationError: it is elsewhere.
     """
     folder = file.parent.resolve()
-    if folder not in store.resolve().parents:
+    if store.path is not None and folder not in store.path.resolve().parents:
         raise refused(f"{file}: store.path", "puts the journal outside the folder of the file", file)
+    for name, url in {"url": store.url, "listen_url": store.listen_url}.items():
+        if url is not None:
+            raise refused(f"{file}: store.{name}", "puts the journal into a database", file)
 
 
 def refused(where: str, problem: str, file: Path) -> ConfigurationError:

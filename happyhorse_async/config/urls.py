@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from ipaddress import IPv6Address, ip_address
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from ..adapter import Adapter
@@ -56,6 +58,17 @@ def check_base_url(url: object, *, where: str) -> str:
     return text
 
 
+def check_further_urls(adapter: Adapter, options: Mapping[str, Any], *, where: str) -> None:
+    """
+    Check the options that name further hosts of the provider like a base URL: they are sent a key, too.
+
+    :raises ConfigurationError: one of them is not an http(s) URL, or would send the key unencrypted over the internet.
+    """
+    for option in adapter.further_urls:
+        if options.get(option) is not None:
+            check_base_url(options[option], where=f"{where}.{option}")
+
+
 def check_proxy(proxy: object, *, where: str) -> str:
     """
     Return *proxy*, if it can be one: the URL of an HTTP proxy, or `env` for those of the environment.
@@ -94,7 +107,8 @@ def is_documented(url: str, adapter: Adapter) -> bool:
         origin = _origin(url)
     except ValueError:
         return False
-    return any(_template(root).fullmatch(origin) for root in (adapter.default_base_url, *adapter.regions.values()))
+    roots = (adapter.default_base_url, *adapter.regions.values(), *adapter.further_urls.values())
+    return any(_template(root).fullmatch(origin) for root in roots)
 
 
 def _template(root: str) -> re.Pattern[str]:

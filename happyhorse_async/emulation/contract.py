@@ -44,6 +44,13 @@ class FetchCall:
     task_id: str
 
 
+@frozen
+class ResultCall:
+    """A request for the result of a task, where the answer to a status request does not have it."""
+
+    task_id: str
+
+
 @frozen(kw_only=True)
 class ListCall:
     """A request for the account's tasks, newest first. A filter that is `None` keeps all."""
@@ -73,6 +80,44 @@ class PolicyCall:
     """The model that it is for."""
 
 
+@frozen
+class GrantCall:
+    """A request for a URL to which a file may be sent with PUT."""
+
+    name: str
+    """The name of the file."""
+
+
+@frozen(kw_only=True)
+class UploadCall:
+    """A file that is sent to the provider itself. Everyone who has its URL can read it."""
+
+    name: str
+    content: bytes = field(repr=False)
+    permit: tuple[str, str] | None = field(default=None, repr=False)
+    """The policy that permits it, and its signature, if it comes without an API key."""
+
+
+@frozen
+class KeysCall:
+    """A request for the published keys that webhooks are signed with. It needs no API key."""
+
+
+@frozen
+class BalanceCall:
+    """A request for the balance of the account."""
+
+
+@frozen(kw_only=True)
+class StorageGrant:
+    """The permission to send one file to the emulator's own storage."""
+
+    upload_url: str = field(repr=False)
+    """Where the file is sent with PUT, once the signature in it is right."""
+    file_url: str
+    """Where the file is found then."""
+
+
 @frozen(kw_only=True)
 class StoragePolicy:
     """The permission to upload files to the emulator's own storage."""
@@ -87,11 +132,15 @@ class StoragePolicy:
     """Its signature."""
     seconds: float
     """How long it is valid."""
+    expires: datetime
+    """When it ends."""
     largest: int
     """Bytes of the largest file."""
 
 
-Call: TypeAlias = SubmitCall | FetchCall | ListCall | CancelCall | PolicyCall
+Call: TypeAlias = (
+    SubmitCall | FetchCall | ResultCall | ListCall | CancelCall | PolicyCall | GrantCall | UploadCall | BalanceCall
+)
 """Any request to a provider."""
 
 
@@ -109,6 +158,8 @@ class Job:
     """Its state when the client last saw it in a submit or a query."""
     submit_id: str
     """The id of the call that submitted it."""
+    base_url: str = ""
+    """The provider's root, as the client calls it."""
 
 
 @frozen(kw_only=True)
@@ -126,7 +177,7 @@ class RateLimit:
 
     count: int
     seconds: float
-    calls: tuple[type[Call], ...] = (SubmitCall, FetchCall, ListCall, CancelCall)
+    calls: tuple[type[Call], ...] = (SubmitCall, FetchCall, ResultCall, ListCall, CancelCall)
     """The calls that count."""
     per_model: bool = False
     """Whether submits are counted for each model by itself."""
@@ -171,6 +222,8 @@ class CallbackNotice:
     """When this attempt is made."""
     secret: str | None = field(default=None, repr=False)
     """The signing secret; `None` if the account has none."""
+    signing_seed: bytes = field(default=bytes(32), repr=False)
+    """32 random bytes of the provider's own: the seed of the key that it signs with, if it publishes its keys."""
 
 
 class EmulatedAPI(ABC):
@@ -207,6 +260,14 @@ class EmulatedAPI(ABC):
         :raises ApiError: the provider refuses it.
         """
 
+    def read_public(self, request: HttpRequest) -> KeysCall | UploadCall | None:
+        """
+        Parse a request that needs no API key; `None` if it is another one.
+
+        :raises ApiError: the provider refuses it.
+        """
+        return None
+
     @abstractmethod
     def answer_submit(self, job: Job, *, request_id: str, replayed: bool = False) -> HttpResponse:
         """
@@ -224,7 +285,11 @@ class EmulatedAPI(ABC):
     def answer_error(self, refusal: ErrorReply, *, request_id: str) -> HttpResponse:
         """Write an error in the provider's envelope."""
 
-    def answer_missing(self, call: FetchCall | CancelCall, *, request_id: str) -> HttpResponse:
+    def answer_result(self, job: Job, *, request_id: str) -> HttpResponse:
+        """Write the response to a request for the result of a task, for a provider that tells it apart."""
+        raise NotImplementedError(f"the emulated API of {self.name} has no results apart")
+
+    def answer_missing(self, call: FetchCall | ResultCall | CancelCall, *, request_id: str) -> HttpResponse:
         """Write the response to a call about a task that is unknown or has expired."""
         return self.answer_error(self.refusal(ApiFault.UNKNOWN_TASK), request_id=request_id)
 
@@ -239,6 +304,22 @@ class EmulatedAPI(ABC):
     def answer_policy(self, policy: StoragePolicy, *, request_id: str) -> HttpResponse:
         """Write the response to a request for an upload, for a provider that has temporary storage."""
         raise NotImplementedError(f"the emulated API of {self.name} has no storage")
+
+    def answer_grant(self, grant: StorageGrant, *, request_id: str) -> HttpResponse:
+        """Write the response to a request for a URL to send a file to, for a provider that has such a storage."""
+        raise NotImplementedError(f"the emulated API of {self.name} grants no uploads")
+
+    def answer_upload(self, file_url: str, *, request_id: str) -> HttpResponse:
+        """Write the response to a file that was sent to the provider itself, which is found at *file_url* now."""
+        raise NotImplementedError(f"the emulated API of {self.name} takes no files")
+
+    def answer_balance(self, *, request_id: str) -> HttpResponse:
+        """Write the response to a request for the balance, for a provider that tells it."""
+        raise NotImplementedError(f"the emulated API of {self.name} has no balance")
+
+    def answer_keys(self, signing_seed: bytes) -> HttpResponse:
+        """Write the published keys, for a provider that signs webhooks with such; see `CallbackNotice.signing_seed`."""
+        raise NotImplementedError(f"the emulated API of {self.name} publishes no keys")
 
     def write_callback(self, notice: CallbackNotice) -> HttpRequest:
         """Write a webhook, signed, for a provider that has `callback_rules`."""

@@ -17,7 +17,7 @@ from attrs import define, frozen
 from ..emulation import Call, ListCall, ProviderLimits, RateLimit, SubmitCall
 from ..request import VideoRequest
 from ..task import FailureReason, Task, TaskStatus
-from .media_spec import Picture
+from .media_spec import Picture, SourceVideo
 from .webhook_queue import Webhook
 
 
@@ -41,6 +41,8 @@ class Entry:
     webhook: Webhook | None = None
     pictures: tuple[Picture, ...] = ()
     """The pictures that came with the request."""
+    source: SourceVideo | None = None
+    """The source video, if it was uploaded."""
 
     @property
     def ends(self) -> float:

@@ -194,8 +194,8 @@ class Emulator:
         Of several faults that match a call, the one that was switched on first is applied, until it is over.
 
         :param fault: its name, or an object from `happyhorse_async.emulator.faults`.
-        :param on: the calls it is applied to, of `"submit"`, `"query"`, `"list"`, `"cancel"` and `"download"`; by
-            default all that it can be applied to.
+        :param on: the calls it is applied to, of `"submit"`, `"query"`, `"result"`, `"list"`, `"cancel"`, `"download"`,
+            `"permit"` and `"upload"`; by default all that it can be applied to.
         :param provider: whose calls it is applied to; by default those of all.
         :param times: to how many calls it is applied; `None`: to every one.
         :param after: how many matching calls are answered correctly before.

@@ -74,7 +74,11 @@ def _frames(renderer: Renderer) -> Iterator[VideoFrame]:
     luma, *chroma = (bytearray(plane) for plane in base.planes)
     stride = base.planes[0].line_size
     top = media_spec.height - renderer.band_height
+    source = renderer.source_frames(renderer.frames)
     for number in range(renderer.frames):
+        shown = next(source, None)
+        if shown is not None:
+            _copy_rows(shown, luma, chroma, first=renderer.strip_height, end=top)
         if number == 0 and renderer.opens_with_picture:
             frame = _converted(renderer.first_frame())
         else:
@@ -87,6 +91,16 @@ def _frames(renderer: Renderer) -> Iterator[VideoFrame]:
                 plane.update(bytes(content))
         frame.pts, frame.time_base = number, Fraction(1, FRAMES_PER_SECOND)
         yield frame
+
+
+def _copy_rows(shown: VideoFrame, luma: bytearray, chroma: list[bytearray], *, first: int, end: int) -> None:
+    """Copy the rows of a frame between the strip and the band."""
+    for plane, target, share in zip(shown.planes, (luma, *chroma), (1, 2, 2), strict=True):
+        content, length = bytes(plane), plane.line_size
+        width, target_length = shown.width // share, len(target) // (shown.height // share)
+        for row in range(first // share, end // share):
+            start = row * target_length
+            target[start : start + width] = content[row * length : row * length + width]
 
 
 def _converted(image: Image.Image) -> VideoFrame:

@@ -17,6 +17,7 @@ FRAMES_PER_SECOND = 24
 
 _DEFAULT_RESOLUTION = "1080P"
 _DEFAULT_SECONDS = 5
+_LONGEST_EDIT = 15.0
 
 
 @frozen(kw_only=True)
@@ -30,6 +31,22 @@ class Picture:
     width: int
     """In pixels, as it came."""
     height: int
+
+
+@frozen(kw_only=True)
+class SourceVideo:
+    """The source video of an edit."""
+
+    digest: str
+    """Identifies its content."""
+    content: bytes = field(repr=False)
+    """The file."""
+    width: int
+    """In pixels."""
+    height: int
+    """In pixels."""
+    seconds: float
+    """Its length."""
 
 
 @frozen(kw_only=True)
@@ -47,6 +64,8 @@ class MediaSpec:
     watermark: bool = False
     pictures: tuple[Picture, ...] = ()
     """Pictures of the request: the first frame, or references."""
+    source: SourceVideo | None = None
+    """The source video of an edit."""
 
     @property
     def digest(self) -> str:
@@ -54,9 +73,16 @@ class MediaSpec:
         return hashlib.sha256(repr(self).encode(errors="replace")).hexdigest()
 
     @classmethod
-    def of(cls, request: VideoRequest, *, provider: str, pictures: tuple[Picture, ...] = ()) -> MediaSpec:
+    def of(
+        cls,
+        request: VideoRequest,
+        *,
+        provider: str,
+        pictures: tuple[Picture, ...] = (),
+        source: SourceVideo | None = None,
+    ) -> MediaSpec:
         """Return what the video for *request* shows."""
-        width, height = frame_size(resolution_of(request), _ratio(request, pictures))
+        width, height = frame_size(resolution_of(request), _ratio(request, pictures, source))
         return cls(
             provider=provider,
             mode=request.mode.value,
@@ -64,10 +90,11 @@ class MediaSpec:
             prompt=request.prompt or "",
             width=width,
             height=height,
-            seconds=seconds_of(request),
+            seconds=seconds_of(request, source),
             seed=request.seed,
             watermark=bool(request.watermark),
             pictures=pictures,
+            source=source,
         )
 
 
@@ -82,22 +109,24 @@ def ratio_of(request: VideoRequest) -> str:
     return ratio or ASSUMED_RATIO
 
 
-def _ratio(request: VideoRequest, pictures: tuple[Picture, ...]) -> str:
+def _ratio(request: VideoRequest, pictures: tuple[Picture, ...], source: SourceVideo | None) -> str:
+    if source is not None:
+        return f"{source.width}:{source.height}"
     if isinstance(request, ImageToVideo) and pictures:
         return f"{pictures[0].width}:{pictures[0].height}"
     return ratio_of(request)
 
 
-def seconds_of(request: VideoRequest) -> float:
-    """Return the length of the video in seconds. An edit is as long as its source."""
+def seconds_of(request: VideoRequest, source: SourceVideo | None = None) -> float:
+    """Return the length of the video in seconds. An edit is as long as its source, up to 15 s."""
     if isinstance(request, VideoEdit):
-        return SOURCE_SECONDS
+        return SOURCE_SECONDS if source is None else min(source.seconds, _LONGEST_EDIT)
     return float(_DEFAULT_SECONDS if request.duration is None else request.duration)
 
 
-def source_seconds_of(request: VideoRequest) -> float:
-    """Return the length of the source video in seconds, 0 unless it is an edit."""
-    return SOURCE_SECONDS if isinstance(request, VideoEdit) else 0.0
+def source_seconds_of(request: VideoRequest, source: SourceVideo | None = None) -> float:
+    """Return how much of the source video is used, in seconds; 0 unless it is an edit."""
+    return seconds_of(request, source) if isinstance(request, VideoEdit) else 0.0
 
 
 def frame_size(resolution: str, ratio: str) -> tuple[int, int]:

@@ -12,16 +12,19 @@ import hmac
 import json
 import secrets
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from urllib.parse import quote
 
 from attrs import field, frozen
 
-from ..emulation import StoragePolicy
+from ..emulation import StorageGrant, StoragePolicy
 
 FOLDER = "emulated-uploads"
 """What the names of files begin with."""
 _POLICY_SECONDS = 300.0
 _FILE_SECONDS = 48 * 3600.0
 _LARGEST = 200 * 2**20
+_PUBLIC_SECONDS = 7 * 24 * 3600.0
 
 
 class StorageRefusalError(Exception):
@@ -57,6 +60,7 @@ class ObjectStore:
         self._speed = speed
         self._secret = secrets.token_bytes(16)
         self._files: dict[str, _File] = {}
+        self._public: dict[str, _File] = {}
 
     def policy(self, api_key: str, model: str, *, url: str, now: float) -> StoragePolicy:
         """Permit uploads to *url* for a few minutes."""
@@ -69,6 +73,7 @@ class ObjectStore:
             policy=policy,
             signature=self._sign(policy),
             seconds=_POLICY_SECONDS,
+            expires=datetime.fromtimestamp(now + _POLICY_SECONDS / self._speed, UTC),
             largest=_LARGEST,
         )
 
@@ -79,11 +84,7 @@ class ObjectStore:
         :raises StorageRefusalError: the policy is wrong or has expired, or does not allow this name or size.
         """
         policy, name = fields.get("policy", ""), fields.get("key", "")
-        if not hmac.compare_digest(fields.get("Signature", "").encode(), self._sign(policy).encode()):
-            raise StorageRefusalError(403, "SignatureDoesNotMatch", "The signature does not match the policy.")
-        owner, model, folder, expires = json.loads(base64.b64decode(policy))
-        if now >= expires:
-            raise StorageRefusalError(403, "AccessDenied", "Invalid according to Policy: Policy expired.")
+        owner, model, folder = self.check(policy, fields.get("Signature", ""), now=now)
         if not name.startswith(f"{folder}/"):
             raise StorageRefusalError(403, "AccessDenied", "Invalid according to Policy: Policy Condition failed.")
         if name in self._files:
@@ -92,6 +93,54 @@ class ObjectStore:
             raise StorageRefusalError(400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size.")
         self._files = {key: file for key, file in self._files.items() if now < file.expires}
         self._files[name] = _File(content, owner, model, now + _FILE_SECONDS / self._speed)
+
+    def check(self, policy: str, signature: str, *, now: float) -> tuple[str, str, str]:
+        """
+        Return the account, the model and the folder that a policy is for.
+
+        :raises StorageRefusalError: it is wrong or has expired.
+        """
+        if not hmac.compare_digest(signature.encode(), self._sign(policy).encode()):
+            raise StorageRefusalError(403, "SignatureDoesNotMatch", "The signature does not match the policy.")
+        owner, model, folder, expires = json.loads(base64.b64decode(policy))
+        if now >= expires:
+            raise StorageRefusalError(403, "AccessDenied", "Invalid according to Policy: Policy expired.")
+        return owner, model, folder
+
+    def grant(self, name: str, *, url: str, now: float) -> StorageGrant:
+        """Permit one file to be sent to a place below *url* for a few minutes."""
+        place, expires = _public_place(name), str(int(now + max(1.0, _POLICY_SECONDS / self._speed)))
+        signature = quote(self._sign(f"{place} {expires}"), safe="")
+        file_url = f"{url}/{quote(place)}"
+        return StorageGrant(upload_url=f"{file_url}?Expires={expires}&Signature={signature}", file_url=file_url)
+
+    def put_granted(self, place: str, query: Mapping[str, str], content: bytes, *, now: float) -> None:
+        """
+        Keep a file for which there is a grant.
+
+        :raises StorageRefusalError: there is none, or it has expired.
+        """
+        expires, signature = query.get("Expires", ""), query.get("Signature", "")
+        if not hmac.compare_digest(signature.encode(), self._sign(f"{place} {expires}").encode()):
+            raise StorageRefusalError(403, "SignatureDoesNotMatch", "The signature does not match.")
+        if now >= int(expires):
+            raise StorageRefusalError(403, "AccessDenied", "Request has expired.")
+        self._keep(place, content, now)
+
+    def put_public(self, name: str, content: bytes, *, now: float) -> str:
+        """Keep a file that everyone can read, and return its place."""
+        place = _public_place(name)
+        self._keep(place, content, now)
+        return place
+
+    def _keep(self, place: str, content: bytes, now: float) -> None:
+        self._public = {key: file for key, file in self._public.items() if now < file.expires}
+        self._public[place] = _File(content, "", "", now + _PUBLIC_SECONDS / self._speed)
+
+    def public(self, place: str, *, now: float) -> bytes | None:
+        """Return a file that everyone can read."""
+        file = self._public.get(place)
+        return None if file is None or now >= file.expires else file.content
 
     def find(self, name: str, api_key: str, model: str | None, *, now: float) -> bytes | None:
         """Return the content of a file, for the account and the model that it was uploaded for."""
@@ -103,9 +152,14 @@ class ObjectStore:
     def clear(self) -> None:
         """Forget every file."""
         self._files = {}
+        self._public = {}
 
     def _sign(self, policy: str) -> str:
         return base64.b64encode(hmac.new(self._secret, policy.encode(), hashlib.sha1).digest()).decode()
+
+
+def _public_place(name: str) -> str:
+    return f"{secrets.token_hex(8)}/{name.rpartition('/')[2] or 'file'}"
 
 
 def _account(api_key: str) -> str:

@@ -1,5 +1,6 @@
 """
-Pictures that come inline with a request, as `data:` URIs. What is behind a URL is never fetched.
+Pictures that come inline with a request, as `data:` URIs, and source videos that were uploaded. What is behind a URL is
+never fetched.
 
 Reading one needs pillow. Without it, or for a picture that cannot be read, a task goes on as if it had come as a URL.
 """
@@ -17,7 +18,7 @@ from attrs import evolve
 from ..request import ImageToVideo, Media, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from .account import Entry
 from .media_spec import Picture
-from .object_store import FOLDER
+from .source_video import measured
 
 _LONGEST_SIDE = 1920
 """In pixels. No video is larger."""
@@ -26,28 +27,29 @@ _READ = "data:,"
 
 
 def has_inline_pictures(request: VideoRequest) -> bool:
-    """Return whether any picture of *request* is a `data:` URI."""
-    return any(uri.lower().startswith("data:") for uri in _uris(request))
+    """Return whether any picture of *request* is a `data:` URI, or its source video is there."""
+    return _has_source(request) or any(uri.lower().startswith("data:") for uri in _uris(request))
 
 
 def read_pictures(entry: Entry) -> None:
     """Decode the inline pictures of a task, and free the request's copies. Blocks."""
     found = (_read(uri) for uri in _uris(entry.request))
     entry.pictures = tuple(picture for picture in found if picture is not None)
+    if isinstance(entry.request, VideoEdit) and isinstance(entry.request.video, bytes):
+        entry.source = measured(entry.request.video)
     entry.request = _without_inline(entry.request)
 
 
-def with_uploads(request: VideoRequest, find: Callable[[str], bytes]) -> VideoRequest:
+def with_uploads(request: VideoRequest, find: Callable[[str], bytes | None]) -> VideoRequest:
     """
-    Return *request* with the pictures in the emulator's storage inline.
+    Return *request* with the pictures in the emulator's storage inline, and a source video there as its bytes.
 
-    :param find: returns a file by its name, or raises what ends the call.
+    :param find: returns a file by its URL, `None` for what is elsewhere, or raises what ends the call.
     """
 
     def inline(medium: Media) -> Media:
-        if not isinstance(medium, str) or not medium.startswith(f"oss://{FOLDER}/"):
-            return medium
-        return "data:image/uploaded;base64," + base64.b64encode(find(medium.removeprefix("oss://"))).decode()
+        content = find(medium) if isinstance(medium, str) else None
+        return medium if content is None else f"data:image/uploaded;base64,{base64.b64encode(content).decode()}"
 
     match request:
         case ImageToVideo():
@@ -55,11 +57,15 @@ def with_uploads(request: VideoRequest, find: Callable[[str], bytes]) -> VideoRe
         case ReferenceToVideo():
             return evolve(request, images=tuple(inline(image) for image in request.images))
         case VideoEdit():
-            # The source video must be there; what it shows is not used.
-            inline(request.video)
-            return evolve(request, images=tuple(inline(image) for image in request.images))
+            source = find(request.video) if isinstance(request.video, str) else None
+            images = tuple(inline(image) for image in request.images)
+            return evolve(request, video=request.video if source is None else source, images=images)
         case TextToVideo():
             return request
+
+
+def _has_source(request: VideoRequest) -> bool:
+    return isinstance(request, VideoEdit) and isinstance(request.video, bytes)
 
 
 def _uris(request: VideoRequest) -> tuple[str, ...]:
@@ -100,7 +106,10 @@ def _without_inline(request: VideoRequest) -> VideoRequest:
     match request:
         case ImageToVideo():
             return evolve(request, image=short(request.image))
-        case ReferenceToVideo() | VideoEdit():
+        case VideoEdit():
+            video = _READ if isinstance(request.video, bytes) else request.video
+            return evolve(request, video=video, images=tuple(short(image) for image in request.images))
+        case ReferenceToVideo():
             return evolve(request, images=tuple(short(image) for image in request.images))
         case _:
             return request

@@ -17,18 +17,23 @@ from attrs import define, evolve, field, frozen
 from ..emulation import (
     ApiError,
     ApiFault,
+    BalanceCall,
     Call,
     CallbackNotice,
     CancelCall,
     EmulatedAPI,
     ErrorReply,
     FetchCall,
+    GrantCall,
     Job,
     JobPage,
+    KeysCall,
     ListCall,
     PolicyCall,
     ProviderLimits,
+    ResultCall,
     SubmitCall,
+    UploadCall,
 )
 from ..messages import HttpRequest, HttpResponse
 from ..task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Video
@@ -40,22 +45,24 @@ from .pictures import has_inline_pictures, with_uploads
 from .request_log import ReceivedRequest
 from .scenario import Scenario
 from .signed_urls import SignedUrls
+from .storage import Storage, Visit
 from .task_snapshot import at, task_at
 from .webhook_queue import CallbackScenario, Webhook, WebhookQueue
 
 if TYPE_CHECKING:
     from .faults.injection import Broken, Faults, Injection
 
-_TaskCall: TypeAlias = SubmitCall | FetchCall | ListCall | CancelCall
-
-STORAGE_PATH = "/_storage/"
-"""Where files are uploaded to, followed by the name of the provider."""
+_TaskCall: TypeAlias = SubmitCall | FetchCall | ResultCall | ListCall | CancelCall
 
 _OPERATIONS: dict[type[Call], Operation] = {
     SubmitCall: Operation.SUBMIT,
     FetchCall: Operation.QUERY,
+    ResultCall: Operation.RESULT,
     ListCall: Operation.LIST,
     CancelCall: Operation.CANCEL,
+    PolicyCall: Operation.PERMIT,
+    GrantCall: Operation.PERMIT,
+    UploadCall: Operation.UPLOAD,
 }
 
 
@@ -74,14 +81,6 @@ class _Exchange:
 
 
 @frozen
-class Storage:
-    """The storage of a provider: the videos it made, and the files it was given."""
-
-    links: SignedUrls
-    objects: ObjectStore
-
-
-@frozen
 class Keys:
     """The keys that an emulated provider shares with its users. Without one, any key is accepted or none is used."""
 
@@ -89,6 +88,8 @@ class Keys:
     """The only API key that is accepted."""
     callback_secret: str | None = field(default=None, repr=False)
     """What webhooks are signed with."""
+    signing_seed: bytes = field(factory=lambda: secrets.token_bytes(32), repr=False)
+    """From which a provider that publishes its keys makes the key that it signs webhooks with."""
 
 
 class EmulatedProvider:
@@ -163,14 +164,20 @@ class EmulatedProvider:
         """
         exchange = _Exchange(now=now, origin=origin, request_id=str(uuid4()))
         try:
+            public = self._public(request, exchange)
+            if public is not None:
+                return public
             account = self._account(request)
             call = self.emulated_api.read(request)
             self._begin(exchange, call)
             wait = account.wait_for(call, now=now)
             if wait:
                 raise ApiError(evolve(self.emulated_api.refusal(ApiFault.TOO_FAST), retry_after=wait))
-            if isinstance(call, PolicyCall):
-                regular = self._permit(call, request, exchange)
+            if isinstance(call, BalanceCall):
+                regular = self.emulated_api.answer_balance(request_id=exchange.request_id)
+            elif isinstance(call, PolicyCall | GrantCall | UploadCall):
+                self._carry_out(exchange)
+                regular = self._visit(request, exchange).answer(call)
             else:
                 call = self._with_uploads(call, request, exchange)
                 regular = self._answer(call, account, exchange)
@@ -182,30 +189,37 @@ class EmulatedProvider:
         self._log(request, exchange, response)
         return response
 
-    def _permit(self, call: PolicyCall, request: HttpRequest, exchange: _Exchange) -> HttpResponse:
-        url = f"{exchange.origin}{STORAGE_PATH}{self.emulated_api.name}"
-        api_key = self.emulated_api.api_key(request) or ""
-        policy = self.storage.objects.policy(api_key, call.model, url=url, now=exchange.now)
-        return self.emulated_api.answer_policy(policy, request_id=exchange.request_id)
+    def _public(self, request: HttpRequest, exchange: _Exchange) -> HttpResponse | None:
+        """Answer a request that needs no API key; `None` if it is another one."""
+        match self.emulated_api.read_public(request):
+            case None:
+                return None
+            case KeysCall():
+                return self.emulated_api.answer_keys(self._keys.signing_seed)
+            case call:
+                return self._visit(request, exchange).answer(call)
+
+    def _visit(self, request: HttpRequest, exchange: _Exchange) -> Visit:
+        return Visit(
+            storage=self.storage,
+            emulated_api=self.emulated_api,
+            api_key=self.emulated_api.api_key(request) or "",
+            now=exchange.now,
+            origin=exchange.origin,
+            request_id=exchange.request_id,
+        )
 
     def _with_uploads(self, call: _TaskCall, request: HttpRequest, exchange: _Exchange) -> _TaskCall:
         """Make sure that the files a submit names were uploaded, and put their pictures into it."""
         if not isinstance(call, SubmitCall):
             return call
-        api_key = self.emulated_api.api_key(request) or ""
-
-        def find(name: str) -> bytes:
-            found = self.storage.objects.find(name, api_key, call.request.model, now=exchange.now)
-            if found is None:
-                raise self.emulated_api.refuse(ApiFault.NO_SUCH_MEDIA)
-            return found
-
-        return evolve(call, request=with_uploads(call.request, find))
+        visit = self._visit(request, exchange)
+        return evolve(call, request=with_uploads(call.request, lambda url: visit.find(url, call)))
 
     def _begin(self, exchange: _Exchange, call: Call) -> None:
         """Note what *call* asks for, and find the fault that is applied to it."""
         exchange.operation = _OPERATIONS.get(type(call))
-        if isinstance(call, FetchCall | CancelCall):
+        if isinstance(call, FetchCall | ResultCall | CancelCall):
             exchange.task_id = call.task_id
         if self._faults is None or exchange.operation is None:
             return
@@ -214,7 +228,9 @@ class EmulatedProvider:
             error = self.emulated_api.refusal(reason) if isinstance(reason, ApiFault) else reason
             return self.emulated_api.answer_error(error, request_id=exchange.request_id)
 
-        exchange.injection = self._faults.next(exchange.operation, self.emulated_api.name, now=exchange.now)
+        exchange.injection = self._faults.next(
+            exchange.operation, self.emulated_api.name, now=exchange.now, task_id=exchange.task_id
+        )
         exchange.context = CallContext(operation=exchange.operation, now=exchange.now, refuse=refuse)
 
     def _log(self, request: HttpRequest, exchange: _Exchange, response: HttpResponse | Broken) -> None:
@@ -250,7 +266,14 @@ class EmulatedProvider:
         if forged:
             job = evolve(job, task=_opposite(job.task))
             secret = secret and secrets.token_hex(16)
-        notice = CallbackNotice(job=job, url=webhook.url, event_id=webhook.event_id, sent_at=at(now), secret=secret)
+        notice = CallbackNotice(
+            job=job,
+            url=webhook.url,
+            event_id=webhook.event_id,
+            sent_at=at(now),
+            secret=secret,
+            signing_seed=secrets.token_bytes(32) if forged else self._keys.signing_seed,
+        )
         return self.emulated_api.write_callback(notice)
 
     def _account(self, request: HttpRequest) -> EmulatedAccount:
@@ -264,11 +287,8 @@ class EmulatedProvider:
             self._accounts[key] = EmulatedAccount(self._limits, task_ttl=task_ttl, speed=self._speed)
         return self._accounts[key]
 
-    def _answer(
-        self, call: SubmitCall | FetchCall | ListCall | CancelCall, account: EmulatedAccount, exchange: _Exchange
-    ) -> HttpResponse:
-        if exchange.injection is not None and not exchange.injection.fault.accepted:
-            raise self.emulated_api.refuse(ApiFault.UNAVAILABLE)
+    def _answer(self, call: _TaskCall, account: EmulatedAccount, exchange: _Exchange) -> HttpResponse:
+        self._carry_out(exchange)
         if isinstance(call, SubmitCall):
             return self._submit(call, account, exchange)
         if isinstance(call, ListCall):
@@ -279,9 +299,18 @@ class EmulatedProvider:
         entry = account.find(call.task_id, now=exchange.now)
         if entry is None:
             return self.emulated_api.answer_missing(call, request_id=exchange.request_id)
-        if isinstance(call, CancelCall):
-            return self._cancel(entry, account, exchange)
-        return self._fetch(call, entry, exchange)
+        match call:
+            case CancelCall():
+                return self._cancel(entry, account, exchange)
+            case ResultCall():
+                return self._result(call, entry, exchange)
+            case FetchCall():
+                return self._fetch(call, entry, exchange)
+
+    def _carry_out(self, exchange: _Exchange) -> None:
+        """Carry out the call, unless a fault comes before that."""
+        if exchange.injection is not None and not exchange.injection.fault.accepted:
+            raise self.emulated_api.refuse(ApiFault.UNAVAILABLE)
 
     def _submit(self, call: SubmitCall, account: EmulatedAccount, exchange: _Exchange) -> HttpResponse:
         try:
@@ -319,6 +348,12 @@ class EmulatedProvider:
         if job is None:
             return self.emulated_api.answer_missing(call, request_id=exchange.request_id)
         return self.emulated_api.answer_fetch(job, request_id=exchange.request_id)
+
+    def _result(self, call: ResultCall, entry: Entry, exchange: _Exchange) -> HttpResponse:
+        job = self._reported(entry, exchange)
+        if job is None:
+            return self.emulated_api.answer_missing(call, request_id=exchange.request_id)
+        return self.emulated_api.answer_result(job, request_id=exchange.request_id)
 
     def _reported(self, entry: Entry, exchange: _Exchange) -> Job | None:
         """Return the task as a fault lets it appear; `None`: as unknown."""
@@ -358,7 +393,8 @@ class EmulatedProvider:
         task = self._task(entry, exchange)
         if entry.seen is None:
             entry.seen = task
-        return Job(request=entry.request, task=task, seen=entry.seen, submit_id=entry.submit_id)
+        base_url = f"{exchange.origin}/{self.emulated_api.name}{self.emulated_api.root}"
+        return Job(request=entry.request, task=task, seen=entry.seen, submit_id=entry.submit_id, base_url=base_url)
 
     def _task(self, entry: Entry, exchange: _Exchange) -> Task:
         ref = TaskRef(self.emulated_api.name, entry.id)
@@ -377,7 +413,9 @@ class EmulatedProvider:
         )
 
     def _media_spec(self, entry: Entry) -> MediaSpec:
-        return MediaSpec.of(entry.request, provider=self.emulated_api.name, pictures=entry.pictures)
+        return MediaSpec.of(
+            entry.request, provider=self.emulated_api.name, pictures=entry.pictures, source=entry.source
+        )
 
 
 def _opposite(task: Task) -> Task:

@@ -6,13 +6,18 @@ import colorsys
 import io
 import textwrap
 import zlib
-from typing import TypeAlias
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from attrs import frozen
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ..request import Mode
 from .media_spec import FRAMES_PER_SECOND, MediaSpec
+from .source_video import frames
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
 
 _Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -37,6 +42,10 @@ class Renderer:
     @property
     def opens_with_picture(self) -> bool:
         """Whether the first frame is a picture of the request, without anything drawn over it."""
+        return self.media_spec.source is not None or self._begins_with_first_frame
+
+    @property
+    def _begins_with_first_frame(self) -> bool:
         return self.media_spec.mode == Mode.I2V.value and bool(self.media_spec.pictures)
 
     def still(self) -> Image.Image:
@@ -64,13 +73,25 @@ class Renderer:
     def _still_over_picture(self) -> Image.Image:
         image = self._picture()
         draw = ImageDraw.Draw(image)
-        margin, strip = self._unit(12), self._unit(64)
+        margin, strip = self._unit(12), self.strip_height
         draw.rectangle((0, 0, self.media_spec.width, strip), fill=self._colour(0.22))
         self._write(draw, _BANNER, margin, largest=34, room=strip - margin, fill=self._colour(1.0))
         self._watermark(draw, self.media_spec.height - self.band_height - margin)
         return image
 
+    @property
+    def strip_height(self) -> int:
+        """Rows of the strip at the top of what is drawn over a picture or a source video."""
+        return 2 * self._unit(32)
+
+    def source_frames(self, count: int) -> Iterator[VideoFrame]:
+        """Yield frames of the source video, without anything drawn over them; none if there is no source."""
+        if self.media_spec.source is not None:
+            yield from frames(self.media_spec.source, self.media_spec.width, self.media_spec.height, count)
+
     def _picture(self) -> Image.Image:
+        for frame in self.source_frames(1):
+            return cast("Image.Image", frame.to_image())  # type: ignore[no-untyped-call]  # pyright: ignore[reportUnknownMemberType]
         size = (self.media_spec.width, self.media_spec.height)
         with Image.open(io.BytesIO(self.media_spec.pictures[0].jpeg)) as picture:
             return ImageOps.fit(picture.convert("RGB"), size)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from mimetypes import guess_type
 from pathlib import Path
 from uuid import uuid4
 
@@ -21,11 +23,12 @@ from .media_cache import ClosingError, MediaCache, MissingExtraError
 from .media_spec import MediaSpec
 from .object_store import StorageRefusalError
 from .pictures import read_pictures
-from .provider import STORAGE_PATH, EmulatedProvider
+from .provider import EmulatedProvider
 from .range_response import range_response, video_response
 from .raw_response import RawHttpResponse
 from .request_log import ReceivedRequest
 from .signed_urls import SignedUrlError, SignedUrls, storage_error
+from .storage import STORAGE_PATH
 from .webhook_sender import WebhookSender
 
 _LOGGER = get_logger(__name__)
@@ -90,6 +93,8 @@ class Server:
         # A fault may put a segment before the name of the file.
         app.router.add_get("/videos/{name:.+}", self._download)
         app.router.add_post(f"{STORAGE_PATH}{{provider}}", self._upload)
+        app.router.add_put(f"{STORAGE_PATH}{{provider}}/{{place:.+}}", self._put)
+        app.router.add_get(f"{STORAGE_PATH}{{provider}}/{{place:.+}}", self._file)
         if self._control is not None:
             self._control.add_routes(app.router)
         app.router.add_route("*", "/{provider}/{path:.*}", self._exchange)
@@ -124,15 +129,50 @@ class Server:
         return _response(response)
 
     async def _upload(self, request: web.Request) -> web.StreamResponse:
-        provider = self._providers.get(request.match_info["provider"])
+        name = request.match_info["provider"]
+        provider = self._providers.get(name)
         fields, content = await _read_form(request)
         if provider is None or content is None:
             return _response(_storage_response(400, "MalformedPOSTRequest", "The form has no file."))
+        objects, now = provider.storage.objects, self._clock()
+        status = int(fields.get("success_action_status", "204"))
+        return self._stored(name, request, status, partial(objects.put, fields, content, now=now))
+
+    async def _put(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["provider"]
+        provider = self._providers.get(name)
+        if provider is None:
+            return _response(_storage_response(*_STORAGE_ERRORS[ApiFault.UNKNOWN_TASK]))
+        content, place = await request.read(), request.match_info["place"]
+        objects, now = provider.storage.objects, self._clock()
+        put = partial(objects.put_granted, place, request.query, content, now=now)
+        return self._stored(name, request, 200, put)
+
+    def _stored(
+        self, provider: str, request: web.Request, status: int, put: Callable[[], object]
+    ) -> web.StreamResponse:
+        """Keep a file, unless a fault comes before that, and answer with *status*."""
+        injection = self._faults.next(Operation.UPLOAD, provider, now=self._clock())
+        regular = HttpResponse(status=status)
         try:
-            provider.storage.objects.put(fields, content, now=self._clock())
+            if injection is None or injection.fault.accepted:
+                put()
         except StorageRefusalError as error:
-            return _response(_storage_response(error.status, error.code, str(error)))
-        return web.Response(status=int(fields.get("success_action_status", "204")))
+            regular = _storage_response(error.status, error.code, str(error))
+        broken: HttpResponse | Broken = regular
+        if injection is not None:
+            context = CallContext(operation=Operation.UPLOAD, now=self._clock(), refuse=_refuse_file)
+            broken = injection.apply(regular, context)
+        response = _response(broken)
+        self._log(provider, request, response, injection, operation=Operation.UPLOAD)
+        return response
+
+    async def _file(self, request: web.Request) -> web.StreamResponse:
+        provider, place = self._providers.get(request.match_info["provider"]), request.match_info["place"]
+        content = None if provider is None else provider.storage.objects.public(place, now=self._clock())
+        if content is None:
+            return _response(_storage_response(*_STORAGE_ERRORS[ApiFault.UNKNOWN_TASK]))
+        return web.Response(body=content, content_type=guess_type(place)[0] or "application/octet-stream")
 
     async def _download(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"].rpartition("/")[2]
@@ -159,12 +199,18 @@ class Server:
         return response
 
     def _log(
-        self, provider: str, request: web.Request, response: web.StreamResponse, injection: Injection | None
+        self,
+        provider: str,
+        request: web.Request,
+        response: web.StreamResponse,
+        injection: Injection | None,
+        *,
+        operation: Operation = Operation.DOWNLOAD,
     ) -> None:
         self._received.append(
             ReceivedRequest(
                 provider=provider,
-                operation=Operation.DOWNLOAD,
+                operation=operation,
                 method=request.method,
                 path=request.path,
                 status=None if isinstance(response, RawHttpResponse) else response.status,
@@ -179,7 +225,7 @@ class Server:
 
     async def _broken(self, injection: Injection, path: Path, request: web.Request) -> web.StreamResponse:
         whole = await anyio.to_thread.run_sync(video_response, path)
-        context = CallContext(operation=Operation.DOWNLOAD, now=self._clock(), refuse=_refuse_download, whole=whole)
+        context = CallContext(operation=Operation.DOWNLOAD, now=self._clock(), refuse=_refuse_file, whole=whole)
         headers = {name.lower(): value for name, value in request.headers.items()}
         return _response(injection.apply(range_response(whole, headers), context))
 
@@ -213,18 +259,19 @@ async def _only_loopback_names(request: web.Request, handler: _Handler) -> web.S
 
 async def _read_body(request: web.Request) -> bytes:
     size = request.content_length or 0
-    if size <= _LARGEST_BODY:
+    largest = _LARGEST_UPLOAD if request.content_type == "multipart/form-data" else _LARGEST_BODY
+    if size <= largest:
         body = bytearray()
         async for chunk in request.content.iter_any():
             body += chunk
             size = len(body)
-            if size > _LARGEST_BODY:
+            if size > largest:
                 # The traceback of the error keeps this frame alive, and would keep the bytes.
                 body.clear()
                 break
         else:
             return bytes(body)
-    raise web.HTTPRequestEntityTooLarge(_LARGEST_BODY, size)
+    raise web.HTTPRequestEntityTooLarge(largest, size)
 
 
 async def _read_form(request: web.Request) -> tuple[dict[str, str], bytes | None]:
@@ -259,7 +306,7 @@ _STORAGE_ERRORS = {
 _BUSY = (503, "SlowDown", "Please reduce your request rate.")
 
 
-def _refuse_download(reason: ApiFault | ErrorReply) -> HttpResponse:
+def _refuse_file(reason: ApiFault | ErrorReply) -> HttpResponse:
     if isinstance(reason, ErrorReply):
         return _storage_response(reason.status, reason.code or "", reason.message)
     return _storage_response(*_STORAGE_ERRORS.get(reason, _BUSY))

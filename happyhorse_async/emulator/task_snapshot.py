@@ -46,7 +46,7 @@ def _finished_at(entry: Entry, status: TaskStatus) -> datetime | None:
 
 
 def _usage(entry: Entry) -> Usage:
-    made, source = seconds_of(entry.request), source_seconds_of(entry.request)
+    made, source = seconds_of(entry.request, entry.source), source_seconds_of(entry.request, entry.source)
     return Usage(
         duration=made + source,
         input_duration=source,

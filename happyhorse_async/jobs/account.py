@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from uuid import uuid4
 
 from ..adapter import Account, Adapter
 from ..download import Downloads
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, TransportError
 from ..exchange import Exchange
-from ..job import Job, JobState
+from ..job import Endpoint, Job, JobState
 from ..polling import EstimatorPersistence, Poller
 from ..task import TaskRef
 from ..tracked_job import TrackedJob
+from .breaker import Breaker
+from .callback_keys import CallbackKeys
 from .media import MediaSender
 from .scheduler import SubmitScheduler
 
@@ -25,7 +27,8 @@ class AccountRuntime:
 
     :param start_submit: called with the next job to be sent, and with its slot.
     :param in_flight: returns how many jobs there are that have not ended.
-    :param owns_transport: whether its connections are closed at the end. Those of a caller's transport are not.
+    :param breaker: shared by all sections that are the same account.
+    :param auto_adopt: whether a lost answer adopts the only task that its job can have.
     """
 
     def __init__(
@@ -36,12 +39,15 @@ class AccountRuntime:
         downloads: Downloads,
         start_submit: Callable[[TrackedJob, AsyncExitStack], object],
         in_flight: Callable[[], int],
+        breaker: Breaker,
         *,
-        owns_transport: bool,
+        auto_adopt: bool = False,
     ) -> None:
         self.exchange = exchange
-        self._owns_transport = owns_transport
+        self.breaker = breaker
+        self.auto_adopt = auto_adopt
         self.media = MediaSender(exchange)
+        self.callback_keys = CallbackKeys(exchange)
         self.poller = poller
         self.persistence = persistence
         self.downloads = downloads
@@ -69,11 +75,6 @@ class AccountRuntime:
             task_id=ref.id,
         )
 
-    async def aclose(self) -> None:
-        """Close the connections."""
-        if self._owns_transport:
-            await self.exchange.transport.aclose()
-
 
 def new_job_id() -> str:
     """Return a new id for a job: our own, and unique without asking anyone."""
@@ -81,29 +82,50 @@ def new_job_id() -> str:
 
 
 class Accounts:
-    """The accounts of one client, by the name that their refs begin with."""
+    """
+    The accounts of one client, by the name that their refs begin with. Each is opened when it is first needed.
 
-    def __init__(self) -> None:
+    :param endpoints: where the jobs of each account are sent.
+    :param start: makes an account ready. It raises a `ConfigurationError` if there is no key.
+    """
+
+    def __init__(self, endpoints: Mapping[str, Endpoint], start: Callable[[str], AccountRuntime]) -> None:
+        self._endpoints = endpoints
+        self._start = start
         self._by_name: dict[str, AccountRuntime] = {}
-
-    def add(self, account: AccountRuntime) -> None:
-        """Add an account."""
-        self._by_name[account.endpoint.provider] = account
+        self._closing = False
 
     def __iter__(self) -> Iterator[AccountRuntime]:
-        return iter(self._by_name.values())
+        """Iterate over those that are open."""
+        return iter(list(self._by_name.values()))
+
+    @property
+    def endpoints(self) -> Mapping[str, Endpoint]:
+        """Where the jobs of each account are sent, open or not, by its name."""
+        return self._endpoints
+
+    def opened(self, provider: str) -> AccountRuntime | None:
+        """Return an account if it is open."""
+        return self._by_name.get(provider)
 
     def named(self, provider: str) -> AccountRuntime:
         """
         Return an account by its name.
 
-        :raises ConfigurationError: the client does not have it.
+        :raises ConfigurationError: the client does not have it, or it has no key.
         """
         found = self._by_name.get(provider)
         if found is None:
-            known = ", ".join(repr(name) for name in self._by_name)
-            raise ConfigurationError(f"the client has no provider {provider!r}; it has {known}")
+            self._check(provider)
+            found = self._by_name[provider] = self._start(provider)
         return found
+
+    def _check(self, provider: str) -> None:
+        if provider not in self._endpoints:
+            known = ", ".join(repr(name) for name in self._endpoints)
+            raise ConfigurationError(f"the client has no provider {provider!r}; it has {known}")
+        if self._closing:
+            raise TransportError("the client was closed", sent=False, provider=provider)
 
     def of(self, job: Job) -> AccountRuntime:
         """Return the account that a job was or is to be sent to; raises what `named` raises."""
@@ -111,5 +133,8 @@ class Accounts:
 
     def has(self, job: Job) -> bool:
         """Return whether a job belongs to an account of this client, at its present endpoint."""
-        account = self._by_name.get(job.endpoint.provider)
-        return account is not None and account.endpoint == job.endpoint
+        return self._endpoints.get(job.endpoint.provider) == job.endpoint
+
+    def close(self) -> None:
+        """Open no more accounts."""
+        self._closing = True

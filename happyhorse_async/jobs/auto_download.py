@@ -25,7 +25,6 @@ from ..logs import LogFields, get_logger, log_fields
 from ..retry import RetryPolicies, RetryPolicy
 from ..task import Task, TaskStatus
 from ..tracked_job import TrackedJob
-from ..tracker import Tracker
 from .job_errors import to_data
 from .journal import NO_OWNER, Journal
 from .state import JobEvent
@@ -190,31 +189,32 @@ class AutoDownloads:
     :param download: downloads the video of a task to a file.
     :param retry: how often that is tried again.
     :param recovers: whether videos are saved that other processes were to save.
+    :param works: whether this process saves videos at all. Otherwise it leaves them to others.
     """
 
     def __init__(
         self,
-        tracker: Tracker,
         journal: Journal,
         *,
         attend: Callable[[TrackedJob], Awaitable[object]],
         download: Callable[[Task, Path], Awaitable[object]],
         retry: RetryPolicy,
         recovers: bool,
+        works: bool = True,
     ) -> None:
-        self._tracker = tracker
         self._journal = journal
         self._attend = attend
         self._download = download
         self._retry = retry
         self._recovers = recovers
+        self._works = works
         self._unsettled: set[str] = set()
         self._running: dict[tuple[TrackedJob, str], AutoDownload] = {}
         self._work = Background()
 
     def begin(self, tracked: TrackedJob, *, recovered: bool = False) -> None:
         """Save the video of a job at the path that is recorded with it, if any, and once at each path."""
-        if tracked.job.save_to is None:
+        if tracked.job.save_to is None or not self._works:
             return
         path = tracked.job.save_to
         if (tracked, path) in self._running:
@@ -249,17 +249,8 @@ class AutoDownloads:
 
         :raises StoreError: it cannot be recorded.
         """
-        await self._journal.request_save(tracked, path)
+        await self._journal.request_save(tracked, path, saver=self._journal.store.owner if self._works else NO_OWNER)
         self.begin(tracked)
-
-    async def recover(self, job: Job) -> None:
-        """Go on with a job whose task is known, and whose video a process was to save that has died."""
-        claimed = TrackedJob(job)
-        owner = self._journal.store.owner
-        if await self._journal.record_now(claimed, JobEvent.TAKE_OVER, owner=owner):
-            tracked = self._tracker.for_job(claimed.job)
-            tracked.record(claimed.job)
-            self.begin(tracked, recovered=True)
 
     async def tried(self, tracked: TrackedJob) -> None:
         """Wait until the video of a job was saved, or could not be saved at once."""

@@ -51,15 +51,13 @@ class CallbackProcessor:
         Process a callback, and return the current state of its task; `None` if it is proven and the task is not ours.
 
         :param message: its header names are lower-case, and its body is as it arrived.
-        :param secrets: those of the provider. Without any, nothing is proven.
+        :param secrets: those of the provider. Without any, nothing is proven, unless the provider publishes its keys.
         :param job_id: what the URL that was called says of the job. It is not signed.
         :raises CallbackRejectedError: it is forged, stale or not a callback, or says without proof that a task is ours.
         :raises StoreError: the store does not take it.
         :raises HappyHorseError: it has to be confirmed by a poll, and the poll failed.
         """
-        is_proven = bool(secrets) and account.adapter.capabilities.signed_callbacks
-        if is_proven:
-            account.adapter.verify_callback(message, secrets, datetime.now(UTC))
+        is_proven = await _verify(account, message, secrets)
         said = _read(account, message)
         ref = said if isinstance(said, TaskRef) else said.ref
         observing = self._process(account, ref, said, job_id=job_id, is_proven=is_proven)
@@ -130,15 +128,18 @@ class CallbackProcessor:
 
     async def _record(self, job: Job, task: Task) -> bool:
         """Record the task of a job that is not being sent from here, and return whether the store took it."""
-        is_saved_here = self._auto_downloads.is_responsible(job)
-        saver = self._journal.store.owner if is_saved_here else job.owner or NO_OWNER
+        store = self._journal.store
+        is_saved_here = job.save_to is not None and self._auto_downloads.is_responsible(job)
+        if is_saved_here and job.owner not in (None, NO_OWNER, store.owner):
+            # Its owner goes on with it, as long as it is alive.
+            is_saved_here = not await store.is_alive(job.owner)
         tracked = TrackedJob(job)
-        owner = saver if job.save_to is not None else None
+        owner = store.owner if is_saved_here else job.owner or NO_OWNER
         write = self._journal.record(tracked, JobEvent.CALL_BACK, task=task, owner=owner)
         if write is None or not await asyncio.shield(write):
             return False
         await self._journal.written(job.job_id)
-        if is_saved_here and job.save_to is not None and not self._closing:
+        if is_saved_here and not self._closing:
             self._auto_downloads.begin(self._tracker.for_job(tracked.job))
         return True
 
@@ -169,6 +170,19 @@ class CallbackProcessor:
         """Stop all queries."""
         self._closing = True
         await self._queries.aclose()
+
+
+async def _verify(account: AccountRuntime, message: HttpRequest, secrets: Sequence[str]) -> bool:
+    """Return whether the provider is proven to be the sender of *message*; raises what `process` raises."""
+    if not account.adapter.capabilities.signed_callbacks:
+        return False
+    if account.callback_keys.are_published:
+        await account.callback_keys.verify(message)
+        return True
+    if not secrets:
+        return False
+    account.adapter.verify_callback(message, secrets, datetime.now(UTC))
+    return True
 
 
 def _read(account: AccountRuntime, message: HttpRequest) -> Task | TaskRef:

@@ -10,18 +10,19 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
-from functools import partial
 from os import PathLike
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from .. import telemetry
 from ..adapter import Submission
 from ..background import Background
 from ..download.target import absolute, check_target
-from ..errors import HappyHorseError, InvalidRequestError, StoreError, TaskNotFoundError, WaitTimeoutError
+from ..errors import BudgetExceededError, HappyHorseError, InvalidRequestError, StoreError, TaskNotFoundError
 from ..job import Job
-from ..local_media import LocalMedium
+from ..local_media import LocalMedium, without_content
 from ..messages import HttpRequest
+from ..price import PriceEstimate
 from ..request_codec import fingerprint
 from ..stores.contract import holds_key
 from ..task import TaskRef
@@ -29,27 +30,25 @@ from ..tracked_job import TrackedJob
 from ..tracker import Tracker
 from .account import AccountRuntime, Accounts
 from .auto_download import AutoDownloads
+from .followers import Followed, Followers
 from .job_errors import error_of, withdrawn
-from .journal import Journal
-from .recovery import Recovery, is_unsent
-from .state import TAKEN_BACK, JobEvent, applies, apply, conditions
+from .journal import NO_OWNER, Journal, elsewhere
+from .new_job import WantedJob
+from .recovery import Recovery, age_of, is_unsent
+from .routing import PlannedJob
+from .state import TAKEN_BACK, JobEvent, applies
 from .submit import Submitter
 from .submit_errors import closed_meanwhile
 
-_FOLLOW_INTERVAL = 0.25
 _CLOSING_GRACE = 5.0
 
 
-@frozen
-class _Wanted:
-    """A job that a caller here wants, and that was not recorded because another one has its key."""
-
-    job: Job
-    message: HttpRequest
-
-
 class Intake:
-    """Records new jobs, and finds those that exist."""
+    """
+    Records new jobs, and finds those that exist.
+
+    :param works: whether this process sends and polls jobs. Otherwise it leaves them to others.
+    """
 
     def __init__(
         self,
@@ -59,6 +58,8 @@ class Intake:
         submitter: Submitter,
         recovery: Recovery,
         auto_downloads: AutoDownloads,
+        *,
+        works: bool = True,
     ) -> None:
         self._accounts = accounts
         self._tracker = tracker
@@ -66,16 +67,56 @@ class Intake:
         self._submitter = submitter
         self._recovery = recovery
         self._auto_downloads = auto_downloads
+        self._works = works
         self._work = Background()
-        self._followers = Background()
+        self.followers = Followers(
+            journal.store,
+            settle=self._settle,
+            learn=self._learn,
+            is_here=self._is_here,
+            is_alive=recovery.is_alive,
+        )
         self._closing = False
 
-    async def add(
+    async def message(
         self,
         account: AccountRuntime,
         submission: Submission,
+        media: tuple[LocalMedium, ...],
         *,
-        media: tuple[LocalMedium, ...] = (),
+        key: str | None,
+        durable: bool,
+        price: PriceEstimate | None,
+    ) -> HttpRequest:
+        """
+        Return what is to be sent, after its local media were uploaded.
+
+        :param media: local media that have tokens in the request.
+        :param key: if a job has it already, nothing is uploaded, and the budget is not asked.
+        :param durable: whether it is enqueued. Then it is recorded at once, and uploaded before it is sent.
+        :param price: what the job will cost.
+        :raises BudgetExceededError: the budget has no room for it. Nothing was uploaded or recorded.
+        :raises HappyHorseError: an upload failed. Nothing was recorded.
+        """
+        message = evolve(account.adapter.encode_submit(submission, account.account), media=media)
+        model = submission.spec.model
+        uploads = not durable and not account.media.is_uploaded(message, model)
+        if (uploads or self._journal.within) and not await self._is_known(key):
+            planned = PlannedJob(
+                provider=account.endpoint.provider, submission=submission, message=message, price=price
+            )
+            await self._journal.check_budget(
+                self._new_job(planned, may_move=False, key=None, durable=False, save_to=None)
+            )
+            if uploads:
+                await telemetry.upload(None, account.media.upload_all(message, model))
+        return message
+
+    async def add(
+        self,
+        planned: PlannedJob,
+        *,
+        may_move: bool,
         key: str | None,
         durable: bool,
         save_to: str | PathLike[str] | None,
@@ -85,21 +126,20 @@ class Intake:
 
         If the caller is cancelled while the job is being recorded, the job is withdrawn.
 
-        :param media: local media that have tokens in the request. Those that do not travel in it are uploaded first.
+        :param may_move: whether it may go to other accounts.
         :raises InvalidRequestError: *key* was used for another request.
         :raises DownloadError: no video can be written to *save_to*. Nothing was recorded.
         :raises SubmitOutcomeUnknownError: the outcome of the job with *key* is unknown.
+        :raises BudgetExceededError: the budget has no room for it. Nothing was recorded.
         :raises StoreError: it cannot be recorded. Nothing was sent.
         """
         path = None
         if save_to is not None:
             path = absolute(save_to)
             await asyncio.to_thread(check_target, path)
-        message = evolve(account.adapter.encode_submit(submission, account.account), media=media)
-        if media and not await self._is_known(key):
-            await account.media.upload_all(message, submission.spec.model)
-        job = self._new_job(account, submission, message, key=key, durable=durable, save_to=path)
-        adding = self._work.spawn(self._journal.store.add(job))
+        job = self._new_job(planned, may_move=may_move, key=key, durable=durable, save_to=path)
+        message = planned.message
+        adding = self._work.spawn(self._journal.add(job))
         try:
             found = await asyncio.shield(adding)
         except asyncio.CancelledError:
@@ -107,50 +147,49 @@ class Intake:
             raise
         if found.job_id == job.job_id:
             return self._send(TrackedJob(job), message)
-        tracked = await self._find(found, _Wanted(job, message))
+        tracked = await self._find(found, WantedJob(job, message))
         if path is not None:
             await asyncio.shield(self._work.spawn(self._auto_downloads.request(tracked, path)))
         return tracked
 
     def _send(self, tracked: TrackedJob, message: HttpRequest) -> TrackedJob:
+        if not self._works:
+            self._follow(tracked, None)
+            return tracked
         self._submitter.put(tracked, message)
         if tracked.job.save_to is not None:
             self._auto_downloads.begin(tracked)
         return tracked
 
     async def _withdraw_added(self, job: Job, adding: asyncio.Task[Job]) -> None:
-        with suppress(StoreError):
+        with suppress(BudgetExceededError, StoreError):
             if (await adding).job_id == job.job_id:
                 self._journal.record(TrackedJob(job), JobEvent.WITHDRAW)
 
     def _new_job(
-        self,
-        account: AccountRuntime,
-        submission: Submission,
-        message: HttpRequest,
-        *,
-        key: str | None,
-        durable: bool,
-        save_to: str | None,
+        self, planned: PlannedJob, may_move: bool, *, key: str | None, durable: bool, save_to: str | None
     ) -> Job:
+        submission, message = planned.submission, planned.message
         request = submission.request.to_dict()
         return Job(
             job_id=submission.job_id,
-            endpoint=account.endpoint,
+            endpoint=self._accounts.endpoints[planned.provider],
             model=submission.spec.model,
             created_at=datetime.now(UTC),
             key=key,
             fingerprint="" if key is None else fingerprint(request),
             request=request,
             body=message.body,
-            media=message.media if durable else _without_content(message.media),
+            media=message.media if durable or not self._works else without_content(message.media),
             callback_url=submission.callback_url,
-            durable=durable,
-            owner=self._journal.store.owner,
+            durable=durable or not self._works,
+            owner=self._journal.store.owner if self._works else NO_OWNER,
             save_to=save_to,
+            may_move=may_move,
+            price=planned.price,
         )
 
-    async def _find(self, job: Job, wanted: _Wanted) -> TrackedJob:
+    async def _find(self, job: Job, wanted: WantedJob) -> TrackedJob:
         """Return the tracked job of the entry that has the key already."""
         _check_same(job, wanted.job)
         here = self._tracker.by_id(job.job_id)
@@ -168,11 +207,8 @@ class Intake:
 
         :raises StoreError: it cannot be recorded.
         """
-        while not job.durable and (promised := apply(job, JobEvent.PROMISE, durable=True)) is not None:
-            required = conditions(job, JobEvent.PROMISE, promised)
-            kept = await self._journal.store.change(
-                promised, only_from=required.only_from, only_owner=required.only_owner
-            )
+        while not job.durable and applies(job.state, JobEvent.PROMISE):
+            kept = await self._journal.promise(job)
             if kept is not None:
                 return kept
             current = await self._journal.store.get(job.job_id)
@@ -181,58 +217,104 @@ class Intake:
             job = current
         return job
 
-    async def _tracked(self, job: Job, wanted: _Wanted | None) -> TrackedJob:
+    async def _tracked(self, job: Job, wanted: WantedJob | None) -> TrackedJob:
         """
         Return the tracked job of an entry that is not sent from here.
 
         :raises SubmitOutcomeUnknownError: its outcome is unknown.
+        :raises ConfigurationError: it was submitted elsewhere than to an account of this client.
         """
+        if not self._accounts.has(job):
+            raise elsewhere(job, self._accounts.endpoints.get(job.endpoint.provider))
         if job.ref is not None:
             return self._tracker.for_job(job)
         if applies(job.state, JobEvent.ADOPT) or (wanted is None and not is_unsent(job)):
             raise _error(job)
+        followed = self.followers.tracked(job.job_id)
+        if followed is not None and wanted is None:
+            return followed
         tracked = TrackedJob(job)
-        if not await self._recovery.is_orphan(job) or not await self._take_over(tracked, wanted):
+        is_orphan = self._works and await self._recovery.is_orphan(job)
+        if not is_orphan or not await self._take_over(tracked, wanted):
             self._check_open(tracked)
-            # A task that is cancelled before it has begun does not run at all, and could not tell the waiters.
-            self._followers.spawn(self._follow(tracked, wanted)).add_done_callback(partial(_give_up, tracked))
+            self._follow(tracked, wanted)
         return tracked
 
-    async def _take_over(self, tracked: TrackedJob, wanted: _Wanted | None) -> bool:
+    def _follow(self, tracked: TrackedJob, wanted: WantedJob | None, *, may_run: bool = False) -> None:
+        if not self.followers.follows(tracked):
+            self.followers.follow(Followed(tracked, wanted, may_run=may_run or self._works))
+
+    async def _take_over(self, tracked: TrackedJob, wanted: WantedJob | None) -> bool:
         return await self._recovery.take_over(tracked, durable=wanted is not None and wanted.job.durable)
 
-    async def _follow(self, tracked: TrackedJob, wanted: _Wanted | None) -> None:
-        """Wait until another process has settled a job, or send it if that process does not."""
-        try:
-            while True:
-                if await self._is_settled(tracked, wanted):
-                    return
-                await asyncio.sleep(_FOLLOW_INTERVAL)
-        except HappyHorseError as error:
-            tracked.give_up(error)
-
-    async def _is_settled(self, tracked: TrackedJob, wanted: _Wanted | None) -> bool:
-        job = await self._journal.store.get(tracked.job_id)
+    async def _settle(self, followed: Followed, job: Job | None) -> bool:
+        """Take in what the store has of a job that is followed; see `Followers`."""
+        tracked = followed.tracked
+        if tracked.is_polled or tracked.attempt is not None:
+            return True
         if job is None or (job.ref is None and not is_unsent(job)):
             if job is None or job.state in TAKEN_BACK:
-                return await self._want_again(tracked, wanted)
+                return await self._want_again(tracked, followed.wanted)
             raise _error(job)
         tracked.load(job)
-        if job.ref is not None:
-            account = self._accounts.of(job)
-            if tracked.task is not None:
-                account.poller.accepted(tracked, tracked.task)
-            else:
-                account.poller.ensure(tracked)
-                tracked.wake()
-            return True
-        return await self._recovery.is_orphan(job) and await self._take_over(tracked, wanted)
+        if job.ref is None:
+            is_orphan = followed.may_run and await self._recovery.is_orphan(job)
+            return is_orphan and await self._take_over(tracked, followed.wanted)
+        if self._tracker.by_ref(job.ref) is None:
+            self._tracker.name(tracked)
+        # Who waits for the acceptance is told, and so is who waits for the end.
+        tracked.wake()
+        return tracked.ended or await self._poll_unless_owned(tracked, may_run=followed.may_run, at_once=False)
 
-    async def _want_again(self, tracked: TrackedJob, wanted: _Wanted | None) -> bool:
+    async def _poll_unless_owned(self, tracked: TrackedJob, *, may_run: bool, at_once: bool) -> bool:
+        """Poll a task that was accepted, unless another process does, and return whether it is polled here."""
+        account, job, owner = self._accounts.of(tracked.job), tracked.job, self._journal.store.owner
+        if self._tracker.has_sibling_with(job.job_id):
+            return False
+        if tracked.is_recorded and not job.state.is_final and job.owner != owner:
+            if not may_run or await self._recovery.is_alive(job.owner):
+                return False
+            if not await self._journal.record_now(tracked, JobEvent.TAKE_OVER, owner=owner):
+                return False
+        self._check_open(tracked)
+        if at_once or not tracked.is_recorded:
+            account.poller.ensure(tracked, age_of(job) if tracked.is_recorded else None)
+        else:
+            account.poller.take_over(tracked, age_of(job))
+        account.scheduler.count(tracked)
+        return True
+
+    def _is_here(self, job_id: str) -> bool:
+        tracked = self._tracker.anywhere(job_id)
+        return tracked is not None and (tracked.is_polled or tracked.attempt is not None)
+
+    def _learn(self, job: Job) -> None:
+        """Take in what another process has recorded of a job that is sent or polled here."""
+        tracked = self._tracker.anywhere(job.job_id)
+        if tracked is None or self._journal.is_pending(job.job_id):
+            return
+        if tracked.attempt is not None:
+            self._submitter.learn(tracked, job)
+            if tracked.ref is not None:
+                # It is polled by the process that owns it, which may be this one.
+                self._follow(tracked, None)
+        elif tracked.is_polled and job.ref == tracked.ref:
+            is_elsewhere = job.owner not in (None, NO_OWNER, self._journal.store.owner)
+            if job.state.is_final:
+                tracked.load(job)
+                self._accounts.of(job).poller.leave(tracked)
+            elif is_elsewhere:
+                # It was taken over: this process was taken for dead.
+                tracked.load(job)
+                self._accounts.of(job).poller.leave(tracked)
+                tracked.release_permit()
+                self._follow(tracked, None)
+
+    async def _want_again(self, tracked: TrackedJob, wanted: WantedJob | None) -> bool:
         """Record anew what another process took back: it is still wanted here. Return whether it is sent from here."""
         if wanted is None:
             raise withdrawn(tracked.job_id)
-        found = await self._journal.store.add(wanted.job)
+        found = await self._journal.add(wanted.job)
         _check_same(found, wanted.job)
         tracked.load(found)
         if found.job_id != wanted.job.job_id:
@@ -286,13 +368,29 @@ class Intake:
         :raises ConfigurationError: the store knows that it was submitted elsewhere.
         """
         account = self._accounts.of(tracked.job)
+        if tracked.is_polled:
+            account.poller.ensure(tracked)
+            return
         await self._journal.load(tracked, account.endpoint)
         self._check_open(tracked)
-        job, age = tracked.job, None
-        if tracked.is_recorded:
-            age = (datetime.now(UTC) - (job.submitted_at or job.created_at)).total_seconds()
-        account.poller.ensure(tracked, age)
-        account.scheduler.count(tracked)
+        if tracked.ended or self.followers.follows(tracked):
+            return
+        if not await self._poll_unless_owned(tracked, may_run=self._works, at_once=True):
+            self._check_open(tracked)
+            self._follow(tracked, None)
+
+    async def run(self, job_id: str) -> TrackedJob:
+        """
+        Go on with a job from wherever it stands, unless a living process does; whether or not this one works.
+
+        :raises TaskNotFoundError: there is no such job.
+        :raises HappyHorseError: it has ended without a task, or its outcome is unknown.
+        """
+        tracked = await self.load(job_id=job_id)
+        for followed in self.followers.of(job_id):
+            followed.may_run = True
+        self.followers.reread(job_id)
+        return tracked
 
     def _check_open(self, tracked: TrackedJob) -> None:
         # A call that asked the store before the client was closed must not start new work after that.
@@ -314,32 +412,24 @@ class Intake:
             return False
         # It may wait in another process, which finds out when it is about to send the job.
         job = await self._journal.store.get(job_id)
-        return job is not None and await self._journal.record_now(TrackedJob(job), JobEvent.CANCEL)
+        is_withdrawn = job is not None and await self._journal.record_now(TrackedJob(job), JobEvent.CANCEL)
+        self.followers.reread(job_id)
+        return is_withdrawn
 
     async def pending(self) -> list[Job]:
         """Return the jobs of all accounts that are unfinished, the oldest first."""
         found: list[Job] = []
-        for account in self._accounts:
-            found += await self._journal.store.unfinished(account.endpoint.provider)
-        return sorted(found, key=lambda job: job.created_at) if len(list(self._accounts)) > 1 else found
+        for provider in self._accounts.endpoints:
+            found += await self._journal.store.unfinished(provider)
+        return sorted(found, key=lambda job: job.created_at) if len(self._accounts.endpoints) > 1 else found
 
     async def aclose(self) -> None:
         """Finish what is being recorded, and stop following the jobs of other processes."""
         self._closing = True
         async with AsyncExitStack() as closing:
-            closing.push_async_callback(self._followers.aclose)
+            closing.push_async_callback(self.followers.aclose)
             closing.push_async_callback(self._work.aclose)
             closing.push_async_callback(self._work.settle, _CLOSING_GRACE)
-
-
-def _give_up(tracked: TrackedJob, following: asyncio.Task[None]) -> None:
-    if following.cancelled():
-        tracked.give_up(WaitTimeoutError("the client was closed while another process was sending the job"))
-
-
-def _without_content(media: tuple[LocalMedium, ...]) -> tuple[LocalMedium, ...]:
-    # What only waits for this process need not be written to disk.
-    return tuple([evolve(medium, content=None) for medium in media])
 
 
 def _error(job: Job) -> HappyHorseError:
@@ -348,7 +438,7 @@ def _error(job: Job) -> HappyHorseError:
 
 
 def _check_same(job: Job, wanted: Job) -> None:
-    if job.fingerprint != wanted.fingerprint or job.endpoint != wanted.endpoint:
+    if job.fingerprint != wanted.fingerprint:
         raise InvalidRequestError(
             f"the key {job.key!r} was already used for another request, at {job.endpoint.provider}", job_id=job.job_id
         ).about(ref=job.ref)

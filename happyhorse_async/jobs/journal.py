@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 from contextlib import AsyncExitStack, suppress
 from typing import Any, TypeAlias
 
 from attrs import define, evolve
 
 from ..background import Background
+from ..budget import SpendingLimit
 from ..errors import ConfigurationError, HappyHorseError, StoreError
 from ..job import Endpoint, Job
 from ..logs import get_logger, log_fields
 from ..stores import TaskStore
 from ..task import Task
 from ..tracked_job import TrackedJob
-from .state import Conditions, JobEvent, apply, conditions, task_event
+from .state import RESERVES, Conditions, JobEvent, apply, conditions, task_event
 
 _log = get_logger(__name__)
 
@@ -51,8 +53,10 @@ class _Change:
 class Journal:
     """Writes the events of jobs to a store, and reads what the store knows."""
 
-    def __init__(self, store: TaskStore) -> None:
+    def __init__(self, store: TaskStore, within: Collection[SpendingLimit] = ()) -> None:
         self.store = store
+        self.within = within
+        """The budget: what would exceed it is not recorded, and so not sent."""
         self._is_open = False
         self._pending: dict[str, _Change] = {}
         self._writes = Background()
@@ -98,6 +102,7 @@ class Journal:
         Apply *event* to a job, and write it before anything else happens.
 
         :return: whether the entry was as the conditions require. Otherwise nothing has changed.
+        :raises BudgetExceededError: the event would reserve more than the budget leaves. Nothing has changed.
         :raises StoreError: it could not be written. Nothing has changed.
         """
         before = tracked.job
@@ -108,7 +113,7 @@ class Journal:
         pending = self._pending.pop(after.job_id, None)
         required = _merged(pending, conditions(before, event, after))
         try:
-            kept = await self._change(after, required)
+            kept = await self._change(after, required, within=self.within if event in RESERVES else ())
         except BaseException as error:
             if pending is not None:
                 self._pending.setdefault(after.job_id, pending)
@@ -161,16 +166,16 @@ class Journal:
         elif (after := apply(tracked.job, event, task=task)) is not None:
             tracked.record(after)
 
-    async def request_save(self, tracked: TrackedJob, path: str) -> None:
+    async def request_save(self, tracked: TrackedJob, path: str, *, saver: str) -> None:
         """
         Record that the video of a job is to be saved at *path*, however far the job has come in the meantime.
 
+        :param saver: the owner from now on, if the task is known: the process that saves its video.
         :raises StoreError: it cannot be recorded.
         """
         job: Job | None = tracked.job
         while job is not None and not (job.save_to == path and job.saved_to is not None):
-            # Where the task is known already, this process is responsible for its video from now on.
-            owner = job.owner if job.ref is None else self.store.owner
+            owner = job.owner if job.ref is None else saver
             error = None if job.state.is_final else job.error
             wanted = apply(job, JobEvent.SAVE, save_to=path, saved_to=None, owner=owner, error=error)
             assert wanted is not None
@@ -219,7 +224,7 @@ class Journal:
         if job is None or tracked.is_recorded:
             return
         if job.endpoint != endpoint:
-            raise _elsewhere(job, endpoint)
+            raise elsewhere(job, endpoint)
         was_observed = tracked.task
         tracked.load(job)
         if was_observed is not None:
@@ -261,10 +266,45 @@ class Journal:
             _adopt_kept(change.tracked, job, kept)
         return kept is not None
 
-    async def _change(self, job: Job, required: Conditions | None) -> Job | None:
+    async def add(self, job: Job) -> Job:
+        """
+        Write a new job, or return the one that has its key; see `TaskStore.add`.
+
+        :raises BudgetExceededError: the budget has no room for it. Nothing was written.
+        :raises StoreError: it could not be written.
+        """
+        return await (self.store.add(job, within=self.within) if self.within else self.store.add(job))
+
+    async def promise(self, job: Job) -> Job | None:
+        """
+        Write that a job, which another process is to send, must be sent in any case; see `TaskStore.change`.
+
+        :return: `None` if it does not have to be promised, or its entry has changed.
+        :raises BudgetExceededError: the budget has no room for it. Nothing was written.
+        :raises StoreError: it could not be written.
+        """
+        promised = apply(job, JobEvent.PROMISE, durable=True)
+        if promised is None:
+            return None
+        return await self._change(promised, conditions(job, JobEvent.PROMISE, promised), within=self.within)
+
+    async def check_budget(self, job: Job) -> None:
+        """
+        Make sure that the budget has room for *job*. Nothing is reserved.
+
+        :raises BudgetExceededError: it has not.
+        """
+        if self.within:
+            await self.store.check_budget(job, self.within)
+
+    async def _change(
+        self, job: Job, required: Conditions | None, *, within: Collection[SpendingLimit] = ()
+    ) -> Job | None:
+        # A store that was written before there were budgets does without one.
+        options: dict[str, Any] = {"within": within} if within else {}
         if required is None:
-            return await self.store.change(job)
-        return await self.store.change(job, only_from=required.only_from, only_owner=required.only_owner)
+            return await self.store.change(job, **options)
+        return await self.store.change(job, only_from=required.only_from, only_owner=required.only_owner, **options)
 
     async def _retry(self) -> None:
         while True:
@@ -302,11 +342,16 @@ def _adopt_kept(tracked: TrackedJob, written: Job, kept: Job) -> None:
         tracked.job = evolve(now, request=request, durable=now.durable or kept.durable)
 
 
-def _elsewhere(job: Job, here: Endpoint) -> ConfigurationError:
+def elsewhere(job: Job, here: Endpoint | None) -> ConfigurationError:
+    """
+    Return the error for a job that was submitted elsewhere.
+
+    :param here: the account of the same name, if this client has one.
+    """
     there = job.endpoint
+    now = f"which is now {here.adapter} at {here.base_url}" if here is not None else "which this client does not have"
     return ConfigurationError(
-        f"the task was submitted through {there.adapter} at {there.base_url}, and the provider "
-        f"{here.provider!r} is now {here.adapter} at {here.base_url}",
+        f"the task was submitted through {there.adapter} at {there.base_url}, by provider {there.provider!r}, {now}",
         ref=job.ref,
         job_id=job.job_id,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from contextlib import AsyncExitStack
 from uuid import uuid4
@@ -30,6 +31,9 @@ from ..local_media import LocalMedium, digest_of, tokens_in
 from ..media.formats import extension_of
 from ..messages import HttpRequest
 
+_MAX_CONCURRENT = 4
+"""Uploads at a time: after a restart, many jobs may need one."""
+
 
 @frozen
 class _Upload:
@@ -43,6 +47,7 @@ class MediaSender:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._uploads: dict[tuple[str, str], _Upload] = {}
+        self._places = asyncio.Semaphore(_MAX_CONCURRENT)
         self._uploading: dict[tuple[str, str], asyncio.Lock] = {}
 
     async def ready(self, message: HttpRequest, model: str) -> HttpRequest:
@@ -57,7 +62,7 @@ class MediaSender:
             if medium.digest not in tokens_in(body):
                 continue
             if medium.is_uploaded:
-                body = body.replace(medium.url_token.encode(), _written(await self.upload(medium, model)))
+                body = _with_url(body, medium, await self.upload(medium, model))
             else:
                 inline.append(await anyio.to_thread.run_sync(_loaded, medium))
         return evolve(message, body=body, media=tuple(inline))
@@ -75,11 +80,21 @@ class MediaSender:
             # The same content is uploaded once, for however many requests.
             lock = self._uploading.setdefault(name, asyncio.Lock())
             await stack.enter_async_context(lock)
-            known = self._uploads.get(name)
-            if known is None or known.usable_until <= time.monotonic():
-                known = await self._new_upload(medium, model)
+            known = self._known(medium, model)
+            if known is None:
+                async with self._places:
+                    known = await self._new_upload(medium, model)
                 self._remember(name, known)
+            medium.sent(medium.size)
             return known.url
+
+    def is_uploaded(self, message: HttpRequest, model: str) -> bool:
+        """Return whether every medium of *message* that does not travel in it is in the provider's storage."""
+        return all(self._known(medium, model) is not None for medium in message.media if medium.is_uploaded)
+
+    def _known(self, medium: LocalMedium, model: str) -> _Upload | None:
+        known = self._uploads.get((model, medium.digest))
+        return None if known is None or known.usable_until <= time.monotonic() else known
 
     def _remember(self, name: tuple[str, str], upload: _Upload) -> None:
         now = time.monotonic()
@@ -92,22 +107,31 @@ class MediaSender:
     async def _new_upload(self, medium: LocalMedium, model: str) -> _Upload:
         await anyio.to_thread.run_sync(_check_unchanged, medium)
         lifetime = self._exchange.adapter.upload_lifetime
-        started = time.monotonic()
         try:
             url = await self._send(medium, model)
-        except PermissionDeniedError:
-            # The permission may have expired on the way.
-            url = await self._send(medium, model)
-        return _Upload(url, started + lifetime)
-
-    async def _send(self, medium: LocalMedium, model: str) -> str:
-        name = f"{uuid4().hex}{extension_of(medium.mime)}"
-        file = UploadFile(name=name, mime=medium.mime, size=medium.size, token=medium.raw_token, model=model)
-        try:
-            return await self._exchange.upload(file, medium)
         except HappyHorseError as error:
             failure = _certain(error)
+        else:
+            return _Upload(url, time.monotonic() + lifetime)
         raise failure
+
+    async def _send(self, medium: LocalMedium, model: str) -> str:
+        file = _file(medium, model)
+        policy = await self._exchange.upload_policy(file)
+        try:
+            return await self._exchange.upload(file, medium, policy)
+        except PermissionDeniedError:
+            if policy is None:
+                raise
+        # The permission may have expired on the way.
+        file = _file(medium, model)
+        return await self._exchange.upload(file, medium, await self._exchange.upload_policy(file))
+
+
+def _file(medium: LocalMedium, model: str) -> UploadFile:
+    # The name is new for each upload: one that is there already is refused.
+    name = f"{uuid4().hex}{extension_of(medium.mime)}"
+    return UploadFile(name=name, mime=medium.mime, size=medium.size, token=medium.raw_token, model=model)
 
 
 def _certain(error: HappyHorseError) -> HappyHorseError:
@@ -131,9 +155,10 @@ def _certain(error: HappyHorseError) -> HappyHorseError:
             return error
 
 
-def _written(url: str) -> bytes:
-    # The scheme stands before the token already.
-    return json.dumps(url.partition("://")[2])[1:-1].encode()
+def _with_url(body: bytes, medium: LocalMedium, url: str) -> bytes:
+    # A scheme stands before the token already, so that an adapter finds a URL in the request.
+    planned = re.compile(rb"[a-z]+://" + medium.url_token.encode())
+    return planned.sub(lambda _: json.dumps(url)[1:-1].encode(), body)
 
 
 def _loaded(medium: LocalMedium) -> LocalMedium:

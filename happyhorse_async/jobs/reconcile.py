@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import math
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..adapter import PageRequest
 from ..background import Background
@@ -25,7 +26,7 @@ from ..tracker import Tracker
 from .account import AccountRuntime, Accounts
 from .auto_download import AutoDownloads
 from .job_errors import was_abandoned
-from .journal import Journal
+from .journal import NO_OWNER, Journal
 from .state import JobEvent, applies
 from .submit_errors import closed_meanwhile
 
@@ -53,7 +54,7 @@ class Reconciler:
     """
     Settles the jobs of one client whose outcome is unknown.
 
-    :param auto_adopt: whether the only task that a job can have is adopted without asking.
+    :param works: whether this process polls tasks. Otherwise it leaves them to others.
     """
 
     def __init__(
@@ -63,19 +64,19 @@ class Reconciler:
         journal: Journal,
         auto_downloads: AutoDownloads,
         *,
-        auto_adopt: bool,
+        works: bool = True,
     ) -> None:
         self._accounts = accounts
+        self._works = works
         self._tracker = tracker
         self._journal = journal
         self._auto_downloads = auto_downloads
-        self._auto_adopt = auto_adopt
         self._searches = Background()
         self._closing = False
 
     def searches(self, account: AccountRuntime) -> bool:
         """Return whether the task of a lost answer is searched for: only a live list shows all tasks."""
-        return self._auto_adopt and account.adapter.capabilities.list_is_live
+        return account.auto_adopt and account.adapter.capabilities.list_is_live
 
     async def adopt(self, job_id: str, task: TaskRef | str) -> TrackedJob:
         """
@@ -98,7 +99,7 @@ class Reconciler:
         account = self._accounts.of(tracked.job)
         async with account.exchange.query_slot():
             task = await account.exchange.fetch(ref)
-        owner = self._journal.store.owner if tracked.job.save_to is not None else None
+        owner = self._journal.store.owner if self._works else NO_OWNER
         task = tracked.without_raw(task)
         account.poller.prepare(tracked)
         write = self._journal.record(tracked, JobEvent.ADOPT, task=task, owner=owner)
@@ -108,13 +109,18 @@ class Reconciler:
         if self._closing:
             raise closed_meanwhile(task, ref, tracked.job_id)
         tracked.attempt = None
-        account.poller.accepted(tracked, task)
-        self._auto_downloads.begin(tracked)
+        if self._works:
+            account.poller.accepted(tracked, task)
+            self._auto_downloads.begin(tracked)
+        else:
+            self._tracker.accepted(tracked)
         return tracked
 
-    async def write_off(self, job_id: str) -> None:
+    async def write_off(self, job_id: str, *, billed: bool = True) -> None:
         """
         Settle a job of unknown outcome: there is no task, or it is not wanted. Its key is free again.
+
+        :param billed: whether it may have been billed. If not, its budget gets the money back.
 
         :raises InvalidRequestError: there is no such job, it is settled, or the process that sent it may still be
             waiting for the answer.
@@ -127,7 +133,10 @@ class Reconciler:
                 f"write it off in {math.ceil(left)} s",
                 job_id=job_id,
             )
-        write = self._journal.record(tracked, JobEvent.WRITE_OFF)
+        price = tracked.job.price
+        if price is not None and not billed:
+            price = evolve(price, billed=Decimal(0))
+        write = self._journal.record(tracked, JobEvent.WRITE_OFF, price=price)
         if write is None or not await asyncio.shield(write):
             raise InvalidRequestError("the job was settled in the meantime", job_id=job_id)
 
@@ -256,7 +265,7 @@ class Reconciler:
         await self._journal.written(job_id)
         job = await self._journal.store.get(job_id)
         if job is None or not self._accounts.has(job):
-            names = ", ".join(account.endpoint.provider for account in self._accounts)
+            names = ", ".join(self._accounts.endpoints)
             raise InvalidRequestError(f"{names} has no job {job_id!r}", job_id=job_id)
         if not applies(job.state, JobEvent.ADOPT):
             raise InvalidRequestError(f"there is nothing to settle: the job is {job.state}", job_id=job_id, ref=job.ref)

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 
 from attrs import evolve
 
 from ..adapter import Submission
 from ..background import Background
-from ..errors import HappyHorseError, InvalidResponseError, StoreError
-from ..job import Job
+from ..errors import AuthenticationError, ConfigurationError, HappyHorseError, InvalidResponseError, StoreError
+from ..job import Endpoint, Job, JobState
 from ..logs import get_logger, log_fields
 from ..messages import HttpRequest
 from ..request_codec import from_data
 from ..tracked_job import TrackedJob
-from .account import AccountRuntime, Accounts
+from ..tracker import Tracker
+from .account import Accounts
 from .attempt import is_protected
 from .auto_download import AutoDownloads
 from .job_errors import still_unknown, to_data
@@ -33,20 +35,19 @@ from .submit import Submitter
 _log = get_logger(__name__)
 
 _CLOSING_GRACE = 5.0
-# More at once would delay everything else in the event loop for too long.
-_BATCH = 200
 
 
 class Recovery:
     """
-    Takes over the jobs of dead processes.
+    Goes on with the jobs of dead processes. `takeover` finds them.
 
-    :param is_enabled: whether it sends, saves and searches for what dead processes have left.
+    :param is_enabled: whether it sends, polls, saves and searches for what dead processes have left.
     """
 
     def __init__(
         self,
         accounts: Accounts,
+        tracker: Tracker,
         journal: Journal,
         submitter: Submitter,
         reconciler: Reconciler,
@@ -55,56 +56,91 @@ class Recovery:
         is_enabled: bool,
     ) -> None:
         self._accounts = accounts
+        self._tracker = tracker
         self._journal = journal
         self._submitter = submitter
         self._reconciler = reconciler
         self._auto_downloads = auto_downloads
         self._is_enabled = is_enabled
         self._claims = Background()
+        self._keyless: set[str] = set()
 
-    async def open(self) -> None:
+    def is_usable(self, endpoint: Endpoint) -> bool:
+        """Return whether there is a key for an account, and it is not refused. Others may have a better one."""
+        account = self._accounts.opened(endpoint.provider)
+        if account is not None:
+            return not isinstance(account.breaker.error, AuthenticationError)
+        if endpoint.provider in self._keyless:
+            return False
+        try:
+            self._accounts.named(endpoint.provider)
+        except ConfigurationError as error:
+            message = "the unfinished jobs of %s are left to other processes: %s"
+            _log.warning(message, endpoint.provider, error.message)
+            self._keyless.add(endpoint.provider)
+            return False
+        return True
+
+    async def give_up_lost(self, endpoint: Endpoint) -> None:
         """
-        Open the store, and take over what dead processes have left.
-
-        If recovery is off, only the outcomes that are unknown are found out and recorded.
+        Find out which jobs have an unknown outcome because their process has died, and record it.
 
         :raises StoreError: the store cannot be used.
         """
-        await self._journal.open()
-        for account in self._accounts:
-            await self._recover_account(account)
-
-    async def _recover_account(self, account: AccountRuntime) -> None:
-        unfinished = [
+        submitting = [
             job
-            for job in await self._journal.store.unfinished(account.endpoint.provider)
-            if job.endpoint == account.endpoint
+            for job in await self._journal.store.unfinished(endpoint.provider, [JobState.SUBMITTING])
+            if job.endpoint == endpoint
         ]
-        jobs = [job for job in unfinished if is_unsent(job) or (job.ref is not None and job.save_to is not None)]
-        alive = {owner: await self._is_alive(owner) for owner in {job.owner: None for job in jobs}}
-        orphans = [job for job in jobs if not alive[job.owner]]
-        if not self._is_enabled:
-            orphans = [job for job in orphans if self._is_lost(job)]
-        # Many at once, so that a store can write them with one flush. They are sent in the order that they have here.
-        for first in range(0, len(orphans), _BATCH):
-            batch = [self._recover(job) for job in orphans[first : first + _BATCH]]
-            for outcome in await asyncio.gather(*batch, return_exceptions=True):
-                if outcome is not None:
-                    raise outcome
-        for job in unfinished:
-            if applies(job.state, JobEvent.ADOPT):
+        alive = {owner: await self.is_alive(owner) for owner in {job.owner for job in submitting}}
+        for job in submitting:
+            if not alive[job.owner] and self._is_lost(job):
+                await self._go_on(TrackedJob(job))
+
+    async def search_unknown(self, endpoint: Endpoint) -> None:
+        """Search for the tasks of jobs of unknown outcome, if the client is to do that."""
+        if not self._is_enabled or not self._reconciler.searches(self._accounts.named(endpoint.provider)):
+            return
+        for job in await self._journal.store.unfinished(endpoint.provider, [JobState.OUTCOME_UNKNOWN]):
+            if job.endpoint == endpoint:
                 self._search(job)
 
-    async def _recover(self, job: Job) -> None:
-        tracked = TrackedJob(job)
-        if job.ref is not None:
-            await self._auto_downloads.recover(job)
-        elif job.durable or applies(job.state, JobEvent.LOSE_ANSWER):
+    async def resume(self, job: Job, waiting: TrackedJob | None) -> None:
+        """
+        Go on with a job that this process has just become the owner of.
+
+        :param waiting: the tracked job that callers here wait for, if there is one.
+        :raises StoreError: what has become of it cannot be recorded.
+        """
+        here = self._tracker.anywhere(job.job_id)
+        if here is not None and (here.is_polled or here.attempt is not None):
+            # It is this process's own: its owner was written anew.
+            return
+        if job.ref is None:
+            tracked = waiting or TrackedJob(job)
+            tracked.load(job)
+            await self._go_on(tracked)
+            return
+        tracked = waiting or self._tracker.for_job(job)
+        if not tracked.is_polled:
+            tracked.load(job)
+        account = self._accounts.of(job)
+        if not job.state.is_final:
+            account.poller.take_over(tracked, age_of(job))
+            account.scheduler.count(tracked)
+        self._auto_downloads.begin(tracked, recovered=True)
+
+    async def _go_on(self, tracked: TrackedJob) -> None:
+        job = tracked.job
+        if job.durable or applies(job.state, JobEvent.LOSE_ANSWER):
             try:
-                await self.take_over(tracked)
+                if not await self.take_over(tracked) and tracked.job.owner == self._journal.store.owner:
+                    # Its account has become unusable in the meantime.
+                    self._journal.record(tracked, JobEvent.RELEASE, owner=NO_OWNER)
             except StoreError:
                 raise
             except HappyHorseError as error:
+                tracked.give_up(error)
                 _log.warning("job %s of an earlier process: %s", job.job_id, error, extra=log_fields(job, reason=error))
         elif (write := self._journal.record(tracked, JobEvent.WITHDRAW)) is not None:
             # Its caller was told nothing and is gone. It was not sent, and will not be.
@@ -112,9 +148,10 @@ class Recovery:
 
     async def is_orphan(self, job: Job) -> bool:
         """Return whether a job has yet to be sent, and no living process will do so."""
-        return is_unsent(job) and not await self._is_alive(job.owner)
+        return is_unsent(job) and not await self.is_alive(job.owner)
 
-    async def _is_alive(self, owner: str | None) -> bool:
+    async def is_alive(self, owner: str | None) -> bool:
+        """Return whether a job has an owner that lives."""
         return owner not in (None, NO_OWNER) and await self._journal.store.is_alive(owner or "")
 
     def _is_lost(self, job: Job) -> bool:
@@ -131,6 +168,8 @@ class Recovery:
         :raises SubmitOutcomeUnknownError: it may have been accepted, and no key protects it.
         :raises HappyHorseError: it cannot be sent any more.
         """
+        if not self._takes(tracked.job):
+            return False
         if self._is_lost(tracked.job):
             return await self._give_up(tracked, InvalidResponseError("its process died before the answer came"))
         try:
@@ -140,12 +179,19 @@ class Recovery:
         # What this process has made its own, it sends, even if the caller is cancelled.
         return await asyncio.shield(self._claims.spawn(self._claim(tracked, message, durable=durable)))
 
+    def _takes(self, job: Job) -> bool:
+        """Return whether this process can send jobs of an account: it has the account, and its key is not refused."""
+        return self._accounts.has(job) and self.is_usable(job.endpoint)
+
     async def _claim(self, tracked: TrackedJob, message: HttpRequest, *, durable: bool) -> bool:
         # The caller of a job that may have been accepted is gone: it is seen through like an enqueued job.
         was_sent = applies(tracked.job.state, JobEvent.LOSE_ANSWER)
         durable = durable or was_sent or tracked.job.durable
         owner = self._journal.store.owner
-        if not await self._journal.record_now(tracked, JobEvent.TAKE_OVER, owner=owner, durable=durable):
+        is_known = (tracked.job.owner, tracked.job.durable) == (owner, durable)
+        if not is_known and not await self._journal.record_now(
+            tracked, JobEvent.TAKE_OVER, owner=owner, durable=durable
+        ):
             return False
         lost_answer = InvalidResponseError("an earlier process died before the answer came") if was_sent else None
         self._submitter.put(tracked, message, lost_answer=lost_answer)
@@ -180,6 +226,11 @@ class Recovery:
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self._claims.aclose)
             closing.push_async_callback(self._claims.settle, _CLOSING_GRACE)
+
+
+def age_of(job: Job) -> float:
+    """Return the seconds since a job was sent, by this machine's clock."""
+    return (datetime.now(UTC) - (job.submitted_at or job.created_at)).total_seconds()
 
 
 def is_unsent(job: Job) -> bool:

@@ -25,6 +25,8 @@ T = TypeVar("T")
 _SHARE = 0.005
 _MINIMUM = 2
 _GRACE = 2.0
+# How often the tasks of other processes are counted while they leave no room.
+_RECOUNT = 1.0
 
 
 class SubmitScheduler:
@@ -73,6 +75,25 @@ class SubmitScheduler:
         if not self._closing:
             self._work.spawn(self._put_after(delay, tracked))
 
+    def postpone(self, delay: float, wanted: Callable[[TrackedJob], bool]) -> None:
+        """Queue the waiting jobs that are *wanted* again after *delay* seconds."""
+        for tracked in self._queue.remove_all(wanted):
+            self.put_back(tracked, delay)
+
+    def expected_wait(self, model: str, run_time: float) -> float:
+        """
+        Return for how many seconds a job would wait until it runs.
+
+        :param run_time: the seconds that a task takes.
+        """
+        waiting, rate, running = len(self._queue), self._exchange.limits.submits.rate, self._running
+        queued = waiting / rate if rate else 0.0
+        most = self._exchange.limits.limits.max_running
+        key = model if self._exchange.adapter.limits_per_model else ""
+        # Whole rounds of tasks that have to end first.
+        rounds = (running.count(key) + waiting) // most if most else 0
+        return queued + rounds * run_time
+
     def remove(self, tracked: TrackedJob) -> None:
         """Remove a job from the queue if it is there."""
         self._queue.remove(self._queue_key(tracked.job), tracked.job_id)
@@ -88,16 +109,26 @@ class SubmitScheduler:
     async def _run(self) -> None:
         while True:
             while self._queue.next_key() is None:
-                self._changed.clear()
-                await self._changed.wait()
+                await self._wait_for_change()
             async with AsyncExitStack() as slot:
                 await slot.enter_async_context(self._unprotected.slot())
                 await slot.enter_async_context(self._exchange.submit_slot())
+                await self._running.refresh()
                 # A job may have been withdrawn, or room have been lost, while the slot was waited for.
                 tracked = self._queue.take()
                 if tracked is not None:
                     tracked.permit = self._running.acquire(self._queue_key(tracked.job))
                     self._start(tracked, slot.pop_all())
+
+    async def _wait_for_change(self) -> None:
+        self._changed.clear()
+        is_blocked = bool(self._queue) and self._running.changes_elsewhere
+        try:
+            async with asyncio.timeout(_RECOUNT if is_blocked else None):
+                await self._changed.wait()
+        except TimeoutError:
+            # Tasks of other processes may have ended.
+            await self._running.refresh()
 
     async def aclose(self) -> None:
         """Start no more submits."""
@@ -127,6 +158,17 @@ class SubmitQueue(Generic[T]):
     def remove(self, queue_key: str, job_id: str) -> None:
         """Remove a job if it is waiting."""
         self._queues[queue_key].pop(job_id, None)
+
+    def remove_all(self, wanted: Callable[[T], bool]) -> list[T]:
+        """Remove and return all items that are *wanted*."""
+        found: list[T] = []
+        for waiting in self._queues.values():
+            names = [job_id for job_id, (_, item) in waiting.items() if wanted(item)]
+            found += [waiting.pop(job_id)[1] for job_id in names]
+        return found
+
+    def __len__(self) -> int:
+        return sum(len(waiting) for waiting in self._queues.values())
 
     def next_key(self) -> str | None:
         """Return the queue key of the oldest job that may be submitted; `None` if there is none."""

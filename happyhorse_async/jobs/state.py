@@ -28,6 +28,8 @@ class JobEvent(StrEnum):
     """The intent to send it is recorded. The POST follows at once."""
     NOT_ACCEPTED = "not accepted"
     """The provider certainly did not accept it, and it will be sent again."""
+    MOVE = "move"
+    """Its account certainly did not accept it, and another account gets it: both are one write."""
     REFUSE = "refuse"
     """The provider certainly did not accept it, and it will not be sent again; or it cannot be sent at all."""
     WITHDRAW = "withdraw"
@@ -76,6 +78,8 @@ TRANSITIONS: Mapping[tuple[JobState, JobEvent], JobState] = MappingProxyType(
         (S, JobEvent.SUBMIT): S,
         (S, JobEvent.NOT_ACCEPTED): Q,
         (Q, JobEvent.NOT_ACCEPTED): Q,
+        (S, JobEvent.MOVE): Q,
+        (Q, JobEvent.MOVE): Q,
         (Q, JobEvent.REFUSE): JobState.REFUSED,
         (S, JobEvent.REFUSE): JobState.REFUSED,
         (Q, JobEvent.WITHDRAW): JobState.WITHDRAWN,
@@ -121,6 +125,7 @@ OWNER_ONLY = frozenset(
     {
         JobEvent.SUBMIT,
         JobEvent.NOT_ACCEPTED,
+        JobEvent.MOVE,
         JobEvent.REFUSE,
         JobEvent.WITHDRAW,
         JobEvent.LOSE_ANSWER,
@@ -136,6 +141,9 @@ Events that are written only if the owner is still the one that the writer knew.
 All others may be written by any process, on condition of the state: knowledge of a task is never refused because of who
 has it. The same holds for what the user decides.
 """
+
+RESERVES = frozenset({JobEvent.SUBMIT, JobEvent.PROMISE, JobEvent.MOVE})
+"""Events that a budget may forbid: what a job counts for may be more after them."""
 
 TAKEN_BACK = frozenset(
     target
@@ -187,6 +195,12 @@ def apply(job: Job, event: JobEvent, *, task: Task | None = None, **changes: Any
             state = TRANSITIONS[state, task_event(task.status)]
             changes = {"body": None, "error": None, **changes, "task_id": task.id}
         changes["task"] = evolve(task, raw={}) if task.raw else task
+        if job.price is not None:
+            # A success that is observed once more may come without its figures.
+            billed = job.price.billed_for(task)
+            known = None if event in _LEARNS_TASK else job.price.billed
+            billed = known if billed is None else billed
+            changes["price"] = job.price if billed == job.price.billed else evolve(job.price, billed=billed)
     if event is JobEvent.SUBMIT and job.state is S:
         # The idempotency key is valid from the first POST that may have arrived.
         changes["submitted_at"] = job.submitted_at or changes.get("submitted_at")

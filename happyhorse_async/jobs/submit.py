@@ -21,8 +21,8 @@ from datetime import UTC, datetime
 from attrs import evolve
 
 from .. import telemetry
-from ..background import Background, for_each_yielding
-from ..errors import HappyHorseError, InvalidResponseError, StoreError, SubmitOutcomeUnknownError, WaitTimeoutError
+from ..background import Background
+from ..errors import BudgetExceededError, HappyHorseError, InvalidResponseError, StoreError, SubmitOutcomeUnknownError
 from ..job import Job
 from ..logs import JOB_ACCEPTED, JOB_FAILED, SUBMIT_RETRIED, get_logger, log_fields
 from ..messages import HttpRequest
@@ -33,10 +33,13 @@ from ..tracker import Tracker
 from .account import Accounts
 from .attempt import NextStep, SubmitAttempt, is_protected
 from .job_errors import error_of, to_data, withdrawn
-from .journal import NO_OWNER, Journal, Write
+from .journal import Journal, Write
+from .leaving import Leaving
+from .moves import Mover
 from .reconcile import Reconciler
-from .state import JobEvent, applies
-from .submit_errors import certain, closed_meanwhile, is_ambiguous, not_accepted, outcome_unknown, unreadable
+from .routing import PlannedJob, Router
+from .state import TAKEN_BACK, JobEvent, applies
+from .submit_errors import certain, is_ambiguous, outcome_unknown, unreadable
 
 _log = get_logger(__name__)
 
@@ -49,9 +52,16 @@ class Submitter:
     """Sends the jobs of one client, and hands those that were accepted over to the pollers."""
 
     def __init__(
-        self, accounts: Accounts, tracker: Tracker, journal: Journal, reconciler: Reconciler, retries: RetryPolicies
+        self,
+        accounts: Accounts,
+        tracker: Tracker,
+        journal: Journal,
+        reconciler: Reconciler,
+        retries: RetryPolicies,
+        router: Router,
     ) -> None:
         self._accounts = accounts
+        self._mover = Mover(accounts, journal, router, retries)
         self._tracker = tracker
         self._journal = journal
         self._reconciler = reconciler
@@ -59,6 +69,7 @@ class Submitter:
         self._runs = Background()
         self._searches = Background()
         self._closing = False
+        self._leaving = Leaving(accounts, tracker, journal, learn=self._learn_from_store, end=self._end)
 
     def put(self, tracked: TrackedJob, message: HttpRequest, *, lost_answer: HappyHorseError | None = None) -> None:
         """
@@ -69,10 +80,14 @@ class Submitter:
         tracked.attempt = SubmitAttempt(message=message, lost_answer=lost_answer)
         tracked.span = telemetry.begin(tracked.job, tracked.span)
         if self._closing:
-            self._leave(tracked)
+            self._leaving.leave(tracked)
             return
         self._tracker.add(tracked)
-        self._accounts.of(tracked.job).scheduler.put(tracked)
+        account, pause = self._accounts.of(tracked.job), self._mover.pause(tracked.job)
+        if pause:
+            account.scheduler.put_back(tracked, pause)
+        else:
+            account.scheduler.put(tracked)
 
     def start(self, tracked: TrackedJob, slot: AsyncExitStack) -> None:
         """Send a job that has its slot. Cancelling a caller does not interrupt this."""
@@ -84,16 +99,20 @@ class Submitter:
         exchange = account.exchange
         try:
             async with slot:
-                if attempt is None:
+                if attempt is None or await self._is_steered_away(tracked, attempt):
                     return
                 message = attempt.message
-                if message.media:
-                    message = await account.media.ready(message, tracked.job.model)
-                if not await self._record_intent(tracked, attempt):
+                if account.media.is_uploaded(message, tracked.job.model):
+                    if message.media:
+                        message = await account.media.ready(message, tracked.job.model)
+                    if not await self._record_intent(tracked, attempt):
+                        return
+                    task = await telemetry.submit(tracked.span, exchange.submit(message))
+                    account.breaker.succeeded()
+                    await self._accept(tracked, task)
                     return
-                task = await telemetry.submit(tracked.span, exchange.submit(message))
-                await self._accept(tracked, task)
-                return
+            await self._upload(tracked, message)
+            return
         except HappyHorseError as error:
             failure = error
         except Exception as error:  # noqa: BLE001 - whatever went wrong, waiters are told, and the job is not forgotten
@@ -105,6 +124,13 @@ class Submitter:
             self._end(tracked, failure)
         elif tracked.attempt is not None:
             await self._fail(tracked, tracked.attempt, failure)
+
+    async def _upload(self, tracked: TrackedJob, message: HttpRequest) -> None:
+        """Upload the media of a job, which may take minutes and needs no slot, and queue it in front of all others."""
+        account = self._accounts.of(tracked.job)
+        tracked.release_permit()
+        await telemetry.upload(tracked.span, account.media.upload_all(message, tracked.job.model))
+        account.scheduler.put_back(tracked, 0)
 
     async def _record_intent(self, tracked: TrackedJob, attempt: SubmitAttempt) -> bool:
         """Record that a job is about to be sent, and return whether it may be."""
@@ -120,9 +146,25 @@ class Submitter:
             age = _clock() - asked_at
         # A callback may have named the task in the meantime, or another process may have taken the job over.
         if tracked.attempt is attempt and not is_recorded and not await self._learn_from_store(tracked):
-            taken_over = StoreError("another process has taken the job over", job_id=tracked.job_id)
-            self._end(tracked, error_of(tracked.job) or taken_over)
+            self._end_taken_over(tracked)
         return tracked.attempt is attempt
+
+    def _end_taken_over(self, tracked: TrackedJob) -> None:
+        taken_over = StoreError("another process has taken the job over", job_id=tracked.job_id)
+        is_open = applies(tracked.job.state, JobEvent.SUBMIT)
+        self._end(tracked, taken_over if is_open else error_of(tracked.job) or taken_over)
+
+    async def _is_steered_away(self, tracked: TrackedJob, attempt: SubmitAttempt) -> bool:
+        """Give a job that has its slot to another account, or let it wait, if its own is left out at present."""
+        step = await self._mover.steer(tracked.job, attempt)
+        if step is None or tracked.attempt is not attempt:
+            return tracked.attempt is not attempt
+        tracked.release_permit()
+        if step.planned is not None:
+            await self._queue_at(tracked, attempt, step.planned, step.reason)
+        else:
+            self._accounts.of(tracked.job).scheduler.put_back(tracked, step.delay)
+        return True
 
     async def _accept(self, tracked: TrackedJob, task: Task) -> None:
         """Record the task that the answer names, and begin to poll it."""
@@ -133,7 +175,7 @@ class Submitter:
         is_early_end = task.status.is_terminal and not task.videos
         task = tracked.without_raw(unended(task) if is_early_end else task)
         self._accounts.of(tracked.job).poller.prepare(tracked)
-        write = self._journal.record(tracked, JobEvent.ANSWER, task=task, owner=self._saver(tracked.job))
+        write = self._journal.record(tracked, JobEvent.ANSWER, task=task, owner=self._journal.store.owner)
         self._tracker.name(tracked)
         try:
             if write is not None and not await asyncio.shield(write):
@@ -148,9 +190,6 @@ class Submitter:
             extra=log_fields(tracked.job, event=JOB_ACCEPTED),
         )
 
-    def _saver(self, job: Job) -> str | None:
-        return self._journal.store.owner if job.save_to is not None else None
-
     def _hand_over(self, tracked: TrackedJob, task: Task, *, at_once: bool = False) -> None:
         tracked.attempt = None
         at_once = self._tracker.take_early_callback(task.ref) or at_once
@@ -163,7 +202,7 @@ class Submitter:
         why = f"the callback of this job named {tracked.ref}, and the answer to its submit names {task.ref}"
         _log.critical("job %s: %s; the answer counts", tracked.job_id, why, extra=log_fields(tracked.job, reason=why))
         corrected = TrackedJob(tracked.job)
-        self._journal.record(corrected, JobEvent.CORRECT, task=task, owner=self._saver(tracked.job))
+        self._journal.record(corrected, JobEvent.CORRECT, task=task, owner=self._journal.store.owner)
         tracked.is_recorded = False
         tracked.give_up(InvalidResponseError(f"{why}, which counts"))
 
@@ -196,6 +235,7 @@ class Submitter:
         if is_ambiguous(failure):
             attempt.lost_answer = failure
         job = tracked.job
+        self._mover.note_failure(job, failure)
         if attempt.is_spent(job, self._retries) or attempt.is_deferred(job, failure) or isinstance(failure, StoreError):
             await self._journal.is_promised(tracked)
         if tracked.attempt is None:
@@ -204,7 +244,9 @@ class Submitter:
         adapter, is_awaited = self._accounts.of(tracked.job).adapter, tracked.has_waiters
         match attempt.next_step(tracked.job, failure, adapter, self._retries, is_awaited=is_awaited):
             case NextStep.RETRY:
-                await self._retry(tracked, attempt, failure)
+                await self._retry(tracked, failure, attempt.count_failure(job, failure, self._retries))
+            case NextStep.MOVE:
+                await self._move(tracked, attempt, failure)
             case NextStep.WITHDRAW:
                 self._take_back(tracked)
             case NextStep.LOSE_ANSWER:
@@ -212,18 +254,60 @@ class Submitter:
             case NextStep.REFUSE:
                 await self._refuse(tracked, certain(failure).about(job_id=job.job_id))
 
-    async def _retry(self, tracked: TrackedJob, attempt: SubmitAttempt, failure: HappyHorseError) -> None:
-        job = tracked.job
-        delay = attempt.count_failure(job, failure, self._retries)
+    async def _retry(self, tracked: TrackedJob, failure: HappyHorseError, delay: float) -> None:
+        """Queue a job at the same account after *delay* seconds."""
+        job, attempt = tracked.job, tracked.attempt
+        delay = max(delay, self._mover.pause(job))
         fields = log_fields(job, event=SUBMIT_RETRIED, reason=failure)
         _log.info("job %s is sent again in %.1f s: %s", tracked.job_id, delay, failure, extra=fields)
         tracked.release_permit()
-        if attempt.lost_answer is None:
+        if attempt is not None and attempt.lost_answer is None:
             # While it waits it is certain that the provider does not have it, whatever becomes of this process.
-            write = self._journal.record(tracked, JobEvent.NOT_ACCEPTED)
+            write = self._journal.record(tracked, JobEvent.NOT_ACCEPTED, error=to_data(failure))
             if write is not None:
                 await asyncio.shield(write)
-        self._accounts.of(tracked.job).scheduler.put_back(tracked, delay)
+        self._accounts.of(job).scheduler.put_back(tracked, delay)
+
+    async def _move(self, tracked: TrackedJob, attempt: SubmitAttempt, failure: HappyHorseError) -> None:
+        """Give a job to the next account, or after a pause to the first one again, or end it."""
+        step = await self._mover.after_refusal(tracked, attempt, failure)
+        if tracked.attempt is not attempt:
+            return
+        if step is None:
+            await self._refuse(tracked, certain(failure).about(job_id=tracked.job_id))
+        elif step.planned is None:
+            await self._retry(tracked, failure, step.delay)
+        else:
+            await self._queue_at(tracked, attempt, step.planned, failure, step.delay)
+
+    async def _queue_at(
+        self,
+        tracked: TrackedJob,
+        attempt: SubmitAttempt,
+        planned: PlannedJob,
+        failure: HappyHorseError,
+        delay: float = 0.0,
+    ) -> None:
+        """Move a job to the account that it was planned for, and queue it there."""
+        tracked.release_permit()
+        try:
+            message = await self._mover.move(tracked, planned, failure)
+        except (BudgetExceededError, StoreError) as error:
+            await self._fail(tracked, attempt, error)
+            return
+        if tracked.attempt is not attempt:
+            return
+        if message is None:
+            if not await self._learn_from_store(tracked):
+                self._end_taken_over(tracked)
+            return
+        attempt.message = message
+        telemetry.moved(tracked.span, tracked.job, failure)
+        scheduler = self._accounts.of(tracked.job).scheduler
+        if delay:
+            scheduler.put_back(tracked, delay)
+        else:
+            scheduler.put(tracked, first=True)
 
     async def _refuse(self, tracked: TrackedJob, error: HappyHorseError) -> None:
         write = self._journal.record(tracked, JobEvent.REFUSE, error=to_data(error))
@@ -313,8 +397,11 @@ class Submitter:
         tracked = self._tracker.by_id(job_id)
         if tracked is None or tracked.attempt is None or tracked.job.submitted_at is None:
             return None
+        if task.ref.provider != tracked.job.endpoint.provider:
+            # The job has moved to another account in the meantime.
+            return None
         self._accounts.of(tracked.job).poller.prepare(tracked)
-        write = self._journal.record(tracked, JobEvent.CALL_BACK, task=task, owner=self._saver(tracked.job))
+        write = self._journal.record(tracked, JobEvent.CALL_BACK, task=task, owner=self._journal.store.owner)
         if write is not None:
             # It is not sent again. If its submit is answered yet, the answer is compared with the callback.
             scheduler = self._accounts.of(tracked.job).scheduler
@@ -324,6 +411,20 @@ class Submitter:
             fields = log_fields(tracked.job, event=JOB_ACCEPTED)
             _log.info("job %s was accepted as %s, as its callback says", job_id, task.ref, extra=fields)
         return write
+
+    def learn(self, tracked: TrackedJob, job: Job) -> None:
+        """Take in what another process has recorded of a job that is queued or sent here."""
+        account = self._accounts.of(tracked.job)
+        if job.ref is not None:
+            account.poller.prepare(tracked)
+            account.scheduler.remove(tracked)
+            tracked.load(job)
+            tracked.attempt = None
+            self._tracker.accepted(tracked)
+        elif job.state in TAKEN_BACK and applies(tracked.job.state, JobEvent.CANCEL):
+            account.scheduler.remove(tracked)
+            tracked.load(job)
+            self._end(tracked, error_of(job) or withdrawn(job.job_id))
 
     async def aclose(self) -> None:
         """
@@ -335,44 +436,13 @@ class Submitter:
         self._closing = True
         # To the end, even if the caller is cancelled.
         async with AsyncExitStack() as closing:
-            closing.push_async_callback(self._leave_all)
-            closing.push_async_callback(self._learn_before_leaving)
+            closing.push_async_callback(self._leaving.leave_all)
+            closing.push_async_callback(self._leaving.prepare)
             closing.push_async_callback(self._searches.aclose)
             closing.push_async_callback(self._runs.aclose)
             closing.push_async_callback(self._runs.settle, _CLOSING_GRACE)
             for account in self._accounts:
                 closing.push_async_callback(account.scheduler.aclose)
-
-    async def _learn_before_leaving(self) -> None:
-        for tracked in self._tracker.unaccepted():
-            if tracked.job.submitted_at is None or not await self._learn_from_store(tracked):
-                await self._journal.is_promised(tracked)
-
-    async def _leave_all(self) -> None:
-        await for_each_yielding(self._tracker.unaccepted(), self._leave)
-
-    def _leave(self, tracked: TrackedJob) -> None:
-        if tracked.attempt is None:
-            # A waiter that was told that the client is closed has taken it back.
-            return
-        job, closed = tracked.job, not_accepted(tracked.job_id)
-        if job.ref is not None:
-            # Its task was found while the client was being closed.
-            self._end(tracked, closed_meanwhile(tracked.whole_task, job.ref, job.job_id))
-            return
-        may_be_accepted = applies(job.state, JobEvent.LOSE_ANSWER)
-        can_be_sent = not may_be_accepted or is_protected(job, self._accounts.of(job).adapter)
-        if job.durable and can_be_sent and applies(job.state, JobEvent.RELEASE):
-            self._journal.record(tracked, JobEvent.RELEASE, owner=NO_OWNER)
-            message = f"{closed.message}; the next process that opens the store sends it"
-            self._end(tracked, WaitTimeoutError(message, job_id=job.job_id))
-        elif not may_be_accepted and applies(job.state, JobEvent.WITHDRAW):
-            self._journal.withdraw(tracked)
-            self._end(tracked, closed)
-        else:
-            unknown = outcome_unknown(tracked.attempt.lost_answer or closed, job.job_id)
-            self._journal.record(tracked, JobEvent.LOSE_ANSWER, owner=None, error=to_data(unknown))
-            self._end(tracked, unknown)
 
 
 def unended(task: Task) -> Task:

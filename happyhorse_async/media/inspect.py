@@ -57,6 +57,21 @@ def inspect_briefly(source: Source, *, name: str) -> Facts:
     return VideoFacts(format=found, size=size) if found.is_video else PictureFacts(format=found, size=size)
 
 
+def duration_of(source: Source) -> float | None:
+    """Return the seconds of a video by its header; `None` where that cannot be read, or the extra is not installed."""
+    try:
+        import av  # noqa: PLC0415 - an extra, and slow to import
+        from av.error import FFmpegError  # noqa: PLC0415
+    except ImportError:
+        return None
+    try:
+        with cast("InputContainer", av.open(_opened(source))) as container:
+            return None if container.duration is None else container.duration / av.time_base
+    except (FFmpegError, ValueError, OSError):
+        # What is wrong with it is said by the check before it is sent.
+        return None
+
+
 def describe(source: Source) -> str:
     """Name *source* in an error: its path, or its size."""
     return str(source) if isinstance(source, Path) else f"the given bytes ({len(source)})"

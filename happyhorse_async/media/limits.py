@@ -35,6 +35,8 @@ class PictureLimits:
     """Least pixels of the shorter side."""
     ratio: float | None = None
     """The longer side may be at most so many times the shorter."""
+    doubted_ratio: float | None = None
+    """The most that only the provider upstream states, or a source of less weight: beyond it warns."""
     is_hearsay: bool = False
     """Whether `side` and `ratio` are only stated by the provider upstream, so that they warn and never refuse."""
 
@@ -86,7 +88,17 @@ def check_picture(facts: PictureFacts, limits: PictureLimits, *, name: str, prov
         if not limits.is_hearsay:
             raise InvalidRequestError(f"{problem}: {limits.source}")
         warnings.append(problem)
+    warnings.extend(_shape_doubts(facts, limits, name))
     return tuple(warnings)
+
+
+def _shape_doubts(facts: PictureFacts, limits: PictureLimits, name: str) -> Iterator[str]:
+    if not facts.width or not facts.height or limits.doubted_ratio is None:
+        return
+    shorter, longer = sorted((facts.width, facts.height))
+    if longer > limits.doubted_ratio * shorter:
+        ratio = f"1:{limits.doubted_ratio:g} to {limits.doubted_ratio:g}:1"
+        yield f"{name} is {facts.width}x{facts.height} pixels; ratios beyond {ratio} may be refused"
 
 
 def _shape_problems(facts: PictureFacts, limits: PictureLimits, name: str, provider: str) -> Iterator[str]:
@@ -120,7 +132,7 @@ def _video_problems(facts: VideoFacts, limits: VideoLimits, name: str, provider:
         # Containers round to their own ticks.
         if not least - 0.1 <= facts.duration <= most + 0.1:
             yield f"{name} lasts {facts.duration:.1f} s; {provider} takes {least:g} to {most:g} s"
-    if limits.frame_rate is not None and facts.frame_rate is not None and facts.frame_rate < limits.frame_rate:
+    if limits.frame_rate is not None and facts.frame_rate is not None and _is_too_slow(facts.frame_rate, limits):
         yield f"{name} has {facts.frame_rate:g} frames a second; {provider} takes more than {limits.frame_rate:g}"
     if not facts.width or not facts.height:
         return
@@ -132,6 +144,12 @@ def _video_problems(facts: VideoFacts, limits: VideoLimits, name: str, provider:
         yield f"{size} at least {limits.shorter_side} on the shorter side"
     if limits.ratio is not None and longer > limits.ratio * shorter:
         yield f"{size} ratios from 1:{limits.ratio:g} to {limits.ratio:g}:1"
+
+
+def _is_too_slow(rate: float, limits: VideoLimits) -> bool:
+    # Where another page takes the very figure, it is only doubted.
+    least = limits.frame_rate or 0
+    return rate < least or (rate == least and limits.doubted_frame_rates is None)
 
 
 def _video_doubts(facts: VideoFacts, limits: VideoLimits, name: str, provider: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
@@ -60,6 +61,7 @@ class Poller:
 
     :param tracker: the live jobs of the client.
     :param on_change: called when an observation says anything new.
+    :param on_leave: called with each task that is still polled when this is closed.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Poller:
         schedule: PollSchedule,
         tracker: Tracker,
         on_change: Callable[[TrackedJob], object] = lambda _: None,
+        on_leave: Callable[[TrackedJob], object] = lambda _: None,
         retry: RetryPolicy = RetryPolicies().poll,  # noqa: B008 - immutable
     ) -> None:
         adapter = exchange.adapter
@@ -77,6 +80,7 @@ class Poller:
         self._exchange = exchange
         self._tracker = tracker
         self._on_change = on_change
+        self._on_leave = on_leave
         self._retry = retry
         self._schedule = self._intervals.schedule
         self._list = ListIndex(is_usable=adapter.capabilities.list_is_live, interval=self._schedule.interval or 15.0)
@@ -116,14 +120,38 @@ class Poller:
 
         :param age: seconds since its submit, by this machine's clock, if known.
         """
+        if tracked.ref is None or tracked.ended:
+            return
+        if not tracked.is_polled:
+            self._restore(tracked, age)
+            self._schedule_poll(tracked, 0.0)
+        elif tracked.poll.is_taken_over and tracked.poll.due < math.inf:
+            # It was taken over, and has not been polled here yet.
+            tracked.poll.is_taken_over = False
+            self._schedule_poll(tracked, 0.0)
+
+    def take_over(self, tracked: TrackedJob, age: float) -> None:
+        """
+        Poll a task that another process has polled so far, unless it has ended.
+
+        :param age: seconds since its submit, by this machine's clock.
+        """
         if tracked.ref is None or tracked.is_polled or tracked.ended:
             return
+        now = self._restore(tracked, age)
+        # Many may be taken over at once. Nothing is known of when they were polled last.
+        delay = 0.0 if tracked.has_waiters else random.random() * self._intervals.after_poll(tracked, now)
+        tracked.poll.is_taken_over = True
+        self._schedule_poll(tracked, delay)
+
+    def _restore(self, tracked: TrackedJob, age: float | None) -> float:
+        """Prepare to poll a task that was submitted earlier, and return the time."""
         self._tracker.restore(tracked)
         now = self._begin(tracked)
         # Without an observation, the first one will say how old it is.
         if age is not None and (tracked.task is not None or age > self._exchange.adapter.task_ttl):
             tracked.poll.submitted_at = now - age
-        self._schedule_poll(tracked, 0.0)
+        return now
 
     async def fetch(self, ref: TaskRef) -> Task:
         """
@@ -205,6 +233,7 @@ class Poller:
         tracked.poll.submitted_at = now
         self.prepare(tracked)
         self._list.add(tracked)
+        self._tracker.begin_polling(tracked)
         if not self._polls:
             self._polls.spawn(self._start_polls())
         return now
@@ -231,12 +260,14 @@ class Poller:
         page = self._list.page_for(tracked, now) if self._list.is_worthwhile(self._list) else None
         if page is not None:
             on_page = [each for each in self._list.expected_on(page) if self._intervals.is_nearly_due(each, now)]
-            if self._list.is_worthwhile(on_page):
+            # What has left the queue must be polled by this very request.
+            if tracked in on_page and self._list.is_worthwhile(on_page):
                 return self._poll_page(page, {self._queue.hold(each): each for each in on_page})
         return self._poll_one(tracked, self._queue.hold(tracked), now)
 
     async def _poll_one(self, tracked: TrackedJob, entry: int, asked_at: float) -> None:
         position = tracked.poll.position
+        tracked.poll.is_taken_over = False
         is_disputed, position.is_disputed = position.is_disputed, False
         if not is_disputed:
             self._list.queried(tracked)
@@ -366,8 +397,14 @@ class Poller:
         self._record(tracked, evolve(last, status=TaskStatus.EXPIRED, observed_at=datetime.now(UTC)))
         self._stop(tracked)
 
+    def leave(self, tracked: TrackedJob) -> None:
+        """Stop polling a task: it has ended, as another process has found out, or is polled by another process."""
+        if tracked.is_polled:
+            self._stop(tracked)
+
     def _stop(self, tracked: TrackedJob) -> None:
         tracked.poll.entry = 0
+        self._tracker.end_polling(tracked)
         self._list.remove(tracked, asyncio.get_running_loop().time())
         tracked.wake()
 
@@ -377,9 +414,10 @@ class Poller:
             await self._polls.aclose()
         finally:
             # The queue may hold two jobs of one task, of which only the later is found by its ref.
-            await for_each_yielding([*self._tracker.clear(), *self._queue.clear()], _close)
+            await for_each_yielding([*self._tracker.clear(), *self._queue.clear()], self._close)
 
-
-def _close(tracked: TrackedJob) -> None:
-    if tracked.is_polled:
-        tracked.give_up(WaitTimeoutError("the client was closed while the task was going on", task=tracked.whole_task))
+    def _close(self, tracked: TrackedJob) -> None:
+        if tracked.is_polled:
+            self._on_leave(tracked)
+            error = WaitTimeoutError("the client was closed while the task was going on", task=tracked.whole_task)
+            tracked.give_up(error)

@@ -184,6 +184,15 @@ class RateLimiter:
                 self.release()
             raise
 
+    def count_another(self) -> None:
+        """
+        Count one more request, which whoever holds a slot sends within it. Those that follow wait the longer.
+
+        Waiting for a second slot with one in hand could block all holders for good.
+        """
+        self.in_use -= 1
+        self._grant(self._loop.time())
+
     def release(self) -> None:
         """Give back a slot: its request is no longer in flight."""
         self.in_use -= 1

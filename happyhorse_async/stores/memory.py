@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
+from heapq import nsmallest
+from itertools import islice
 from uuid import uuid4
 
 from attrs import evolve
 
+from ..budget import Cost, SpendingLimit
 from ..errors import StoreError
-from ..job import Job, JobState
+from ..job import Endpoint, Job, JobState
 from ..task import TaskRef
-from .contract import holds_key, is_unfinished
-from .retention import Dates, Retention, dates, running_time
+from .contract import Notify, holds_key, is_unfinished
+from .memory_ledger import MemoryLedger
+from .pacing import Pace
+from .retention import KEEP_MEDIA, Dates, Retention, dates, running_time
 
 _KEEP_CLOSED = 86400.0
 _NO_DATES = Dates()
@@ -26,9 +32,17 @@ class MemoryStore:
 
     :param keep_prompts: how long a request is kept after its outcome is known.
     :param keep_closed: how long a job is kept, with its key, after it is finished.
+    :param keep_media: bytes of the largest local picture or video that is kept with an enqueued job until it is sent.
     """
 
-    def __init__(self, *, keep_prompts: float | None = 0.0, keep_closed: float | None = _KEEP_CLOSED) -> None:
+    def __init__(
+        self,
+        *,
+        keep_prompts: float | None = 0.0,
+        keep_closed: float | None = _KEEP_CLOSED,
+        keep_media: int = KEEP_MEDIA,
+    ) -> None:
+        self.keep_media = keep_media
         self._retention = Retention(prompts=keep_prompts, closed=keep_closed)
         self._owner = uuid4().hex
         self._jobs: dict[str, Job] = {}
@@ -39,6 +53,15 @@ class MemoryStore:
         # By a clock that nobody can set: jobs whose keys are deleted too early would be paid again.
         self._finished: dict[str, timedelta] = {}
         self._notes: dict[str, str] = {}
+        self._ledger = MemoryLedger()
+        self._unowned: dict[str, None] = {}
+        self._subscribers: dict[object, Notify] = {}
+        self._paces: dict[str, Pace] = {}
+
+    @property
+    def is_shared(self) -> bool:
+        """False: there is no other process."""
+        return False
 
     @property
     def owner(self) -> str:
@@ -51,17 +74,22 @@ class MemoryStore:
     async def aclose(self) -> None:
         """Do nothing: the jobs stay until the store itself is gone."""
 
-    async def add(self, job: Job) -> Job:
+    async def add(self, job: Job, *, within: Collection[SpendingLimit] = ()) -> Job:
         """Write a new job; see `TaskStore.add`."""
         now = datetime.now(UTC)
         self._delete_old()
         there = self._holders.get(job.key) if job.key is not None else None
         if there is None and job.job_id not in self._jobs:
-            self._write(job, None, now)
+            self._write(job, None, now, within)
         return self._read(there or job.job_id, now)
 
     async def change(
-        self, job: Job, *, only_from: Collection[JobState] | None = None, only_owner: str | None = None
+        self,
+        job: Job,
+        *,
+        only_from: Collection[JobState] | None = None,
+        only_owner: str | None = None,
+        within: Collection[SpendingLimit] = (),
     ) -> Job | None:
         """Write *job* over the entry with its id; see `TaskStore.change`."""
         now = datetime.now(UTC)
@@ -74,8 +102,16 @@ class MemoryStore:
         if before.durable and not job.durable:
             job = evolve(job, durable=True)
         job = job.written_over(save_to=before.save_to, saved_to=before.saved_to, owner=before.owner)
-        self._write(job, before, now)
+        self._write(job, before, now, within)
         return self._read(job.job_id, now)
+
+    async def check_budget(self, job: Job, within: Collection[SpendingLimit]) -> None:
+        """Make sure that there is room for a job; see `TaskStore.check_budget`."""
+        self._ledger.check(job, within, datetime.now(UTC))
+
+    async def costs(self) -> list[Cost]:
+        """Return what the jobs have cost; see `TaskStore.costs`."""
+        return self._ledger.costs()
 
     async def get(self, job_id: str) -> Job | None:
         """Return a job by its id."""
@@ -91,14 +127,66 @@ class MemoryStore:
         job_id = self._refs.get(ref)
         return None if job_id is None else await self.get(job_id)
 
-    async def unfinished(self, provider: str) -> list[Job]:
+    async def get_many(self, job_ids: Collection[str]) -> list[Job]:
+        """Return those of the given jobs that exist."""
+        now = datetime.now(UTC)
+        return [self._read(job_id, now) for job_id in job_ids if job_id in self._jobs]
+
+    async def unfinished(self, provider: str, states: Collection[JobState] | None = None) -> list[Job]:
         """Return the jobs of *provider* that are not finished, in the order they were added."""
         now = datetime.now(UTC)
         return [
             self._read(job_id, now)
             for job_id, job in self._jobs.items()
-            if job.endpoint.provider == provider and job_id not in self._finished
+            if job.endpoint.provider == provider
+            and job_id not in self._finished
+            and (states is None or job.state in states)
         ]
+
+    async def count(self, endpoints: Collection[Endpoint], states: Collection[JobState]) -> Mapping[str, int]:
+        """Return how many unfinished jobs are in one of the states; see `TaskStore.count`."""
+        return Counter(
+            job.model
+            for job_id, job in self._jobs.items()
+            if job.state in states and job.endpoint in endpoints and job_id not in self._finished
+        )
+
+    async def take_over(self, endpoints: Collection[Endpoint], states: Collection[JobState], limit: int) -> list[Job]:
+        """Take the jobs that have no living owner; see `TaskStore.take_over`."""
+        now = datetime.now(UTC)
+        unowned = [self._jobs[job_id] for job_id in self._unowned]
+        found = [job for job in unowned if job.state in states and job.endpoint in endpoints]
+        taken = nsmallest(limit, found, key=lambda job: job.created_at)
+        for job in taken:
+            self._write(evolve(job, owner=self._owner), job, now)
+        return [self._read(job.job_id, now) for job in taken]
+
+    def subscribe(self, notify: Notify) -> Callable[[], None]:
+        """Call *notify* when jobs are changed; see `TaskStore.subscribe`."""
+        subscriber = object()
+        self._subscribers[subscriber] = notify
+
+        def unsubscribe() -> None:
+            self._subscribers.pop(subscriber, None)
+
+        return unsubscribe
+
+    async def pace(self, name: str, interval: float) -> float:
+        """Take the next permit for a request; see `TaskStore.pace`."""
+        now = running_time().total_seconds()
+        self._paces[name], wait = self._paces.get(name, Pace(now)).permit(now, interval)
+        return wait
+
+    async def hold_back(self, name: str, *, pause: float = 0.0, interval: float = 0.0, lasting: float = 0.0) -> None:
+        """Delay the requests of all clients; see `TaskStore.hold_back`."""
+        now = running_time().total_seconds()
+        pace = self._paces.get(name, Pace(now))
+        self._paces[name] = pace.held_back(now, pause=pause, interval=interval, lasting=lasting)
+
+    async def recent(self, limit: int) -> list[Job]:
+        """Return the jobs that were added last, the newest first."""
+        now = datetime.now(UTC)
+        return [self._read(job_id, now) for job_id in islice(reversed(self._jobs), limit)]
 
     async def get_note(self, name: str) -> str | None:
         """Return the note called *name*."""
@@ -112,8 +200,9 @@ class MemoryStore:
         """Return whether *owner* is this store: there is no other process."""
         return owner == self._owner
 
-    def _write(self, job: Job, before: Job | None, now: datetime) -> None:
+    def _write(self, job: Job, before: Job | None, now: datetime, within: Collection[SpendingLimit] = ()) -> None:
         names = self._names_for_key(job, before)
+        self._ledger.write(job, within, now)
         if before is not None:
             self._remove_names(before)
         job = self._dated(job, now)
@@ -127,6 +216,14 @@ class MemoryStore:
             self._finished.pop(job.job_id, None)
         else:
             self._finished.setdefault(job.job_id, running_time())
+        if job.owner == self._owner or job.job_id in self._finished:
+            self._unowned.pop(job.job_id, None)
+        else:
+            self._unowned[job.job_id] = None
+        # The only subscriber knows what it has written itself.
+        if len(self._subscribers) > 1:
+            for notify in list(self._subscribers.values()):
+                notify((job.job_id,))
 
     def _names_for_key(self, job: Job, before: Job | None) -> dict[str, str] | None:
         """Return where the key of *job* is to lead to it; `None` where a newer job has it."""
@@ -163,6 +260,7 @@ class MemoryStore:
                 return
             del self._finished[job_id], self._dates[job_id]
             self._remove_names(self._jobs.pop(job_id))
+            self._ledger.forget(job_id)
 
     def _remove_names(self, job: Job) -> None:
         if job.key is not None:

@@ -42,6 +42,10 @@ class Dates:
     """When the URLs of its videos expire."""
 
 
+KEEP_MEDIA = 10 * 2**20
+"""Bytes of the largest medium that a store keeps with an enqueued job, unless it is told otherwise."""
+
+
 @frozen(kw_only=True)
 class Retention:
     """How long things are kept, in seconds; `None` means without limit."""
@@ -70,6 +74,8 @@ class Retention:
         if dates.settled_at is not None:
             limit = self.prompts_before(now)
             left["body"], left["media"] = None, ()
+            if any(attempt.body or attempt.callback_url for attempt in job.attempts):
+                left["attempts"] = tuple(attempt.without_content() for attempt in job.attempts)
             if limit is not None and dates.settled_at <= limit:
                 left["request"] = None
         if dates.closed_at is not None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from attrs import evolve
@@ -146,12 +146,13 @@ class AdapterContract(AnswerContract, SampleContract):
             return
         file = UploadFile(name="0451.mp4", mime="video/mp4", size=9, token="hh-media-raw-0451", model=spec.model)  # noqa: S106
         storage = UploadPolicy(url="https://storage.example/store", fields={"policy": "a"}, folder="folder")
-        policy = None if adapter.encode_upload_policy(spec.model, account) is None else storage
+        policy = None if adapter.encode_upload_policy(file, account) is None else storage
         message = adapter.encode_upload(file, policy, account)
 
         assert 1 == (message.body or b"").count(file.token.encode())
         assert message == adapter.encode_upload(file, policy, account)
-        if urlsplit(message.url).netloc != urlsplit(account.base_url).netloc:
+        further = [adapter.further_url(option, account) for option in adapter.further_urls]
+        if urlsplit(message.url).netloc not in [urlsplit(url).netloc for url in (account.base_url, *further)]:
             assert account.api_key not in "".join((message.url, *message.headers.values()))
             assert account.api_key.encode() not in (message.body or b"")
 
@@ -173,6 +174,18 @@ class AdapterContract(AnswerContract, SampleContract):
             assert account.base_url.startswith("https://")
             assert not account.base_url.endswith("/")
             assert KEY not in repr(account)
+
+    def test_further_hosts_are_options(self) -> None:
+        """A further host is the documented one, the option's, or where the base URL leads if that is one's own."""
+        adapter = self.adapter
+        for option, documented in adapter.further_urls.items():
+            assert option in adapter.option_names
+            assert documented.startswith("https://")
+            assert documented.rstrip("/") == adapter.further_url(option, self.account)
+            given = self._account(options={**self.options, option: "http://127.0.0.1:8000/files/"})
+            assert "http://127.0.0.1:8000/files" == adapter.further_url(option, given)
+            own = self._account(base_url="http://127.0.0.1:8000/there")
+            assert "http://127.0.0.1:8000/there" == adapter.further_url(option, own)
 
     def test_a_base_url_of_ones_own_wins(self) -> None:
         """A given base URL is taken instead of the documented one, without its trailing slash."""
@@ -289,12 +302,13 @@ class AdapterContract(AnswerContract, SampleContract):
             self.encoded(evolve(minimal(spec), prompt="a kite \ud800"))
 
     def test_a_callback_url_is_sent(self) -> None:
-        """If the provider has callbacks, the URL is in the message."""
+        """If the provider has callbacks, the URL is in the message: in its body, or in the query of its URL."""
         if not self.adapter.capabilities.callbacks:
             pytest.skip("the provider has no callbacks")
         message = self.encoded(minimal(self.adapter.capabilities.models[0]), callback_url=CALLBACK_URL)
+        query = [value for _, value in parse_qsl(urlsplit(message.url).query)]
 
-        assert CALLBACK_URL in [value for _, value in json_positions(_body(message))]
+        assert CALLBACK_URL in [*query, *(value for _, value in json_positions(_body(message)))]
 
     def test_an_unsigned_callback_is_rejected(self) -> None:
         """If callbacks are signed, one without a signature is rejected; if not, there is nothing to verify."""

@@ -15,7 +15,7 @@ from attrs import asdict, evolve, fields, frozen
 from ..adapter import PageRequest, TaskPage
 from ..adapter_kit import ErrorClass
 from ..capabilities import ModelSpec
-from ..emulation import ApiFault, CancelCall, EmulatedAPI, FetchCall, Job, JobPage, ListCall, SubmitCall
+from ..emulation import ApiFault, CancelCall, EmulatedAPI, FetchCall, Job, JobPage, ListCall, ResultCall, SubmitCall
 from ..errors import (
     AuthenticationError,
     ContentRejectedError,
@@ -71,16 +71,20 @@ class _Server:
     emulated_api: EmulatedAPI
     request: VideoRequest
     task_id: str
+    base_url: str
 
     def job(self, status: TaskStatus, reason: FailureReason | None = None) -> Job:
         task = observed(self.task_id, self.request, status, reason)
-        return Job(request=self.request, task=task, seen=task, submit_id=_REQUEST_ID)
+        return Job(request=self.request, task=task, seen=task, submit_id=_REQUEST_ID, base_url=self.base_url)
 
     def accept(self) -> HttpResponse:
         return self.emulated_api.answer_submit(self.job(TaskStatus.PENDING), request_id=_REQUEST_ID)
 
     def show(self, status: TaskStatus, reason: FailureReason | None = None) -> HttpResponse:
         return self.emulated_api.answer_fetch(self.job(status, reason), request_id=_REQUEST_ID)
+
+    def deliver(self, status: TaskStatus, reason: FailureReason | None = None) -> HttpResponse:
+        return self.emulated_api.answer_result(self.job(status, reason), request_id=_REQUEST_ID)
 
 
 class RoundTripContract(Subject):
@@ -132,7 +136,7 @@ class RoundTripContract(Subject):
         """A status request returns the task's status, and nothing that is not true of it."""
         server = self._server(spec)
         truth = server.job(status).task
-        task = self._fetched(server, server.show(status))
+        task = self._fetched(server, status)
 
         assert self.account.ref(server.task_id) == task.ref
         assert status is task.status
@@ -145,7 +149,7 @@ class RoundTripContract(Subject):
         """The video of a finished task is found, and what is said about it and about the bill is true."""
         server = self._server(spec)
         truth = server.job(TaskStatus.SUCCEEDED).task
-        task = self._fetched(server, server.show(TaskStatus.SUCCEEDED))
+        task = self._fetched(server, TaskStatus.SUCCEEDED)
 
         assert truth.video_url == task.video_url
         assert 1 == len(task.videos)
@@ -156,7 +160,7 @@ class RoundTripContract(Subject):
     def test_a_success_without_a_video_has_none(self, spec: ModelSpec) -> None:
         """If a success has no output, the adapter invents neither a video nor an error of its own."""
         server = self._server(spec)
-        task = self._fetched(server, server.show(TaskStatus.SUCCEEDED, FailureReason.NO_OUTPUT))
+        task = self._fetched(server, TaskStatus.SUCCEEDED, FailureReason.NO_OUTPUT)
 
         assert () == task.videos
         assert task.status is TaskStatus.SUCCEEDED or FailureReason.NO_OUTPUT is _reason(task)
@@ -165,7 +169,7 @@ class RoundTripContract(Subject):
     def test_a_failure_says_why(self, reason: FailureReason) -> None:
         """A failed task has the provider's words, and a reason that does not mislead."""
         server = self._server()
-        task = self._fetched(server, server.show(TaskStatus.FAILED, reason))
+        task = self._fetched(server, TaskStatus.FAILED, reason)
         like = _RETRYABLE if reason in _RETRYABLE else {reason}
 
         assert TaskStatus.FAILED is task.status
@@ -175,9 +179,13 @@ class RoundTripContract(Subject):
         assert () == task.videos
 
     def test_a_query_names_the_task(self) -> None:
-        """A status request and a cancel request arrive for their task."""
+        """A status request, a cancel request and a request for the result arrive for their task."""
         server = self._server()
+        ended = Task(ref=self.account.ref(server.task_id), status=TaskStatus.SUCCEEDED)
+        result = self.adapter.encode_result(ended, self.account)
 
+        assert (result is not None) == self.tells_results_apart
+        assert result is None or ResultCall(server.task_id) == self._read(result)
         assert FetchCall(server.task_id) == self._read(self.adapter.encode_fetch(server.task_id, self.account))
         if self.adapter.capabilities.can_cancel:
             assert CancelCall(server.task_id) == self._read(self.adapter.encode_cancel(server.task_id, self.account))
@@ -195,8 +203,13 @@ class RoundTripContract(Subject):
         refusal = evolve(emulated_api.refusals[fault], retry_after=3.0)
         answer = emulated_api.answer_error(refusal, request_id=_REQUEST_ID)
         error = self.failure(operation, answer)
+        if error is None:
+            assert operation == "result", "only an answer about a result can say that the task has failed"
+            return
+        # A submit names no task, but a model that there may not be.
+        meant = (*_FAULTS[fault], InvalidRequestError) if operation == "submit" else _FAULTS[fault]
 
-        assert isinstance(error, _FAULTS[fault])
+        assert isinstance(error, meant if fault is ApiFault.UNKNOWN_TASK else _FAULTS[fault])
         assert refusal.message in error.message
         assert refusal.status == error.status_code
         assert refusal.code == error.code or refusal.code is None
@@ -237,12 +250,12 @@ class RoundTripContract(Subject):
         if not self.adapter.capabilities.can_cancel:
             pytest.skip("the provider cannot cancel")
         server = self._server()
-        for canceled, status in ((True, TaskStatus.CANCELED), (False, TaskStatus.RUNNING)):
+        for canceled, status in ((True, TaskStatus.CANCELED), (False, TaskStatus.SUCCEEDED)):
             job = server.job(status)
             answer = server.emulated_api.answer_cancel(job, canceled=canceled, request_id=_REQUEST_ID)
             assert canceled is self.adapter.decode_cancel(answer, self.account)
 
-        assert TaskStatus.CANCELED is self._fetched(server, server.show(TaskStatus.CANCELED)).status
+        assert TaskStatus.CANCELED is self._fetched(server, TaskStatus.CANCELED).status
 
     def _emulated_api(self) -> EmulatedAPI:
         if self.emulated_api is None:
@@ -254,13 +267,17 @@ class RoundTripContract(Subject):
         request = maximal(spec or self.adapter.capabilities.models[0])
         call = self._read(self.encoded(request))
         assert isinstance(call, SubmitCall)
-        return _Server(emulated_api, call.request, emulated_api.task_id(0x0123456789ABCDEF0123456789ABCDEF + number))
+        task_id = emulated_api.task_id(0x0123456789ABCDEF0123456789ABCDEF + number)
+        return _Server(emulated_api, call.request, task_id, self.account.base_url)
 
     def _read(self, message: HttpRequest) -> object:
         return self._emulated_api().read(_received(message))
 
-    def _fetched(self, server: _Server, answer: HttpResponse) -> Task:
-        return self.adapter.decode_fetch(answer, server.task_id, self.account)
+    def _fetched(self, server: _Server, status: TaskStatus, reason: FailureReason | None = None) -> Task:
+        task = self.adapter.decode_fetch(server.show(status, reason), server.task_id, self.account)
+        if self.adapter.encode_result(task, self.account) is None:
+            return task
+        return self.adapter.decode_result(server.deliver(status, reason), task, self.account)
 
     def _listed(self, asked: PageRequest, page: JobPage) -> TaskPage:
         call = self._read(self.adapter.encode_list(asked, self.account))
@@ -278,6 +295,9 @@ class RoundTripContract(Subject):
             case "fetch":
                 for each in (status,) if status else (*_STATUSES, TaskStatus.FAILED):
                     yield server.show(each, _why(each))
+            case "result":
+                for each in (status,) if status else (TaskStatus.SUCCEEDED, TaskStatus.FAILED):
+                    yield server.deliver(each, _why(each))
             case "list":
                 jobs = tuple(server.job(each, _why(each)) for each in (*_STATUSES, TaskStatus.FAILED))
                 page = JobPage(jobs=jobs, total=len(jobs))

@@ -22,6 +22,7 @@ from .subject import PAGE
 _NEEDED = {
     "submit": "the answer to a submit",
     "fetch": "answers about a running, a succeeded and a failed task",
+    "result": "the results of a succeeded and a failed task",
     "list": "the pages of a list, the last page last",
     "cancel": "the answer to a cancellation that was accepted",
 }
@@ -44,6 +45,9 @@ class SampleContract(RoundTripContract):
     def test_the_answers_about_a_task_are_understood(self) -> None:
         """There is a task that has not ended, one with a video and one that failed, and each says so."""
         tasks = [cast("Task", self.decode("fetch", answer)) for answer in self._answers("fetch")]
+        if self.tells_results_apart:
+            tasks = [task for task in tasks if task.status is not TaskStatus.SUCCEEDED]
+            tasks += [cast("Task", self.decode("result", answer)) for answer in self._answers("result")]
         found = {task.status for task in tasks}
 
         assert {TaskStatus.SUCCEEDED, TaskStatus.FAILED} <= found
@@ -103,9 +107,10 @@ class SampleContract(RoundTripContract):
     def test_a_failure_does_not_show_the_key(self) -> None:
         """Whichever text of an answer repeats the API key, the error of the failed task does not."""
         echoed: list[str] = []
-        for answer in self._answers("fetch", TaskStatus.FAILED):
+        operation = self._about_results
+        for answer in self._answers(operation, TaskStatus.FAILED):
             for path, value in _texts(answer):
-                found = self.attempt("fetch", _with(answer, path, _ECHO), f"{value!r} at {path}")
+                found = self.attempt(operation, _with(answer, path, _ECHO), f"{value!r} at {path}")
                 error = found.error if isinstance(found, Task) else None
                 echoed += [f"{error!r}"] if error else []
 
@@ -135,20 +140,25 @@ class SampleContract(RoundTripContract):
 
     def test_metadata_costs_no_video(self) -> None:
         """Junk beside the status, the id and the URL does not lose the video, which is paid for."""
-        for answer in self._answers("fetch", TaskStatus.SUCCEEDED):
-            task = cast("Task", self.decode("fetch", answer))
+        operation = self._about_results
+        for answer in self._answers(operation, TaskStatus.SUCCEEDED):
+            task = cast("Task", self.decode(operation, answer))
             matters = {task.raw_status, task.video_url, task.id}
             needed = {
                 path[:length]
                 for path, value in json_positions(json.loads(answer.body))
-                if isinstance(value, str) and value in matters
+                if isinstance(value, str) and (value in matters or _is_json_with(task.video_url, value))
                 for length in range(len(path) + 1)
             }
             for what, path, value in mutations(json.loads(answer.body)):
                 if path not in needed:
-                    found = self.attempt("fetch", evolve(answer, body=encoded(value)), what)
+                    found = self.attempt(operation, evolve(answer, body=encoded(value)), what)
                     assert isinstance(found, Task), f"{what}: {found!r}"
                     assert task.video_url == found.video_url, what
+
+    @property
+    def _about_results(self) -> str:
+        return "result" if self.tells_results_apart else "fetch"
 
     def _answers(self, operation: str, status: TaskStatus | None = None) -> Iterator[HttpResponse]:
         """Return answers to *operation*, those about a task with *status* if it is given."""
@@ -163,9 +173,14 @@ class SampleContract(RoundTripContract):
     def _distorted(self, operation: str, status: TaskStatus | None = None) -> Iterator[tuple[str, HttpResponse, Path]]:
         """Return the answers to *operation* with junk in them, and say what and where."""
         for answer in self._answers(operation, status):
-            if answer.body:
+            if answer.body and answer.ok:
                 for what, path, value in mutations(json.loads(answer.body)):
                     yield f"{operation}: {what}", evolve(answer, body=encoded(value)), path
+
+
+def _is_json_with(url: str | None, text: str) -> bool:
+    """Return whether *text* is JSON within the JSON, and holds *url*."""
+    return text[:1] in ("{", "[") and url is not None and json.dumps(url)[1:-1] in text
 
 
 def _texts(answer: HttpResponse) -> list[tuple[Path, str]]:

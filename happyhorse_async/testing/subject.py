@@ -30,8 +30,9 @@ class Subject:
     samples: ClassVar[Mapping[str, Sequence[Any]]] = {}
     """
     Answers from the provider's documentation, by operation: `"submit"`, `"fetch"` (about a running, a succeeded and a
-    failed task), `"list"` (the last page last) and `"cancel"`. An answer is the JSON value of a 200, or an
-    `HttpResponse`. Required without an `emulated_api`.
+    failed task), `"result"` (of a succeeded and a failed task, if results are told apart), `"list"` (the last page
+    last) and `"cancel"`. An answer is the JSON value of a 200, or an `HttpResponse`. Required without an
+    `emulated_api`.
     """
     refusal_samples: ClassVar[Mapping[ErrorClass, HttpResponse]] = {}
     """Refusals from the provider's documentation, by the error that each means."""
@@ -60,7 +61,13 @@ class Subject:
         """The operations that the adapter has."""
         capabilities = self.adapter.capabilities
         lists, can_cancel = ("list",) * capabilities.can_list, ("cancel",) * capabilities.can_cancel
-        return ("submit", "fetch", *lists, *can_cancel)
+        results = ("result",) * self.tells_results_apart
+        return ("submit", "fetch", *results, *lists, *can_cancel)
+
+    @property
+    def tells_results_apart(self) -> bool:
+        """Whether the result of a task is told by an answer of its own."""
+        return type(self.adapter).decode_result is not Adapter.decode_result
 
     def submission(self, request: VideoRequest, *, callback_url: str | None = None, job_id: str = JOB_ID) -> Submission:
         """Check *request* and return the submission."""
@@ -79,6 +86,9 @@ class Subject:
                 return self.adapter.decode_submit(response, self.account)
             case "fetch":
                 return self.adapter.decode_fetch(response, task_id, self.account)
+            case "result":
+                ended = Task(ref=self.account.ref(task_id), status=TaskStatus.SUCCEEDED, raw_status="ended")
+                return self.adapter.decode_result(response, ended, self.account)
             case "list":
                 return self.adapter.decode_list(response, PAGE, self.account)
             case _:

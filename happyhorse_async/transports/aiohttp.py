@@ -52,6 +52,11 @@ _ILLEGAL = re.compile(r"""[^\x21-\x7e]+|["<>\\`{}]|%(?![0-9A-Fa-f]{2})""")
 _HOST = re.compile(r"(?P<user>.*@)?(?P<host>.*?)(?P<port>:[0-9]*)?", re.DOTALL)
 
 
+def _user_agent() -> str:
+    # A CDN in front of a provider may block a client that does not say who it is.
+    return f"happyhorse-async/{version('happyhorse-async')} (+https://github.com/happyhorse-async/happyhorse-async)"
+
+
 class AiohttpTransport:
     """
     A transport over a session of aiohttp. Must be created inside the event loop that uses it.
@@ -93,7 +98,7 @@ class AiohttpTransport:
             connector_owner=connector is None,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": f"happyhorse-async/{version('happyhorse-async')}", "Accept-Encoding": "identity"},
+            headers={"User-Agent": _user_agent(), "Accept-Encoding": "identity"},
             request_class=request_class or _Request,
             response_class=_Response,
             # A POST without a body gets `application/octet-stream` otherwise, which no provider has asked for.

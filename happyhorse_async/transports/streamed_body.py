@@ -52,6 +52,8 @@ async def body_pieces(request: HttpRequest) -> AsyncGenerator[bytes]:
             if sent > part.length:
                 break
             yield piece
+            if not part.is_base64:
+                part.medium.sent(sent)
         if sent != part.length:
             raise OSError("the file has changed while it was sent")
 

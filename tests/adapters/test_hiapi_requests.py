@@ -191,7 +191,7 @@ def test_options_stand_at_the_top_level(options: dict[str, Any], added: dict[str
         ({"route": ""}, "route must be the name"),
         ({"route": "  "}, "route must be the name"),
         ({"route": 1}, "route must be the name"),
-        ({"routes": "pro"}, "no option 'routes'; known: route, storage"),
+        ({"routes": "pro"}, "no option 'routes'; known: inline_media, route, storage"),
     ],
 )
 def test_other_options_are_a_configuration_error(options: dict[str, Any], sentence: str) -> None:

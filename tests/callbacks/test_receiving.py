@@ -287,3 +287,23 @@ async def receive(fifth: Any, receiver: hh.CallbackReceiver, said: dict[str, Any
 
     body = json.dumps(said).encode()
     return await receiver.receive({"X-FIFTH-Signature": fifth.sign(body, SECRET, time.time())}, body)
+
+
+async def test_calls_of_every_account_are_received(
+    gateway: Any, fifth: Any, signing: Any, serve: Any, done: Any, query_of: Any
+) -> None:
+    """The URL that was called names the account. One that the client does not have changes nothing."""
+    gateway.accept("t-1")
+    accounts = [
+        hh.Provider(name, adapter=signing, api_key=f"sk-{name}", base_url=gateway.url) for name in ("main", "backup")
+    ]
+    async with hh.Client(accounts, poll=fifth.poll) as client:
+        hook = await serve(hh.CallbackReceiver(client, SECRET))
+        handle = await client.submit(REQUEST, callback_url=URL, provider="backup")
+        query = query_of(gateway.seen("POST")[0])
+        unknown = await hook.call(done("t-1"), query=query.replace("backup", "other"))
+        status = await hook.call(done("t-1"), query=query)
+        task = await handle
+
+    assert (401, 200) == (unknown, status)
+    assert "backup:t-1" == str(task.ref)

@@ -24,6 +24,8 @@ REFUSED = {
     "a name that begins like loopback": "[providers.hiapi]\nbase_url = 'https://127.0.0.1.collect.example'",
     "a name that ends like the provider": "[providers.hiapi]\nbase_url = 'https://evil-api.hiapi.ai.example'",
     "another port of the provider": "[providers.hiapi]\nbase_url = 'https://api.hiapi.ai:8443'",
+    "a further host": f"[providers.fal]\noptions = {{ rest_url = '{FOREIGN}' }}",
+    "a host of keys": f"[providers.fal]\noptions = {{ jwks_url = '{FOREIGN}/keys' }}",
     "a private address": "[providers.hiapi]\nbase_url = 'http://10.0.0.5'",
     "a proxy": "proxy = 'http://collect.example:3128'",
     "a proxy in a section": "[providers.hiapi]\nproxy = 'http://127.0.0.1:3128'",
@@ -37,6 +39,7 @@ REFUSED = {
 ACCEPTED = {
     "the documented root": "[providers.hiapi]\nbase_url = 'https://api.hiapi.ai/v1'",
     "a documented region": "[providers.dashscope]\nbase_url = 'https://dashscope.aliyuncs.com/api/v1'",
+    "a documented further host": "[providers.fal]\noptions = { rest_url = 'https://rest.fal.ai' }",
     "the host of a workspace": "[providers.dashscope]\nbase_url = 'https://ws-1.eu-central-1.maas.aliyuncs.com/api/v1'",
     "this machine": "[providers.hiapi]\nbase_url = 'http://127.0.0.1:8080'",
     "this machine by name": "[providers.hiapi]\nbase_url = 'http://localhost:8080'",

@@ -27,13 +27,14 @@ from typing import Any, cast
 
 import pytest
 from anyio.from_thread import start_blocking_portal
+from attrs import evolve
 from sybil import Document, Example
 from sybil.evaluators.python import pad
 from sybil.parsers.myst import CodeBlockParser
 
 import happyhorse_async as hh
 from happyhorse_async.config import Settings
-from happyhorse_async.registry import ADAPTERS, EMULATED_APIS
+from happyhorse_async.registry import ADAPTERS, EMULATED_APIS, adapter_names, find_adapter
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -119,8 +120,13 @@ class Page:
         json.loads(example.parsed)
         return self._text(example)
 
-    def _client(self, provider: str, **options: Any) -> hh.Client:
+    def _client(self, provider: str | list[hh.Provider], **options: Any) -> hh.Client:
         hh.Client(provider, **options)
+        if isinstance(provider, list):
+            accounts = [
+                evolve(one, base_url=self._emulator.url(str(one.adapter or one.name)), region=None) for one in provider
+            ]
+            return hh.Client(accounts, **{**options, "poll": _POLL})
         options |= {"base_url": self._emulator.url(provider), "region": None, "poll": _POLL}
         return hh.Client(provider, **options)
 
@@ -130,7 +136,7 @@ class Page:
             "providers": {name: self._redirected(name, section) for name, section in providers.items()},
             "poll": {"interval": _POLL.interval},
         }
-        kept = {name: table[name] for name in ("default", "store") if name in table}
+        kept = {name: table[name] for name in ("default", "store", "routing") if name in table}
         (self._folder / "happyhorse.toml").write_text("\n".join(_toml_lines({**kept, **redirected})), "utf-8")
 
     def _redirected(self, name: str, section: Mapping[str, Any]) -> dict[str, Any]:
@@ -224,7 +230,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Change to an empty folder, with the command on the path, every key in the environment, and nothing else set."""
     for name in [name for name in os.environ if name.startswith("HAPPYHORSE_")]:
         monkeypatch.delenv(name)
-    for name in (_KEY, "DASHSCOPE_API_KEY", "HIAPI_API_KEY", "IMINI_API_KEY", "NEXUSFLOW_API_KEY"):
+    for name in (_KEY, *(find_adapter(name).api_key_env for name in adapter_names())):
         monkeypatch.setenv(name, "sk-of-the-pages")
     monkeypatch.setenv("PATH", os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -194,7 +194,7 @@ async def query(emulator: hh.Emulator, http: ClientSession, provider: str) -> in
     ("name", "options"),
     [
         ("no-such-fault", {}),
-        ("broken-500", {"on": "upload"}),
+        ("broken-500", {"on": "refund"}),
         ("broken-500", {"on": "download"}),
         ("dead-url", {"on": ("download", "query")}),
         ("broken-500", {"provider": "unknown"}),

@@ -22,12 +22,15 @@ from .conftest import EXAMPLES
 STREAMS = 10
 
 
-def command(name: str, port: int) -> list[str]:
+def command(name: str, port: int, server: str = "uvicorn") -> list[str]:
     """Start an example as its first lines say."""
     if name == "aiohttp_app":
         # The example takes aiohttp's default port.
         start = f"import aiohttp_app; from aiohttp import web; web.run_app(aiohttp_app.make_app(), port={port})"
         return [sys.executable, "-c", start]
+    if server == "hypercorn":
+        bind = ("--bind", f"127.0.0.1:{port}", "--workers", "0", "--graceful-timeout", "10")
+        return [sys.executable, "-m", "hypercorn", *bind, f"{name}:make_app()"]
     options = ("--factory", f"{name}:make_app", "--port", str(port), "--timeout-graceful-shutdown", "10")
     return [sys.executable, "-m", "uvicorn", *options]
 
@@ -43,16 +46,23 @@ async def until_it_answers(browser: aiohttp.ClientSession) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["aiohttp_app", "fastapi_app", "litestar_app", "starlette_app"])
+@pytest.mark.parametrize(
+    ("name", "program"),
+    [
+        ("aiohttp_app", "aiohttp"),
+        *((name, "uvicorn") for name in ("fastapi_app", "litestar_app", "starlette_app", "quart_app")),
+        *((name, "hypercorn") for name in ("starlette_app", "quart_app")),
+    ],
+)
 async def test_a_server_with_open_streams_stops_at_once(
-    name: str, configure: Callable[..., Path], unused_tcp_port: int, tmp_path: Path
+    name: str, program: str, configure: Callable[..., Path], unused_tcp_port: int, tmp_path: Path
 ) -> None:
     """After SIGTERM, ten streams end within three seconds, and the journal still has every task."""
     endless = hh.Scenario(choose=lambda *_: hh.SimulatedTask(queue=math.inf))
     async with hh.Emulator(speed=600, scenario=endless) as emulator:
         configure("dashscope", emulator)
         server = await asyncio.create_subprocess_exec(
-            *command(name, unused_tcp_port), cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(EXAMPLES)}
+            *command(name, unused_tcp_port, program), cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(EXAMPLES)}
         )
         async with aiohttp.ClientSession(f"http://127.0.0.1:{unused_tcp_port}") as browser:
             await until_it_answers(browser)

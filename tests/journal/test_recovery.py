@@ -243,6 +243,7 @@ async def test_adopting(gateway: Any, fifth: Any, path: Path, rows: Rows, left_b
     await left_behind(JobState.ACCEPTED, job_id="hh-other", task_id="t-2")
     gateway.show("t-0", 404)
     gateway.show("t-1", "done")
+    gateway.show("t-2", "running")
 
     async with fifth.open(store=hh.SQLiteStore(path)) as client:
         with pytest.raises(hh.TaskNotFoundError):

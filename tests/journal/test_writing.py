@@ -55,7 +55,23 @@ async def test_the_id_is_on_the_disk_before_the_caller_has_it(gateway: Any, fift
         [row] = rows()
 
     assert ("ACCEPTED", "t-1", handle.job_id) == (row["state"], row["task_id"], row["job_id"])
-    assert (None, None, None) == (row["body"], row["request"], row["owner"])
+    assert (None, None) == (row["body"], row["request"])
+
+
+async def test_a_task_has_the_process_that_polls_it_as_its_owner(
+    gateway: Any, fifth: Any, path: Path, rows: Rows
+) -> None:
+    """Until it is closed: then the task is left to the others."""
+    gateway.accept("t-1")
+    store = hh.SQLiteStore(path)
+
+    async with fifth.open(store=store, poll=SLOWLY) as client:
+        await client.submit(REQUEST)
+        [polled] = rows()
+        owner = store.owner
+    [left] = rows()
+
+    assert (owner, "") == (polled["owner"], left["owner"])
 
 
 async def test_a_request_is_not_held_for_as_long_as_its_task_takes(

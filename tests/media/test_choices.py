@@ -30,7 +30,71 @@ def test_a_provider_of_urls_refuses_a_file_and_names_who_takes_it(provider: str,
     with pytest.raises(hh.UnsupportedFeatureError, match="local media as image") as refused:
         hh.Client(provider, api_key=KEY).plan(hh.ImageToVideo(picture()))
 
-    assert ("dashscope", "imini") == refused.value.alternatives
+    assert {"dashscope", "imini"} <= set(refused.value.alternatives)
+    assert provider not in refused.value.alternatives
+
+
+async def test_hiapi_inlines_a_picture_where_its_option_says_so(gateway: Any, picture: Callable[..., bytes]) -> None:
+    """With `inline_media`, which is a warning of the plan and no field of the request."""
+    gateway.on("POST", "*", {"code": 200, "message": "ok", "data": {"taskId": "t-1"}})
+    gateway.on("GET", "*", {"code": 200, "message": "ok", "data": {"taskId": "t-1", "status": "handling"}})
+    options = {"inline_media": True}
+    async with hh.Client("hiapi", api_key=KEY, base_url=gateway.url, options=options) as client:
+        plan = client.plan(hh.ImageToVideo(picture()))
+        await client.submit(hh.ImageToVideo(picture()))
+
+    assert any("does not document" in warning for warning in plan.warnings)
+    (submit,) = gateway.seen("POST")
+    body = json.loads(submit.body)
+    assert picture() == base64.b64decode(body["input"]["image_urls"][0].removeprefix("data:image/png;base64,"))
+    assert {"model", "input"} == body.keys()
+
+
+async def test_hiapi_takes_ten_megabytes_in_all(picture: Callable[..., bytes]) -> None:
+    """What is beyond that together is refused, although each fits."""
+    client = hh.Client("hiapi", api_key=KEY, options={"inline_media": True})
+    large = picture(1100, 1100, kind="BMP", noise=True)
+    noisy = [picture(1400, 1400, noise=True) for _ in range(3)]
+
+    with pytest.raises(hh.UnsupportedFeatureError, match="together"):
+        client.plan(hh.ReferenceToVideo("a", noisy))
+    with pytest.raises(hh.InvalidRequestError, match="BMP"):
+        client.plan(hh.ReferenceToVideo("a", large))
+
+
+async def test_a_region_without_storage_inlines_what_its_option_allows(picture: Callable[..., bytes]) -> None:
+    """Pictures beyond 7 MiB are refused there by default, with a hint at the option."""
+    large = picture(1900, 1900, noise=True)
+    assert len(large) > 7 * 2**20
+    request = hh.ImageToVideo(large)
+
+    with pytest.raises(hh.UnsupportedFeatureError, match="inline_media = true"):
+        hh.Client("dashscope", api_key=KEY, region="virginia").plan(request)
+    able = hh.Client("dashscope", api_key=KEY, region="virginia", options={"inline_media": True})
+    assert ["inline"] == [medium.delivery for medium in able.plan(request).media]
+
+
+@pytest.mark.parametrize(("provider", "option"), [("hiapi", "inline_media"), ("nexusflow", "upload")])
+def test_an_option_for_media_is_on_or_off(provider: str, option: str, picture: Callable[..., bytes]) -> None:
+    """Anything else is a mistake; off is as without it."""
+    with pytest.raises(hh.ConfigurationError, match="true or false"):
+        hh.Client(provider, api_key=KEY, options={option: "yes"})
+    with pytest.raises(hh.UnsupportedFeatureError, match=f"option {option} = true"):
+        hh.Client(provider, api_key=KEY, options={option: False}).plan(hh.ImageToVideo(picture()))
+
+
+async def test_a_refusal_names_configured_providers_first(picture: Callable[..., bytes]) -> None:
+    """Then all others that are installed."""
+    accounts = [hh.Provider("hiapi", api_key=KEY), hh.Provider("ours", adapter="imini", api_key=KEY)]
+    async with hh.Client(accounts) as client:
+        with pytest.raises(hh.UnsupportedFeatureError) as planned:
+            client.plan(hh.ImageToVideo(picture()), provider="hiapi")
+        with pytest.raises(hh.UnsupportedFeatureError) as submitted:
+            await client.submit(hh.ImageToVideo(picture()), provider="hiapi")
+
+    for refused in (planned, submitted):
+        assert "imini" == refused.value.alternatives[0]
+        assert {"dashscope", "fal", "kie"} <= set(refused.value.alternatives)
 
 
 def test_imini_takes_no_local_video(clip: Callable[..., Path]) -> None:
@@ -38,7 +102,8 @@ def test_imini_takes_no_local_video(clip: Callable[..., Path]) -> None:
     with pytest.raises(hh.UnsupportedFeatureError, match="local media as video") as refused:
         hh.Client("imini", api_key=KEY).plan(hh.VideoEdit("in snow", clip()))
 
-    assert ("dashscope",) == refused.value.alternatives
+    assert "dashscope" in refused.value.alternatives
+    assert "imini" not in refused.value.alternatives
 
 
 async def test_a_picture_arrives_at_imini(gateway: Any, picture: Callable[..., bytes]) -> None:
@@ -130,6 +195,29 @@ async def test_bytes_that_cannot_be_kept_are_refused_at_enqueue(gateway: Any, pi
     assert [] == gateway.requests
 
 
+async def test_what_is_kept_can_be_set(gateway: Any, picture: Callable[..., bytes], tmp_path: Path) -> None:
+    """The store says how large a medium it keeps; one of many machines keeps no paths."""
+
+    class Shared(hh.MemoryStore):
+        """As a store whose processes do not see each other's files."""
+
+        keeps_paths = False
+
+    accept(gateway)
+    small, file = picture(), tmp_path / "a.png"
+    file.write_bytes(small)
+    for store, medium, why in (
+        (hh.MemoryStore(keep_media=100), small, "give the path of a file"),
+        (Shared(keep_media=100), file, "give a URL"),
+    ):
+        async with hh.Client("dashscope", api_key=KEY, base_url=gateway.url, store=store) as client:
+            with pytest.raises(hh.InvalidRequestError, match=why):
+                await client.enqueue(hh.ImageToVideo(medium))
+            await client.submit(hh.ImageToVideo(medium))
+    async with hh.Client("dashscope", api_key=KEY, base_url=gateway.url, store=Shared()) as client:
+        await client.enqueue(hh.ImageToVideo(file))
+
+
 def test_paths_of_a_batch_file_are_relative_to_it(tmp_path: Path) -> None:
     """Whatever the current directory is. URLs stay as they are."""
     file = tmp_path / "shots.jsonl"
@@ -155,3 +243,12 @@ def test_neither_a_plan_nor_a_request_shows_a_picture(picture: Callable[..., byt
     for text in (repr(request), repr(plan), repr(hh.Picture(data))):
         assert "PNG" not in text
         assert "iVBOR" not in text
+
+
+def test_the_length_of_a_local_video_makes_the_price_of_its_edit_exact(clip: Callable[..., Path]) -> None:
+    """The plan reads it from the header of the file."""
+    plan = hh.Client("dashscope", api_key=KEY).plan(hh.VideoEdit("in snow", clip(5), resolution="720P"))
+
+    assert plan.price is not None
+    assert plan.price.amount is not None
+    assert abs(float(plan.price.amount) - 0.14 * 2 * 5) < 0.05

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,20 @@ async def test_a_local_picture_arrives_byte_by_byte(
     assert frame["url"].startswith(f"data:{mime};base64,")
     assert data == content(frame["url"])
     assert str(len(gateway.seen("POST")[-1].body)) == gateway.seen("POST")[-1].headers["content-length"]
+
+
+@pytest.mark.parametrize("kind", [io.BytesIO, bytearray])
+async def test_a_picture_in_memory_is_taken_in_any_form(
+    gateway: Any, picture: Callable[..., bytes], kind: Callable[[bytes], Any]
+) -> None:
+    """A file object in memory is read from its beginning, wherever it stands, and costs nothing."""
+    given = kind(picture())
+
+    assert picture() == hh.ImageToVideo(given).image
+    assert (picture(),) == hh.ReferenceToVideo("a", given).images
+    assert (picture(), "https://example.org/b.png") == hh.VideoEdit(
+        "a", "https://example.org/c.mp4", images=[given, "https://example.org/b.png"]
+    ).images
 
 
 async def test_several_pictures_arrive_in_their_order(gateway: Any, picture: Callable[..., bytes]) -> None:

@@ -188,6 +188,31 @@ async def test_the_first_frame_of_the_emulated_video_is_the_picture(
     assert max(band[1] for band in ImageChops.difference(*blurred).getextrema()) < 24
 
 
+@pytest.mark.parametrize("provider", ["dashscope", "kie", "nexusflow"])
+async def test_an_edit_shows_the_video_that_was_uploaded(
+    emulator: hh.Emulator, clip: Callable[..., Path], tmp_path: Path, provider: str
+) -> None:
+    """Its frames, its ratio and its length, up to 15 seconds; a task's usage follows."""
+    import av
+
+    options = {"upload": True} if provider == "nexusflow" else None
+    url = emulator.url(provider)
+    async with hh.Client(provider, api_key=KEY, base_url=url, poll=FAST, options=options) as client:
+        task = await client.generate(hh.VideoEdit("in snow", clip(4, width=480, height=640), resolution="720P"))
+        file = await client.download(task, tmp_path / "edit.mp4")
+
+    with av.open(str(file)) as container:
+        frames = [frame.to_image() for frame in container.decode(video=0)]
+    assert 96 == len(frames)
+    width, height = frames[0].size
+    assert width / height == pytest.approx(480 / 640, rel=0.01)
+    for frame in (frames[0], frames[48], frames[-1]):
+        red, green, blue = frame.getpixel((width // 2, height // 2))
+        assert max(abs(red), abs(green - 90), abs(blue - 200)) < 12
+    if task.usage is not None and task.usage.output_duration is not None:
+        assert 4 == task.usage.output_duration
+
+
 async def test_an_upload_of_another_model_is_refused(emulator: hh.Emulator, clip: Callable[..., Path]) -> None:
     """The emulated storage binds a file to the account and the model, as the provider does."""
     async with hh.Client("dashscope", api_key="any", base_url=emulator.url("dashscope"), poll=FAST) as client:
@@ -224,18 +249,74 @@ async def test_an_upload_needs_no_second_connection(gateway: Any, clip: Callable
     await connector.close()
 
 
-async def test_the_next_process_uploads_anew(gateway: Any, clip: Callable[..., Path], tmp_path: Path) -> None:
-    """An upload is not remembered over a restart: the file is, and is uploaded when its turn comes."""
+async def test_an_enqueued_job_is_uploaded_when_it_is_sent(
+    gateway: Any, clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Not while it waits: the next process uploads the file, and names it in the request."""
     script(gateway)
     store, held = tmp_path / "jobs.sqlite", hh.Limits(max_running=1, max_queued=0)
     async with dashscope(gateway, store=hh.SQLiteStore(store), limits=held) as client:
         await client.submit(hh.VideoEdit("first", "https://example.org/v.mp4"))
         handle = await client.enqueue(hh.VideoEdit("in snow", clip()))
-    async with dashscope(gateway, store=hh.SQLiteStore(store)) as client:
-        async with asyncio.timeout(10):
-            while (await client.job(handle.job_id)).ref is None:
-                await asyncio.sleep(0.01)
+    assert [] == gateway.seen("POST", "/store")
 
-    first, second = (seen.body.split(b'name="key"\r\n\r\n')[1] for seen in gateway.seen("POST", "/store"))
-    assert first.split(b"\r\n")[0] != second.split(b"\r\n")[0]
-    assert b"oss://" + second.split(b"\r\n")[0] in gateway.seen("POST", "/services/*")[1].body
+    async with dashscope(gateway, store=hh.SQLiteStore(store)) as client:
+        await accepted(client, handle)
+
+    (upload,) = gateway.seen("POST", "/store")
+    name = upload.body.split(b'name="key"\r\n\r\n')[1].split(b"\r\n")[0]
+    assert b"oss://" + name in gateway.seen("POST", "/services/*")[1].body
+
+
+async def accepted(client: hh.Client, handle: hh.JobHandle) -> None:
+    async with asyncio.timeout(10):
+        while (await client.job(handle.job_id)).ref is None:
+            await asyncio.sleep(0.01)
+
+
+async def test_an_upload_holds_up_no_other_job(gateway: Any, clip: Callable[..., Path]) -> None:
+    """While the file of an enqueued job is uploaded, its slot is another's."""
+    answered = asyncio.Event()
+    script(gateway, gateway.reply(b"", after=answered))
+    limits = hh.Limits(max_running=1, max_queued=0, max_concurrent_submits=1)
+    async with dashscope(gateway, limits=limits) as client:
+        first = await client.enqueue(hh.VideoEdit("in snow", clip()))
+        while not gateway.seen("POST", "/store"):
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(10):
+            await client.submit(hh.TextToVideo("meanwhile"))
+        assert (await client.job(first.job_id)).state is hh.JobState.QUEUED
+        answered.set()
+
+
+async def test_an_enqueued_upload_is_tried_again(gateway: Any, clip: Callable[..., Path]) -> None:
+    """A storage that is down for a moment does not end a job that is promised."""
+    script(gateway, 503, gateway.reply(b""))
+    quick = hh.RetryPolicies(submit=hh.RetryPolicy(max_retries=3, initial_interval=0.01))
+    async with hh.Client("dashscope", api_key=KEY, base_url=gateway.url, retries=quick) as client:
+        await accepted(client, await client.enqueue(hh.VideoEdit("in snow", clip())))
+
+    assert 2 == len(gateway.seen("POST", "/store"))
+    assert 1 == len(gateway.seen("POST", "/services/*"))
+
+
+async def test_the_progress_of_uploads_is_reported(
+    gateway: Any, clip: Callable[..., Path], picture: Callable[..., bytes]
+) -> None:
+    """Of all files of a request together, growing to their sum; what was uploaded before counts at once."""
+    script(gateway)
+    file, bitmap = clip(), picture(kind="BMP")
+    seen: list[tuple[int, int]] = []
+    async with dashscope(gateway) as client:
+        await client.submit(hh.VideoEdit("in snow", file), upload_progress=lambda *now: seen.append(now))
+        again: list[tuple[int, int]] = []
+        await client.submit(hh.VideoEdit("in rain", file), upload_progress=lambda *now: again.append(now))
+        first: list[tuple[int, int]] = []
+        await client.submit(hh.ImageToVideo(bitmap), upload_progress=lambda *now: first.append(now))
+
+    size = file.stat().st_size
+    assert (size, size) == seen[-1]
+    assert seen == sorted(seen)
+    assert [(size, size)] == again
+    assert len(first) > 2, "a file of several pieces is reported piece by piece"
+    assert {len(bitmap)} == {total for _, total in first}

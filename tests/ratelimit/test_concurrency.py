@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import happyhorse_async as hh
-from happyhorse_async.ratelimit.account import ConcurrencyLimiter
+from happyhorse_async.ratelimit.concurrency import ConcurrencyLimiter
 
 if TYPE_CHECKING:
     from conftest import Fifth, Gateway

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from happyhorse_async.jobs.scheduler import SubmitQueue
-from happyhorse_async.ratelimit.account import ConcurrencyLimiter
+from happyhorse_async.ratelimit.concurrency import ConcurrencyLimiter
 from happyhorse_async.timing import Limits
 
 

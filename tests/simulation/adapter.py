@@ -41,10 +41,10 @@ class Adapter(hh.Adapter):
     )
     default_base_url = "https://simulated.example"
 
-    def __init__(self, world: Any) -> None:
+    def __init__(self, world: Any, account: str = "") -> None:
         self.capabilities = evolve(  # type: ignore[misc]
             type(self).capabilities,
-            idempotent=world.idempotent,
+            idempotent=world.is_idempotent(account),
             list_has_results=bool(world.listing and world.listing.is_whole),
             callbacks=world.calling is not None,
             signed_callbacks=bool(world.calling and world.calling.signs),

@@ -1,12 +1,15 @@
 """
 Thousands of worlds, each another by its seed, in which processes submit, wait, are killed and come back.
 
-There are 2,000 by default, a tenth as many in which a list misleads, and half as many in which the provider calls.
+There are 2,000 by default, a tenth as many in which a list misleads, and half as many in which the provider calls, and
+a quarter as many with several accounts.
 `HAPPYHORSE_SEEDS=50000` asks for more, `HAPPYHORSE_SEED=1234` for a single one again:
 
     HAPPYHORSE_SEED=1234 pytest tests/simulation -k no_world
     HAPPYHORSE_SEED=1234 pytest tests/simulation -k no_list
     HAPPYHORSE_SEED=1234 pytest tests/simulation -k no_call
+    HAPPYHORSE_SEED=1234 pytest tests/simulation -k no_cluster
+    HAPPYHORSE_SEED=1234 pytest tests/simulation -k no_account
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from .adapter import Adapter
 from .calling import URL
 
 # A process that dies does not close its client.
-pytestmark = pytest.mark.filterwarnings("ignore:the client of simulated was never closed:ResourceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:the client of .* was never closed:ResourceWarning")
 
 # They are of the conftest, of which there are several.
 World: TypeAlias = Any
@@ -54,7 +57,7 @@ def _seeds(count: int) -> list[range]:
 
 
 # A request of these was certainly not taken.
-_REFUSALS = {"429", "refused", "redirect"}
+_REFUSALS = {"401", "402", "429", "refused", "redirect"}
 
 
 def make_client(simulation: Any, world: World, process: Process) -> hh.Client:
@@ -62,18 +65,33 @@ def make_client(simulation: Any, world: World, process: Process) -> hh.Client:
     # Where the pace is slow, what was enqueued is still there when its process ends.
     pace = world.chance("pace").choice([None, 5.0] if world.listing else [None, 0.1, 1.0])
     interval = world.chance("interval").choice([None, 3, 6]) if world.listing else None
+    several = [
+        hh.Provider(name, adapter=Adapter(world, name), api_key="sk", base_url=f"https://{name}.accounts.example")
+        for name in _configured(world, process)
+    ]
+    strategy = world.chance("strategy").choice(["order", "order", "soonest"])
+    routing = hh.Routing(strategy=strategy, patience=world.chance("patience").choice([0, 5, 30]))
     client = hh.Client(
-        Adapter(world),
-        api_key="sk-simulated",
+        several or Adapter(world),
+        api_key=None if several else "sk-simulated",
+        routing=routing if several else None,
         transport=simulation.Transport(world, process),
         store=simulation.Store(world, process),
         limits=hh.Limits(submits_per_second=pace),
         poll=hh.PollSchedule(interval=interval),
         auto_adopt=world.adopts,
+        work=not world.is_cluster or process.name[0] in "wl" or world.chance("work", process.name).random() < 0.5,
     )
     if world.calling:
         world.calling.open(process, client)
     return client
+
+
+def _configured(world: World, process: Process) -> list[str]:
+    """Return the accounts that a process knows: most of the time all of them, and the first one in any case."""
+    chance = world.chance("configured", process.name)
+    knows_all = process.name == "last" or chance.random() < 0.8
+    return [name for name in world.accounts if knows_all or name == world.accounts[0] or chance.random() < 0.5]
 
 
 class Life:
@@ -94,7 +112,9 @@ class Life:
         waiting = [asyncio.create_task(self._call(client, call)) for call in self.calls]
         waiting += [asyncio.create_task(self._call(client, call, "again")) for call in self.calls if call.comes_again]
         waiting += [asyncio.create_task(self._resume(client, job)) for job in await self._pending(client)]
-        patience = None if ending == "finish" else self.chance.uniform(0, 200 if self.world.listing else 60)
+        # Who does not work may wait for ever for those who do.
+        has_time = ending == "finish" and not self.world.is_cluster
+        patience = None if has_time else self.chance.uniform(0, 200 if self.world.listing else 60)
         if waiting:
             await asyncio.wait(waiting, timeout=patience)
         closing = asyncio.create_task(client.aclose())
@@ -126,7 +146,9 @@ class Life:
         await asyncio.sleep(chance.uniform(0, 2 if self.world.listing else 20))
         try:
             async with asyncio.timeout(chance.uniform(0, 15) if chance.random() < 0.3 else None):
-                handle = await asking(hh.TextToVideo(call.intent), key=call.key, callback_url=call.url)
+                handle = await asking(
+                    hh.TextToVideo(call.intent), key=call.key, callback_url=call.url, provider=call.pinned
+                )
         except TimeoutError:
             return
         except hh.HappyHorseError as error:
@@ -195,6 +217,7 @@ class Call:
         self.intent = f"{'forbidden ' if chance.random() < 0.1 else ''}video {number}"
         self.key = f"order-{number}" if chance.random() < 0.6 else None
         self.url = URL if world.calling and chance.random() < 0.9 else None
+        self.pinned = world.chance("pinned", number).choice([None, None, None, *world.accounts])
         self.comes_again = self.key is not None and chance.random() < 0.3
         self.promised = False
         self.withdrawn = False
@@ -202,7 +225,8 @@ class Call:
 
     def failed(self, error: hh.HappyHorseError) -> None:
         """Remember a failure that says that nothing was paid."""
-        if not isinstance(error, hh.SubmitOutcomeUnknownError | hh.WaitTimeoutError):
+        # A client that does not know an account knows nothing of its jobs.
+        if not isinstance(error, hh.SubmitOutcomeUnknownError | hh.WaitTimeoutError | hh.ConfigurationError):
             self.refused.append(error)
 
     def __repr__(self) -> str:
@@ -231,6 +255,10 @@ async def live_through(simulation: Any, world: World) -> list[Call]:
     programs: list[Coroutine[Any, Any, None]] = [run("a", chance.randint(1, 3), calls)]
     if chance.random() < 0.5:
         programs.append(run("b", chance.randint(1, 3), [call for call in calls if call.key]))
+    if world.is_cluster:
+        # Workers that ask for nothing themselves, and another program that asks for the same.
+        programs += [run(f"worker-{number}", chance.randint(1, 4), []) for number in range(chance.randint(1, 3))]
+        programs.append(run("c", chance.randint(1, 3), [call for call in calls if call.key]))
     await asyncio.gather(*programs)
     await asyncio.sleep(300)
     world.calm = True
@@ -261,9 +289,12 @@ def judge(world: World, calls: list[Call], jobs: dict[str, Job]) -> list[str]:
         if job.task_id is not None and world.billed[job.task_id].job_id != job_id:
             wrongs.append(f"{job_id} has the task of another: {job.task_id}")
         posts = [post for post in world.posts if post[0] == job_id and post[3] not in _REFUSALS]
-        if len(posts) > 1 and (not world.idempotent or len({post[1:3] for post in posts}) > 1):
+        account = job.endpoint.provider if world.accounts else ""
+        is_idempotent = world.is_idempotent(account)
+        if len(posts) > 1 and (not is_idempotent or len({(*post[1:3], post[4]) for post in posts}) > 1):
             wrongs.append(f"{job_id} is on the wire {len(posts)} times: {posts}")
-        if job.state is JobState.OUTCOME_UNKNOWN and world.idempotent and job.durable and not _is_refused(world, job):
+        wrongs += _moved_wrongly(world, job_id)
+        if job.state is JobState.OUTCOME_UNKNOWN and is_idempotent and job.durable and not _is_refused(world, job):
             wrongs.append(f"{job_id} is unknown in spite of its key")
     for task in world.billed.values():
         known = jobs.get(task.job_id)
@@ -283,10 +314,23 @@ def judge(world: World, calls: list[Call], jobs: dict[str, Job]) -> list[str]:
     return wrongs
 
 
+def _moved_wrongly(world: World, job_id: str) -> list[str]:
+    """Say whether a job was sent elsewhere after an attempt that proves nothing, or with other bytes under its key."""
+    wrongs, doubtful = [], ""
+    bodies: dict[str, set[bytes]] = {}
+    for _, key, body, fault, account in [post for post in world.posts if post[0] == job_id]:
+        if doubtful and account != doubtful:
+            wrongs.append(f"{job_id} is sent to {account} although {doubtful} may have accepted it")
+        doubtful = doubtful if fault in _REFUSALS else account
+        if key:
+            bodies.setdefault(account, set()).add(body)
+    return wrongs + [f"{job_id} is sent to {name} with other bytes" for name, sent in bodies.items() if len(sent) > 1]
+
+
 def _is_refused(world: World, job: Job) -> bool:
     """Tell whether the provider refused a job for good, which says nothing of the time before."""
     return b"forbidden" in (job.body or b"") or any(
-        post[0] == job.job_id and post[3] == "redirect" for post in world.posts
+        post[0] == job.job_id and post[3] in ("redirect", "401", "402") for post in world.posts
     )
 
 
@@ -328,6 +372,12 @@ def test_no_call_misleads(simulation: Any, seeds: range) -> None:
     live_all(simulation, seeds, "no_call", calls=True)
 
 
+@pytest.mark.parametrize("seeds", _seeds(_COUNT // 4), ids=lambda seeds: f"from {seeds[0]}")
+def test_no_account_pays_for_another(simulation: Any, seeds: range) -> None:
+    """The same where a client has several accounts, each with troubles of its own, and jobs move between them."""
+    live_all(simulation, seeds, "no_account", has_accounts=True)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def lived(request: pytest.FixtureRequest) -> Iterator[None]:
     """Say at the end what was lived through."""
@@ -343,6 +393,13 @@ def lived(request: pytest.FixtureRequest) -> Iterator[None]:
 
 _LIVED: Counter[str] = Counter()
 _CRASH_POINTS: set[str] = set()
+
+
+@pytest.mark.fault(39, 71, 74, 75)
+@pytest.mark.parametrize("seeds", _seeds(_COUNT // 4), ids=lambda seeds: f"from {seeds[0]}")
+def test_no_cluster_loses_a_paid_task(simulation: Any, seeds: range) -> None:
+    """The same with workers beside programs that only enqueue, and a store that is away at times."""
+    live_all(simulation, seeds, "no_cluster", is_cluster=True)
 
 
 def live_all(simulation: Any, seeds: range, name: str, **manners: bool) -> None:
@@ -388,6 +445,17 @@ def test_lists_are_asked_for(simulation: Any) -> None:
 
     assert sum(bool(world.listing.told) for world in worlds) >= 15
     assert {"running", "done", "failed", "queued", "pondering", "429", "500", "404", "lost", "junk"} <= set(told)
+
+
+def test_jobs_move(simulation: Any) -> None:
+    """Jobs move between accounts, more than once, and between any two; and some processes do not know every account."""
+    worlds = [simulate(simulation, seed, has_accounts=True)[0] for seed in range(30)]
+    jobs = [job for world in worlds for job in world.disk._jobs.values()]
+    moves = {(attempt.endpoint.provider, job.endpoint.provider) for job in jobs for attempt in job.attempts}
+
+    assert sum(bool(job.attempts) for job in jobs) >= 10
+    assert {("a", "b"), ("b", "a")} <= moves
+    assert {"401", "402", "refused", "ok", "lost"} <= {post[3] for world in worlds for post in world.posts}
 
 
 def test_calls_are_made(simulation: Any) -> None:

@@ -13,7 +13,9 @@ from typing import Any, Protocol, TypeVar
 import pytest
 
 from happyhorse_async.job import Endpoint, Job
-from happyhorse_async.stores import MemoryStore, SQLiteStore, TaskStore
+from happyhorse_async.stores import MemoryStore, PostgresStore, SQLiteStore, TaskStore
+
+from ..postgres_server import PostgresServer
 
 Store = TypeVar("Store", bound=TaskStore)
 
@@ -35,15 +37,24 @@ def new_job(job_id, **fields):
 
 
 class StoreFactory(Protocol):
-    """Makes a store. Stores that are made in the same folder share their jobs, where the kind of store can."""
+    """Makes a store. Stores that are made for the same test share their jobs, where the kind of store can."""
 
-    def __call__(self, folder: Path, **settings: Any) -> TaskStore: ...
+    def __call__(self, request: pytest.FixtureRequest, **settings: Any) -> TaskStore: ...
+
+
+def _sqlite(request: pytest.FixtureRequest, **settings: Any) -> TaskStore:
+    return SQLiteStore(request.getfixturevalue("tmp_path") / "jobs.sqlite", **settings)
+
+
+def _postgres(request: pytest.FixtureRequest, **settings: Any) -> TaskStore:
+    return PostgresStore(**request.getfixturevalue("postgres"), **{"takeover_after": 0.0, **settings})
 
 
 # The suite of the contract runs against each of these. Another store is added here, and nowhere else.
 STORE_FACTORIES: dict[str, StoreFactory] = {
-    "memory": lambda folder, **settings: MemoryStore(**settings),
-    "sqlite": lambda folder, **settings: SQLiteStore(folder / "jobs.sqlite", **settings),
+    "memory": lambda request, **settings: MemoryStore(**settings),
+    "sqlite": _sqlite,
+    "postgres": _postgres,
 }
 
 
@@ -86,11 +97,17 @@ def open_file(path: Path, opened: Any) -> Callable[..., Awaitable[SQLiteStore]]:
     return lambda **settings: opened(SQLiteStore(path, **{"busy_timeout": 5.0, **settings}))
 
 
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> dict[str, str]:
+    """Give the arguments of stores that share one schema of the server."""
+    return {"url": postgres_server.url, "schema": f"test_{next(_NUMBERS)}"}
+
+
 @pytest.fixture(params=STORE_FACTORIES)
-def open_store(request: pytest.FixtureRequest, tmp_path: Path, opened: Any) -> Callable[..., Awaitable[TaskStore]]:
+def open_store(request: pytest.FixtureRequest, opened: Any) -> Callable[..., Awaitable[TaskStore]]:
     """Open a store; the test runs once with each kind of store."""
     factory = STORE_FACTORIES[request.param]
-    return lambda **settings: opened(factory(tmp_path, **settings))
+    return lambda **settings: opened(factory(request, **settings))
 
 
 @pytest.fixture

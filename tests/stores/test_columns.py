@@ -14,20 +14,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from happyhorse_async.errors import StoreError
-from happyhorse_async.job import Endpoint, Job, JobError, JobState
+from happyhorse_async.job import AccountAttempt, Endpoint, Job, JobError, JobState
+from happyhorse_async.price import PriceEstimate
+from happyhorse_async.stores.columns import Entry, Row
 from happyhorse_async.stores.retention import Dates
-from happyhorse_async.stores.sqlite.columns import Entry, Row, Value, from_row, to_dates, to_row, to_timestamp
+from happyhorse_async.stores.sqlite.rows import TABLE, to_timestamp
 from happyhorse_async.task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
 
 NewJob = Callable[..., Job]
 
 
-def written(job: Job) -> dict[str, Value]:
-    return to_row(Entry(job=job, dates=Dates()))
+def written(job: Job) -> dict[str, Any]:
+    return TABLE.to_row(Entry(job=job, dates=Dates()))
 
 
 def read(row: Row) -> Job:
-    return from_row(row).job
+    return TABLE.from_row(row).job
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
@@ -55,6 +57,26 @@ TASKS = st.builds(
     created_at=st.none() | MOMENTS,
     request_id=MAYBE_TEXTS,
 )
+PRICES = st.builds(
+    PriceEstimate,
+    low=st.decimals(0, 100, places=4),
+    high=st.decimals(0, 100, places=4),
+    currency=TEXTS,
+    unit=TEXTS,
+    as_of=TEXTS,
+    source=TEXTS,
+)
+ATTEMPTS = st.builds(
+    AccountAttempt,
+    endpoint=st.builds(Endpoint, provider=TEXTS, adapter=TEXTS, base_url=TEXTS),
+    model=TEXTS,
+    error=st.builds(JobError, type=TEXTS, message=TEXTS, code=MAYBE_TEXTS),
+    ended_at=MOMENTS,
+    submitted_at=st.none() | MOMENTS,
+    body=st.none() | st.binary(),
+    callback_url=MAYBE_TEXTS,
+    price=st.none() | PRICES,
+)
 JOBS = st.builds(
     Job,
     job_id=TEXTS,
@@ -63,6 +85,8 @@ JOBS = st.builds(
     created_at=MOMENTS,
     state=st.sampled_from(JobState),
     key=MAYBE_TEXTS,
+    may_move=st.booleans(),
+    attempts=st.lists(ATTEMPTS, max_size=2).map(tuple),
     fingerprint=TEXTS,
     request=st.none() | st.dictionaries(TEXTS, PLAIN, max_size=3),
     body=st.none() | st.binary(),
@@ -88,7 +112,7 @@ def test_every_entry_comes_back_from_sqlite(job: Job, moment: datetime | None, h
         dates=Dates(settled_at=moment, closed_at=moment, urls_until=moment),
         holds_key=holds_key or job.key is None,
     )
-    row = to_row(entry)
+    row = TABLE.to_row(entry)
     connection = sqlite3.connect(":memory:")
     try:
         connection.row_factory = sqlite3.Row
@@ -96,8 +120,8 @@ def test_every_entry_comes_back_from_sqlite(job: Job, moment: datetime | None, h
     finally:
         connection.close()
 
-    assert entry == from_row(back)
-    assert entry.dates == to_dates(back)
+    assert entry == TABLE.from_row(back)
+    assert entry.dates == TABLE.to_dates(back)
 
 
 @pytest.mark.parametrize("name", ["job_id", "key", "model", "fingerprint", "task_id", "save_to", "saved_to"])
@@ -166,7 +190,7 @@ def test_unreadable_dates_are_an_error(new_job: NewJob) -> None:
     """The same holds for the dates of the retention."""
     row = {**written(new_job()), "closed_at": "yesterday"}
     with pytest.raises(StoreError, match="cannot be read"):
-        to_dates(row)
+        TABLE.to_dates(row)
 
 
 def test_unknown_fields_of_a_task_are_ignored(new_job: NewJob) -> None:

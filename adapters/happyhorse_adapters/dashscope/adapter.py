@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
 from happyhorse_async.adapter import Account, Adapter, PageRequest, Submission, TaskPage, UploadFile, UploadPolicy
-from happyhorse_async.adapter_kit import has_no_content, json_request, read_callback
+from happyhorse_async.adapter_kit import check_switch, has_no_content, json_request, read_callback
 from happyhorse_async.capabilities import (
     AUDIO_SETTINGS,
     DURATIONS,
@@ -33,7 +33,8 @@ from happyhorse_async.timing import Limits, PollSchedule
 from .errors import open_answer, read, refusal_in, refuses
 from .events import ended_task, verify_token
 from .limits import EDIT_REFERENCE, FIRST_FRAME, REFERENCE, SOURCE_VIDEO
-from .regions import DEFAULT_REGION, REGIONS, check_workspace, find_base_url, is_tokyo, workspace_headers
+from .prices import FREE_FAILURES, PRICES
+from .regions import DEFAULT_REGION, REGIONS, check_workspace, find_base_url, is_tokyo, region_of, workspace_headers
 from .responses import accepted_task, listed_tasks, observed_task
 from .uploads import LIFETIME, policy_request, read_policy, upload_problem, upload_request, uploaded
 
@@ -70,6 +71,7 @@ def _models(mode: Mode, *, ratios: tuple[str, ...], prompt_required: bool, image
         ModelSpec(
             mode=mode,
             version=version,
+            reference_name="[Image 1]" if mode is Mode.R2V else None,
             model=f"happyhorse-{version}-{mode.value}",
             resolutions=resolutions,
             ratios=ratios,
@@ -81,6 +83,7 @@ def _models(mode: Mode, *, ratios: tuple[str, ...], prompt_required: bool, image
             image_forms=_IMAGE_FORMS,
             image_size=_IMAGE_SIZE,
             inline_limit=_INLINE_LIMIT if images.stop > 1 else None,
+            optional_inline_limit=_IMAGE_SIZE if images.stop > 1 else None,
             upload_form=MediaForm.OSS if images.stop > 1 else None,
             picture_limits=_PICTURES.get(mode),
         )
@@ -102,6 +105,7 @@ _EDIT = ModelSpec(
     image_size=_IMAGE_SIZE,
     video_forms=_VIDEO_FORMS,
     inline_limit=_INLINE_LIMIT,
+    optional_inline_limit=_IMAGE_SIZE,
     upload_form=MediaForm.OSS,
     picture_limits=EDIT_REFERENCE,
     video_limits=SOURCE_VIDEO,
@@ -113,7 +117,8 @@ class DashScopeAdapter(Adapter):
     Alibaba Cloud Model Studio, HappyHorse's maker.
 
     The option `workspace`, an id such as `llm-abc123`, selects the host of that workspace in the region; Frankfurt and
-    Tokyo have no other host. With a `base_url` it is sent in a header instead.
+    Tokyo have no other host. With a `base_url` it is sent in a header instead. `inline_media = true` sends pictures of
+    up to 20 MB inside a request, where only 7 MiB are known to be taken: for regions without storage.
     """
 
     name = "dashscope"
@@ -134,7 +139,7 @@ class DashScopeAdapter(Adapter):
     )
     regions = REGIONS
     default_base_url = REGIONS[DEFAULT_REGION]
-    option_names: ClassVar[frozenset[str]] = frozenset({"workspace"})
+    option_names: ClassVar[frozenset[str]] = frozenset({"workspace", "inline_media"})
     poll = PollSchedule(interval=15)
     # 20 queries per second for an account, all its keys together, and 5 submits per second for a model:
     # https://help.aliyun.com/zh/model-studio/rate-limit
@@ -149,6 +154,9 @@ class DashScopeAdapter(Adapter):
     task_ttl = 24 * 3600.0
 
     upload_lifetime = LIFETIME
+    prices = PRICES
+    default_resolution = "1080P"
+    free_failures = FREE_FAILURES
 
     def account(
         self,
@@ -160,10 +168,14 @@ class DashScopeAdapter(Adapter):
         options: Mapping[str, Any] | None = None,
     ) -> Account:
         check_workspace(options or {}, provider=provider)
+        check_switch(options or {}, "inline_media", provider=provider)
         return super().account(provider=provider, api_key=api_key, base_url=base_url, region=region, options=options)
 
     def base_url(self, region: str | None, options: Mapping[str, Any], *, provider: str) -> str:
         return find_base_url(region, options, provider=provider)
+
+    def price_region(self, account: Account) -> str | None:
+        return region_of(account)
 
     def warnings(self, submission: Submission, account: Account) -> tuple[str, ...]:
         request = submission.request
@@ -210,8 +222,8 @@ class DashScopeAdapter(Adapter):
     def upload_problem(self, account: Account) -> str | None:
         return upload_problem(account)
 
-    def encode_upload_policy(self, model: str, account: Account) -> HttpRequest:
-        return policy_request(model, account)
+    def encode_upload_policy(self, file: UploadFile, account: Account) -> HttpRequest:
+        return policy_request(file.model, account)
 
     def decode_upload_policy(self, response: HttpResponse, account: Account) -> UploadPolicy:
         answer, _ = read(response, account)

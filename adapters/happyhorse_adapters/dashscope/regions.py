@@ -96,6 +96,23 @@ def workspace_headers(account: Account) -> dict[str, str]:
     return {"X-DashScope-WorkSpace": workspace}
 
 
+def region_of(account: Account) -> str | None:
+    """
+    Return the region of an account by its name, from its host, or else as it was asked for; `None` if it is not known.
+
+    The hosts of a token plan are none of these: what they cost a second is not published.
+    """
+    host = urlsplit(account.base_url).hostname or ""
+    for name, url in _SHARED.items():
+        if host == urlsplit(url).hostname:
+            return name
+    if _DEDICATED_HOST.match(account.base_url):
+        return next((name for name, region_id in _IDS.items() if f".{region_id}." in host), None)
+    if host.endswith(".aliyuncs.com"):
+        return None
+    return None if account.region is None else _NAMES.get(account.region, account.region)
+
+
 def is_tokyo(account: Account) -> bool:
     """Return whether the account's region is Tokyo, where not every model is sold."""
     return _IDS["tokyo"] in account.base_url

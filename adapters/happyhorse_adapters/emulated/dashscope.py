@@ -33,6 +33,7 @@ from happyhorse_async.emulation import (
     PolicyCall,
     ProviderLimits,
     RateLimit,
+    ResultCall,
     StoragePolicy,
     SubmitCall,
     json_answer,
@@ -159,7 +160,7 @@ class EmulatedDashScope(EmulatedAPI):
             answer["usage"] = usage_of(job.task.usage, job.request)
         return json_answer(200, answer)
 
-    def answer_missing(self, call: FetchCall | CancelCall, *, request_id: str) -> HttpResponse:
+    def answer_missing(self, call: FetchCall | ResultCall | CancelCall, *, request_id: str) -> HttpResponse:
         if isinstance(call, CancelCall):
             return self.answer_error(_NOT_PENDING, request_id=request_id)
         output = {"task_id": call.task_id, "task_status": "UNKNOWN"}

@@ -29,6 +29,8 @@ from happyhorse_async.emulation import (
     ProviderLimits,
     RateLimit,
     SubmitCall,
+    UploadCall,
+    form_fields,
     json_answer,
     path_of,
     query_of,
@@ -68,6 +70,16 @@ _SEEDS = range(2_147_483_648)
 # The relay forwards an image as it is, so that a small data: URI works although only URLs are documented.
 _IMAGE_KINDS = ("http", "image/jpeg", "image/jpg", "image/png", "image/webp")
 _LARGEST_BODY = 1024 * 1024
+# Where JPEG, PNG, GIF, BMP, WebP and AVI, MP4 and MOV, and WebM have their marks.
+_MAGIC = (
+    (0, b"\xff\xd8\xff"),
+    (0, b"\x89PNG"),
+    (0, b"GIF8"),
+    (0, b"BM"),
+    (0, b"RIFF"),
+    (4, b"ftyp"),
+    (0, b"\x1aE\xdf\xa3"),
+)
 
 _STATUSES = {
     TaskStatus.PENDING: "pending",
@@ -112,6 +124,7 @@ class EmulatedNexusFlow(EmulatedAPI):
         rates=(
             RateLimit(count=20, seconds=60, calls=(SubmitCall,)),
             RateLimit(count=60, seconds=60, calls=(FetchCall, ListCall)),
+            RateLimit(count=10, seconds=60, calls=(UploadCall,)),
         ),
     )
     refusals: ClassVar[Mapping[ApiFault, ErrorReply]] = {
@@ -138,6 +151,8 @@ class EmulatedNexusFlow(EmulatedAPI):
         match request.method, path_of(request):
             case "POST", ("v1", "tasks"):
                 return _read_submit(request)
+            case "POST", ("api", "upload"):
+                return _read_upload(request)
             case "GET", ("v1", "tasks"):
                 return ListCall(size=_limit(query_of(request).get("limit", "")))
             case "GET", ("v1", "tasks", task_id):
@@ -156,6 +171,9 @@ class EmulatedNexusFlow(EmulatedAPI):
             "created_at": _timestamp(job.task.created_at),
         }
         return json_answer(202, answer, {"x-request-id": request_id})
+
+    def answer_upload(self, file_url: str, *, request_id: str) -> HttpResponse:
+        return json_answer(200, {"success": True, "data": {"url": file_url}}, {"x-request-id": request_id})
 
     def answer_fetch(self, job: Job, *, request_id: str) -> HttpResponse:
         answer = _row(job.task)
@@ -185,6 +203,17 @@ _ERROR_TYPES = {429: "rate_limit_error"}
 def _limit(text: str) -> int:
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 20
     return min(max(number, 1), 100)
+
+
+def _read_upload(request: HttpRequest) -> UploadCall:
+    # From the public source: 411 without a length, and content, type and name have to agree.
+    fields = form_fields(request) or {}
+    if "content-length" not in request.headers:
+        raise ApiError(ErrorReply(status=411, message="A length is required."))
+    content = fields.get("file", b"")
+    if not any(content[at : at + len(magic)] == magic for at, magic in _MAGIC):
+        raise ApiError(ErrorReply(status=400, message="The type of the file is not allowed."))
+    return UploadCall(name="file", content=content)
 
 
 def _read_submit(request: HttpRequest) -> SubmitCall:

@@ -21,9 +21,11 @@ from urllib.parse import quote, urlencode, urlsplit
 from attrs import evolve
 
 from happyhorse_async.adapter import Account, Adapter, PageRequest, Submission, TaskPage
-from happyhorse_async.adapter_kit import json_request, read_callback
-from happyhorse_async.capabilities import DURATIONS, Capabilities, ModelSpec
+from happyhorse_async.adapter_kit import check_switch, json_request, read_callback
+from happyhorse_async.capabilities import DURATIONS, MEGABYTE, Capabilities, ModelSpec
 from happyhorse_async.errors import ConfigurationError, InvalidRequestError
+from happyhorse_async.media.formats import MediaFormat
+from happyhorse_async.media.limits import PictureLimits
 from happyhorse_async.messages import HttpRequest, HttpResponse
 from happyhorse_async.request import ImageToVideo, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from happyhorse_async.task import Task
@@ -34,9 +36,26 @@ from .responses import accepted_task, listed_tasks, observed_task
 from .signature import verify
 
 _LARGEST_PAGE = 100
+_WIRE_OPTIONS = ("route", "storage")
 
 _RESOLUTIONS = ("720P", "1080P")
 _RATIOS = ("16:9", "9:16", "3:4", "4:3", "4:5", "5:4", "1:1", "9:21", "21:9")
+
+# "Request bodies are limited to 10 MB": https://docs.hiapi.ai/api-reference/rate-limits, older than the task interface.
+_LARGEST_BODY = 10 * 10**6
+# In base64, a picture has a third more.
+_INLINE_LIMIT = 7 * MEGABYTE
+
+_PAGES = "https://docs.hiapi.ai/models/video/happyhorse-1-1-"
+_FIRST_FRAME = PictureLimits(
+    formats=frozenset({MediaFormat.JPEG, MediaFormat.PNG, MediaFormat.WEBP}),
+    source=f"{_PAGES}i2v/",
+    megabytes=20,
+    side=300,
+    # No page of its own has a ratio; this is upstream's.
+    doubted_ratio=2.5,
+)
+_REFERENCE = evolve(_FIRST_FRAME, source=f"{_PAGES}r2v/", side=400)
 
 
 class HiAPIAdapter(Adapter):
@@ -44,7 +63,8 @@ class HiAPIAdapter(Adapter):
     The adapter of HiAPI, https://docs.hiapi.ai/async-api/.
 
     Options: `storage="persistent"` keeps the output beyond its few days, which is billed; `route` names one of the
-    provider's routes to the model, by default `"default"`.
+    provider's routes to the model, by default `"default"`; `inline_media = true` sends local pictures inside a request,
+    which no page documents for HappyHorse.
     """
 
     name = "hiapi"
@@ -72,16 +92,23 @@ class HiAPIAdapter(Adapter):
                 durations=DURATIONS,
                 prompt_required=False,
                 images=range(1, 2),
+                optional_inline_limit=_INLINE_LIMIT,
+                inline_body_limit=_LARGEST_BODY,
+                picture_limits=_FIRST_FRAME,
             ),
             # https://docs.hiapi.ai/models/video/happyhorse-1-1-r2v/
             ModelSpec(
                 mode=Mode.R2V,
+                reference_name="[Image 1]",
                 version="1.1",
                 model="happyhorse-1.1/reference-to-video",
                 resolutions=_RESOLUTIONS,
                 ratios=_RATIOS,
                 durations=DURATIONS,
                 images=range(1, 10),
+                optional_inline_limit=_INLINE_LIMIT,
+                inline_body_limit=_LARGEST_BODY,
+                picture_limits=_REFERENCE,
             ),
             # https://docs.hiapi.ai/models/video/happyhorse-1-0/ has 3 to 15 seconds; an older copy of it and the
             # vendor's skill have only 3, 5, 8, 10 and 15.
@@ -103,7 +130,7 @@ class HiAPIAdapter(Adapter):
         idempotent=True,
     )
     default_base_url = "https://api.hiapi.ai"
-    option_names = frozenset({"storage", "route"})
+    option_names = frozenset({*_WIRE_OPTIONS, "inline_media"})
     # The vendor's client polls every 3 s; its image-to-video guide suggests 5 s and warns that polls count as requests.
     poll = PollSchedule(interval=5)
     # https://docs.hiapi.ai/api-reference/rate-limits, older than the task interface, has 60 requests a minute and 10
@@ -114,6 +141,7 @@ class HiAPIAdapter(Adapter):
     # How long a task is known is not documented, but its output stays for up to 7 days. Giving up earlier could lose a
     # paid video.
     task_ttl = 7 * 24 * 3600.0
+    default_resolution = "1080P"
 
     def account(
         self,
@@ -162,7 +190,8 @@ class HiAPIAdapter(Adapter):
         body: dict[str, Any] = {"model": submission.spec.model, "input": _input(submission.request)}
         if submission.callback_url is not None:
             body["callback"] = {"url": submission.callback_url, "when": "final"}
-        body |= {name: value for name, value in sorted(account.options.items()) if value is not None}
+        options = {name: account.options.get(name) for name in _WIRE_OPTIONS}
+        body |= {name: value for name, value in options.items() if value is not None}
         return json_request(
             "POST",
             f"{account.base_url}/v1/tasks",
@@ -221,6 +250,7 @@ class HiAPIAdapter(Adapter):
 
 
 def _check_options(account: Account) -> None:
+    check_switch(account.options, "inline_media", provider=account.provider)
     storage, route = account.options.get("storage"), account.options.get("route")
     if storage not in (None, "persistent"):
         raise ConfigurationError(

@@ -63,6 +63,7 @@ class IminiAdapter(Adapter):
     api_key_env = "IMINI_API_KEY"
     # The path is part of it.
     default_base_url = "https://openapi.imini.ai/imini/router"
+    default_resolution = "1080P"
     capabilities = Capabilities(
         models=(
             ModelSpec(
@@ -90,6 +91,7 @@ class IminiAdapter(Adapter):
             ),
             ModelSpec(
                 mode=Mode.R2V,
+                reference_name="character1",
                 version="1.0",
                 model=_MODEL,
                 resolutions=_RESOLUTIONS,

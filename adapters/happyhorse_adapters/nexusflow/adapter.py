@@ -14,21 +14,26 @@ The relay ignores unknown fields silently, so the check of a request before it i
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from attrs import evolve
 
-from happyhorse_async.adapter import Account, Adapter, PageRequest, Submission, TaskPage
-from happyhorse_async.adapter_kit import json_request
-from happyhorse_async.capabilities import DURATIONS, Capabilities, ModelSpec
+from happyhorse_async.adapter import Account, Adapter, PageRequest, Submission, TaskPage, UploadFile, UploadPolicy
+from happyhorse_async.adapter_kit import check_switch, json_request
+from happyhorse_async.capabilities import DURATIONS, Capabilities, MediaForm, ModelSpec
+from happyhorse_async.media.formats import MediaFormat
+from happyhorse_async.media.limits import PictureLimits, VideoLimits
 from happyhorse_async.messages import HttpRequest, HttpResponse
 from happyhorse_async.request import ImageToVideo, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from happyhorse_async.task import Task
 from happyhorse_async.timing import Limits, PollSchedule, RateLimitWindow, rate_limit_window
 
-from .errors import read
+from .errors import read, read_upload
+from .prices import FREE_FAILURES, PRICES
 from .responses import accepted_task, listed_tasks, observed_task
+from .uploads import upload_request, uploaded
 
 _RESOLUTIONS = ("720P", "1080P")
 _RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4")
@@ -45,12 +50,43 @@ _PROMPT_WIDTH = 5000
 
 _LONGEST_LIST = 100
 
+_PAGE = "https://nexusflow.vip/docs/api/happyhorse"
+# Sides and ratios are those of DashScope, behind the relay, which checks nothing itself.
+_FIRST_FRAME = PictureLimits(
+    formats=frozenset({MediaFormat.JPEG, MediaFormat.PNG, MediaFormat.WEBP}),
+    source=_PAGE,
+    megabytes=10,
+    side=300,
+    ratio=2.5,
+    is_hearsay=True,
+)
+# An upload takes 100 MB, and pictures above 10 MB are made smaller.
+_REFERENCE = evolve(_FIRST_FRAME, megabytes=100, doubted_megabytes=10, side=400, ratio=None, doubted_ratio=2.5)
+_EDIT_REFERENCE = evolve(_REFERENCE, side=300, ratio=2.5, doubted_ratio=None)
+_SOURCE_VIDEO = VideoLimits(
+    formats=frozenset({MediaFormat.MP4, MediaFormat.MOV}),
+    source=_PAGE,
+    megabytes=100,
+    durations=(3, 60),
+    longer_side=4096,
+    shorter_side=320,
+    doubted_shorter_side=360,
+    doubted_ratio=2.5,
+    doubted_frame_rates=(8, 60),
+    edited=15,
+)
+
 # Values of `X-RateLimit-Scope`, which no page documents, for the account's limit as opposed to one task's.
 _ACCOUNT_SCOPES = ("", "api_key", "account_model_qpm")
 
 
 def _models(
-    mode: Mode, *, ratios: bool = False, prompt_required: bool = True, images: range = range(1)
+    mode: Mode,
+    *,
+    ratios: bool = False,
+    prompt_required: bool = True,
+    images: range = range(1),
+    picture_limits: PictureLimits | None = None,
 ) -> tuple[ModelSpec, ModelSpec]:
     documented = ModelSpec(
         mode=mode,
@@ -63,6 +99,8 @@ def _models(
         watermark=True,
         prompt_required=prompt_required,
         images=images,
+        optional_upload_form=None if picture_limits is None else MediaForm.URL,
+        picture_limits=picture_limits,
     )
     newer = evolve(
         documented,
@@ -76,7 +114,11 @@ def _models(
 
 
 class NexusFlowAdapter(Adapter):
-    """HappyHorse 1.0 in four modes, and 1.1 in three, through nexusflow."""
+    """
+    HappyHorse 1.0 in four modes, and 1.1 in three, through nexusflow.
+
+    The option `upload = true` uploads local media to a storage that only the operator's public source has.
+    """
 
     name = "nexusflow"
     title = "nexusflow"
@@ -87,8 +129,8 @@ class NexusFlowAdapter(Adapter):
     capabilities = Capabilities(
         models=(
             *_models(Mode.T2V, ratios=True),
-            *_models(Mode.I2V, prompt_required=False, images=range(1, 2)),
-            *_models(Mode.R2V, ratios=True, images=range(1, 10)),
+            *_models(Mode.I2V, prompt_required=False, images=range(1, 2), picture_limits=_FIRST_FRAME),
+            *_models(Mode.R2V, ratios=True, images=range(1, 10), picture_limits=_REFERENCE),
             ModelSpec(
                 mode=Mode.EDIT,
                 version="1.0",
@@ -97,6 +139,9 @@ class NexusFlowAdapter(Adapter):
                 seed=True,
                 watermark=True,
                 images=range(6),
+                optional_upload_form=MediaForm.URL,
+                picture_limits=_EDIT_REFERENCE,
+                video_limits=_SOURCE_VIDEO,
             ),
         ),
         can_list=True,
@@ -107,6 +152,31 @@ class NexusFlowAdapter(Adapter):
     # answers, from 429 and from Retry-After.
     limits = Limits(queries_per_second=10, submits_per_second=5)
     task_ttl = 24 * 3600.0
+    option_names = frozenset({"upload"})
+    prices = PRICES
+    default_resolution = _DEFAULT_RESOLUTION
+    free_failures = FREE_FAILURES
+    public_uploads = True
+
+    def account(
+        self,
+        *,
+        provider: str,
+        api_key: str,
+        base_url: str | None = None,
+        region: str | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Account:
+        check_switch(options or {}, "upload", provider=provider)
+        return super().account(provider=provider, api_key=api_key, base_url=base_url, region=region, options=options)
+
+    def encode_upload(self, file: UploadFile, policy: UploadPolicy | None, account: Account) -> HttpRequest:
+        return upload_request(file, account)
+
+    def decode_upload(
+        self, response: HttpResponse, file: UploadFile, policy: UploadPolicy | None, account: Account
+    ) -> str:
+        return uploaded(read_upload(response, account), account)
 
     def warnings(self, submission: Submission, account: Account) -> tuple[str, ...]:
         request = submission.request

@@ -159,6 +159,18 @@ def read(response: HttpResponse, account: Account) -> Mapping[str, Any]:
     return body
 
 
+def read_upload(response: HttpResponse, account: Account) -> Mapping[str, Any]:
+    """
+    Return the JSON object in the answer to an upload.
+
+    :raises HappyHorseError: it was refused.
+    """
+    body = read(response, account)
+    if structure(body, _WireRefusal).success is not True:
+        raise _refusal(body, response, account)
+    return body
+
+
 def failure(error: object, account: Account) -> TaskFailure:
     """Read the error of a failed task: a text, an object as on calls, or nothing."""
     wire = structure({"error": error}, _WireRefusal).error

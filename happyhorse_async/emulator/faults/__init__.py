@@ -23,6 +23,7 @@ from .fault import CallContext, Fault, Operation, RawResponse, ResponseChange, T
 from .injection import Faults, Injection
 from .refusals import REFUSALS, redirected, refused, refused_until
 from .tasks import TASKS, task_status
+from .uploads import UPLOADED, refused_upload
 
 __all__ = [
     "PRESETS",
@@ -45,11 +46,12 @@ __all__ = [
     "redirected",
     "refused",
     "refused_until",
+    "refused_upload",
     "task_status",
     "trickle",
 ]
 
-PRESETS: Mapping[str, Fault] = MappingProxyType({**CONNECTION, **BODIES, **REFUSALS, **TASKS, **DOWNLOADED})
+PRESETS: Mapping[str, Fault] = MappingProxyType({**CONNECTION, **BODIES, **REFUSALS, **TASKS, **DOWNLOADED, **UPLOADED})
 """Every fault that has a name."""
 
 

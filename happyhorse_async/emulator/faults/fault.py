@@ -26,12 +26,18 @@ class Operation(StrEnum):
     """The paid request."""
     QUERY = "query"
     """A status request for one task."""
+    RESULT = "result"
+    """A request for the result of one task, where a provider tells it apart. It shares the faults of its query."""
     LIST = "list"
     """A request for the account's tasks."""
     CANCEL = "cancel"
     """A request to cancel a task."""
     DOWNLOAD = "download"
     """A request for the video or its cover."""
+    PERMIT = "permit"
+    """A request for the permission to upload a file, where one is needed."""
+    UPLOAD = "upload"
+    """A file that is sent to the provider's storage."""
 
 
 EVERYWHERE = frozenset(Operation)
@@ -39,6 +45,7 @@ API = EVERYWHERE - {Operation.DOWNLOAD}
 POLLS = frozenset({Operation.QUERY, Operation.LIST})
 SUBMITS = frozenset({Operation.SUBMIT})
 DOWNLOADS = frozenset({Operation.DOWNLOAD})
+UPLOADS = frozenset({Operation.UPLOAD})
 
 
 @frozen(kw_only=True)

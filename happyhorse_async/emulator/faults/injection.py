@@ -116,6 +116,7 @@ class Faults:
         """How many calls came, by provider and operation."""
         self._numbers = count(1)
         self._injections: list[Injection] = []
+        self._of_polls: dict[tuple[str, str | None], Injection | None] = {}
 
     def add(
         self,
@@ -150,12 +151,22 @@ class Faults:
         self._injections.append(injection)
         return injection
 
-    def next(self, operation: Operation, provider: str, *, now: float) -> Injection | None:
-        """Count a call, and return the fault that is applied to it: of several the one that was switched on first."""
+    def next(self, operation: Operation, provider: str, *, now: float, task_id: str | None = None) -> Injection | None:
+        """
+        Count a call, and return the fault that is applied to it: of several the one that was switched on first.
+
+        Where a provider tells results apart, a poll has two calls. What goes wrong with the first goes wrong with both,
+        and counts once.
+        """
         self.calls[provider, operation] += 1
         active = self.active
         self._injections = list(active)
-        return next((injection for injection in active if injection.matches(operation, provider, now=now)), None)
+        found = next((injection for injection in active if injection.matches(operation, provider, now=now)), None)
+        if operation is Operation.RESULT:
+            return found or self._of_polls.get((provider, task_id))
+        if operation is Operation.QUERY:
+            self._of_polls[provider, task_id] = found
+        return found
 
     @property
     def active(self) -> tuple[Injection, ...]:
@@ -167,6 +178,7 @@ class Faults:
         for injection in self._injections:
             injection.remove()
         self._injections = []
+        self._of_polls = {}
 
 
 def _operations(on: Operation | str | Iterable[str]) -> frozenset[Operation]:

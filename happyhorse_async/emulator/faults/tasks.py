@@ -128,7 +128,13 @@ def _reshaped(shape: _Rewrite) -> ResponseChange:
         output = cast("_Object", value)
         return {**output, "video_url": shape(output["video_url"])} if output.get("video_url") else output
 
-    return _rewritten(members={"videos": from_entries, "output": from_output})
+    def from_file(value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        file = cast("_Object", value)
+        return shape(file["url"]) if "url" in file else file
+
+    return _rewritten(members={"videos": from_entries, "output": from_output, "video": from_file})
 
 
 def _audio_only(response: HttpResponse, call: CallContext) -> HttpResponse:
@@ -137,6 +143,8 @@ def _audio_only(response: HttpResponse, call: CallContext) -> HttpResponse:
         b'"video_url"': b'"audio_url"',
         b'"videos"': b'"audios"',
         b'"type": "video", "url"': b'"type": "audio", "url"',
+        b'"video": {': b'"audio": {',
+        b'"video/mp4"': b'"audio/mp4"',
     }
     body = response.body
     for old, new in names.items():

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Collection, Generator, Sequence
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from ...errors import StoreError
 from ...logs import get_logger
-from .columns import PAGE_SIZE
+from ..columns import PAGE_SIZE
 from .errors import damaged, error_code, os_error, store_error
 from .files import FileWatch, make_private, refuse_unusable
 from .owner_lock import living_owners
 from .schema import APPLICATION_ID, MIGRATIONS, migrate, pragma
+from .sharing import changed_after, last_change
 
 _log = get_logger(__name__)
 
@@ -24,6 +25,7 @@ Work: TypeAlias = Callable[[sqlite3.Connection], Any]
 
 _LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _RETRY_INTERVAL = 0.02
+_MOST_WRITTEN = 100
 
 
 class Database:
@@ -38,6 +40,9 @@ class Database:
     def __init__(self, path: Path, busy_timeout: float) -> None:
         self._path = path
         self._busy_timeout = busy_timeout
+        self._written: list[tuple[int, int]] = []
+        self._seen_version = -1
+        self._seen_change: int | None = None
         with self._translated_errors():
             refuse_unusable(path)
             is_new = not path.exists()
@@ -60,7 +65,7 @@ class Database:
                 path,
             )
 
-    def run(self, works: Sequence[Work], *, writes: bool) -> list[Any]:
+    def run(self, works: Sequence[Work], *, writes: bool, synced: bool = True) -> list[Any]:
         """
         Do *works* in one transaction, and return the result of each, or the exception that it raised.
 
@@ -68,27 +73,66 @@ class Database:
         written.
 
         :param writes: whether any of them writes.
+        :param synced: whether what they write has to be on the disk afterwards, or only visible to other processes.
         """
         try:
-            return self._transaction(works, writes)
+            with nullcontext() if synced else self._unsynced():
+                return self._transaction(works, writes)
         except StoreError as error:
             return [StoreError(error.message) for _ in works]
         except sqlite3.Error as error:
             if len(works) == 1 or error_code(error) in _LOCKED:
                 return [store_error(error, self._path) for _ in works]
-        return [self.run([work], writes=writes)[0] for work in works]
+        return [self.run([work], writes=writes, synced=synced)[0] for work in works]
+
+    @contextmanager
+    def _unsynced(self) -> Generator[None]:
+        # With a write-ahead log, this does not endanger the file: the last transactions may be missing after a crash of
+        # the machine. https://www.sqlite.org/pragma.html#pragma_synchronous
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        try:
+            yield
+        finally:
+            self._connection.execute("PRAGMA synchronous = FULL")
+
+    def changes(self, *, own: bool) -> Collection[str] | None:
+        """
+        Return the ids of the jobs that have changed since the last call; `None` if that is not known.
+
+        The first call only marks the beginning.
+
+        :param own: whether those count that this connection has changed.
+        """
+        written, self._written = self._written, []
+        # Only other connections change this number.
+        version = pragma(self._connection, "data_version")
+        if version == self._seen_version and not (own and written):
+            return ()
+        self._seen_version, former = version, self._seen_change
+        self._seen_change = last_change(self._connection)
+        if former is None or self._seen_change < former:
+            return None
+        changed = changed_after(self._connection, former)
+        return {
+            job_id for job_id, number in changed if own or not any(first < number <= last for first, last in written)
+        }
 
     def _transaction(self, works: Sequence[Work], writes: bool) -> list[Any]:
         if writes:
             self._check_files()
         self._connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
         try:
+            before = last_change(self._connection) if writes else 0
             results = [self._attempt(work) for work in works]
+            after = last_change(self._connection) if writes else 0
             self._connection.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
             raise
+        if after > before:
+            # Nothing but this transaction has made these changes. What is forgotten of them is told like any other.
+            self._written = [*self._written[-_MOST_WRITTEN:], (before, after)]
         return results
 
     def _attempt(self, work: Work) -> Any:

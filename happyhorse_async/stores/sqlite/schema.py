@@ -9,19 +9,21 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from .columns import COLUMNS
+from .rows import TABLE
 
 APPLICATION_ID = int.from_bytes(b"HHaj")
 """The number in the file's header by which the `file` command and SQLite recognize the kind of a file."""
 
 
 def _create_jobs() -> str:
-    definitions = ", ".join(column.definition for column in COLUMNS if column.since == 1)
+    definitions = ", ".join(TABLE.definition(column) for column in TABLE.columns if column.since == 1)
     return f"CREATE TABLE jobs (number INTEGER PRIMARY KEY, {definitions})"
 
 
 def _added(version: int) -> list[str]:
-    return [f"ALTER TABLE jobs ADD COLUMN {column.definition}" for column in COLUMNS if column.since == version]
+    return [
+        f"ALTER TABLE jobs ADD COLUMN {TABLE.definition(column)}" for column in TABLE.columns if column.since == version
+    ]
 
 
 # Version 3 knew one final state, CLOSED, and left a job whose video was not saved yet ACCEPTED. The status of a task is
@@ -55,6 +57,19 @@ _ERRORS = """
     END, 'message', failure)
     WHERE failure IS NOT NULL
 """
+# What the jobs have cost by the hour. It outlives them.
+_SPENDING = """
+    CREATE TABLE spending (
+        hour TEXT NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL, currency TEXT NOT NULL, jobs INTEGER NOT NULL,
+        billed_jobs INTEGER NOT NULL, nanos INTEGER NOT NULL, PRIMARY KEY (currency, hour, provider, model)
+    ) WITHOUT ROWID
+"""
+_PACES = """
+    CREATE TABLE paces (
+        name TEXT PRIMARY KEY, free_at REAL NOT NULL, is_probing INTEGER NOT NULL, spacing REAL NOT NULL,
+        spacing_until REAL NOT NULL
+    ) WITHOUT ROWID
+"""
 
 MIGRATIONS: Sequence[Sequence[str]] = (
     (
@@ -80,6 +95,15 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         "CREATE TABLE upkeep (id INTEGER PRIMARY KEY CHECK (id = 1), last_at TEXT NOT NULL, suspended_at TEXT)",
     ),
     _added(5),
+    _added(6),
+    (*_added(7), _SPENDING),
+    (
+        *_added(8),
+        "ALTER TABLE jobs ADD COLUMN changed INTEGER NOT NULL DEFAULT 0",
+        "CREATE INDEX jobs_by_change ON jobs (changed)",
+        "CREATE INDEX jobs_open_by_owner ON jobs (provider, state, owner, number) WHERE closed_at IS NULL",
+        _PACES,
+    ),
 )
 """
 The statements that make version 1 of an empty file, version 2 of version 1, and so on.

@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, TypeVar
 
-from ...errors import StoreError
-from ...job import Job, JobState
+from ...budget import Cost, SpendingLimit
+from ...errors import BudgetExceededError, StoreError
+from ...job import Endpoint, Job, JobState
 from ...task import TaskRef
-from ..retention import Retention
+from ..contract import Notify
+from ..pacing import Pace
+from ..retention import KEEP_MEDIA, Retention, running_time
+from . import ledger, sharing
 from .database import Database, Work
 from .errors import os_error
 from .owner_lock import OwnerFile, is_alive, living_owners, new_owner
@@ -46,6 +50,7 @@ class SQLiteStore:
     :param keep_prompts: how long a request (prompt, media URLs) is kept after its outcome is known.
     :param keep_closed: how long a job is kept after it is finished. Its key is free again after that. Where the clock
         has jumped ahead, or the store was closed for more than a day, jobs are kept up to twice as long.
+    :param keep_media: bytes of the largest local picture or video that is kept with an enqueued job until it is sent.
     :param busy_timeout: how long to wait while other processes write.
     """
 
@@ -55,14 +60,21 @@ class SQLiteStore:
         *,
         keep_prompts: float | None = 0.0,
         keep_closed: float | None = _KEEP_CLOSED,
+        keep_media: int = KEEP_MEDIA,
         busy_timeout: float = _BUSY_TIMEOUT,
     ) -> None:
+        self.keep_media = keep_media
         if os.fspath(path) == ":memory:":
             raise ValueError("use a MemoryStore for a job store in memory")
         self._path = Path(path)
         self._busy_timeout = busy_timeout
         self._jobs = Jobs(Retention(prompts=keep_prompts, closed=keep_closed))
         self._session: _Session | None = None
+
+    @property
+    def is_shared(self) -> bool:
+        """True: any number of processes may have the file open."""
+        return True
 
     @property
     def owner(self) -> str:
@@ -117,15 +129,30 @@ class SQLiteStore:
         """
         await self._open_session().thread.upkeep()
 
-    async def add(self, job: Job) -> Job:
+    async def add(self, job: Job, *, within: Collection[SpendingLimit] = ()) -> Job:
         """Write a new job; see `TaskStore.add`."""
-        return await self._write(lambda connection: self._jobs.add(connection, job), job)
+        return await self._write(lambda connection: self._jobs.add(connection, job, within), job)
 
     async def change(
-        self, job: Job, *, only_from: Collection[JobState] | None = None, only_owner: str | None = None
+        self,
+        job: Job,
+        *,
+        only_from: Collection[JobState] | None = None,
+        only_owner: str | None = None,
+        within: Collection[SpendingLimit] = (),
     ) -> Job | None:
         """Write *job* over the entry with its id; see `TaskStore.change`."""
-        return await self._write(lambda connection: self._jobs.change(connection, job, only_from, only_owner), job)
+        return await self._write(
+            lambda connection: self._jobs.change(connection, job, only_from, only_owner, within), job
+        )
+
+    async def check_budget(self, job: Job, within: Collection[SpendingLimit]) -> None:
+        """Make sure that there is room for a job; see `TaskStore.check_budget`."""
+        await self._read(lambda connection: ledger.check(connection, job, within))
+
+    async def costs(self) -> list[Cost]:
+        """Return what the jobs have cost; see `TaskStore.costs`."""
+        return await self._read(ledger.costs)
 
     async def get(self, job_id: str) -> Job | None:
         """Return a job by its id."""
@@ -139,9 +166,60 @@ class SQLiteStore:
         """Return the job that a task belongs to."""
         return await self._read(lambda connection: self._jobs.by_ref(connection, ref))
 
-    async def unfinished(self, provider: str) -> list[Job]:
+    async def get_many(self, job_ids: Collection[str]) -> list[Job]:
+        """Return those of the given jobs that exist."""
+        return await self._read(lambda connection: self._jobs.get_many(connection, job_ids))
+
+    async def unfinished(self, provider: str, states: Collection[JobState] | None = None) -> list[Job]:
         """Return the jobs of *provider* that are not finished, in the order they were added."""
-        return await self._read(lambda connection: self._jobs.unfinished(connection, provider))
+        return await self._read(lambda connection: self._jobs.unfinished(connection, provider, states))
+
+    async def count(self, endpoints: Collection[Endpoint], states: Collection[JobState]) -> Mapping[str, int]:
+        """Return how many unfinished jobs are in one of the states; see `TaskStore.count`."""
+        return await self._read(lambda connection: sharing.count(connection, endpoints, states))
+
+    async def take_over(self, endpoints: Collection[Endpoint], states: Collection[JobState], limit: int) -> list[Job]:
+        """Take the jobs that have no living owner; see `TaskStore.take_over`."""
+        session = self._open_session()
+
+        def orphans(connection: Connection) -> list[int]:
+            return sharing.orphans(connection, endpoints, states, limit, session.is_alive)
+
+        # Reading does not keep other processes from writing, and mostly there is nothing to take.
+        if not await session.thread.read(orphans):
+            return []
+        return await session.thread.write(
+            lambda connection: self._jobs.take(connection, orphans(connection), session.owner)
+        )
+
+    def subscribe(self, notify: Notify) -> Callable[[], None]:
+        """Call *notify* when jobs are changed; see `TaskStore.subscribe`."""
+        return self._open_session().thread.subscribe(notify)
+
+    async def pace(self, name: str, interval: float) -> float:
+        """Take the next permit for a request; see `TaskStore.pace`."""
+
+        def take(connection: Connection) -> float:
+            now = running_time().total_seconds()
+            pace, wait = sharing.pace(connection, name, now).permit(now, interval)
+            sharing.set_pace(connection, name, pace)
+            return wait
+
+        return await self._open_session().thread.write(take, synced=False)
+
+    async def hold_back(self, name: str, *, pause: float = 0.0, interval: float = 0.0, lasting: float = 0.0) -> None:
+        """Delay the requests of all processes; see `TaskStore.hold_back`."""
+
+        def delay(connection: Connection) -> None:
+            now = running_time().total_seconds()
+            row: Pace = sharing.pace(connection, name, now)
+            sharing.set_pace(connection, name, row.held_back(now, pause=pause, interval=interval, lasting=lasting))
+
+        await self._open_session().thread.write(delay, synced=False)
+
+    async def recent(self, limit: int) -> list[Job]:
+        """Return the jobs that were added last, the newest first."""
+        return await self._read(lambda connection: self._jobs.recent(connection, limit))
 
     async def get_note(self, name: str) -> str | None:
         """Return the note called *name*."""
@@ -161,7 +239,7 @@ class SQLiteStore:
     async def _write(self, work: Callable[[Connection], T], job: Job) -> T:
         try:
             return await self._open_session().thread.write(work)
-        except StoreError as error:
+        except (BudgetExceededError, StoreError) as error:
             error.about(ref=job.ref, job_id=job.job_id)
             raise
 
@@ -207,6 +285,10 @@ class _Session:
         self.users = 0
         self.thread = StoreThread(_File(self.path, busy_timeout, jobs, OwnerFile(self.path, self.owner)))
 
+    def is_alive(self, owner: str) -> bool:
+        """Return whether *owner* has the file open. Reads a lock file."""
+        return owner == self.owner or is_alive(self.path, owner)
+
     def check(self) -> None:
         # A forked child does not have the thread, and a result cannot be handed to another event loop.
         if self.process != os.getpid():
@@ -239,8 +321,11 @@ class _File:
             self.close()
             raise os_error(error, self._path) from error
 
-    def run(self, works: Sequence[Work], *, writes: bool) -> list[Any]:
-        return self._opened().run(works, writes=writes)
+    def run(self, works: Sequence[Work], *, writes: bool, synced: bool) -> list[Any]:
+        return self._opened().run(works, writes=writes, synced=synced)
+
+    def changes(self, *, own: bool) -> Collection[str] | None:
+        return self._opened().changes(own=own)
 
     def upkeep(self, *, waits: bool) -> None:
         database = self._opened()

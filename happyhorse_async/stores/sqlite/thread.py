@@ -12,7 +12,7 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -21,6 +21,7 @@ from typing import Any, Protocol, TypeVar
 from attrs import frozen
 
 from ...logs import get_logger
+from ..contract import Notify
 from .database import Work
 
 T = TypeVar("T")
@@ -29,6 +30,10 @@ _log = get_logger(__name__)
 
 _LARGEST_BATCH = 512
 _UPKEEP_INTERVAL = 60.0
+# A change is mostly followed by others. An idle file is looked at more seldom.
+_WATCH_INTERVAL = 0.04
+_WATCH_INTERVAL_IDLE = 0.12
+_IDLE_AFTER = 5.0
 
 
 class Resource(Protocol):
@@ -38,8 +43,16 @@ class Resource(Protocol):
         """Get ready."""
         ...
 
-    def run(self, works: Sequence[Work], *, writes: bool) -> list[Any]:
+    def run(self, works: Sequence[Work], *, writes: bool, synced: bool) -> list[Any]:
         """Do *works* in one transaction, and return the result or the exception of each."""
+        ...
+
+    def changes(self, *, own: bool) -> Collection[str] | None:
+        """
+        Return the ids of the jobs that have changed since the last call; `None` if that is not known.
+
+        :param own: whether changes count that were made by `run`.
+        """
         ...
 
     def upkeep(self, *, waits: bool) -> None:
@@ -61,6 +74,7 @@ class _Operation:
     work: Work | None
     """`None` means the upkeep."""
     writes: bool = False
+    synced: bool = True
 
 
 class StoreThread:
@@ -72,6 +86,8 @@ class StoreThread:
         self.closed: asyncio.Future[None] = self.loop.create_future()
         self._resource = resource
         self._queue: SimpleQueue[_Operation | None] = SimpleQueue()
+        self._subscribers: dict[object, Notify] = {}
+        self._changed_at = 0.0
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="happyhorse-store", daemon=True)
         self._thread.start()
@@ -80,9 +96,25 @@ class StoreThread:
         """Do *work*, which writes nothing. Cancelling the future has no effect on the work."""
         return self._queue_up(work)
 
-    def write(self, work: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
-        """Do *work*. The future is done when it is on the disk; cancelling the future has no effect on the work."""
-        return self._queue_up(work, writes=True)
+    def write(self, work: Callable[[sqlite3.Connection], T], *, synced: bool = True) -> asyncio.Future[T]:
+        """
+        Do *work*. Cancelling the future has no effect on the work.
+
+        :param synced: whether the future is done only when it is on the disk, and not as soon as others can see it.
+        """
+        return self._queue_up(work, writes=True, synced=synced)
+
+    def subscribe(self, notify: Notify) -> Callable[[], None]:
+        """Call *notify* when jobs have changed, and return what ends this."""
+        subscriber = object()
+        self._subscribers[subscriber] = notify
+        # Wakes the thread, which did not watch the file until now.
+        self._queue_up(_nothing)
+
+        def unsubscribe() -> None:
+            self._subscribers.pop(subscriber, None)
+
+        return unsubscribe
 
     def upkeep(self) -> asyncio.Future[None]:
         """Erase what has expired, now."""
@@ -92,9 +124,9 @@ class StoreThread:
         """End the thread after all work that was queued before."""
         self._queue.put(None)
 
-    def _queue_up(self, work: Work | None, *, writes: bool = False) -> asyncio.Future[Any]:
+    def _queue_up(self, work: Work | None, *, writes: bool = False, synced: bool = True) -> asyncio.Future[Any]:
         future = self.loop.create_future()
-        self._queue.put(_Operation(future, work, writes))
+        self._queue.put(_Operation(future, work, writes, synced))
         return future
 
     def _run(self) -> None:
@@ -104,12 +136,17 @@ class StoreThread:
             self._report([(self.opened, error), (self.closed, None)])
             return
         self._report([(self.opened, None)])
-        upkeep_at = time.monotonic()
+        upkeep_at = watch_at = time.monotonic()
         while not self._stopping:
-            if time.monotonic() >= upkeep_at:
+            now = time.monotonic()
+            if now >= upkeep_at:
                 self._try_upkeep()
                 upkeep_at = time.monotonic() + _UPKEEP_INTERVAL
-            self._do_batch(self._next_batch(upkeep_at - time.monotonic()))
+            if self._subscribers and now >= watch_at:
+                self._watch()
+                watch_at = time.monotonic() + self._watch_interval()
+            wake_at = min(upkeep_at, watch_at) if self._subscribers else upkeep_at
+            self._do_batch(self._next_batch(wake_at - time.monotonic()))
         # Processes that close at the same moment may each take another for the last one, which removes the log.
         self._try_upkeep()
         self._report([(self.closed, _outcome(self._resource.close))])
@@ -130,11 +167,34 @@ class StoreThread:
         works = [operation for operation in batch if operation.work is not None]
         if works:
             writes = any(operation.writes for operation in works)
-            results = self._resource.run([operation.work for operation in works if operation.work], writes=writes)
+            synced = any(operation.writes and operation.synced for operation in works)
+            done = [operation.work for operation in works if operation.work]
+            results = self._resource.run(done, writes=writes, synced=synced or not writes)
             self._report([(operation.future, result) for operation, result in zip(works, results, strict=True)])
         for operation in batch:
             if operation.work is None:
                 self._report([(operation.future, _outcome(partial(self._resource.upkeep, waits=True)))])
+
+    def _watch(self) -> None:
+        try:
+            # The only subscriber knows what it has written itself.
+            changed = self._resource.changes(own=len(self._subscribers) > 1)
+        except sqlite3.Error as error:
+            _log.info("the job store cannot be watched for changes: %s", error)
+            return
+        if changed is None or changed:
+            self._changed_at = time.monotonic()
+            # The event loop may be closed, and all subscribers with it.
+            with suppress(RuntimeError):
+                self.loop.call_soon_threadsafe(self._notify, changed)
+
+    def _watch_interval(self) -> float:
+        is_idle = time.monotonic() > self._changed_at + _IDLE_AFTER
+        return _WATCH_INTERVAL_IDLE if is_idle else _WATCH_INTERVAL
+
+    def _notify(self, changed: Collection[str] | None) -> None:
+        for notify in list(self._subscribers.values()):
+            notify(changed)
 
     def _try_upkeep(self) -> None:
         failure = _outcome(partial(self._resource.upkeep, waits=False))
@@ -145,6 +205,10 @@ class StoreThread:
         # The event loop may be closed, and all callers with it.
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(_settle, outcomes)
+
+
+def _nothing(connection: sqlite3.Connection) -> None:
+    """Do nothing, in the thread."""
 
 
 def _outcome(work: Callable[[], None]) -> Exception | None:

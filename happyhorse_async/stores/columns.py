@@ -1,26 +1,30 @@
 """
-The columns of the table of jobs: the one place from which its schema, its statements and its codecs are made.
+The columns of the table of jobs: the one place from which every database's schema, statements and codecs are made.
 
-The file can be read by people. Timestamps are ISO 8601 in UTC with microseconds, so that they sort as text. The task,
-the request and the error are JSON. Videos have a column of their own, because they expire sooner than the rest.
+The table can be read by people. The task, the request and the error are JSON. Videos have a column of their own,
+because they expire sooner than the rest.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from datetime import UTC, datetime
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
 from typing import Any, Literal, Protocol, TypeAlias
 
 from attrs import evolve, field, frozen
 from cattrs import BaseValidationError, Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from ...errors import StoreError
-from ...job import Endpoint, Job, JobError, JobState
-from ...local_media import LocalMedium
-from ...task import Task, TaskRef, Video
-from ..retention import Dates
+from ..budget import Charge
+from ..errors import StoreError
+from ..job import AccountAttempt, Endpoint, Job, JobError, JobState
+from ..local_media import LocalMedium
+from ..price import PriceEstimate
+from ..task import Task, TaskRef, Video
+from .retention import Dates
 
 PAGE_SIZE = 4096
 """
@@ -32,15 +36,15 @@ are never moved and are wholly overwritten. A page of padding makes sure that th
 See https://www.sqlite.org/fileformat2.html#b_tree_pages
 """
 
-Value: TypeAlias = str | bytes | int | None
-"""What SQLite stores in a column."""
+Kind: TypeAlias = Literal["TEXT", "FLAG", "TIMESTAMP", "JSON", "BYTES"]
+"""What a column holds. As values: `str`, `bool`, an aware `datetime`, JSON as `str`, `bytes`."""
 
 # What reading a text that this program did not write may raise.
 _UNREADABLE = (BaseValidationError, LookupError, TypeError, ValueError)
 
 
 class Row(Protocol):
-    """A row as SQLite returns it."""
+    """A row as a database returns it."""
 
     def __getitem__(self, name: str, /) -> Any:
         """Return a column by its name."""
@@ -55,6 +59,8 @@ class Entry:
     dates: Dates
     holds_key: bool = True
     """Whether no other job may have its key."""
+    charge: Charge | None = None
+    """What the job counts for in the ledger."""
 
     @property
     def key(self) -> str | None:
@@ -77,23 +83,41 @@ class Entry:
         return self.job.media or None
 
     @property
+    def attempts(self) -> tuple[AccountAttempt, ...] | None:
+        """What was tried at other accounts."""
+        return self.job.attempts or None
+
+    @property
     def failure(self) -> None:
         """Empty since version 4, which has the error as data."""
 
     @property
     def padding(self) -> bytes | None:
         """A page of zeros, where something follows that is to be erased."""
-        secrets = (self.videos, self.job.callback_url, self.job.request, self.job.body, self.media)
-        return None if secrets == (None,) * 5 else bytes(PAGE_SIZE)
+        secrets = (self.videos, self.job.callback_url, self.job.request, self.job.body, self.media, self.attempts)
+        return None if secrets == (None,) * 6 else bytes(PAGE_SIZE)
 
 
 @frozen
 class Codec:
-    """How a value of Python is written to a column, and read from it. `None` is always NULL."""
+    """How an attribute becomes a value of a kind, and the other way round. `None` is always NULL."""
+
+    kind: Kind
+    encode: Callable[[Any], Any]
+    decode: Callable[[Any], Any]
+
+
+def _unchanged(value: Any) -> Any:
+    return value
+
+
+@frozen
+class Form:
+    """How a database stores the values of a kind."""
 
     sql_type: str
-    encode: Callable[[Any], Value]
-    decode: Callable[[Any], Any]
+    write: Callable[[Any], Any] = _unchanged
+    read: Callable[[Any], Any] = _unchanged
 
 
 @frozen
@@ -111,16 +135,13 @@ class Column:
     """The version of the schema that added it."""
     erasable: bool = field(default=False, kw_only=True)
     """Whether it holds secrets that are erased before the job is deleted. It stands behind the padding."""
+    only_sqlite: bool = field(default=False, kw_only=True)
+    """Whether it is of use to the file of SQLite alone."""
 
     @property
     def attribute(self) -> str:
         """The name of the attribute."""
         return self.renames or self.name
-
-    @property
-    def definition(self) -> str:
-        """The column as CREATE TABLE wants it."""
-        return f"{self.name} {self.codec.sql_type} {self.constraint}".rstrip()
 
     @property
     def is_required(self) -> bool:
@@ -131,15 +152,6 @@ class Column:
 def to_text(value: str) -> str:
     """Return *value* with what UTF-8 cannot encode, such as half of a surrogate pair, as escapes."""
     return value.encode(errors="backslashreplace").decode()
-
-
-def to_timestamp(moment: datetime) -> str:
-    """Return *moment* as a text, such that timestamps compare as text."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
-
-
-def _unchanged(value: Any) -> Any:
-    return value
 
 
 def _to_json(value: object) -> str:
@@ -158,8 +170,12 @@ def _converter() -> Converter:
     converter = Converter(omit_if_default=True)
     converter.register_unstructure_hook(datetime, datetime.isoformat)
     converter.register_structure_hook(datetime, lambda text, _: datetime.fromisoformat(text))
+    converter.register_unstructure_hook(Decimal, str)
+    converter.register_structure_hook(Decimal, lambda text, _: Decimal(text))
     converter.register_unstructure_hook(TaskRef, str)
     converter.register_structure_hook(TaskRef, lambda text, _: TaskRef.parse(text))
+    converter.register_unstructure_hook(bytes, lambda data: b64encode(data).decode())
+    converter.register_structure_hook(bytes, lambda text, _: b64decode(text))
     apart = override(omit=True)
     converter.register_unstructure_hook(
         Task, make_dict_unstructure_fn(Task, converter, _cattrs_omit_if_default=True, raw=apart, videos=apart)
@@ -173,7 +189,7 @@ _CONVERTER = _converter()
 
 def _structured(kind: Any) -> Codec:
     return Codec(
-        "TEXT",
+        "JSON",
         lambda value: _to_json(_CONVERTER.unstructure(value)),
         lambda text: _CONVERTER.structure(json.loads(text), kind),
     )
@@ -202,11 +218,11 @@ def _media_from_bytes(data: bytes) -> tuple[LocalMedium, ...]:
 
 _TEXT = Codec("TEXT", to_text, _unchanged)
 _STATE = Codec("TEXT", lambda state: state.value, JobState)
-_FLAG = Codec("INTEGER", int, bool)
-_TIMESTAMP = Codec("TEXT", to_timestamp, datetime.fromisoformat)
-_REQUEST = Codec("TEXT", _request_to_json, json.loads)
-_BYTES = Codec("BLOB", _unchanged, _unchanged)
-_MEDIA = Codec("BLOB", _media_to_bytes, _media_from_bytes)
+_FLAG = Codec("FLAG", _unchanged, _unchanged)
+_TIMESTAMP = Codec("TIMESTAMP", _unchanged, _unchanged)
+_REQUEST = Codec("JSON", _request_to_json, json.loads)
+_BYTES = Codec("BYTES", _unchanged, _unchanged)
+_MEDIA = Codec("BYTES", _media_to_bytes, _media_from_bytes)
 
 COLUMNS = (
     Column("job_id", _TEXT, constraint="NOT NULL UNIQUE"),
@@ -224,11 +240,11 @@ COLUMNS = (
     Column("settled_at", _TIMESTAMP, "dates"),
     Column("closed_at", _TIMESTAMP, "dates"),
     Column("saved_to", _TEXT),
-    Column("failure", _TEXT, "entry"),
+    Column("failure", _TEXT, "entry", only_sqlite=True),
     Column("fingerprint", _TEXT, constraint="NOT NULL"),
     Column("task", _structured(Task)),
     Column("videos_until", _TIMESTAMP, "dates", renames="urls_until"),
-    Column("padding", _BYTES, "entry"),
+    Column("padding", _BYTES, "entry", only_sqlite=True),
     Column("videos", _structured(tuple[Video, ...]), "entry", erasable=True),
     Column("callback_url", _TEXT, erasable=True),
     Column("request", _REQUEST, erasable=True),
@@ -237,72 +253,110 @@ COLUMNS = (
     Column("released_key", _TEXT, "entry", since=4),
     Column("error", _structured(JobError), since=4),
     Column("media", _MEDIA, "entry", since=5, erasable=True),
+    Column("may_move", _FLAG, since=6),
+    Column("attempts", _structured(tuple[AccountAttempt, ...]), "entry", since=6, erasable=True),
+    Column("price", _structured(PriceEstimate), since=7),
+    Column("charge", _structured(Charge), "entry", since=7),
 )
 """
-All columns, in the order in which they stand in the file.
+All columns, in the order in which they stand in the table.
 
 What has been released is never edited. A new column is added at the end, with the version of the schema that adds it.
 """
+_CHARGE = next(column for column in COLUMNS if column.name == "charge")
 
 
-def to_row(entry: Entry) -> dict[str, Value]:
-    """
-    Return the row of *entry*, by the names of the columns.
+@frozen
+class Table:
+    """The table of jobs in one kind of database."""
 
-    :raises StoreError: its request is not plain data.
-    """
-    objects = {"entry": entry, "job": entry.job, "endpoint": entry.job.endpoint, "dates": entry.dates}
-    return {column.name: _encoded(column, getattr(objects[column.of], column.attribute)) for column in COLUMNS}
+    forms: Mapping[Kind, Form]
+    """How the database stores each kind of value."""
+    columns: tuple[Column, ...] = COLUMNS
 
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns."""
+        return [column.name for column in self.columns]
 
-def _encoded(column: Column, value: Any) -> Value:
-    return None if value is None else column.codec.encode(value)
+    def sql_type(self, column: Column) -> str:
+        """Return the type of a column in the database."""
+        return self.forms[column.codec.kind].sql_type
 
+    def definition(self, column: Column) -> str:
+        """Return a column as CREATE TABLE wants it."""
+        return f"{column.name} {self.sql_type(column)} {column.constraint}".rstrip()
 
-def from_row(row: Row) -> Entry:
-    """
-    Return the entry of a row.
+    def to_row(self, entry: Entry) -> dict[str, Any]:
+        """
+        Return the row of *entry*, by the names of the columns.
 
-    :raises StoreError: the row was changed from outside, and cannot be read.
-    """
-    found: dict[str, dict[str, Any]] = {"entry": {}, "job": {}, "endpoint": {}, "dates": {}}
-    try:
-        for column in COLUMNS:
-            found[column.of][column.attribute] = _decoded(column, row)
-        own, task = found["entry"], found["job"]["task"]
-        if task is not None and own["videos"]:
-            found["job"]["task"] = evolve(task, videos=own["videos"])
-        holds_key = own["released_key"] is None
-        job = Job(
-            **found["job"],
-            endpoint=Endpoint(**found["endpoint"]),
-            key=own["key"] if holds_key else own["released_key"],
-            media=own["media"] or (),
-        )
-        return Entry(job=job, dates=Dates(**found["dates"]), holds_key=holds_key)
-    except _UNREADABLE as error:
-        raise _unreadable(row, error) from None
+        :raises StoreError: its request is not plain data.
+        """
+        objects = {"entry": entry, "job": entry.job, "endpoint": entry.job.endpoint, "dates": entry.dates}
+        return {
+            column.name: self._encoded(column, getattr(objects[column.of], column.attribute)) for column in self.columns
+        }
 
+    def from_row(self, row: Row) -> Entry:
+        """
+        Return the entry of a row.
 
-def to_dates(row: Row) -> Dates:
-    """
-    Return the dates of a row, which need not have more columns than those and `job_id`.
+        :raises StoreError: the row was changed from outside, and cannot be read.
+        """
+        found: dict[str, dict[str, Any]] = {"entry": {}, "job": {}, "endpoint": {}, "dates": {}}
+        try:
+            for column in self.columns:
+                found[column.of][column.attribute] = self._decoded(column, row)
+            own, task = found["entry"], found["job"]["task"]
+            if task is not None and own["videos"]:
+                found["job"]["task"] = evolve(task, videos=own["videos"])
+            holds_key = own["released_key"] is None
+            job = Job(
+                **found["job"],
+                endpoint=Endpoint(**found["endpoint"]),
+                key=own["key"] if holds_key else own["released_key"],
+                media=own["media"] or (),
+                attempts=own["attempts"] or (),
+            )
+            return Entry(job=job, dates=Dates(**found["dates"]), holds_key=holds_key, charge=own["charge"])
+        except _UNREADABLE as error:
+            raise _unreadable(row, error) from None
 
-    :raises StoreError: the row was changed from outside, and cannot be read.
-    """
-    try:
-        return Dates(**{column.attribute: _decoded(column, row) for column in COLUMNS if column.of == "dates"})
-    except _UNREADABLE as error:
-        raise _unreadable(row, error) from None
+    def to_dates(self, row: Row) -> Dates:
+        """
+        Return the dates of a row, which need not have more columns than those and `job_id`.
 
+        :raises StoreError: the row was changed from outside, and cannot be read.
+        """
+        try:
+            dates = [column for column in self.columns if column.of == "dates"]
+            return Dates(**{column.attribute: self._decoded(column, row) for column in dates})
+        except _UNREADABLE as error:
+            raise _unreadable(row, error) from None
 
-def _decoded(column: Column, row: Row) -> Any:
-    value = row[column.name]
-    if value is not None:
-        return column.codec.decode(value)
-    if column.is_required:
-        raise ValueError(column.name)
-    return None
+    def to_charge(self, row: Row) -> Charge | None:
+        """
+        Return what the job of a row counts for; the row need not have more columns than that and `job_id`.
+
+        :raises StoreError: the row was changed from outside, and cannot be read.
+        """
+        try:
+            found: Charge | None = self._decoded(_CHARGE, row)
+        except _UNREADABLE as error:
+            raise _unreadable(row, error) from None
+        return found
+
+    def _encoded(self, column: Column, value: Any) -> Any:
+        return None if value is None else self.forms[column.codec.kind].write(column.codec.encode(value))
+
+    def _decoded(self, column: Column, row: Row) -> Any:
+        value = row[column.name]
+        if value is not None:
+            return column.codec.decode(self.forms[column.codec.kind].read(value))
+        if column.is_required:
+            raise ValueError(column.name)
+        return None
 
 
 def _unreadable(row: Row, error: Exception) -> StoreError:

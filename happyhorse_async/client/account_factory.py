@@ -1,0 +1,148 @@
+"""How the accounts of an open client are made, when each is first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import field, frozen
+
+from ..budget import SpendingLimit
+from ..download import DownloadPolicy, Downloads
+from ..exchange import Exchange
+from ..jobs.account import AccountRuntime
+from ..jobs.breaker import Breaker
+from ..polling import EstimatorPersistence, Poller
+from ..ratelimit import AccountLimits
+from ..retry import RetryPolicies
+from ..routing import Routing
+from ..stores import TaskStore
+from ..timeouts import Timeouts
+from ..timing import Limits, PollSchedule
+from ..transports import Transport
+from .plan import Planner
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from ..background import Background
+    from ..jobs.submit import Submitter
+    from ..tracked_job import TrackedJob
+    from ..tracker import Tracker
+
+
+@frozen(kw_only=True)
+class Options:
+    """How a client works; see `Client`."""
+
+    store: TaskStore
+    poll: PollSchedule
+    retries: RetryPolicies
+    timeouts: Timeouts
+    transport: Transport | None
+    connector: aiohttp.BaseConnector | None
+    recover: bool
+    work: bool = True
+    takes: frozenset[str] | None = None
+    """The accounts whose jobs are taken over; `None` for all."""
+    concurrency: int | None = None
+    """How many jobs a worker has at a time; `None` for no limit of its own."""
+    routing: Routing | None = None
+    within: tuple[SpendingLimit, ...] = ()
+    """The budget."""
+    shared_limits: Limits = field(factory=Limits)
+    """Those of accounts that have none of their own. Sections with the same key and address are one account."""
+
+
+class Surroundings(Protocol):
+    """What all accounts of a client have in common."""
+
+    tracker: Tracker
+    submitter: Submitter
+    background: Background
+
+    def changed(self, tracked: TrackedJob) -> None:
+        """Record what was observed of a task."""
+        ...
+
+    def left(self, tracked: TrackedJob) -> None:
+        """Leave a task that is polled here to other processes."""
+        ...
+
+
+class AccountFactory:
+    """Makes the accounts of one open client, and the transports that they share."""
+
+    def __init__(self, planners: Mapping[str, Planner], options: Options, client: Surroundings) -> None:
+        self._planners = planners
+        self._options = options
+        self._client = client
+        self._limits: list[AccountLimits] = []
+        self._breakers: dict[tuple[str, ...], Breaker] = {}
+        self.is_started = False
+        """Whether the client is open: what was learned of the durations of later accounts is loaded on its own."""
+        self._transports: dict[str | None, Transport] = {}
+
+    def start(self, name: str) -> AccountRuntime:
+        """
+        Make an account ready. Nothing is sent.
+
+        :raises ConfigurationError: it has no key.
+        """
+        planner, options, client = self._planners[name], self._options, self._client
+        settings, adapter = planner.settings, planner.adapter
+        limits = AccountLimits.of(
+            settings.limits or options.shared_limits,
+            adapter.limits,
+            adapter.name if settings.shares_limits and settings.limits is not None else settings.identity,
+            execution_timeout=adapter.execution_timeout,
+            store=options.store,
+            per_model=adapter.limits_per_model,
+        )
+        limits.serve(settings.endpoint)
+        self._limits.append(limits)
+        exchange = Exchange(adapter, planner.account, self._transport(settings.proxy), limits, options.timeouts)
+        poller = Poller(exchange, options.poll, client.tracker, client.changed, client.left, retry=options.retries.poll)
+        downloads = Downloads(
+            exchange=exchange,
+            fetch=poller.fetch,
+            private=settings.allow_private_hosts,
+            policy=DownloadPolicy(retry=options.retries.download, patience=options.timeouts.download),
+        )
+        account = AccountRuntime(
+            exchange,
+            poller,
+            EstimatorPersistence(options.store, poller.estimator, name),
+            downloads,
+            client.submitter.start,
+            lambda: len(client.tracker) + poller.in_flight,
+            self._breakers.setdefault(settings.identity, Breaker()),
+            auto_adopt=settings.auto_adopt,
+        )
+        if self.is_started:
+            client.background.spawn(account.persistence.load())
+        return account
+
+    def _transport(self, proxy: str | None) -> Transport:
+        if self._options.transport is not None:
+            return self._options.transport
+        if proxy not in self._transports:
+            # aiohttp takes longer to import than the rest.
+            from ..transports.aiohttp import AiohttpTransport  # noqa: PLC0415
+
+            self._transports[proxy] = AiohttpTransport(
+                connector=self._options.connector, proxy=proxy, timeouts=self._options.timeouts
+            )
+        return self._transports[proxy]
+
+    async def settle(self) -> None:
+        """Wait until other processes know what the limits have learned. The store is still open."""
+        for limits in self._limits:
+            await limits.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections. Those of a transport of the caller's own stay open."""
+        async with AsyncExitStack() as closing:
+            for transport in self._transports.values():
+                closing.push_async_callback(transport.aclose)

@@ -1,0 +1,31 @@
+"""The table `[budget]`: how much may be spent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+
+from ..budget import Budget
+
+
+@frozen(kw_only=True)
+class BudgetSettings:
+    """
+    The table as it is written.
+
+    :raises ConfigurationError: an amount or a period that cannot be read.
+    """
+
+    limit: Any
+    """An amount such as `50 USD`, or a list of them, one for each currency."""
+    per: str = "day"
+    """`hour`, `day`, `month` or `total`."""
+
+    def __attrs_post_init__(self) -> None:
+        self.budget()
+
+    def budget(self) -> Budget:
+        """Return what it means."""
+        per: Any = self.per
+        return Budget(self.limit, per=per)

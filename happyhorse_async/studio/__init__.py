@@ -1,0 +1,11 @@
+"""
+The studio: a web page on this machine on which videos are made and watched.
+
+A server on a loopback address, with plain HTML, CSS and JavaScript from this package. It works through a `Client` like
+any other program; what it shows is the journal.
+"""
+
+from .server import Studio
+from .workshop import Workshop
+
+__all__ = ["Studio", "Workshop"]
