@@ -78,7 +78,7 @@ class Budget:
         if not amounts or len(set(currencies)) < len(currencies):
             raise ConfigurationError('limit: expected an amount such as "50 USD", or one for each currency')
         found = [SpendingLimit(amount=amount.amount, currency=amount.currency, per=per) for amount in amounts]
-        self.__attrs_init__(tuple(found))
+        object.__setattr__(self, "limits", tuple(found))
 
 
 def _amounts(limit: str | Money | Iterable[str | Money]) -> list[Money]:

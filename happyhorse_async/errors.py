@@ -188,7 +188,7 @@ class UnsupportedFeatureError(HappyHorseError):
 
 class BudgetExceededError(HappyHorseError):
     """
-    It may cost more than the budget leaves, or nobody knows what it costs. Nothing was sent.
+    It may cost more than the budget leaves, or its price is not known. Nothing was sent.
 
     :param limit: the limit that is in the way; `None` where the price is not known or in another currency.
     :param left: what is left of it.

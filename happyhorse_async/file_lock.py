@@ -24,7 +24,7 @@ def create_locked(path: Path, *, mode: int = 0o600, may_lack_lock: bool = False)
 
     Blocks for a moment where other processes check the file in the same instant.
 
-    :param mode: its permissions. Whoever may read a file may also lock it, and so make a dead process look alive.
+    :param mode: its permissions. Anyone who may read a file may also lock it, and so make a dead process look alive.
     :param may_lack_lock: return the file without a lock where the file system has no locks. It looks abandoned then.
     :raises OSError: the file exists, cannot be created, or cannot be locked. Nothing is left of it.
     """

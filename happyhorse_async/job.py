@@ -97,6 +97,8 @@ class AccountAttempt:
     """The exact bytes, which are sent again if the job comes back to the account. Kept until the outcome is known."""
     callback_url: str | None = field(default=None, repr=False)
     """The callback URL for the account. Kept as long as `body`."""
+    price: PriceEstimate | None = None
+    """What it was to cost there; `None` where no price was known."""
 
     def without_content(self) -> AccountAttempt:
         """Return what is kept once the outcome of the job is known."""

@@ -94,7 +94,7 @@ def pydantic_schema(
     :param constants: further fields with their only value, which may be left out.
     :param strict: whether an unknown field is an error.
     """
-    from pydantic_core import core_schema  # noqa: PLC0415 - pydantic is no dependency: whoever calls this has it
+    from pydantic_core import core_schema  # noqa: PLC0415 - not a dependency; the caller has it
 
     shape = _object_schema(cls, skip=skip, constants=constants or {}, strict=strict)
 

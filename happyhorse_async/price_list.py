@@ -27,6 +27,7 @@ SHORTEST_SOURCE, LONGEST_SOURCE = Decimal(3), Decimal(60)
 LONGEST_EDIT = Decimal(15)
 """Seconds of a source that are edited; what is beyond is cut off."""
 
+_MOST_ESTIMATES = 1000
 _KEY = re.compile(r"(?:(?:(?P<version>\d+\.\d+)/)?(?P<mode>[a-z0-9]+)/)?(?P<resolution>\d+P)")
 _FORMS = '"720P", "edit/720P" or "1.1/t2v/720P"'
 
@@ -126,6 +127,10 @@ class PriceList:
     """The models that the provider's own rows are about."""
     billing: Mapping[Mode, Billing] = field(factory=dict[Mode, Billing], hash=False)
     """Which seconds the provider bills, wherever the account is. Counts for rows that do not say so."""
+    # Every waiting job holds an estimate, and few of them differ.
+    _made: dict[tuple[object, ...], PriceEstimate | None] = field(
+        factory=dict[tuple[object, ...], PriceEstimate | None], init=False, eq=False, repr=False
+    )
 
     def estimate(
         self, request: VideoRequest, spec: ModelSpec, *, source_duration: float | None = None
@@ -136,18 +141,34 @@ class PriceList:
         :param spec: the model that was chosen for it.
         :param source_duration: the seconds of the video to edit, where they are known.
         """
-        found = {tier: row for tier in spec.resolutions if (row := self._row(spec, tier)) is not None}
-        try:
-            tier, tiers, length = self._asked(request, spec)
-            rows = [found[name] for name in tiers]
-        except (LookupError, ValueError):
+        if not self.rows:
             return None
-        if not rows or len({row.currency for row in rows}) > 1:
+        try:
+            asked = self._asked(request, spec)
+        except ValueError:
+            return None
+        key = (spec.model, spec.mode, *asked, source_duration)
+        if key not in self._made:
+            if len(self._made) >= _MOST_ESTIMATES:
+                self._made.clear()
+            self._made[key] = self._estimate(spec, *asked, source_duration)
+        return self._made[key]
+
+    def _estimate(
+        self,
+        spec: ModelSpec,
+        tier: str | None,
+        tiers: tuple[str, ...],
+        length: Decimal,
+        source_duration: float | None,
+    ) -> PriceEstimate | None:
+        found = {tier: row for tier in spec.resolutions if (row := self._row(spec, tier)) is not None}
+        rows = [found[name] for name in tiers if name in found]
+        if len(rows) < len(tiers) or len({row.currency for row in rows}) != 1:
             return None
         first = rows[0]
         billing = self._billing(first, spec.mode)
         low, high = _edited(billing, source_duration) if spec.mode is Mode.EDIT else (length, length)
-        rates = {name: row.amount for name, row in found.items() if row.currency == first.currency}
         is_own = first.weight is PriceWeight.CONFIGURED
         return PriceEstimate(
             low=min(row.amount for row in rows) * low,
@@ -157,7 +178,7 @@ class PriceList:
             source=first.source,
             weight=first.weight,
             terms=PriceTerms(
-                rates=rates,
+                rates={name: row.amount for name, row in found.items() if row.currency == first.currency},
                 resolution=tier,
                 billing=billing,
                 credit=None if is_own else self.credit,
@@ -203,7 +224,7 @@ def _edited(billing: Billing, source_duration: float | None) -> tuple[Decimal, D
     """
     Return the fewest and the most seconds that an edit is billed for.
 
-    How the part of a source counts that is beyond `LONGEST_EDIT` is not stated by anybody.
+    No provider states how the part of a source counts that is beyond `LONGEST_EDIT`.
     """
     if source_duration is None:
         shortest, longest = SHORTEST_SOURCE, LONGEST_SOURCE

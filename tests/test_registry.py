@@ -143,7 +143,7 @@ def test_a_load_failure_names_the_distribution(install: Install) -> None:
 
 
 def test_a_third_party_dialect_is_found(install: Install) -> None:
-    """A dialect is found by its entry point and made without arguments."""
+    """An emulated API is found by its entry point and made without arguments."""
     code = "class Toy:\n    name = 'toy'"
     install("toy-adapter", "toy_dialect", code, "toy = toy_dialect:Toy", group="happyhorse_async.emulated_apis")
 

@@ -158,12 +158,25 @@ class JobRunner:
             path = await self._download(client, task, self._target)
             size = path.stat().st_size if path else None
         self._output.unfinished = None
-        self._output.event("finished", **task_object(task), path=None if path is None else str(path))
+        price = await self._price(client, task)
+        self._output.event(
+            "finished",
+            **task_object(task),
+            price=None if price is None else price.to_dict(),
+            path=None if path is None else str(path),
+        )
         if self._target is None:
             self._output.line(task_line(task))
         elif path is not None:
             self._output.line(str(path))
-        self._output.note(closing_line(task, seconds=self._seconds(task), size=size))
+        self._output.note(closing_line(task, seconds=self._seconds(task), size=size, price=price))
+
+    async def _price(self, client: Client, task: Task) -> PriceEstimate | None:
+        try:
+            return (await client.job(task.ref)).price
+        except HappyHorseError:
+            # The journal does not have it: it was submitted elsewhere.
+            return None
 
     def _seconds(self, task: Task) -> float | None:
         if self._submitted_at is not None:

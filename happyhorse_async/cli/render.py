@@ -11,6 +11,7 @@ from attrs import Attribute, asdict
 from ..adapter import Adapter
 from ..errors import HappyHorseError, SubmitOutcomeUnknownError
 from ..job import Job
+from ..price import PriceEstimate, show_amount
 from ..redaction import redact_text
 from ..request import Mode
 from ..task import Task, TaskStatus, Usage
@@ -95,11 +96,13 @@ def billed(usage: Usage | None) -> str | None:
     return f"{usage.duration:g} s{resolution}"
 
 
-def closing_line(task: Task, *, seconds: float | None, size: int | None) -> str:
+def closing_line(task: Task, *, seconds: float | None, size: int | None, price: PriceEstimate | None = None) -> str:
     """Sum up a finished run: how long it took, what was billed, how large the file is."""
     took = f" in {duration(seconds)}" if seconds is not None else ""
     bill = billed(task.usage)
-    parts = [f"{task.status}{took}", f"{bill} billed" if bill else "", _bytes(size) if size is not None else ""]
+    cost = "" if price is None or price.billed is None else f"{show_amount(price.billed)} {price.currency}"
+    file = "" if size is None else _bytes(size)
+    parts = [f"{task.status}{took}", f"{bill} billed" if bill else "", cost, file]
     return ", ".join(part for part in parts if part)
 
 

@@ -319,7 +319,8 @@ def make_worker(
     for name in providers:
         settings.choose(name)
     client = Client.from_config(settings, provider=providers[0] if providers else None, store=store)
-    client._limit_work(frozenset(providers) or None, concurrency)  # noqa: SLF001
+    # The command of workers is the only caller, so it is no public method.
+    client._limit_work(frozenset(providers) or None, concurrency)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     return client
 
 

@@ -57,7 +57,7 @@ class JobInfo:
         """
         Return plain data for JSON.
 
-        :param urls: whether the URLs of videos are included. They are credentials: whoever has one can see the video.
+        :param urls: whether the URLs of videos are included. They are credentials: they show the video to anyone.
         """
         error, task = self.error, self.task
         return {

@@ -136,8 +136,7 @@ class Planner:
         :param spec: the model that was chosen for it.
         :param source_duration: the seconds of the video to edit, where it was measured.
         """
-        prices = self.adapter.price_list(self.settings.keyless, self.settings.prices)
-        return prices.estimate(request, spec, source_duration=source_duration)
+        return self.settings.price_list.estimate(request, spec, source_duration=source_duration)
 
     def media(self, spec: ModelSpec, limiter: anyio.CapacityLimiter | None = None) -> MediaPreparation:
         """Return what prepares local media for a model of this account, so many of them at once as *limiter* says."""

@@ -24,7 +24,7 @@ from ..config import (
 from ..errors import ConfigurationError
 from ..job import Endpoint
 from ..logs import get_logger
-from ..price_list import Price, configured_prices
+from ..price_list import Price, PriceList, configured_prices
 from ..registry import adapter_names, find_adapter
 from ..routing import Routing
 from ..timing import Limits
@@ -101,6 +101,11 @@ class AccountSettings:
         :raises ConfigurationError: there is no key, or it cannot be one.
         """
         return evolve(self.keyless, api_key=self.read_key())
+
+    @cached_property
+    def price_list(self) -> PriceList:
+        """The prices that hold for the account."""
+        return self.adapter.price_list(self.keyless, self.prices)
 
     @property
     def identity(self) -> tuple[str, str, str]:

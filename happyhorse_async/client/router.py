@@ -102,8 +102,15 @@ class Router:
                     _check_tokens(submission, name)
                 submissions[name] = submission
             except HappyHorseError as error:
-                fit.refusals[name] = error
+                fit.refusals[name] = self._configured_first(error)
         return evolve(fit, submissions=submissions)
+
+    def _configured_first(self, error: HappyHorseError) -> HappyHorseError:
+        """Return *error*, with the providers that this client has an account of before others that could."""
+        if isinstance(error, UnsupportedFeatureError):
+            known = {planner.adapter.name for planner in self._planners.values()}
+            error.alternatives = tuple(sorted(error.alternatives, key=lambda name: name not in known))
+        return error
 
     def _check_written_for(self, planner: Planner, names: tuple[str, ...], request: VideoRequest, first: str) -> None:
         """Make sure that what only one adapter understands goes to no other."""
@@ -153,7 +160,7 @@ class Router:
             except UnreadableFileError:
                 raise
             except HappyHorseError as error:
-                fit.refusals[name] = error
+                fit.refusals[name] = self._configured_first(error)
                 continue
             rejected = tuple(Rejection(other, fit.refusals[other]) for other in names if other in fit.refusals)
             return evolve(plan, rejected=rejected, warnings=(*plan.warnings, *self._differences(fit, name, names[0])))
@@ -192,7 +199,11 @@ class Router:
         if not has_local_media(submission.request):
             return PreparedRequest(request=submission.request)
         preparation = self._planners[provider].media(submission.spec, self._limiter)
-        return await preparation.prepare(submission.request, keeping=self._keeping if durable else None)
+        try:
+            return await preparation.prepare(submission.request, keeping=self._keeping if durable else None)
+        except UnsupportedFeatureError as error:
+            self._configured_first(error)
+            raise
 
     def _own_url(self, job: Job) -> str | None:
         """Return the callback URL that the caller gave; `None` where it is that of the account."""

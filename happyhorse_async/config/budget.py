@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 
 from ..budget import Budget
 
@@ -21,9 +21,11 @@ class BudgetSettings:
     """An amount such as `50 USD`, or a list of them, one for each currency."""
     per: str = "day"
     """`hour`, `day`, `month` or `total`."""
-    budget: Budget = field(init=False)
-    """What they mean."""
 
-    @budget.default
-    def _read(self) -> Budget:
-        return Budget(self.limit, per=self.per)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    def __attrs_post_init__(self) -> None:
+        self.budget()
+
+    def budget(self) -> Budget:
+        """Return what it means."""
+        per: Any = self.per
+        return Budget(self.limit, per=per)

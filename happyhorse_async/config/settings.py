@@ -176,7 +176,7 @@ class Settings:
             limits=content.limits,
             retries=content.retries,
             routing=_routing(content.routing, known, file),
-            budget=None if content.budget is None else content.budget.budget,
+            budget=None if content.budget is None else content.budget.budget(),
         )
 
     def with_proxy(self, proxy: str) -> Settings:

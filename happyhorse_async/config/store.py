@@ -132,10 +132,9 @@ class StoreSettings:
         for name in ("url", "listen_url"):
             if name in shown:
                 shown[name] = redact_url(shown[name])
-        work = {} if self.work else {"work": False}
         if self.path is not None:
-            return {**shown, "path": self.place, **work}
-        return {"url": self.place, **shown, **work}
+            return {**shown, "path": self.place}
+        return {"url": self.place, **shown}
 
     def _set(self) -> dict[str, Any]:
         return asdict(self, filter=lambda attribute, value: attribute.name != "work" and value is not None)

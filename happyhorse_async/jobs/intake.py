@@ -440,7 +440,9 @@ class Intake:
             return False
         # It may wait in another process, which finds out when it is about to send the job.
         job = await self._journal.store.get(job_id)
-        return job is not None and await self._journal.record_now(TrackedJob(job), JobEvent.CANCEL)
+        is_withdrawn = job is not None and await self._journal.record_now(TrackedJob(job), JobEvent.CANCEL)
+        self.followers.reread(job_id)
+        return is_withdrawn
 
     async def pending(self) -> list[Job]:
         """Return the jobs of all accounts that are unfinished, the oldest first."""

@@ -198,6 +198,7 @@ class Mover:
             submitted_at=job.submitted_at,
             body=job.body,
             callback_url=job.callback_url,
+            price=job.price,
         )
         seen = [one for one in job.attempts if self._is_same_account(endpoint.provider, one.endpoint.provider)]
         before = next((one for one in seen if one.body is not None), None)

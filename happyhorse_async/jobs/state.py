@@ -199,7 +199,8 @@ def apply(job: Job, event: JobEvent, *, task: Task | None = None, **changes: Any
             # A success that is observed once more may come without its figures.
             billed = job.price.billed_for(task)
             known = None if event in _LEARNS_TASK else job.price.billed
-            changes["price"] = evolve(job.price, billed=known if billed is None else billed)
+            billed = known if billed is None else billed
+            changes["price"] = job.price if billed == job.price.billed else evolve(job.price, billed=billed)
     if event is JobEvent.SUBMIT and job.state is S:
         # The idempotency key is valid from the first POST that may have arrived.
         changes["submitted_at"] = job.submitted_at or changes.get("submitted_at")

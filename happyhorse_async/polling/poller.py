@@ -260,7 +260,8 @@ class Poller:
         page = self._list.page_for(tracked, now) if self._list.is_worthwhile(self._list) else None
         if page is not None:
             on_page = [each for each in self._list.expected_on(page) if self._intervals.is_nearly_due(each, now)]
-            if self._list.is_worthwhile(on_page):
+            # What has left the queue must be polled by this very request.
+            if tracked in on_page and self._list.is_worthwhile(on_page):
                 return self._poll_page(page, {self._queue.hold(each): each for each in on_page})
         return self._poll_one(tracked, self._queue.hold(tracked), now)
 

@@ -50,7 +50,7 @@ class MemoryStore:
         self._holders: dict[str, str] = {}
         self._released: dict[str, str] = {}
         self._refs: dict[TaskRef, str] = {}
-        # By a clock that nobody can set: jobs whose keys are deleted too early would be paid again.
+        # By a clock that cannot be set: jobs whose keys are deleted too early would be paid again.
         self._finished: dict[str, timedelta] = {}
         self._notes: dict[str, str] = {}
         self._ledger = MemoryLedger()

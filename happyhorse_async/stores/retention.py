@@ -124,7 +124,7 @@ def _kept_task(task: Task, dates: Dates, now: datetime) -> Task:
 
 
 def running_time() -> timedelta:
-    """Return the reading of a clock that nobody can set, and that goes on while the machine is suspended."""
+    """Return the reading of a clock that cannot be set, and that goes on while the machine is suspended."""
     # macOS calls it CLOCK_MONOTONIC, and Linux CLOCK_BOOTTIME. Windows' `time.monotonic` counts the sleep as well.
     clock = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
     return timedelta(seconds=time.monotonic() if clock is None else time.clock_gettime(clock))

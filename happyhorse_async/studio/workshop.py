@@ -21,7 +21,7 @@ from ..errors import HappyHorseError, InvalidRequestError, TaskNotFoundError, Un
 from ..job import Job, JobState
 from ..media.formats import HEAD, detect
 from ..messages import HttpRequest
-from ..price import Money, PriceEstimate
+from ..price import Money
 from ..redaction import redact_headers, redact_text, redact_url
 from ..stores import TaskStore
 from ..task import Task
@@ -134,9 +134,7 @@ class Workshop:
         return {
             **info.to_dict(urls=False),
             "price": info.price and str(info.price),
-            "billed": info.price
-            and info.price.billed is not None
-            and str(Money(info.price.billed, info.price.currency)),
+            "billed": _billed(info.price),
             "provider": job.endpoint.provider,
             "model": job.model,
             "mode": mode and mode.value,
@@ -255,10 +253,6 @@ def _usual_times(jobs: list[Job]) -> dict[str, float]:
         if job.state is JobState.SUCCEEDED and ended:
             times.setdefault(job.model, []).append((ended - job.created_at).total_seconds())
     return {model: median(seconds) for model, seconds in times.items()}
-
-
-def _billed(price: PriceEstimate | None) -> str | None:
-    return None if price is None or price.billed is None else str(Money(price.billed, price.currency))
 
 
 def _until(task: Task | None) -> str | None:

@@ -86,7 +86,7 @@ class AnswerContract(Subject):
     def test_a_status_has_its_meaning_without_an_error_object(
         self, operation: str, status: int, cls: ErrorClass
     ) -> None:
-        """A 429 is a rate limit and a 5xx the provider's fault, whoever answers."""
+        """A 429 is a rate limit and a 5xx the provider's fault, whatever answers."""
         for body in _PAGES:
             assert cls is type(self.failure(operation, HttpResponse(status=status, body=body))), body
 

@@ -46,7 +46,7 @@ def _embedded(number: IPv6Address) -> IPv4Address | IPv6Address:
 def is_private_host(host: str) -> bool:
     """Whether *host*, without a name lookup, is this machine or an address that is not public."""
     if ":" in host or host.replace(".", "").isdigit():
-        # Resolvers read `127.1` and `2130706433` as addresses, though nobody writes them in good faith.
+        # Resolvers read `127.1` and `2130706433` as addresses, which nothing honest is written as.
         return not is_public(host)
     return host.lower().rstrip(".").endswith("localhost")
 

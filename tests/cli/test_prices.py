@@ -40,6 +40,7 @@ async def test_generate_shows_the_price_and_costs_adds_up_the_bills(program: Any
     second = await program.run("submit", *REQUEST, "--json")
     assert (first.code, second.code) == (0, 0), first.err + second.err
     assert "price: 1.00 USD" in first.err
+    assert "5 s of 720P billed, 1.00 USD, " in first.err
     assert second.objects[0]["price"]["high"] == "1.00"
 
     table = await program.run("costs")

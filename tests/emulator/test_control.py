@@ -128,7 +128,7 @@ async def test_reset_forgets_everything(control: Control, emulator: Emulator, ht
     ("method", "path", "content", "problem"),
     [
         ("POST", "/faults", {"fault": "no-such-fault"}, "there is no fault"),
-        ("POST", "/faults", {"fault": "broken-500", "on": "upload"}, "a fault is applied to"),
+        ("POST", "/faults", {"fault": "broken-500", "on": "refund"}, "a fault is applied to"),
         ("POST", "/faults", {"fault": "broken-500", "often": 2}, "often"),
         ("POST", "/faults", {}, "JSON object"),
         ("PUT", "/scenario", {"failures": {"BAD_LUCK": 1}}, "BAD_LUCK"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import product
 
 import pytest
 from attrs import evolve
 
+import happyhorse_async as hh
 from happyhorse_async.job import Endpoint, Job, JobError, JobState
 from happyhorse_async.jobs.state import (
     OWNER_ONLY,
@@ -19,6 +21,7 @@ from happyhorse_async.jobs.state import (
     task_event,
     to_mermaid,
 )
+from happyhorse_async.price import PriceTerms
 from happyhorse_async.task import Task, TaskRef, TaskStatus
 
 REF = TaskRef("main", "t-1")
@@ -134,3 +137,37 @@ def test_the_diagram_shows_every_state_and_every_change_of_state() -> None:
         if state is not target:
             [line] = [line for line in drawn.splitlines() if line.startswith(f"    {state} --> {target}:")]
             assert event.value in line
+
+
+PRICE = hh.PriceEstimate(
+    low=Decimal(1), high=Decimal(2), currency="USD", terms=PriceTerms(rates={"720P": Decimal("0.1")}, resolution="720P")
+)
+
+
+def test_the_end_of_a_task_makes_the_bill_and_a_later_poll_without_figures_keeps_it() -> None:
+    """What it cost does not depend on who observed it last."""
+    ref = hh.TaskRef("main", "t-1")
+    accepted = evolve(_priced(JobState.ACCEPTED), task_id="t-1")
+    told = hh.Task(ref=ref, status=hh.TaskStatus.SUCCEEDED, usage=hh.Usage(duration=5.0))
+    done = apply(accepted, JobEvent.TASK_SUCCEEDED, task=told)
+    assert done is not None
+    assert done.price is not None
+    assert done.price.billed == Decimal("0.5")
+
+    again = apply(done, JobEvent.TASK_SUCCEEDED, task=evolve(told, usage=None))
+    assert again is not None
+    assert again.price == done.price
+
+
+def test_a_task_that_turns_up_after_a_write_off_is_billed_again() -> None:
+    """That it was not billed was a person's word, and the provider's weighs more."""
+    written_off = _priced(JobState.WRITTEN_OFF, price=evolve(PRICE, billed=Decimal(0)))
+    found = hh.Task(ref=hh.TaskRef("main", "t-1"), status=hh.TaskStatus.RUNNING)
+    answered = apply(written_off, JobEvent.ANSWER, task=found)
+    assert answered is not None
+    assert answered.price is not None
+    assert answered.price.billed is None
+
+
+def _priced(state: JobState, price: hh.PriceEstimate = PRICE) -> Job:
+    return Job(job_id="j", endpoint=ENDPOINT, model="m", created_at=datetime.now(UTC), state=state, price=price)

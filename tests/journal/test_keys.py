@@ -189,6 +189,26 @@ async def test_a_waiter_for_another_process_is_told_of_the_closing(
         await sending
 
 
+@pytest.mark.parametrize("iterations", range(12))
+async def test_a_waiter_is_told_of_the_closing_at_any_moment(gateway: Any, fifth: Any, iterations: int) -> None:
+    """However far a submit has come that finds the job of another client, the closing of its own ends its wait."""
+    answer, store = asyncio.Event(), hh.MemoryStore()
+    gateway.on("POST", "/videos", gateway.reply({"id": "t-1", "status": "queued"}, after=answer))
+
+    async with fifth.client(store=store, poll=SLOWLY) as one, fifth.client(store=store, poll=SLOWLY) as other:
+        sending = asyncio.create_task(one.submit(REQUEST, key="order-1"))
+        await gateway.until(1, "POST")
+        waiting = asyncio.create_task(other.submit(REQUEST, key="order-1"))
+        for _ in range(iterations):
+            await asyncio.sleep(0)
+        await other.aclose()
+        async with asyncio.timeout(5):
+            with pytest.raises((hh.WaitTimeoutError, RuntimeError)):
+                await waiting
+        answer.set()
+        await sending
+
+
 async def test_a_job_of_a_dead_process_by_its_key(
     gateway: Any, fifth: Any, path: Path, left_behind: Callable[..., Awaitable[Job]]
 ) -> None:

@@ -73,7 +73,7 @@ async def start(*arguments: object) -> asyncio.subprocess.Process:
 
 async def closed(rows: Rows) -> dict[str, Any]:
     """Wait until the journal has closed its only job, and return it."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (row := rows()[0])["closed_at"] is None:
             await asyncio.sleep(0.005)
     return row
@@ -224,7 +224,7 @@ async def test_a_video_that_is_lost(
     gateway: Any, fifth: Any, path: Path, rows: Rows, target: Path, left_behind: LeftBehind
 ) -> None:
     """A URL that is refused until it has expired ends the saving: the journal says why, and it is not tried again."""
-    expires_at = datetime.now(UTC) + timedelta(seconds=0.3)
+    expires_at = datetime.now(UTC) + timedelta(seconds=2)
     task = succeeded(gateway)
     task = evolve(task, videos=(evolve(task.videos[0], expires_at=expires_at),))
     await left_behind(JobState.SUCCEEDED, task_id="t-1", task=task, save_to=str(target))

@@ -83,6 +83,20 @@ def test_an_option_for_media_is_on_or_off(provider: str, option: str, picture: C
         hh.Client(provider, api_key=KEY, options={option: False}).plan(hh.ImageToVideo(picture()))
 
 
+async def test_a_refusal_names_configured_providers_first(picture: Callable[..., bytes]) -> None:
+    """Then all others that are installed."""
+    accounts = [hh.Provider("hiapi", api_key=KEY), hh.Provider("ours", adapter="imini", api_key=KEY)]
+    async with hh.Client(accounts) as client:
+        with pytest.raises(hh.UnsupportedFeatureError) as planned:
+            client.plan(hh.ImageToVideo(picture()), provider="hiapi")
+        with pytest.raises(hh.UnsupportedFeatureError) as submitted:
+            await client.submit(hh.ImageToVideo(picture()), provider="hiapi")
+
+    for refused in (planned, submitted):
+        assert "imini" == refused.value.alternatives[0]
+        assert {"dashscope", "fal", "kie"} <= set(refused.value.alternatives)
+
+
 def test_imini_takes_no_local_video(clip: Callable[..., Path]) -> None:
     """It has no upload, and documents a public URL for a video."""
     with pytest.raises(hh.UnsupportedFeatureError, match="local media as video") as refused:

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from happyhorse_async.errors import StoreError
-from happyhorse_async.job import Endpoint, Job, JobError, JobState
+from happyhorse_async.job import AccountAttempt, Endpoint, Job, JobError, JobState
+from happyhorse_async.price import PriceEstimate
 from happyhorse_async.stores.columns import Entry, Row
 from happyhorse_async.stores.retention import Dates
 from happyhorse_async.stores.sqlite.rows import TABLE, to_timestamp
@@ -56,6 +57,26 @@ TASKS = st.builds(
     created_at=st.none() | MOMENTS,
     request_id=MAYBE_TEXTS,
 )
+PRICES = st.builds(
+    PriceEstimate,
+    low=st.decimals(0, 100, places=4),
+    high=st.decimals(0, 100, places=4),
+    currency=TEXTS,
+    unit=TEXTS,
+    as_of=TEXTS,
+    source=TEXTS,
+)
+ATTEMPTS = st.builds(
+    AccountAttempt,
+    endpoint=st.builds(Endpoint, provider=TEXTS, adapter=TEXTS, base_url=TEXTS),
+    model=TEXTS,
+    error=st.builds(JobError, type=TEXTS, message=TEXTS, code=MAYBE_TEXTS),
+    ended_at=MOMENTS,
+    submitted_at=st.none() | MOMENTS,
+    body=st.none() | st.binary(),
+    callback_url=MAYBE_TEXTS,
+    price=st.none() | PRICES,
+)
 JOBS = st.builds(
     Job,
     job_id=TEXTS,
@@ -64,6 +85,8 @@ JOBS = st.builds(
     created_at=MOMENTS,
     state=st.sampled_from(JobState),
     key=MAYBE_TEXTS,
+    may_move=st.booleans(),
+    attempts=st.lists(ATTEMPTS, max_size=2).map(tuple),
     fingerprint=TEXTS,
     request=st.none() | st.dictionaries(TEXTS, PLAIN, max_size=3),
     body=st.none() | st.binary(),

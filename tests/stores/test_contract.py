@@ -11,7 +11,7 @@ import pytest
 from attrs import evolve
 
 from happyhorse_async.errors import StoreError
-from happyhorse_async.job import Job, JobError, JobState
+from happyhorse_async.job import AccountAttempt, Endpoint, Job, JobError, JobState
 from happyhorse_async.stores import TaskStore
 from happyhorse_async.task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
 
@@ -346,3 +346,28 @@ async def test_the_newest_jobs_come_first_whatever_their_provider_or_state(
 
     assert [jobs[2].job_id, jobs[1].job_id] == [job.job_id for job in found]
     assert [job.job_id for job in await store.recent(10)] == [job.job_id for job in reversed(jobs)]
+
+
+async def test_what_was_tried_at_other_accounts_loses_its_bytes_when_the_outcome_is_known(
+    open_store: OpenStore, new_job: NewJob
+) -> None:
+    """The bytes for an account that may be asked again are kept until an account has accepted the job."""
+    store = await open_store()
+    attempt = AccountAttempt(
+        endpoint=Endpoint(provider="other", adapter="fifth", base_url="https://other.example"),
+        model="fifth-t2v",
+        error=JobError(type="RateLimitError", message="too many", status_code=429),
+        ended_at=NOW,
+        body=b"\x00{prompt}",
+        callback_url="https://app.example/hooks?job=1",
+    )
+    await store.add(job := new_job(may_move=True, attempts=(attempt,), owner=store.owner))
+    queued = await store.get(job.job_id)
+    accepted = await store.change(evolve(job, state=JobState.ACCEPTED, task_id="t-1"))
+    kept = await store.get(job.job_id)
+
+    assert queued is not None
+    assert ((attempt,), True) == (queued.attempts, queued.may_move)
+    assert accepted is not None
+    assert kept is not None
+    assert (evolve(attempt, body=None, callback_url=None),) == accepted.attempts == kept.attempts

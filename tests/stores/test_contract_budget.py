@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+import time_machine
 from attrs import evolve
 
 import happyhorse_async as hh
@@ -196,3 +197,27 @@ async def test_the_room_for_a_move_counts_what_the_job_holds_already(open_store:
     await store.check_budget(moved, LIMITS)
     with pytest.raises(hh.BudgetExceededError):
         await store.check_budget(evolve(moved, price=price("11")), LIMITS)
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_the_next_day_has_room_again_and_what_is_sent_then_counts_then(
+    kind: str, tmp_path: Any, opened: Any, new_job: Any
+) -> None:
+    """What was reserved yesterday and is sent today is spent today."""
+    with time_machine.travel(datetime(2030, 3, 31, 23, 59, tzinfo=UTC), tick=False) as clock:
+        store = await opened(hh.MemoryStore() if kind == "memory" else hh.SQLiteStore(tmp_path / "jobs.sqlite"))
+        sent = await store.add(new_job(price=price("4")))
+        await store.change(evolve(sent, state=JobState.SUBMITTING), within=LIMITS)
+        reserved = await store.add(new_job(price=price("6"), durable=True), within=LIMITS)
+        with pytest.raises(hh.BudgetExceededError):
+            await store.check_budget(new_job(price=price("1")), LIMITS)
+
+        clock.shift(timedelta(minutes=2))
+        await store.check_budget(new_job(price=price("4")), LIMITS)
+        await store.change(evolve(reserved, state=JobState.SUBMITTING), within=LIMITS)
+        with pytest.raises(hh.BudgetExceededError):
+            await store.check_budget(new_job(price=price("5")), LIMITS)
+        assert [(cost.day, cost.amount) for cost in await store.costs()] == [("2030-03-31", 4), ("2030-04-01", 6)]
+        with pytest.raises(hh.BudgetExceededError):
+            await store.check_budget(new_job(price=price("1")), hh.Budget("10 USD", per="total").limits)
+        await store.check_budget(new_job(price=price("4")), hh.Budget("10 USD", per="month").limits)

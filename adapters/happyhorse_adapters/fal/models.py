@@ -36,6 +36,7 @@ def _models(mode: Mode, name: str, **more: Any) -> list[ModelSpec]:
         ModelSpec(
             mode=mode,
             version=version,
+            reference_name="character1" if mode is Mode.R2V else None,
             model=f"{path}/{name}",
             resolutions=("720P", "1080P"),
             durations=DURATIONS,

@@ -88,6 +88,7 @@ _IMAGE = ModelSpec(
 _REFERENCES = ModelSpec(
     mode=Mode.R2V,
     version="1.1",
+    reference_name="[Image 1]",
     model="happyhorse-1-1/reference-to-video",
     resolutions=_RESOLUTIONS,
     ratios=_RATIOS,
@@ -107,6 +108,7 @@ MODELS = (
     evolve(
         _REFERENCES,
         version="1.0",
+        reference_name="character1",
         model="happyhorse/reference-to-video",
         ratios=_RATIOS_1_0,
         seed=True,

@@ -35,7 +35,6 @@ _CHARGE = "SELECT job_id, charge FROM {schema}.jobs WHERE job_id = $1"
 _SPENT = """
     SELECT coalesce(sum(amount), 0) FROM {schema}.spending WHERE currency = $1 AND (hour = '' OR hour >= $2)
 """
-_CHARGE = "SELECT job_id, charge FROM {schema}.jobs WHERE job_id = $1"
 # In the order of the key: two groups with the same lines would wait for each other for ever.
 _ADD = """
     INSERT INTO {schema}.spending AS line (hour, provider, model, currency, jobs, billed_jobs, amount)

@@ -30,7 +30,10 @@ _log = get_logger(__name__)
 
 _LARGEST_BATCH = 512
 _UPKEEP_INTERVAL = 60.0
-_WATCH_INTERVAL = 0.05
+# A change is mostly followed by others. An idle file is looked at more seldom.
+_WATCH_INTERVAL = 0.04
+_WATCH_INTERVAL_IDLE = 0.12
+_IDLE_AFTER = 5.0
 
 
 class Resource(Protocol):
@@ -84,6 +87,7 @@ class StoreThread:
         self._resource = resource
         self._queue: SimpleQueue[_Operation | None] = SimpleQueue()
         self._subscribers: dict[object, Notify] = {}
+        self._changed_at = 0.0
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="happyhorse-store", daemon=True)
         self._thread.start()
@@ -140,7 +144,7 @@ class StoreThread:
                 upkeep_at = time.monotonic() + _UPKEEP_INTERVAL
             if self._subscribers and now >= watch_at:
                 self._watch()
-                watch_at = time.monotonic() + _WATCH_INTERVAL
+                watch_at = time.monotonic() + self._watch_interval()
             wake_at = min(upkeep_at, watch_at) if self._subscribers else upkeep_at
             self._do_batch(self._next_batch(wake_at - time.monotonic()))
         # Processes that close at the same moment may each take another for the last one, which removes the log.
@@ -179,9 +183,14 @@ class StoreThread:
             _log.info("the job store cannot be watched for changes: %s", error)
             return
         if changed is None or changed:
+            self._changed_at = time.monotonic()
             # The event loop may be closed, and all subscribers with it.
             with suppress(RuntimeError):
                 self.loop.call_soon_threadsafe(self._notify, changed)
+
+    def _watch_interval(self) -> float:
+        is_idle = time.monotonic() > self._changed_at + _IDLE_AFTER
+        return _WATCH_INTERVAL_IDLE if is_idle else _WATCH_INTERVAL
 
     def _notify(self, changed: Collection[str] | None) -> None:
         for notify in list(self._subscribers.values()):

@@ -1,0 +1,100 @@
+"""A budget and several accounts: a job goes where there is room for its price, and its reservation goes with it."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import happyhorse_async as hh
+
+pytestmark = pytest.mark.usefixtures("no_chance")
+
+REQUEST = hh.TextToVideo("a train at night", resolution="720P")
+
+
+def several(fifth: Any, gateway: Any, path: Path, *limits: str, **prices: dict[str, str] | None) -> hh.Client:
+    """Return a client of accounts with prices of their own, each at a path of its own."""
+    accounts = [
+        hh.Provider(name, adapter=fifth.adapter(), api_key="k", base_url=f"{gateway.url}/{name}", prices=own)
+        for name, own in prices.items()
+    ]
+    return hh.Client(
+        accounts,
+        routing=hh.Routing(order=tuple(prices)),
+        budget=hh.Budget(*limits),
+        store=hh.SQLiteStore(path),
+        poll=hh.PollSchedule(interval=3600),
+    )
+
+
+def usd(amount: str) -> dict[str, str]:
+    return {"currency": "USD", "720P": amount}
+
+
+def accept(gateway: Any, name: str) -> None:
+    gateway.on("POST", f"/{name}/videos", lambda _: {"id": f"t-{len(gateway.requests)}", "status": "queued"})
+
+
+async def costs(client: hh.Client, path: Path) -> dict[str, Decimal | None]:
+    store = hh.SQLiteStore(path)
+    await store.open()
+    try:
+        return {cost.provider: cost.amount for cost in await store.costs()}
+    finally:
+        await store.aclose()
+
+
+async def test_a_job_that_is_too_dear_at_the_first_account_goes_to_the_next(
+    gateway: Any, fifth: Any, path: Path
+) -> None:
+    accept(gateway, "cheap")
+    async with several(fifth, gateway, path, "1 USD", dear=usd("1"), cheap=usd("0.1")) as client:
+        handle = await client.submit(REQUEST)
+        assert handle.ref.provider == "cheap"
+        assert await costs(client, path) == {"cheap": Decimal("0.5")}
+    assert [seen.path for seen in gateway.seen("POST")] == ["/cheap/videos"]
+
+
+async def test_an_account_without_a_price_is_passed_over_for_one_in_a_currency_with_room(
+    gateway: Any, fifth: Any, path: Path
+) -> None:
+    accept(gateway, "yuan")
+    yuan = {"currency": "CNY", "720P": "0.9"}
+    async with several(fifth, gateway, path, "1 USD", "5 CNY", unpriced=None, yuan=yuan) as client:
+        handle = await client.submit(REQUEST)
+        assert handle.ref.provider == "yuan"
+        with pytest.raises(hh.BudgetExceededError):
+            await client.submit(REQUEST)
+    assert len(gateway.requests) == 1
+
+
+async def test_the_reservation_moves_with_a_job_that_is_refused(gateway: Any, fifth: Any, path: Path) -> None:
+    """The money of the first account is free when the second one is asked: both together would exceed the budget."""
+    gateway.on("POST", "/first/videos", gateway.reply({"error": "no money"}, status=402))
+    accept(gateway, "second")
+    async with several(fifth, gateway, path, "1 USD", first=usd("0.2"), second=usd("0.2")) as client:
+        handle = await client.enqueue(REQUEST)
+        while (await client.job(handle.job_id)).ref is None:
+            await asyncio.sleep(0.02)
+        job = await client.job(handle.job_id)
+        assert str(job.ref).startswith("second:")
+        assert await costs(client, path) == {"second": Decimal(1)}
+
+
+async def test_a_refusal_after_a_lost_answer_gives_no_money_back(gateway: Any, fifth: Any, path: Path) -> None:
+    """The first request may have been accepted, whatever a later one is told."""
+    accounts = hh.Provider(
+        "keyed", adapter=fifth.adapter(idempotent=True), api_key="k", base_url=gateway.url, prices=usd("0.2")
+    )
+    gateway.on("POST", "/videos", "reset", gateway.reply({"error": "no money"}, status=402))
+    client = hh.Client(
+        accounts, budget=hh.Budget("1 USD"), store=hh.SQLiteStore(path), poll=hh.PollSchedule(interval=3600)
+    )
+    async with client:
+        with pytest.raises(hh.SubmitOutcomeUnknownError):
+            await client.submit(REQUEST)
+        assert await costs(client, path) == {"keyed": Decimal(1)}
