@@ -19,7 +19,7 @@ from ..adapter import Submission
 from ..background import Background
 from ..download.target import absolute, check_target
 from ..errors import BudgetExceededError, HappyHorseError, InvalidRequestError, StoreError, TaskNotFoundError
-from ..job import Job
+from ..job import Job, JobState
 from ..local_media import LocalMedium, without_content
 from ..messages import HttpRequest
 from ..price import PriceEstimate
@@ -48,6 +48,7 @@ class Intake:
     Records new jobs, and finds those that exist.
 
     :param works: whether this process sends and polls jobs. Otherwise it leaves them to others.
+    :param has_engine: whether an engine runs enqueued jobs. Then this process sends them only when the engine says so.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Intake:
         auto_downloads: AutoDownloads,
         *,
         works: bool = True,
+        has_engine: bool = False,
     ) -> None:
         self._accounts = accounts
         self._tracker = tracker
@@ -68,6 +70,7 @@ class Intake:
         self._recovery = recovery
         self._auto_downloads = auto_downloads
         self._works = works
+        self._has_engine = has_engine
         self._work = Background()
         self.followers = Followers(
             journal.store,
@@ -153,13 +156,17 @@ class Intake:
         return tracked
 
     def _send(self, tracked: TrackedJob, message: HttpRequest) -> TrackedJob:
-        if not self._works:
+        if not self._takes(tracked.job):
             self._follow(tracked, None)
             return tracked
         self._submitter.put(tracked, message)
         if tracked.job.save_to is not None:
             self._auto_downloads.begin(tracked)
         return tracked
+
+    def _takes(self, job: Job) -> bool:
+        """Return whether this process sends a job without being told to; see `run`."""
+        return self._works and not (self._has_engine and job.durable)
 
     async def _withdraw_added(self, job: Job, adding: asyncio.Task[Job]) -> None:
         with suppress(BudgetExceededError, StoreError):
@@ -171,6 +178,7 @@ class Intake:
     ) -> Job:
         submission, message = planned.submission, planned.message
         request = submission.request.to_dict()
+        is_left = not self._works or (self._has_engine and durable)
         return Job(
             job_id=submission.job_id,
             endpoint=self._accounts.endpoints[planned.provider],
@@ -183,7 +191,7 @@ class Intake:
             media=message.media if durable or not self._works else without_content(message.media),
             callback_url=submission.callback_url,
             durable=durable or not self._works,
-            owner=self._journal.store.owner if self._works else NO_OWNER,
+            owner=NO_OWNER if is_left else self._journal.store.owner,
             save_to=save_to,
             may_move=may_move,
             price=planned.price,
@@ -234,7 +242,7 @@ class Intake:
         if followed is not None and wanted is None:
             return followed
         tracked = TrackedJob(job)
-        is_orphan = self._works and await self._recovery.is_orphan(job)
+        is_orphan = self._takes(job) and await self._recovery.is_orphan(job)
         if not is_orphan or not await self._take_over(tracked, wanted):
             self._check_open(tracked)
             self._follow(tracked, wanted)
@@ -242,7 +250,7 @@ class Intake:
 
     def _follow(self, tracked: TrackedJob, wanted: WantedJob | None, *, may_run: bool = False) -> None:
         if not self.followers.follows(tracked):
-            self.followers.follow(Followed(tracked, wanted, may_run=may_run or self._works))
+            self.followers.follow(Followed(tracked, wanted, may_run=may_run or self._takes(tracked.job)))
 
     async def _take_over(self, tracked: TrackedJob, wanted: WantedJob | None) -> bool:
         return await self._recovery.take_over(tracked, durable=wanted is not None and wanted.job.durable)
@@ -391,6 +399,26 @@ class Intake:
             followed.may_run = True
         self.followers.reread(job_id)
         return tracked
+
+    async def unsent(self) -> list[Job]:
+        """
+        Return the enqueued jobs that no living process is sending, and withdraw those that were not enqueued.
+
+        :raises StoreError: the store cannot be used, or it is not certain who is alive.
+        """
+        orphans: list[Job] = []
+        alive: dict[str | None, bool] = {}
+        for provider in self._accounts.endpoints:
+            for job in await self._journal.store.unfinished(provider, [JobState.QUEUED]):
+                if job.owner not in alive:
+                    alive[job.owner] = await self._recovery.is_alive(job.owner)
+                if alive[job.owner] or not self._accounts.has(job):
+                    continue
+                if job.durable:
+                    orphans.append(job)
+                else:
+                    await self._journal.record_now(TrackedJob(job), JobEvent.WITHDRAW)
+        return orphans
 
     def _check_open(self, tracked: TrackedJob) -> None:
         # A call that asked the store before the client was closed must not start new work after that.
