@@ -21,7 +21,7 @@ from ..errors import HappyHorseError, InvalidRequestError, TaskNotFoundError, Un
 from ..job import Job, JobState
 from ..media.formats import HEAD, detect
 from ..messages import HttpRequest
-from ..price import Money
+from ..price import Money, PriceEstimate
 from ..redaction import redact_headers, redact_text, redact_url
 from ..stores import TaskStore
 from ..task import Task
@@ -253,6 +253,10 @@ def _usual_times(jobs: list[Job]) -> dict[str, float]:
         if job.state is JobState.SUCCEEDED and ended:
             times.setdefault(job.model, []).append((ended - job.created_at).total_seconds())
     return {model: median(seconds) for model, seconds in times.items()}
+
+
+def _billed(price: PriceEstimate | None) -> str | None:
+    return None if price is None or price.billed is None else str(Money(price.billed, price.currency))
 
 
 def _until(task: Task | None) -> str | None:
