@@ -137,6 +137,10 @@ class NewJobs(RecordedJobs):
                 fit.refusals[name] = error
                 continue
             return await runtime.intake.add(planned, may_move=len(names) > 1, key=key, durable=durable, save_to=save_to)
+        # The job may exist already, at an account that could express it.
+        same = None if key is None else await runtime.intake.find_same(key, request)
+        if same is not None:
+            return same
         raise most_telling([fit.refusals[name] for name in names])
 
     async def _planned(
