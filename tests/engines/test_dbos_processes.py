@@ -112,12 +112,12 @@ async def test_what_a_killed_process_has_left_another_one_runs_to_its_end(
     for worker in workers:
         await worker.communicate(b"")
 
+    # A submit that was on its way has an unknown outcome, because nothing protects it.
     others = [outcome for outcome in outcomes if not isinstance(outcome, hh.Task | hh.SubmitOutcomeUnknownError)]
     assert [] == others
     assert JOBS == sum(found.values())
     assert "happyhorse-again" in {queue for _, queue in found}
     assert {1} == set(provider.bills.values())
-    assert JOBS == len(provider.bills) + sum(isinstance(each, hh.SubmitOutcomeUnknownError) for each in outcomes)
 
 
 @pytest.mark.timeout(180)
