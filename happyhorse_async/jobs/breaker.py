@@ -78,7 +78,7 @@ class Breaker:
             self._failures += 1
             if self._failures >= _MOST_FAILURES or self.error is not None:
                 self._open(failure, now)
-        elif not isinstance(failure, RateLimitError) and not is_ambiguous(failure):
+        elif not isinstance(failure, RateLimitError | TransportError) and not is_ambiguous(failure):
             # It has answered about the request itself.
             self.succeeded()
 
@@ -89,5 +89,6 @@ class Breaker:
 def _is_trouble(failure: HappyHorseError) -> bool:
     """Return whether there was no connection, or a server in trouble has certainly not accepted the job."""
     if isinstance(failure, TransportError):
-        return not failure.sent
+        # With a status, it is a page of something in between.
+        return not failure.sent and failure.status_code is None
     return isinstance(failure, ProviderError) and failure.not_accepted and (failure.status_code or 500) >= 500

@@ -195,6 +195,7 @@ class Intake:
             save_to=save_to,
             may_move=may_move,
             price=planned.price,
+            trace_parent=telemetry.current_span(),
         )
 
     async def _find(self, job: Job, wanted: WantedJob) -> TrackedJob:

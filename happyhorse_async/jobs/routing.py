@@ -38,7 +38,8 @@ def allows_move(failure: HappyHorseError) -> bool:
     """
     match failure:
         case TransportError():
-            return not failure.sent
+            # A page of a CDN or a proxy is no word of the account about the job.
+            return not failure.sent and failure.status_code is None
         case ProviderError():
             return failure.not_accepted
         case BudgetExceededError() | RateLimitError() | UnsupportedFeatureError():

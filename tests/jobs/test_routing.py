@@ -42,6 +42,7 @@ def test_what_proves_that_a_job_was_not_accepted(failure: hh.HappyHorseError) ->
     "failure",
     [
         hh.TransportError("reset", sent=True),
+        hh.TransportError("a page of a CDN", sent=False, status_code=403),
         hh.ProviderError("a 500", status_code=500),
         hh.ProviderError("a 503 of something in between", status_code=503),
         hh.InvalidResponseError("HTML", status_code=502),
@@ -134,6 +135,7 @@ def test_rate_limits_and_unknown_outcomes_do_not_open_it() -> None:
     for _ in range(20):
         breaker.failed(refused(hh.RateLimitError, 429), 0.0)
         breaker.failed(hh.ProviderError("a 500", status_code=500), 0.0)
+        breaker.failed(hh.TransportError("a page of a CDN", sent=False, status_code=403), 0.0)
 
     assert "closed" == breaker.state(0.0)
 
