@@ -120,6 +120,35 @@ async def test_what_a_killed_process_has_left_another_one_runs_to_its_end(
     assert {1} == set(provider.bills.values())
 
 
+@pytest.mark.timeout(120)
+async def test_workflows_of_the_program_that_a_killed_process_has_left_run_again(
+    gateway: Gateway, postgres_server: PostgresServer, schema: str
+) -> None:
+    """They run in the DBOS that the engine has launched, under the id of a process that is dead."""
+    url = postgres_server.url
+    first = await start_worker(url, schema, gateway)
+
+    def enqueue() -> None:
+        client = DBOSClient(
+            system_database_url=url, dbos_system_schema=f"{schema}_dbos", serializer=DBOSPortableJSONSerializer()
+        )
+        client.enqueue({"workflow_name": "program_nap", "queue_name": "happyhorse", "workflow_id": "nap"}, 2.0)
+        client.destroy()
+
+    async def until(status: str, queue: str) -> None:
+        async with asyncio.timeout(50):
+            while (status, queue) not in await statuses(url, schema):
+                await asyncio.sleep(0.1)
+
+    await asyncio.to_thread(enqueue)
+    await until("PENDING", "happyhorse")
+    first.kill()
+    await first.communicate()
+    second = await start_worker(url, schema, gateway)
+    await until("SUCCESS", "happyhorse-again")
+    await second.communicate(b"")
+
+
 @pytest.mark.timeout(180)
 async def test_a_job_whose_workflow_was_never_enqueued_is_found(
     gateway: Gateway, fifth: Fifth, postgres_server: PostgresServer, schema: str, unused_tcp_port: int
