@@ -18,7 +18,7 @@ from ..budget import Budget, limits_of
 from ..config import Settings
 from ..download import Progress, VideoStream
 from ..engines import Engine
-from ..errors import HappyHorseError, InvalidRequestError
+from ..errors import ConfigurationError, HappyHorseError, InvalidRequestError
 from ..retry import RetryPolicies
 from ..routing import Routing
 from ..stores import MemoryStore, TaskStore
@@ -312,10 +312,15 @@ def make_worker(
 
     :param providers: the accounts whose jobs it takes; all of them if there are none.
     :param concurrency: how many jobs it has at a time; `None` for as many as the limits allow.
-    :raises ConfigurationError: there is no such account.
+    :raises ConfigurationError: there is no such account, or an engine decides.
     """
     if settings.store is not None:
         settings = evolve(settings, store=evolve(settings.store, work=True))
+    if settings.engine is not None:
+        if providers:
+            raise ConfigurationError("a worker with an [engine] works for all accounts: name no provider")
+        if concurrency is not None:
+            settings = evolve(settings, engine=evolve(settings.engine, concurrency=concurrency))
     for name in providers:
         settings.choose(name)
     client = Client.from_config(settings, provider=providers[0] if providers else None, store=store)

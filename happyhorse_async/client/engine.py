@@ -42,4 +42,4 @@ class ClientJobs:
 
     async def unsent(self) -> list[Job]:
         """Return the enqueued jobs that no living process is sending."""
-        return await self._lifecycle.inside().intake.unsent()
+        return await self._lifecycle.inside().takeover.recovery.unsent()

@@ -19,10 +19,11 @@ from ..adapter import Submission
 from ..background import Background
 from ..download.target import absolute, check_target
 from ..errors import BudgetExceededError, HappyHorseError, InvalidRequestError, StoreError, TaskNotFoundError
-from ..job import Job, JobState
+from ..job import Job
 from ..local_media import LocalMedium, without_content
 from ..messages import HttpRequest
 from ..price import PriceEstimate
+from ..request import VideoRequest
 from ..request_codec import fingerprint
 from ..stores.contract import holds_key
 from ..task import TaskRef
@@ -346,6 +347,12 @@ class Intake:
         """Return the job that holds *key*, as `load` does; `None` if none does."""
         return await self.load(key=key) if await self._is_known(key) else None
 
+    async def find_same(self, key: str, request: VideoRequest) -> TrackedJob | None:
+        """Return the job that holds *key*, as `load` does, if it is for *request*; `None` otherwise."""
+        job = await self._journal.store.by_key(key)
+        is_same = job is not None and holds_key(job) and job.fingerprint == fingerprint(request.to_dict())
+        return await self.load(key=key) if is_same else None
+
     async def _is_known(self, key: str | None) -> bool:
         job = None if key is None else await self._journal.store.by_key(key)
         return job is not None and holds_key(job)
@@ -400,26 +407,6 @@ class Intake:
             followed.may_run = True
         self.followers.reread(job_id)
         return tracked
-
-    async def unsent(self) -> list[Job]:
-        """
-        Return the enqueued jobs that no living process is sending, and withdraw those that were not enqueued.
-
-        :raises StoreError: the store cannot be used, or it is not certain who is alive.
-        """
-        orphans: list[Job] = []
-        alive: dict[str | None, bool] = {}
-        for provider in self._accounts.endpoints:
-            for job in await self._journal.store.unfinished(provider, [JobState.QUEUED]):
-                if job.owner not in alive:
-                    alive[job.owner] = await self._recovery.is_alive(job.owner)
-                if alive[job.owner] or not self._accounts.has(job):
-                    continue
-                if job.durable:
-                    orphans.append(job)
-                else:
-                    await self._journal.record_now(TrackedJob(job), JobEvent.WITHDRAW)
-        return orphans
 
     def _check_open(self, tracked: TrackedJob) -> None:
         # A call that asked the store before the client was closed must not start new work after that.

@@ -112,12 +112,41 @@ async def test_what_a_killed_process_has_left_another_one_runs_to_its_end(
     for worker in workers:
         await worker.communicate(b"")
 
+    # A submit that was on its way has an unknown outcome, because nothing protects it.
     others = [outcome for outcome in outcomes if not isinstance(outcome, hh.Task | hh.SubmitOutcomeUnknownError)]
     assert [] == others
     assert JOBS == sum(found.values())
     assert "happyhorse-again" in {queue for _, queue in found}
     assert {1} == set(provider.bills.values())
-    assert JOBS == len(provider.bills) + sum(isinstance(each, hh.SubmitOutcomeUnknownError) for each in outcomes)
+
+
+@pytest.mark.timeout(120)
+async def test_workflows_of_the_program_that_a_killed_process_has_left_run_again(
+    gateway: Gateway, postgres_server: PostgresServer, schema: str
+) -> None:
+    """They run in the DBOS that the engine has launched, under the id of a process that is dead."""
+    url = postgres_server.url
+    first = await start_worker(url, schema, gateway)
+
+    def enqueue() -> None:
+        client = DBOSClient(
+            system_database_url=url, dbos_system_schema=f"{schema}_dbos", serializer=DBOSPortableJSONSerializer()
+        )
+        client.enqueue({"workflow_name": "program_nap", "queue_name": "happyhorse", "workflow_id": "nap"}, 2.0)
+        client.destroy()
+
+    async def until(status: str, queue: str) -> None:
+        async with asyncio.timeout(50):
+            while (status, queue) not in await statuses(url, schema):
+                await asyncio.sleep(0.1)
+
+    await asyncio.to_thread(enqueue)
+    await until("PENDING", "happyhorse")
+    first.kill()
+    await first.communicate()
+    second = await start_worker(url, schema, gateway)
+    await until("SUCCESS", "happyhorse-again")
+    await second.communicate(b"")
 
 
 @pytest.mark.timeout(180)

@@ -7,7 +7,16 @@ import importlib.util
 import sys
 from pathlib import Path
 
+from dbos import DBOS
+
 import happyhorse_async as hh
+
+
+@DBOS.workflow(name="program_nap")
+async def nap(seconds: float) -> str:
+    """A workflow of the program's own."""
+    await DBOS.sleep_async(seconds)
+    return "rested"
 
 
 def fifth_adapter() -> hh.Adapter:
