@@ -185,6 +185,14 @@ def test_the_files_that_the_architecture_names_exist() -> None:
     ]
 
 
+def test_the_picture_of_the_states_is_drawn_from_the_code() -> None:
+    """The picture in the architecture has a box for each state and a line for each transition."""
+    drawn = runpy.run_path(str(DOCS / "write_states.py"))["picture"]()
+
+    assert drawn == (DOCS / "states.svg").read_text("utf-8"), "run docs/write_states.py"
+    assert ":file: states.svg" in (DOCS / "architecture.md").read_text("utf-8")
+
+
 def test_the_transitions_of_a_job_are_those_of_the_code() -> None:
     """The table in the architecture has every change of state that an event can make, and no other."""
     page = (DOCS / "architecture.md").read_text("utf-8").partition("<!-- transitions -->\n")[2]
