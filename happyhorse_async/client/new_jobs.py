@@ -143,6 +143,10 @@ class NewJobs(RecordedJobs):
             )
             self._start(tracked)
             return tracked
+        # The job may exist already, at an account that could express it.
+        same = None if key is None else await runtime.intake.find_same(key, request)
+        if same is not None:
+            return same
         raise most_telling([fit.refusals[name] for name in names])
 
     def _start(self, tracked: TrackedJob) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import anyio
 from attrs import evolve, frozen
 
 from ..adapter import Submission
-from ..errors import HappyHorseError, InvalidRequestError, UnsupportedFeatureError
+from ..budget import SpendingLimit, check_room
+from ..errors import BudgetExceededError, HappyHorseError, InvalidRequestError, UnsupportedFeatureError
 from ..job import Job
 from ..jobs.account import Accounts, new_job_id
 from ..jobs.routing import Candidate, PlannedJob, most_telling, ranked
@@ -43,10 +45,18 @@ class Router:
 
     :param default: the account of every request that is not routed.
     :param routing: `None` where nothing is routed.
+    :param within: the budget.
     """
 
-    def __init__(self, planners: Mapping[str, Planner], default: str, routing: Routing | None) -> None:
+    def __init__(
+        self,
+        planners: Mapping[str, Planner],
+        default: str,
+        routing: Routing | None,
+        within: Collection[SpendingLimit] = (),
+    ) -> None:
         self._planners = planners
+        self._within = within
         self._default = default
         self._routing = routing or Routing()
         names = self._routing.order or (default, *(name for name in planners if name != default))
@@ -154,17 +164,32 @@ class Router:
         """
         names, job_id = self.names(provider), new_job_id()
         fit = self.fit(names, request, callback_url, job_id=job_id)
+        too_dear: Plan | None = None
         for name in self.ranked(fit):
             try:
                 plan = self._planners[name].plan(fit.submissions[name])
+                plan = evolve(plan, warnings=(*plan.warnings, *self._differences(fit, name, names[0])))
+                self._check_price(plan, job_id)
             except UnreadableFileError:
                 raise
+            except BudgetExceededError as error:
+                fit.refusals[name] = error
+                too_dear = too_dear or evolve(plan, warnings=(*plan.warnings, error.message))
+                continue
             except HappyHorseError as error:
                 fit.refusals[name] = self._configured_first(error)
                 continue
-            rejected = tuple(Rejection(other, fit.refusals[other]) for other in names if other in fit.refusals)
-            return evolve(plan, rejected=rejected, warnings=(*plan.warnings, *self._differences(fit, name, names[0])))
+            return evolve(plan, rejected=_rejections(fit, names))
+        if too_dear is not None:
+            # It could be made there. What it would cost is what the caller asks for.
+            return evolve(too_dear, rejected=_rejections(fit, [name for name in names if name != too_dear.provider]))
         raise most_telling([fit.refusals[name] for name in names])
+
+    def _check_price(self, plan: Plan, job_id: str) -> None:
+        """Make sure that the budget could have room for *plan*. What was spent of it already is known to the store."""
+        endpoint, now = self._planners[plan.provider].settings.endpoint, datetime.now(UTC)
+        job = Job(job_id=job_id, endpoint=endpoint, model=plan.model, created_at=now, price=plan.price)
+        check_room(self._within, job, None, lambda *_: 0, now)
 
     def _differences(self, fit: Fit, name: str, first: str) -> tuple[str, ...]:
         """Say what another account than the first one does differently where the request leaves it open."""
@@ -211,6 +236,10 @@ class Router:
             return None
         url, planner = unnamed(job.callback_url), self._planners.get(job.endpoint.provider)
         return None if planner is not None and url == planner.settings.callback_url else url
+
+
+def _rejections(fit: Fit, names: Iterable[str]) -> tuple[Rejection, ...]:
+    return tuple(Rejection(name, fit.refusals[name]) for name in names if name in fit.refusals)
 
 
 def _not_written_for(provider: str, what: str, adapter: str) -> UnsupportedFeatureError:

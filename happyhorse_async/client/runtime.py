@@ -245,7 +245,7 @@ class Lifecycle:
         self.planners = planners
         self.default = default
         """The account for new jobs."""
-        self.router = Router(planners, default, options.routing)
+        self.router = Router(planners, default, options.routing, options.within)
         """Which accounts a request can go to."""
         self.options = options
         self._if_dropped: weakref.finalize[..., Lifecycle] | None = None

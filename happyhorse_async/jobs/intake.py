@@ -23,6 +23,7 @@ from ..job import Job
 from ..local_media import LocalMedium, without_content
 from ..messages import HttpRequest
 from ..price import PriceEstimate
+from ..request import VideoRequest
 from ..request_codec import fingerprint
 from ..stores.contract import holds_key
 from ..task import TaskRef
@@ -345,6 +346,12 @@ class Intake:
     async def find(self, key: str) -> TrackedJob | None:
         """Return the job that holds *key*, as `load` does; `None` if none does."""
         return await self.load(key=key) if await self._is_known(key) else None
+
+    async def find_same(self, key: str, request: VideoRequest) -> TrackedJob | None:
+        """Return the job that holds *key*, as `load` does, if it is for *request*; `None` otherwise."""
+        job = await self._journal.store.by_key(key)
+        is_same = job is not None and holds_key(job) and job.fingerprint == fingerprint(request.to_dict())
+        return await self.load(key=key) if is_same else None
 
     async def _is_known(self, key: str | None) -> bool:
         job = None if key is None else await self._journal.store.by_key(key)

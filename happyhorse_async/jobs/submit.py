@@ -84,10 +84,16 @@ class Submitter:
             return
         self._tracker.add(tracked)
         account, pause = self._accounts.of(tracked.job), self._mover.pause(tracked.job)
-        if pause:
-            account.scheduler.put_back(tracked, pause)
+        if pause and account.breaker.error is not None:
+            self._put_off(tracked, account.breaker.error, pause)
         else:
             account.scheduler.put(tracked)
+
+    def _put_off(self, tracked: TrackedJob, reason: HappyHorseError, delay: float) -> None:
+        """Let a job that is not sent at present wait, and record why."""
+        if tracked.attempt is not None and tracked.attempt.lost_answer is None:
+            self._journal.record(tracked, JobEvent.NOT_ACCEPTED, error=to_data(reason))
+        self._accounts.of(tracked.job).scheduler.put_back(tracked, delay)
 
     def start(self, tracked: TrackedJob, slot: AsyncExitStack) -> None:
         """Send a job that has its slot. Cancelling a caller does not interrupt this."""
@@ -163,7 +169,7 @@ class Submitter:
         if step.planned is not None:
             await self._queue_at(tracked, attempt, step.planned, step.reason)
         else:
-            self._accounts.of(tracked.job).scheduler.put_back(tracked, step.delay)
+            self._put_off(tracked, step.reason, step.delay)
         return True
 
     async def _fail(self, tracked: TrackedJob, attempt: SubmitAttempt, failure: HappyHorseError) -> None:

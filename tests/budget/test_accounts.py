@@ -59,6 +59,19 @@ async def test_a_job_that_is_too_dear_at_the_first_account_goes_to_the_next(
     assert [seen.path for seen in gateway.seen("POST")] == ["/cheap/videos"]
 
 
+def test_a_plan_names_the_account_that_the_budget_could_have_room_for(gateway: Any, fifth: Any, path: Path) -> None:
+    """Without a look at what was spent: a price that is not known, or above the whole budget."""
+    plan = several(fifth, gateway, path, "1 USD", unpriced=None, dear=usd("1"), cheap=usd("0.1")).plan(REQUEST)
+    alone = several(fifth, gateway, path, "1 USD", dear=usd("1")).plan(REQUEST)
+
+    assert plan.provider == "cheap"
+    assert {"unpriced": "BudgetExceededError", "dear": "BudgetExceededError"} == {
+        rejection.provider: type(rejection.error).__name__ for rejection in plan.rejected
+    }
+    assert alone.price is not None
+    assert "of the budget of 1.00 USD per day" in alone.warnings[-1]
+
+
 async def test_an_account_without_a_price_is_passed_over_for_one_in_a_currency_with_room(
     gateway: Any, fifth: Any, path: Path
 ) -> None:

@@ -203,6 +203,18 @@ async def test_an_enqueued_job_of_a_client_with_one_account_stays(emulator: hh.E
     assert emulator.calls("submit", provider="dashscope") <= 5 + 2
 
 
+async def test_an_enqueued_job_says_why_it_is_not_sent_at_present(emulator: hh.Emulator) -> None:
+    """It is for an account whose key was refused a moment ago, and which is not asked for a minute."""
+    emulator.inject("wrong-key", on="submit", provider="dashscope", times=None)
+
+    async with opened(emulator) as client:
+        await client.submit(REQUEST)
+        job = await client.job((await client.enqueue(REQUEST, provider="main")).job_id)
+
+    assert hh.JobState.QUEUED is job.state
+    assert isinstance(job.error, hh.AuthenticationError)
+
+
 async def test_a_refused_key_leaves_the_account_out(emulator: hh.Emulator) -> None:
     """For a minute no routed job asks again; then one does, and its success closes the breaker."""
     emulator.inject("wrong-key", on="submit", provider="dashscope")
@@ -254,6 +266,19 @@ async def test_a_key_pays_once_wherever_it_is_used(emulator: hh.Emulator) -> Non
             await client.submit(SQUARE, key="order-1")
 
     assert here.ref == there.ref
+    assert (1, 0) == bills(emulator)
+
+
+async def test_a_key_is_the_same_task_at_an_account_that_could_not_make_it(emulator: hh.Emulator) -> None:
+    """The other account has no watermark. It is asked for nothing: the job exists."""
+    request = hh.TextToVideo("a train at night", resolution="720P", duration=3, watermark=False)
+    async with opened(emulator) as client:
+        first = await client.submit(request, key="order-1", provider="main")
+        again = await client.submit(request, key="order-1", provider="backup")
+        with pytest.raises(hh.UnsupportedFeatureError):
+            await client.submit(hh.TextToVideo("another train", watermark=False), key="order-1", provider="backup")
+
+    assert first.ref == again.ref
     assert (1, 0) == bills(emulator)
 
 
