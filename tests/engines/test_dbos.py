@@ -169,6 +169,22 @@ async def test_the_programs_own_dbos_is_used_and_left_alone(
         await asyncio.to_thread(DBOS.destroy)
 
 
+async def test_an_executor_id_that_all_processes_have_is_warned_of(
+    fifth: Fifth, store: hh.SQLiteStore, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is the default of DBOS."""
+    mine = engine(None)
+    DBOS(config={"name": "program", "system_database_url": url, "log_level": "ERROR"})
+    DBOS.launch()
+    try:
+        async with fifth.open(store=store, engine=mine):
+            pass
+    finally:
+        await asyncio.to_thread(DBOS.destroy)
+
+    assert "has the executor id 'local'" in caplog.text
+
+
 async def test_a_dbos_that_was_made_and_not_launched_is_an_error(fifth: Fifth, store: hh.SQLiteStore, url: str) -> None:
     """Whose it is cannot be known, and what it is configured with would be ignored."""
     DBOS(config={"name": "program", "system_database_url": url, "executor_id": "mine", "log_level": "ERROR"})

@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 _log = get_logger(__name__)
 
+_DEFAULT_EXECUTOR = "local"
 _THREADS = 8
 _CLOSING_GRACE = 5.0
 _FIRST_PAUSE = 1.0
@@ -63,6 +64,12 @@ class Connection:
 
         if not await self.call(_is_launched):
             await self.call(self._launch, _checked(url), schema)
+        elif DBOS.executor_id == _DEFAULT_EXECUTOR:
+            _log.warning(
+                "the DBOS of this program has the executor id %r, as every process that sets none: when one of them "
+                "starts, it takes up what the others are running. Set executor_id",
+                DBOS.executor_id,
+            )
         self._dbos = DBOS
         await self.call(
             DBOS.register_queue, self.name, worker_concurrency=concurrency, polling_interval_sec=polling_interval
