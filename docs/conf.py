@@ -37,6 +37,8 @@ myst_heading_anchors = 3
 html_theme = "furo"
 html_title = f"happyhorse-async {release}"
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_theme_options = {
     "source_repository": "https://github.com/happyhorse-async/happyhorse-async/",
     "source_branch": "main",
