@@ -103,7 +103,7 @@ def benchmarks(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON)
 def package(session: nox.Session) -> None:
-    """Build sdist and wheel in dist/, check them, and use the wheel in an environment that has nothing else."""
+    """Build sdist and wheel in dist/, check them, use the wheel in an empty environment, and list that one in sbom/."""
     session.install(*_group("package"))
     dist = Path("dist")
     shutil.rmtree(dist, ignore_errors=True)
@@ -116,3 +116,12 @@ def package(session: nox.Session) -> None:
     python = str(empty / "bin" / "python")
     session.run(python, "-m", "pip", "install", "--quiet", f"{wheel}[cli]", external=True)
     session.run(python, "-m", "happyhorse_async", "providers", external=True)
+    _write_sbom(session, python)
+
+
+def _write_sbom(session: nox.Session, python: str) -> None:
+    # Not in dist/: all that is there is uploaded to PyPI.
+    bill = Path("sbom") / f"happyhorse-async-{PROJECT['project']['version']}.cdx.json"
+    bill.parent.mkdir(exist_ok=True)
+    options = ("--pyproject", "pyproject.toml", "--mc-type", "library", "--output-reproducible", "--validate")
+    session.run("cyclonedx-py", "environment", *options, "--output-file", str(bill), python)

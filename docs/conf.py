@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from importlib.metadata import version as version_of
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import NOTHING, Factory, fields_dict, has
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from site_files import finish
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -109,6 +115,7 @@ def _shown(default: object) -> str:
 
 def setup(app: Sphinx) -> None:
     """Hook the above into the build."""
+    app.connect("build-finished", finish)
     app.connect("autodoc-process-docstring", lambda *facts: _write_rst(facts[-1]))
     app.connect(
         "autodoc-process-signature",

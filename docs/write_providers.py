@@ -2,7 +2,7 @@
 Write the tables of providers from the adapters that this project registers.
 
 Run this file after a change of an adapter's capabilities, and after adding an adapter: it rewrites the tables of
-README.md, adapters/README.md, docs/index.md, docs/media.md, docs/providers/index.md and of each provider's page. A test in tests/docs
+README.md and its translation, adapters/README.md, docs/index.md, docs/media.md, docs/providers/index.md and of each provider's page. A test in tests/docs
 fails if it was forgotten.
 """
 
@@ -18,6 +18,7 @@ from happyhorse_async.registry import find_adapter
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
 
 # Others may be installed beside our own.
 _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -224,7 +225,7 @@ def _place(entry_point: str) -> str:
 def pages() -> dict[Path, str]:
     """Return what each file is to contain."""
     written = {
-        ROOT / "README.md": _table_after("<!-- providers -->", readme_table(), ROOT / "README.md"),
+        **{page: _table_after("<!-- providers -->", readme_table(), page) for page in READMES},
         ROOT / "adapters" / "README.md": _table_after("<!-- folders -->", folder_table(), ROOT / "adapters/README.md"),
         DOCS / "media.md": _table_after("<!-- media -->", media_table(), DOCS / "media.md"),
         DOCS / "providers/index.md": _table_after("<!-- matrix -->", matrix(), DOCS / "providers/index.md"),

@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     )
     from .download import VideoStream
     from .emulator import CallbackScenario, Emulator, Scenario, SimulatedTask, WebhookDelivery, WebhookLog
+    from .engines import DBOSEngine, Engine
     from .stores import MemoryStore, PostgresStore, SQLiteStore, TaskStore
 
 __all__ = [
@@ -96,9 +97,11 @@ __all__ = [
     "ConfigurationError",
     "ContentRejectedError",
     "Cost",
+    "DBOSEngine",
     "DownloadError",
     "Emulator",
     "Endpoint",
+    "Engine",
     "Failed",
     "FailureReason",
     "HappyHorseError",
@@ -194,7 +197,9 @@ _LOADED_LATER = {
     "SimulatedTask": ".emulator",
     "WebhookDelivery": ".emulator",
     "WebhookLog": ".emulator",
+    "DBOSEngine": ".engines",
     "Emulator": ".emulator",
+    "Engine": ".engines",
     "Failed": ".client",
     "Health": ".client",
     "JobRequest": ".client",

@@ -147,6 +147,11 @@ class Job:
     """Where the video is to be saved: a file or a folder."""
     saved_to: str | None = None
     """The file in which the video was saved."""
+    trace_parent: str | None = None
+    """
+    The caller's span, if it has one: another process goes on with its trace. As https://www.w3.org/TR/trace-context/
+    writes it.
+    """
     price: PriceEstimate | None = None
     """What it was to cost when it was planned, and what it has cost; `None` where no price was known."""
     may_move: bool = field(default=False, converter=bool)

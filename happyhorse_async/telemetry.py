@@ -32,6 +32,7 @@ if TYPE_CHECKING or _IS_INSTALLED:
     from opentelemetry import metrics, trace
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 T = TypeVar("T")
 
@@ -78,6 +79,24 @@ def _is_recorded() -> bool:
     return any(not type(provider).__module__.startswith(_API) for provider in providers)
 
 
+def current_span() -> str | None:
+    """Return the caller's span for `Job.trace_parent`; `None` if there is none."""
+    if not _is_recorded():
+        return None
+    carrier: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(carrier)
+    return carrier.get("traceparent")
+
+
+def _context_of(job: Job) -> Context | None:
+    """Return where the span of *job* belongs: to the trace of the process that recorded it, if that is another one."""
+    if job.trace_parent is None:
+        return None
+    recorded = TraceContextTextMapPropagator().extract({"traceparent": job.trace_parent}, Context())
+    there, here = (trace.get_current_span(context).get_span_context() for context in (recorded, None))
+    return None if here.trace_id == there.trace_id else recorded
+
+
 class JobSpan:
     """The span of one job, and what all its metrics have in common."""
 
@@ -88,7 +107,10 @@ class JobSpan:
         self.has_ended = False
         self._began_at = time.monotonic()
         self._span = _tracer.start_span(
-            f"{_OPERATION} {job.model}".rstrip(), kind=trace.SpanKind.CLIENT, attributes=_attributes(job, self.labels)
+            f"{_OPERATION} {job.model}".rstrip(),
+            context=_context_of(job),
+            kind=trace.SpanKind.CLIENT,
+            attributes=_attributes(job, self.labels),
         )
         self.context = trace.set_span_in_context(self._span)
         _in_flight.add(1, self.labels)

@@ -47,6 +47,7 @@ SLOW = (
     "emulator/test_official_fal_client",
     "emulator/test_official_sdks",
     "emulator/test_videos",
+    "engines/",
     "examples/",
     "journal/test_enqueue",
     "journal/test_keys",

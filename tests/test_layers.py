@@ -16,7 +16,7 @@ PROVIDERS = adapter_names()
 
 # Headers that may be shown in a repr, and the provider that the demo plays unless it is told another.
 KNOWN = {
-    ("cli/commands.py", "dashscope"),
+    ("cli/serve_commands.py", "dashscope"),
     ("cli/emulator_cmd.py", "dashscope"),
     ("emulator/faults/refusals.py", "dashscope"),
     ("pytest_plugin.py", "dashscope"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from importlib.metadata import EntryPoint, distribution
 from importlib.resources import files
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from happyhorse_async.adapter import Adapter
 from happyhorse_async.emulation import EmulatedAPI
@@ -81,6 +83,14 @@ def test_the_folder_of_adapters_is_no_package() -> None:
     assert not (ROOT / "adapters" / "__init__.py").exists()
 
 
+def test_every_extra_says_what_it_weighs() -> None:
+    """The page on installing has a row for each extra, with the packages and the megabytes that were measured."""
+    page = (ROOT / "docs" / "installing.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| .+ \| \d+ \| \d+ MB \|$", page, re.MULTILINE)
+
+    assert sorted(PROJECT["optional-dependencies"]) == sorted(rows)
+
+
 def test_the_classifiers_agree() -> None:
     """The oldest Python in the classifiers is the one that is required."""
     versions = [
@@ -90,3 +100,24 @@ def test_the_classifiers_agree() -> None:
     ]
 
     assert PROJECT["requires-python"] == ">=" + ".".join(map(str, min(versions)))
+
+
+def test_every_python_of_the_classifiers_is_run() -> None:
+    """The workflow of the checks runs each Python that the package claims, and no other."""
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "checks.yml").read_text("utf-8"))
+    prefix = "Programming Language :: Python :: "
+    claimed = [name.removeprefix(prefix) for name in PROJECT["classifiers"] if name.startswith(prefix)]
+
+    assert claimed == workflow["jobs"]["gate"]["strategy"]["matrix"]["python"]
+
+
+def test_a_release_is_signed_and_has_a_bill_of_materials() -> None:
+    """PyPI gets attestations by trusted publishing, without a token, and the release on GitHub the bill."""
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text("utf-8"))["jobs"]
+    steps = [step for job in jobs.values() for step in job.get("steps", ()) if "uses" in step]
+    uses = {step["uses"].partition("@")[0]: step.get("with", {}) for step in steps}
+
+    assert uses["pypa/gh-action-pypi-publish"]["attestations"]
+    assert "password" not in uses["pypa/gh-action-pypi-publish"]
+    assert "write" == jobs["publish"]["permissions"]["id-token"]
+    assert "sbom" in [step.get("with", {}).get("name") for step in jobs["build"]["steps"]]

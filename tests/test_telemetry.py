@@ -445,3 +445,23 @@ async def test_a_move_to_another_account_is_an_event_of_the_job(gateway: Any, fi
         labels["happyhorse.account"]: count for labels, count in seen.metric("happyhorse.client.jobs.in_flight")
     }
     assert {"main": 0, "backup": 0} == {name: in_flight[name] for name in ("main", "backup")}
+
+
+async def test_another_process_goes_on_with_the_trace_of_the_one_that_recorded_the_job(
+    gateway: Any, fifth: Any, seen: Seen, tmp_path: Path
+) -> None:
+    """The span of the process that sends a job belongs to the request of a web app that enqueued it elsewhere."""
+    gateway.accept("t-1")
+    gateway.show("t-1", "done")
+    journal = tmp_path / "jobs.sqlite"
+
+    async with fifth.client(store=hh.SQLiteStore(journal), work=False) as web:
+        with trace.get_tracer("app").start_as_current_span("POST /videos") as request:
+            handle = await web.enqueue(REQUEST)
+    async with fifth.client(store=hh.SQLiteStore(journal)) as worker:
+        await worker.run(handle.job_id)
+
+    (job,) = seen.named("generate_content")
+    assert job.parent is not None
+    assert request.get_span_context().span_id == job.parent.span_id
+    assert request.get_span_context().trace_id == job.context.trace_id

@@ -83,6 +83,9 @@ class Session:
         """
         # A command that pays for nothing needs no budget.
         settings = self.settings if self._pays else evolve(self.settings, budget=None)
+        # With an engine, what others have enqueued is for the worker.
+        recover = recover and settings.engine is None
+        settings = evolve(settings, engine=None)
         return Client.from_config(settings, provider=provider, store=self._store, recover=recover)
 
     def shared_client(self, make: Callable[[Settings, TaskStore], Client]) -> Client:

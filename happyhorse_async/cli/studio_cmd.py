@@ -65,7 +65,7 @@ async def _serve(output: Output, studio: Studio, options: StudioOptions, *, is_e
         output.note("no account is configured: this is an emulator, its videos are test pictures, and nothing is paid")
         if not can_render():
             output.warn(MISSING_EXTRA)
-    output.note("whoever has this URL can spend your money; Ctrl-C ends the studio")
+    output.note("keep this URL to yourself, it can spend your money; Ctrl-C ends the studio")
     if options.browser:
         await asyncio.to_thread(webbrowser.open, studio.url)
     try:

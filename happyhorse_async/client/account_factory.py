@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from ..budget import SpendingLimit
 from ..download import DownloadPolicy, Downloads
+from ..engines import Engine
 from ..exchange import Exchange
 from ..jobs.account import AccountRuntime
 from ..jobs.breaker import Breaker
@@ -44,6 +45,8 @@ class Options:
     connector: aiohttp.BaseConnector | None
     recover: bool
     work: bool = True
+    engine: Engine | None = None
+    """What runs enqueued jobs; `None` for every client its own."""
     takes: frozenset[str] | None = None
     """The accounts whose jobs are taken over; `None` for all."""
     concurrency: int | None = None

@@ -17,7 +17,8 @@ from ..adapter import Adapter
 from ..budget import Budget, limits_of
 from ..config import Settings
 from ..download import Progress, VideoStream
-from ..errors import HappyHorseError, InvalidRequestError
+from ..engines import Engine
+from ..errors import ConfigurationError, HappyHorseError, InvalidRequestError
 from ..retry import RetryPolicies
 from ..routing import Routing
 from ..stores import MemoryStore, TaskStore
@@ -26,6 +27,7 @@ from ..timeouts import Timeouts
 from ..timing import Limits, PollSchedule
 from ..transports import Transport
 from .account_factory import Options
+from .engine import ClientJobs
 from .health import Health, health_of
 from .new_jobs import NewJobs
 from .plan import Planner
@@ -60,6 +62,8 @@ class Client(NewJobs):
     :param budget: how much may be spent, for all clients and processes that share the store; several hold together.
         Without a store that lasts, it warns.
     :param store: where jobs are recorded; by default a `MemoryStore`.
+    :param engine: what runs enqueued jobs, such as a `DBOSEngine`; by default every client runs its own. It needs a
+        store that lasts and that all processes share.
     :param poll: when tasks are polled; what is not set is the adapter's default.
     :param limits: rate and concurrency limits; what is not set is the adapter's default. Clients that are given the
         same object share the limits.
@@ -93,6 +97,7 @@ class Client(NewJobs):
         routing: Routing | None = None,
         budget: Budget | Iterable[Budget] | None = None,
         store: TaskStore | None = None,
+        engine: Engine | None = None,
         poll: PollSchedule = PollSchedule(),  # noqa: B008 - immutable
         limits: Limits | None = None,
         retries: RetryPolicies = RetryPolicies(),  # noqa: B008 - immutable
@@ -132,6 +137,7 @@ class Client(NewJobs):
                 connector=connector,
                 recover=recover,
                 work=work,
+                engine=engine,
                 routing=routing,
                 within=limits_of(budget),
             ),
@@ -187,6 +193,7 @@ class Client(NewJobs):
                 connector=connector,
                 recover=recover,
                 work=work and (settings.store is None or settings.store.work),
+                engine=configured_engine(settings),
                 routing=settings.routing_for(provider),
                 within=limits_of(settings.budget),
             ),
@@ -215,7 +222,17 @@ class Client(NewJobs):
 
     async def __aenter__(self) -> Self:
         await self._lifecycle.open()
+        try:
+            await self._open_engine()
+        except BaseException:
+            await self._lifecycle.aclose()
+            raise
         return self
+
+    async def _open_engine(self) -> None:
+        engine = self._lifecycle.options.engine
+        if engine is not None:
+            await engine.open(ClientJobs(self._lifecycle, self.run))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -230,6 +247,10 @@ class Client(NewJobs):
 
         :raises RuntimeError: it was opened in another event loop, or before this process was forked.
         """
+        engine = self._lifecycle.options.engine
+        if engine is not None and self._lifecycle.is_open:
+            self._lifecycle.inside()
+            await engine.aclose()
         await self._lifecycle.aclose()
 
     def __reduce__(self) -> NoReturn:
@@ -291,14 +312,20 @@ def make_worker(
 
     :param providers: the accounts whose jobs it takes; all of them if there are none.
     :param concurrency: how many jobs it has at a time; `None` for as many as the limits allow.
-    :raises ConfigurationError: there is no such account.
+    :raises ConfigurationError: there is no such account, or an engine decides.
     """
     if settings.store is not None:
         settings = evolve(settings, store=evolve(settings.store, work=True))
+    if settings.engine is not None:
+        if providers:
+            raise ConfigurationError("a worker with an [engine] works for all accounts: name no provider")
+        if concurrency is not None:
+            settings = evolve(settings, engine=evolve(settings.engine, concurrency=concurrency))
     for name in providers:
         settings.choose(name)
     client = Client.from_config(settings, provider=providers[0] if providers else None, store=store)
-    client._limit_work(frozenset(providers) or None, concurrency)  # noqa: SLF001
+    # The command of workers is the only caller, so it is no public method.
+    client._limit_work(frozenset(providers) or None, concurrency)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     return client
 
 
@@ -315,3 +342,12 @@ def configured_store(settings: Settings) -> TaskStore | None:
 
     assert settings.store.path is not None
     return SQLiteStore(settings.store.path, **settings.store.options)
+
+
+def configured_engine(settings: Settings) -> Engine | None:
+    """Return the engine that *settings* name, if they name one."""
+    if settings.engine is None:
+        return None
+    from ..engines.dbos import DBOSEngine  # noqa: PLC0415 - few programs need it
+
+    return DBOSEngine(settings.engine.database(), **settings.engine.options)

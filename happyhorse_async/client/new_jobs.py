@@ -11,7 +11,9 @@ from attrs import evolve
 
 from ..adapter import Submission
 from ..errors import ConfigurationError, HappyHorseError, InvalidRequestError
+from ..job import JobState
 from ..jobs.account import new_job_id
+from ..jobs.journal import NO_OWNER
 from ..jobs.routing import PlannedJob, allows_move, most_telling
 from ..local_media import reporting
 from ..media.inspect import UnreadableFileError
@@ -136,12 +138,22 @@ class NewJobs(RecordedJobs):
                     raise
                 fit.refusals[name] = error
                 continue
-            return await runtime.intake.add(planned, may_move=len(names) > 1, key=key, durable=durable, save_to=save_to)
+            tracked = await runtime.intake.add(
+                planned, may_move=len(names) > 1, key=key, durable=durable, save_to=save_to
+            )
+            self._start(tracked)
+            return tracked
         # The job may exist already, at an account that could express it.
         same = None if key is None else await runtime.intake.find_same(key, request)
         if same is not None:
             return same
         raise most_telling([fit.refusals[name] for name in names])
+
+    def _start(self, tracked: TrackedJob) -> None:
+        """Give a job to the engine that was left to it."""
+        engine, job = self._lifecycle.options.engine, tracked.job
+        if engine is not None and job.durable and job.state is JobState.QUEUED and job.owner in (None, NO_OWNER):
+            engine.start(job.job_id)
 
     async def _planned(
         self,

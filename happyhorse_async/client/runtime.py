@@ -83,6 +83,7 @@ class ClientRuntime:
             recovery,
             self.auto_downloads,
             works=options.work,
+            has_engine=options.engine is not None,
         )
         self.takeover = TakeOver(
             options.store,
@@ -91,6 +92,7 @@ class ClientRuntime:
             recovery,
             self.intake.followers,
             is_enabled=recovers,
+            takes_queued=options.engine is None,
             takes=options.takes,
             concurrency=options.concurrency,
         )

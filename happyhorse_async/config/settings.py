@@ -20,12 +20,13 @@ from ..retry import RetryPolicies
 from ..routing import Routing
 from ..timing import Limits, PollSchedule
 from .budget import BudgetSettings
+from .engine import EngineSettings
 from .loader import FILE_NAME, find_file
 from .secrets import KeySource, SecretSource, without_frames
 from .section import Section, beside
 from .store import StoreSettings
 from .structuring import choices, quoted, quoted_name, structure
-from .trust import check_found_proxy, check_found_store
+from .trust import check_found_engine, check_found_proxy, check_found_store
 from .urls import FROM_ENVIRONMENT, check_proxy, is_loopback
 
 PROVIDER_VARIABLE = "HAPPYHORSE_PROVIDER"
@@ -115,6 +116,8 @@ class Settings:
     """The proxy of providers that have no section. Each section has its own or this one."""
     store: StoreSettings | None = None
     """The journal on disk or in a database; `None` for the memory of the process."""
+    engine: EngineSettings | None = None
+    """What runs enqueued jobs; `None` for every process its own."""
     poll: PollSchedule = field(factory=PollSchedule)
     limits: Limits = field(factory=Limits)
     retries: RetryPolicies = field(factory=RetryPolicies)
@@ -168,6 +171,7 @@ class Settings:
             },
             proxy=content.proxy,
             store=_store(content.store, file, found=found.found),
+            engine=_engine(content.engine, file, found=found.found),
             poll=content.poll,
             limits=content.limits,
             retries=content.retries,
@@ -246,6 +250,7 @@ class Settings:
             "provider": None if chosen is None else chosen.name,
             "providers": {name: self._find(name, "provider").resolved() for name in self._names()},
             "store": None if self.store is None else self.store.resolved(),
+            "engine": None if self.engine is None else self.engine.resolved(),
             "poll": asdict(poll),
             "limits": asdict(limits, filter=lambda attribute, _: attribute.init),
             "retries": asdict(self.retries, value_serializer=_finite),
@@ -293,6 +298,7 @@ class _File:
     providers: Mapping[str, Section] = field(factory=dict[str, Section])
     proxy: str | None = None
     store: StoreSettings | None = None
+    engine: EngineSettings | None = None
     poll: PollSchedule = field(factory=PollSchedule)
     limits: Limits = field(factory=Limits)
     retries: RetryPolicies = field(factory=RetryPolicies)
@@ -325,6 +331,12 @@ def _provider(name: str, section: Section, proxy: str | None, file: Path, *, fou
         auto_adopt=section.auto_adopt,
         allow_private_hosts=section.allow_private_hosts,
     )
+
+
+def _engine(engine: EngineSettings | None, file: Path, *, found: bool) -> EngineSettings | None:
+    if engine is not None and found:
+        check_found_engine(engine, file=file)
+    return engine
 
 
 def _store(store: StoreSettings | None, file: Path, *, found: bool) -> StoreSettings | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..adapter import Adapter
 from ..errors import ConfigurationError
+from .engine import EngineSettings
 from .store import StoreSettings
 from .urls import FROM_ENVIRONMENT, is_documented, is_loopback
 
@@ -55,6 +56,16 @@ def check_found_store(store: StoreSettings, *, file: Path) -> None:
     for name, url in {"url": store.url, "listen_url": store.listen_url}.items():
         if url is not None:
             raise refused(f"{file}: store.{name}", "puts the journal into a database", file)
+
+
+def check_found_engine(engine: EngineSettings, *, file: Path) -> None:
+    """
+    Make sure that workflows are kept where the environment says.
+
+    :raises ConfigurationError: they are not.
+    """
+    if engine.url is not None:
+        raise refused(f"{file}: engine.url", "puts the workflows into a database", file)
 
 
 def refused(where: str, problem: str, file: Path) -> ConfigurationError:

@@ -23,11 +23,12 @@ from ..messages import HttpRequest
 from ..task import FailureReason, Task, TaskRef
 from ..tracked_job import TrackedJob
 from ..tracker import Tracker
+from .acceptance import unended
 from .account import AccountRuntime
 from .auto_download import AutoDownloads
 from .journal import NO_OWNER, Journal
 from .state import JobEvent, applies
-from .submit import Submitter, unended
+from .submit import Submitter
 
 _log = get_logger(__name__)
 
@@ -117,7 +118,7 @@ class CallbackProcessor:
                 raise CallbackRejectedError("the provider does not know the task", job_id=job_id) from error
             if task.error is not None and task.error.reason is FailureReason.NO_OUTPUT:
                 task = unended(task)
-            write = self._submitter.adopt(job_id, task)
+            write = self._submitter.acceptance.adopt(job_id, task)
             if write is not None:
                 if await asyncio.shield(write):
                     await self._journal.written(job_id)

@@ -49,6 +49,7 @@ class Intake:
     Records new jobs, and finds those that exist.
 
     :param works: whether this process sends and polls jobs. Otherwise it leaves them to others.
+    :param has_engine: whether an engine runs enqueued jobs. Then this process sends them only when the engine says so.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Intake:
         auto_downloads: AutoDownloads,
         *,
         works: bool = True,
+        has_engine: bool = False,
     ) -> None:
         self._accounts = accounts
         self._tracker = tracker
@@ -69,6 +71,7 @@ class Intake:
         self._recovery = recovery
         self._auto_downloads = auto_downloads
         self._works = works
+        self._has_engine = has_engine
         self._work = Background()
         self.followers = Followers(
             journal.store,
@@ -154,13 +157,17 @@ class Intake:
         return tracked
 
     def _send(self, tracked: TrackedJob, message: HttpRequest) -> TrackedJob:
-        if not self._works:
+        if not self._takes(tracked.job):
             self._follow(tracked, None)
             return tracked
         self._submitter.put(tracked, message)
         if tracked.job.save_to is not None:
             self._auto_downloads.begin(tracked)
         return tracked
+
+    def _takes(self, job: Job) -> bool:
+        """Return whether this process sends a job without being told to; see `run`."""
+        return self._works and not (self._has_engine and job.durable)
 
     async def _withdraw_added(self, job: Job, adding: asyncio.Task[Job]) -> None:
         with suppress(BudgetExceededError, StoreError):
@@ -172,6 +179,7 @@ class Intake:
     ) -> Job:
         submission, message = planned.submission, planned.message
         request = submission.request.to_dict()
+        is_left = not self._works or (self._has_engine and durable)
         return Job(
             job_id=submission.job_id,
             endpoint=self._accounts.endpoints[planned.provider],
@@ -184,10 +192,11 @@ class Intake:
             media=message.media if durable or not self._works else without_content(message.media),
             callback_url=submission.callback_url,
             durable=durable or not self._works,
-            owner=self._journal.store.owner if self._works else NO_OWNER,
+            owner=NO_OWNER if is_left else self._journal.store.owner,
             save_to=save_to,
             may_move=may_move,
             price=planned.price,
+            trace_parent=telemetry.current_span(),
         )
 
     async def _find(self, job: Job, wanted: WantedJob) -> TrackedJob:
@@ -235,7 +244,7 @@ class Intake:
         if followed is not None and wanted is None:
             return followed
         tracked = TrackedJob(job)
-        is_orphan = self._works and await self._recovery.is_orphan(job)
+        is_orphan = self._takes(job) and await self._recovery.is_orphan(job)
         if not is_orphan or not await self._take_over(tracked, wanted):
             self._check_open(tracked)
             self._follow(tracked, wanted)
@@ -243,7 +252,7 @@ class Intake:
 
     def _follow(self, tracked: TrackedJob, wanted: WantedJob | None, *, may_run: bool = False) -> None:
         if not self.followers.follows(tracked):
-            self.followers.follow(Followed(tracked, wanted, may_run=may_run or self._works))
+            self.followers.follow(Followed(tracked, wanted, may_run=may_run or self._takes(tracked.job)))
 
     async def _take_over(self, tracked: TrackedJob, wanted: WantedJob | None) -> bool:
         return await self._recovery.take_over(tracked, durable=wanted is not None and wanted.job.durable)

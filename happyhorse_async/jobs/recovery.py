@@ -146,6 +146,26 @@ class Recovery:
             # Its caller was told nothing and is gone. It was not sent, and will not be.
             await asyncio.shield(write)
 
+    async def unsent(self) -> list[Job]:
+        """
+        Return the enqueued jobs that no living process is sending, and withdraw those that were not enqueued.
+
+        :raises StoreError: the store cannot be used, or it is not certain who is alive.
+        """
+        orphans: list[Job] = []
+        alive: dict[str | None, bool] = {}
+        for provider in self._accounts.endpoints:
+            for job in await self._journal.store.unfinished(provider, [JobState.QUEUED]):
+                if job.owner not in alive:
+                    alive[job.owner] = await self.is_alive(job.owner)
+                if alive[job.owner] or not self._accounts.has(job):
+                    continue
+                if job.durable:
+                    orphans.append(job)
+                else:
+                    await self._journal.record_now(TrackedJob(job), JobEvent.WITHDRAW)
+        return orphans
+
     async def is_orphan(self, job: Job) -> bool:
         """Return whether a job has yet to be sent, and no living process will do so."""
         return is_unsent(job) and not await self.is_alive(job.owner)

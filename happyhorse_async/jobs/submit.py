@@ -15,21 +15,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-
-from attrs import evolve
 
 from .. import telemetry
 from ..background import Background
-from ..errors import BudgetExceededError, HappyHorseError, InvalidResponseError, StoreError, SubmitOutcomeUnknownError
+from ..errors import BudgetExceededError, HappyHorseError, StoreError, SubmitOutcomeUnknownError
 from ..job import Job
-from ..logs import JOB_ACCEPTED, JOB_FAILED, SUBMIT_RETRIED, get_logger, log_fields
+from ..logs import JOB_FAILED, SUBMIT_RETRIED, get_logger, log_fields
 from ..messages import HttpRequest
 from ..retry import RetryPolicies
-from ..task import Task, TaskStatus
 from ..tracked_job import TrackedJob
 from ..tracker import Tracker
+from .acceptance import Acceptance
 from .account import Accounts
 from .attempt import NextStep, SubmitAttempt, is_protected
 from .job_errors import error_of, to_data, withdrawn
@@ -64,12 +62,14 @@ class Submitter:
         self._mover = Mover(accounts, journal, router, retries)
         self._tracker = tracker
         self._journal = journal
+        self.acceptance = Acceptance(accounts, tracker, journal)
+        """What makes a job accepted."""
         self._reconciler = reconciler
         self._retries = retries
         self._runs = Background()
         self._searches = Background()
         self._closing = False
-        self._leaving = Leaving(accounts, tracker, journal, learn=self._learn_from_store, end=self._end)
+        self._leaving = Leaving(accounts, tracker, journal, learn=self.acceptance.learn_from_store, end=self._end)
 
     def put(self, tracked: TrackedJob, message: HttpRequest, *, lost_answer: HappyHorseError | None = None) -> None:
         """
@@ -115,7 +115,7 @@ class Submitter:
                         return
                     task = await telemetry.submit(tracked.span, exchange.submit(message))
                     account.breaker.succeeded()
-                    await self._accept(tracked, task)
+                    await self.acceptance.accept(tracked, task)
                     return
             await self._upload(tracked, message)
             return
@@ -151,7 +151,7 @@ class Submitter:
             )
             age = _clock() - asked_at
         # A callback may have named the task in the meantime, or another process may have taken the job over.
-        if tracked.attempt is attempt and not is_recorded and not await self._learn_from_store(tracked):
+        if tracked.attempt is attempt and not is_recorded and not await self.acceptance.learn_from_store(tracked):
             self._end_taken_over(tracked)
         return tracked.attempt is attempt
 
@@ -171,70 +171,6 @@ class Submitter:
         else:
             self._put_off(tracked, step.reason, step.delay)
         return True
-
-    async def _accept(self, tracked: TrackedJob, task: Task) -> None:
-        """Record the task that the answer names, and begin to poll it."""
-        if tracked.attempt is None:
-            self._compare(tracked, task)
-            return
-        # What has ended before it could run is confirmed by a poll, which also has the video.
-        is_early_end = task.status.is_terminal and not task.videos
-        task = tracked.without_raw(unended(task) if is_early_end else task)
-        self._accounts.of(tracked.job).poller.prepare(tracked)
-        write = self._journal.record(tracked, JobEvent.ANSWER, task=task, owner=self._journal.store.owner)
-        self._tracker.name(tracked)
-        try:
-            if write is not None and not await asyncio.shield(write):
-                await self._compare_with_store(tracked, task)
-        finally:
-            # Also if the client has no time to wait for the journal.
-            self._hand_over(tracked, tracked.task or task, at_once=is_early_end)
-        _log.info(
-            "job %s was accepted as %s",
-            tracked.job_id,
-            task.ref,
-            extra=log_fields(tracked.job, event=JOB_ACCEPTED),
-        )
-
-    def _hand_over(self, tracked: TrackedJob, task: Task, *, at_once: bool = False) -> None:
-        tracked.attempt = None
-        at_once = self._tracker.take_early_callback(task.ref) or at_once
-        self._accounts.of(tracked.job).poller.accepted(tracked, task, at_once=at_once)
-
-    def _compare(self, tracked: TrackedJob, task: Task) -> None:
-        """Compare the answer to a paid request with the callback that has overtaken it. The answer counts."""
-        if task.id == tracked.job.task_id:
-            return
-        why = f"the callback of this job named {tracked.ref}, and the answer to its submit names {task.ref}"
-        _log.critical("job %s: %s; the answer counts", tracked.job_id, why, extra=log_fields(tracked.job, reason=why))
-        corrected = TrackedJob(tracked.job)
-        self._journal.record(corrected, JobEvent.CORRECT, task=task, owner=self._journal.store.owner)
-        tracked.is_recorded = False
-        tracked.give_up(InvalidResponseError(f"{why}, which counts"))
-
-    async def _compare_with_store(self, tracked: TrackedJob, task: Task) -> None:
-        """Take over what the store knows of *task* already, or make sure that the store knows *task*."""
-        known = None
-        with suppress(StoreError):
-            known = await self._journal.store.get(tracked.job_id)
-        if known is not None and known.task is not None and known.ref == task.ref:
-            tracked.load(known)
-        elif (write := self._journal.record(tracked, JobEvent.CORRECT, task=task)) is not None:
-            await asyncio.shield(write)
-
-    async def _learn_from_store(self, tracked: TrackedJob) -> bool:
-        """Begin to poll the task that a callback or a person has told the store of, and return whether there is one."""
-        with suppress(StoreError):
-            job = await self._journal.store.get(tracked.job_id)
-            if tracked.attempt is None or job is None:
-                return tracked.attempt is None
-            if job.ref is not None:
-                tracked.load(job)
-                self._hand_over(tracked, job.task or Task(ref=job.ref, status=TaskStatus.PENDING, observed_at=None))
-            elif job.state.is_final:
-                # Another process has cancelled it.
-                tracked.load(job)
-        return tracked.attempt is None
 
     async def _fail(self, tracked: TrackedJob, attempt: SubmitAttempt, failure: HappyHorseError) -> None:
         """Decide what follows an attempt that failed: another one, or an end."""
@@ -304,7 +240,7 @@ class Submitter:
         if tracked.attempt is not attempt:
             return
         if message is None:
-            if not await self._learn_from_store(tracked):
+            if not await self.acceptance.learn_from_store(tracked):
                 self._end_taken_over(tracked)
             return
         attempt.message = message
@@ -328,7 +264,7 @@ class Submitter:
         unknown = outcome_unknown(cause, tracked.job_id)
         write = self._journal.record(tracked, JobEvent.LOSE_ANSWER, owner=None, error=to_data(unknown))
         is_open = write is not None and await asyncio.shield(write)
-        if tracked.attempt is None or (not is_open and await self._learn_from_store(tracked)):
+        if tracked.attempt is None or (not is_open and await self.acceptance.learn_from_store(tracked)):
             return
         account = self._accounts.of(tracked.job)
         if self._reconciler.searches(account) and is_open and not self._closing:
@@ -345,7 +281,7 @@ class Submitter:
             _log.exception(message, tracked.job_id, extra=log_fields(tracked.job))
             found = "The search for its task failed."
         # A callback, here or elsewhere, or a person may have settled it in the meantime.
-        if found and tracked.attempt is not None and not await self._learn_from_store(tracked):
+        if found and tracked.attempt is not None and not await self.acceptance.learn_from_store(tracked):
             self._end(tracked, outcome_unknown(cause, tracked.job_id, found))
         tracked.attempt = None
         self._tracker.forget(tracked)
@@ -398,26 +334,6 @@ class Submitter:
         self._end(tracked, withdrawn(tracked.job_id))
         return write
 
-    def adopt(self, job_id: str, task: Task) -> Write | None:
-        """Take *task* for that of a job that was sent from here and has none yet; `None` if there is no such job."""
-        tracked = self._tracker.by_id(job_id)
-        if tracked is None or tracked.attempt is None or tracked.job.submitted_at is None:
-            return None
-        if task.ref.provider != tracked.job.endpoint.provider:
-            # The job has moved to another account in the meantime.
-            return None
-        self._accounts.of(tracked.job).poller.prepare(tracked)
-        write = self._journal.record(tracked, JobEvent.CALL_BACK, task=task, owner=self._journal.store.owner)
-        if write is not None:
-            # It is not sent again. If its submit is answered yet, the answer is compared with the callback.
-            scheduler = self._accounts.of(tracked.job).scheduler
-            scheduler.remove(tracked)
-            self._hand_over(tracked, task)
-            scheduler.count(tracked)
-            fields = log_fields(tracked.job, event=JOB_ACCEPTED)
-            _log.info("job %s was accepted as %s, as its callback says", job_id, task.ref, extra=fields)
-        return write
-
     def learn(self, tracked: TrackedJob, job: Job) -> None:
         """Take in what another process has recorded of a job that is queued or sent here."""
         account = self._accounts.of(tracked.job)
@@ -449,11 +365,6 @@ class Submitter:
             closing.push_async_callback(self._runs.settle, _CLOSING_GRACE)
             for account in self._accounts:
                 closing.push_async_callback(account.scheduler.aclose)
-
-
-def unended(task: Task) -> Task:
-    """Return *task* as one that has not ended: its end is confirmed by a poll."""
-    return evolve(task, status=TaskStatus.PENDING, error=None)
 
 
 def _clock() -> float:

@@ -257,6 +257,7 @@ COLUMNS = (
     Column("attempts", _structured(tuple[AccountAttempt, ...]), "entry", since=6, erasable=True),
     Column("price", _structured(PriceEstimate), since=7),
     Column("charge", _structured(Charge), "entry", since=7),
+    Column("trace_parent", _TEXT, since=8),
 )
 """
 All columns, in the order in which they stand in the table.

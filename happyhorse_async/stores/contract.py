@@ -135,7 +135,7 @@ class TaskStore(Protocol):
         ...
 
     async def count(self, endpoints: Collection[Endpoint], states: Collection[JobState]) -> Mapping[str, int]:
-        """Return how many unfinished jobs of the endpoints are in one of the states, by model, whoever owns them."""
+        """Return how many unfinished jobs of the endpoints are in one of the states, by model, of all processes."""
         ...
 
     async def take_over(self, endpoints: Collection[Endpoint], states: Collection[JobState], limit: int) -> list[Job]:

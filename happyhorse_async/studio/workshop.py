@@ -134,9 +134,7 @@ class Workshop:
         return {
             **info.to_dict(urls=False),
             "price": info.price and str(info.price),
-            "billed": info.price
-            and info.price.billed is not None
-            and str(Money(info.price.billed, info.price.currency)),
+            "billed": _billed(info.price),
             "provider": job.endpoint.provider,
             "model": job.model,
             "mode": mode and mode.value,

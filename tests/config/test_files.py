@@ -183,7 +183,7 @@ def test_a_provider_that_has_no_section(monkeypatch: pytest.MonkeyPatch, by_envi
         ),
         (
             "[provider.main]",
-            "unknown key provider; did you mean providers? known: budget, default, limits, poll, providers",
+            "unknown key provider; did you mean providers? known: budget, default, engine, limits, poll, providers",
         ),
         ("[poll]\nintervall = 3", "unknown key poll.intervall; did you mean interval?"),
         ("[limits]\nshared = {}", "unknown key limits.shared; known: max_concurrent_downloads"),

@@ -3,6 +3,7 @@ Every code block of the README and the documentation is run, as it is printed.
 
 Two things are changed, so that no provider is called or paid: a client without a base URL is given that of the
 emulator, and so is every section of a configuration. Both are first made unchanged, as far as that needs no network.
+A journal in a database becomes one in a file. What is written for another program (SQL) is not run.
 """
 
 from __future__ import annotations
@@ -40,11 +41,13 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 PAGES = [
     README,
+    ROOT / "README.zh-CN.md",
     ROOT / "adapters" / "README.md",
     *sorted(page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts),
 ]
 
 _RUN = ("python", "console", "shell", "toml", "json", "text")
+_SHOWN = ("sql", "yaml")
 _KEY = "HAPPYHORSE_KEY_OF_THE_PAGES"
 _POLL = hh.PollSchedule(interval=0.03)
 # The two set-up commands build an environment of their own: .ci/run runs the second, and tests below read both.
@@ -62,7 +65,7 @@ class Page:
         self._blocks: list[str] = []
         self._names: dict[str, Any] = {"__name__": path.stem, "__client__": self._client, "__blocks__": self._blocks}
         self._printed = ""
-        self._configure({})
+        self._configure({"default": "dashscope"})
 
     def read(self) -> None:
         """Run all blocks, from top to bottom."""
@@ -137,6 +140,8 @@ class Page:
             "poll": {"interval": _POLL.interval},
         }
         kept = {name: table[name] for name in ("default", "store", "routing") if name in table}
+        if "url_env" in kept.get("store", {}):
+            kept["store"] = {"path": "jobs.sqlite", "work": kept["store"].get("work", True)}
         (self._folder / "happyhorse.toml").write_text("\n".join(_toml_lines({**kept, **redirected})), "utf-8")
 
     def _redirected(self, name: str, section: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,7 +166,11 @@ class Page:
 
     def _interrupt(self, command: str, expected: str) -> str | None:
         with subprocess.Popen(
-            ["bash", "-c", f"exec {command}"], cwd=self._folder, stdout=subprocess.PIPE, text=True
+            ["bash", "-c", f"exec {command}"],
+            cwd=self._folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         ) as process:
             assert process.stdout is not None
             printed = "".join(process.stdout.readline() for _ in expected.splitlines())
@@ -234,6 +243,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(name, "sk-of-the-pages")
     monkeypatch.setenv("PATH", os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
     monkeypatch.setenv("HOME", str(tmp_path))
+    # The studio opens a browser.
+    monkeypatch.setenv("BROWSER", "true")
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     # A file that is only found may not set a callback URL, as some of the pages do.
     monkeypatch.setenv("HAPPYHORSE_CONFIG", str(tmp_path / "happyhorse.toml"))
@@ -253,7 +264,9 @@ def test_every_block_says_what_it_is(path: Path) -> None:
     fences = re.findall(r"^ *(`{3,})([^`\n]*)\n.*?^ *\1$", path.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     languages = {language.strip() for _, language in fences}
 
-    assert set() == {language for language in languages if language not in _RUN and not language.startswith("{")}
+    assert set() == {
+        language for language in languages if language not in (*_RUN, *_SHOWN) and not language.startswith("{")
+    }
 
 
 def _set_up_command(mark: str) -> str:

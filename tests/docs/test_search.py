@@ -17,6 +17,8 @@ PAGES = {
     "crash": "jobs.md",
     "django": "without-asyncio.md",
     "docker": "deploying.md",
+    "dbos": "cluster.md",
+    "durable": "examples.md",
     "error": "errors.md",
     "fal-client": "coming-from.md",
     "fastapi": "web-apps.md",

@@ -163,7 +163,7 @@ class KieAdapter(Adapter):
         """
         Return the task that a callback is about, and nothing of what it says.
 
-        The signature covers the task id and the time alone: whoever has seen one can send another body with it.
+        The signature covers the task id and the time alone: anyone who has seen one can send another body with it.
         """
         return callback_ref(message, account)
 

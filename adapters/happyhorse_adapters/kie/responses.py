@@ -161,7 +161,7 @@ def _videos(found: tuple[FoundVideo, ...], created_at: datetime | None, ended_at
 
 
 def _usage(wire: _WireTask) -> Usage | None:
-    # Documented in a callback alone, whose body nobody has signed. Should a status request have it, it is the bill.
+    # Documented in a callback alone, whose body is not signed. Should a status request have it, it is the bill.
     credit = wire.consumeCredits
     return None if credit is None or credit < 0 else Usage(credits=credit)
 

@@ -2,7 +2,7 @@
 The signature of KIE's callbacks: HMAC-SHA256 of the task id, a full stop and the timestamp, in base64.
 
 https://docs.kie.ai/common-api/webhook-verification. It does not cover the body: what a callback says of its task must
-be confirmed by a status request, whoever signed it. The page has no window for the time; five minutes is ours.
+be confirmed by a status request, even if it is signed. The page has no window for the time; five minutes is ours.
 """
 
 from __future__ import annotations

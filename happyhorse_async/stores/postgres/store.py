@@ -100,6 +100,11 @@ class PostgresStore:
         return f"PostgresStore({self._address.shown!r}, schema={self._schema!r})"
 
     @property
+    def direct_url(self) -> str:
+        """The URL of the server past a pooler, with its password: for an engine that uses the same database."""
+        return self._direct.url
+
+    @property
     def is_shared(self) -> bool:
         """True: any number of processes may have the store open."""
         return True

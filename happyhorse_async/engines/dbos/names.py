@@ -1,0 +1,7 @@
+"""Names that stand in the tables of DBOS. Other processes, also of other releases, go by them."""
+
+from __future__ import annotations
+
+WORKFLOW = "happyhorse_run"
+EXECUTOR = "happyhorse:"
+"""Executors of this prefix are processes whose liveness the journal knows. Others are somebody else's."""
