@@ -177,6 +177,10 @@ class Job:
         """Whether the job still needs work: it has not ended, or its video has yet to be saved."""
         return not self.state.is_final or self.is_unsaved
 
+    def with_model(self, task: Task) -> Task:
+        """Return *task* with the model of the job, if the provider does not say which it is."""
+        return evolve(task, model=self.model) if task.model is None and self.model else task
+
     def written_over(self, *, save_to: str | None, saved_to: str | None, owner: str | None) -> Job:
         """
         Return what is to be written over an entry with the given fields.

@@ -190,7 +190,7 @@ class Task:
     usage: Usage | None = None
     """What was billed, where the provider says so."""
     model: str | None = None
-    """The provider's model id."""
+    """The provider's model id; that of the job where the provider does not say it."""
     created_at: datetime | None = None
     """When the provider accepted it."""
     started_at: datetime | None = None

@@ -143,7 +143,8 @@ class TrackedJob:
         return True
 
     def without_raw(self, task: Task) -> Task:
-        """Keep the provider's object for `whole_task`, and return *task* without it."""
+        """Keep the provider's object for `whole_task`, and return *task* without it, and with the model of the job."""
+        task = self.job.with_model(task)
         if not task.raw:
             return task
         try:

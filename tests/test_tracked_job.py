@@ -18,9 +18,9 @@ from happyhorse_async.task import Task, TaskRef, TaskStatus
 from happyhorse_async.tracked_job import TrackedJob
 
 REF = TaskRef("main", "1")
-PENDING = Task(ref=REF, status=TaskStatus.PENDING)
-RUNNING = Task(ref=REF, status=TaskStatus.RUNNING)
-SUCCEEDED = Task(ref=REF, status=TaskStatus.SUCCEEDED)
+PENDING = Task(ref=REF, status=TaskStatus.PENDING, model="m")
+RUNNING = Task(ref=REF, status=TaskStatus.RUNNING, model="m")
+SUCCEEDED = Task(ref=REF, status=TaskStatus.SUCCEEDED, model="m")
 JOB = Job(
     job_id="j1",
     endpoint=Endpoint(provider="main", adapter="fifth", base_url="https://fifth.example"),
@@ -90,6 +90,17 @@ def test_what_is_news(tracked: TrackedJob, change: dict[str, Any], new: bool) ->
     assert tracked.observe(RUNNING)
     assert new is tracked.observe(observation)
     assert observation == tracked.whole_task
+
+
+def test_the_model_of_the_job_is_that_of_a_task_without_one(tracked: TrackedJob) -> None:
+    """What the provider says itself counts more."""
+    tracked.observe(evolve(PENDING, model=None))
+    filled_in = tracked.task
+    tracked.observe(evolve(RUNNING, model="m-2"))
+
+    assert PENDING == filled_in
+    assert tracked.task is not None
+    assert "m-2" == tracked.task.model
 
 
 def raw_of(tracked: TrackedJob) -> Any:

@@ -95,7 +95,12 @@ class JobRunner:
             self._outcome_unknown(client, error.job_id)
             raise
         self._output.answered()
-        self._accepted(handle.ref, handle.job_id, plan.price)
+        self.about(handle.ref)
+        price = await self._price(client, handle.ref)
+        if handle.ref.provider != plan.provider and price is not None:
+            # Another account has taken it than the one that was planned.
+            self._output.note(price_line(price))
+        self._accepted(handle.ref, handle.job_id, price)
         return handle
 
     async def _journal_entry(self) -> Job | None:
@@ -158,7 +163,7 @@ class JobRunner:
             path = await self._download(client, task, self._target)
             size = path.stat().st_size if path else None
         self._output.unfinished = None
-        price = await self._price(client, task)
+        price = await self._price(client, task.ref)
         self._output.event(
             "finished",
             **task_object(task),
@@ -171,9 +176,9 @@ class JobRunner:
             self._output.line(str(path))
         self._output.note(closing_line(task, seconds=self._seconds(task), size=size, price=price))
 
-    async def _price(self, client: Client, task: Task) -> PriceEstimate | None:
+    async def _price(self, client: Client, ref: TaskRef) -> PriceEstimate | None:
         try:
-            return (await client.job(task.ref)).price
+            return (await client.job(ref)).price
         except HappyHorseError:
             # The journal does not have it: it was submitted elsewhere.
             return None

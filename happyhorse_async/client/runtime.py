@@ -125,21 +125,19 @@ class ClientRuntime:
 
     def admitting(self, names: Sequence[str], fit: Fit) -> Iterator[str]:
         """
-        Yield the accounts that may be asked now; all of *names* where routing leaves out every one of them.
+        Yield the accounts that may be asked now, and then those that routing leaves out: no other has taken the job.
 
         :param fit: to which is added why an account has been left out.
         """
+        left_out: list[str] = []
         for name in names:
             breaker = self.accounts.named(name).breaker
             if len(names) == 1 or breaker.admits(fit.submissions[name].job_id, self.loop.time()) or not breaker.error:
                 yield name
             else:
                 fit.refusals[name] = breaker.error
-        if all(name in fit.refusals and fit.refusals[name] is self._breaker_error(name) for name in names):
-            yield from names
-
-    def _breaker_error(self, name: str) -> HappyHorseError | None:
-        return self.accounts.named(name).breaker.error
+                left_out.append(name)
+        yield from left_out
 
     def changed(self, tracked: TrackedJob) -> None:
         """Record what was observed of a task."""

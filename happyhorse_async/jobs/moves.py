@@ -88,10 +88,12 @@ class Mover:
             return NextTry(None, why, pause) if pause else None
         attempt.refusals[name] = why
         planned = await self.next(job, attempt)
-        if planned is None:
-            del attempt.refusals[name]
-            return None
-        return NextTry(planned, why)
+        if planned is not None:
+            return NextTry(planned, why)
+        del attempt.refusals[name]
+        # What was promised waits. What a caller waits for is sent: the breaker refuses nothing.
+        pause = breaker.paused_for(_now()) if job.durable else 0.0
+        return NextTry(None, why, pause) if pause else None
 
     async def after_refusal(
         self, tracked: TrackedJob, attempt: SubmitAttempt, failure: HappyHorseError

@@ -194,6 +194,7 @@ def apply(job: Job, event: JobEvent, *, task: Task | None = None, **changes: Any
         if event in _LEARNS_TASK:
             state = TRANSITIONS[state, task_event(task.status)]
             changes = {"body": None, "error": None, **changes, "task_id": task.id}
+        task = job.with_model(task)
         changes["task"] = evolve(task, raw={}) if task.raw else task
         if job.price is not None:
             # A success that is observed once more may come without its figures.

@@ -162,7 +162,8 @@ class Poller:
         async with self._exchange.query_slot():
             task = await self._exchange.fetch(ref)
         self.observe(task)
-        return task
+        tracked = self._tracker.by_ref(ref)
+        return task if tracked is None else tracked.job.with_model(task)
 
     def observe(self, task: Task) -> None:
         """Take in one observation, wherever it comes from. The first end of a task stays its end."""

@@ -98,6 +98,25 @@ async def test_the_reservation_moves_with_a_job_that_is_refused(gateway: Any, fi
         assert await costs(client, path) == {"second": Decimal(1)}
 
 
+async def test_an_enqueued_job_waits_for_an_account_that_is_left_out_if_the_budget_has_no_room_elsewhere(
+    gateway: Any, fifth: Any, path: Path
+) -> None:
+    """It is neither refused, nor sent again and again to an account that is known to be empty."""
+    gateway.on("POST", "/empty/videos", gateway.reply({"error": "no money"}, status=402))
+    accept(gateway, "yuan")
+    yuan = {"currency": "CNY", "720P": "0.9"}
+    async with several(fifth, gateway, path, "1 USD", "5 CNY", empty=usd("0.1"), yuan=yuan) as client:
+        assert (await client.submit(REQUEST)).ref.provider == "yuan"
+        handle = await client.enqueue(REQUEST)
+        while (job := await client.job(handle.job_id)).error is None:
+            await asyncio.sleep(0.02)
+        assert job.state is hh.JobState.QUEUED
+        assert isinstance(job.error, hh.QuotaExceededError)
+        assert len(gateway.requests) == 2
+        with pytest.raises(hh.QuotaExceededError):
+            await client.submit(REQUEST)
+
+
 async def test_a_refusal_after_a_lost_answer_gives_no_money_back(gateway: Any, fifth: Any, path: Path) -> None:
     """The first request may have been accepted, whatever a later one is told."""
     accounts = hh.Provider(

@@ -52,6 +52,20 @@ async def test_generate_shows_the_price_and_costs_adds_up_the_bills(program: Any
     assert "total: 2.00 USD; 1 of 2 as the provider billed them" in table.err
 
 
+async def test_the_price_is_that_of_the_account_that_took_the_job(program: Any, emulator: Emulator) -> None:
+    """It was planned for another one, which had no money."""
+    emulator.inject("no-money", on="submit", provider="dashscope", times=None)
+    url = emulator.url("hiapi")
+    backup = f'[providers.backup]\nadapter = "hiapi"\nbase_url = "{url}"\napi_key_env = "EMULATOR_KEY"\n'
+    prices = '[providers.backup.prices]\ncurrency = "USD"\n"720P" = "0.10"\n'
+    priced(program, emulator, f'{backup}{prices}[routing]\norder = ["dashscope", "backup"]\n')
+    run = await program.run("submit", *REQUEST, "--json")
+
+    assert run.code == 0, run.err
+    assert run.objects[0]["ref"].startswith("backup:")
+    assert run.objects[0]["price"]["high"] == "0.50"
+
+
 async def test_a_budget_refuses_before_anything_is_sent(program: Any, emulator: Emulator) -> None:
     priced(program, emulator, '[budget]\nlimit = "1.5 USD"\nper = "total"\n')
     assert (await program.run("generate", *REQUEST)).code == 0
