@@ -57,7 +57,7 @@ TAKEOVER_AFTER = 10.0
 
 _OPEN = ["QUEUED", "SUBMITTING", "ACCEPTED"]
 _TICKS = os.sysconf("SC_CLK_TCK") if sys.platform != "win32" else 100
-_COUNT_OWNERS = "SELECT owner, count(*) FROM happyhorse.jobs WHERE owner IS NOT NULL AND state = ANY($1) GROUP BY owner"
+_COUNT_OWNERS = "SELECT owner, count(*) FROM happyhorse.jobs WHERE owner <> '' AND state = ANY($1) GROUP BY owner"
 
 
 # The provider
