@@ -248,8 +248,10 @@ class Cluster:
             self._taken_over(_IN_FLIGHT, killed_at), self._taken_over(_QUEUED, killed_at)
         )
         is_late = killed_at < self.restarted_at + TAKEOVER_AFTER
+        when = " (after the restart)" if is_late else ""
         print(
-            f"  killed {name}; its jobs had an owner after {took:.1f} s{' (after the restart)' * is_late}", flush=True
+            f"  killed {name}; its tasks had an owner after {took:.1f} s, its queue after {queued:.1f} s{when}",
+            flush=True,
         )
         if has_jobs:
             (self.found.late_takeovers if is_late else self.found.takeovers).append(took)
