@@ -55,9 +55,9 @@ IDLE = 20.0
 TAKEOVER_AFTER = 10.0
 """For so long after a restart of the server no process is believed to be dead."""
 
-_OPEN = ["QUEUED", "SUBMITTING", "ACCEPTED"]
+_IN_FLIGHT, _QUEUED = ["SUBMITTING", "ACCEPTED"], ["QUEUED"]
 _TICKS = os.sysconf("SC_CLK_TCK") if sys.platform != "win32" else 100
-_COUNT_OWNERS = "SELECT owner, count(*) FROM happyhorse.jobs WHERE owner IS NOT NULL AND state = ANY($1) GROUP BY owner"
+_COUNT_OWNERS = "SELECT owner, count(*) FROM happyhorse.jobs WHERE owner <> '' AND state = ANY($1) GROUP BY owner"
 
 
 # The provider
@@ -188,6 +188,9 @@ class Found:
     """What a run has shown."""
 
     takeovers: list[float] = field(default_factory=list)
+    """How long what was in flight had no living owner."""
+    queued_takeovers: list[float] = field(default_factory=list)
+    """The same for what was queued, which the others take a few at a time, as they send."""
     late_takeovers: list[float] = field(default_factory=list)
     """Those soon after the server's restart, when no process is believed to be dead."""
     cpu: float = 0.0
@@ -241,22 +244,28 @@ class Cluster:
         node.process.send_signal(signal.SIGKILL)
         await node.process.wait()
         killed_at = time.monotonic()
-        took = await self._taken_over(killed_at)
+        took, queued = await asyncio.gather(
+            self._taken_over(_IN_FLIGHT, killed_at), self._taken_over(_QUEUED, killed_at)
+        )
         is_late = killed_at < self.restarted_at + TAKEOVER_AFTER
+        when = " (after the restart)" if is_late else ""
         print(
-            f"  killed {name}; its jobs had an owner after {took:.1f} s{' (after the restart)' * is_late}", flush=True
+            f"  killed {name}; its tasks had an owner after {took:.1f} s, its queue after {queued:.1f} s{when}",
+            flush=True,
         )
         if has_jobs:
             (self.found.late_takeovers if is_late else self.found.takeovers).append(took)
+            if not is_late:
+                self.found.queued_takeovers.append(queued)
         await self.start(name)
 
-    async def _taken_over(self, since: float) -> float:
+    async def _taken_over(self, states: list[str], since: float) -> float:
         observer = hh.PostgresStore(self.server.url, takeover_after=0)
         await observer.open()
         connection = await asyncpg.connect(self.server.url)
         try:
             while True:
-                owners = [row["owner"] for row in await connection.fetch(_COUNT_OWNERS, _OPEN)]
+                owners = [row["owner"] for row in await connection.fetch(_COUNT_OWNERS, states)]
                 if all([await observer.is_alive(owner) for owner in owners]):
                     return time.monotonic() - since
                 await asyncio.sleep(0.05)
@@ -425,6 +434,7 @@ def busiest_second(moments: Iterable[float]) -> int:
 def costs(found: Found, jobs: int) -> dict[str, Any]:
     return {
         "takeovers_s": [round(each, 2) for each in found.takeovers],
+        "queued_takeovers_s": [round(each, 2) for each in found.queued_takeovers],
         "takeovers_after_restart_s": [round(each, 2) for each in found.late_takeovers],
         "cpu_per_job_ms": round(found.cpu * 1000 / jobs, 2),
         "postgres_per_job_ms": round(found.postgres * 1000 / jobs, 2),

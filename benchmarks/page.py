@@ -41,6 +41,8 @@ def _tables(results: dict[str, Any]) -> Iterable[tuple[str, str]]:
         yield "queries", _queries(results["status_query"])
     if "lost_answer" in results:
         yield "lost", _lost(results["lost_answer"])
+    if "cluster" in results:
+        yield "cluster", _table(["measure", "goal", "measured", ""], _cluster(results["cluster"]))
     yield "run", _run(results["run"])
 
 
@@ -239,6 +241,41 @@ def _fates(fates: Iterable[dict[str, Any]], count: int) -> Iterable[str]:
         yield f"{found['paid']:.3g}"
         got = {f"`{what}`" if what.isidentifier() else what: often for what, often in found["got"].items()}
         yield ", ".join(what if often == count else f"{what} ({often} of {count})" for what, often in got.items())
+
+
+def _cluster(found: dict[str, Any]) -> Iterable[list[str]]:
+    cluster, alone = found["cluster"], found["alone"]
+    for measure, goal, limit, figure, unit in (
+        ("jobs lost", "0", 0, cluster["lost"], ""),
+        ("jobs paid twice", "0", 0, cluster["paid_twice"], ""),
+        ("jobs openly of unknown outcome", "≤ 1 %", 1, 100 * cluster["unknown"] / cluster["jobs"], " %"),
+        (
+            "slowest takeover of what was in flight, after a kill",
+            "≤ 3 s",
+            3,
+            max(cluster["takeovers_s"], default=0),
+            " s",
+        ),
+        ("status requests answered 429", "≤ 1 %", 1, cluster["polls_429_percent"], " %"),
+        (
+            f"busiest second of submits, {cluster['submit_limit']:g} allowed",
+            "≤ the limit + 1",
+            cluster["submit_limit"] + 1,
+            cluster["busiest_second_of_submits"],
+            "",
+        ),
+        ("status requests per job, pages of 50", "≤ 3", 3, cluster["polls_per_job"], ""),
+        ("wake of 2,000 waiters in another process, p99", "≤ 150 ms", 150, cluster["wake_p99_ms"], " ms"),
+        ("CPU per job, all processes, to one process on SQLite", "≤ 3", 3, found["cpu_ratio"], ""),
+        ("the same with PostgreSQL's own", "none", float("inf"), found["cpu_ratio_with_postgres"], ""),
+        ("idle worker, of a core", "≤ 0.2 %", 0.2, cluster["idle_percent"], " %"),
+    ):
+        yield [measure, goal, f"{figure:.3g}{unit}", "reached" if figure <= limit else "missed"]
+    yield ["one process on SQLite: CPU per job", "", f"{alone['cpu_per_job_ms']:.1f} ms", ""]
+    queued = max(cluster["queued_takeovers_s"], default=0)
+    yield ["slowest takeover of what was queued", "", f"{queued:.1f} s", ""]
+    late = ", ".join(f"{each:.1f} s" for each in cluster["takeovers_after_restart_s"]) or "none"
+    yield ["takeovers in the 10 s after the restart", "", late, ""]
 
 
 def _run(run: dict[str, Any]) -> str:

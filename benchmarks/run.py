@@ -21,6 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import cluster
 import growth
 import imports
 import lag
@@ -60,6 +61,7 @@ class Extent:
     """The number of jobs at once for clients that need minutes for a thousand."""
     peer_queries: int
     peer_rounds: int
+    cluster_jobs: int
 
 
 FULL = Extent(
@@ -76,6 +78,7 @@ FULL = Extent(
     slow_count=thousand.COUNT,
     peer_queries=status_query.QUERIES,
     peer_rounds=status_query.ROUNDS,
+    cluster_jobs=cluster.JOBS,
 )
 QUICK = Extent(
     rounds=1,
@@ -91,6 +94,7 @@ QUICK = Extent(
     slow_count=300,
     peer_queries=250,
     peer_rounds=3,
+    cluster_jobs=cluster.QUICK_JOBS,
 )
 
 
@@ -139,6 +143,7 @@ MEASURES: dict[str, Callable[[Extent], dict[str, Any]]] = {
     "waiting": lambda extent: waiting.measure(rounds=1, count=extent.handles),
     "lag": lambda extent: lag.measure(rounds=extent.rounds, seconds=extent.lag_seconds),
     "media": lambda extent: media.measure(rounds=extent.rounds),
+    "cluster": lambda extent: cluster.measure(jobs=extent.cluster_jobs),
     "shapes": hour,
     "steady": steady,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,3 +122,32 @@ async def test_several_calls_in_several_processes(
 
     assert ({200}, 200) == (set(statuses), late)
     assert hh.TaskStatus.SUCCEEDED is job.task.status
+
+
+@pytest.mark.fault(47)
+@pytest.mark.parametrize("journal", ["sqlite", "postgres"])
+async def test_a_call_at_a_process_that_does_not_work_wakes_the_waiters_of_others(
+    gateway: Any, fifth: Any, signing: Any, serve: Any, done: Any, path: Path, request: Any, journal: str
+) -> None:
+    """One process submits, one receives the call, and one waits. None polls, and all have the end."""
+    gateway.accept("t-1")
+    slowly = hh.PollSchedule(interval=3600)
+    if journal == "sqlite":
+        stores: list[hh.TaskStore] = [hh.SQLiteStore(path) for _ in range(3)]
+    else:
+        url, schema = request.getfixturevalue("postgres_server").url, f"callbacks_{time.monotonic_ns()}"
+        stores = [hh.PostgresStore(url, schema=schema) for _ in range(3)]
+    async with (
+        fifth.client(signing, store=stores[0], poll=slowly) as worker,
+        fifth.client(signing, store=stores[1], poll=slowly, work=False) as web,
+        fifth.client(signing, store=stores[2], poll=slowly, work=False) as other,
+    ):
+        handle = await worker.submit(REQUEST, callback_url=URL)
+        waiting = asyncio.create_task(other.resume_job(handle.job_id).wait(timeout=30))
+        hook = await serve(hh.CallbackReceiver(web, SECRET))
+        status = await hook.call(done("t-1"))
+        tasks = await asyncio.gather(waiting, handle.wait(timeout=30))
+
+    assert 200 == status
+    assert [hh.TaskStatus.SUCCEEDED] * 2 == [task.status for task in tasks]
+    assert [] == gateway.seen("GET")
