@@ -168,16 +168,17 @@ class Router:
         for name in self.ranked(fit):
             try:
                 plan = self._planners[name].plan(fit.submissions[name])
-                plan = evolve(plan, warnings=(*plan.warnings, *self._differences(fit, name, names[0])))
-                self._check_price(plan, job_id)
             except UnreadableFileError:
                 raise
+            except HappyHorseError as error:
+                fit.refusals[name] = self._configured_first(error)
+                continue
+            plan = evolve(plan, warnings=(*plan.warnings, *self._differences(fit, name, names[0])))
+            try:
+                self._check_price(plan, job_id)
             except BudgetExceededError as error:
                 fit.refusals[name] = error
                 too_dear = too_dear or evolve(plan, warnings=(*plan.warnings, error.message))
-                continue
-            except HappyHorseError as error:
-                fit.refusals[name] = self._configured_first(error)
                 continue
             return evolve(plan, rejected=_rejections(fit, names))
         if too_dear is not None:
@@ -189,7 +190,7 @@ class Router:
         """Make sure that the budget could have room for *plan*. What was spent of it already is known to the store."""
         endpoint, now = self._planners[plan.provider].settings.endpoint, datetime.now(UTC)
         job = Job(job_id=job_id, endpoint=endpoint, model=plan.model, created_at=now, price=plan.price)
-        check_room(self._within, job, None, lambda *_: 0, now)
+        check_room(self._within, job, None, _nothing_spent, now)
 
     def _differences(self, fit: Fit, name: str, first: str) -> tuple[str, ...]:
         """Say what another account than the first one does differently where the request leaves it open."""
@@ -236,6 +237,10 @@ class Router:
             return None
         url, planner = unnamed(job.callback_url), self._planners.get(job.endpoint.provider)
         return None if planner is not None and url == planner.settings.callback_url else url
+
+
+def _nothing_spent(_currency: str, _since: str) -> int:
+    return 0
 
 
 def _rejections(fit: Fit, names: Iterable[str]) -> tuple[Rejection, ...]:
