@@ -124,8 +124,15 @@ def serve(pipe: Connection, speed: float) -> None:
 
 async def enqueue(client: hh.Client, jobs: int, speed: float) -> list[hh.JobHandle]:
     """Write all jobs down. After a kill they are the same jobs, by their keys."""
-    requests = (hh.TextToVideo(_prompt(number, speed)) for number in range(jobs))
-    return [await client.enqueue(request, key=f"order-{number}") for number, request in enumerate(requests)]
+    handles: list[hh.JobHandle] = []
+    while len(handles) < jobs:
+        number = len(handles)
+        try:
+            handles.append(await client.enqueue(hh.TextToVideo(_prompt(number, speed)), key=f"order-{number}"))
+        except hh.StoreError:
+            # The server was away for long. With the key it is the same job, if it was recorded.
+            await asyncio.sleep(0.5)
+    return handles
 
 
 async def wait_for_all(client: hh.Client, jobs: int) -> list[tuple[int, float, str]]:
