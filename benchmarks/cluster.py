@@ -122,17 +122,20 @@ def serve(pipe: Connection, speed: float) -> None:
 # The processes of the cluster, beside `happyhorse worker`
 
 
-async def enqueue(client: hh.Client, jobs: int, speed: float) -> list[hh.JobHandle]:
+async def enqueue(client: hh.Client, jobs: int, speed: float) -> None:
     """Write all jobs down. After a kill they are the same jobs, by their keys."""
-    handles: list[hh.JobHandle] = []
-    while len(handles) < jobs:
-        number = len(handles)
+    number = 0
+    while number < jobs:
         try:
-            handles.append(await client.enqueue(hh.TextToVideo(_prompt(number, speed)), key=f"order-{number}"))
+            await client.enqueue(hh.TextToVideo(_prompt(number, speed)), key=f"order-{number}")
+        except hh.SubmitOutcomeUnknownError:
+            # Its worker was killed in the meantime.
+            number += 1
         except hh.StoreError:
             # The server was away for long. With the key it is the same job, if it was recorded.
             await asyncio.sleep(0.5)
-    return handles
+        else:
+            number += 1
 
 
 async def wait_for_all(client: hh.Client, jobs: int) -> list[tuple[int, float, str]]:
