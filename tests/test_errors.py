@@ -239,6 +239,7 @@ HTTP_STATUS = {
     "PermissionDeniedError": 503,
     "ProviderError": 502,
     "QuotaExceededError": 503,
+    "BudgetExceededError": 402,
     "RateLimitError": 429,
     "StoreError": 503,
     "SubmitOutcomeUnknownError": 502,

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from attrs import evolve, frozen
 
 from ..client import Client
-from ..client.client import configured_store
+from ..client.client import configured_store, make_command_client
 from ..config import Settings
 from ..errors import ConfigurationError, InvalidRequestError, TaskNotFoundError
 from ..job import Job
@@ -86,7 +86,7 @@ class Session:
         # With an engine, what others have enqueued is for the worker.
         recover = recover and settings.engine is None
         settings = evolve(settings, engine=None)
-        return Client.from_config(settings, provider=provider, store=self._store, recover=recover)
+        return make_command_client(settings, self._store, provider=provider, recover=recover)
 
     def shared_client(self, make: Callable[[Settings, TaskStore], Client]) -> Client:
         """Make a client in another way, with the configuration and journal of this run."""

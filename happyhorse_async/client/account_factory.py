@@ -47,6 +47,8 @@ class Options:
     work: bool = True
     engine: Engine | None = None
     """What runs enqueued jobs; `None` for every client its own."""
+    takes_polled: bool = True
+    """Whether tasks that are only polled, and not saved, are taken over."""
     takes: frozenset[str] | None = None
     """The accounts whose jobs are taken over; `None` for all."""
     concurrency: int | None = None

@@ -200,9 +200,9 @@ class Client(NewJobs):
         )
         return client
 
-    def _limit_work(self, takes: frozenset[str] | None, concurrency: int | None) -> None:
+    def _limit_work(self, **changes: Any) -> None:
         lifecycle = self._lifecycle
-        options = evolve(lifecycle.options, takes=takes, concurrency=concurrency)
+        options = evolve(lifecycle.options, **changes)
         self._lifecycle = Lifecycle(lifecycle.planners, options, default=lifecycle.default)
 
     @property
@@ -325,7 +325,20 @@ def make_worker(
         settings.choose(name)
     client = Client.from_config(settings, provider=providers[0] if providers else None, store=store)
     # The command of workers is the only caller, so it is no public method.
-    client._limit_work(frozenset(providers) or None, concurrency)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    takes = frozenset(providers) or None
+    client._limit_work(takes=takes, concurrency=concurrency)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    return client
+
+
+def make_command_client(settings: Settings, store: TaskStore, *, provider: str | None, recover: bool) -> Client:
+    """
+    Make a client for a command that runs for a moment: it leaves the tasks of earlier commands to `resume`.
+
+    :param provider: see `Client.from_config`.
+    :param recover: see `Client`.
+    """
+    client = Client.from_config(settings, provider=provider, store=store, recover=recover)
+    client._limit_work(takes_polled=False)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     return client
 
 

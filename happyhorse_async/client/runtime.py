@@ -93,6 +93,7 @@ class ClientRuntime:
             self.intake.followers,
             is_enabled=recovers,
             takes_queued=options.engine is None,
+            takes_polled=options.takes_polled,
             takes=options.takes,
             concurrency=options.concurrency,
         )

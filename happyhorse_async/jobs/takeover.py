@@ -43,6 +43,7 @@ class TakeOver:
     Takes over the jobs of dead processes, and those that are left to whichever process sends them.
 
     :param is_enabled: whether it does. Otherwise it only finds out which outcomes are unknown.
+    :param takes_polled: whether it takes over tasks that are only polled, and not saved.
     :param takes_queued: whether it takes over jobs that have not been sent. Otherwise an engine runs them.
     :param takes: the names of the accounts whose jobs it takes over; `None` for all.
     :param concurrency: take no more queued jobs while so many are queued, sent or polled here; `None` for no limit.
@@ -58,6 +59,7 @@ class TakeOver:
         *,
         is_enabled: bool,
         takes_queued: bool = True,
+        takes_polled: bool = True,
         takes: frozenset[str] | None = None,
         concurrency: int | None = None,
     ) -> None:
@@ -69,6 +71,7 @@ class TakeOver:
         self._followers = followers
         self._is_enabled = is_enabled
         self._takes_queued = takes_queued
+        self._in_flight = _IN_FLIGHT if takes_polled else tuple(s for s in _IN_FLIGHT if s is not JobState.ACCEPTED)
         self._takes = takes
         self._concurrency = math.inf if concurrency is None else concurrency
         self._changed = asyncio.Event()
@@ -124,7 +127,7 @@ class TakeOver:
         endpoints = await self._endpoints()
         if not endpoints:
             return True
-        while len(await self._take_batch(endpoints, _IN_FLIGHT, _BATCH)) == _BATCH:
+        while len(await self._take_batch(endpoints, self._in_flight, _BATCH)) == _BATCH:
             if once:
                 return False
         while self._takes_queued and (room := self._room()) > 0:

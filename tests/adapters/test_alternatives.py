@@ -35,8 +35,8 @@ def plan(provider: str, request: hh.VideoRequest) -> hh.Plan:
         ("hiapi", hh.ImageToVideo("data:image/png;base64,AAAA"), ("dashscope", "imini")),
         ("imini", hh.ImageToVideo(LARGE), ("dashscope",)),
         ("imini", hh.TextToVideo("a", resolution="480P", seed=7), ("dashscope",)),
-        ("hiapi", hh.TextToVideo("a", model="happyhorse-1-0", ratio="21:9"), ("dashscope", "hiapi")),
-        # Nobody has 480P with version 1.0, so those are named that have it at all.
+        ("hiapi", hh.TextToVideo("a", model="happyhorse-1-0", ratio="21:9"), ("hiapi", "dashscope")),
+        # No provider has 480P with version 1.0, so those are named that have it at all.
         ("dashscope", hh.TextToVideo("a", version="1.0", resolution="480P"), ("dashscope",)),
         ("hiapi", hh.TextToVideo("a", version="1.0", resolution="480P"), ("dashscope",)),
     ],

@@ -139,7 +139,7 @@ async def test_an_emulator_with_faults(program: Any) -> None:
     assert 0 == served.code
 
 
-@pytest.mark.parametrize("fault", ["nothing", "hang:upload", "hang:submit:often", "hang:submit:-1", "hang:submit:1:2"])
+@pytest.mark.parametrize("fault", ["nothing", "hang:payment", "hang:submit:often", "hang:submit:-1", "hang:submit:1:2"])
 async def test_a_fault_that_is_none(program: Any, fault: str) -> None:
     """A fault, an operation or a number that means nothing is bad input."""
     run = await program.run("emulator", "--port", "0", "--fault", fault)

@@ -54,7 +54,7 @@ async def occupied(gateway: Gateway, client: hh.Client, folder: Path) -> AsyncIt
 
 async def begun(*downloads: asyncio.Task[Path]) -> None:
     """Let downloads come as far as they come: what they began in the only thread is done before this is."""
-    for _ in range(3):
+    for _ in range(20):
         await asyncio.to_thread(bool)
     assert not [download for download in downloads if download.done()]
 

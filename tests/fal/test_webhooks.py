@@ -43,7 +43,7 @@ async def test_a_genuine_webhook_ends_the_task(fal: Any) -> None:
     (asked,) = fal.gateway.seen("GET", KEYS)
     assert "authorization" not in asked.headers
     (query,) = [urlsplit(seen.target).query for seen in fal.gateway.seen("POST")]
-    assert parse_qs(query)["fal_webhook"][0].startswith(f"{HOOK}?happyhorse_job=hh-")
+    assert parse_qs(query)["fal_webhook"][0].startswith(f"{HOOK}?happyhorse_account=fal&happyhorse_job=hh-")
 
 
 async def test_a_webhook_of_a_failed_run(fal: Any) -> None:

@@ -145,6 +145,7 @@ def _audio_only(response: HttpResponse, call: CallContext) -> HttpResponse:
         b'"type": "video", "url"': b'"type": "audio", "url"',
         b'"video": {': b'"audio": {',
         b'"video/mp4"': b'"audio/mp4"',
+        b".mp4": b".mp3",
     }
     body = response.body
     for old, new in names.items():
