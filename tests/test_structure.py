@@ -25,7 +25,7 @@ import happyhorse_async as hh
 
 # The goals are 170 functions in 30 files, and 14 attributes. Traces and the fields of the log take 13 functions where
 # OpenTelemetry is installed.
-MOST_FUNCTIONS = 300
+MOST_FUNCTIONS = 305
 MOST_FILES = 56
 MOST_ATTRIBUTES = 14
 
