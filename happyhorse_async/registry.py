@@ -152,6 +152,7 @@ def _invalid_everywhere(adapter: Adapter, request: VideoRequest, name: str, prov
     except InvalidRequestError as error:
         return error
     except HappyHorseError:
+        # It says that this provider lacks the option. That no provider takes the value says more.
         pass
     shown = redact_text(repr(getattr(request, name)))[:80]
     return InvalidRequestError(f"no provider takes {shown} for {name}", provider=provider)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -18,6 +17,7 @@ import happyhorse_async as hh
 
 from ..conftest import Fifth, Gateway
 from ..postgres_server import PostgresServer
+from ..worker_process import start_worker
 
 JOBS = int(os.environ.get("HAPPYHORSE_JOBS", "40"))
 SCRIPT = Path(__file__).with_name("work.py")
@@ -48,22 +48,6 @@ class Provider:
         return {"id": task_id, "status": "done", "urls": [f"{self._gateway.url}/files/{task_id}.mp4?signature=s3cr3t"]}
 
 
-async def start_worker(url: str, schema: str, gateway: Gateway) -> asyncio.subprocess.Process:
-    """Start a process that works, and wait until it does."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(SCRIPT),
-        url,
-        schema,
-        gateway.url,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    assert b"open\n" == await process.stdout.readline()
-    return process
-
-
 async def statuses(url: str, schema: str) -> Counter[tuple[str, str]]:
     """Count the workflows by their status and queue."""
 
@@ -91,7 +75,7 @@ async def test_what_a_killed_process_has_left_another_one_runs_to_its_end(
 ) -> None:
     """No job is lost, none is paid twice, and every workflow ends."""
     provider, url = Provider(gateway), postgres_server.url
-    first = await start_worker(url, schema, gateway)
+    first = await start_worker(SCRIPT, url, schema, gateway)
     store = hh.PostgresStore(url, schema=schema)
     engine = hh.DBOSEngine(schema=f"{schema}_dbos")
     async with fifth.client(store=store, engine=engine, work=False) as client:
@@ -102,7 +86,7 @@ async def test_what_a_killed_process_has_left_another_one_runs_to_its_end(
         await gateway.until(JOBS // 3, "POST", "/videos")
         first.kill()
         await first.communicate()
-        workers = [await start_worker(url, schema, gateway) for _ in range(2)]
+        workers = [await start_worker(SCRIPT, url, schema, gateway) for _ in range(2)]
         outcomes = await asyncio.gather(*ends, return_exceptions=True)
         async with asyncio.timeout(60):
             found = await statuses(url, schema)
@@ -126,7 +110,7 @@ async def test_workflows_of_the_program_that_a_killed_process_has_left_run_again
 ) -> None:
     """They run in the DBOS that the engine has launched, under the id of a process that is dead."""
     url = postgres_server.url
-    first = await start_worker(url, schema, gateway)
+    first = await start_worker(SCRIPT, url, schema, gateway)
 
     def enqueue() -> None:
         client = DBOSClient(
@@ -144,7 +128,7 @@ async def test_workflows_of_the_program_that_a_killed_process_has_left_run_again
     await until("PENDING", "happyhorse")
     first.kill()
     await first.communicate()
-    second = await start_worker(url, schema, gateway)
+    second = await start_worker(SCRIPT, url, schema, gateway)
     await until("SUCCESS", "happyhorse-again")
     await second.communicate(b"")
 
@@ -155,7 +139,7 @@ async def test_a_job_whose_workflow_was_never_enqueued_is_found(
 ) -> None:
     """The enqueuing process could not reach DBOS, and is gone. A worker enqueues it under the same id."""
     provider, url = Provider(gateway, seconds=0.1), postgres_server.url
-    worker = await start_worker(url, schema, gateway)
+    worker = await start_worker(SCRIPT, url, schema, gateway)
     unreachable = hh.DBOSEngine(f"postgresql://me:s3cr3t@127.0.0.1:{unused_tcp_port}/none")
     async with fifth.client(store=hh.PostgresStore(url, schema=schema), engine=unreachable, work=False) as client:
         handle = await client.enqueue(hh.TextToVideo("a boat"))

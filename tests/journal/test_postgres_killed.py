@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -21,6 +20,7 @@ import happyhorse_async as hh
 
 from ..conftest import Fifth, Gateway
 from ..postgres_server import PostgresServer
+from ..worker_process import start_worker
 
 JOBS = int(os.environ.get("HAPPYHORSE_JOBS", "120"))
 WORKERS = 3
@@ -53,29 +53,13 @@ class Provider:
         return {"id": task_id, "status": "done", "urls": [f"{self._gateway.url}/files/{task_id}.mp4?signature=s3cr3t"]}
 
 
-async def start_worker(url: str, schema: str, gateway: Gateway) -> asyncio.subprocess.Process:
-    """Start a process that works, and wait until it does."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(SCRIPT),
-        url,
-        schema,
-        gateway.url,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    assert b"open\n" == await process.stdout.readline()
-    return process
-
-
 @pytest.mark.timeout(180)
 async def test_processes_that_are_killed_and_a_server_that_restarts(
     gateway: Gateway, fifth: Fifth, postgres_server: PostgresServer
 ) -> None:
     """No job is lost, none is paid twice, and the others go on with what the dead have left."""
     provider, schema = Provider(gateway), f"killed_{os.getpid()}_{time.monotonic_ns()}"
-    workers = [await start_worker(postgres_server.url, schema, gateway) for _ in range(WORKERS)]
+    workers = [await start_worker(SCRIPT, postgres_server.url, schema, gateway) for _ in range(WORKERS)]
     store = hh.PostgresStore(postgres_server.url, schema=schema, timeout=20.0)
     async with fifth.open(store=store, work=False) as client:
         handles = [
