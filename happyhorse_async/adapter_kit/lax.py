@@ -13,6 +13,7 @@ import math
 import types
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from typing import Annotated, Any, TypeAlias, TypeVar, get_args, get_origin
 
 from attrs import has
@@ -43,7 +44,7 @@ def structure(value: object, cls: type[T], *, root: str = "") -> T:
     :raises InvalidResponseError: a field that matters is missing or cannot be read; `path` names it.
     """
     try:
-        structured: T = _CONVERTER.get_structure_hook(cls)(value, cls)
+        structured: T = _hook(cls)(value, cls)
     except BaseValidationError as error:
         problem = transform_error(error, path="$", format_exception=_describe)[0]
         sentence, _, place = problem.rpartition(" @ ")
@@ -55,6 +56,11 @@ def structure(value: object, cls: type[T], *, root: str = "") -> T:
     raise InvalidResponseError(f"the answer cannot be understood: {sentence}", path=path)
 
 
+@cache
+def _hook(cls: type) -> StructureHook:
+    return _CONVERTER.get_structure_hook(cls)
+
+
 def _describe(error: BaseException, _: type | None) -> str:
     if isinstance(error, KeyError):
         return "required field missing"
@@ -62,6 +68,8 @@ def _describe(error: BaseException, _: type | None) -> str:
 
 
 def _to_str(value: object, _: object) -> str:
+    if type(value) is str:
+        return value
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise TypeError(f"expected text, got {_kind(value)}")
     return str(value)
@@ -165,7 +173,7 @@ def _strict_object(cls: Any, converter: BaseConverter) -> StructureHook:
     inner = make_dict_structure_fn(cls, converter)
 
     def to_object(value: object, cls: Any) -> object:
-        return inner(_to_mapping(value, cls), cls)
+        return inner(value if isinstance(value, dict) else _to_mapping(value, cls), cls)
 
     return to_object
 

@@ -15,8 +15,8 @@ import re
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
+from functools import cache
 from importlib.metadata import version
-from types import TracebackType
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -40,6 +40,8 @@ LARGEST_BODY = 1024 * 1024
 """Bytes of an API response. The largest documented one, a list of 100 tasks, has a tenth of it."""
 
 _READ_TIMEOUT = 60.0
+# A POST without a body gets `application/octet-stream` otherwise, which no provider has asked for.
+_NO_CONTENT_TYPE = ("Content-Type",)
 _CHUNK = 256 * 1024
 # Iterations of the event loop. A response of the largest size is read in a few of them.
 _MISSED_ITERATIONS = 50
@@ -52,6 +54,7 @@ _ILLEGAL = re.compile(r"""[^\x21-\x7e]+|["<>\\`{}]|%(?![0-9A-Fa-f]{2})""")
 _HOST = re.compile(r"(?P<user>.*@)?(?P<host>.*?)(?P<port>:[0-9]*)?", re.DOTALL)
 
 
+@cache
 def _user_agent() -> str:
     # A CDN in front of a provider may block a client that does not say who it is.
     return f"happyhorse-async/{version('happyhorse-async')} (+https://github.com/happyhorse-async/happyhorse-async)"
@@ -101,28 +104,27 @@ class AiohttpTransport:
             headers={"User-Agent": _user_agent(), "Accept-Encoding": "identity"},
             request_class=request_class or _Request,
             response_class=_Response,
-            # A POST without a body gets `application/octet-stream` otherwise, which no provider has asked for.
-            skip_auto_headers=("Content-Type",),
         )
 
     async def send(self, request: HttpRequest, *, timeout: float) -> HttpResponse:
         """Send *request* and return the whole response."""
-        arriving, attempt = _Arriving(), _Attempt()
+        attempt = _Attempt()
         try:
             async with asyncio.timeout(None) as limit:
-                with _Deadline(limit, timeout):
+                deadline = _Deadline(limit, timeout)
+                try:
                     response = await self._open(self._session, request, attempt, self._send_timeout)
                     async with response:
                         self._responses.add(response)
-                        try:
-                            return await arriving.read(response)
-                        finally:
-                            self._responses.discard(response)
+                        return await attempt.read(response)
+                finally:
+                    deadline.cancel()
+                    self._responses.discard(attempt.response)
         except HappyHorseError:
             raise
         except Exception as error:  # noqa: BLE001 - a connector of the caller's may raise anything
             failure = self._failure(error, request, attempt)
-            failure.received = arriving.so_far()
+            failure.received = attempt.received()
         raise failure
 
     @asynccontextmanager
@@ -166,6 +168,7 @@ class AiohttpTransport:
             allow_redirects=False,
             proxy=attempt.proxy,
             timeout=timeout,
+            skip_auto_headers=None if request.method == "GET" else _NO_CONTENT_TYPE,
         )
         if response.status == 407 and attempt.proxy is not None:
             response.close()
@@ -194,12 +197,42 @@ def _with_length(request: HttpRequest) -> Mapping[str, str]:
 
 
 class _Attempt:
-    """One request on its way."""
+    """One request on its way, and its response as far as it has arrived."""
+
+    __slots__ = ("_body", "connected", "proxy", "response")
 
     def __init__(self) -> None:
         self.connected = False
         """Whether the connection is ready, a tunnel through a proxy included: before that, nothing has been sent."""
         self.proxy: str | None = None
+        self.response: aiohttp.ClientResponse | None = None
+        self._body = bytearray()
+
+    async def read(self, response: aiohttp.ClientResponse) -> HttpResponse:
+        """Read the whole response."""
+        self.response, content = response, response.content
+        while not content.at_eof():
+            self._body += await content.readany()
+            if len(self._body) > LARGEST_BODY:
+                raise InvalidResponseError(
+                    f"the response is larger than {LARGEST_BODY} bytes", status_code=response.status
+                )
+        try:
+            return _message(response, bytes(self._body))
+        except CompressionError as error:
+            failure = InvalidResponseError(f"the response is {error}", status_code=response.status)
+        raise failure
+
+    def received(self) -> HttpResponse | None:
+        """Return what has arrived of a response that broke off; `None` if nothing has."""
+        if self.response is None:
+            return None
+        # aiohttp gives out nothing more of a body that broke off, not even what it had received before.
+        rest: Iterable[bytes] = getattr(self.response.content, "_buffer", ())
+        try:
+            return _message(self.response, b"".join((self._body, *rest))[:LARGEST_BODY], whole=False)
+        except CompressionError:
+            return None
 
 
 async def _check_public(request: HttpRequest) -> None:
@@ -257,38 +290,6 @@ class _Download:
         raise failure
 
 
-class _Arriving:
-    """A response, as far as it has arrived."""
-
-    def __init__(self) -> None:
-        self._response: aiohttp.ClientResponse | None = None
-        self._body = bytearray()
-
-    async def read(self, response: aiohttp.ClientResponse) -> HttpResponse:
-        self._response = response
-        while chunk := await response.content.readany():
-            self._body += chunk
-            if len(self._body) > LARGEST_BODY:
-                raise InvalidResponseError(
-                    f"the response is larger than {LARGEST_BODY} bytes", status_code=response.status
-                )
-        try:
-            return _message(response, bytes(self._body))
-        except CompressionError as error:
-            failure = InvalidResponseError(f"the response is {error}", status_code=response.status)
-        raise failure
-
-    def so_far(self) -> HttpResponse | None:
-        if self._response is None:
-            return None
-        # aiohttp gives out nothing more of a body that broke off, not even what it had received before.
-        rest: Iterable[bytes] = getattr(self._response.content, "_buffer", ())
-        try:
-            return _message(self._response, b"".join((self._body, *rest))[:LARGEST_BODY], whole=False)
-        except CompressionError:
-            return None
-
-
 def _message(response: aiohttp.ClientResponse, body: bytes, *, whole: bool = True) -> HttpResponse:
     message = HttpResponse(status=response.status, headers=response.headers, body=body)
     if "content-encoding" not in message.headers and not body.startswith(GZIP):
@@ -317,12 +318,8 @@ class _Deadline:
         else:
             self._limit.reschedule(self._loop.time())
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def cancel(self) -> None:
+        """Stop counting."""
         self._next.cancel()
 
 
