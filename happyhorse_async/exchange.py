@@ -193,11 +193,11 @@ class Exchange:
             task = await self._query(message, self.adapter.decode_fetch, ref.id)
             _check_ref(task, ref)
             # Some providers tell the result in an answer of its own.
-            message = self.adapter.encode_result(task, self.account)
-            if message is not None:
-                self._check_key(message)
+            further = self.adapter.encode_result(task, self.account)
+            if further is not None:
+                self._check_key(further)
                 self.limits.queries.count_another()
-                task = await self._query(message, self.adapter.decode_result, task)
+                task = await self._query(further, self.adapter.decode_result, task)
                 _check_ref(task, ref)
         except HappyHorseError as error:
             error.about(ref=ref)

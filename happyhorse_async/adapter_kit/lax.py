@@ -13,7 +13,6 @@ import math
 import types
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import cache
 from typing import Annotated, Any, TypeAlias, TypeVar, get_args, get_origin
 
 from attrs import has
@@ -44,7 +43,7 @@ def structure(value: object, cls: type[T], *, root: str = "") -> T:
     :raises InvalidResponseError: a field that matters is missing or cannot be read; `path` names it.
     """
     try:
-        structured: T = _hook(cls)(value, cls)
+        structured: T = _CONVERTER.get_structure_hook(cls)(value, cls)
     except BaseValidationError as error:
         problem = transform_error(error, path="$", format_exception=_describe)[0]
         sentence, _, place = problem.rpartition(" @ ")
@@ -54,11 +53,6 @@ def structure(value: object, cls: type[T], *, root: str = "") -> T:
         return structured
     path = ".".join(part for part in (root, place.removeprefix("$").removeprefix(".")) if part)
     raise InvalidResponseError(f"the answer cannot be understood: {sentence}", path=path)
-
-
-@cache
-def _hook(cls: type) -> StructureHook:
-    return _CONVERTER.get_structure_hook(cls)
 
 
 def _describe(error: BaseException, _: type | None) -> str:
@@ -173,7 +167,7 @@ def _strict_object(cls: Any, converter: BaseConverter) -> StructureHook:
     inner = make_dict_structure_fn(cls, converter)
 
     def to_object(value: object, cls: Any) -> object:
-        return inner(value if isinstance(value, dict) else _to_mapping(value, cls), cls)
+        return inner(_to_mapping(value, cls), cls)
 
     return to_object
 

@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache
 from importlib.metadata import version
+from types import TracebackType
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -110,16 +111,14 @@ class AiohttpTransport:
         """Send *request* and return the whole response."""
         attempt = _Attempt()
         try:
-            async with asyncio.timeout(None) as limit:
-                deadline = _Deadline(limit, timeout)
-                try:
-                    response = await self._open(self._session, request, attempt, self._send_timeout)
-                    async with response:
-                        self._responses.add(response)
+            with _Deadline(timeout):
+                response = await self._open(self._session, request, attempt, self._send_timeout)
+                async with response:
+                    self._responses.add(response)
+                    try:
                         return await attempt.read(response)
-                finally:
-                    deadline.cancel()
-                    self._responses.discard(attempt.response)
+                    finally:
+                        self._responses.discard(response)
         except HappyHorseError:
             raise
         except Exception as error:  # noqa: BLE001 - a connector of the caller's may raise anything
@@ -299,16 +298,22 @@ def _message(response: aiohttp.ClientResponse, body: bytes, *, whole: bool = Tru
 
 class _Deadline:
     """
-    Lets *limit* time out after *seconds*.
+    Times out after *seconds*, like `asyncio.timeout`.
 
     If the event loop was blocked meanwhile, it gets the iterations that it missed: a response that arrived in time is
     not late because it has not been read yet.
     """
 
-    def __init__(self, limit: asyncio.Timeout, seconds: float) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._limit = limit
+    __slots__ = ("_cancellations", "_has_passed", "_loop", "_missed", "_next", "_task")
+
+    def __init__(self, seconds: float) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._cancellations = task.cancelling()
+        self._has_passed = False
         self._missed = _MISSED_ITERATIONS
+        self._loop = asyncio.get_running_loop()
         self._next: asyncio.Handle = self._loop.call_later(seconds, self._count_down)
 
     def _count_down(self) -> None:
@@ -316,11 +321,19 @@ class _Deadline:
         if self._missed:
             self._next = self._loop.call_soon(self._count_down)
         else:
-            self._limit.reschedule(self._loop.time())
+            self._has_passed = True
+            self._task.cancel()
 
-    def cancel(self) -> None:
-        """Stop counting."""
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._next.cancel()
+        # A cancellation by someone else stays one.
+        if self._has_passed and self._task.uncancel() <= self._cancellations and kind is asyncio.CancelledError:
+            raise TimeoutError from error
 
 
 def _connection_slots(connector: aiohttp.BaseConnector | None) -> asyncio.Semaphore | None:
