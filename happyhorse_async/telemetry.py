@@ -168,9 +168,9 @@ def begin(job: Job, current: JobSpan | None = None) -> JobSpan | None:
     return JobSpan(job) if _is_recorded() else None
 
 
-def end(span: JobSpan | None, task: Task | None, error: HappyHorseError | None) -> None:
+def end(span: JobSpan, task: Task | None, error: HappyHorseError | None) -> None:
     """End the span of a job, if it has not ended."""
-    if span is not None and not span.has_ended:
+    if not span.has_ended:
         span.end(task, error)
 
 
@@ -180,17 +180,13 @@ def moved(span: JobSpan | None, job: Job, reason: HappyHorseError) -> None:
         span.moved(job, reason)
 
 
-def submit(job: JobSpan | None, request: Awaitable[Task]) -> Awaitable[Task]:
+def submit(job: JobSpan, request: Awaitable[Task]) -> Awaitable[Task]:
     """Return *request* as a span of the job, and count it."""
-    if job is None:
-        return request
     return _traced("submit", request, job, counter=_submits, counted=job.labels)
 
 
-def poll(job: JobSpan | None, request: Awaitable[Task]) -> Awaitable[Task]:
+def poll(job: JobSpan, request: Awaitable[Task]) -> Awaitable[Task]:
     """Return *request* as a span of the job, and count it."""
-    if job is None:
-        return request
     return _traced("poll", request, job, counter=_polls, counted={**job.labels, "happyhorse.poll": "task"})
 
 
@@ -202,9 +198,9 @@ def poll_list(endpoint: Endpoint, request: Awaitable[T]) -> Awaitable[T]:
     return _traced("poll list", request, None, counter=_polls, counted=counted)
 
 
-def wait(job: JobSpan | None, waiting: Awaitable[T]) -> Awaitable[T]:
+def wait(job: JobSpan, waiting: Awaitable[T]) -> Awaitable[T]:
     """Return *waiting* as a span of the caller's, or else of the job."""
-    return waiting if job is None else _traced("wait", waiting, job, is_callers=True)
+    return _traced("wait", waiting, job, is_callers=True)
 
 
 def download(job: JobSpan | None, downloading: Awaitable[T], *, is_callers: bool = True) -> Awaitable[T]:

@@ -181,7 +181,8 @@ class TrackedJob:
         """Wake everyone who waits: the job was accepted, the task has ended, or nothing more will come."""
         if self.ended or self.gone is not None:
             self.release_permit()
-            telemetry.end(self.span, self.task, self.gone)
+            if self.span is not None:
+                telemetry.end(self.span, self.task, self.gone)
         woken = (*self._waiters, *self._observers)
         self._waiters = self._observers = ()
         for waiter in woken:

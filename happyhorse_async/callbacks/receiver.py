@@ -62,7 +62,7 @@ class CallbackReceiver:
             # A secret that is nearly right is not for error trackers that record the local variables of each frame.
             refusal, secret = error.with_traceback(None), None
             raise refusal from None
-        published = client.adapter.encode_callback_keys(self._lifecycle.planners[self._provider].account)
+        published = client.adapter.encode_callback_keys(self._lifecycle.planners[self._provider].settings.account)
         if secrets and published:
             warnings.warn(
                 f"{client.provider!r} signs its webhooks with keys that it publishes: the secret is not used",

@@ -107,7 +107,7 @@ class AccountFactory:
         )
         limits.serve(settings.endpoint)
         self._limits.append(limits)
-        exchange = Exchange(adapter, planner.account, self._transport(settings.proxy), limits, options.timeouts)
+        exchange = Exchange(adapter, settings.account, self._transport(settings.proxy), limits, options.timeouts)
         poller = Poller(exchange, options.poll, client.tracker, client.changed, client.left, retry=options.retries.poll)
         downloads = Downloads(
             exchange=exchange,

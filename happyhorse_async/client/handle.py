@@ -89,7 +89,8 @@ class JobHandle:
         if timeout is not None:
             return await self._wait_within(timeout)
         tracked = await self._attend()
-        await telemetry.wait(tracked.span, _end_of(tracked))
+        waiting = _end_of(tracked)
+        await (waiting if tracked.span is None else telemetry.wait(tracked.span, waiting))
         task = tracked.whole_task
         assert task is not None
         error = None if task.status is TaskStatus.SUCCEEDED else task_error(task, tracked.job_id)

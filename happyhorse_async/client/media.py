@@ -226,7 +226,7 @@ def with_urls(request: VideoRequest) -> VideoRequest:
 
 def has_local_media(request: VideoRequest) -> bool:
     """Return whether *request* has files, bytes or `data:` URIs in it."""
-    return not isinstance(request, TextToVideo) and next(_local_media(request), None) is not None
+    return next(_local_media(request), None) is not None
 
 
 def _encoded(medium: LocalMedium) -> int:

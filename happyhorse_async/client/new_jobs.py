@@ -121,8 +121,8 @@ class NewJobs(RecordedJobs):
             check_key(key)
         names = router.names(None if provider is None else self._planner(provider).name)
         fit = router.fit(names, request, callback_url, job_id=new_job_id())
-        chosen = runtime.admitting(router.ranked(fit), fit)
-        for name in chosen:
+        is_routed = len(fit.submissions) > 1
+        for name in runtime.admitting(router.ranked(fit), fit) if is_routed else fit.submissions:
             try:
                 planned = await self._planned(
                     name, fit.submissions[name], key=key, durable=durable, upload_progress=upload_progress
@@ -168,8 +168,10 @@ class NewJobs(RecordedJobs):
         runtime = self._lifecycle.inside()
         account = runtime.accounts.named(name)
         prepared = await self._lifecycle.router.prepared(name, submission, durable=durable)
-        price = self._planner(name).price(submission.request, submission.spec, source_duration=prepared.source_duration)
-        submission = evolve(submission, request=prepared.request)
+        planner = self._lifecycle.planners[name]
+        price = planner.price(submission.request, submission.spec, source_duration=prepared.source_duration)
+        if prepared.request is not submission.request:
+            submission = evolve(submission, request=prepared.request)
         if upload_progress is not None:
             prepared = evolve(prepared, media=reporting(prepared.media, upload_progress))
         message = await runtime.intake.message(

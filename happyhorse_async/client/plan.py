@@ -7,9 +7,9 @@ from typing import get_args
 from urllib.parse import parse_qs, urlsplit
 
 import anyio
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
-from ..adapter import Account, Adapter, Submission
+from ..adapter import Adapter, Submission
 from ..capabilities import ModelSpec
 from ..errors import HappyHorseError, InvalidRequestError, UnsupportedFeatureError
 from ..jobs.account import new_job_id
@@ -60,26 +60,19 @@ class Planner:
     """One account, and how a request is made for it."""
 
     settings: AccountSettings
-    """How the account is configured."""
+    """How the account is configured. Its `account` raises a `ConfigurationError` if there is no key."""
+    adapter: Adapter = field(init=False)
+    """The adapter of the account."""
+    name: str = field(init=False)
+    """The name of the account."""
 
-    @property
-    def adapter(self) -> Adapter:
-        """The adapter of the account."""
+    @adapter.default
+    def _adapter_of_account(self) -> Adapter:
         return self.settings.adapter
 
-    @property
-    def name(self) -> str:
-        """The name of the account."""
+    @name.default
+    def _name_of_account(self) -> str:
         return self.settings.name
-
-    @property
-    def account(self) -> Account:
-        """
-        The account with its key.
-
-        :raises ConfigurationError: there is no key, or it cannot be one.
-        """
-        return self.settings.account
 
     def callback_secrets(self) -> tuple[str, ...]:
         """
@@ -105,7 +98,7 @@ class Planner:
         adapter, provider = self.adapter, self.name
         try:
             # Options allow media that the adapter refuses: whether they do is found out when the media are examined.
-            checked = with_urls(request) if self.account.options.keys() & _MEDIA_OPTIONS else request
+            checked = with_urls(request) if self.settings.account.options.keys() & _MEDIA_OPTIONS else request
             spec = adapter.check(checked, provider=provider, callback_url=callback_url)
         except (InvalidRequestError, UnsupportedFeatureError) as refusal:
             raise explain_refusal(refusal, adapter, request, provider=provider, callback_url=callback_url) from None
@@ -121,8 +114,8 @@ class Planner:
         return Plan(
             provider=self.name,
             model=submission.spec.model,
-            messages=(self.adapter.encode_submit(submission, self.account),),
-            warnings=(*self.adapter.warnings(submission, self.account), *prepared.warnings),
+            messages=(self.adapter.encode_submit(submission, self.settings.account),),
+            warnings=(*self.adapter.warnings(submission, self.settings.account), *prepared.warnings),
             media=prepared.plans,
             price=price,
         )
@@ -140,7 +133,7 @@ class Planner:
 
     def media(self, spec: ModelSpec, limiter: anyio.CapacityLimiter | None = None) -> MediaPreparation:
         """Return what prepares local media for a model of this account, so many of them at once as *limiter* says."""
-        return MediaPreparation(self.adapter, self.account, spec, limiter)
+        return MediaPreparation(self.adapter, self.settings.account, spec, limiter)
 
 
 def name_job(callback_url: str, provider: str, job_id: str) -> str:

@@ -19,7 +19,7 @@ from ..jobs.account import Accounts, new_job_id
 from ..jobs.routing import Candidate, PlannedJob, most_telling, ranked
 from ..local_media import LocalMedium
 from ..media.inspect import UnreadableFileError
-from ..request import Media, ReferenceToVideo, VideoEdit, VideoRequest
+from ..request import Media, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from ..request_codec import from_data
 from ..routing import Routing
 from .media import Keeping, PreparedRequest, has_local_media
@@ -104,7 +104,7 @@ class Router:
         for name in names:
             planner = self._planners[name]
             try:
-                _ = planner.account
+                _ = planner.settings.account
                 if len(names) > 1:
                     self._check_written_for(planner, names, request, first)
                 submission = planner.submission(request, callback_url, job_id=job_id)
@@ -216,13 +216,13 @@ class Router:
             raise InvalidRequestError("a local file of the request has changed since it was submitted")
         submission = evolve(submission, request=prepared.request)
         planner = self._planners[provider]
-        message = evolve(planner.adapter.encode_submit(submission, planner.account), media=prepared.media)
+        message = evolve(planner.adapter.encode_submit(submission, planner.settings.account), media=prepared.media)
         price = planner.price(request, submission.spec, source_duration=prepared.source_duration)
         return PlannedJob(provider=provider, submission=submission, message=message, media=prepared.media, price=price)
 
     async def prepared(self, provider: str, submission: Submission, *, durable: bool) -> PreparedRequest:
         """Read and check the local media of a request for an account; see `MediaPreparation.prepare`."""
-        if not has_local_media(submission.request):
+        if isinstance(submission.request, TextToVideo) or not has_local_media(submission.request):
             return PreparedRequest(request=submission.request)
         preparation = self._planners[provider].media(submission.spec, self._limiter)
         try:

@@ -133,7 +133,7 @@ class ClientRuntime:
         left_out: list[str] = []
         for name in names:
             breaker = self.accounts.named(name).breaker
-            if len(names) == 1 or breaker.admits(fit.submissions[name].job_id, self.loop.time()) or not breaker.error:
+            if breaker.admits(fit.submissions[name].job_id, self.loop.time()) or not breaker.error:
                 yield name
             else:
                 fit.refusals[name] = breaker.error

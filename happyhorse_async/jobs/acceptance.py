@@ -7,6 +7,7 @@ Whichever comes first hands the job over to the poller. The others are compared 
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 
 from attrs import evolve
@@ -48,12 +49,9 @@ class Acceptance:
         finally:
             # Also if the client has no time to wait for the journal.
             self.hand_over(tracked, tracked.task or task, at_once=is_early_end)
-        _log.info(
-            "job %s was accepted as %s",
-            tracked.job_id,
-            task.ref,
-            extra=log_fields(tracked.job, event=JOB_ACCEPTED),
-        )
+        if _log.isEnabledFor(logging.INFO):
+            fields = log_fields(tracked.job, event=JOB_ACCEPTED)
+            _log.info("job %s was accepted as %s", tracked.job_id, task.ref, extra=fields)
 
     def hand_over(self, tracked: TrackedJob, task: Task, *, at_once: bool = False) -> None:
         """Leave a job to the poller. It is not sent any more."""

@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from ..adapter import Account, Adapter
 from ..download import Downloads
 from ..errors import ConfigurationError, TransportError
 from ..exchange import Exchange
@@ -44,6 +43,10 @@ class AccountRuntime:
         auto_adopt: bool = False,
     ) -> None:
         self.exchange = exchange
+        self.adapter = exchange.adapter
+        """The adapter of the provider."""
+        self.account = exchange.account
+        """The account as the adapter sees it."""
         self.breaker = breaker
         self.auto_adopt = auto_adopt
         self.media = MediaSender(exchange)
@@ -53,16 +56,6 @@ class AccountRuntime:
         self.downloads = downloads
         self.scheduler = SubmitScheduler(exchange, start_submit, in_flight)
         self.endpoint = exchange.endpoint
-
-    @property
-    def adapter(self) -> Adapter:
-        """The adapter of the provider."""
-        return self.exchange.adapter
-
-    @property
-    def account(self) -> Account:
-        """The account as the adapter sees it."""
-        return self.exchange.account
 
     def unrecorded(self, ref: TaskRef) -> Job:
         """Return an entry for a task of this account that the store may not have. It is never written."""
@@ -90,7 +83,8 @@ class Accounts:
     """
 
     def __init__(self, endpoints: Mapping[str, Endpoint], start: Callable[[str], AccountRuntime]) -> None:
-        self._endpoints = endpoints
+        self.endpoints = endpoints
+        """Where the jobs of each account are sent, open or not, by its name."""
         self._start = start
         self._by_name: dict[str, AccountRuntime] = {}
         self._closing = False
@@ -98,11 +92,6 @@ class Accounts:
     def __iter__(self) -> Iterator[AccountRuntime]:
         """Iterate over those that are open."""
         return iter(list(self._by_name.values()))
-
-    @property
-    def endpoints(self) -> Mapping[str, Endpoint]:
-        """Where the jobs of each account are sent, open or not, by its name."""
-        return self._endpoints
 
     def opened(self, provider: str) -> AccountRuntime | None:
         """Return an account if it is open."""
@@ -121,8 +110,8 @@ class Accounts:
         return found
 
     def _check(self, provider: str) -> None:
-        if provider not in self._endpoints:
-            known = ", ".join(repr(name) for name in self._endpoints)
+        if provider not in self.endpoints:
+            known = ", ".join(repr(name) for name in self.endpoints)
             raise ConfigurationError(f"the client has no provider {provider!r}; it has {known}")
         if self._closing:
             raise TransportError("the client was closed", sent=False, provider=provider)
@@ -133,7 +122,7 @@ class Accounts:
 
     def has(self, job: Job) -> bool:
         """Return whether a job belongs to an account of this client, at its present endpoint."""
-        return self._endpoints.get(job.endpoint.provider) == job.endpoint
+        return self.endpoints.get(job.endpoint.provider) == job.endpoint
 
     def close(self) -> None:
         """Open no more accounts."""

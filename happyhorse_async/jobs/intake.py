@@ -102,9 +102,10 @@ class Intake:
         :raises BudgetExceededError: the budget has no room for it. Nothing was uploaded or recorded.
         :raises HappyHorseError: an upload failed. Nothing was recorded.
         """
-        message = evolve(account.adapter.encode_submit(submission, account.account), media=media)
-        model = submission.spec.model
-        uploads = not durable and not account.media.is_uploaded(message, model)
+        message, model = account.adapter.encode_submit(submission, account.account), submission.spec.model
+        if media:
+            message = evolve(message, media=media)
+        uploads = bool(media) and not durable and not account.media.is_uploaded(message, model)
         if (uploads or self._journal.within) and not await self._is_known(key):
             planned = PlannedJob(
                 provider=account.endpoint.provider, submission=submission, message=message, price=price
@@ -189,7 +190,7 @@ class Intake:
             fingerprint="" if key is None else fingerprint(request),
             request=request,
             body=message.body,
-            media=message.media if durable or not self._works else without_content(message.media),
+            media=without_content(message.media) if message.media and not durable and self._works else message.media,
             callback_url=submission.callback_url,
             durable=durable or not self._works,
             owner=NO_OWNER if is_left else self._journal.store.owner,

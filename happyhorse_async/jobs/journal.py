@@ -111,7 +111,8 @@ class Journal:
             return False
         tracked.record(after)
         pending = self._pending.pop(after.job_id, None)
-        required = _merged(pending, conditions(before, event, after))
+        own = conditions(before, event, after)
+        required = own if pending is None else _merged(pending, own)
         try:
             kept = await self._change(after, required, within=self.within if event in RESERVES else ())
         except BaseException as error:
@@ -318,10 +319,8 @@ class Journal:
                 return
 
 
-def _merged(pending: _Change | None, required: Conditions) -> Conditions | None:
+def _merged(pending: _Change, required: Conditions) -> Conditions | None:
     """Combine the conditions of a change with those of an older one that may not have been written."""
-    if pending is None:
-        return required
     if pending.conditions is None:
         return None
     older = pending.conditions

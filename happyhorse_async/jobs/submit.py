@@ -83,9 +83,11 @@ class Submitter:
             self._leaving.leave(tracked)
             return
         self._tracker.add(tracked)
-        account, pause = self._accounts.of(tracked.job), self._mover.pause(tracked.job)
-        if pause and account.breaker.error is not None:
-            self._put_off(tracked, account.breaker.error, pause)
+        account = self._accounts.of(tracked.job)
+        left_out = account.breaker.error
+        pause = 0.0 if left_out is None else self._mover.pause(tracked.job)
+        if left_out is not None and pause:
+            self._put_off(tracked, left_out, pause)
         else:
             account.scheduler.put(tracked)
 
@@ -105,15 +107,18 @@ class Submitter:
         exchange = account.exchange
         try:
             async with slot:
-                if attempt is None or await self._is_steered_away(tracked, attempt):
+                if attempt is None:
+                    return
+                if account.breaker.error is not None and await self._is_steered_away(tracked, attempt):
                     return
                 message = attempt.message
-                if account.media.is_uploaded(message, tracked.job.model):
+                if not message.media or account.media.is_uploaded(message, tracked.job.model):
                     if message.media:
                         message = await account.media.ready(message, tracked.job.model)
                     if not await self._record_intent(tracked, attempt):
                         return
-                    task = await telemetry.submit(tracked.span, exchange.submit(message))
+                    sending = exchange.submit(message)
+                    task = await (sending if tracked.span is None else telemetry.submit(tracked.span, sending))
                     account.breaker.succeeded()
                     await self.acceptance.accept(tracked, task)
                     return
