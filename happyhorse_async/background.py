@@ -32,13 +32,25 @@ class Background:
     def __bool__(self) -> bool:
         return bool(self._tasks)
 
-    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run *work* as a task. It must handle its own errors unless the caller awaits the task."""
+    def spawn(self, work: Coroutine[Any, Any, T], *, then: Callable[[], object] | None = None) -> asyncio.Task[T]:
+        """
+        Run *work* as a task. It must handle its own errors unless the caller awaits the task.
+
+        :param then: called when the task has ended, also if it was cancelled before it could begin.
+        """
         task = asyncio.get_running_loop().create_task(
             work, context=None if self._context is None else self._context.copy()
         )
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if then is None:
+            task.add_done_callback(self._tasks.discard)
+            return task
+
+        def end(task: asyncio.Task[T]) -> None:
+            self._tasks.discard(task)
+            then()
+
+        task.add_done_callback(end)
         return task
 
     async def settle(self, grace: float) -> None:

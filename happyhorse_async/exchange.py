@@ -344,7 +344,7 @@ class Exchange:
 
 
 def _check_ref(task: Task, ref: TaskRef) -> None:
-    if task.ref != ref:
+    if task.ref.id != ref.id or task.ref.provider != ref.provider:
         raise InvalidResponseError("the response is about another task", path="id", ref=ref)
 
 

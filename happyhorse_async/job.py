@@ -162,7 +162,7 @@ class Job:
     @property
     def ref(self) -> TaskRef | None:
         """The ref of the task, once it is known."""
-        if self.task is not None and self.task.id == self.task_id:
+        if self.task is not None and self.task.ref.id == self.task_id:
             return self.task.ref
         return TaskRef(self.endpoint.provider, self.task_id) if self.task_id else None
 

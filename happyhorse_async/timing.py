@@ -126,7 +126,7 @@ class PollSchedule:
 
     def _jittered(self, delay: float) -> float:
         spread = delay / 10 if self.jitter is None else min(self.jitter, delay)
-        return delay + random.uniform(-spread, spread)
+        return delay + random.uniform(-spread, spread) if spread else delay
 
 
 def _first(*values: float | None) -> float:

@@ -152,10 +152,10 @@ class TrackedJob:
         except ValueError:
             # The adapter has put values into it that JSON does not have.
             self._raw = task.raw
-        last, model = self.task, task.model or self.job.model
+        ref, model = self.job.ref, task.model or self.job.model
         # What many observations have in common is held in memory once. `evolve` would take three times as long.
         return Task(
-            ref=task.ref if last is None or last.ref != task.ref else last.ref,
+            ref=ref if ref is not None and ref.id == task.ref.id else task.ref,
             status=task.status,
             raw_status=None if task.raw_status is None else intern(str(task.raw_status)),
             progress=task.progress,

@@ -330,6 +330,8 @@ def _merged(pending: _Change, required: Conditions) -> Conditions | None:
 def _adopt_kept(tracked: TrackedJob, written: Job, kept: Job) -> None:
     """Forget what the store has erased, and learn that another process has promised the job."""
     now = tracked.job
+    if kept is now:
+        return
     if now is written:
         light = evolve(
             written, request=kept.request, body=kept.body, callback_url=kept.callback_url, durable=kept.durable

@@ -253,7 +253,7 @@ class Poller:
             if tracked is None:
                 slot.release()
             else:
-                self._polls.spawn(self._poll(tracked, now)).add_done_callback(lambda _: slot.release())
+                self._polls.spawn(self._poll(tracked, now), then=slot.release)
 
     def _poll(self, tracked: TrackedJob, now: float) -> Coroutine[Any, Any, None]:
         """Return the request that polls a task. What it polls leaves the queue: no other request polls that."""
@@ -271,13 +271,14 @@ class Poller:
         position = tracked.poll.position
         tracked.poll.is_taken_over = False
         is_disputed, position.is_disputed = position.is_disputed, False
-        if not is_disputed:
+        if self._list.is_usable and not is_disputed:
             self._list.queried(tracked)
             self._intervals.polled(1)
         delay: float | None = 0.0
         try:
-            assert tracked.ref is not None
-            request = self._exchange.fetch(tracked.ref)
+            ref = tracked.ref
+            assert ref is not None
+            request = self._exchange.fetch(ref)
             task = await (request if tracked.span is None else telemetry.poll(tracked.span, request))
             self._take_in(tracked, task)
             now = asyncio.get_running_loop().time()

@@ -80,7 +80,7 @@ class MemoryStore:
         self._delete_old()
         there = self._holders.get(job.key) if job.key is not None else None
         if there is None and job.job_id not in self._jobs:
-            self._write(job, None, now, within)
+            return self._write(job, None, now, within)
         return self._read(there or job.job_id, now)
 
     async def change(
@@ -102,8 +102,7 @@ class MemoryStore:
         if before.durable and not job.durable:
             job = evolve(job, durable=True)
         job = job.written_over(save_to=before.save_to, saved_to=before.saved_to, owner=before.owner)
-        self._write(job, before, now, within)
-        return self._read(job.job_id, now)
+        return self._write(job, before, now, within)
 
     async def check_budget(self, job: Job, within: Collection[SpendingLimit]) -> None:
         """Make sure that there is room for a job; see `TaskStore.check_budget`."""
@@ -157,9 +156,7 @@ class MemoryStore:
         unowned = [self._jobs[job_id] for job_id in self._unowned]
         found = [job for job in unowned if job.state in states and job.endpoint in endpoints]
         taken = nsmallest(limit, found, key=lambda job: job.created_at)
-        for job in taken:
-            self._write(evolve(job, owner=self._owner), job, now)
-        return [self._read(job.job_id, now) for job in taken]
+        return [self._write(evolve(job, owner=self._owner), job, now) for job in taken]
 
     def subscribe(self, notify: Notify) -> Callable[[], None]:
         """Call *notify* when jobs are changed; see `TaskStore.subscribe`."""
@@ -200,7 +197,8 @@ class MemoryStore:
         """Return whether *owner* is this store: there is no other process."""
         return owner == self._owner
 
-    def _write(self, job: Job, before: Job | None, now: datetime, within: Collection[SpendingLimit] = ()) -> None:
+    def _write(self, job: Job, before: Job | None, now: datetime, within: Collection[SpendingLimit] = ()) -> Job:
+        """Write *job* over *before*, and return what is kept of it."""
         names = self._names_for_key(job, before)
         self._ledger.write(job, within, now)
         if before is not None:
@@ -224,6 +222,7 @@ class MemoryStore:
         if len(self._subscribers) > 1:
             for notify in list(self._subscribers.values()):
                 notify((job.job_id,))
+        return job
 
     def _names_for_key(self, job: Job, before: Job | None) -> dict[str, str] | None:
         """Return where the key of *job* is to lead to it; `None` where a newer job has it."""
