@@ -7,9 +7,9 @@ from typing import get_args
 from urllib.parse import parse_qs, urlsplit
 
 import anyio
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 
-from ..adapter import Adapter, Submission
+from ..adapter import Submission
 from ..capabilities import ModelSpec
 from ..errors import HappyHorseError, InvalidRequestError, UnsupportedFeatureError
 from ..jobs.account import new_job_id
@@ -55,24 +55,16 @@ class Plan:
     """What it will cost by list price; `None` where no price is known, never 0."""
 
 
-@frozen
 class Planner:
     """One account, and how a request is made for it."""
 
-    settings: AccountSettings
-    """How the account is configured. Its `account` raises a `ConfigurationError` if there is no key."""
-    adapter: Adapter = field(init=False)
-    """The adapter of the account."""
-    name: str = field(init=False)
-    """The name of the account."""
-
-    @adapter.default
-    def _adapter_of_account(self) -> Adapter:
-        return self.settings.adapter
-
-    @name.default
-    def _name_of_account(self) -> str:
-        return self.settings.name
+    def __init__(self, settings: AccountSettings) -> None:
+        self.settings = settings
+        """How the account is configured. Its `account` raises a `ConfigurationError` if there is no key."""
+        self.adapter = settings.adapter
+        """The adapter of the account."""
+        self.name = settings.name
+        """The name of the account."""
 
     def callback_secrets(self) -> tuple[str, ...]:
         """
