@@ -38,7 +38,7 @@ class ClientJobs:
 
     async def read(self, job_id: str) -> Job:
         """Return what is known of a job."""
-        return await self._lifecycle.inside().intake.read(job_id=job_id)
+        return await self._lifecycle.inside().intake.lookup.read(job_id=job_id)
 
     async def unsent(self) -> list[Job]:
         """Return the enqueued jobs that no living process is sending."""

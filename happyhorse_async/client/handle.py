@@ -89,8 +89,11 @@ class JobHandle:
         if timeout is not None:
             return await self._wait_within(timeout)
         tracked = await self._attend()
-        waiting = _end_of(tracked)
-        await (waiting if tracked.span is None else telemetry.wait(tracked.span, waiting))
+        if tracked.span is not None:
+            await telemetry.wait(tracked.span, _end_of(tracked))
+        # Not in a coroutine of its own, which would cost memory: many thousands may wait.
+        while not tracked.ended:
+            await tracked.changed()
         task = tracked.whole_task
         assert task is not None
         error = None if task.status is TaskStatus.SUCCEEDED else task_error(task, tracked.job_id)

@@ -36,16 +36,16 @@ class RecordedJobs:
         :param key: the caller's own name for it, instead.
         :raises TaskNotFoundError: the store does not have it, or the text is neither a ref nor a job id.
         """
-        intake = self._lifecycle.inside().intake
+        lookup = self._lifecycle.inside().intake.lookup
         if (ref_or_id is None) == (key is None):
             raise ValueError("give one of the two: a ref or job id, or key=…")
         if ref_or_id is None:
-            return JobInfo.of(await intake.read(key=key))
+            return JobInfo.of(await lookup.read(key=key))
         name = _parse(ref_or_id)
         if isinstance(name, TaskRef):
             self._planner(name.provider)
-            return JobInfo.of(await intake.read(ref=name))
-        return JobInfo.of(await intake.read(job_id=name))
+            return JobInfo.of(await lookup.read(ref=name))
+        return JobInfo.of(await lookup.read(job_id=name))
 
     async def fetch(self, ref_or_id: TaskRef | str) -> Task:
         """
@@ -140,7 +140,7 @@ class RecordedJobs:
 
     async def pending(self) -> list[JobInfo]:
         """List the unfinished jobs of this client's accounts, those of other processes included, oldest first."""
-        return [JobInfo.of(job) for job in await self._lifecycle.inside().intake.pending()]
+        return [JobInfo.of(job) for job in await self._lifecycle.inside().intake.lookup.pending()]
 
     async def candidates(self, job_id: str) -> list[Task]:
         """

@@ -186,7 +186,7 @@ class ClientRuntime:
         :raises TaskNotFoundError: there is no such job, or it has no task yet.
         :raises HappyHorseError: why it will never have one.
         """
-        job: Job = await self.intake.read(job_id=job_id)
+        job: Job = await self.intake.lookup.read(job_id=job_id)
         if job.ref is not None:
             return job.ref
         # A job that is still queued may say why it has not been accepted yet.

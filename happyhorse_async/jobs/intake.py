@@ -18,7 +18,7 @@ from .. import telemetry
 from ..adapter import Submission
 from ..background import Background
 from ..download.target import absolute, check_target
-from ..errors import BudgetExceededError, HappyHorseError, InvalidRequestError, StoreError, TaskNotFoundError
+from ..errors import BudgetExceededError, HappyHorseError, InvalidRequestError, StoreError
 from ..job import Job
 from ..local_media import LocalMedium, without_content
 from ..messages import HttpRequest
@@ -26,7 +26,6 @@ from ..price import PriceEstimate
 from ..request import VideoRequest
 from ..request_codec import fingerprint
 from ..stores.contract import holds_key
-from ..task import TaskRef
 from ..tracked_job import TrackedJob
 from ..tracker import Tracker
 from .account import AccountRuntime, Accounts
@@ -34,6 +33,7 @@ from .auto_download import AutoDownloads
 from .followers import Followed, Followers
 from .job_errors import error_of, withdrawn
 from .journal import NO_OWNER, Journal, elsewhere
+from .lookup import JobLookup
 from .new_job import WantedJob
 from .recovery import Recovery, age_of, is_unsent
 from .routing import PlannedJob
@@ -73,6 +73,8 @@ class Intake:
         self._works = works
         self._has_engine = has_engine
         self._work = Background()
+        self.lookup = JobLookup(accounts, tracker, journal.store)
+        """What is known of the jobs."""
         self.followers = Followers(
             journal.store,
             settle=self._settle,
@@ -106,7 +108,7 @@ class Intake:
         if media:
             message = evolve(message, media=media)
         uploads = bool(media) and not durable and not account.media.is_uploaded(message, model)
-        if (uploads or self._journal.within) and not await self._is_known(key):
+        if (uploads or self._journal.within) and not await self.lookup.has_key(key):
             planned = PlannedJob(
                 provider=account.endpoint.provider, submission=submission, message=message, price=price
             )
@@ -341,42 +343,18 @@ class Intake:
         :raises TaskNotFoundError: there is no such job.
         :raises HappyHorseError: it has ended without a task, or its outcome is unknown.
         """
-        job = await self.read(job_id=job_id, key=key)
+        job = await self.lookup.read(job_id=job_id, key=key)
         return self._tracker.by_id(job.job_id) or await self._tracked(job, None)
 
     async def find(self, key: str) -> TrackedJob | None:
         """Return the job that holds *key*, as `load` does; `None` if none does."""
-        return await self.load(key=key) if await self._is_known(key) else None
+        return await self.load(key=key) if await self.lookup.has_key(key) else None
 
     async def find_same(self, key: str, request: VideoRequest) -> TrackedJob | None:
         """Return the job that holds *key*, as `load` does, if it is for *request*; `None` otherwise."""
         job = await self._journal.store.by_key(key)
         is_same = job is not None and holds_key(job) and job.fingerprint == fingerprint(request.to_dict())
         return await self.load(key=key) if is_same else None
-
-    async def _is_known(self, key: str | None) -> bool:
-        job = None if key is None else await self._journal.store.by_key(key)
-        return job is not None and holds_key(job)
-
-    async def read(self, *, job_id: str | None = None, key: str | None = None, ref: TaskRef | None = None) -> Job:
-        """
-        Return what is known of a job.
-
-        :raises TaskNotFoundError: there is no such job.
-        """
-        store = self._journal.store
-        here = self._tracker.by_ref(ref) if ref else self._tracker.by_id(job_id) if job_id else None
-        if here is not None and here.is_recorded:
-            return here.job
-        if ref is not None:
-            job = await store.by_ref(ref)
-        else:
-            job = await store.get(job_id) if job_id is not None else await store.by_key(key or "")
-        if job is None:
-            name = f"the key {key!r}" if key is not None else str(ref or job_id)
-            raise TaskNotFoundError(f"the job store has no job {name}", ref=ref, job_id=job_id)
-        here = self._tracker.by_id(job.job_id) or (self._tracker.by_ref(job.ref) if job.ref else None)
-        return here.job if here is not None and here.is_recorded and here.job_id == job.job_id else job
 
     async def attend(self, tracked: TrackedJob) -> None:
         """
@@ -432,13 +410,6 @@ class Intake:
         is_withdrawn = job is not None and await self._journal.record_now(TrackedJob(job), JobEvent.CANCEL)
         self.followers.reread(job_id)
         return is_withdrawn
-
-    async def pending(self) -> list[Job]:
-        """Return the jobs of all accounts that are unfinished, the oldest first."""
-        found: list[Job] = []
-        for provider in self._accounts.endpoints:
-            found += await self._journal.store.unfinished(provider)
-        return sorted(found, key=lambda job: job.created_at) if len(self._accounts.endpoints) > 1 else found
 
     async def aclose(self) -> None:
         """Finish what is being recorded, and stop following the jobs of other processes."""

@@ -21,26 +21,16 @@ from attrs import evolve
 from .. import telemetry
 from ..background import Background, for_each_yielding
 from ..billing import expected_usage
-from ..errors import (
-    AuthenticationError,
-    HappyHorseError,
-    InvalidResponseError,
-    PermissionDeniedError,
-    ProviderError,
-    QuotaExceededError,
-    RateLimitError,
-    TaskNotFoundError,
-    TransportError,
-    WaitTimeoutError,
-)
+from ..errors import HappyHorseError, WaitTimeoutError
 from ..exchange import Exchange
-from ..logs import POLL_FAILED, get_logger, log_fields
+from ..logs import get_logger, log_fields
 from ..redaction import redact_text
 from ..retry import RetryPolicies, RetryPolicy
 from ..task import FailureReason, Task, TaskRef, TaskStatus
 from ..timing import PollSchedule
 from ..tracked_job import TrackedJob
 from ..tracker import Tracker
+from .failures import EndOfPolling, FailurePolicy
 from .intervals import PollIntervals
 from .list_index import ListIndex, Page, updated
 from .poll_queue import PollQueue
@@ -50,8 +40,6 @@ _log = get_logger(__name__)
 _EMPTY_SUCCESSES = 3
 _LONGEST_WORD = 80
 _MOST_WORDS = 20
-
-_PERMANENT = (AuthenticationError, PermissionDeniedError, QuotaExceededError)
 
 
 class Poller:
@@ -80,8 +68,8 @@ class Poller:
         self._tracker = tracker
         self._on_change = on_change
         self._on_leave = on_leave
-        self._retry = retry
         self._schedule = self._intervals.schedule
+        self._failures = FailurePolicy(self._schedule, retry)
         self._list = ListIndex(is_usable=adapter.capabilities.list_is_live, interval=self._schedule.interval or 15.0)
         self._queue = PollQueue()
         self._polls = Background()
@@ -288,9 +276,7 @@ class Poller:
         except Exception:  # noqa: BLE001 - the task goes on, whatever is wrong with one poll
             message = "polling %s failed with an unexpected error"
             _log.exception(message, tracked.ref, extra=log_fields(tracked.job))
-            failures = tracked.poll.failing()
-            failures.faults += 1
-            delay = self._schedule.after_failure(failures.faults, self._retry)
+            delay = self._failures.after_bug(tracked)
         finally:
             if delay is not None and tracked.poll.entry == entry:
                 self._schedule_poll(tracked, delay)
@@ -299,53 +285,15 @@ class Poller:
 
     def _after_error(self, tracked: TrackedJob, error: HappyHorseError) -> float | None:
         """Return the seconds until the next poll after one that ended in *error*; `None` if there will be none."""
-        if isinstance(error, _PERMANENT):
+        is_too_old = self._deadline(tracked) <= asyncio.get_running_loop().time()
+        delay = self._failures.after(tracked, error, is_too_old=is_too_old)
+        if delay is EndOfPolling.GIVE_UP:
             self._give_up(tracked, error)
             return None
-        if isinstance(error, TaskNotFoundError):
-            return self._not_found(tracked, error)
-        if isinstance(error, RateLimitError | TransportError | ProviderError | InvalidResponseError):
-            return self._failed(tracked, error)
-        return self._refused(tracked, error)
-
-    def _failed(self, tracked: TrackedJob, error: HappyHorseError) -> float | None:
-        failures = tracked.poll.failing()
-        failures.faults += 1
-        if failures.faults > self._retry.max_retries:
-            self._give_up(tracked, error)
-            return None
-        fields = log_fields(tracked.job, event=POLL_FAILED, reason=error)
-        _log.info("%s: poll failed %d times in a row: %s", tracked.ref, failures.faults, error, extra=fields)
-        # An age by the clocks of two machines may be wrong: such a task gets as many polls as one that is not found.
-        has_been_tried = tracked.poll.active_at or failures.faults >= self._schedule.not_found_retries
-        if has_been_tried and self._is_too_old(tracked):
+        if delay is EndOfPolling.EXPIRE:
             self._expire(tracked)
             return None
-        if isinstance(error, RateLimitError):
-            # The rate limiter slows down all requests of the account already.
-            return self._schedule.after_poll(tracked.poll.unchanged)
-        return self._schedule.after_failure(failures.faults, self._retry, getattr(error, "retry_after", None))
-
-    def _not_found(self, tracked: TrackedJob, error: TaskNotFoundError) -> float | None:
-        failures = tracked.poll.failing()
-        failures.not_found += 1
-        message = "%s: unknown to the provider %d times in a row: %s"
-        _log.info(message, tracked.ref, failures.not_found, error, extra=log_fields(tracked.job, reason=error))
-        if failures.not_found < self._schedule.not_found_retries and not self._is_too_old(tracked):
-            return self._schedule.after_not_found(failures.not_found)
-        self._expire(tracked)
-        return None
-
-    def _is_too_old(self, tracked: TrackedJob) -> bool:
-        return self._deadline(tracked) <= asyncio.get_running_loop().time()
-
-    def _refused(self, tracked: TrackedJob, error: HappyHorseError) -> float | None:
-        failures = tracked.poll.failing()
-        failures.refusals += 1
-        if failures.refusals < self._schedule.not_found_retries and failures.refusals <= self._retry.max_retries:
-            return self._schedule.after_failure(failures.refusals, self._retry)
-        self._give_up(tracked, error)
-        return None
+        return delay
 
     def _give_up(self, tracked: TrackedJob, error: HappyHorseError) -> None:
         self._list.remove(tracked, asyncio.get_running_loop().time())
