@@ -85,7 +85,7 @@ class Exchange:
     """
     Talks to one account of one provider.
 
-    Its requests do not wait: take a `submit_slot` or a `query_slot` before each.
+    Its requests do not wait: wait for the `submit_slot` or the `query_slot` before each.
     """
 
     def __init__(
@@ -100,6 +100,10 @@ class Exchange:
         self.account = account
         self.transport = transport
         self.limits = limits
+        self.submit_slot = _slot(limits.submits, transport)
+        """The slot for a submit. Cancelling the wait for it is safe: nothing has been sent."""
+        self.query_slot = _slot(limits.queries, transport)
+        """The slot for a status, list or cancel request."""
         self.timeouts = timeouts
         self._reads_rate_limit = type(adapter).rate_limit is not Adapter.rate_limit
         self.last_answer_at: datetime | None = None
@@ -108,28 +112,17 @@ class Exchange:
         """The class of the error of the last request; `None` if it succeeded."""
         self.endpoint = Endpoint(provider=account.provider, adapter=adapter.name, base_url=account.base_url)
 
-    def submit_slot(self) -> RateLimiter | ConnectionSlot:
-        """Return a slot for a submit. Cancelling the wait for it is safe: nothing has been sent."""
-        return self._slot(self.limits.submits)
-
-    def query_slot(self) -> RateLimiter | ConnectionSlot:
-        """Return a slot for a status, list or cancel request."""
-        return self._slot(self.limits.queries)
-
-    def _slot(self, limiter: RateLimiter) -> RateLimiter | ConnectionSlot:
-        connections = self.transport.connection_slots
-        return limiter if connections is None else ConnectionSlot(limiter, connections)
-
     async def submit(self, message: HttpRequest) -> Task:
         """
-        Send the paid request, once. The caller holds a `submit_slot`.
+        Send the paid request, once. The caller holds the `submit_slot`.
 
         :raises HappyHorseError: see `Adapter.decode_submit` and `Transport.send`.
         """
         task = await self._send(
             message, self.adapter.decode_submit, limiter=self.limits.submits, timeout=self.timeouts.submit
         )
-        if self._shows_key(task):
+        # The id of a task is written to logs, stores and refs, where a key must never be.
+        if contains_secret(task.id, self.account.api_key):
             raise InvalidResponseError("the id of the task contains the API key", path="id")
         return task if task.error is None else self._redacted(task)
 
@@ -183,7 +176,7 @@ class Exchange:
 
     async def fetch(self, ref: TaskRef) -> Task:
         """
-        Poll a task, once. The caller holds a `query_slot`.
+        Poll a task, once. The caller holds the `query_slot`.
 
         :raises TaskNotFoundError: the provider does not know it.
         :raises InvalidResponseError: the response cannot be understood, or is about another task.
@@ -246,10 +239,6 @@ class Exchange:
         is_empty = received.status is TaskStatus.SUCCEEDED and not received.videos
         return received.ref if is_empty else self._redacted(received)
 
-    def _shows_key(self, task: Task) -> bool:
-        # The id of a task is written to logs, stores and refs, where a key must never be.
-        return contains_secret(task.id, self.account.api_key)
-
     def _redacted(self, task: Task) -> Task:
         if task.error is None:
             return task
@@ -257,12 +246,13 @@ class Exchange:
         return evolve(task, error=evolve(task.error, message=message))
 
     async def list_page(self, page: PageRequest) -> TaskPage:
-        """List a page of the account's tasks. The caller holds a `query_slot`."""
+        """List a page of the account's tasks. The caller holds the `query_slot`."""
         listed = await self._query(self.adapter.encode_list(page, self.account), self.adapter.decode_list, page)
-        return evolve(listed, tasks=tuple(self._redacted(task) for task in listed.tasks if not self._shows_key(task)))
+        safe = [task for task in listed.tasks if not contains_secret(task.id, self.account.api_key)]
+        return evolve(listed, tasks=tuple(map(self._redacted, safe)))
 
     async def cancel(self, ref: TaskRef) -> bool:
-        """Request a cancellation; `False` means that it came too late. The caller holds a `query_slot`."""
+        """Request a cancellation; `False` means that it came too late. The caller holds the `query_slot`."""
         try:
             return await self._query(self.adapter.encode_cancel(ref.id, self.account), self.adapter.decode_cancel)
         except HappyHorseError as error:
@@ -341,6 +331,11 @@ class Exchange:
             return
         if window is not None:
             self.limits.apply_window(window, limiter)
+
+
+def _slot(limiter: RateLimiter, transport: Transport) -> RateLimiter | ConnectionSlot:
+    connections = transport.connection_slots
+    return limiter if connections is None else ConnectionSlot(limiter, connections)
 
 
 def _check_ref(task: Task, ref: TaskRef) -> None:

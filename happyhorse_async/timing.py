@@ -95,7 +95,8 @@ class PollSchedule:
 
     def after_submit(self) -> float:
         """Seconds from the submit to the first poll."""
-        return self._jittered(_first(self.first_after, self.interval, _DEFAULT_INTERVAL))
+        first_after = self.interval or _DEFAULT_INTERVAL if self.first_after is None else self.first_after
+        return self._jittered(first_after)
 
     def after_failure(
         self,

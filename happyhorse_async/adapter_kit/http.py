@@ -52,12 +52,14 @@ def json_request(
     :param auth: how the API key is sent; `None` sends no key.
     :raises InvalidRequestError: a field cannot be written as JSON.
     """
-    credential = {} if auth is None else {auth.header: f"{auth.prefix}{account.api_key}"}
-    content_type = {} if body is None else {"Content-Type": "application/json"}
+    sent = {} if auth is None else {auth.header: f"{auth.prefix}{account.api_key}"}
+    sent["Accept"] = "application/json"
+    if body is not None:
+        sent["Content-Type"] = "application/json"
     return HttpRequest(
         method=method,
         url=url,
-        headers={**credential, "Accept": "application/json", **content_type, **(headers or {})},
+        headers={**sent, **headers} if headers else sent,
         body=None if body is None else _encode(body, account),
     )
 

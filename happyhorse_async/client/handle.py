@@ -159,7 +159,7 @@ class JobHandle:
         return self._tracked
 
     async def _attend(self) -> TrackedJob:
-        tracked = await self._load()
+        tracked = await self._load() if isinstance(self._tracked, Unloaded) else self._tracked
         if not tracked.ended:
             await self._lifecycle.inside().intake.attend(tracked)
         return tracked

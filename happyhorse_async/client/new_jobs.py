@@ -10,6 +10,7 @@ from pathlib import Path
 from attrs import evolve
 
 from ..adapter import Submission
+from ..engines import Engine
 from ..errors import ConfigurationError, HappyHorseError, InvalidRequestError
 from ..job import JobState
 from ..jobs.account import new_job_id
@@ -141,7 +142,8 @@ class NewJobs(RecordedJobs):
             tracked = await runtime.intake.add(
                 planned, may_move=len(names) > 1, key=key, durable=durable, save_to=save_to
             )
-            self._start(tracked)
+            if self._lifecycle.options.engine is not None:
+                self._start(self._lifecycle.options.engine, tracked)
             return tracked
         # The job may exist already, at an account that could express it.
         same = None if key is None else await runtime.intake.find_same(key, request)
@@ -149,10 +151,10 @@ class NewJobs(RecordedJobs):
             return same
         raise most_telling([fit.refusals[name] for name in names])
 
-    def _start(self, tracked: TrackedJob) -> None:
+    def _start(self, engine: Engine, tracked: TrackedJob) -> None:
         """Give a job to the engine that was left to it."""
-        engine, job = self._lifecycle.options.engine, tracked.job
-        if engine is not None and job.durable and job.state is JobState.QUEUED and job.owner in (None, NO_OWNER):
+        job = tracked.job
+        if job.durable and job.state is JobState.QUEUED and job.owner in (None, NO_OWNER):
             engine.start(job.job_id)
 
     async def _planned(

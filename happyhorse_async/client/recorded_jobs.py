@@ -133,7 +133,7 @@ class RecordedJobs:
         exchange = self._lifecycle.inside().accounts.named(self._planner(provider).name).exchange
 
         async def fetch_page(page: PageRequest) -> TaskPage:
-            async with exchange.query_slot():
+            async with exchange.query_slot:
                 return await exchange.list_page(page)
 
         return TaskList(fetch_page, limit=limit)

@@ -201,7 +201,7 @@ class ClientRuntime:
     async def cancel(self, ref: TaskRef) -> Task:
         """Cancel a task; see `Client.cancel`."""
         account = self.accounts.named(ref.provider)
-        async with account.exchange.query_slot():
+        async with account.exchange.query_slot:
             cancelling = account.exchange.cancel(ref)
             is_taken = await telemetry.query("cancel", account.endpoint, self.tracker.span_of(ref), cancelling)
         try:

@@ -195,5 +195,5 @@ def _read(account: AccountRuntime, message: HttpRequest) -> Task | TaskRef:
 
 
 async def _fetch(account: AccountRuntime, ref: TaskRef) -> Task:
-    async with account.exchange.query_slot():
+    async with account.exchange.query_slot:
         return await account.exchange.fetch(ref)

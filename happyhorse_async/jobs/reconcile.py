@@ -97,7 +97,7 @@ class Reconciler:
 
     async def _adopt(self, tracked: TrackedJob, ref: TaskRef) -> TrackedJob:
         account = self._accounts.of(tracked.job)
-        async with account.exchange.query_slot():
+        async with account.exchange.query_slot:
             task = await account.exchange.fetch(ref)
         owner = self._journal.store.owner if self._works else NO_OWNER
         task = tracked.without_raw(task)
@@ -168,7 +168,7 @@ class Reconciler:
         for _ in range(_SEARCHED_PAGES):
             if page is None:
                 break
-            async with exchange.query_slot():
+            async with exchange.query_slot:
                 answer = await exchange.list_page(page)
             found.update((task.ref, task) for task in answer.tasks if _may_be(task, job))
             page = answer.next

@@ -112,7 +112,7 @@ class SubmitScheduler:
                 await self._wait_for_change()
             async with AsyncExitStack() as slot:
                 await slot.enter_async_context(self._unprotected.slot())
-                await slot.enter_async_context(self._exchange.submit_slot())
+                await slot.enter_async_context(self._exchange.submit_slot)
                 await self._running.refresh()
                 # A job may have been withdrawn, or room have been lost, while the slot was waited for.
                 tracked = self._queue.take()

@@ -146,7 +146,7 @@ class Poller:
 
         :raises TaskNotFoundError: the provider does not know it.
         """
-        async with self._exchange.query_slot():
+        async with self._exchange.query_slot:
             task = await self._exchange.fetch(ref)
         self.observe(task)
         tracked = self._tracker.by_ref(ref)
@@ -232,7 +232,7 @@ class Poller:
         self._queue.put(tracked, due, before_others=before_others)
 
     async def _start_polls(self) -> None:
-        loop, slot = asyncio.get_running_loop(), self._exchange.query_slot()
+        loop, slot = asyncio.get_running_loop(), self._exchange.query_slot
         while True:
             await self._queue.until_due()
             await slot.acquire()

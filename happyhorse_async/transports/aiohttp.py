@@ -15,7 +15,7 @@ import re
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
@@ -112,7 +112,7 @@ class AiohttpTransport:
         attempt = _Attempt()
         try:
             with _Deadline(timeout):
-                response = await self._open(self._session, request, attempt, self._send_timeout)
+                response = await self._open(self._session, request, _api_url(request.url), attempt, self._send_timeout)
                 async with response:
                     self._responses.add(response)
                     try:
@@ -136,7 +136,7 @@ class AiohttpTransport:
                 if public_only:
                     await _check_public(request)
                     session = self._public_session
-                response = await self._open(session, request, attempt, self._stream_timeout)
+                response = await self._open(session, request, request_url(request.url), attempt, self._stream_timeout)
             except Exception as error:  # noqa: BLE001 - a connector of the caller's may raise anything
                 failure = self._failure(error, request, attempt)
             else:
@@ -150,11 +150,15 @@ class AiohttpTransport:
             raise failure
 
     async def _open(
-        self, session: aiohttp.ClientSession, request: HttpRequest, attempt: _Attempt, timeout: aiohttp.ClientTimeout
+        self,
+        session: aiohttp.ClientSession,
+        request: HttpRequest,
+        address: URL,
+        attempt: _Attempt,
+        timeout: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
         if session.closed:
             raise ClosedError
-        address = request_url(request.url)
         if self._proxies.by_scheme:
             attempt.proxy = self._proxies.find(address.scheme, address.host_port_subcomponent or "")
         _attempt.set(attempt)
@@ -364,6 +368,10 @@ def request_url(text: str) -> URL:
     :raises ValueError: it is not a URL.
     """
     return URL(encode_url(text), encoded=True)
+
+
+# Each task is polled many times. The URLs of downloads are signed, and are not kept.
+_api_url = lru_cache(maxsize=1024)(request_url)
 
 
 def _encode(match: re.Match[str]) -> str:

@@ -38,6 +38,8 @@ VIDEO = video_file(b"\1" * 99)
 class Files:
     """A transport that has every video at once, and counts how many are fetched at the same time."""
 
+    connection_slots = None
+
     def __init__(self) -> None:
         self.now = self.most = 0
 
