@@ -23,10 +23,10 @@ from attrs import define, field
 
 import happyhorse_async as hh
 
-# The goals are 170 functions in 30 files, and 14 attributes. Traces and the fields of the log take 13 functions where
-# OpenTelemetry is installed.
-MOST_FUNCTIONS = 305
-MOST_FILES = 56
+# The goals are 170 functions in 30 files, and 14 attributes. One `generate` enters 254 functions in 49 files; traces and the
+# fields of the log take 15 functions more where another test has configured OpenTelemetry.
+MOST_FUNCTIONS = 270
+MOST_FILES = 50
 MOST_ATTRIBUTES = 14
 
 PACKAGE = Path(hh.__file__).parent

@@ -59,6 +59,11 @@ class Options:
     shared_limits: Limits = field(factory=Limits)
     """Those of accounts that have none of their own. Sections with the same key and address are one account."""
 
+    @property
+    def recovers(self) -> bool:
+        """Whether the client goes on with what processes that have died have left."""
+        return self.work and self.recover
+
 
 class Surroundings(Protocol):
     """What all accounts of a client have in common."""

@@ -55,26 +55,17 @@ class ClientRuntime:
         self.accounts = Accounts(endpoints, self._factory.start)
         # Each picture that is examined is decoded in memory.
         router.open(self.accounts, anyio.CapacityLimiter(1), Keeping.by(options.store))
-        recovers = options.work and options.recover
         self.auto_downloads = AutoDownloads(
             self.journal,
             attend=self._attend,
             download=self._save,
             retry=options.retries.save,
-            recovers=recovers,
+            recovers=options.recovers,
             works=options.work,
         )
         self.reconciler = Reconciler(self.accounts, self.tracker, self.journal, self.auto_downloads, works=options.work)
         self.submitter = Submitter(self.accounts, self.tracker, self.journal, self.reconciler, options.retries, router)
-        recovery = Recovery(
-            self.accounts,
-            self.tracker,
-            self.journal,
-            self.submitter,
-            self.reconciler,
-            self.auto_downloads,
-            is_enabled=recovers,
-        )
+        recovery = self._recovery(options)
         self.intake = Intake(
             self.accounts,
             self.tracker,
@@ -85,19 +76,33 @@ class ClientRuntime:
             works=options.work,
             has_engine=options.engine is not None,
         )
-        self.takeover = TakeOver(
+        self.takeover = self._takeover(options, recovery)
+        self.callbacks = CallbackProcessor(self.tracker, self.submitter, self.journal, self.auto_downloads)
+
+    def _recovery(self, options: Options) -> Recovery:
+        return Recovery(
+            self.accounts,
+            self.tracker,
+            self.journal,
+            self.submitter,
+            self.reconciler,
+            self.auto_downloads,
+            is_enabled=options.recovers,
+        )
+
+    def _takeover(self, options: Options, recovery: Recovery) -> TakeOver:
+        return TakeOver(
             options.store,
             self.accounts,
             self.tracker,
             recovery,
             self.intake.followers,
-            is_enabled=recovers,
+            is_enabled=options.recovers,
             takes_queued=options.engine is None,
             takes_polled=options.takes_polled,
             takes=options.takes,
             concurrency=options.concurrency,
         )
-        self.callbacks = CallbackProcessor(self.tracker, self.submitter, self.journal, self.auto_downloads)
 
     @classmethod
     async def open(
