@@ -17,7 +17,7 @@ from ..errors import (
     RateLimitError,
     TransportError,
 )
-from .submit_errors import is_ambiguous
+from .submit_errors import RefusedUploadError, is_ambiguous
 
 BreakerState: TypeAlias = Literal["closed", "open", "half-open"]
 
@@ -78,7 +78,9 @@ class Breaker:
             self._failures += 1
             if self._failures >= _MOST_FAILURES or self.error is not None:
                 self._open(failure, now)
-        elif not isinstance(failure, RateLimitError | TransportError) and not is_ambiguous(failure):
+        elif not isinstance(failure, RateLimitError | RefusedUploadError | TransportError) and not is_ambiguous(
+            failure
+        ):
             # It has answered about the request itself.
             self.succeeded()
 
