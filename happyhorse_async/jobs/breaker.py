@@ -24,6 +24,7 @@ BreakerState: TypeAlias = Literal["closed", "open", "half-open"]
 _MOST_FAILURES = 5
 _OPEN_FOR = 60.0
 """Seconds."""
+_SAYS_NOTHING = (RateLimitError, RefusedUploadError, TransportError)
 _OF_THE_ACCOUNT = (AuthenticationError, PermissionDeniedError, QuotaExceededError)
 
 

@@ -27,13 +27,15 @@ class _Clock(selectors.DefaultSelector):
     """Waits for the network for a moment, and skips the rest of the time until the next timer."""
 
     skipped = 0.0
+    working = 0
+    """How much the threads of the loop's executor have to do."""
 
     def select(self, timeout: float | None = None) -> list[Any]:
         if timeout is None or timeout <= _GRACE:
             return super().select(timeout)
         events = super().select(_GRACE)
         # On a busy machine, what a thread does may take longer than any grace.
-        if not events and not _threads_work():
+        if not events and not self.working and not _threads_work():
             self.skipped += timeout - _GRACE
         return events
 
@@ -50,6 +52,15 @@ class ImpatientLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._clock = _Clock()
         super().__init__(self._clock)
+
+    def run_in_executor(self, *args: Any) -> Any:
+        work = super().run_in_executor(*args)
+        self._clock.working += 1
+        work.add_done_callback(self._done)
+        return work
+
+    def _done(self, _: object) -> None:
+        self._clock.working -= 1
 
     def time(self) -> float:
         return super().time() + self._clock.skipped

@@ -133,7 +133,7 @@ async def test_a_refused_upload_ends_a_job_that_no_other_account_can_have(emulat
     """The error is that of the storage, whether the file was uploaded before the job was recorded or after."""
     emulator.inject("file-too-large", on="upload", provider="dashscope", times=None)
     async with client_of(emulator) as client:
-        with pytest.raises(hh.InvalidRequestError, match="the upload was refused.*EntityTooLarge"):
+        with pytest.raises(hh.InvalidRequestError, match=r"the upload was refused.*EntityTooLarge"):
             await (await getattr(client, how)(hh.ImageToVideo(bitmap())))
 
     assert 0 == emulator.billed("dashscope")
