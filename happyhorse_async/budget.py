@@ -17,7 +17,7 @@ from attrs import evolve, field, frozen
 
 from .errors import BudgetExceededError, ConfigurationError
 from .job import Job, JobState
-from .price import Money, show_amount
+from .price import Money, as_money, show_amount
 
 Period: TypeAlias = Literal["hour", "day", "month", "total"]
 """For how long a limit holds: a calendar period in UTC, by the clock of the store, or for ever."""
@@ -172,7 +172,7 @@ def to_cost(day: str, provider: str, model: str, currency: str, *, jobs: int, bi
         provider=provider,
         model=model,
         currency=currency or None,
-        amount=nanos * NANO if currency else None,
+        amount=as_money(nanos * NANO) if currency else None,
         jobs=jobs,
         billed_jobs=billed_jobs,
     )
@@ -251,7 +251,7 @@ def check_limits(
     for limit in limits:
         start, own = limit.start(now), None if before is None else before.line
         freed = own.nanos if own is not None and own.currency == limit.currency and _counts(own.hour, start) else 0
-        left = limit.amount - (spent(limit.currency, start) - freed) * NANO
+        left = as_money(limit.amount - (spent(limit.currency, start) - freed) * NANO)
         if after.amount > left:
             raise BudgetExceededError(
                 f"the job may cost {show_amount(after.amount)} {limit.currency}, and of the budget of {limit} "
@@ -259,7 +259,7 @@ def check_limits(
                 provider=after.provider,
                 job_id=job.job_id,
                 limit=limit.amount,
-                left=max(left, Decimal(0)),
+                left=max(left, Decimal("0.00")),
                 currency=limit.currency,
             )
 
