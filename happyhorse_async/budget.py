@@ -184,10 +184,12 @@ def charge_of(job: Job, before: Charge | None, now: datetime) -> Charge | None:
 
     Money is given back only where it is certain that nothing was billed: the job was refused or withdrawn, or its price
     says so (`PriceEstimate.billed`). An enqueued job is reserved from the beginning, any other one from its intent on.
+    A job that moves to another account exchanges its reservation for one there: no other job can take the money.
 
     :param before: what it counted for until now.
     """
-    if job.state in (JobState.REFUSED, JobState.WITHDRAWN) or (job.state is JobState.QUEUED and not job.durable):
+    is_free = job.state is JobState.QUEUED and not job.durable and not job.attempts
+    if is_free or job.state in (JobState.REFUSED, JobState.WITHDRAWN):
         return None
     is_here = before is not None and before.provider == job.endpoint.provider
     sent_at = None if job.state is JobState.QUEUED else (before.sent_at if before and is_here else None) or now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,14 @@ pytestmark = pytest.mark.usefixtures("no_chance")
 REQUEST = hh.TextToVideo("a train at night", resolution="720P")
 
 
-def several(fifth: Any, gateway: Any, path: Path, *limits: str, **prices: dict[str, str] | None) -> hh.Client:
+def several(
+    fifth: Any,
+    gateway: Any,
+    path: Path,
+    *limits: str,
+    store: hh.TaskStore | None = None,
+    **prices: dict[str, str] | None,
+) -> hh.Client:
     """Return a client of accounts with prices of their own, each at a path of its own."""
     accounts = [
         hh.Provider(name, adapter=fifth.adapter(), api_key="k", base_url=f"{gateway.url}/{name}", prices=own)
@@ -26,7 +34,7 @@ def several(fifth: Any, gateway: Any, path: Path, *limits: str, **prices: dict[s
         accounts,
         routing=hh.Routing(order=tuple(prices)),
         budget=hh.Budget(*limits),
-        store=hh.SQLiteStore(path),
+        store=store or hh.SQLiteStore(path),
         poll=hh.PollSchedule(interval=3600),
     )
 
@@ -39,11 +47,14 @@ def accept(gateway: Any, name: str) -> None:
     gateway.on("POST", f"/{name}/videos", lambda _: {"id": f"t-{len(gateway.requests)}", "status": "queued"})
 
 
-async def costs(client: hh.Client, path: Path) -> dict[str, Decimal | None]:
+async def costs(client: hh.Client, path: Path) -> dict[str, Decimal]:
     store = hh.SQLiteStore(path)
     await store.open()
     try:
-        return {cost.provider: cost.amount for cost in await store.costs()}
+        sums: defaultdict[str, Decimal] = defaultdict(Decimal)
+        for cost in await store.costs():
+            sums[cost.provider] += cost.amount or Decimal(0)
+        return dict(sums)
     finally:
         await store.aclose()
 
@@ -96,6 +107,74 @@ async def test_the_reservation_moves_with_a_job_that_is_refused(gateway: Any, fi
         job = await client.job(handle.job_id)
         assert str(job.ref).startswith("second:")
         assert await costs(client, path) == {"second": Decimal(1)}
+
+
+@pytest.mark.parametrize("how", ["submit", "enqueue"])
+async def test_no_other_job_gets_the_money_of_one_that_moves(gateway: Any, fifth: Any, path: Path, how: str) -> None:
+    """It holds its reservation while it waits for room at the next account, whether it was promised or not."""
+    gateway.on("POST", "/first/videos", gateway.reply({"error": "no money"}, status=402))
+    accept(gateway, "second")
+    accounts = [
+        hh.Provider("first", adapter=fifth.adapter(), api_key="k", base_url=f"{gateway.url}/first", prices=usd("0.2")),
+        hh.Provider(
+            "second",
+            adapter=fifth.adapter(),
+            api_key="k",
+            base_url=f"{gateway.url}/second",
+            prices=usd("0.2"),
+            limits=hh.Limits(max_running=1),
+        ),
+    ]
+    store, poll = hh.SQLiteStore(path), hh.PollSchedule(interval=3600)
+    async with hh.Client(accounts, routing=hh.Routing(), budget=hh.Budget("2 USD"), store=store, poll=poll) as client:
+        await client.submit(REQUEST, provider="second")
+        moving = asyncio.ensure_future(getattr(client, how)(REQUEST))
+        while not any(job.provider == "second" and job.ref is None for job in await client.pending()):
+            await asyncio.sleep(0.02)
+        with pytest.raises(hh.BudgetExceededError) as refused:
+            await client.submit(REQUEST)
+        reserved = await costs(client, path)
+        moving.cancel()
+
+    assert (reserved, str(refused.value.left)) == ({"second": Decimal(2)}, "0.00")
+
+
+class Unknowing(hh.SQLiteStore):
+    """Has room for everything until it is spent, as if other jobs took the money between the question and the write."""
+
+    async def check_budget(self, job: hh.Job, within: Any) -> None:
+        """Say yes."""
+
+
+@pytest.mark.parametrize("how", ["submit", "enqueue"])
+async def test_a_job_for_which_the_next_account_has_no_room_any_more_goes_to_the_one_after_it(
+    gateway: Any, fifth: Any, path: Path, how: str
+) -> None:
+    gateway.on("POST", "/first/videos", gateway.reply({"error": "no money"}, status=402))
+    accept(gateway, "cheap")
+    prices = {"first": usd("0.2"), "dear": usd("0.3"), "cheap": usd("0.1")}
+    async with several(fifth, gateway, path, "1 USD", store=Unknowing(path), **prices) as client:
+        handle = await getattr(client, how)(REQUEST)
+        while (job := await client.job(handle.job_id)).ref is None:
+            await asyncio.sleep(0.02)
+        assert str(job.ref).startswith("cheap:")
+        assert await costs(client, path) == {"cheap": Decimal("0.5")}
+    assert [seen.path for seen in gateway.seen("POST")] == ["/first/videos", "/cheap/videos"]
+
+
+async def test_a_job_for_which_no_account_has_room_any_more_ends_as_the_first_one_said(
+    gateway: Any, fifth: Any, path: Path
+) -> None:
+    """It is refused, and holds no money."""
+    gateway.on("POST", "/first/videos", gateway.reply({"error": "no money"}, status=402))
+    prices = {"first": usd("0.2"), "dear": usd("0.3")}
+    async with several(fifth, gateway, path, "1 USD", store=Unknowing(path), **prices) as client:
+        with pytest.raises(hh.QuotaExceededError) as refused:
+            await client.submit(REQUEST)
+        job = await client.job(refused.value.job_id or "")
+        assert await costs(client, path) == {}
+    assert job.state is hh.JobState.REFUSED
+    assert len(gateway.seen("POST")) == 1
 
 
 async def test_an_enqueued_job_waits_for_an_account_that_is_left_out_if_the_budget_has_no_room_elsewhere(
