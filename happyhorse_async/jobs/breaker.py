@@ -53,11 +53,15 @@ class Breaker:
             return "closed"
         return "open" if now < self._until and self._probe is None else "half-open"
 
+    def would_admit(self, now: float) -> bool:
+        """Return whether a new job may try the account."""
+        return self.error is None or now >= self._until
+
     def admits(self, job_id: str, now: float) -> bool:
         """Return whether *job_id* may try the account. After a minute, the first job to ask is the one that may."""
         if self.error is None or self._probe == job_id:
             return True
-        if now < self._until:
+        if not self.would_admit(now):
             return False
         # If that job comes to no end, another one may try a minute later.
         self._probe, self._until = job_id, now + _OPEN_FOR

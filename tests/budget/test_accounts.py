@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import defaultdict
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -71,7 +73,7 @@ async def test_a_job_that_is_too_dear_at_the_first_account_goes_to_the_next(
 
 
 def test_a_plan_names_the_account_that_the_budget_could_have_room_for(gateway: Any, fifth: Any, path: Path) -> None:
-    """Without a look at what was spent: a price that is not known, or above the whole budget."""
+    """A price that is not known, or above the whole budget."""
     plan = several(fifth, gateway, path, "1 USD", unpriced=None, dear=usd("1"), cheap=usd("0.1")).plan(REQUEST)
     alone = several(fifth, gateway, path, "1 USD", dear=usd("1")).plan(REQUEST)
 
@@ -81,6 +83,47 @@ def test_a_plan_names_the_account_that_the_budget_could_have_room_for(gateway: A
     }
     assert alone.price is not None
     assert "of the budget of 1.00 USD per day" in alone.warnings[-1]
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def new_store(request: pytest.FixtureRequest, path: Path) -> Callable[[], hh.TaskStore]:
+    """Return what makes stores with the same jobs, one of each kind."""
+    if request.param == "memory":
+        one = hh.MemoryStore()
+        return lambda: one
+    if request.param == "sqlite":
+        return lambda: hh.SQLiteStore(path)
+    url, schema = request.getfixturevalue("postgres_server").url, f"plans_{os.getpid()}"
+    return lambda: hh.PostgresStore(url, schema=schema)
+
+
+@pytest.mark.filterwarnings("ignore:the budget counts only")
+async def test_a_plan_knows_what_is_spent(
+    gateway: Any, fifth: Any, path: Path, new_store: Callable[[], hh.TaskStore]
+) -> None:
+    """It passes over an account whose price there is no room for any more, and says so where there is room nowhere."""
+    for name in ("dear", "cheap"):
+        accept(gateway, name)
+
+    def opened() -> hh.Client:
+        return several(fifth, gateway, path, "1.5 USD", store=new_store(), dear=usd("0.2"), cheap=usd("0.1"))
+
+    async with opened() as client:
+        plans = [client.plan(REQUEST)]
+        for _ in range(2):
+            await client.submit(REQUEST)
+            plans.append(client.plan(REQUEST))
+        with pytest.raises(hh.BudgetExceededError):
+            await client.submit(REQUEST)
+    async with opened() as client:
+        plans.append(client.plan(REQUEST))
+
+    assert [plan.provider for plan in plans] == ["dear", "cheap", "dear", "dear"]
+    assert [[one.provider for one in plan.rejected] for plan in plans] == [[], ["dear"], *[["dear", "cheap"]] * 2]
+    assert all(isinstance(one.error, hh.BudgetExceededError) for plan in plans for one in plan.rejected)
+    for spent in plans[2:]:
+        assert "of the budget of 1.50 USD per day 0.00 USD is left" in spent.warnings[-1]
+        assert str(spent.price) == "1.00 USD"
 
 
 async def test_an_account_without_a_price_is_passed_over_for_one_in_a_currency_with_room(

@@ -60,6 +60,7 @@ class Session:
         direct: Address,
         schema: str,
         jobs: Jobs,
+        spent: dict[tuple[str, str], int],
         *,
         name: str,
         timeout: float,
@@ -69,6 +70,7 @@ class Session:
         self.users = 0
         self.loop = asyncio.get_running_loop()
         self._jobs = jobs
+        self._spent = spent
         self._orphans = Orphans(schema)
         self._subscribers: dict[object, Notify] = {}
         self._name = name
@@ -145,7 +147,7 @@ class Session:
         notes = [work for work in works if isinstance(work, PutNote)]
         takes = [work for work in works if isinstance(work, TakeOver)]
         now = self.listener.now()
-        spending = Spending(self._jobs.schema, now)
+        spending = Spending(self._jobs.schema, now, self._spent)
         results: dict[int, Any] = {}
         await connection.execute(_BEGIN)
         try:
