@@ -182,15 +182,18 @@ class SQLiteStore:
         """Take the jobs that have no living owner; see `TaskStore.take_over`."""
         session = self._open_session()
 
-        def orphans(connection: Connection) -> list[int]:
+        def orphans(connection: Connection) -> sharing.Orphans:
             return sharing.orphans(connection, endpoints, states, limit, session.is_alive)
 
+        def take(connection: Connection) -> list[Job]:
+            found = orphans(connection)
+            self._jobs.release(connection, found.released)
+            return self._jobs.take(connection, found.taken, session.owner)
+
         # Reading does not keep other processes from writing, and mostly there is nothing to take.
-        if not await session.thread.read(orphans):
+        if not any(await session.thread.read(orphans)):
             return []
-        return await session.thread.write(
-            lambda connection: self._jobs.take(connection, orphans(connection), session.owner)
-        )
+        return await session.thread.write(take)
 
     def subscribe(self, notify: Notify) -> Callable[[], None]:
         """Call *notify* when jobs are changed; see `TaskStore.subscribe`."""
