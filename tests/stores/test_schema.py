@@ -131,7 +131,7 @@ def test_no_statement_reads_the_whole_table(connection: sqlite3.Connection, new_
     jobs.get_many(connection, [job.job_id, "another"])
     numbers = sharing.orphans(connection, [job.endpoint], [JobState.QUEUED], 10, lambda _: False)
     jobs.release(connection, numbers.taken)
-        jobs.take(connection, numbers.taken, "me")
+    jobs.take(connection, numbers.taken, "me")
     sharing.count(connection, [job.endpoint], [JobState.QUEUED])
     sharing.changed_after(connection, sharing.last_change(connection) - 1)
     sharing.pace(connection, "main/queries", 0.0)
