@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from ...errors import StoreError
 from ...logs import get_logger
 from ..columns import PAGE_SIZE
-from .errors import damaged, error_code, os_error, store_error
+from .errors import FileLockedError, damaged, error_code, os_error, store_error
 from .files import FileWatch, make_private, refuse_unusable
 from .owner_lock import living_owners
 from .schema import APPLICATION_ID, MIGRATIONS, migrate, pragma
@@ -25,6 +25,8 @@ Work: TypeAlias = Callable[[sqlite3.Connection], Any]
 
 _LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _RETRY_INTERVAL = 0.02
+# A process that writes is waited for in so many seconds at a time, so that readers wait no longer than that.
+_MOMENT = 0.25
 _MOST_WRITTEN = 100
 
 
@@ -55,6 +57,7 @@ class Database:
                 make_private(path, is_new=is_new)
                 version = self._prepare()
                 self._files = FileWatch(path)
+                self._wait_for_others(_MOMENT)
         except BaseException:
             self._connection.close()
             raise
@@ -74,6 +77,7 @@ class Database:
 
         :param writes: whether any of them writes.
         :param synced: whether what they write has to be on the disk afterwards, or only visible to other processes.
+        :raises FileLockedError: another process has been writing for longer than a moment. Nothing was done.
         """
         try:
             with nullcontext() if synced else self._unsynced():
@@ -81,9 +85,17 @@ class Database:
         except StoreError as error:
             return [StoreError(error.message) for _ in works]
         except sqlite3.Error as error:
-            if len(works) == 1 or error_code(error) in _LOCKED:
+            if error_code(error) in _LOCKED:
+                raise FileLockedError(error, self._path) from error
+            if len(works) == 1:
                 return [store_error(error, self._path) for _ in works]
-        return [self.run([work], writes=writes, synced=synced)[0] for work in works]
+        return [self._run_alone(work, writes=writes, synced=synced) for work in works]
+
+    def _run_alone(self, work: Work, *, writes: bool, synced: bool) -> Any:
+        try:
+            return self.run([work], writes=writes, synced=synced)[0]
+        except FileLockedError as locked:
+            return locked.store_error()
 
     @contextmanager
     def _unsynced(self) -> Generator[None]:
@@ -155,13 +167,16 @@ class Database:
                 raise StoreError(f"the job store {self._path}: another process is using its log, try again")
 
     @contextmanager
-    def no_waiting(self) -> Generator[None]:
-        """Do not wait for other processes meanwhile."""
-        self._connection.execute("PRAGMA busy_timeout = 0")
+    def waiting(self, seconds: float) -> Generator[None]:
+        """Wait up to so many seconds for other processes meanwhile."""
+        self._wait_for_others(seconds)
         try:
             yield
         finally:
-            self._connection.execute(f"PRAGMA busy_timeout = {int(self._busy_timeout * 1000)}")
+            self._wait_for_others(_MOMENT)
+
+    def _wait_for_others(self, seconds: float) -> None:
+        self._connection.execute(f"PRAGMA busy_timeout = {int(min(seconds, self._busy_timeout) * 1000)}")
 
     def close(self) -> None:
         """Close the connection. The last connection to a file removes its log."""
