@@ -13,7 +13,7 @@ from ...errors import StoreError
 from ...logs import get_logger
 from ..columns import PAGE_SIZE
 from .errors import FileLockedError, damaged, error_code, os_error, store_error
-from .files import FileWatch, make_private, refuse_unusable
+from .files import FileWatch, log_time, make_private, refuse_unusable
 from .owner_lock import living_owners
 from .schema import APPLICATION_ID, MIGRATIONS, migrate, pragma
 from .sharing import changed_after, last_change
@@ -28,6 +28,8 @@ _RETRY_INTERVAL = 0.02
 # A process that writes is waited for in so many seconds at a time, so that readers wait no longer than that.
 _MOMENT = 0.25
 _MOST_WRITTEN = 100
+# Two changes of a file that are so many nanoseconds apart have different times.
+_TICK = 100_000_000
 
 
 class Database:
@@ -45,6 +47,7 @@ class Database:
         self._written: list[tuple[int, int]] = []
         self._seen_version = -1
         self._seen_change: int | None = None
+        self._quiet_since: int | None = None
         with self._translated_errors():
             refuse_unusable(path)
             is_new = not path.exists()
@@ -115,6 +118,11 @@ class Database:
 
         :param own: whether those count that this connection has changed.
         """
+        logged_at = log_time(self._path)
+        if logged_at is not None and logged_at == self._quiet_since and not (own and self._written):
+            return ()
+        # Later changes of the same moment would leave the same time behind.
+        self._quiet_since = logged_at if logged_at and time.time_ns() > logged_at + _TICK else None
         written, self._written = self._written, []
         # Only other connections change this number.
         version = pragma(self._connection, "data_version")

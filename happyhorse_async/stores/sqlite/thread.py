@@ -9,6 +9,7 @@ result can be cancelled; the work itself goes on.
 from __future__ import annotations
 
 import asyncio
+import math
 import sqlite3
 import threading
 import time
@@ -32,10 +33,9 @@ _log = get_logger(__name__)
 
 _LARGEST_BATCH = 512
 _UPKEEP_INTERVAL = 60.0
-# A change is mostly followed by others. An idle file is looked at more seldom.
-_WATCH_INTERVAL = 0.04
-_WATCH_INTERVAL_IDLE = 0.12
-_IDLE_AFTER = 5.0
+# A change is mostly followed by others. The longer there was none, the more seldom the file is checked: these are the
+# seconds since the last change, and those from one check to the next.
+_WATCH_INTERVALS = ((5.0, 0.04), (30.0, 0.12), (math.inf, 0.25))
 # While another process keeps the file locked, it is tried so often whether it still does.
 _PROBE_INTERVAL = 1.0
 
@@ -101,7 +101,7 @@ class StoreThread:
         self._resource = resource
         self._queue: SimpleQueue[_Operation | None] = SimpleQueue()
         self._subscribers: dict[object, Notify] = {}
-        self._changed_at = 0.0
+        self._changed_at = time.monotonic()
         self._stopping = False
         self.write_error: str | None = None
         """Why nothing can be written at present."""
@@ -243,8 +243,8 @@ class StoreThread:
                 self.loop.call_soon_threadsafe(self._notify, changed)
 
     def _watch_interval(self) -> float:
-        is_idle = time.monotonic() > self._changed_at + _IDLE_AFTER
-        return _WATCH_INTERVAL_IDLE if is_idle else _WATCH_INTERVAL
+        quiet_for = time.monotonic() - self._changed_at
+        return next(interval for quiet, interval in _WATCH_INTERVALS if quiet_for < quiet)
 
     def _notify(self, changed: Collection[str] | None) -> None:
         for notify in list(self._subscribers.values()):
