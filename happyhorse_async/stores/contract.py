@@ -12,7 +12,7 @@ from ..task import TaskRef
 Notify: TypeAlias = Callable[[Collection[str] | None], object]
 """Is told the ids of jobs that have changed; `None` where any job may have changed. Called on the event loop."""
 
-MOST_RELEASED = 1000
+MOST_RELEASED = 100
 """So many queued jobs of dead processes lose their owner at once, at most."""
 
 _KEY_RELEASED = frozenset({JobState.REFUSED, JobState.WITHDRAWN, JobState.WRITTEN_OFF})

@@ -14,6 +14,7 @@ from ...logs import get_logger
 from ..columns import PAGE_SIZE
 from .errors import FileLockedError, damaged, error_code, os_error, store_error
 from .files import FileWatch, log_time, make_private, refuse_unusable
+from .integrity import BackgroundCheck, check_all, check_size, is_small
 from .owner_lock import living_owners
 from .schema import APPLICATION_ID, MIGRATIONS, migrate, pragma
 from .sharing import changed_after, last_change
@@ -61,6 +62,7 @@ class Database:
                 version = self._prepare()
                 self._files = FileWatch(path)
                 self._wait_for_others(_MOMENT)
+                self._check = None if is_small(path) else BackgroundCheck(path)
         except BaseException:
             self._connection.close()
             raise
@@ -188,6 +190,8 @@ class Database:
 
     def close(self) -> None:
         """Close the connection. The last connection to a file removes its log."""
+        if self._check is not None:
+            self._check.close()
         with self._translated_errors():
             self._connection.close()
 
@@ -225,7 +229,10 @@ class Database:
         self._connection.execute("PRAGMA fullfsync = ON")
         self._connection.execute("PRAGMA secure_delete = ON")
         self._use_log()
-        self._check_integrity(self._connection)
+        if is_small(self._path):
+            check_all(self._connection, self._path)
+        else:
+            check_size(self._path)
         return migrate(self._connection, refuse_others=self._refuse_others)
 
     def _refuse_others(self) -> None:
@@ -235,10 +242,6 @@ class Database:
                 f"({', '.join(owners)}; each name begins with the process id), which cannot read it after the upgrade: "
                 "end that process and try again"
             )
-
-    def _check_integrity(self, connection: sqlite3.Connection) -> None:
-        if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise damaged(self._path)
 
     def _use_log(self) -> None:
         # SQLite does not wait for other processes when it changes the journal mode of a new file.
@@ -260,12 +263,12 @@ class Database:
     def _check_files(self) -> None:
         """Make sure that what is written to the file can be read after a restart."""
         size, former_size = self._files.sizes()
-        if size == 0:
+        if size == 0 or (self._check is not None and self._check.found_damage):
             # SQLite would delete the log of an empty database, and the paid tasks in it.
             raise damaged(self._path)
         if size < former_size:
             # `VACUUM` of another process shrinks a sound file. Reading a file shows whether it was truncated, and this
             # connection would read it from its cache.
             with closing(sqlite3.connect(self._path, timeout=self._busy_timeout, isolation_level=None)) as other:
-                self._check_integrity(other)
+                check_all(other, self._path)
             self._files = FileWatch(self._path)
