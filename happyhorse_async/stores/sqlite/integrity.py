@@ -14,6 +14,7 @@ _log = get_logger(__name__)
 
 _SMALL = 8_000_000
 """A database of so many bytes is read in some tens of milliseconds, before it is used."""
+_DELAY = 2.0
 # https://www.sqlite.org/fileformat2.html#in_header_database_size
 _PAGE_SIZE, _PAGES = slice(16, 18), slice(28, 32)
 
@@ -58,12 +59,16 @@ class BackgroundCheck:
         self.found_damage = False
         """Whether it is damaged, as far as is known."""
         self._path = path
+        self._closing = threading.Event()
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._thread = threading.Thread(target=self._run, name="happyhorse-store-check", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         with closing(self._connection):
+            # What a process was started for comes first, and many have ended by then.
+            if self._closing.wait(_DELAY):
+                return
             try:
                 is_sound = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
             except sqlite3.OperationalError:
@@ -77,6 +82,7 @@ class BackgroundCheck:
 
     def close(self) -> None:
         """End the check."""
+        self._closing.set()
         with suppress(sqlite3.Error):
             self._connection.interrupt()
         self._thread.join()
