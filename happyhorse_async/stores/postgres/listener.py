@@ -2,8 +2,8 @@
 The one connection of a process that stays open: it hears of the changes of others, and shows that the process is alive.
 
 The server keeps a lock for this connection. When the process dies, or the connection is cut, the lock is gone: that is
-how other processes see it. A restarted server has forgotten every lock at once, so a process believes that another one
-is dead only after its own lock has been there for some time.
+how other processes see it. A restarted server, or a standby that was promoted, has forgotten every lock at once, so no
+process believes that another one is dead before the server has been known for some time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..retention import running_time
 from .address import Address
 from .errors import is_lost, store_error
 from .schema import migrate
-from .sharing import LIVING, TRY_LOCK
+from .sharing import KNOW_SERVER, LIVING, TRY_LOCK
 from .worker import connect
 
 if TYPE_CHECKING:
@@ -35,8 +35,9 @@ _log = get_logger(__name__)
 
 _HEARTBEAT = 3.0
 _FIRST_DELAY = 0.02
-# Well below the time after which a process without a lock is taken to be dead.
-_LONGEST_DELAY = 1.0
+# Below the time after which a process without a lock is taken to be dead.
+_LONGEST_DELAY = 0.5
+_MISSING_FOR = 0.8
 _CLOSING = 2.0
 
 
@@ -47,6 +48,7 @@ class Listener:
     :param name: what to call the store in errors and log lines.
     :param on_changes: is called with what is heard.
     :param timeout: how long the first connection may take.
+    :param takeover_after: how long the server must have been known before an owner without a lock is dead.
     """
 
     def __init__(
@@ -57,8 +59,10 @@ class Listener:
         *,
         name: str,
         timeout: float,
+        takeover_after: float,
         on_changes: Notify,
     ) -> None:
+        self._takeover_after = takeover_after
         self._address = address
         self._schema = schema
         self._owner = owner
@@ -70,6 +74,8 @@ class Listener:
         self._wake = asyncio.Event()
         self._closing = asyncio.Event()
         self._locked_at: float | None = None
+        self._known_since = 0.0
+        self._missing: dict[str, tuple[float, float]] = {}
         self._clock: tuple[datetime, timedelta] | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -84,9 +90,31 @@ class Listener:
         moment, measured = self._clock
         return moment + (running_time() - measured)
 
-    def locked_for(self) -> float:
-        """Return for how long this process has had its lock; 0 while it has none."""
-        return 0.0 if self._locked_at is None else time.monotonic() - self._locked_at
+    @property
+    def knows_the_dead(self) -> bool:
+        """
+        Whether the living have their locks, as far as this process can know.
+
+        It needs a lock of its own, and a server that has been known for `takeover_after`, counted anew after each
+        reconnect: what has cut its own connection may have cut those of others.
+        """
+        return self._locked_at is not None and time.monotonic() >= self._known_since + self._takeover_after
+
+    def dead(self, missing: Collection[str]) -> set[str]:
+        """
+        Return those of the owners *missing*, who have no lock at this moment, that are dead.
+
+        A process that has just been started cannot know whether the connections of all others were cut at that moment.
+        It waits until an owner has been missing for a while.
+        """
+        now = time.monotonic()
+        if not self.knows_the_dead or self._locked_at is None:
+            return set()
+        if now >= self._locked_at + self._takeover_after:
+            return set(missing)
+        recent = {owner: seen for owner, seen in self._missing.items() if now < seen[1] + self._takeover_after}
+        self._missing = recent | {owner: (recent.get(owner, (now, now))[0], now) for owner in missing}
+        return {owner for owner in missing if now >= self._missing[owner][0] + _MISSING_FOR}
 
     async def open(self) -> None:
         """
@@ -117,13 +145,15 @@ class Listener:
             await self._task
         await self._disconnect()
 
-    async def living(self, owners: Collection[str]) -> set[str]:
-        """Return those of *owners* that have their lock, or all of them where that cannot be found out now."""
+    async def is_alive(self, owner: str) -> bool:
+        """Return whether *owner* has its lock; true also where that cannot be found out now."""
         try:
-            rows = await self.run(lambda connection: connection.fetch(LIVING, list(owners)))
+            rows = await self.run(lambda connection: connection.fetch(LIVING, [owner]))
         except StoreError:
-            return set(owners)
-        return {row["owner"] for row in rows}
+            return True
+        if rows:
+            self._missing.pop(owner, None)
+        return bool(rows) or owner not in self.dead([owner])
 
     async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """
@@ -185,6 +215,9 @@ class Listener:
         if migrates:
             await migrate(connection, self._schema, name=self._name)
         await self._lock(connection)
+        known_for = await connection.fetchval(KNOW_SERVER.format(schema=self._schema))
+        # A process that was connected before may have been cut off together with others.
+        self._known_since = time.monotonic() - (max(0.0, known_for) if self._task is None else 0.0)
         connection.add_termination_listener(lambda _: self._wake.set())
         await connection.add_listener(self.channel, self._heard)
         await self._measure(connection)
