@@ -20,6 +20,7 @@ from ..contract import Notify
 from .address import Address
 from .ledger import Spending
 from .listener import Listener
+from .liveness import Liveness
 from .operations import Add, Change, Forget, Get, PutNote, Reading, TakeOver, Writing
 from .sharing import Orphans
 from .statements import Jobs, notifications
@@ -81,7 +82,7 @@ class Session:
             self.owner,
             name=name,
             timeout=timeout,
-            takeover_after=takeover_after,
+            liveness=Liveness(takeover_after),
             on_changes=self._notify,
         )
         self.writer: Worker[Writing] = Worker(address, self._write, name=name, timeout=timeout)
@@ -128,13 +129,13 @@ class Session:
 
     async def take_over(self, endpoints: Collection[Endpoint], states: Collection[JobState], limit: int) -> list[Job]:
         """Take jobs without a living owner. Where there are none, which is mostly so, this is one short statement."""
-        knows_the_dead = self.listener.knows_the_dead
+        knows_the_dead = self.listener.liveness.knows_the_dead
         missing = await self.listener.run(
             lambda connection: self._orphans.missing(
                 connection, endpoints, states, owner=self.owner, knows_the_dead=knows_the_dead
             )
         )
-        gone = (missing & {""}) | self.listener.dead(missing - {""})
+        gone = (missing & {""}) | self.listener.liveness.dead(missing - {""})
         if limit == 0 and gone == {""}:
             return []
         if not gone and not self._orphans.has_unanswered(endpoints, states):

@@ -270,7 +270,7 @@ class PostgresStore:
         Until the server has been known for `takeover_after`, every owner counts as alive.
         """
         session = self._open_session()
-        if owner == session.owner or not session.listener.knows_the_dead:
+        if owner == session.owner or not session.listener.liveness.knows_the_dead:
             return True
         return await session.listener.is_alive(owner)
 
