@@ -15,7 +15,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from .plain_data import from_plain, pydantic_schema, pydantic_text_schema, to_plain
+from .plain_data import MAY_BE_LEFT_OUT, from_plain, pydantic_schema, pydantic_text_schema, to_plain
 from .redaction import redact_text, redact_url
 
 _PROVIDER_NAME = re.compile(r"[a-z0-9_-]+")
@@ -122,7 +122,7 @@ def _show_url(url: str | None) -> str:
 class Video:
     """One finished video."""
 
-    url: str = field(repr=_show_url)
+    url: str = field(repr=_show_url, metadata={MAY_BE_LEFT_OUT: True})
     """Where it can be fetched. A credential: the query string is a signature."""
     expires_at: datetime | None = None
     """When the URL expires, where the provider says so."""

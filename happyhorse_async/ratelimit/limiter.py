@@ -185,6 +185,13 @@ class RateLimiter:
                 self.release()
             raise
 
+    async def renew(self, granted_at: float) -> None:
+        """
+        Wait again if others may have used the time of a slot since *granted_at*. The caller still holds it.
+
+        Here they have not: only what several processes share is lost by being late.
+        """
+
     def count_another(self) -> None:
         """
         Count one more request, which whoever holds a slot sends within it. Those that follow wait the longer.

@@ -108,6 +108,10 @@ class MemoryStore:
         """Make sure that there is room for a job; see `TaskStore.check_budget`."""
         self._ledger.check(job, within, datetime.now(UTC))
 
+    def spent(self, currency: str, since: str) -> int:
+        """Return what was spent in a currency since an hour, in billionths. For plans, which ask no store."""
+        return self._ledger.spent(currency, since)
+
     async def costs(self) -> list[Cost]:
         """Return what the jobs have cost; see `TaskStore.costs`."""
         return self._ledger.costs()
@@ -156,7 +160,11 @@ class MemoryStore:
         unowned = [self._jobs[job_id] for job_id in self._unowned]
         found = [job for job in unowned if job.state in states and job.endpoint in endpoints]
         taken = nsmallest(limit, found, key=lambda job: job.created_at)
-        return [self._write(evolve(job, owner=self._owner), job, now) for job in taken]
+        kept = [self._write(evolve(job, owner=self._owner), job, now) for job in taken]
+        for job in found:
+            if job.owner and job.state is JobState.QUEUED and job not in taken:
+                self._write(evolve(job, owner=""), job, now)
+        return kept
 
     def subscribe(self, notify: Notify) -> Callable[[], None]:
         """Call *notify* when jobs are changed; see `TaskStore.subscribe`."""

@@ -29,7 +29,7 @@ from ..errors import HappyHorseError, InvalidResponseError, TransportError
 from ..messages import HttpRequest, HttpResponse
 from ..timeouts import Timeouts
 from .aiohttp_errors import ClosedError, NotPublicError, ProxyLoginError, transport_error
-from .content_encoding import GZIP, CompressionError, uncompressed
+from .content_encoding import GZIP, ZLIB, CompressionError, uncompressed
 from .ip_filter import is_public, is_public_host
 from .proxy import Proxies
 from .streamed_body import body_pieces, content_length
@@ -295,7 +295,7 @@ class _Download:
 
 def _message(response: aiohttp.ClientResponse, body: bytes, *, whole: bool = True) -> HttpResponse:
     message = HttpResponse(status=response.status, headers=response.headers, body=body)
-    if "content-encoding" not in message.headers and not body.startswith(GZIP):
+    if "content-encoding" not in message.headers and not body.startswith((GZIP, *ZLIB)):
         return message
     return evolve(message, body=uncompressed(body, message.headers, limit=LARGEST_BODY, whole=whole))
 
