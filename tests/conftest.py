@@ -31,6 +31,7 @@ import happyhorse_async as hh
 
 from .fifth import FifthAdapter, sign, variant
 from .postgres_server import PostgresServer
+from .waiting import PATIENCE
 
 # A shell starts background jobs with SIGINT ignored, and children inherit that: tests that interrupt a program would
 # wait for ever.
@@ -168,7 +169,7 @@ class Gateway:
 
     async def until(self, count: int, method: str, path: str = "*") -> None:
         """Wait until *count* such requests have arrived."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while len(self.seen(method, path)) < count:
                 self._arrived.clear()
                 await self._arrived.wait()

@@ -58,7 +58,7 @@ async def test_a_killed_process_is_dead_and_a_closed_one_too(
     killed.kill()
     await killed.wait()
     await closed.communicate(b"\n")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while any([await store.is_alive(owner) for owner in owners]):
             await asyncio.sleep(0.01)
     assert await store.is_alive(store.owner)
@@ -86,7 +86,7 @@ async def test_nobody_is_dead_until_the_own_lock_is_old_enough(
     await asyncio.to_thread(postgres_server.restart)
 
     assert await store.is_alive("gone")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while await store.is_alive("gone"):
             await asyncio.sleep(0.01)
     assert await store.is_alive(store.owner)
@@ -104,7 +104,7 @@ async def test_a_process_is_alive_again_after_its_connection_was_cut(
         "WHERE application_name = 'happyhorse-async' AND pid <> pg_backend_pid()"
     )
     await connection.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while not (await other.is_alive(owner) and await store.is_alive(other.owner)):
             await asyncio.sleep(0.01)
 
