@@ -16,6 +16,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -32,6 +33,14 @@ import happyhorse_async as hh
 from .fifth import FifthAdapter, sign, variant
 from .postgres_server import PostgresServer
 from .waiting import PATIENCE
+
+# Some shells turn bytecode off, as those of containers do. The workers and the hundreds of programs that tests start
+# would then compile every module that they import, which is half of what most of them do.
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A shell starts background jobs with SIGINT ignored, and children inherit that: tests that interrupt a program would
 # wait for ever.
