@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from attrs import frozen
+from hypothesis import HealthCheck, settings
 
 import happyhorse_async as hh
 
@@ -42,6 +43,10 @@ if sys.dont_write_bytecode:
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# How long an example takes says how busy the machine is.
+settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-machine")
+
 # A shell starts background jobs with SIGINT ignored, and children inherit that: tests that interrupt a program would
 # wait for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -53,6 +58,7 @@ SLOW = (
     "callbacks/test_processes",
     "cli/",
     "docs/test_blocks",
+    "docs/test_site",
     "download/test_files",
     "emulator/test_official_fal_client",
     "emulator/test_official_sdks",
