@@ -16,6 +16,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -32,6 +33,15 @@ import happyhorse_async as hh
 
 from .fifth import FifthAdapter, sign, variant
 from .postgres_server import PostgresServer
+from .waiting import PATIENCE
+
+# Some shells turn bytecode off, as those of containers do. The workers and the hundreds of programs that tests start
+# would then compile every module that they import, which is half of what most of them do.
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -174,7 +184,7 @@ class Gateway:
 
     async def until(self, count: int, method: str, path: str = "*") -> None:
         """Wait until *count* such requests have arrived."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while len(self.seen(method, path)) < count:
                 self._arrived.clear()
                 await self._arrived.wait()

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-_STARTING = 30
+_STARTING = 120
 # As safe as any other while the machine itself does not crash, and much faster.
 _SETTINGS = "-c fsync=off -c max_connections=200 -c max_prepared_transactions=0"
 _PASSWORD = "pg-canary-0451"

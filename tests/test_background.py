@@ -31,7 +31,7 @@ async def test_work_runs_by_itself() -> None:
 async def test_an_empty_background_is_closed_at_once() -> None:
     """Settling and closing take no time where nothing runs."""
     background = Background()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(20):
         await background.settle(100)
         await background.aclose()
 
@@ -42,7 +42,7 @@ async def test_settling_waits_for_the_end() -> None:
     """Settling lasts as long as the work, where that is less than the grace."""
     background = Background()
     tasks = [background.spawn(asyncio.sleep(seconds)) for seconds in (0.001, 0.01)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await background.settle(100)
 
     assert all(task.done() for task in tasks)
@@ -53,7 +53,7 @@ async def test_settling_has_a_limit() -> None:
     background = Background()
     end = asyncio.Event()
     task = background.spawn(end.wait())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await background.settle(0.001)
 
     assert not task.done()

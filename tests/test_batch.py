@@ -120,7 +120,8 @@ async def test_the_limit(gateway: Gateway, fifth: Fifth, limit: int) -> None:
     async with fifth.open() as client:
         async for _ in client.generate_many(requests(9), limit=limit):
             taken += 1
-            await asyncio.sleep(0.03)
+            await gateway.until(min(taken + limit, 9), "POST")
+            await asyncio.sleep(0.01)
             ahead.append(len(gateway.seen("POST")) - taken)
 
     assert limit == max(ahead)
@@ -252,7 +253,7 @@ async def test_closing_a_batch_from_elsewhere(gateway: Gateway, fifth: Fifth) ->
         taking = asyncio.create_task(anext(batch, None))
         await gateway.until(1, "POST")
         await batch.aclose()
-        outcome = await asyncio.wait_for(taking, 5)
+        outcome = await asyncio.wait_for(taking, 20)
         again = await anext(batch, None)
 
     assert (None, None) == (outcome, again)
@@ -289,7 +290,7 @@ async def test_a_client_that_closes_under_a_batch(gateway: Gateway, fifth: Fifth
         await asyncio.sleep(0.05)
         await client.aclose()
         with pytest.raises(RuntimeError, match="client was closed"):
-            await asyncio.wait_for(consuming, 5)
+            await asyncio.wait_for(consuming, 20)
 
     paid = {outcome.index: str(outcome.ref) for outcome in outcomes if outcome.ref}
     assert {0: "fifth:t-0", 1: "fifth:t-1"} == paid

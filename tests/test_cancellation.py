@@ -95,7 +95,7 @@ async def test_cancelling_at_every_step(gateway: Gateway, fifth: Fifth, tmp_path
     async def work() -> None:
         await OPERATIONS[name](client, tmp_path)
 
-    async with asyncio.timeout(50), fifth.open(store=store) as client:
+    async with asyncio.timeout(150), fifth.open(store=store) as client:
         await cancel_at_every_step(work)
 
     jobs = store.jobs()

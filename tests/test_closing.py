@@ -94,7 +94,7 @@ async def test_one_task_under_two_names(gateway: Gateway, fifth: Fifth) -> None:
         by_key = asyncio.create_task((await submits[1]).wait())
         await asyncio.sleep(0)
         await second.aclose()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             outcomes = await asyncio.gather(by_ref, by_key, return_exceptions=True)
 
     assert all(isinstance(outcome, hh.WaitTimeoutError) for outcome in outcomes)
@@ -109,7 +109,7 @@ async def test_a_client_that_closes_during_a_look(gateway: Gateway, fifth: Fifth
         handle = await client.submit(REQUEST)
         waiting = asyncio.create_task(handle.wait())
         await gateway.until(1, "GET")
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             await client.aclose()
         with pytest.raises(hh.WaitTimeoutError):
             await waiting
@@ -213,7 +213,7 @@ async def test_a_look_while_it_closes(gateway: Gateway, fifth: Fifth, data: byte
         await asyncio.sleep(0.02)
         await client.aclose()
         with pytest.raises(hh.TransportError) as raised:
-            await asyncio.wait_for(looking, 5)
+            await asyncio.wait_for(looking, 20)
 
     assert "fifth:t-1" == str(raised.value.ref)
 
@@ -234,7 +234,7 @@ async def test_a_download_while_it_closes(gateway: Gateway, fifth: Fifth, tmp_pa
         await begun.wait()
         await client.aclose()
         with pytest.raises(hh.DownloadError):
-            await asyncio.wait_for(downloading, 5)
+            await asyncio.wait_for(downloading, 20)
 
     assert [] == os.listdir(tmp_path)  # noqa: PTH208
 

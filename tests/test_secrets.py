@@ -249,8 +249,10 @@ async def test_waiting_in_vain(gateway: Gateway, fifth: Fifth) -> None:
     gateway.show("t-1", {"id": "t-1", "status": "running", "urls": [SIGNED]})
 
     async with fifth.open() as client:
+        handle = await client.submit(REQUEST)
+        await gateway.until(2, "GET")
         with pytest.raises(hh.WaitTimeoutError) as raised:
-            await client.generate(REQUEST, timeout=0.05)
+            await handle.wait(timeout=0.05)
 
     assert raised.value.task is not None
     assert SIGNED == raised.value.task.video_url

@@ -199,7 +199,7 @@ async def test_too_many_requests_at_once(gateway: Gateway, fifth: Fifth) -> None
     script(gateway, *[429] * 10, lambda seen: {"id": f"t-{next(numbers)}", "status": "queued"})
 
     async with fifth.open(fifth.adapter(idempotent=True)) as client:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             await asyncio.gather(*(client.submit(REQUEST) for _ in range(10)))
 
     assert 20 == len(gateway.requests)

@@ -237,7 +237,7 @@ async def test_an_upload_is_a_span(gateway: Any, seen: Seen) -> None:
             with pytest.raises(hh.ProviderError):
                 await client.submit(hh.ImageToVideo(bitmap(500)))
         handle = await client.enqueue(hh.ImageToVideo(bitmap(600)))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while (await client.job(handle.job_id)).ref is None:
                 await asyncio.sleep(0.01)
 
@@ -391,7 +391,7 @@ assert telemetry.poll_list(None, work) is work
 import happyhorse_async.client
 """
     command = [sys.executable, "-W", "error", "-c", script]
-    run = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    run = subprocess.run(command, check=False, capture_output=True, text=True, timeout=150)
     assert (0, "") == (run.returncode, run.stderr)
 
 
@@ -416,7 +416,7 @@ metrics.set_meter_provider(MeterProvider(shutdown_on_exit=False))
 assert telemetry.begin(job) is not None
 """
     command = [sys.executable, "-W", "error", "-c", script]
-    run = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    run = subprocess.run(command, check=False, capture_output=True, text=True, timeout=150)
     assert (0, "") == (run.returncode, run.stderr)
 
 

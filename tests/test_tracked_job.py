@@ -185,7 +185,7 @@ async def test_all_who_wait_are_woken(tracked: TrackedJob) -> None:
 async def test_nobody_waits_for_what_has_ended(tracked: TrackedJob) -> None:
     """Waiting for a task that has ended is over at once."""
     tracked.observe(SUCCEEDED)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(20):
         await tracked.stopped()
 
     assert [SUCCEEDED] == await collected(tracked)
@@ -226,7 +226,7 @@ async def test_the_end_wins_over_a_farewell(tracked: TrackedJob) -> None:
     tracked.observe(SUCCEEDED)
     tracked.wake()
 
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(20):
         await waiting
 
     assert [SUCCEEDED] == await collected(tracked)

@@ -6,8 +6,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Generator
-from contextlib import contextmanager
-from types import FrameType
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -27,7 +26,7 @@ def run_interruptibly(work: Coroutine[Any, Any, T]) -> T:
         async def main() -> T:
             worker = asyncio.current_task()
             assert worker is not None
-            with _on_signal(lambda: loop.call_soon_threadsafe(worker.cancel)):
+            with _on_signal(loop, worker.cancel):
                 return await work
 
         try:
@@ -37,18 +36,27 @@ def run_interruptibly(work: Coroutine[Any, Any, T]) -> T:
 
 
 @contextmanager
-def _on_signal(act: Callable[[], object]) -> Generator[None]:
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        act()
-
+def _on_signal(loop: asyncio.AbstractEventLoop, act: Callable[[], object]) -> Generator[None]:
     previous: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
         # A signal that the parent process ignores for us, as nohup does, stays ignored.
         previous = {number: old for number in _SIGNALS if (old := signal.getsignal(number)) is not signal.SIG_IGN}
     for number in previous:
-        signal.signal(number, handle)
+        _add_handler(loop, number, act)
     try:
         yield
     finally:
         for number, old in previous.items():
+            with suppress(NotImplementedError):
+                loop.remove_signal_handler(number)
             signal.signal(number, old)
+
+
+def _add_handler(loop: asyncio.AbstractEventLoop, number: signal.Signals, act: Callable[[], object]) -> None:
+    # A handler of `signal.signal` does not wake the loop: a signal that arrives just before it begins to wait would be
+    # noticed only when something else happens.
+    try:
+        loop.add_signal_handler(number, act)
+    except NotImplementedError:
+        # Windows, where each signal wakes the loop.
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(act))

@@ -64,7 +64,7 @@ async def test_a_process_that_is_killed_leaves_every_paid_video_in_the_ledger(ga
 
     accept(gateway)
     following = await start(path, gateway, "next", count=10, limit="6 USD")
-    await asyncio.wait_for(following.communicate(), 30)
+    await asyncio.wait_for(following.communicate(), 100)
     spent, states = await ledger(path)
     prompts = [json.loads(seen.body)["prompt"] for seen in gateway.seen("POST")]
     assert len(prompts) == len(set(prompts)), "a video was paid twice"

@@ -79,7 +79,7 @@ async def test_while_it_waits_to_be_sent_again(
     """A job that was refused and yet taken, as its call says, is not sent again."""
     gateway.on("POST", "/videos", 429)
     patient = hh.RetryPolicies(submit=hh.RetryPolicy(max_retries=4, initial_interval=3600, max_interval=3600))
-    async with fifth.open(signing, retries=patient) as client, asyncio.timeout(5):
+    async with fifth.open(signing, retries=patient) as client, asyncio.timeout(20):
         hook = await serve(hh.CallbackReceiver(client, SECRET))
         submitting = asyncio.create_task(client.submit(REQUEST, callback_url=URL))
         await gateway.until(1, "POST")
@@ -100,7 +100,7 @@ async def test_while_its_task_is_searched_for(
     gateway.on("POST", "/videos", b"")
     gateway.on("GET", "/videos", {"tasks": []})
     type(signing).capabilities = evolve(signing.capabilities, list_is_live=True)
-    async with fifth.open(signing, auto_adopt=True) as client, asyncio.timeout(5):
+    async with fifth.open(signing, auto_adopt=True) as client, asyncio.timeout(20):
         hook = await serve(hh.CallbackReceiver(client, SECRET))
         submitting = asyncio.create_task(client.submit(REQUEST, callback_url=URL))
         await gateway.until(1, "GET")
@@ -117,7 +117,7 @@ async def test_while_it_is_written_down_as_unknown(
     """A call is not answered well and forgotten while its job becomes one of unknown outcome."""
     gateway.on("POST", "/videos", b"")
     store = HeldStore(JobState.OUTCOME_UNKNOWN)
-    async with fifth.open(signing, store=store) as client, asyncio.timeout(5):
+    async with fifth.open(signing, store=store) as client, asyncio.timeout(20):
         hook = await serve(hh.CallbackReceiver(client, SECRET))
         submitting = asyncio.create_task(client.submit(REQUEST, callback_url=URL))
         await store.reached.wait()
@@ -159,7 +159,7 @@ async def test_a_video_that_is_to_be_saved(
     """The video of a job whose process is gone is saved by the process that its call comes to."""
     gateway.on("GET", "/files/t-1.mp4", gateway.reply(VIDEO))
     store, target = hh.MemoryStore(), tmp_path / "train.mp4"
-    async with fifth.open(signing, store=store) as client, asyncio.timeout(5):
+    async with fifth.open(signing, store=store) as client, asyncio.timeout(20):
         await store.add(left(gateway, JobState.OUTCOME_UNKNOWN, save_to=str(target)))
         hook = await serve(hh.CallbackReceiver(client, SECRET))
         status = await hook.call(done("t-1"), query=LEFT)
@@ -181,7 +181,7 @@ async def test_a_video_that_others_are_to_save(
         status = await hook.call(done("t-1"), query=LEFT)
         await asyncio.sleep(0.05)
         between = (await store.get("hh-left")).state, gateway.seen("GET")
-        async with fifth.client(signing, store=store), asyncio.timeout(5):
+        async with fifth.client(signing, store=store), asyncio.timeout(20):
             while (await store.get("hh-left")).saved_to is None:
                 await asyncio.sleep(0.01)
 
@@ -196,7 +196,7 @@ async def test_a_video_that_was_asked_for_here(
     gateway.on("GET", "/files/t-1.mp4", gateway.reply(VIDEO))
     gateway.on("POST", "/videos", b"")
     store, target = hh.MemoryStore(), tmp_path / "train.mp4"
-    async with fifth.open(signing, store=store, recover=False) as client, asyncio.timeout(5):
+    async with fifth.open(signing, store=store, recover=False) as client, asyncio.timeout(20):
         hook = await serve(hh.CallbackReceiver(client, SECRET))
         with pytest.raises(hh.SubmitOutcomeUnknownError) as caught:
             await client.submit(REQUEST, callback_url=URL, save_to=target)
@@ -236,7 +236,7 @@ async def test_a_call_that_dies_with_its_process(gateway: Any, fifth: Any, serve
         hook = await serve(hh.CallbackReceiver(client, SECRET))
         status = await hook.call(done("t-1"))
         untouched = (await store.get("hh-left")).state, list(gateway.requests)
-    async with fifth.client(adapter, store=store, poll=hh.PollSchedule(interval=0.01)), asyncio.timeout(5):
+    async with fifth.client(adapter, store=store, poll=hh.PollSchedule(interval=0.01)), asyncio.timeout(20):
         while (job := await store.get("hh-left")).state is not JobState.SUCCEEDED:
             await asyncio.sleep(0.01)
 
@@ -249,7 +249,7 @@ async def test_while_the_answer_is_written_down(gateway: Any, fifth: Any, signin
     """Whoever waits for the submit has the end, though its call came before he was told that it was accepted."""
     gateway.accept("t-1")
     store = HeldStore(JobState.ACCEPTED, after=True)
-    async with fifth.open(signing, store=store) as client, asyncio.timeout(5):
+    async with fifth.open(signing, store=store) as client, asyncio.timeout(20):
         hook = await serve(hh.CallbackReceiver(client, SECRET))
         submitting = asyncio.create_task(client.submit(REQUEST, callback_url=URL))
         await store.reached.wait()

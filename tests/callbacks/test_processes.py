@@ -143,10 +143,10 @@ async def test_a_call_at_a_process_that_does_not_work_wakes_the_waiters_of_other
         fifth.client(signing, store=stores[2], poll=slowly, work=False) as other,
     ):
         handle = await worker.submit(REQUEST, callback_url=URL)
-        waiting = asyncio.create_task(other.resume_job(handle.job_id).wait(timeout=30))
+        waiting = asyncio.create_task(other.resume_job(handle.job_id).wait(timeout=150))
         hook = await serve(hh.CallbackReceiver(web, SECRET))
         status = await hook.call(done("t-1"))
-        tasks = await asyncio.gather(waiting, handle.wait(timeout=30))
+        tasks = await asyncio.gather(waiting, handle.wait(timeout=150))
 
     assert 200 == status
     assert [hh.TaskStatus.SUCCEEDED] * 2 == [task.status for task in tasks]

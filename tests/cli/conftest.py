@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import IO, Any, TypeAlias
@@ -64,6 +64,7 @@ class Program:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._started: list[Process] = []
 
     def write(self, name: str, text: str) -> None:
         """Write a file into the folder."""
@@ -103,9 +104,18 @@ class Program:
     async def start(self, *arguments: str, stdout: int | IO[bytes] = PIPE, stderr: int = PIPE) -> Process:
         """Start the installed program as a process of its own."""
         program = Path(sys.executable).with_name("happyhorse")
-        return await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             program, *arguments, stdin=DEVNULL, stdout=stdout, stderr=stderr, preexec_fn=_hear_signals
         )
+        self._started.append(process)
+        return process
+
+    def kill(self) -> None:
+        """Kill what a failed test has left running."""
+        for process in self._started:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
 
     async def run_on_a_terminal(self, *arguments: str) -> Run:
         """Run it as a process whose standard error is a terminal."""
@@ -133,7 +143,7 @@ async def _in_a_thread(work: Callable[[], int]) -> int:
     loop = asyncio.get_running_loop()
     code: asyncio.Future[int] = loop.create_future()
     threading.Thread(target=lambda: loop.call_soon_threadsafe(code.set_result, work()), daemon=True).start()
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(150):
         return await code
 
 
@@ -152,7 +162,7 @@ def _hear_signals() -> None:
 
 
 @pytest.fixture
-def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program]:
     """Run the command in an empty folder and a clean environment."""
     for name in [*os.environ]:
         if name.startswith("HAPPYHORSE_") or name.endswith("_API_KEY") or name in ("FORCE_COLOR", "PYTHONPATH"):
@@ -163,7 +173,9 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    return Program(folder)
+    program = Program(folder)
+    yield program
+    program.kill()
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ async def test_a_provider_that_goes_away(program: Any, emulate: Any) -> None:
         process = await program.start("generate", "a horse", "--resolution", "720P", "--no-watermark")
         seen = await process.stderr.readline()
         seen += await process.stderr.readline()
-    seen += await asyncio.wait_for(process.stderr.readline(), 30)
+    seen += await asyncio.wait_for(process.stderr.readline(), 100)
     process.terminate()
     run = await program.end(process, seen)
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no 
 async def event(process: Process, name: str) -> dict[str, Any]:
     """Return the next event of a worker that is called *name*."""
     assert process.stdout is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(150):
         while line := await process.stdout.readline():
             found: dict[str, Any] = json.loads(line)
             if found["event"] == name:
@@ -51,7 +51,7 @@ async def stop(process: Process) -> int:
 
 async def taken(client: hh.Client, handles: list[hh.JobHandle]) -> None:
     """Wait until every job was accepted."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(150):
         while None in [(await client.job(handle.job_id)).ref for handle in handles]:
             await asyncio.sleep(0.02)
 
@@ -74,7 +74,7 @@ async def test_a_killed_worker_is_replaced(program: Any, emulate: Any) -> None:
             await taken(client, handles)
             workers[0].kill()
             await workers[0].communicate()
-            async with asyncio.timeout(40):
+            async with asyncio.timeout(150):
                 tasks = [await handle for handle in handles]
         code = await stop(workers[1])
 
@@ -95,7 +95,7 @@ async def test_a_worker_that_is_stopped_goes_on_afterwards(program: Any, emulate
             await asyncio.sleep(1.5)
             health = await client.health()
             os.kill(worker.pid, signal.SIGCONT)
-            async with asyncio.timeout(40):
+            async with asyncio.timeout(150):
                 tasks = [await handle for handle in handles]
         codes = [await stop(worker), await stop(other)]
 
@@ -143,7 +143,7 @@ def test_a_worker_in_the_background_of_a_shell_stops_on_sigterm(program: Any) ->
         assert b"working" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=150)
 
     assert 0 == process.returncode
     assert b"stopped" in out
@@ -156,7 +156,7 @@ async def test_a_worker_of_one_account_leaves_the_others_alone(program: Any, emu
             left = await client.enqueue(hh.TextToVideo("left"))
             wanted = await client.enqueue(hh.TextToVideo("wanted"), provider="hiapi")
             worker = await start(program, "--provider", "hiapi", "--concurrency", "2")
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(150):
                 await wanted
             await asyncio.sleep(1.2)
             state = (await client.job(left.job_id)).state
@@ -194,7 +194,7 @@ async def test_the_configuration_may_leave_the_work_to_workers(program: Any, emu
             await asyncio.sleep(0.5)
             before = len(made(emulator))
             worker = await start(program)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(150):
                 task = await handle
         await stop(worker)
 

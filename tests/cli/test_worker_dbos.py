@@ -32,7 +32,7 @@ async def test_a_worker_runs_the_workflows_of_web_processes(program: Any, emulat
         worker = await start(program, "--config", str(file))
         async with hh.Client.from_config(file, provider="hiapi", work=False) as client:
             handles = [await client.enqueue(hh.TextToVideo(f"video {number}")) for number in range(3)]
-            async with asyncio.timeout(50):
+            async with asyncio.timeout(150):
                 tasks = [await handle for handle in handles]
         code = await stop(worker)
 

@@ -253,7 +253,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 # The page on the command line starts some thirty processes.
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_block_of_a_page_runs(path: Path, folder: Path, emulator: hh.Emulator) -> None:
     """Each block works, and prints what the page says."""

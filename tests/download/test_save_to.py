@@ -36,7 +36,7 @@ VIDEO = video_file(b"\1" * 9999)
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until something has come true."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -278,7 +278,7 @@ async def test_closing_does_not_wait_for_a_running_task(
     gateway.accept("t-1")
     gateway.show("t-1", "running")
 
-    async with asyncio.timeout(2), fifth.open() as client:
+    async with asyncio.timeout(20), fifth.open() as client:
         await client.submit(REQUEST, save_to=tmp_path)
         await gateway.until(1, "GET")
 
@@ -378,7 +378,7 @@ async def test_a_pause_does_not_delay_closing(fifth: Fifth, gateway: Gateway, tm
     gateway.on("GET", "/files/t-1.mp4", *[404] * 9)
     seldom = RetryPolicies(download=RetryPolicy(max_retries=0), save=RetryPolicy(max_retries=9, initial_interval=600.0))
 
-    async with asyncio.timeout(2), fifth.open(retries=seldom) as client:
+    async with asyncio.timeout(20), fifth.open(retries=seldom) as client:
         await client.generate(REQUEST, save_to=tmp_path / "train.mp4")
 
     assert 1 == len(gateway.seen("GET", "/files/*"))

@@ -115,7 +115,7 @@ class Receiver:
 
     async def until(self, count: int) -> list[Arrival]:
         """Wait until *count* webhooks have arrived."""
-        async with asyncio.timeout(10), self._arrived:
+        async with asyncio.timeout(20), self._arrived:
             await self._arrived.wait_for(lambda: len(self.arrivals) >= count)
         return self.arrivals
 

@@ -142,7 +142,7 @@ async def test_published_rate_limits_can_be_switched_on(http: ClientSession) -> 
 
 
 def run_python(program: str) -> str:
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=150)
     return done.stdout
 
 

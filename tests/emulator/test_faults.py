@@ -219,7 +219,7 @@ async def test_closing_the_emulator_ends_faults_and_counts(http: ClientSession) 
         hanging = emulator.inject("hang", on="query")
         call = asyncio.ensure_future(query(emulator, http, "hiapi"))
         await hanging.until()
-    await asyncio.wait_for(asyncio.gather(call, return_exceptions=True), 10)
+    await asyncio.wait_for(asyncio.gather(call, return_exceptions=True), 100)
 
     async with emulator:
         assert 404 == await query(emulator, http, "hiapi")

@@ -82,7 +82,7 @@ async def test_an_enqueued_job_is_a_workflow_with_its_id(
 
     async with fifth.open(store=store, engine=engine(url)) as client:
         handle = await client.enqueue(WANTED)
-        task = await handle.wait(timeout=20)
+        task = await handle.wait(timeout=150)
         found = await workflow(url, handle.job_id)
 
     assert (hh.TaskStatus.SUCCEEDED, "t-1") == (task.status, task.id)
@@ -101,7 +101,7 @@ async def test_a_failed_job_is_a_failed_workflow(
     async with fifth.open(store=store, engine=engine(url)) as client:
         handle = await client.enqueue(WANTED)
         with pytest.raises(hh.TaskFailedError):
-            await handle.wait(timeout=20)
+            await handle.wait(timeout=150)
         found = await workflow(url, handle.job_id)
 
     assert "ERROR" == found.status
@@ -127,8 +127,8 @@ async def test_a_process_that_does_not_work_only_enqueues(
         assert [] == gateway.seen("POST")
 
         async with fifth.client(store=hh.SQLiteStore(path), engine=engine(url)):
-            assert hh.TaskStatus.SUCCEEDED == (await enqueued.wait(timeout=20)).status
-            assert hh.TaskStatus.SUCCEEDED == (await (await submitted).wait(timeout=20)).status
+            assert hh.TaskStatus.SUCCEEDED == (await enqueued.wait(timeout=150)).status
+            assert hh.TaskStatus.SUCCEEDED == (await (await submitted).wait(timeout=150)).status
 
     assert 2 == len(gateway.seen("POST"))
 
@@ -160,7 +160,7 @@ async def test_the_programs_own_dbos_is_used_and_left_alone(
     try:
         async with fifth.open(store=store, engine=mine) as client:
             handle = await client.enqueue(WANTED)
-            assert hh.TaskStatus.SUCCEEDED == (await handle.wait(timeout=20)).status
+            assert hh.TaskStatus.SUCCEEDED == (await handle.wait(timeout=150)).status
             found = await workflow(url, handle.job_id)
 
         assert ("SUCCESS", "mine") == (found.status, found.executor_id)

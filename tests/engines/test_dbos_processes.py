@@ -69,7 +69,7 @@ def schema() -> str:
     return f"engine_{os.getpid()}_{time.monotonic_ns()}"
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 async def test_what_a_killed_process_has_left_another_one_runs_to_its_end(
     gateway: Gateway, fifth: Fifth, postgres_server: PostgresServer, schema: str
 ) -> None:
@@ -82,13 +82,13 @@ async def test_what_a_killed_process_has_left_another_one_runs_to_its_end(
         handles = [
             await client.enqueue(hh.TextToVideo(f"video {number}"), key=f"order-{number}") for number in range(JOBS)
         ]
-        ends = [asyncio.ensure_future(handle.wait(timeout=100)) for handle in handles]
+        ends = [asyncio.ensure_future(handle.wait(timeout=400)) for handle in handles]
         await gateway.until(JOBS // 3, "POST", "/videos")
         first.kill()
         await first.communicate()
         workers = [await start_worker(SCRIPT, url, schema, gateway) for _ in range(2)]
         outcomes = await asyncio.gather(*ends, return_exceptions=True)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(150):
             found = await statuses(url, schema)
             while any(status in ("PENDING", "ENQUEUED") for status, _ in found):
                 await asyncio.sleep(0.2)
@@ -104,7 +104,7 @@ async def test_what_a_killed_process_has_left_another_one_runs_to_its_end(
     assert {1} == set(provider.bills.values())
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 async def test_workflows_of_the_program_that_a_killed_process_has_left_run_again(
     gateway: Gateway, postgres_server: PostgresServer, schema: str
 ) -> None:
@@ -120,7 +120,7 @@ async def test_workflows_of_the_program_that_a_killed_process_has_left_run_again
         client.destroy()
 
     async def until(status: str, queue: str) -> None:
-        async with asyncio.timeout(50):
+        async with asyncio.timeout(150):
             while (status, queue) not in await statuses(url, schema):
                 await asyncio.sleep(0.1)
 
@@ -133,7 +133,7 @@ async def test_workflows_of_the_program_that_a_killed_process_has_left_run_again
     await second.communicate(b"")
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 async def test_a_job_whose_workflow_was_never_enqueued_is_found(
     gateway: Gateway, fifth: Fifth, postgres_server: PostgresServer, schema: str, unused_tcp_port: int
 ) -> None:
@@ -146,7 +146,7 @@ async def test_a_job_whose_workflow_was_never_enqueued_is_found(
     assert Counter() == await statuses(url, schema)
 
     async with fifth.client(store=hh.PostgresStore(url, schema=schema), work=False) as client:
-        task = await client.resume_job(handle.job_id).wait(timeout=100)
+        task = await client.resume_job(handle.job_id).wait(timeout=400)
     await worker.communicate(b"")
 
     assert hh.TaskStatus.SUCCEEDED == task.status

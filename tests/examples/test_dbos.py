@@ -61,7 +61,7 @@ def own_server(postgres_server: PostgresServer) -> Iterator[PostgresServer]:
     server.close()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 async def test_a_killed_workflow_goes_on_and_pays_once(
     own_server: PostgresServer, world: World, tmp_path: Path
 ) -> None:
@@ -94,7 +94,7 @@ async def test_a_killed_workflow_goes_on_and_pays_once(
 
         first = await start()
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(150):
                 while not emulator.billed():
                     assert first.returncode is None
                     await asyncio.sleep(0.05)
@@ -104,7 +104,7 @@ async def test_a_killed_workflow_goes_on_and_pays_once(
         assert {} == world.uploads
 
         second = await start()
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(150):
             output, _ = await second.communicate()
 
         assert 0 == second.returncode

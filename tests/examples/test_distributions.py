@@ -42,7 +42,7 @@ def run(target: Path, *command: str | Path, folder: Path | None = None) -> subpr
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HAPPYHORSE_")}
     environment |= {"PYTHONPATH": str(target), "PYTHONDONTWRITEBYTECODE": "1"}
     where = folder or target
-    return subprocess.run(command, check=False, cwd=where, env=environment, capture_output=True, text=True, timeout=50)
+    return subprocess.run(command, check=False, cwd=where, env=environment, capture_output=True, text=True, timeout=150)
 
 
 def test_it_is_listed_beside_the_others(installed: tuple[Path, Path]) -> None:

@@ -50,7 +50,7 @@ def test_threads_share_one_client(load: Any, emulator: hh.Emulator) -> None:
 
         def work(number: int) -> None:
             ref = videos.submit(hh.TextToVideo("a paper boat"), key=f"order-{number}")
-            ended.append(videos.wait(ref, timeout=30))
+            ended.append(videos.wait(ref, timeout=150))
 
         threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
         for thread in threads:
@@ -74,7 +74,7 @@ async def test_a_worker_that_runs_a_task_twice_pays_once(
     try:
         request = hh.TextToVideo("a paper boat").to_dict()
         queued = [await make_video.kiq(request, "order-1", str(tmp_path)) for _ in range(2)]
-        results = [(await one.wait_result(timeout=20)).return_value for one in queued]
+        results = [(await one.wait_result(timeout=150)).return_value for one in queued]
     finally:
         await broker.shutdown()
 

@@ -64,7 +64,7 @@ def lose(gateway: Any, *task_ids: str) -> None:
 
 async def accepted(opened: hh.Client) -> None:
     """Wait until the one job has a task."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while [job.state for job in await opened.pending()] != ["ACCEPTED"]:
             await asyncio.sleep(0.005)
 
@@ -264,7 +264,7 @@ async def test_closing_during_a_search(gateway: Any, fifth: Any) -> None:
         await gateway.until(1, "GET", "/videos")
         await asyncio.sleep(0.02)
     with pytest.raises(hh.SubmitOutcomeUnknownError):
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(20):
             await submitting
 
 

@@ -13,6 +13,8 @@ import pytest
 
 import happyhorse_async as hh
 
+from ..waiting import until_pending
+
 pytestmark = pytest.mark.usefixtures("no_chance")
 
 REQUEST = hh.TextToVideo("a train at night")
@@ -71,7 +73,7 @@ async def test_it_survives_the_closing(gateway: Any, fifth: Any, store: hh.TaskS
         await waiting
     async with fifth.open(store=store, poll=SLOWLY) as client:
         await gateway.until(8, "POST")
-        await asyncio.sleep(0.05)
+        await until_pending(client, *["ACCEPTED"] * 8)
         pending = await client.pending()
 
     assert sorted(f"video {number}" for number in range(8)) == sorted(prompts(gateway))
@@ -107,7 +109,7 @@ async def test_two_that_open_at_the_same_time(gateway: Any, fifth: Any, path: Pa
     clients = [fifth.client(store=hh.SQLiteStore(path), poll=SLOWLY) for _ in range(4)]
     await asyncio.gather(*(client.__aenter__() for client in clients))
     await gateway.until(10, "POST")
-    await asyncio.sleep(0.1)
+    await until_pending(clients[0], *["ACCEPTED"] * 10)
     pending = await clients[0].pending()
     await asyncio.gather(*(client.aclose() for client in clients))
 
@@ -199,12 +201,10 @@ async def test_a_submit_that_is_cancelled_is_never_sent(gateway: Any, fifth: Any
         await asyncio.sleep(0.02)
         submitting.cancel()
         await asyncio.wait([submitting])
-        await asyncio.sleep(0.02)
-        pending = await client.pending()
+        await until_pending(client, "ACCEPTED")
     async with fifth.open(store=store, poll=SLOWLY):
         await asyncio.sleep(0.05)
 
-    assert ["ACCEPTED"] == [job.state for job in pending]
     assert ["first"] == prompts(gateway)
 
 
@@ -220,11 +220,9 @@ async def test_a_call_that_is_cancelled_while_it_is_written_down(
         await asyncio.sleep(0)
         asking.cancel()
         await asyncio.wait([asking])
-        await asyncio.sleep(0.1)
-        pending = await client.pending()
+        await until_pending(client)
 
     assert asking.cancelled()
-    assert [] == pending
     assert [("WITHDRAWN", None)] == [(row["state"], row["key"]) for row in rows()]
     assert [] == gateway.requests
 
@@ -240,11 +238,9 @@ async def test_a_caller_who_leaves_before_a_refusal(gateway: Any, fifth: Any) ->
         submitting.cancel()
         await asyncio.wait([submitting])
         answer.set()
-        await asyncio.sleep(0.5)
-        pending = await client.pending()
+        await until_pending(client)
 
     assert 1 == len(gateway.requests)
-    assert [] == pending
 
 
 async def test_few_are_on_the_way_where_no_key_protects_them(gateway: Any, fifth: Any) -> None:
@@ -257,7 +253,8 @@ async def test_few_are_on_the_way_where_no_key_protects_them(gateway: Any, fifth
         async with fifth.open(fifth.adapter(idempotent=idempotent), poll=SLOWLY) as client:
             for _ in range(12):
                 await client.enqueue(REQUEST)
-            await asyncio.sleep(0.2)
+            await gateway.until(2 + 10 * idempotent, "POST")
+            await asyncio.sleep(0.1)
             counts.append(len(gateway.requests))
             answer.set()
             await gateway.until(12, "POST")

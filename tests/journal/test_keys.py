@@ -202,7 +202,7 @@ async def test_a_waiter_is_told_of_the_closing_at_any_moment(gateway: Any, fifth
         for _ in range(iterations):
             await asyncio.sleep(0)
         await other.aclose()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             with pytest.raises((hh.WaitTimeoutError, RuntimeError)):
                 await waiting
         answer.set()
@@ -278,7 +278,7 @@ async def test_a_refusal_of_what_nobody_here_wants_any_more(gateway: Any, fifth:
     async with (
         fifth.client(store=hh.SQLiteStore(path)) as here,
         fifth.client(store=hh.SQLiteStore(path)) as there,
-        asyncio.timeout(5),
+        asyncio.timeout(20),
     ):
         submitting = asyncio.create_task(here.submit(REQUEST, key="order-1"))
         await gateway.until(1, "POST")
@@ -301,7 +301,7 @@ async def test_a_promise_of_what_is_refused_for_an_hour(gateway: Any, fifth: Any
     async with (
         fifth.client(store=hh.SQLiteStore(path), poll=SLOWLY) as here,
         fifth.client(store=hh.SQLiteStore(path), poll=SLOWLY) as there,
-        asyncio.timeout(5),
+        asyncio.timeout(20),
     ):
         submitting = asyncio.create_task(here.submit(REQUEST, key="order-1"))
         await gateway.until(1, "POST")

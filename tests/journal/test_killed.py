@@ -71,7 +71,7 @@ async def jobs_in(path: Path) -> dict[str, Job]:
 
 
 @pytest.mark.fault(75)
-@pytest.mark.timeout(60 + 20 * KILLS)
+@pytest.mark.timeout(300 + 60 * KILLS)
 @pytest.mark.parametrize("idempotent", [False, True], ids=["without a key", "with a key"])
 async def test_a_process_that_is_killed(gateway: Any, fifth: Any, tmp_path: Path, idempotent: bool) -> None:
     """After any number of kills, every bill is a known task or an openly unknown outcome, and no job has two."""

@@ -73,7 +73,7 @@ async def test_waiting_goes_on_while_the_journal_is_away_and_the_end_is_written_
         handle = await client.submit(REQUEST)
         await proxy.stop()
         gateway.show("1", "done")
-        task = await handle.wait(timeout=30)
+        task = await handle.wait(timeout=150)
         await proxy.start()
 
     assert hh.TaskStatus.SUCCEEDED is task.status

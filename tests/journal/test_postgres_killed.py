@@ -53,7 +53,7 @@ class Provider:
         return {"id": task_id, "status": "done", "urls": [f"{self._gateway.url}/files/{task_id}.mp4?signature=s3cr3t"]}
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 async def test_processes_that_are_killed_and_a_server_that_restarts(
     gateway: Gateway, fifth: Fifth, postgres_server: PostgresServer
 ) -> None:
@@ -65,7 +65,7 @@ async def test_processes_that_are_killed_and_a_server_that_restarts(
         handles = [
             await client.enqueue(hh.TextToVideo(f"video {number}"), key=f"order-{number}") for number in range(JOBS)
         ]
-        ends = [asyncio.ensure_future(handle.wait(timeout=120)) for handle in handles]
+        ends = [asyncio.ensure_future(handle.wait(timeout=400)) for handle in handles]
         await gateway.until(JOBS // 4, "POST", "/videos")
         workers[0].kill()
         await gateway.until(JOBS // 2, "POST", "/videos")

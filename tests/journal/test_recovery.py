@@ -13,6 +13,8 @@ import pytest
 import happyhorse_async as hh
 from happyhorse_async.job import Endpoint, Job, JobState
 
+from ..waiting import until, until_pending
+
 pytestmark = pytest.mark.usefixtures("no_chance")
 
 REQUEST = hh.TextToVideo("a train at night")
@@ -100,7 +102,7 @@ async def test_a_job_that_was_not_sent(
     left = await left_behind(JobState.QUEUED, durable=durable, key="order-1")
 
     async with fifth.open(store=hh.SQLiteStore(path), poll=SLOWLY):
-        await asyncio.sleep(0.1)
+        await until(lambda: rows()[0]["state"] not in ("QUEUED", "SUBMITTING"))
     [row] = rows()
 
     assert [left.body][:durable] == [seen.body for seen in gateway.requests]
@@ -228,13 +230,11 @@ async def test_a_task_past_its_life(gateway: Any, fifth: Any, path: Path, left_b
 
     async with fifth.open(store=hh.SQLiteStore(path), poll=SLOWLY) as client:
         with pytest.raises(hh.TaskExpiredError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await client.resume("fifth:t-1")
-        await asyncio.sleep(0.05)
-        pending = await client.pending()
+        await until_pending(client)
 
     assert 1 == len(gateway.requests)
-    assert [] == pending
 
 
 async def test_adopting(gateway: Any, fifth: Any, path: Path, rows: Rows, left_behind: LeftBehind) -> None:

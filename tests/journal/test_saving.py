@@ -73,7 +73,7 @@ async def start(*arguments: object) -> asyncio.subprocess.Process:
 
 async def closed(rows: Rows) -> dict[str, Any]:
     """Wait until the journal has closed its only job, and return it."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(150):
         while (row := rows()[0])["closed_at"] is None:
             await asyncio.sleep(0.005)
     return row
@@ -189,7 +189,7 @@ async def test_a_place_that_is_given_later(fifth: Any, store: hh.TaskStore, targ
         handle = await client.submit(REQUEST, key="k", save_to=save_to)
         await client.submit(REQUEST, key="k", save_to=target)
         await handle
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while await client.pending():
                 await asyncio.sleep(0.005)
         await client.generate(REQUEST, key="k", save_to=target)
@@ -287,7 +287,7 @@ async def test_a_process_that_is_killed_in_a_download(gateway: Any, fifth: Any, 
 
 
 @pytest.mark.fault(75)
-@pytest.mark.timeout(60 + 5 * KILLS)
+@pytest.mark.timeout(300 + 25 * KILLS)
 async def test_a_process_that_is_killed_at_any_instant(gateway: Any, rows: Rows, path: Path, target: Path) -> None:
     """From the request to the record of the file: what stands under the name is whole, and one task was paid for."""
     keys = set[str]()

@@ -112,7 +112,7 @@ async def test_a_picture_arrives_at_imini(gateway: Any, picture: Callable[..., b
     data = picture(kind="JPEG")
     async with hh.Client("imini", api_key=KEY, base_url=gateway.url) as client:
         with pytest.raises(hh.HappyHorseError):
-            await asyncio.wait_for(client.submit(hh.ImageToVideo(data)), 5)
+            await asyncio.wait_for(client.submit(hh.ImageToVideo(data)), 100)
     (image,) = json.loads(gateway.seen("POST")[0].body)["reference_images"]
 
     assert data == base64.b64decode(image["url"].removeprefix("data:image/jpeg;base64,"), validate=True)
@@ -177,7 +177,7 @@ async def test_a_large_file_that_has_changed_is_not_sent(
         handle = await client.enqueue(hh.ImageToVideo(file))
     file.write_bytes(picture())
     async with hh.Client("dashscope", api_key=KEY, base_url=gateway.url, store=hh.SQLiteStore(store)) as client:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while (await client.job(handle.job_id)).state is not hh.JobState.REFUSED:
                 await asyncio.sleep(0.01)
         error = (await client.job(handle.job_id)).error

@@ -181,7 +181,7 @@ async def test_an_enqueued_picture_is_sent_by_the_next_process(
     file.unlink()
     async with dashscope(gateway, store=hh.SQLiteStore(store)) as client:
         await gateway.until(2, "POST")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while (await client.job(handle.job_id)).ref is None:
                 await asyncio.sleep(0.01)
     body = gateway.seen("POST")[1].body

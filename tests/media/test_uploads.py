@@ -243,7 +243,7 @@ async def test_an_upload_needs_no_second_connection(gateway: Any, clip: Callable
     connector = aiohttp.TCPConnector(limit=1)
     async with dashscope(gateway, connector=connector) as client:
         handle = await client.enqueue(hh.VideoEdit("in snow", clip()))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while (await client.job(handle.job_id)).ref is None:
                 await asyncio.sleep(0.01)
     await connector.close()
@@ -269,7 +269,7 @@ async def test_an_enqueued_job_is_uploaded_when_it_is_sent(
 
 
 async def accepted(client: hh.Client, handle: hh.JobHandle) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while (await client.job(handle.job_id)).ref is None:
             await asyncio.sleep(0.01)
 
@@ -283,7 +283,7 @@ async def test_an_upload_holds_up_no_other_job(gateway: Any, clip: Callable[...,
         first = await client.enqueue(hh.VideoEdit("in snow", clip()))
         while not gateway.seen("POST", "/store"):
             await asyncio.sleep(0.01)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             await client.submit(hh.TextToVideo("meanwhile"))
         assert (await client.job(first.job_id)).state is hh.JobState.QUEUED
         answered.set()

@@ -99,7 +99,7 @@ async def wait_for(handles: list[hh.TaskHandle]) -> list[hh.Task]:
 
 async def until(condition: Callable[[], object]) -> None:
     """Wait until *condition* holds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -191,7 +191,7 @@ async def test_pages_show_several_of_our_tasks_although_others_submit_as_many(ga
             handles += await submit(client, 1)
             videos.add()
         queries = math.inf
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while queries > 20:
                 before, lists = videos.queries, len(videos.lists)
                 while len(videos.lists) < lists + 20:

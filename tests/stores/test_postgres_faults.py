@@ -126,7 +126,7 @@ async def test_a_server_that_is_away_is_a_store_error_and_one_line_of_the_log(
         await store.get(job.job_id)
     assert await store.is_alive("another")
     await proxy.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while "is back" not in caplog.text:
             await asyncio.sleep(0.01)
 
@@ -147,7 +147,7 @@ async def test_a_silent_server_is_given_up_in_time(open_behind: OpenPostgres, ne
     with pytest.raises(StoreError, match="did not answer in time"):
         await store.change(evolve(job, owner="a"))
 
-    assert 5 > asyncio.get_running_loop().time() - started
+    assert 20 > asyncio.get_running_loop().time() - started
     proxy.is_silent = False
     proxy.cut()
 
@@ -273,7 +273,7 @@ async def test_a_subscriber_whose_connection_was_cut_reads_everything_once(
     told: list[Any] = []
     store.subscribe(told.append)
     job = await other.add(new_job())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while [[job.job_id]] != told:
             await asyncio.sleep(0.01)
         proxy.cut()

@@ -60,7 +60,7 @@ async def test_a_killed_process_is_dead_and_a_closed_one_too(
     killed.kill()
     await killed.wait()
     await closed.communicate(b"\n")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while any([await store.is_alive(owner) for owner in owners]):
             await asyncio.sleep(0.01)
     assert await store.is_alive(store.owner)
@@ -160,7 +160,7 @@ async def test_a_process_is_alive_again_after_its_connection_was_cut(
     store, other = [await open_postgres(takeover_after=0.0) for _ in range(2)]
     owner = store.owner
     await cut_all(postgres_server)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while not (await other.is_alive(owner) and await store.is_alive(other.owner)):
             await asyncio.sleep(0.01)
 

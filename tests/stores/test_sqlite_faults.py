@@ -235,11 +235,11 @@ async def test_writes_that_fail_together_raise_separate_errors(
     path: Path, open_file: OpenFile, new_job: NewJob
 ) -> None:
     """Each error is about its own job, and all come after one timeout."""
-    store = await open_file(busy_timeout=0.05)
+    store = await open_file(busy_timeout=0.5)
     jobs = [new_job() for _ in range(50)]
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             failures = await asyncio.gather(*(store.add(job) for job in jobs), return_exceptions=True)
 
     assert [job.job_id for job in jobs] == [getattr(failure, "job_id", None) for failure in failures]

@@ -118,7 +118,7 @@ asyncio.run(main())
 
 async def line(process: asyncio.subprocess.Process) -> str:
     assert process.stdout is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(150):
         return (await process.stdout.readline()).decode().strip()
 
 

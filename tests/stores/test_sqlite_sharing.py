@@ -36,7 +36,7 @@ asyncio.run(main())
 
 
 async def told_of(job: Job, told: list[Collection[str] | None]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while not any(each is None or job.job_id in each for each in told):
             await asyncio.sleep(0.01)
     told.clear()
@@ -50,7 +50,7 @@ async def test_a_change_by_another_store_wakes_a_subscriber(open_file: OpenFile,
     job = await other.add(new_job())
     await told_of(job, told)
     await other.change(evolve(job, state=JobState.SUBMITTING))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while {job.job_id} not in [each if each is None else set(each) for each in told]:
             await asyncio.sleep(0.01)
 

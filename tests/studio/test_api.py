@@ -53,7 +53,7 @@ class Page:
 
     async def until(self, job_id: str, **wanted: Any) -> Any:
         """Wait for a job that has *wanted*, and return it as the page sees it."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(150):
             async for name, rows in self.events():
                 for row in rows if name == "jobs" else ():
                     if row["job_id"] == job_id and all(row[key] == value for key, value in wanted.items()):

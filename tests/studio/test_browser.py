@@ -72,7 +72,7 @@ async def visitor(browser: Any, running: Running) -> AsyncIterator[StudioVisitor
 
 
 async def until(condition: Callable[[], Awaitable[object]]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(150):
         while not await condition():
             await asyncio.sleep(0.05)
 

@@ -277,7 +277,7 @@ async def test_sending_can_be_cancelled(gateway: Gateway, transport: AiohttpTran
     with pytest.raises(asyncio.CancelledError):
         await sending
 
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.fault(66)
