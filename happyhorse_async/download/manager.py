@@ -47,7 +47,7 @@ class Downloads:
 
     exchange: Exchange
     fetch: Callable[[TaskRef], Awaitable[Task]]
-    submitted_at: Callable[[TaskRef], datetime | None]
+    submitted_at: Callable[[TaskRef], datetime | None] = field(default=lambda _: None)
     private: bool = False
     policy: DownloadPolicy = field(factory=DownloadPolicy)
 
