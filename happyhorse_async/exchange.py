@@ -358,7 +358,10 @@ def _read(decode: Callable[[HttpResponse], T], response: HttpResponse, message: 
     except InvalidResponseError as error:
         # Code that misses a field has only the body.
         error.status_code = error.status_code or response.status
-        raise
+        if not _is_page(response):
+            raise
+        page = f"the answer does not come from the provider but is a page of something in between: {error.message}"
+        failure = TransportError(page, sent=True, status_code=response.status)
     except HappyHorseError:
         raise
     except Exception as error:
@@ -367,6 +370,12 @@ def _read(decode: Callable[[HttpResponse], T], response: HttpResponse, message: 
         raise InvalidResponseError(
             f"the adapter cannot read the response: {type(error).__name__}", status_code=response.status
         ) from error
+    raise failure
+
+
+def _is_page(response: HttpResponse) -> bool:
+    """Return whether a success is HTML: a login page, or that of a CDN or a proxy."""
+    return response.ok and response.body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
 
 
 def _redirected(response: HttpResponse) -> InvalidResponseError:
