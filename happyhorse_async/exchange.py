@@ -299,10 +299,13 @@ class Exchange:
                 raise _redirected(response)
             try:
                 decoded = decode(response, *about, self.account)
-            except HappyHorseError as error:
-                if isinstance(error, InvalidResponseError):
-                    # Code that misses a field has only the body.
-                    error.status_code = error.status_code or response.status
+            except InvalidResponseError as error:
+                if _is_page(response):
+                    raise _of_a_page(error, response.status) from None
+                # Code that misses a field has only the body.
+                error.status_code = error.status_code or response.status
+                raise
+            except HappyHorseError:
                 raise
             except Exception as error:
                 # A bug of an adapter must not end the task that the response is about.
@@ -349,6 +352,16 @@ def _is_whole(response: HttpResponse) -> bool:
     except InvalidResponseError:
         return False
     return response.ok
+
+
+def _is_page(response: HttpResponse) -> bool:
+    """Return whether a success is HTML: a login page, or that of a CDN or a proxy."""
+    return response.ok and response.body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+
+
+def _of_a_page(error: InvalidResponseError, status: int) -> TransportError:
+    page = f"the answer does not come from the provider but is a page of something in between: {error.message}"
+    return TransportError(page, sent=True, status_code=status)
 
 
 def _redirected(response: HttpResponse) -> InvalidResponseError:

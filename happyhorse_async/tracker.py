@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from datetime import datetime
 from weakref import WeakValueDictionary
 
 from . import telemetry
@@ -75,6 +76,11 @@ class Tracker:
     def by_ref(self, ref: TaskRef) -> TrackedJob | None:
         """Return the job of a task, if anything here has to do with it."""
         return self._by_ref.get(ref)
+
+    def submitted_at(self, ref: TaskRef) -> datetime | None:
+        """Return when the request of a task was sent, if that is known here."""
+        tracked = self.by_ref(ref)
+        return tracked.job.submitted_at if tracked else None
 
     def span_of(self, ref: TaskRef, job_id: str | None = None) -> telemetry.JobSpan | None:
         """Return the span of a job, if it is known here and traces are recorded."""

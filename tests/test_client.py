@@ -136,7 +136,7 @@ async def test_one_look(gateway: Gateway, fifth: Fifth) -> None:
         (429, hh.RateLimitError),
         (502, hh.ProviderError),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", hh.TransportError),
-        (b"HTTP/1.1 200 OK\r\n\r\n<html>", hh.InvalidResponseError),
+        (b"HTTP/1.1 200 OK\r\n\r\n<html>", hh.TransportError),
         ({"id": "t-2", "status": "done", "urls": ["https://other.example"]}, hh.InvalidResponseError),
     ],
 )

@@ -155,7 +155,7 @@ async def test_a_job_that_waits_in_another_process_is_cancelled(gateway: Gateway
     assert 1 == len(gateway.seen("POST"))
 
 
-@pytest.mark.parametrize("key", ["", 5, "\ud800"])
+@pytest.mark.parametrize("key", ["", "  ", 5, "\ud800", "a\0b"])
 async def test_a_key_is_a_text_that_is_not_empty(gateway: Gateway, fifth: Fifth, key: str) -> None:
     async with fifth.open() as client:
         with pytest.raises(hh.InvalidRequestError, match="key must be"):

@@ -133,7 +133,15 @@ class CallbackReceiver:
 def _headers(headers: object) -> Mapping[str, str]:
     if not isinstance(headers, Mapping):
         raise ConfigurationError(f"receive() needs the headers of the request as a mapping, not {_type(headers)}")
-    return lower_names(cast("Mapping[str, str]", headers).items())
+    # Some frameworks give each header a list of values.
+    pairs = [
+        (name, value)
+        for name, values in cast("Mapping[object, object]", headers).items()
+        for value in (cast("list[object]", values) if isinstance(values, list) else [values])
+    ]
+    if not all(isinstance(name, str) and isinstance(value, str) for name, value in pairs):
+        raise ConfigurationError("receive() needs headers whose names and values are text")
+    return lower_names(cast("list[tuple[str, str]]", pairs))
 
 
 def _body(body: object) -> bytes:

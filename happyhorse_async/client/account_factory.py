@@ -117,6 +117,7 @@ class AccountFactory:
         downloads = Downloads(
             exchange=exchange,
             fetch=poller.fetch,
+            submitted_at=client.tracker.submitted_at,
             private=settings.allow_private_hosts,
             policy=DownloadPolicy(retry=options.retries.download, patience=options.timeouts.download),
         )

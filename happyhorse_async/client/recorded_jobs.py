@@ -202,9 +202,8 @@ def check_key(key: object) -> None:
 
     :raises InvalidRequestError: it is not a text that can be stored.
     """
-    if not isinstance(key, str) or not key:
-        raise InvalidRequestError(f"key must be a text that is not empty, not {key!r}")
-    try:
-        key.encode()
-    except UnicodeEncodeError:
-        raise InvalidRequestError(f"key must be valid text, not {key!r}") from None
+    if not isinstance(key, str) or not key.strip():
+        raise InvalidRequestError(f"key must be a text that is not empty or blank, not {key!r}")
+    # PostgreSQL stores no NUL, and none of the databases half a surrogate pair.
+    if "\0" in key or any("\ud800" <= character <= "\udfff" for character in key):
+        raise InvalidRequestError(f"key must be valid text, not {key!r}")

@@ -27,23 +27,34 @@ class ResultUrl:
     """When it was made, if that is known."""
     ends: datetime | None = None
     """When it expires, if that is known."""
+    young_until: datetime | None = None
+    """Until when it certainly is younger than its life, by the clock of this machine."""
 
     @classmethod
-    def of(cls, task: Task, now: datetime) -> ResultUrl | None:
+    def of(cls, task: Task, now: datetime, *, submitted_at: datetime | None = None) -> ResultUrl | None:
         """
         Return the URL of the video of *task*, if it has one: valid for as long as the provider says, or else a day.
 
         If it does not say either when the task ended, the URL counts as made *now*.
+
+        :param now: the time by the clock of this machine.
+        :param submitted_at: when the request was sent, by the same clock. No video is older than its request.
         """
         if not task.videos:
             return None
         made = min(task.finished_at or now, now)
-        ends = task.videos[0].expires_at or made + URL_LIFETIME
-        return cls(SecretUrl(task.videos[0].url), min(made, ends), ends)
+        ends = task.videos[0].expires_at or (task.finished_at or now) + URL_LIFETIME
+        young_until = None if submitted_at is None else submitted_at + URL_LIFETIME
+        return cls(SecretUrl(task.videos[0].url), min(made, ends), ends, young_until)
 
     def has_expired(self, now: datetime) -> bool:
-        """Whether its time is over, by a clock that shows *now*."""
-        return self.ends is not None and now >= self.ends
+        """
+        Whether its time is over, by the clock of a server that shows *now*.
+
+        The clocks of a provider, its storage and this machine may differ by days. Only if all of them agree it is.
+        """
+        is_young = self.young_until is not None and datetime.now(UTC) < self.young_until
+        return self.ends is not None and now >= self.ends and not is_young
 
 
 @contextmanager

@@ -40,12 +40,14 @@ class Downloads:
     Fetches the videos of tasks.
 
     :param fetch: polls a task, once.
+    :param submitted_at: returns when the request of a task was sent, if this process knows it.
     :param private: whether hosts are allowed that are not on the public internet. They are in any case if the API
         itself is on such a host: then it is an emulator, or a gateway of the user's own.
     """
 
     exchange: Exchange
     fetch: Callable[[TaskRef], Awaitable[Task]]
+    submitted_at: Callable[[TaskRef], datetime | None] = field(default=lambda _: None)
     private: bool = False
     policy: DownloadPolicy = field(factory=DownloadPolicy)
 
@@ -63,7 +65,7 @@ class Downloads:
             task's ref.
         """
         try:
-            url = _url(task)
+            url = self._url(task)
             target = await asyncio.to_thread(target_path, path, task.id)
             return await download(await self._begin(task, url), target, progress=progress)
         except HappyHorseError as error:
@@ -79,7 +81,7 @@ class Downloads:
             the task's ref.
         """
         try:
-            async with open_stream(await self._begin(task, _url(task))) as stream:
+            async with open_stream(await self._begin(task, self._url(task))) as stream:
                 yield stream
         except DownloadError as error:
             error.about(ref=task.ref).mask(self.exchange.account.api_key)
@@ -116,7 +118,16 @@ class Downloads:
         except HappyHorseError as error:
             _log.info("no fresh URL for the video of %s: %s", ref, error, extra=log_fields(ref, reason=error))
             return None
-        return ResultUrl.of(task, datetime.now(UTC)) if task.status is TaskStatus.SUCCEEDED else None
+        return self._url_of(task) if task.status is TaskStatus.SUCCEEDED else None
+
+    def _url(self, task: Task) -> ResultUrl:
+        url = self._url_of(task)
+        if task.status is not TaskStatus.SUCCEEDED or url is None:
+            raise DownloadError(f"there is no video to download: the task is {task.status}")
+        return url
+
+    def _url_of(self, task: Task) -> ResultUrl | None:
+        return ResultUrl.of(task, datetime.now(UTC), submitted_at=self.submitted_at(task.ref))
 
 
 async def download(fetch: Fetch, target: Path, *, progress: Progress | None = None) -> Path:
@@ -160,10 +171,3 @@ class _Meter:
             if not self._failed:
                 _log.exception("the progress callback of a download failed; the download goes on")
             self._failed = True
-
-
-def _url(task: Task) -> ResultUrl:
-    url = ResultUrl.of(task, datetime.now(UTC))
-    if task.status is not TaskStatus.SUCCEEDED or url is None:
-        raise DownloadError(f"there is no video to download: the task is {task.status}")
-    return url

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import time
 import zlib
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
@@ -105,6 +106,8 @@ async def test_receive_rejects_a_compressed_body_with_415(fifth: Fifth, signing:
     [
         (None, b"", "headers of the request as a mapping, not None"),
         ([("A", "b")], b"", "headers of the request as a mapping, not list"),
+        ({"A": 7}, b"", "names and values are text"),
+        ({b"A": b"b"}, b"", "names and values are text"),
         ({}, None, "body as bytes, exactly as received, not None"),
         ({}, "{}", "body as bytes, exactly as received, not str"),
         ({}, {"id": "t-1"}, "body as bytes, exactly as received, not dict"),
@@ -117,3 +120,11 @@ async def test_arguments_of_a_wrong_type_are_a_configuration_error(
     async with fifth.open(signing) as client:
         with pytest.raises(hh.ConfigurationError, match=problem):
             await hh.CallbackReceiver(client, SECRET).receive(headers, body)
+
+
+async def test_header_values_may_come_in_lists(fifth: Fifth, signing: Any, done: Any) -> None:
+    """Some frameworks give each header a list of values."""
+    body = json.dumps(done("t-9")).encode()
+    headers = {"Content-Type": ["application/json"], "X-Fifth-Signature": [fifth.sign(body, SECRET, time.time())]}
+    async with fifth.open(signing) as client:
+        assert await hh.CallbackReceiver(client, SECRET).receive(headers, body) is None  # type: ignore[arg-type]

@@ -296,6 +296,25 @@ async def test_the_clock_of_the_storage_outweighs_ours(
     assert expired == ("has expired" in str(raised.value))
 
 
+@pytest.mark.fault(54)
+@pytest.mark.parametrize("facts", OLD.values(), ids=OLD)
+async def test_no_video_is_older_than_its_request(
+    gateway: Gateway, fifth: Fifth, target: Path, facts: dict[str, datetime]
+) -> None:
+    """If the provider's clock is a day behind, its times call a new video expired; it is tried again all the same."""
+    gateway.on("GET", "/files/t-1.mp4", 403, 404, gateway.reply(VIDEO))
+    gateway.on("POST", "/videos", {"id": "t-1", "status": "queued"})
+    gateway.show("t-1", 404)
+
+    async with fifth.open(retries=HASTY) as client:
+        handle = await client.submit(hh.TextToVideo("a train"))
+        task = done(f"{gateway.url}/files/t-1.mp4", **facts)
+        assert handle.ref == task.ref
+        await client.download(task, target)
+
+    assert VIDEO == content(target)
+
+
 async def test_a_download_that_waits_lets_others_go_on(
     gateway: Gateway, fifth: Fifth, task: hh.Task, tmp_path: Path
 ) -> None:

@@ -262,6 +262,7 @@ async def test_a_4xx_of_a_gateway_is_a_transport_error(
     [
         pytest.param("gzip", marks=pytest.mark.fault(98)),
         pytest.param("deflate", marks=pytest.mark.fault(98)),
+        pytest.param("zlib-unlabelled", marks=pytest.mark.fault(98)),
         pytest.param("coding-utf-8", marks=pytest.mark.fault(98)),
         pytest.param("partial-content", marks=pytest.mark.fault(99)),
         pytest.param("submit-succeeded", marks=pytest.mark.fault(103)),

@@ -187,7 +187,7 @@ async def test_a_cover_or_audio_is_not_the_video(
 
 @pytest.mark.fault(100)
 @pytest.mark.parametrize("provider", PROVIDERS)
-@pytest.mark.parametrize("fault", ["url-in-list", "url-in-object", "url-as-text"])
+@pytest.mark.parametrize("fault", ["url-in-list", "url-in-object", "url-in-other-case", "url-as-text"])
 async def test_a_result_of_another_shape_is_read(
     emulator: hh.Emulator, opened: Open, provider: str, fault: str
 ) -> None:
@@ -223,6 +223,7 @@ async def test_another_word_for_success_with_a_video_is_a_success(
     [
         pytest.param("gzip", marks=pytest.mark.fault(98)),
         pytest.param("deflate", marks=pytest.mark.fault(98)),
+        pytest.param("zlib-unlabelled", marks=pytest.mark.fault(98)),
         pytest.param("coding-utf-8", marks=pytest.mark.fault(98)),
         pytest.param("partial-content", marks=pytest.mark.fault(99)),
     ],

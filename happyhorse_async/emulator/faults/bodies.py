@@ -141,6 +141,9 @@ BODIES: dict[str, Fault] = {
     ),
     "gzip": Fault("a gzip body, although `identity` was asked for", response=_compressed("gzip", _GZIP)),
     "deflate": Fault("a deflate body, although `identity` was asked for", response=_compressed("deflate", _ZLIB)),
+    "zlib-unlabelled": Fault(
+        "a body that is compressed as zlib does, labelled as not compressed", response=_compressed("identity", _ZLIB)
+    ),
     "coding-utf-8": Fault("a `Content-Encoding: utf-8`, which names no compression", response=_labelled("utf-8")),
     "deep-json": _with_member("JSON that is nested 100,000 deep", _DEEP),
     "bad-utf-8": _with_member("bytes that are not UTF-8", b'"\xff\xfe"'),
