@@ -9,29 +9,49 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor, SpanExportResult
 
 import happyhorse_async as hh
 
 
-def show(span: ReadableSpan) -> str:
-    """Write a span as one line. Without a formatter, the exporter writes all of it as JSON."""
-    parent = "" if span.parent is None else f" below {trace.format_span_id(span.parent.span_id)}"
-    context = span.get_span_context()
-    name = "" if context is None else trace.format_span_id(context.span_id)
-    seconds = ((span.end_time or 0) - (span.start_time or 0)) / 1e9
-    return f"{name}{parent}: {span.name}, {seconds:.2f} s, {dict(span.attributes or {})}\n"
+class TreeExporter(ConsoleSpanExporter):
+    """Writes the spans of a trace as a tree, once its first span has ended. The console exporter itself writes JSON."""
+
+    def __init__(self, out: TextIO) -> None:
+        super().__init__(out=out)
+        self._below: defaultdict[int | None, list[ReadableSpan]] = defaultdict(list)
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        for span in spans:
+            self._below[None if span.parent is None else span.parent.span_id].append(span)
+        for first in self._below.pop(None, []):
+            self._write(first, 0, {})
+        self.out.flush()
+        return SpanExportResult.SUCCESS
+
+    def _write(self, span: ReadableSpan, depth: int, known: dict[str, object]) -> None:
+        seconds = ((span.end_time or 0) - (span.start_time or 0)) / 1e9
+        told = dict(span.attributes or {})
+        known.pop("happyhorse.task.status", None)
+        new = " ".join(f"{name}={value}" for name, value in told.items() if known.get(name) != value)
+        self.out.write(f"{'  ' * depth}{span.name} ({seconds:.2f} s) {new}".rstrip() + "\n")
+        context = span.get_span_context()
+        below = self._below.pop(0 if context is None else context.span_id, [])
+        for child in sorted(below, key=lambda one: one.start_time or 0):
+            self._write(child, depth + 1, {**known, **told})
 
 
 def export_to(out: TextIO) -> None:
     provider = TracerProvider(resource=Resource.create({"service.name": "videos"}))
-    provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter(out=out, formatter=show)))
+    provider.add_span_processor(SimpleSpanProcessor(TreeExporter(out)))
     trace.set_tracer_provider(provider)
 
 

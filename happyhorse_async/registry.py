@@ -91,8 +91,10 @@ def explain_refusal(
     for name, able in takers.items():
         if not able:
             return _invalid_everywhere(adapter, request, name, provider)
-    refused = [name for name in options if not _takes(adapter, _only(request, name))]
-    if isinstance(refusal, InvalidRequestError) and not refused and not _is_about_media(adapter, request):
+    plain = _with_plain_media(request)
+    refused = [name for name in options if not _takes(adapter, _only(plain, name))]
+    is_about_media = plain is not request and _takes(adapter, plain)
+    if isinstance(refusal, InvalidRequestError) and not refused and not is_about_media:
         return refusal
     # Model ids and extra fields are one provider's own.
     able = providers_that_can(evolve(request, model=None, extra={}), callback_url)
@@ -160,12 +162,12 @@ def _invalid_everywhere(adapter: Adapter, request: VideoRequest, name: str, prov
     return InvalidRequestError(f"no provider takes {shown} for {name}", provider=provider)
 
 
-def _is_about_media(adapter: Adapter, request: VideoRequest) -> bool:
-    """Return whether *adapter* would take *request* with small media behind plain URLs."""
+def _with_plain_media(request: VideoRequest) -> VideoRequest:
+    """Return *request* with small media behind plain URLs in place of its own; itself where it has none."""
     plain: dict[str, Any] = {name: _URL for name in ("image", "video") if hasattr(request, name)}
     if isinstance(request, ReferenceToVideo | VideoEdit):
         plain["images"] = (_URL,) * len(request.images)
-    return bool(plain) and _takes(adapter, evolve(request, **plain))
+    return evolve(request, **plain) if plain else request
 
 
 def _entries(group: str) -> EntryPoints:

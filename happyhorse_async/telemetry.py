@@ -21,7 +21,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from .errors import HappyHorseError, SubmitOutcomeUnknownError
+from .errors import HappyHorseError, SubmitOutcomeUnknownError, WaitTimeoutError
 from .job import Endpoint, Job
 from .task import Task
 
@@ -38,6 +38,8 @@ T = TypeVar("T")
 
 _SCOPE = "happyhorse_async"
 _OPERATION = "generate_content"
+# Spans in which nothing is asked of another server.
+_INTERNAL = ("wait", "callback")
 _API = ("opentelemetry.trace", "opentelemetry.metrics")
 
 if TYPE_CHECKING or _IS_INSTALLED:
@@ -141,6 +143,11 @@ class JobSpan:
             self._span.set_attribute("gen_ai.response.id", task.id)
             _show(self._span, task)
             self._measure(task)
+        if isinstance(error, WaitTimeoutError):
+            # The client is closed, and the job goes on: the next process that polls it has the rest of the trace.
+            self._span.add_event("happyhorse.job.left")
+            self._span.end()
+            return
         if isinstance(error, SubmitOutcomeUnknownError):
             _unknown.add(1, self.labels)
         failure = None if error is None else type(error).__name__
@@ -212,8 +219,11 @@ def query(name: str, endpoint: Endpoint, job: JobSpan | None, request: Awaitable
     """Return *request*, a `fetch` or a `cancel` that a caller wants, as a span of the caller's, or else of the job."""
     if not _is_recorded():
         return request
-    counted = {**labels(endpoint), "happyhorse.poll": "task"}
-    return _traced(name, request, job, is_callers=True, counter=_polls if name == "fetch" else None, counted=counted)
+    account = labels(endpoint)
+    if name != "fetch":
+        return _traced(name, request, job, is_callers=True, counted=account)
+    counted = {**account, "happyhorse.poll": "task"}
+    return _traced(name, request, job, is_callers=True, counter=_polls, counted=counted)
 
 
 @contextmanager
@@ -263,7 +273,8 @@ async def _traced(
     counted: Mapping[str, str] | None = None,
 ) -> T:
     outcome = "ok"
-    with _tracer.start_as_current_span(name, **_place(name, job, is_callers=is_callers)) as span:
+    place = _place(name, job, is_callers=is_callers, account=counted)
+    with _tracer.start_as_current_span(name, **place) as span:
         try:
             done = await work
             if isinstance(done, Task):
@@ -278,13 +289,15 @@ async def _traced(
     return done
 
 
-def _place(name: str, job: JobSpan | None, *, is_callers: bool) -> dict[str, Any]:
+def _place(
+    name: str, job: JobSpan | None, *, is_callers: bool, account: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     is_inside = is_callers and trace.get_current_span().get_span_context().is_valid
     return {
         # The background tasks that poll and submit were started in the context of some caller, which is not the job's.
         "context": None if is_inside else Context() if job is None else job.context,
-        "kind": trace.SpanKind.INTERNAL if name == "wait" else trace.SpanKind.CLIENT,
-        "attributes": None if job is None else job.labels,
+        "kind": trace.SpanKind.INTERNAL if name in _INTERNAL else trace.SpanKind.CLIENT,
+        "attributes": account if job is None else job.labels,
         "links": [job.link] if is_inside and job is not None else None,
         # Messages and tracebacks may hold what a provider has echoed of a prompt.
         "record_exception": False,

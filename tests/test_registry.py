@@ -178,3 +178,13 @@ def test_a_broken_adapter_is_no_alternative(install: Install) -> None:
     install("broken-adapter", "joy_breaks", "import no_such_thing", "joy = joy_breaks:Joy")
 
     assert ("toy",) == providers_that_can(TextToVideo("a minute of rain", duration=60))
+
+
+@pytest.mark.parametrize("provider", ["dashscope", "kie"])
+def test_a_medium_that_no_provider_takes_has_no_alternatives(provider: str) -> None:
+    """An option that every provider has does not make them alternatives."""
+    request = VideoEdit("make it snow", "data:video/mp4;base64,AAAA", resolution="720P")
+    with pytest.raises(hh.UnsupportedFeatureError, match="no data: URI as video") as caught:
+        hh.Client(provider, api_key="k").plan(request)
+
+    assert () == caught.value.alternatives

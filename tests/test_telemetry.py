@@ -269,6 +269,20 @@ async def test_what_a_caller_asks_for_is_a_span(gateway: Any, fifth: Any, seen: 
     assert ["fetch", "stream", "cancel", "fetch"] == seen.children(request)
 
 
+async def test_a_fetch_without_a_job_names_its_account(gateway: Any, fifth: Any, seen: Seen) -> None:
+    """A ref that the store does not know is asked for at an account too."""
+    gateway.on("GET", "/videos/t-9", 404)
+
+    async with fifth.open() as client:
+        with pytest.raises(hh.HappyHorseError):
+            await client.fetch("fifth:t-9")
+
+    (fetch,) = seen.named("fetch")
+    assert ("fifth", "fifth") == tuple(
+        (fetch.attributes or {})[name] for name in ("gen_ai.provider.name", "happyhorse.account")
+    )
+
+
 async def test_a_callback_is_linked_to_its_job(gateway: Any, fifth: Any, seen: Seen) -> None:
     """A callback belongs to the request that brought it, with a link to the job, which it ends."""
     gateway.accept("t-1")
@@ -286,6 +300,7 @@ async def test_a_callback_is_linked_to_its_job(gateway: Any, fifth: Any, seen: S
     (job,), (request,), (callback,) = seen.named("generate"), seen.named("POST"), seen.named("callback")
     assert ["callback"] == seen.children(request)
     assert [job.get_span_context()] == [link.context for link in callback.links]
+    assert trace.SpanKind.INTERNAL is callback.kind
     assert "SUCCEEDED" == (job.attributes or {})["happyhorse.task.status"]
 
 
@@ -302,17 +317,21 @@ async def test_a_job_that_is_resumed_has_a_span_of_its_own(gateway: Any, fifth: 
 
 
 async def test_a_client_that_is_closed_leaves_no_span_open(gateway: Any, fifth: Any, seen: Seen) -> None:
-    """Jobs that go on at the provider end here: their spans end with the error of those who waited."""
+    """Jobs that go on at the provider end here. They have not failed, and are no operation that has ended."""
     gateway.accept("t-1")
     gateway.show("t-1", "running")
     before = sum(value for _, value in seen.metric("happyhorse.client.jobs.in_flight"))
+    ended = seen.metric("gen_ai.client.operation.duration")
 
     async with fifth.open() as client:
         await client.submit(REQUEST)
         during = sum(value for _, value in seen.metric("happyhorse.client.jobs.in_flight"))
 
     (job,) = seen.named("generate_content")
-    assert "WaitTimeoutError" == (job.attributes or {})["error.type"]
+    assert ["happyhorse.job.left"] == [event.name for event in job.events]
+    assert trace.StatusCode.UNSET is job.status.status_code
+    assert "error.type" not in (job.attributes or {})
+    assert ended == seen.metric("gen_ai.client.operation.duration")
     assert (before + 1, before) == (
         during,
         sum(value for _, value in seen.metric("happyhorse.client.jobs.in_flight")),

@@ -83,7 +83,7 @@ def inspect_header(source: Source, *, name: str) -> Facts:
 
 def describe(source: Source) -> str:
     """Name *source* in an error: its path, or its size."""
-    return str(source) if isinstance(source, Path) else f"the given bytes ({len(source)})"
+    return str(source) if isinstance(source, Path) else f"the given file of {len(source)} bytes"
 
 
 def missing_extra() -> str | None:
@@ -125,7 +125,7 @@ def _opened(source: Source) -> Any:
 
 def _measure_picture(source: Source, found: MediaFormat, size: int, name: str, *, decodes: bool = True) -> PictureFacts:
     try:
-        from PIL import Image  # noqa: PLC0415 - an extra, and slow to import
+        from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - an extra, and slow to import
     except ImportError:
         return PictureFacts(format=found, size=size)
     if found in (MediaFormat.HEIC, MediaFormat.AVIF):
@@ -146,7 +146,9 @@ def _measure_picture(source: Source, found: MediaFormat, size: int, name: str, *
             f"{name}: {describe(source)} would have more than {LARGEST_PICTURE / 1e6:.0f} million pixels"
         ) from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
-        why = str(error) or type(error).__name__
+        # Pillow writes the address of the object where it recognises nothing.
+        unknown = isinstance(error, UnidentifiedImageError) or not str(error)
+        why = "it cannot be read" if unknown else str(error)
         raise DamagedFileError(f"{name}: {describe(source)} is a damaged {found} picture: {why}") from None
     sideways = orientation in _SIDEWAYS
     width, height = reversed(stored) if sideways else stored

@@ -13,7 +13,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "tracing.py"
 
 
 async def test_the_spans_are_on_the_console(tmp_path: Path) -> None:
-    """The example prints each span, those of the job below that of the application, and saves the video."""
+    """The example prints the tree of spans, the job below the span of the application, and saves the video."""
     async with hh.Emulator(scenario=hh.Scenario(queue=(0, 0), run=(0, 0))) as emulator:
         config = tmp_path / "happyhorse.toml"
         url = emulator.url("dashscope")
@@ -30,12 +30,9 @@ async def test_the_spans_are_on_the_console(tmp_path: Path) -> None:
         out, err = await process.communicate()
 
     assert 0 == process.returncode, err.decode()
-    lines = {line.split(": ")[1].split(",")[0]: line for line in out.decode().splitlines()}
-    application = lines["make a video"].split(":")[0]
-    (job,) = [line for name, line in lines.items() if name.startswith("generate_content")]
-    assert f"below {application}: generate_content" in job
-    assert f"below {application}: download" in lines["download"]
-    assert f"below {job.split()[0]}: submit" in lines["submit"]
-    assert f"below {job.split()[0]}: poll" in lines["poll"]
+    tree = [line.split(" (")[0] for line in out.decode().splitlines()]
+    assert ["make a video", "  generate_content happyhorse-1.1-t2v", "    submit", "    poll"] == tree[:4], out.decode()
+    assert {"    poll", "  wait", "  download"} == set(tree[4:]) | {"    poll"}, out.decode()
+    assert "happyhorse.task.status=SUCCEEDED" in out.decode()
     assert "cardboard" not in out.decode()
     assert (tmp_path / "train.mp4").stat().st_size > 1000

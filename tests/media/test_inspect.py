@@ -83,8 +83,16 @@ def test_a_truncated_picture_is_found_out(kind: str) -> None:
     """A picture that ends too early is damaged, and the field and the format are named."""
     content = picture(kind)
 
-    with pytest.raises(InvalidRequestError, match=r"^image: the given bytes \(\d+\) is a damaged"):
+    with pytest.raises(InvalidRequestError, match=r"^image: the given file of \d+ bytes is a damaged"):
         inspect(content[: len(content) // 2], name="image")
+
+
+def test_content_that_only_begins_like_a_picture_is_told_in_plain_words() -> None:
+    """Pillow would name an object of its own by its address."""
+    with pytest.raises(InvalidRequestError) as caught:
+        inspect(b"GIF89a", name="image")
+
+    assert "image: the given file of 6 bytes is a damaged GIF picture: it cannot be read" == caught.value.message
 
 
 def test_a_decompression_bomb_is_refused_before_it_is_unpacked() -> None:
