@@ -140,8 +140,8 @@ class Submitter:
 
     async def _record_intent(self, tracked: TrackedJob, attempt: SubmitAttempt) -> bool:
         """Record that a job is about to be sent, and return whether it may be."""
-        adapter = self._accounts.of(tracked.job).adapter
-        if attempt.lost_answer is not None and not is_protected(tracked.job, adapter):
+        account = self._accounts.of(tracked.job)
+        if attempt.lost_answer is not None and not is_protected(tracked.job, account.adapter):
             raise attempt.lost_answer
         is_recorded, age = True, _OLDEST_INTENT + 1
         while is_recorded and tracked.attempt is attempt and age > _OLDEST_INTENT:
@@ -149,6 +149,9 @@ class Submitter:
             is_recorded = await self._journal.record_now(
                 tracked, JobEvent.SUBMIT, submitted_at=datetime.now(UTC), owner=self._journal.store.owner
             )
+            if is_recorded:
+                await account.exchange.limits.submits.renew(attempt.slot_at)
+                attempt.slot_at = asyncio.get_running_loop().time()
             age = _clock() - asked_at
         # A callback may have named the task in the meantime, or another process may have taken the job over.
         if tracked.attempt is attempt and not is_recorded and not await self.acceptance.learn_from_store(tracked):

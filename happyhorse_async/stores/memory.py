@@ -163,6 +163,9 @@ class MemoryStore:
         taken = nsmallest(limit, found, key=lambda job: job.created_at)
         for job in taken:
             self._write(evolve(job, owner=self._owner), job, now)
+        for job in found:
+            if job.owner and job.state is JobState.QUEUED and job not in taken:
+                self._write(evolve(job, owner=""), job, now)
         return [self._read(job.job_id, now) for job in taken]
 
     def subscribe(self, notify: Notify) -> Callable[[], None]:
