@@ -15,6 +15,7 @@ from attrs import frozen
 
 import happyhorse_async as hh
 from happyhorse_async import adapter_kit as kit
+from happyhorse_async.price_list import price_rows
 
 # The client ends well at the first and badly at the next four. It polls on at any other word.
 STATUSES = {
@@ -83,6 +84,15 @@ class WaveSpeedAdapter(hh.Adapter):
     )
     poll = hh.PollSchedule(interval=5, max_interval=20)
     limits = hh.Limits(queries_per_second=5, submits_per_second=2)
+    prices = price_rows(
+        {"720P": "0.14", "1080P": "0.28"},
+        "USD",
+        modes=(hh.Mode.T2V, hh.Mode.I2V),
+        version="1.0",
+        as_of="2026-05",
+        source="https://wavespeed.ai/docs/docs-api/alibaba",
+    )
+    default_resolution = "720P"
 
     def encode_submit(self, submission: hh.Submission, account: hh.Account) -> hh.HttpRequest:
         """Encode the paid request. The model is in the path."""

@@ -42,3 +42,13 @@ def test_the_model_is_in_the_path() -> None:
 
     assert message.url == "https://api.wavespeed.ai/api/v3/alibaba/happyhorse-1.0/text-to-video"
     assert json.loads(message.body or b"") == {"prompt": "a kite", "resolution": "720p", "duration": 4}
+
+
+def test_the_price_is_that_of_its_page() -> None:
+    """What is left out is made with 720P and five seconds."""
+    client = hh.Client("wavespeed", api_key="any")
+    price = client.plan(hh.TextToVideo("a kite")).price
+
+    assert str(price) == "0.70 USD"
+    assert price is not None
+    assert price.as_of == "2026-05"

@@ -26,6 +26,7 @@ from .batch_file import BatchFile, Line, duplicates_before
 from .exit_codes import ExitCode
 from .items import Item, run_items, show_result, suggest_resolving
 from .output import Output, Unfinished
+from .plan import warnings_of
 from .session import Session
 from .target import Target, check_file, check_folder
 
@@ -97,7 +98,7 @@ class BatchRunner:
         except (ConfigurationError, InvalidRequestError, UnsupportedFeatureError) as error:
             batch.refuse(line.number, str(error))
             return
-        for warning in plan.warnings:
+        for warning in warnings_of(plan):
             self._warnings.setdefault(warning, []).append(line.number)
 
     def _check_outputs(self, batch: BatchFile) -> None:

@@ -24,7 +24,7 @@ from ..price import PriceEstimate
 from ..request import VideoRequest
 from ..task import Task, TaskRef
 from .output import Output, Unfinished, unresolved, writing_to_standard_output
-from .plan import price_line
+from .plan import price_line, warnings_of
 from .render import closing_line, task_line, task_object
 from .session import Session
 from .target import Target
@@ -76,7 +76,7 @@ class JobRunner:
     async def submit(self, client: Client, request: VideoRequest) -> TaskHandle:
         """Submit *request* and print the ref."""
         plan = client.plan(request)
-        for warning in plan.warnings:
+        for warning in warnings_of(plan):
             self._output.warn(warning)
         if plan.price is not None:
             self._output.note(price_line(plan.price))

@@ -22,13 +22,19 @@ _TOKEN = re.compile(TOKEN.pattern.decode())
 
 def show_plan(output: Output, session: Session, request: VideoRequest, provider: str | None) -> None:
     """Print what a submit of *request* would do."""
-    plan = session.client(provider).plan(request)
+    plan = session.planner(provider).plan(request)
     secret = session.settings.choose(plan.provider).api_key
     output.object(_to_object(plan, secret))
     for line in _lines(plan, secret):
         output.line(line)
     for warning in plan.warnings:
         output.warn(warning)
+
+
+def warnings_of(plan: Plan) -> list[str]:
+    """Return the warnings of *plan*, but for what refuses it: the submit says that, unless its job exists already."""
+    refusals = {rejection.error.message for rejection in plan.rejected}
+    return [warning for warning in plan.warnings if warning not in refusals]
 
 
 def price_line(price: PriceEstimate | None) -> str:

@@ -88,6 +88,16 @@ class Session:
         settings = evolve(settings, engine=None)
         return make_command_client(settings, self._store, provider=provider, recover=recover)
 
+    def planner(self, provider: str | None = None) -> Client:
+        """Make a client that plans under the budget, with what the journal knows of it. It is never opened."""
+        store = self._store
+        if self.remembers and self.settings.store is None:
+            from ..stores.sqlite.store import SQLiteStore  # noqa: PLC0415 - takes longer to load than the rest
+
+            # Nothing was spent where no file is yet.
+            store = SQLiteStore(journal_file(self.settings.path))
+        return make_command_client(evolve(self.settings, engine=None), store, provider=provider, recover=False)
+
     def shared_client(self, make: Callable[[Settings, TaskStore], Client]) -> Client:
         """Make a client in another way, with the configuration and journal of this run."""
         return make(self.settings, self._store)

@@ -246,15 +246,15 @@ class AdapterContract(AnswerContract, SampleContract):
         """Neither URL nor body nor repr of any message shows the API key, and one header carries it."""
         for message in (self.encoded(maximal(spec)), *self._messages(self.account)):
             assert 1 == sum(KEY in value for value in message.headers.values()), "one header carries the key"
-            assert KEY not in message.url
-            assert KEY.encode() not in (message.body or b"")
-            assert KEY not in repr(message)
+            assert KEY not in message.url, f"the URL of a {message.method} shows the API key, and is logged"
+            assert KEY.encode() not in (message.body or b""), f"the body of a {message.method} shows the API key"
+            assert KEY not in repr(message), f"the repr of a {message.method} shows the API key"
 
     def test_messages_go_to_the_provider(self, spec: ModelSpec) -> None:
         """Every URL is below the account's root, and every header can be sent."""
         for message in (self.encoded(maximal(spec)), *self._messages(self.account)):
-            assert message.url.startswith(f"{self.account.base_url}/")
-            assert message.url.isascii()
+            assert message.url.startswith(f"{self.account.base_url}/"), f"{message.url} is not below the account's root"
+            assert message.url.isascii(), f"{message.url!r} is not ASCII: quote what is put into it"
             assert message.method in ("GET", "POST", "PUT", "DELETE")
             assert all("\n" not in value and value.isascii() for value in message.headers.values())
 
@@ -263,12 +263,13 @@ class AdapterContract(AnswerContract, SampleContract):
         for request in (minimal(spec), maximal(spec)):
             message = self.encoded(request)
             sent = [value for _, value in json_positions(_body(message))]
-            requested = [request.prompt, getattr(request, "image", None), getattr(request, "video", None)]
-            requested += [*getattr(request, "images", ()), getattr(request, "duration", None), request.seed]
+            names = ("prompt", "image", "video", "duration", "seed")
+            requested = {name: getattr(request, name, None) for name in names}
+            requested |= {f"images[{number}]": image for number, image in enumerate(getattr(request, "images", ()))}
 
             assert spec.model in _everything(message), "the message does not name the model"
-            for value in requested:
-                assert value is None or value in sent or str(value) in sent, f"{value!r} is not in the message"
+            for name, value in requested.items():
+                assert value is None or value in sent or str(value) in sent, f"{name} {value!r} is not in the message"
 
     def test_each_choice_makes_a_difference(self, spec: ModelSpec) -> None:
         """Two values of an option are two messages, so no option is dropped silently."""
@@ -280,7 +281,7 @@ class AdapterContract(AnswerContract, SampleContract):
         message = self.encoded(minimal(spec))
         nulls = [path for path, value in json_positions(_body(message)) if value is None]
 
-        assert [] == nulls
+        assert [] == nulls, f"what is not set is sent as null: {nulls}"
         assert "None" not in f"{message.url} {dict(message.headers)}"
         assert CALLBACK_URL.encode() not in (message.body or b"")
 
@@ -288,7 +289,8 @@ class AdapterContract(AnswerContract, SampleContract):
         """A field that this library does not know is sent among the provider's parameters."""
         message = self.encoded(evolve(minimal(spec), extra={"contract_probe": "x"}))
 
-        assert "x" in [value for path, value in json_positions(_body(message)) if path[-1:] == ("contract_probe",)]
+        sent = [value for path, value in json_positions(_body(message)) if path[-1:] == ("contract_probe",)]
+        assert "x" in sent, "what stands in `extra` is not in the body of the message"
 
     @pytest.mark.parametrize("value", [object(), float("nan"), "\ud800"], ids=["an object", "NaN", "half a pair"])
     def test_extra_that_cannot_be_encoded_is_refused(self, spec: ModelSpec, value: object) -> None:
@@ -348,9 +350,10 @@ class AdapterContract(AnswerContract, SampleContract):
 
         for encode in encoders:
             plain, strange = urlsplit(encode("plain", account).url), urlsplit(encode(task_id, account).url)
-            assert plain.path.count("/") == strange.path.count("/")
-            assert plain.query.count("&") == strange.query.count("&")
-            assert "" == strange.fragment
+            unquoted = f"{encode.__name__} puts the id {task_id!r} into the URL without quoting it: {strange.geturl()}"
+            assert plain.path.count("/") == strange.path.count("/"), unquoted
+            assert plain.query.count("&") == strange.query.count("&"), unquoted
+            assert "" == strange.fragment, unquoted
 
     def test_warnings_are_sentences(self, spec: ModelSpec) -> None:
         """Warnings are sentences, and never contain the key."""

@@ -108,8 +108,8 @@ class AnswerContract(Subject):
         """The wait that a provider asks for is on the error, whether it is given in seconds or as a date."""
         error = self.failure(operation, HttpResponse(status=status, headers=_RETRY_AFTERS[form], body=b"{}"))
 
-        assert isinstance(error, RateLimitError | ProviderError)
-        assert 7.0 == error.retry_after
+        assert isinstance(error, RateLimitError | ProviderError), repr(error)
+        assert 7.0 == error.retry_after, f"Retry-After: {_RETRY_AFTERS[form]} is read as {error.retry_after}"
 
     @pytest.mark.parametrize("body", TEMPTING_BODIES.values(), ids=TEMPTING_BODIES)
     @pytest.mark.parametrize("status", [500, 502, 504])
@@ -117,8 +117,8 @@ class AnswerContract(Subject):
         """A 500, 502 or 504 without a documented code leaves open whether a submit was accepted."""
         error = self.failure("submit", HttpResponse(status=status, body=body))
 
-        assert isinstance(error, ProviderError)
-        assert not error.not_accepted
+        assert isinstance(error, ProviderError), repr(error)
+        assert not error.not_accepted, f"a {status} {body!r} leaves open whether the job was accepted; it may be billed"
 
     @pytest.mark.parametrize("body", _ECHOES.values(), ids=_ECHOES)
     def test_no_refusal_shows_the_key(self, operation: str, body: bytes) -> None:

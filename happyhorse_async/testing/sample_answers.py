@@ -49,12 +49,15 @@ class SampleContract(RoundTripContract):
             tasks = [task for task in tasks if task.status is not TaskStatus.SUCCEEDED]
             tasks += [cast("Task", self.decode("result", answer)) for answer in self._answers("result")]
         found = {task.status for task in tasks}
+        read = "; the answers were read as " + ", ".join(_as_read(task) for task in tasks)
 
-        assert {TaskStatus.SUCCEEDED, TaskStatus.FAILED} <= found
-        assert any(not status.is_terminal for status in found)
-        assert all(task.video_url for task in tasks if task.status is TaskStatus.SUCCEEDED)
-        assert all(task.error and task.error.message for task in tasks if task.status is TaskStatus.FAILED)
-        assert all(task.raw_status and task.raw for task in tasks)
+        for status in (TaskStatus.SUCCEEDED, TaskStatus.FAILED):
+            assert status in found, f"no answer to a status request is a task that has {status}{read}"
+        assert any(not status.is_terminal for status in found), f"no answer is a task that goes on{read}"
+        assert all(task.video_url for task in tasks if task.status is TaskStatus.SUCCEEDED), f"a video is missing{read}"
+        failed = [task for task in tasks if task.status is TaskStatus.FAILED]
+        assert all(task.error and task.error.message for task in failed), f"a failure does not say why{read}"
+        assert all(task.raw_status and task.raw for task in tasks), "raw_status or raw is missing"
         for task in tasks:
             obvious = [video.url for video in find_videos(task.raw)]
             assert not task.videos or not obvious or task.video_url in obvious, "a cover or a sound is not the video"
@@ -73,11 +76,12 @@ class SampleContract(RoundTripContract):
         pages = [cast("TaskPage", self.decode("list", answer)) for answer in self._answers("list")]
         first = self.adapter.encode_list(PAGE, self.account)
 
-        assert any(page.tasks for page in pages)
-        assert pages[-1].next is None
+        assert any(page.tasks for page in pages), "no answer to a list has tasks"
+        assert pages[-1].next is None, f"the last page has a next one: {pages[-1].next}"
         for page in pages[:-1]:
-            assert page.next is not None
-            assert first != self.adapter.encode_list(page.next, self.account)
+            assert page.next is not None, "a page that is not the last one has no next one"
+            again = f"the request for the next page is the one for the first: {page.next} is not in it"
+            assert first != self.adapter.encode_list(page.next, self.account), again
         if self.adapter.capabilities.list_is_live:
             assert first != self.adapter.encode_list(PAGE.next(), self.account)
 
@@ -176,6 +180,11 @@ class SampleContract(RoundTripContract):
             if answer.body and answer.ok:
                 for what, path, value in mutations(json.loads(answer.body)):
                     yield f"{operation}: {what}", evolve(answer, body=encoded(value)), path
+
+
+def _as_read(task: Task) -> str:
+    why = f" ({task.error.reason}: {task.error.message})" if task.error else ""
+    return f"{task.raw_status!r}: {task.status}{why}"
 
 
 def _is_json_with(url: str | None, text: str) -> bool:

@@ -22,15 +22,32 @@ def fifth_adapter() -> hh.Adapter:
     return adapter
 
 
-async def main(path: str, base_url: str, name: str, count: str, limit: str) -> None:
-    """Ask for *count* videos at once, and print how many were refused by the budget."""
-    account = hh.Provider(
-        "fifth", adapter=fifth_adapter(), api_key="k", base_url=base_url, prices={"currency": "USD", "720P": "0.2"}
-    )
+def store_at(place: str) -> hh.TaskStore:
+    """Return the store in a file, or in a database by its URL."""
+    return hh.PostgresStore(place, schema="spending") if "://" in place else hh.SQLiteStore(place, busy_timeout=60)
+
+
+async def main(place: str, base_urls: str, name: str, count: str, limit: str) -> None:
+    """
+    Ask for *count* videos at once, and print how many were refused by the budget.
+
+    :param base_urls: of the accounts, in the order of the routing, with commas between them.
+    """
+    accounts = [
+        hh.Provider(
+            f"account{number}",
+            adapter=fifth_adapter(),
+            api_key=f"k{number}",
+            base_url=url,
+            prices={"currency": "USD", "720P": "0.2"},
+        )
+        for number, url in enumerate(base_urls.split(","))
+    ]
     client = hh.Client(
-        account,
+        accounts,
+        routing=hh.Routing(patience=0),
         budget=hh.Budget(limit, per="total"),
-        store=hh.SQLiteStore(path, busy_timeout=60),
+        store=store_at(place),
         poll=hh.PollSchedule(interval=3600),
     )
 
@@ -38,7 +55,8 @@ async def main(path: str, base_url: str, name: str, count: str, limit: str) -> N
         send = client.enqueue if number % 2 else client.submit
         try:
             await send(hh.TextToVideo(f"{name} {number}", resolution="720P"))
-        except hh.BudgetExceededError:
+        except (hh.BudgetExceededError, hh.QuotaExceededError):
+            # The first account has no money, or there is no room for the price of the second.
             return False
         return True
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 import happyhorse_async as hh
 from happyhorse_async.job import JobState
@@ -16,8 +19,11 @@ from happyhorse_async.job import JobState
 SCRIPT = Path(__file__).with_name("spend_many.py")
 
 
-async def start(path: Path, gateway: Any, name: str, *, count: int, limit: str) -> asyncio.subprocess.Process:
-    arguments = (str(path), gateway.url, name, str(count), limit)
+async def start(
+    place: Path | str, gateway: Any, name: str, *, count: int, limit: str, accounts: Sequence[str] = ("",)
+) -> asyncio.subprocess.Process:
+    urls = ",".join(f"{gateway.url}{account}" for account in accounts)
+    arguments = (str(place), urls, name, str(count), limit)
     return await asyncio.create_subprocess_exec(sys.executable, str(SCRIPT), *arguments, stdout=asyncio.subprocess.PIPE)
 
 
@@ -25,9 +31,9 @@ def accept(gateway: Any) -> None:
     gateway.on("POST", "/videos", lambda _: {"id": f"t-{len(gateway.requests)}", "status": "queued"})
 
 
-async def ledger(path: Path) -> tuple[Decimal, dict[JobState, int]]:
+async def ledger(place: Path | str) -> tuple[Decimal, dict[JobState, int]]:
     """Return what the ledger says, and the states of all jobs."""
-    store = hh.SQLiteStore(path)
+    store = hh.PostgresStore(place, schema="spending") if isinstance(place, str) else hh.SQLiteStore(place)
     await store.open()
     try:
         states: dict[JobState, int] = {}
@@ -46,6 +52,28 @@ async def test_two_processes_on_one_file_never_exceed_the_limit(gateway: Any, pa
 
     spent, states = await ledger(path)
     assert len(gateway.seen("POST")) == 12
+    assert sum(refused) == 28
+    assert spent == 12
+    assert states[JobState.ACCEPTED] == 12
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+async def test_two_processes_whose_jobs_move_never_exceed_the_limit(
+    gateway: Any, path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    """The first account refuses every job, and each takes its reservation along to the second."""
+    gateway.on("POST", "/empty/videos", gateway.reply({"error": "no money"}, status=402))
+    gateway.on("POST", "/full/videos", lambda _: {"id": f"t-{len(gateway.requests)}", "status": "queued"})
+    place = path if kind == "sqlite" else request.getfixturevalue("postgres_server").url
+    processes = [
+        await start(place, gateway, name, count=20, limit="12 USD", accounts=("/empty", "/full"))
+        for name in ("first", "second")
+    ]
+    refused = [int((await process.communicate())[0]) for process in processes]
+
+    spent, states = await ledger(place)
+    assert [process.returncode for process in processes] == [0, 0]
+    assert len(gateway.seen("POST", "/full/videos")) == 12
     assert sum(refused) == 28
     assert spent == 12
     assert states[JobState.ACCEPTED] == 12

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 from happyhorse_async.emulator import Emulator
@@ -75,6 +77,25 @@ async def test_a_budget_refuses_before_anything_is_sent(program: Any, emulator: 
     assert run.error["class"] == "BudgetExceededError"
     assert "1.50 USD in total" in run.error["message"]
     assert len(program.videos()) == 1
+
+
+async def test_a_plan_says_what_is_left_of_the_budget(program: Any, emulator: Emulator, tmp_path: Path) -> None:
+    """By the journal of the command line, which it does not create. The key of a job that was paid needs no room."""
+    priced(program, emulator, '[budget]\nlimit = "1.5 USD"\nper = "total"\n')
+    first = await program.run("plan", *REQUEST)
+    files = [name for _, _, names in os.walk(tmp_path) for name in names if "sqlite" in name]
+    await program.run("submit", *REQUEST, "--key", "order-1")
+    second = await program.run("plan", *REQUEST)
+    again = await program.run("submit", *REQUEST, "--key", "order-1")
+
+    assert files == []
+    assert "budget" not in first.err
+    assert "is left" not in first.out + again.err
+    assert (
+        "not dashscope: the job may cost 1.00 USD, and of the budget of 1.50 USD in total 0.50 USD is left"
+        in second.out
+    )
+    assert (second.code, again.code) == (0, 0)
 
 
 async def test_a_bad_budget_or_price_is_named(program: Any, emulator: Emulator) -> None:
