@@ -11,6 +11,7 @@ from typing import Any, Self, cast
 from aiohttp import web
 
 from ..errors import HappyHorseError, InvalidRequestError
+from ..listening import listen
 from .guard import Guard, add_headers
 from .shelf import TooLargeError
 from .workshop import Workshop
@@ -57,9 +58,7 @@ class Studio:
     async def __aenter__(self) -> Self:
         await self._runner.setup()
         try:
-            site = web.TCPSite(self._runner, self._host, self._port)
-            await site.start()
-            self._port = self._runner.addresses[0][1]
+            self._port = await listen(self._runner, self._host, self._port)
             self._guard.listen(self._port)
             await self._workshop.open()
         except BaseException:
