@@ -30,6 +30,7 @@ from .state import state_folder
 # An emulated minute or three in some seconds: slow enough to be watched.
 _SPEED = 20.0
 _POLL = PollSchedule(interval=0.5)
+_EVERY_ADDRESS = frozenset({"", "0.0.0.0", "::", "[::]"})  # noqa: S104 - refused below
 
 
 @frozen(kw_only=True)
@@ -44,6 +45,11 @@ class StudioOptions:
 
 async def run_studio(output: Output, session: Session, options: StudioOptions, provider: str | None) -> None:
     """Serve the page until the run is interrupted."""
+    if options.host in _EVERY_ADDRESS:
+        raise ConfigurationError(
+            f"--host {options.host} means every address of this machine, and the studio answers only under a name that "
+            "it knows: give the one address or name under which you will open the page"
+        )
     is_emulator = provider is None and session.settings.path is None and not os.environ.get(PROVIDER_VARIABLE)
     opened = _on_emulator(options) if is_emulator else _on_accounts(session, options, provider)
     async with opened as workshop:
