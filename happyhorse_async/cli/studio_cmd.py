@@ -70,7 +70,7 @@ async def _serve(output: Output, studio: Studio, options: StudioOptions, *, is_e
     if is_emulator:
         output.note("no account is configured: this is an emulator, its videos are test pictures, and nothing is paid")
         if not can_render():
-            output.warn(MISSING_EXTRA)
+            output.warn(f"{MISSING_EXTRA}; until then every video is one prepared clip")
     output.note("keep this URL to yourself, it can spend your money; Ctrl-C ends the studio")
     if options.browser:
         await asyncio.to_thread(webbrowser.open, studio.url)
@@ -94,10 +94,11 @@ async def _on_emulator(options: StudioOptions) -> AsyncGenerator[Workshop]:
         folder = Path(name)
         videos = options.output or folder / "videos"
         async with (
-            Emulator(speed=_SPEED) as emulator,
+            Emulator(speed=_SPEED, prepared_video=True) as emulator,
             _emulated_client(emulator, store) as client,
         ):
-            yield _workshop(client, store, folder, About(is_emulator=True, videos=videos))
+            about = About(is_emulator=True, videos=videos, has_prepared_video=not can_render())
+            yield _workshop(client, store, folder, about)
 
 
 def _emulated_client(emulator: Emulator, store: TaskStore) -> Client:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 from typing import Any
 
 import aiohttp
@@ -96,3 +97,21 @@ async def test_as_json_the_url_is_in_the_first_event(program: Any) -> None:
 
     assert ("listening", True) == (event["event"], event["emulator"])
     assert event["url"].startswith(URL)
+
+
+async def test_without_the_extra_emulator_a_video_is_seen_all_the_same(program: Any) -> None:
+    """With the extra `cli` alone, the video is a prepared clip, and the terminal says how to get others."""
+    script = (
+        "import sys; sys.modules['av'] = sys.modules['PIL'] = None; from happyhorse_async.cli import main; "
+        "sys.exit(main(['studio', '--no-browser', '--port', '0']))"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    row = await _make(await _first_line(process), "with cli alone")
+    process.send_signal(signal.SIGTERM)
+    run = await program.end(process)
+
+    assert row["size"] > 10_000
+    assert "every video is one prepared clip" in run.err
+    assert "pip install 'happyhorse-async[emulator]'" in run.err
