@@ -81,11 +81,14 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON)
 def lint(session: nox.Session) -> None:
-    """Check style, format, and who imports whom."""
+    """Check style, format, who imports whom, the workflows, and the Dockerfile."""
     session.install("-e", ".", *_group("lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("lint-imports")
+    session.run("zizmor", "--offline", "--quiet", "--min-severity", "medium", ".github")
+    if sys.platform == "linux":
+        session.run("hadolint", "--failure-threshold", "warning", "docker/Dockerfile")
 
 
 @nox.session(python=PYTHON)

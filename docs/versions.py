@@ -2,6 +2,7 @@
 The folder that is hosted: a folder for each version of the documentation, and what leads from one to another.
 
     index.html     to the newest release, or to dev where there is none
+    llms.txt       that of the same version, with its links
     versions.js    which versions there are, and the pages of each; every page of every version reads it
     dev/  0.1.0/   what Sphinx built from a checkout, and from the tag of a release
 
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 DEV = "dev"
@@ -45,7 +45,8 @@ def assemble(site: Path) -> list[str]:
     (site / "versions.js").write_text(f"window.happyhorseVersions = {json.dumps(facts)};\n", "utf-8")
     start = final[0] if final else DEV
     (site / "index.html").write_text(_START.format(start), "utf-8")
-    shutil.copyfile(site / start / "llms.txt", site / "llms.txt")
+    listed = (site / start / "llms.txt").read_text("utf-8")
+    (site / "llms.txt").write_text(re.sub(r"\]\((?!\w+:)", f"]({start}/", listed), "utf-8")
     return versions
 
 

@@ -58,6 +58,7 @@ SLOW = (
     "callbacks/test_processes",
     "cli/",
     "docs/test_blocks",
+    "docs/test_screens",
     "docs/test_site",
     "download/test_files",
     "emulator/test_official_fal_client",

@@ -7,18 +7,24 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from attrs import frozen
 
 from happyhorse_async.cli.commands import make_app
 from happyhorse_async.cli.output import Output
 from happyhorse_async.config import Settings
+
+from .postgres_server import PostgresServer
 
 ROOT = Path(__file__).parents[1]
 DOCKER = ROOT / "docker"
@@ -49,7 +55,9 @@ def _commands() -> list[list[str]]:
 
 
 def test_the_instructions_are_known_and_begin_with_a_base() -> None:
-    known = {"FROM", "WORKDIR", "COPY", "RUN", "ENV", "USER", "VOLUME", "EXPOSE", "STOPSIGNAL", "ENTRYPOINT", "CMD"}
+    known = {"FROM", "WORKDIR", "COPY", "RUN", "ENV", "USER", "VOLUME", "EXPOSE", "STOPSIGNAL", "ENTRYPOINT", "CMD"} | {
+        "HEALTHCHECK"
+    }
 
     assert "FROM" == _instructions()[0][0]
     assert known >= {name for name, _ in _instructions()}
@@ -119,10 +127,36 @@ def _build_steps() -> list[str]:
     return [value for name, value in stage if name == "RUN"]
 
 
-@pytest.mark.slow
-def test_the_steps_of_the_build_make_an_emulator_that_starts(tmp_path: Path) -> None:
-    """The RUN steps of the first stage are run on what is copied, and what the container starts is started."""
-    source, venv = tmp_path / "src", tmp_path / "venv"
+@frozen(kw_only=True)
+class Image:
+    """What the steps of the build have made, and how its processes are started."""
+
+    programs: Path
+    folder: Path
+    environment: dict[str, str]
+
+    def start(self, *command: str, **environment: str) -> subprocess.Popen[str]:
+        """Start what a container would, in the environment that it would have."""
+        return subprocess.Popen(
+            [str(self.programs / "happyhorse"), *command],
+            cwd=self.folder, env=self.environment | environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    def is_healthy(self, port: int) -> bool:
+        """Run the HEALTHCHECK of the image."""
+        _, _, command = _all("HEALTHCHECK")[0].partition("CMD ")
+        program, *arguments = json.loads(command)
+        arguments = [argument.replace("8080", str(port)) for argument in arguments]
+        done = subprocess.run([self.programs / program, *arguments], capture_output=True, timeout=30, check=False)
+        return done.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    """Run the RUN steps of the first stage on what is copied to it, and on nothing else."""
+    folder = tmp_path_factory.mktemp("image")
+    source, venv = folder / "src", folder / "venv"
     source.mkdir()
     for value in _all("COPY"):
         if not value.startswith("--from"):
@@ -139,15 +173,68 @@ def test_the_steps_of_the_build_make_an_emulator_that_starts(tmp_path: Path) -> 
         if number == 0:
             installed = next(venv.glob("lib/python*/site-packages"))
             (installed / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    environment = {"PATH": f"{venv}/bin:{os.environ['PATH']}", "HOME": str(folder), "PYTHONUNBUFFERED": "1"}
+    return Image(programs=venv / "bin", folder=folder, environment=environment | {"PYTHONSAFEPATH": "1"})
 
-    start = [str(venv / "bin" / "happyhorse"), *_start()[1:-1], "0"]
-    with subprocess.Popen(start, cwd=tmp_path, env=offline, stdout=subprocess.PIPE, text=True) as emulator:
-        assert emulator.stdout is not None
-        first = emulator.stdout.readline()
-        emulator.terminate()
 
-    assert "--port" == _start()[-2]
-    assert "The emulator listens at http://" in first
+def _line(process: subprocess.Popen[str], pattern: str) -> str:
+    """Read the output up to the line with *pattern*, and return what its group matches."""
+    assert process.stdout is not None
+    read: list[str] = []
+    for line in process.stdout:
+        read.append(line)
+        if found := re.search(pattern, line):
+            return found[1]
+    raise AssertionError("".join(read))
+
+
+@contextmanager
+def _stopped(process: subprocess.Popen[str]) -> Generator[subprocess.Popen[str]]:
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_the_image_runs_an_emulator_that_is_healthy_until_sigterm_ends_it(image: Image) -> None:
+    """The command of the image on a free port, the HEALTHCHECK of the image, and its STOPSIGNAL."""
+    assert ["--port", "8080"] == _start()[-2:]
+    with _stopped(image.start(*_start()[1:-1], "0")) as emulator:
+        port = int(_line(emulator, r"The emulator listens at http://[^:]+:(\d+)"))
+        healthy = image.is_healthy(port)
+        emulator.send_signal(signal.Signals[_all("STOPSIGNAL")[0]])
+        emulator.wait(timeout=30)
+
+    assert healthy
+    assert 0 == emulator.returncode
+    assert not image.is_healthy(port)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_the_image_runs_a_worker_that_is_healthy_until_sigterm_ends_it(
+    image: Image, postgres_server: PostgresServer
+) -> None:
+    """The command, configuration and environment of compose.yaml, with a database and a port of this machine."""
+    worker = _compose()["worker"]
+    config = image.folder / "happyhorse.toml"
+    config.write_text((DOCKER / "happyhorse.toml").read_text("utf-8"), "utf-8")
+    environment = worker["environment"] | {
+        "HAPPYHORSE_CONFIG": str(config), "HAPPYHORSE_DATABASE_URL": postgres_server.url,
+    }  # fmt: skip
+    with _stopped(image.start(*worker["command"][:-1], "0", **environment)) as process:
+        port = int(_line(process, r"health checks are answered on port (\d+)"))
+        _line(process, r"(working for dashscope)")
+        healthy = image.is_healthy(port)
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=30)
+
+    assert ["--health-port", "8080"] == worker["command"][-2:]
+    assert healthy
+    assert 0 == process.returncode
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -30,6 +30,7 @@ from .state import state_folder
 # An emulated minute or three in some seconds: slow enough to be watched.
 _SPEED = 20.0
 _POLL = PollSchedule(interval=0.5)
+_EVERY_ADDRESS = frozenset({"", "0.0.0.0", "::", "[::]"})  # noqa: S104 - refused below
 
 
 @frozen(kw_only=True)
@@ -44,6 +45,11 @@ class StudioOptions:
 
 async def run_studio(output: Output, session: Session, options: StudioOptions, provider: str | None) -> None:
     """Serve the page until the run is interrupted."""
+    if options.host in _EVERY_ADDRESS:
+        raise ConfigurationError(
+            f"--host {options.host} means every address of this machine, and the studio answers only under a name that "
+            "it knows: give the one address or name under which you will open the page"
+        )
     is_emulator = provider is None and session.settings.path is None and not os.environ.get(PROVIDER_VARIABLE)
     opened = _on_emulator(options) if is_emulator else _on_accounts(session, options, provider)
     async with opened as workshop:
@@ -64,7 +70,7 @@ async def _serve(output: Output, studio: Studio, options: StudioOptions, *, is_e
     if is_emulator:
         output.note("no account is configured: this is an emulator, its videos are test pictures, and nothing is paid")
         if not can_render():
-            output.warn(MISSING_EXTRA)
+            output.warn(f"{MISSING_EXTRA}; until then every video is one prepared clip")
     output.note("keep this URL to yourself, it can spend your money; Ctrl-C ends the studio")
     if options.browser:
         await asyncio.to_thread(webbrowser.open, studio.url)
@@ -88,10 +94,11 @@ async def _on_emulator(options: StudioOptions) -> AsyncGenerator[Workshop]:
         folder = Path(name)
         videos = options.output or folder / "videos"
         async with (
-            Emulator(speed=_SPEED) as emulator,
+            Emulator(speed=_SPEED, prepared_video=True) as emulator,
             _emulated_client(emulator, store) as client,
         ):
-            yield _workshop(client, store, folder, About(is_emulator=True, videos=videos))
+            about = About(is_emulator=True, videos=videos, has_prepared_video=not can_render())
+            yield _workshop(client, store, folder, about)
 
 
 def _emulated_client(emulator: Emulator, store: TaskStore) -> Client:

@@ -42,6 +42,7 @@ class _Options:
     events_urls: Mapping[str, str]
     host: str
     port: int
+    prepared_video: bool
 
 
 class Emulator:
@@ -71,6 +72,8 @@ class Emulator:
     :param host: the address to listen on. While it is a loopback address, only requests to `localhost` or a loopback
         address are answered, and webhooks go to this machine only; with another one also to private networks.
     :param port: the port to listen on; 0 takes any that is free.
+    :param prepared_video: without the extra `emulator`, serve one small prepared video for every task. By default a
+        download is then answered with an error that says what to install.
     :raises ConfigurationError: *speed* is not a positive number. On entering: *events_urls* names a provider that sends
         no events.
     """
@@ -88,6 +91,7 @@ class Emulator:
         events_urls: Mapping[str, str] | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        prepared_video: bool = False,
     ) -> None:
         if not 0 < speed < math.inf:
             raise ConfigurationError(f"speed must be a number of more than 0, not {speed!r}")
@@ -103,6 +107,7 @@ class Emulator:
             events_urls=dict(events_urls or {}),
             host=host,
             port=port,
+            prepared_video=prepared_video,
         )
         self._scenario = self._options.scenario
         self._callbacks = self._options.callbacks
@@ -258,7 +263,7 @@ class Emulator:
         self.deliveries = WebhookLog()
         self._providers = {api.name: self._provider(api, links) for api in emulated_apis}
         async with AsyncExitStack() as stack:
-            media_cache = MediaCache(await self._folder(stack))
+            media_cache = MediaCache(await self._folder(stack), prepared=self._options.prepared_video)
             webhook_sender = WebhookSender(
                 self._providers.values(),
                 log=self.deliveries,

@@ -201,7 +201,7 @@ def _takes(
             raise InvalidRequestError("the body must be JSON")
         try:
             data = json.loads(await request.read() or b"{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             raise InvalidRequestError("the body is not valid JSON") from None
         if not isinstance(data, dict):
             raise InvalidRequestError("the body must be a JSON object")

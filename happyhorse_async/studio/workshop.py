@@ -44,6 +44,8 @@ class About:
     """Whether the videos are test pictures from an emulator on this machine."""
     videos: Path
     """The folder in which videos are saved."""
+    has_prepared_video: bool = False
+    """Whether every video of the emulator is the same clip, because the packages are missing that make others."""
 
 
 class Workshop:
@@ -81,6 +83,7 @@ class Workshop:
         ]
         return {
             "emulator": self._about.is_emulator,
+            "prepared": self._about.has_prepared_video,
             "folder": str(self._about.videos),
             "largest": self.shelf.largest,
             "default": self._client.provider,

@@ -172,7 +172,7 @@ def test_the_links_of_the_readme_are_absolute_and_lead_somewhere() -> None:
 
     assert all(link.startswith("https://") for link in links)
     assert [] == [path for path in in_repository if not (ROOT / path).is_file()]
-    assert "docs/images/frame.png" in "".join(links)
+    assert "docs/images/cli.svg" in "".join(links)
 
 
 def test_the_files_that_the_architecture_names_exist() -> None:

@@ -28,7 +28,7 @@ def _build(site: Path, version: str, *pages: str) -> None:
         file = site / version / f"{page}.html"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(version)
-    (site / version / "llms.txt").write_text(f"# {version}")
+    (site / version / "llms.txt").write_text(f"# {version}\n- [A page](page.html), [else](https://example.org)")
 
 
 def _facts(site: Path) -> dict[str, object]:
@@ -47,7 +47,13 @@ def test_the_newest_release_comes_first_and_the_checkout_last(tmp_path: Path) ->
     assert ["0.10.0", "0.9.0", "dev"] == versions.assemble(tmp_path)
     assert "0.10.0" == _facts(tmp_path)["latest"]
     assert "url=0.10.0/index.html" in (tmp_path / "index.html").read_text()
-    assert "# 0.10.0" == (tmp_path / "llms.txt").read_text()
+
+
+def test_the_links_of_llms_txt_lead_into_the_version(tmp_path: Path) -> None:
+    _build(tmp_path, "dev")
+    versions.assemble(tmp_path)
+
+    assert "# dev\n- [A page](dev/page.html), [else](https://example.org)" == (tmp_path / "llms.txt").read_text()
 
 
 def test_without_a_release_the_site_starts_with_the_checkout(tmp_path: Path) -> None:

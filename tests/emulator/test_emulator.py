@@ -156,10 +156,9 @@ def test_importing_it_loads_neither_aiohttp_nor_the_video_libraries() -> None:
     assert "[]" == loaded.strip()
 
 
-@pytest.mark.parametrize("missing", ["av", "PIL"])
-def test_without_the_extra_a_video_is_a_clear_error(missing: str) -> None:
-    """Tasks work without the libraries, and fetching a video says what to install."""
-    answer = run_python(
+def fetch_without(missing: str, options: str = "") -> str:
+    """Make a task in a process that lacks a library, and return the status and the beginning of its video."""
+    return run_python(
         f"""
 import asyncio, sys
 sys.modules[{missing!r}] = None
@@ -168,18 +167,33 @@ from happyhorse_async.emulator import SimulatedTask, Emulator, Scenario
 
 async def main():
     scenario = Scenario(choose=lambda request, number: SimulatedTask(queue=0, run=0))
-    async with Emulator(scenario=scenario) as emulator, ClientSession(headers={{"Authorization": "Bearer x"}}) as http:
+    http = ClientSession(headers={{"Authorization": "Bearer x"}})
+    async with Emulator(scenario=scenario{options}) as emulator, http:
         url = emulator.url("nexusflow") + "/v1/tasks"
         async with http.post(url, json={{"model": "happyhorse-1.0-t2v", "prompt": "a kite"}}) as response:
             task = await response.json()
         async with http.get(url + "/" + task["id"]) as response:
             task = await response.json()
         async with http.get(task["output"]["video_url"]) as response:
-            print(response.status, await response.text())
+            print(response.status, (await response.read())[:400])
 
 asyncio.run(main())
 """
     )
 
+
+@pytest.mark.parametrize("missing", ["av", "PIL"])
+def test_without_the_extra_a_video_is_a_clear_error(missing: str) -> None:
+    """Tasks work without the libraries, and fetching a video says what to install."""
+    answer = fetch_without(missing)
+
     assert answer.startswith("501 ")
     assert "pip install 'happyhorse-async[emulator]'" in answer
+
+
+@pytest.mark.parametrize("missing", ["av", "PIL"])
+def test_without_the_extra_a_prepared_video_can_be_served(missing: str) -> None:
+    answer = fetch_without(missing, ", prepared_video=True")
+
+    assert answer.startswith("200 ")
+    assert "ftypisom" in answer

@@ -144,7 +144,10 @@ async def test_a_lost_answer_is_settled_from_the_page(visitor: StudioVisitor, ru
     await visitor.submit("lost and found")
 
     await visitor.card("lost and found").get_by_role("button", name="Settle").click()
-    await visitor.page.get_by_role("dialog").get_by_role("button", name="This is it").click()
+    choice = visitor.page.get_by_role("dialog").get_by_role("button", name="This is it")
+    await choice.wait_for()
+    assert await visitor.findings() == []
+    await choice.click()
 
     await visitor.video("lost and found")
 

@@ -188,3 +188,14 @@ async def test_a_request_that_cannot_be_read_has_a_strict_policy_too(running: Ru
 
         assert b" 400 " in answer.splitlines()[0]
         assert b"Content-Security-Policy: default-src 'none'" in answer or b"Content-Type: text/plain" in answer
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff", b"[]", b"[" * 100_000])
+async def test_a_body_that_is_not_a_json_object_is_refused_in_words(
+    running: Running, browser: aiohttp.ClientSession, body: bytes
+) -> None:
+    """Also one that is nested deeper than anything can be read."""
+    headers = {"Origin": running.origin, "Content-Type": "application/json"}
+    async with browser.post(f"{running.origin}/api/plan", data=body, headers=headers) as response:
+        assert response.status == 422
+        assert "JSON" in await response.text()

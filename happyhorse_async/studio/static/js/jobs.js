@@ -74,7 +74,7 @@ class Card {
     const setting = [row.provider, row.model].filter(Boolean).join(" · ");
     return [
       element("p", {}, element("span", { className: `state${tone}` }, text(state)), ` ${setting}`),
-      row.error && element("p", { className: "error" }, row.error.message),
+      row.error && element("p", { className: "error", lang: "en" }, row.error.message),
       row.billed ? element("p", {}, text("cost", { price: row.billed })) : row.price && element("p", {}, text("price", { price: row.price })),
       usage?.duration != null && element("p", {}, text("billed", { seconds: usage.duration, resolution: usage.resolution ?? "" })),
       row.video ? element("p", {}, text("saved", { size: bytes(row.size) })) : row.is_saving && element("p", {}, text("saving")),

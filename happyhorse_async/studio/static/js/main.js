@@ -15,7 +15,8 @@ let reachable = true;
 function showBanner(setup) {
   const banner = byId("banner");
   const problem = !reachable ? text("unreachable") : health?.store_error ? text("storeError", { error: health.store_error }) : "";
-  banner.textContent = problem || (setup?.emulator ? text("emulator") : "");
+  const notes = [setup?.emulator && text("emulator"), setup?.prepared && text("prepared")].filter(Boolean);
+  banner.textContent = problem || notes.join(" ");
   banner.hidden = !banner.textContent;
 }
 

@@ -168,7 +168,7 @@ export class Form {
     if (this.isEmpty) return place.replaceChildren();
     try {
       const plan = await post("/api/plan", this.body(), signal);
-      if (plan.error) place.replaceChildren(element("p", { className: "error" }, plan.error.message));
+      if (plan.error) place.replaceChildren(element("p", { className: "error", lang: "en" }, plan.error.message));
       else place.replaceChildren(...planLines(plan, this.setup.emulator));
     } catch (error) {
       if (!signal.aborted) place.replaceChildren(element("p", { className: "error" }, error.message || text("unreachable")));
@@ -227,7 +227,7 @@ function showCards() {
 function planLines(plan, isEmulator) {
   const media = plan.media.map((medium) =>
     element("p", {}, text(`media_${medium.delivery}`, { name: medium.name, size: bytes(medium.sent) })));
-  const warnings = plan.warnings.map((warning) => element("p", { className: "warning" }, warning));
+  const warnings = plan.warnings.map((warning) => element("p", { className: "warning", lang: "en" }, warning));
   const rejected = plan.rejected.map(({ provider, reason }) => element("p", { className: "hint" }, text("rejectedBy", { provider, reason })));
   const messages = plan.messages.map((message) => element("pre", { tabIndex: 0 }, written(message)));
   return [
