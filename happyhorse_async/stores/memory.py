@@ -109,6 +109,10 @@ class MemoryStore:
         """Make sure that there is room for a job; see `TaskStore.check_budget`."""
         self._ledger.check(job, within, datetime.now(UTC))
 
+    def spent(self, currency: str, since: str) -> int:
+        """Return what was spent in a currency since an hour, in billionths. For plans, which ask no store."""
+        return self._ledger.spent(currency, since)
+
     async def costs(self) -> list[Cost]:
         """Return what the jobs have cost; see `TaskStore.costs`."""
         return self._ledger.costs()

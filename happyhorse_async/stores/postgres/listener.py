@@ -2,8 +2,7 @@
 The one connection of a process that stays open: it hears of the changes of others, and shows that the process is alive.
 
 The server keeps a lock for this connection. When the process dies, or the connection is cut, the lock is gone: that is
-how other processes see it. A restarted server, or a standby that was promoted, has forgotten every lock at once, so no
-process believes that another one is dead before the server has been known for some time.
+how other processes see it.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +21,7 @@ from ..contract import Notify
 from ..retention import running_time
 from .address import Address
 from .errors import is_lost, store_error
+from .liveness import Liveness
 from .schema import migrate
 from .sharing import KNOW_SERVER, LIVING, TRY_LOCK
 from .worker import connect
@@ -37,7 +37,6 @@ _HEARTBEAT = 3.0
 _FIRST_DELAY = 0.02
 # Below the time after which a process without a lock is taken to be dead.
 _LONGEST_DELAY = 0.5
-_MISSING_FOR = 0.8
 _CLOSING = 2.0
 
 
@@ -48,7 +47,7 @@ class Listener:
     :param name: what to call the store in errors and log lines.
     :param on_changes: is called with what is heard.
     :param timeout: how long the first connection may take.
-    :param takeover_after: how long the server must have been known before an owner without a lock is dead.
+    :param liveness: is told of the lock of this process.
     """
 
     def __init__(
@@ -59,10 +58,10 @@ class Listener:
         *,
         name: str,
         timeout: float,
-        takeover_after: float,
+        liveness: Liveness,
         on_changes: Notify,
     ) -> None:
-        self._takeover_after = takeover_after
+        self.liveness = liveness
         self._address = address
         self._schema = schema
         self._owner = owner
@@ -73,9 +72,6 @@ class Listener:
         self._in_use = asyncio.Lock()
         self._wake = asyncio.Event()
         self._closing = asyncio.Event()
-        self._locked_at: float | None = None
-        self._known_since = 0.0
-        self._missing: dict[str, tuple[float, float]] = {}
         self._clock: tuple[datetime, timedelta] | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -89,32 +85,6 @@ class Listener:
         assert self._clock is not None
         moment, measured = self._clock
         return moment + (running_time() - measured)
-
-    @property
-    def knows_the_dead(self) -> bool:
-        """
-        Whether the living have their locks, as far as this process can know.
-
-        It needs a lock of its own, and a server that has been known for `takeover_after`, counted anew after each
-        reconnect: what has cut its own connection may have cut those of others.
-        """
-        return self._locked_at is not None and time.monotonic() >= self._known_since + self._takeover_after
-
-    def dead(self, missing: Collection[str]) -> set[str]:
-        """
-        Return those of the owners *missing*, who have no lock at this moment, that are dead.
-
-        A process that has just been started cannot know whether the connections of all others were cut at that moment.
-        It waits until an owner has been missing for a while.
-        """
-        now = time.monotonic()
-        if not self.knows_the_dead or self._locked_at is None:
-            return set()
-        if now >= self._locked_at + self._takeover_after:
-            return set(missing)
-        recent = {owner: seen for owner, seen in self._missing.items() if now < seen[1] + self._takeover_after}
-        self._missing = recent | {owner: (recent.get(owner, (now, now))[0], now) for owner in missing}
-        return {owner for owner in missing if now >= self._missing[owner][0] + _MISSING_FOR}
 
     async def open(self) -> None:
         """
@@ -152,8 +122,8 @@ class Listener:
         except StoreError:
             return True
         if rows:
-            self._missing.pop(owner, None)
-        return bool(rows) or owner not in self.dead([owner])
+            self.liveness.see(owner)
+        return bool(rows) or owner not in self.liveness.dead([owner])
 
     async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """
@@ -217,7 +187,7 @@ class Listener:
         await self._lock(connection)
         known_for = await connection.fetchval(KNOW_SERVER.format(schema=self._schema))
         # A process that was connected before may have been cut off together with others.
-        self._known_since = time.monotonic() - (max(0.0, known_for) if self._task is None else 0.0)
+        self.liveness.know_server(known_for if self._task is None else 0.0)
         connection.add_termination_listener(lambda _: self._wake.set())
         await connection.add_listener(self.channel, self._heard)
         await self._measure(connection)
@@ -225,12 +195,12 @@ class Listener:
     async def _lock(self, connection: Connection) -> None:
         # The lock may still be that of a former connection, which the server has not yet found to be cut.
         if await connection.fetchval(TRY_LOCK, self._owner):
-            self._locked_at = time.monotonic()
+            self.liveness.lock()
 
     async def _check(self) -> None:
         connection = self._current()
         await self._measure(connection)
-        if self._locked_at is None:
+        if not self.liveness.has_lock:
             await self._lock(connection)
 
     def _current(self) -> Connection:
@@ -243,7 +213,8 @@ class Listener:
         self._clock = await connection.fetchval("SELECT clock_timestamp()"), measured
 
     async def _disconnect(self) -> None:
-        connection, self._connection, self._locked_at = self._connection, None, None
+        connection, self._connection = self._connection, None
+        self.liveness.disconnect()
         if connection is None:
             return
         if self._closing.is_set() and not connection.is_closed():

@@ -20,6 +20,7 @@ from ..contract import Notify
 from .address import Address
 from .ledger import Spending
 from .listener import Listener
+from .liveness import Liveness
 from .operations import Add, Change, Forget, Get, PutNote, Reading, TakeOver, Writing
 from .sharing import Orphans
 from .statements import Jobs, notifications
@@ -60,6 +61,7 @@ class Session:
         direct: Address,
         schema: str,
         jobs: Jobs,
+        spent: dict[tuple[str, str], int],
         *,
         name: str,
         timeout: float,
@@ -70,6 +72,7 @@ class Session:
         self.users = 0
         self.loop = asyncio.get_running_loop()
         self._jobs = jobs
+        self._spent = spent
         self._orphans = Orphans(schema)
         self._subscribers: dict[object, Notify] = {}
         self._name = name
@@ -79,7 +82,7 @@ class Session:
             self.owner,
             name=name,
             timeout=timeout,
-            takeover_after=takeover_after,
+            liveness=Liveness(takeover_after),
             on_changes=self._notify,
         )
         self.writer: Worker[Writing] = Worker(address, self._write, name=name, timeout=timeout)
@@ -126,13 +129,13 @@ class Session:
 
     async def take_over(self, endpoints: Collection[Endpoint], states: Collection[JobState], limit: int) -> list[Job]:
         """Take jobs without a living owner. Where there are none, which is mostly so, this is one short statement."""
-        knows_the_dead = self.listener.knows_the_dead
+        knows_the_dead = self.listener.liveness.knows_the_dead
         missing = await self.listener.run(
             lambda connection: self._orphans.missing(
                 connection, endpoints, states, owner=self.owner, knows_the_dead=knows_the_dead
             )
         )
-        gone = (missing & {""}) | self.listener.dead(missing - {""})
+        gone = (missing & {""}) | self.listener.liveness.dead(missing - {""})
         if limit == 0 and gone == {""}:
             return []
         if not gone and not self._orphans.has_unanswered(endpoints, states):
@@ -156,7 +159,7 @@ class Session:
         notes = [work for work in works if isinstance(work, PutNote)]
         takes = [work for work in works if isinstance(work, TakeOver)]
         now = self.listener.now()
-        spending = Spending(self._jobs.schema, now)
+        spending = Spending(self._jobs.schema, now, self._spent)
         results: dict[int, Any] = {}
         await connection.execute(_BEGIN)
         try:

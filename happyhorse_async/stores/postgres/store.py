@@ -90,6 +90,7 @@ class PostgresStore:
         self._timeout = timeout
         self._takeover_after = takeover_after
         self._jobs = Jobs(Retention(prompts=keep_prompts, closed=keep_closed), schema)
+        self._spent: dict[tuple[str, str], int] = {}
         self._session: Session | None = None
 
     @property
@@ -174,7 +175,13 @@ class PostgresStore:
 
     async def check_budget(self, job: Job, within: Collection[SpendingLimit]) -> None:
         """Make sure that there is room for a job; see `TaskStore.check_budget`."""
-        await self._read(lambda connection, now: Spending(self._schema, now).check(connection, job, within))
+        await self._read(
+            lambda connection, now: Spending(self._schema, now, self._spent).check(connection, job, within)
+        )
+
+    def spent(self, currency: str, since: str) -> int:
+        """Return what this process knows to be spent in a currency since an hour, in billionths. For plans."""
+        return self._spent.get((currency, since), 0)
 
     async def costs(self) -> list[Cost]:
         """Return what the jobs have cost; see `TaskStore.costs`."""
@@ -263,7 +270,7 @@ class PostgresStore:
         Until the server has been known for `takeover_after`, every owner counts as alive.
         """
         session = self._open_session()
-        if owner == session.owner or not session.listener.knows_the_dead:
+        if owner == session.owner or not session.listener.liveness.knows_the_dead:
             return True
         return await session.listener.is_alive(owner)
 
@@ -285,6 +292,7 @@ class PostgresStore:
             self._direct,
             self._schema,
             self._jobs,
+            self._spent,
             name=self._name,
             timeout=self._timeout,
             takeover_after=self._takeover_after,

@@ -159,6 +159,10 @@ class SQLiteStore:
         """Make sure that there is room for a job; see `TaskStore.check_budget`."""
         await self._read(lambda connection: ledger.check(connection, job, within))
 
+    def spent(self, currency: str, since: str) -> int:
+        """Return what was spent in a currency since an hour, in billionths. For plans; it does not wait for writers."""
+        return ledger.read_spent(self._path, currency, since)
+
     async def costs(self) -> list[Cost]:
         """Return what the jobs have cost; see `TaskStore.costs`."""
         return await self._read(ledger.costs)
