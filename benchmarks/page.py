@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def _tables(results: dict[str, Any]) -> Iterable[tuple[str, str]]:
     if "lost_answer" in results:
         yield "lost", _lost(results["lost_answer"])
     if "cluster" in results:
-        yield "cluster", _table(["measure", "goal", "measured", ""], _cluster(results["cluster"]))
+        yield from _clusters(results["cluster"])
     yield "run", _run(results["run"])
 
 
@@ -243,39 +243,85 @@ def _fates(fates: Iterable[dict[str, Any]], count: int) -> Iterable[str]:
         yield ", ".join(what if often == count else f"{what} ({often} of {count})" for what, often in got.items())
 
 
+def _clusters(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if {"cluster", "alone"} <= set(found):
+        yield "cluster", _table(["measure", "goal", "measured", "", "with DBOS"], _cluster(found))
+    if "growth" in found:
+        yield "cluster-growth", _workers(found["growth"])
+    if "journal" in found:
+        yield "cluster-journal", _journal(found["journal"])
+
+
 def _cluster(found: dict[str, Any]) -> Iterable[list[str]]:
-    cluster, alone = found["cluster"], found["alone"]
-    for measure, goal, limit, figure, unit in (
-        ("jobs lost", "0", 0, cluster["lost"], ""),
-        ("jobs paid twice", "0", 0, cluster["paid_twice"], ""),
-        ("jobs openly of unknown outcome", "≤ 1 %", 1, 100 * cluster["unknown"] / cluster["jobs"], " %"),
-        (
-            "slowest takeover of what was in flight, after a kill",
-            "≤ 3 s",
-            3,
-            max(cluster["takeovers_s"], default=0),
-            " s",
-        ),
-        ("status requests answered 429", "≤ 1 %", 1, cluster["polls_429_percent"], " %"),
-        (
-            f"busiest second of submits, {cluster['submit_limit']:g} allowed",
-            "≤ the limit + 1",
-            cluster["submit_limit"] + 1,
-            cluster["busiest_second_of_submits"],
-            "",
-        ),
-        ("status requests per job, pages of 50", "≤ 3", 3, cluster["polls_per_job"], ""),
-        ("wake of 2,000 waiters in another process, p99", "≤ 150 ms", 150, cluster["wake_p99_ms"], " ms"),
+    cluster, alone, dbos = found["cluster"], found["alone"], found.get("dbos")
+    slowest = max(cluster["takeovers_s"], default=0)
+    queued = max(cluster["queued_takeovers_s"], default=0)
+    most = cluster["submit_limit"] + 1
+    for measure, goal, limit, name, unit in (
+        ("jobs lost", "0", 0, "lost", ""),
+        ("jobs paid twice", "0", 0, "paid_twice", ""),
+        ("jobs openly of unknown outcome", "≤ 1 %", 1, "unknown_percent", " %"),
+        ("slowest takeover of what was in flight, after a kill", "≤ 3 s", 3, slowest, " s"),
+        ("slowest takeover of what was queued", "≤ 3 s", 3, queued, " s"),
+        ("status requests answered 429", "≤ 1 %", 1, "polls_429_percent", " %"),
+        (f"busiest second of submits, {most - 1:g} allowed", "≤ the limit + 1", most, "busiest_second_of_submits", ""),
+        ("status requests per job, pages of 50", "≤ 3", 3, "polls_per_job", ""),
+        ("wake of 2,000 waiters in another process, p99", "≤ 150 ms", 150, "wake_p99_ms", " ms"),
         ("CPU per job, all processes, to one process on SQLite", "≤ 3", 3, found["cpu_ratio"], ""),
         ("the same with PostgreSQL's own", "none", float("inf"), found["cpu_ratio_with_postgres"], ""),
-        ("idle worker, of a core", "≤ 0.2 %", 0.2, cluster["idle_percent"], " %"),
+        ("idle worker, of a core", "≤ 0.2 %", 0.2, "idle_percent", " %"),
     ):
-        yield [measure, goal, f"{figure:.3g}{unit}", "reached" if figure <= limit else "missed"]
-    yield ["one process on SQLite: CPU per job", "", f"{alone['cpu_per_job_ms']:.1f} ms", ""]
-    queued = max(cluster["queued_takeovers_s"], default=0)
-    yield ["slowest takeover of what was queued", "", f"{queued:.1f} s", ""]
+        figure = _figure(cluster, name) if isinstance(name, str) else name
+        other = f"{_figure(dbos, name):.3g}{unit}" if dbos and isinstance(name, str) else ""
+        yield [measure, goal, f"{figure:.3g}{unit}", "reached" if figure <= limit else "missed", other]
+    cpu = f"{dbos['cpu_per_job_ms']:.1f} + {dbos['postgres_per_job_ms']:.1f} ms" if dbos else ""
+    ours = f"{cluster['cpu_per_job_ms']:.1f} + {cluster['postgres_per_job_ms']:.1f} ms"
+    yield ["CPU per job, processes and PostgreSQL", "", ours, "", cpu]
+    yield ["one process on SQLite: CPU per job", "", f"{alone['cpu_per_job_ms']:.1f} ms", "", ""]
     late = ", ".join(f"{each:.1f} s" for each in cluster["takeovers_after_restart_s"]) or "none"
-    yield ["takeovers in the 10 s after the restart", "", late, ""]
+    yield ["takeovers in the 10 s after the restart", "", late, "", ""]
+
+
+def _figure(found: dict[str, Any], name: str) -> float:
+    return float(100 * found["unknown"] / found["jobs"] if name == "unknown_percent" else found[name])
+
+
+def _workers(found: dict[str, Any]) -> str:
+    heads = [
+        "workers",
+        "CPU per job",
+        "PostgreSQL's CPU per job",
+        "status requests per job",
+        "wake, p99",
+        "lost",
+        "unknown",
+    ]
+    return _table(
+        heads,
+        (
+            [
+                workers,
+                f"{run['cpu_per_job_ms']:.1f} ms",
+                f"{run['postgres_per_job_ms']:.1f} ms",
+                f"{run['polls_per_job']:.2f}",
+                f"{run['wake_p99_ms']:.0f} ms",
+                f"{run['lost']}",
+                f"{run['unknown']}",
+            ]
+            for workers, run in found.items()
+        ),
+    )
+
+
+def _journal(found: dict[str, Any]) -> str:
+    names = {"postgres": "PostgreSQL", "sqlite": "SQLite"}
+    sizes = list(found["sqlite"])
+    rows = (
+        [f"{names[kind]}: {operation}", *(f"{found[kind][size][operation]:.2f}" for size in sizes)]
+        for kind in names
+        for operation in found[kind][sizes[0]]
+    )
+    return _table(["milliseconds, by open jobs", *(f"{int(size):,}" for size in sizes)], rows)
 
 
 def _run(run: dict[str, Any]) -> str:

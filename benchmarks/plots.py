@@ -24,6 +24,8 @@ def draw(results: dict[str, Any]) -> None:
         _steady(results["steady"])
     if "growth" in results:
         _growth(results["growth"])
+    if "journal" in results.get("cluster", {}):
+        _cluster(results["cluster"])
     if "status_query" in results:
         _queries(results["status_query"])
 
@@ -94,6 +96,31 @@ def _growth(found: dict[str, Any]) -> None:
     axes.legend(frameon=False)
     _bare(axes)
     _save(figure, "growth")
+
+
+def _cluster(found: dict[str, Any]) -> None:
+    figure = Figure(figsize=(9, 2.8), layout="constrained")
+    panels = figure.subplots(1, 3)
+    for axes, kind, title in zip(panels, ("postgres", "sqlite"), ("PostgreSQL", "SQLite"), strict=False):
+        sizes = found["journal"][kind]
+        for operation in ("open", "enqueue one", "take over 200"):
+            milliseconds = [figures[operation] for figures in sizes.values()]
+            axes.loglog([int(size) for size in sizes], milliseconds, "o-", label=operation)
+        axes.set_title(f"journal in {title}")
+        axes.set_xlabel("open jobs")
+        axes.set_ylabel("ms")
+        axes.legend(frameon=False, fontsize=7)
+        _bare(axes)
+    axes, sizes = panels[2], found.get("growth", {})
+    for name, label in (("cpu_per_job_ms", "all processes"), ("postgres_per_job_ms", "PostgreSQL")):
+        axes.plot([int(size) for size in sizes], [run[name] for run in sizes.values()], "o-", label=label)
+    axes.set_title("CPU of a job")
+    axes.set_xlabel("workers")
+    axes.set_ylabel("ms")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, fontsize=7)
+    _bare(axes)
+    _save(figure, "cluster")
 
 
 def _queries(found: dict[str, Any]) -> None:

@@ -61,7 +61,7 @@ class Extent:
     """The number of jobs at once for clients that need minutes for a thousand."""
     peer_queries: int
     peer_rounds: int
-    cluster_jobs: int
+    quick_cluster: bool
 
 
 FULL = Extent(
@@ -78,7 +78,7 @@ FULL = Extent(
     slow_count=thousand.COUNT,
     peer_queries=status_query.QUERIES,
     peer_rounds=status_query.ROUNDS,
-    cluster_jobs=cluster.JOBS,
+    quick_cluster=False,
 )
 QUICK = Extent(
     rounds=1,
@@ -94,7 +94,7 @@ QUICK = Extent(
     slow_count=300,
     peer_queries=250,
     peer_rounds=3,
-    cluster_jobs=cluster.QUICK_JOBS,
+    quick_cluster=True,
 )
 
 
@@ -143,7 +143,7 @@ MEASURES: dict[str, Callable[[Extent], dict[str, Any]]] = {
     "waiting": lambda extent: waiting.measure(rounds=1, count=extent.handles),
     "lag": lambda extent: lag.measure(rounds=extent.rounds, seconds=extent.lag_seconds),
     "media": lambda extent: media.measure(rounds=extent.rounds),
-    "cluster": lambda extent: cluster.measure(jobs=extent.cluster_jobs),
+    "cluster": lambda extent: cluster.measure(quick=extent.quick_cluster),
     "shapes": hour,
     "steady": steady,
 }

@@ -23,9 +23,13 @@ _PASSWORD = "pg-canary-0451"
 
 
 class PostgresServer:
-    """A server that runs until it is closed. `url` leads to its database `postgres`."""
+    """
+    A server that runs until it is closed. `url` leads to its database `postgres`.
 
-    def __init__(self) -> None:
+    :param primary: make it a standby of this server.
+    """
+
+    def __init__(self, primary: PostgresServer | None = None) -> None:
         # Not below pytest's own folder: every folder above it must be open to the user that the server runs as.
         self._folder = Path(tempfile.mkdtemp(prefix="happyhorse-postgres-"))
         self._account: dict[str, Any] = {}
@@ -33,8 +37,11 @@ class PostgresServer:
             self._programs = _programs()
             if os.name == "posix" and os.geteuid() == 0:
                 self._leave_root()
-            self._initialize()
-            self.port = _free_port()
+            if primary is None:
+                self._initialize()
+            else:
+                self._run("pg_basebackup", "-d", primary.url, "-R", "-c", "fast", "--no-sync")
+            self.port = free_port()
             self.start()
             self._keeper = self._start_keeper()
         except BaseException:
@@ -69,6 +76,21 @@ class PostgresServer:
         """Stop the server and start it again."""
         self.stop(mode)
         self.start()
+
+    def promote(self) -> None:
+        """Make a standby the primary."""
+        self._run("pg_ctl", "-w", "promote")
+
+    def run(self, program: Path, *arguments: object) -> subprocess.Popen[bytes]:
+        """Start a program beside the server, under the same user."""
+        return subprocess.Popen(
+            [program, *map(str, arguments)],
+            cwd=self._folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            **self._account,
+        )
 
     def close(self) -> None:
         """Stop the server and remove its folder."""
@@ -133,7 +155,8 @@ def _programs() -> Path:
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nothing listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

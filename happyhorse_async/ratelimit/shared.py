@@ -104,7 +104,7 @@ class SharedRateLimiter(RateLimiter):
         The store may have stood still, or this process: then all processes would use at once what they had been given
         one after the other.
         """
-        if self._last_rate is not None and self._loop.time() > granted_at + max(_SHORTEST_DELAY, 1.0 / self._last_rate):
+        if self._last_rate is not None and self._is_late(granted_at):
             async with self._next_permit:
                 await self._take_permit()
 
@@ -114,6 +114,7 @@ class SharedRateLimiter(RateLimiter):
             self._left -= 1
             return
         self._last_rate = self.rate or self._last_rate or 1.0
+        is_first = True
         while True:
             try:
                 wait = await self._store.pace(self._row, self._at_a_time / self._last_rate)
@@ -125,9 +126,17 @@ class SharedRateLimiter(RateLimiter):
                 await asyncio.sleep(1.0 / (self._last_rate * _SHARE_WITHOUT_STORE))
                 return
             self._is_away = False
+            due = self._loop.time() + wait
             await asyncio.sleep(wait)
+            if is_first and self._is_late(due):
+                is_first = False
+                continue
             self._left, self._left_until = self._at_a_time - 1, self._loop.time() + _TICK
             return
+
+    def _is_late(self, due: float) -> bool:
+        """Return whether the next permit of the row is due as well, so that this one must not be used any more."""
+        return self._loop.time() > due + max(_SHORTEST_DELAY, 1.0 / (self._last_rate or 1.0))
 
     def _note_away(self, error: Exception) -> None:
         if not self._is_away:

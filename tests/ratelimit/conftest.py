@@ -37,6 +37,10 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._clock.now
 
+    def stand_still(self, seconds: float) -> None:
+        """Let time pass in which nothing runs."""
+        self._clock.now += seconds
+
 
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item

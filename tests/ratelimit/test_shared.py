@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import pytest
 
@@ -80,6 +81,20 @@ async def test_a_permit_that_is_not_used_in_time_is_taken_anew() -> None:
 
     assert 2 == len(row.intervals)
     assert 0.045 < loop.time() - begin
+
+
+async def test_a_process_that_stood_still_while_it_waited_takes_its_permit_anew() -> None:
+    """All processes may have been suspended together: their permits would be used in one moment."""
+    row = Row(0.02, 0.0)
+    loop: Any = asyncio.get_running_loop()
+    limiter = SharedRateLimiter(5, row, "main")
+    acquiring = asyncio.ensure_future(limiter.acquire())
+    while not row.intervals:
+        await asyncio.sleep(0)
+    loop.stand_still(0.3)
+    await acquiring
+
+    assert 2 == len(row.intervals)
 
 
 async def test_at_high_rates_a_permit_is_for_several_requests() -> None:
