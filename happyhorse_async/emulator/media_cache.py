@@ -1,4 +1,4 @@
-"""Makes test videos in worker threads when they are first asked for, and keeps them until the emulator is closed."""
+"""Makes test videos in worker threads on first request, and keeps them until the emulator is closed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class MediaCache:
     """
     Makes videos and stills.
 
-    :param folder: where they are kept.
+    :param folder: the folder for the files.
     """
 
     def __init__(self, folder: Path) -> None:
