@@ -21,7 +21,7 @@ from .usage import usage_sentence
 def run(words: Sequence[str]) -> int:
     """Run the command that *words* name, which are normalized."""
     for stream in (sys.stdout, sys.stderr):
-        # A prompt or a provider's message may hold characters that the terminal's encoding lacks.
+        # A prompt or a provider's message may hold characters that the terminal cannot encode.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     output = Output(as_json=asks_for_json(words), verbose=asks_for_details(words))
@@ -38,7 +38,7 @@ def run(words: Sequence[str]) -> int:
             output.failure("Interrupted", "interrupted")
             return ExitCode.INTERRUPTED
         except BrokenPipeError:
-            output.failure("BrokenPipeError", "the reader of the standard output has gone away")
+            output.failure("BrokenPipeError", "the reader of the standard output has closed it")
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return ExitCode.UNEXPECTED
         except Exception as error:

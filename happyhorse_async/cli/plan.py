@@ -21,7 +21,7 @@ _TOKEN = re.compile(TOKEN.pattern.decode())
 
 
 def show_plan(output: Output, session: Session, request: VideoRequest, provider: str | None) -> None:
-    """Print what a submit of *request* would do."""
+    """Print what a submit of *request* would send."""
     plan = session.client(provider).plan(request)
     secret = session.settings.choose(plan.provider).api_key
     output.object(_to_object(plan, secret))
@@ -32,7 +32,7 @@ def show_plan(output: Output, session: Session, request: VideoRequest, provider:
 
 
 def price_line(price: PriceEstimate | None) -> str:
-    """Return what a request will cost, in a line."""
+    """Return the price of a request in one line."""
     return "price: not known" if price is None else f"price: {price.describe()}"
 
 

@@ -17,9 +17,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 def run_interruptibly(work: Coroutine[Any, Any, T]) -> T:
     """
-    Run *work* in an event loop of its own. Each signal to stop cancels it; a second one also cancels its clean-up.
+    Run *work* in a new event loop. A stop signal cancels it; a second one also cancels its clean-up.
 
-    :raises KeyboardInterrupt: a signal has ended it.
+    :raises KeyboardInterrupt: a signal ended it.
     """
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
@@ -43,7 +43,7 @@ def _on_signal(act: Callable[[], object]) -> Generator[None]:
 
     previous: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        # A signal that the parent process ignores for us, as nohup does, stays ignored.
+        # A signal that the parent process has set to ignore, as nohup does, stays ignored.
         previous = {number: old for number in _SIGNALS if (old := signal.getsignal(number)) is not signal.SIG_IGN}
     for number in previous:
         signal.signal(number, handle)
