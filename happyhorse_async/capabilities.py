@@ -190,9 +190,8 @@ class Capabilities:
             if spec.version == request.version:
                 return spec
         if request.version not in VERSIONS:
-            raise InvalidRequestError(
-                f"version must be one of {_listed(VERSIONS)}, not {request.version!r}", provider=provider
-            )
+            shown = redact_text(repr(request.version))[:80]
+            raise InvalidRequestError(f"version must be one of {_listed(VERSIONS)}, not {shown}", provider=provider)
         feature = f"{_MODE_NAMES[request.mode]} with version {request.version}"
         raise UnsupportedFeatureError(f"{provider} has no {feature}", feature=feature, provider=provider)
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MAY_BE_LEFT_OUT = "happyhorse_async.may_be_left_out"
+"""The metadata of an attrs field that a schema does not require, because it is a credential and can be left out."""
+
 
 def to_plain(value: object, *, skip: frozenset[str] = frozenset()) -> Any:
     """Return *value* as plain data, without the fields named in *skip*, at any depth."""
@@ -103,7 +106,7 @@ def pydantic_schema(
         return value if isinstance(value, cls) else read(inner(value))
 
     # pydantic names the function in its errors.
-    validate.__qualname__ = cls.__name__
+    validate.__name__ = validate.__qualname__ = cls.__name__
     return core_schema.no_info_wrap_validator_function(
         validate, shape, serialization=core_schema.plain_serializer_function_ser_schema(write, return_schema=shape)
     )
@@ -116,7 +119,7 @@ def pydantic_text_schema(cls: type[T], parse: Callable[[str], T]) -> CoreSchema:
     def validate(value: Any, inner: Callable[[Any], str]) -> T:
         return value if isinstance(value, cls) else parse(inner(value))
 
-    validate.__qualname__ = cls.__name__
+    validate.__name__ = validate.__qualname__ = cls.__name__
     text = core_schema.str_schema()
     return core_schema.no_info_wrap_validator_function(
         validate, text, serialization=core_schema.plain_serializer_function_ser_schema(str, return_schema=text)
@@ -135,8 +138,16 @@ def pydantic_output_schema(
     from pydantic_core import core_schema  # noqa: PLC0415 - see pydantic_schema
 
     fits = _object_schema(shape, skip=skip, constants={}, strict=False, name=cls.__name__)
-    serialization = core_schema.plain_serializer_function_ser_schema(write, return_schema=fits)
-    return core_schema.is_instance_schema(cls, serialization=serialization)
+
+    def validate(value: Any, _inner: Callable[[Any], object]) -> T:
+        if isinstance(value, cls):
+            return value
+        raise ValueError(f"a {cls.__name__} is written as JSON, and not read from it")
+
+    validate.__name__ = validate.__qualname__ = cls.__name__
+    return core_schema.no_info_wrap_validator_function(
+        validate, fits, serialization=core_schema.plain_serializer_function_ser_schema(write, return_schema=fits)
+    )
 
 
 def _object_schema(
@@ -153,7 +164,8 @@ def _object_schema(
     name = name or cls.__name__.lstrip("_")
     shape = {
         attribute.name: core_schema.typed_dict_field(
-            _field_schema(attribute.type, strict=strict, skip=skip), required=attribute.default is NOTHING
+            _field_schema(attribute.type, strict=strict, skip=skip),
+            required=attribute.default is NOTHING and not attribute.metadata.get(MAY_BE_LEFT_OUT),
         )
         for attribute in fields(cls)
         if attribute.name not in skip

@@ -7,8 +7,10 @@ an error, never a silent choice, because an adapter gets the API key.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
@@ -167,6 +169,12 @@ def _is_about_media(adapter: Adapter, request: VideoRequest) -> bool:
 
 
 def _entries(group: str) -> EntryPoints:
+    return _entries_of(tuple(sys.path), group)
+
+
+# Reading the metadata of every installed distribution takes milliseconds, and an event loop waits for it.
+@lru_cache(maxsize=16)
+def _entries_of(_path: tuple[str, ...], group: str) -> EntryPoints:
     # Importing it takes longer than the lookup.
     from importlib.metadata import entry_points  # noqa: PLC0415
 

@@ -105,7 +105,14 @@ def _optional_prompt(value: str | None) -> str | None:
 
 
 def _extra(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if value is not None and not isinstance(value, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - from JSON
+        raise InvalidRequestError(f"extra must be a mapping of fields, not {type(value).__name__}")
     return MappingProxyType(dict(value or {}))
+
+
+_MEDIA = ("image", "images", "video")
+# What a web user must not set.
+_INTERNAL = frozenset({"model", "extra"})
 
 
 @frozen(kw_only=True)
@@ -136,6 +143,10 @@ class _Options:
         """
         data: dict[str, Any] = {"mode": type(self).mode.value}
         for name, value in asdict(self, recurse=False).items():
+            if name in _MEDIA and not all(isinstance(medium, str) for medium in _as_list(value)):
+                raise InvalidRequestError(
+                    f"the request cannot be written as JSON: {name} is a file or bytes, not a URL"
+                )
             plain = list(cast("Iterable[Any]", value)) if isinstance(value, tuple) else value
             plain = dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else plain
             if plain not in (None, [], {}):
@@ -147,16 +158,21 @@ class _Options:
         return data
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+    def from_dict(cls, data: Mapping[str, Any], *, trusted: bool = True) -> Self:
         """
         Read a request from what `to_dict` returned. A medium is an http(s) URL or a `data:` URI, never a path.
 
+        :param data: the decoded JSON.
+        :param trusted: `False` for what a web user has sent. It refuses `model`, which sets the price, and `extra`,
+            which can set anything.
         :raises InvalidRequestError: a field is unknown, missing or invalid; the error names it.
         """
-        for name in ("image", "images", "video"):
+        if not isinstance(data, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - JSON from anybody
+            raise InvalidRequestError(f"a request is a JSON object, not {type(data).__name__}")
+        for name in _MEDIA:
             for medium in _as_list(data.get(name)):
                 _check_remote(name, medium)
-        return read_fields(cls, data)
+        return read_fields(cls, data, refused=frozenset() if trusted else _INTERNAL)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
@@ -165,7 +181,7 @@ class _Options:
             cls,
             read=_read_from_web(cls),
             write=cls.to_dict,
-            skip=frozenset({"model", "extra"}),
+            skip=_INTERNAL,
             constants={"mode": cls.mode.value},
             strict=True,
         )
@@ -179,20 +195,23 @@ class _Options:
 _Request = TypeVar("_Request", bound=_Options)
 
 
-def read_fields(cls: type[_Request], data: Mapping[str, Any]) -> _Request:
+def read_fields(cls: type[_Request], data: Mapping[str, Any], *, refused: frozenset[str] = frozenset()) -> _Request:
     """
-    Make a request of *cls* from plain data. A null field counts as absent.
+    Make a request of *cls* from plain data. A null field counts as absent, a field in *refused* is an error.
 
     :raises InvalidRequestError: a field is unknown or missing, or the mode differs; the error names it.
     """
-    given = {name: value for name, value in data.items() if name != "mode" and value is not None}
     mode = cls.mode.value
     if data.get("mode", mode) != mode:
-        raise InvalidRequestError(f"mode must be {mode!r} for {cls.__name__}, not {data['mode']!r}")
+        raise InvalidRequestError(f"mode must be {mode!r} for {cls.__name__}, not {_shortened(data['mode'])}")
+    given = {name: value for name, value in data.items() if name != "mode" and value is not None}
     known = {attribute.name: attribute for attribute in fields(cls)}
     for name in given:
+        if name in refused:
+            raise InvalidRequestError(f"{name} cannot be set from outside")
         if name not in known:
-            raise InvalidRequestError(f"{name!r} is not a field of {mode}; known: {', '.join(known)}")
+            names = ", ".join(one for one in known if one not in refused)
+            raise InvalidRequestError(f"{_shortened(name)} is not a field of {mode}; known: {names}")
     for name, attribute in known.items():
         if attribute.default is NOTHING and name not in given:
             raise InvalidRequestError(f"{name} is missing for {mode}")
@@ -201,6 +220,11 @@ def read_fields(cls: type[_Request], data: Mapping[str, Any]) -> _Request:
 
 def _as_list(value: object) -> list[object]:
     return [*cast("list[object]", value)] if isinstance(value, list | tuple) else [] if value is None else [value]
+
+
+def _shortened(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}…"
 
 
 def _check_remote(name: str, medium: object) -> None:
@@ -221,7 +245,7 @@ def _check_remote(name: str, medium: object) -> None:
 def _read_from_web(cls: type[_Options]) -> Callable[[dict[str, Any]], Any]:
     def read(data: dict[str, Any]) -> Any:
         try:
-            return cls.from_dict(data)
+            return cls.from_dict(data, trusted=False)
         except InvalidRequestError as error:
             # pydantic reports a ValueError with its place in the body, and FastAPI answers 422.
             raise ValueError(error.message) from None

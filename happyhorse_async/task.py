@@ -10,11 +10,12 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from attrs import field, frozen
 
-from .plain_data import from_plain, pydantic_schema, pydantic_text_schema, to_plain
+from .plain_data import MAY_BE_LEFT_OUT, from_plain, pydantic_schema, pydantic_text_schema, to_plain
 from .redaction import redact_text, redact_url
 
 _PROVIDER_NAME = re.compile(r"[a-z0-9_-]+")
@@ -113,10 +114,6 @@ def _show_text(text: str) -> str:
     return repr(redact_text(text))
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 def _show_url(url: str | None) -> str:
     return repr(None if url is None else redact_url(url))
 
@@ -125,7 +122,7 @@ def _show_url(url: str | None) -> str:
 class Video:
     """One finished video."""
 
-    url: str = field(repr=_show_url)
+    url: str = field(repr=_show_url, metadata={MAY_BE_LEFT_OUT: True})
     """Where it can be fetched. A credential: the query string is a signature."""
     expires_at: datetime | None = None
     """When the URL expires, where the provider says so."""
@@ -197,7 +194,7 @@ class Task:
     """When the provider began to work on it."""
     finished_at: datetime | None = None
     """When it ended."""
-    observed_at: datetime | None = field(factory=_now, eq=False)
+    observed_at: datetime | None = field(factory=partial(datetime.now, UTC), eq=False)
     """When this was observed, by the clock of this machine: by default now. `None` if it was not observed yet."""
     request_id: str | None = None
     """The provider's id of the request that made this observation, to quote to its support."""

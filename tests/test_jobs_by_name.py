@@ -107,9 +107,14 @@ async def test_names_that_nobody_has(gateway: Gateway, fifth: Fifth) -> None:
                 await call("hh-0")
             with pytest.raises(hh.TaskNotFoundError, match="neither a ref nor a job id"):
                 await call("../etc/passwd")
+            with pytest.raises(hh.TaskNotFoundError, match="neither a ref nor a job id"):
+                await call("fifth:\ud800")
+            with pytest.raises(hh.TaskNotFoundError, match="a text of 5003 characters is neither") as caught:
+                await call("hh-" + 5000 * "x")
+            assert 100 > len(str(caught.value))
         with pytest.raises(hh.TaskNotFoundError):
             await client.resume_job("hh-0")
-        with pytest.raises(hh.TaskNotFoundError):
+        with pytest.raises(hh.TaskNotFoundError, match="no job with the key 'no such order'"):
             await client.resume_job(key="no such order")
         with pytest.raises(hh.ConfigurationError, match="fifth"):
             client.resume("main:t-1")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
 from fastapi import Body, FastAPI
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 import happyhorse_async as hh
 
@@ -113,6 +114,69 @@ def test_a_web_user_chooses_neither_model_nor_raw_parameters(field: dict[str, An
     """pydantic refuses the fields that are for code only, unknown ones, and another mode."""
     with pytest.raises(ValidationError):
         TypeAdapter(hh.TextToVideo).validate_python({"prompt": "a train", **field})
+
+
+@pytest.mark.parametrize("field", [{"model": "other"}, {"extra": {"x": 1}}])
+def test_from_dict_refuses_what_a_web_user_must_not_set(field: dict[str, Any]) -> None:
+    """Without pydantic, `trusted=False` refuses the same fields, and names only those that may be set."""
+    with pytest.raises(hh.InvalidRequestError, match="cannot be set from outside"):
+        hh.TextToVideo.from_dict({"prompt": "a train", **field}, trusted=False)
+    with pytest.raises(hh.InvalidRequestError, match="known: resolution, seed, watermark, version, prompt, ratio, dur"):
+        hh.TextToVideo.from_dict({"prompt": "a train", "colour": "red"}, trusted=False)
+
+
+@pytest.mark.parametrize("body", [None, 5, "text", ["prompt", "a train"]])
+def test_a_body_that_is_not_an_object_is_an_invalid_request(body: Any) -> None:
+    """JSON from outside may be anything, and a web app answers 422 to it."""
+    with pytest.raises(hh.InvalidRequestError, match="a request is a JSON object, not"):
+        hh.TextToVideo.from_dict(body)
+
+
+def test_extra_that_is_not_an_object_is_an_invalid_request() -> None:
+    with pytest.raises(hh.InvalidRequestError, match="extra must be a mapping of fields, not int"):
+        hh.TextToVideo.from_dict({"prompt": "a train", "extra": 5})
+
+
+@pytest.mark.parametrize("field", ["mode", "version", "x" * 5000])
+def test_long_text_from_outside_is_cut_in_the_error(field: str) -> None:
+    """What a web user has sent does not fill the log."""
+    with pytest.raises(hh.InvalidRequestError) as caught:
+        hh.Client("dashscope", api_key="k").plan(hh.TextToVideo.from_dict({"prompt": "a", field: "x" * 5000}))
+
+    assert 300 > len(caught.value.message)
+
+
+@pytest.mark.parametrize("request_", [hh.ImageToVideo(b"..."), hh.VideoEdit("p", Path("a.mp4"))])
+def test_a_request_with_a_file_is_not_json(request_: hh.VideoRequest) -> None:
+    """The error names the field."""
+    with pytest.raises(hh.InvalidRequestError, match=r"(image|video) is a file or bytes, not a URL"):
+        request_.to_dict()
+
+
+def test_the_schema_of_a_task_holds_without_its_urls() -> None:
+    """`urls=False` leaves out what is a credential, and the JSON Schema fits that too."""
+    video = TypeAdapter(hh.Task).json_schema(mode="serialization")["$defs"]["Video"]
+
+    assert not set(video.get("required", [])) - TASK.to_dict(urls=False)["videos"][0].keys()
+
+
+def test_an_error_in_a_union_names_the_request() -> None:
+    """FastAPI shows these places to its user."""
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(hh.VideoRequest).validate_python({"image": "/etc/passwd"})
+
+    assert {"function-wrap[ImageToVideo()]"} <= {str(error["loc"][0]) for error in caught.value.errors()}
+
+
+def test_the_mode_can_be_the_discriminator_of_a_union() -> None:
+    """Then pydantic reports the errors of one request, and not of four."""
+    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[hh.VideoRequest, Field(discriminator="mode")])
+
+    assert hh.TextToVideo("p") == adapter.validate_python({"mode": "t2v", "prompt": "p"})
+    assert "mode" == adapter.json_schema()["discriminator"]["propertyName"]
+    with pytest.raises(ValidationError) as caught:
+        adapter.validate_python({"mode": "i2v", "image": "/etc/passwd"})
+    assert 1 == caught.value.error_count()
 
 
 def test_pydantic_tells_the_four_requests_apart() -> None:

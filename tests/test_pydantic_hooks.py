@@ -62,6 +62,16 @@ def test_a_job_without_task_and_error() -> None:
     assert (None, None, None, None) == (known["ref"], known["task"], known["error"], known["key"])
 
 
+def test_a_model_with_a_job_has_a_schema_and_reads_no_job() -> None:
+    """Of a model of one's own, pydantic also describes what it would read. A job is only ever written."""
+    adapter = TypeAdapter(hh.JobInfo)
+
+    assert adapter.json_schema() == adapter.json_schema(mode="serialization")
+    assert info().job_id == adapter.validate_python(info()).job_id
+    with pytest.raises(ValidationError, match="a JobInfo is written as JSON, and not read from it"):
+        adapter.validate_python(info().to_dict())
+
+
 def test_fastapi_returns_a_job_and_takes_a_ref() -> None:
     """A FastAPI app has both in its signatures without code of its own, and describes them."""
     app = FastAPI()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import metadata
 from importlib.metadata import distribution
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
+import happyhorse_async as hh
 from happyhorse_async.errors import ConfigurationError
 from happyhorse_async.registry import (
     ADAPTERS,
@@ -79,6 +81,16 @@ def test_ours_are_registered() -> None:
     assert ours <= set(adapter_names())
     assert adapter_names() == tuple(sorted(adapter_names()))
     assert ours <= set(emulated_api_names())
+
+
+def test_a_refusal_does_not_read_the_metadata_of_every_distribution_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes milliseconds, and a web app refuses requests in its event loop."""
+    client, request = hh.Client("dashscope", api_key="k"), TextToVideo("a", duration=99)
+    with pytest.raises(hh.InvalidRequestError):
+        client.plan(request)
+    monkeypatch.delattr(metadata, "entry_points")
+    with pytest.raises(hh.InvalidRequestError):
+        client.plan(request)
 
 
 def test_a_third_party_adapter_is_found(install: Install) -> None:

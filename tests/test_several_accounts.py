@@ -218,6 +218,14 @@ def test_what_no_account_takes() -> None:
         _two().plan(hh.TextToVideo("a", duration=2))
 
 
+async def test_a_bad_picture_is_told_although_the_first_account_takes_no_pictures() -> None:
+    """Of several refusals the one counts that the user can act on: a file that is no picture."""
+    accounts = [hh.Provider(name, adapter=name, api_key="k") for name in ("hiapi", "dashscope")]
+    async with hh.Client(accounts, routing=hh.Routing()) as client:
+        with pytest.raises(hh.InvalidRequestError, match="GIF"):
+            await client.enqueue(hh.ImageToVideo(b"GIF89a"))
+
+
 def test_a_callback_url_names_its_account() -> None:
     """Each account has its own, and what the call says goes to whichever gets the job."""
     url = "https://app.example/hooks"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from typing import Any, TypeAlias
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
 
 from .respond import Receive, WebhookRequest, closes_connection, lower_names, respond
-
-Message: TypeAlias = MutableMapping[str, Any]
 
 
 class AsgiApp:
@@ -23,11 +21,12 @@ class AsgiApp:
 
     async def __call__(
         self,
-        scope: Message,
-        receive: Callable[[], Awaitable[Message]],
-        send: Callable[[Message], Awaitable[None]],
+        scope: Mapping[str, Any],
+        receive: Callable[[], Awaitable[Mapping[str, Any]]],
+        send: Callable[[Any], Awaitable[None]],
     ) -> None:
         """Handle a request."""
+        # Frameworks type the messages differently: as mutable mappings, or each as a TypedDict.
         if scope["type"] != "http":
             raise ValueError(f"webhooks arrive by HTTP, not by {scope['type']}")
         webhook = WebhookRequest(
@@ -44,7 +43,7 @@ class AsgiApp:
         await send({"type": "http.response.body"})
 
 
-async def _chunks(receive: Callable[[], Awaitable[Message]]) -> AsyncIterator[bytes]:
+async def _chunks(receive: Callable[[], Awaitable[Mapping[str, Any]]]) -> AsyncIterator[bytes]:
     more = True
     while more:
         message = await receive()

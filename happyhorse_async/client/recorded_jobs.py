@@ -14,6 +14,8 @@ from .runtime import Lifecycle
 from .task_list import TaskList
 
 _JOB_ID = re.compile(r"hh-[A-Za-z0-9_-]+")
+# Characters. The ids of all providers are far shorter, and what a browser sends is repeated in errors.
+_LONGEST_NAME = 1000
 
 
 class RecordedJobs:
@@ -181,9 +183,14 @@ def _parse(text: TaskRef | str) -> TaskRef | str:
 
     :raises TaskNotFoundError: *text* is neither. It may have come from a user of a web app.
     """
-    if isinstance(text, TaskRef) or _JOB_ID.fullmatch(text):
+    if isinstance(text, TaskRef):
+        return text
+    if len(text) > _LONGEST_NAME:
+        raise TaskNotFoundError(f"a text of {len(text)} characters is neither a ref nor a job id")
+    if _JOB_ID.fullmatch(text):
         return text
     try:
+        text.encode()
         return TaskRef.parse(text)
     except ValueError:
         raise TaskNotFoundError(f"{text!r} is neither a ref nor a job id") from None

@@ -372,7 +372,7 @@ class Intake:
         else:
             job = await store.get(job_id) if job_id is not None else await store.by_key(key or "")
         if job is None:
-            name = f"the key {key!r}" if key is not None else str(ref or job_id)
+            name = f"with the key {key!r}" if key is not None else str(ref or job_id)
             raise TaskNotFoundError(f"the job store has no job {name}", ref=ref, job_id=job_id)
         here = self._tracker.by_id(job.job_id) or (self._tracker.by_ref(job.ref) if job.ref else None)
         return here.job if here is not None and here.is_recorded and here.job_id == job.job_id else job

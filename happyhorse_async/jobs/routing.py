@@ -28,6 +28,7 @@ from ..messages import HttpRequest
 from ..price import PriceEstimate
 from ..routing import Strategy
 from .breaker import is_of_account
+from .submit_errors import RefusedUploadError
 
 
 def allows_move(failure: HappyHorseError) -> bool:
@@ -42,7 +43,7 @@ def allows_move(failure: HappyHorseError) -> bool:
             return not failure.sent and failure.status_code is None
         case ProviderError():
             return failure.not_accepted
-        case BudgetExceededError() | RateLimitError() | UnsupportedFeatureError():
+        case BudgetExceededError() | RateLimitError() | RefusedUploadError() | UnsupportedFeatureError():
             return True
         case _:
             return is_of_account(failure)
@@ -88,9 +89,9 @@ def _cheapest(candidates: Sequence[Candidate]) -> Iterable[Candidate]:
 
 def most_telling(errors: Sequence[HappyHorseError]) -> HappyHorseError:
     """Return the one of several refusals, the first account's first, that the caller can do most about."""
-    # An account that the budget has no room for could have made it.
-    for kinds in ((BudgetExceededError,), (InvalidRequestError, UnsupportedFeatureError)):
-        found = next((error for error in errors if isinstance(error, kinds)), None)
+    # An account without room in the budget could have made it, and one that finds a value wrong takes other values.
+    for kind in (BudgetExceededError, InvalidRequestError, UnsupportedFeatureError):
+        found = next((error for error in errors if isinstance(error, kind)), None)
         if found is not None:
             return found
     return errors[0]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, assert_type
+from typing import Any, TypedDict, assert_type
 
 import happyhorse_async as hh
 
@@ -15,6 +15,37 @@ def requests() -> Iterable[hh.VideoRequest]:
     yield hh.ImageToVideo("https://example.org/frame.png", prompt="she turns", model="any", extra={"field": [1]})
     yield hh.ReferenceToVideo("[Image 1] walks", images=["https://example.org/a.png", b"...", Path("b.png")])
     yield hh.VideoEdit("make it snow", video="https://example.org/in.mp4", images=[], audio="origin")
+
+
+class Scope(TypedDict):
+    type: str
+
+
+class Start(TypedDict):
+    status: int
+
+
+class Body(TypedDict):
+    body: bytes
+
+
+async def mounted(
+    receiver: hh.CallbackReceiver,
+    scope: Scope,
+    receive: Callable[[], Awaitable[Scope]],
+    send: Callable[[Start | Body], Awaitable[None]],
+) -> None:
+    """Litestar types the messages of ASGI exactly, Starlette as mutable mappings."""
+    await receiver.asgi_app(scope, receive, send)
+
+
+async def mounted_elsewhere(
+    receiver: hh.CallbackReceiver,
+    scope: MutableMapping[str, Any],
+    receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+    send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
+) -> None:
+    await receiver.asgi_app(scope, receive, send)
 
 
 def models(task: hh.Task) -> None:
