@@ -186,8 +186,7 @@ __all__ = [
 ]
 
 
-# What does something, as opposed to what is only said: loaded when it is first asked for, since a module that writes
-# requests or catches errors needs none of it.
+# Loaded on first use: a module that only builds requests or catches errors needs none of these.
 _LOADED_LATER = {
     "AccountHealth": ".client",
     "Batch": ".client",

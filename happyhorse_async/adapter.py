@@ -43,24 +43,24 @@ def _freeze(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 @frozen(kw_only=True)
 class Account:
-    """The endpoint and the credentials: all that differs between two users of one adapter."""
+    """The endpoint and the credentials: everything that differs between two users of one adapter."""
 
     provider: str = field(validator=_check_name)
     """The name in refs and errors: the configuration section's, or the adapter's."""
     api_key: str = field(repr=False)
-    """The key. It is sent in a header and appears nowhere else."""
+    """The API key. It is sent in a header and appears nowhere else."""
     base_url: str
     """The provider's root, without a trailing slash."""
     options: Mapping[str, Any] = field(factory=dict[str, Any], converter=_freeze, hash=False)
     """The adapter's own options."""
     region: str | None = None
-    """The region that was asked for. Prices follow it where the base URL is none of the provider's own."""
+    """The requested region. Prices follow it if the base URL is not one of the provider's own."""
 
     def ref(self, task_id: str, *, path: str = "") -> TaskRef:
         """
         Return the name of a task of this account.
 
-        :param path: where in the answer the id was found, for the error.
+        :param path: the path of the id in the response, for the error.
         :raises InvalidResponseError: *task_id* is empty or cannot be a task id.
         """
         try:
@@ -68,7 +68,7 @@ class Account:
                 raise InvalidResponseError("the task id is empty", path=path, provider=self.provider)
             return TaskRef(self.provider, task_id)
         except (AttributeError, TypeError, ValueError):
-            # Not every adapter checks what it reads from JSON.
+            # Not every adapter checks the ids that it reads from JSON.
             raise InvalidResponseError("the task id is not usable", path=path, provider=self.provider) from None
 
     def own(self, ref: TaskRef | str) -> TaskRef:
@@ -90,16 +90,16 @@ class Account:
 
 @frozen(kw_only=True)
 class Submission:
-    """A request that has passed the check, with all that an adapter needs to encode it."""
+    """A checked request, with everything that an adapter needs to encode it."""
 
     request: VideoRequest
-    """The request of the caller."""
+    """The caller's request."""
     spec: ModelSpec
-    """The model that was chosen for it."""
+    """The selected model."""
     job_id: str
     """Our own id of the job, created before anything is sent. At most 64 characters of `[A-Za-z0-9_-]`."""
     callback_url: str | None = None
-    """The URL that the provider is to call at the end of the task."""
+    """The URL for the provider to call at the end of the task."""
 
 
 @frozen(kw_only=True)
@@ -107,31 +107,31 @@ class UploadPolicy:
     """A provider's permission to put files into its storage."""
 
     url: str = field(repr=False)
-    """Where the file is sent. May be a host of its own: the API key is never sent there."""
+    """Where the file is sent. May be another host: the API key is never sent there."""
     fields: Mapping[str, str] = field(factory=dict[str, str], repr=False, hash=False)
-    """What the form of the upload has beside the file, signatures included."""
+    """The further fields of the upload form, signatures included."""
     folder: str = ""
-    """What the name of the file is to begin with."""
+    """The required prefix of the file name."""
     max_size: int | None = None
-    """Bytes of the largest file, if the provider says so."""
+    """The largest file in bytes, if the provider states it."""
     file_url: str | None = field(default=None, repr=False)
-    """The URL that will name the file in a request, if the provider says so before the upload."""
+    """The URL that will name the file in a request, if the provider returns it before the upload."""
 
 
 @frozen(kw_only=True)
 class UploadFile:
-    """A local file that is to be uploaded. The adapter never sees its bytes."""
+    """A local file to upload. The adapter never sees its bytes."""
 
     name: str
     """A random name with the extension of the format, new for each upload."""
     mime: str
-    """Its media type, by the content."""
+    """Its media type, determined from the content."""
     size: int
     """In bytes."""
     token: str
-    """What the body of the upload has in place of the content."""
+    """The token that takes the place of the content in the body."""
     model: str
-    """The model that it is for."""
+    """The model that will use it."""
 
 
 @frozen(kw_only=True)
@@ -143,7 +143,7 @@ class PageRequest:
     size: int = 50
     """Tasks per page. A provider with a lower maximum sends fewer."""
     cursor: str | None = None
-    """Where the page begins, in the provider's own words; `None` for the first page, or where pages have numbers."""
+    """The provider's cursor; `None` for the first page, or if pages have numbers."""
 
     def next(self, cursor: str | None = None) -> PageRequest:
         """Return the request for the page after this one. A list that uses cursors gives the *cursor* of that page."""
@@ -157,29 +157,29 @@ class TaskPage:
     tasks: tuple[Task, ...]
     """In the provider's order: newest first wherever the provider documents an order."""
     next: PageRequest | None = None
-    """The request for the following page; `None` on the last one."""
+    """The request for the next page; `None` on the last one."""
     size: int | None = None
-    """Tasks per page as the provider states it, which may be fewer than requested."""
+    """Tasks per page as stated by the provider, which may be fewer than requested."""
 
 
 class Adapter(ABC):
     """
-    All knowledge about one provider.
+    Everything the library knows about one provider.
 
     Every `decode_*` raises a `HappyHorseError` if the response is a refusal, and an `InvalidResponseError` if it cannot
-    be understood. Operations that not every provider has are implemented here as "not supported".
+    be understood. Optional operations are implemented here as "not supported".
     """
 
     name: ClassVar[str]
     """The registered name, `[a-z0-9_-]+`."""
     title: ClassVar[str]
-    """The name as the provider writes it."""
+    """The display name, in the provider's own spelling."""
     documentation: ClassVar[str]
     """URL of the page that the adapter was written from."""
     api_key_env: ClassVar[str]
     """Name of the environment variable with the API key."""
     capabilities: ClassVar[Capabilities]
-    """What the provider can do."""
+    """The provider's models and operations."""
     regions: ClassVar[Mapping[str, str]] = {}
     """Region name to base URL, for a provider with regions. The first is the default."""
     default_base_url: ClassVar[str]
@@ -192,7 +192,7 @@ class Adapter(ABC):
     `further_url`.
     """
     poll: ClassVar[PollSchedule] = PollSchedule(interval=15)
-    """The provider's advice on polling."""
+    """The provider's recommended poll intervals."""
     limits: ClassVar[Limits] = Limits()
     """The provider's published limits, with a safety margin."""
     limits_per_model: ClassVar[bool] = False
@@ -202,15 +202,15 @@ class Adapter(ABC):
     task_ttl: ClassVar[float] = 24 * 3600.0
     """Seconds for which a task can be polled. A task that has not ended by then never will."""
     prices: ClassVar[tuple[Price, ...]] = ()
-    """The provider's price list, as `happyhorse_async.price_list.price_rows` makes it. Empty: none is published."""
+    """The provider's price list, made by `happyhorse_async.price_list.price_rows`. Empty: none is published."""
     default_resolution: ClassVar[str | None] = None
-    """The tier that is made of a request without one, written `"720P"`; `None` if it is not documented."""
+    """The provider's default tier, written `"720P"`; `None` if it is not documented."""
     default_duration: ClassVar[int] = 5
-    """Seconds of video that are made of a request without a duration."""
+    """The provider's default duration, in seconds."""
     credit_price: ClassVar[Money | None] = None
-    """What one credit costs, for a provider that says in `Usage.credits` how many it took."""
+    """The price of one credit, for a provider that reports `Usage.credits`."""
     free_failures: ClassVar[frozenset[FailureReason]] = frozenset()
-    """The failures that are free by the provider's own statement. Any other counts as billed in a budget."""
+    """The failures that are free according to the provider. Budgets count any other as billed."""
 
     def account(
         self,
@@ -222,7 +222,7 @@ class Adapter(ABC):
         options: Mapping[str, Any] | None = None,
     ) -> Account:
         """
-        Return the account that requests are made for. A *base_url* wins over a *region*.
+        Return the account to make requests for. A *base_url* takes precedence over a *region*.
 
         :raises ConfigurationError: the provider has no such region or option.
         """
@@ -250,11 +250,10 @@ class Adapter(ABC):
 
     def further_url(self, option: str, account: Account) -> str:
         """
-        Return the URL of a further host of the provider, without a trailing slash: what the option says, else the
-        documented one.
+        Return the URL of a further host of the provider, without a trailing slash: the option, else the documented one.
 
-        A `base_url` that is not the documented one is a gateway or an emulator. Then all requests go there: the owner
-        of the key named no other host.
+        A `base_url` that is not the documented one is a gateway or an emulator. Then all requests go there, because the
+        owner of the key named no other host.
 
         :param option: one of `further_urls`.
         """
@@ -268,7 +267,7 @@ class Adapter(ABC):
         """
         Return the region, by its name in `regions`, whose prices *account* pays; `None` if no published price holds.
 
-        A gateway's address has the prices of the region that was asked for with it. Empty for one without regions.
+        A gateway's address has the prices of the region that was set with it. Empty for a provider without regions.
         """
         host = urlsplit(account.base_url).hostname
         documented = {urlsplit(url).hostname: name for name, url in self.regions.items()}
@@ -278,9 +277,9 @@ class Adapter(ABC):
 
     def price_list(self, account: Account, configured: tuple[Price, ...] = ()) -> PriceList:
         """
-        Return the prices that hold for *account*.
+        Return the prices that apply to *account*.
 
-        :param configured: the prices that the user gave, which are preferred.
+        :param configured: the user's own prices, which take precedence.
         """
         region = self.price_region(account)
         published = [row for row in self.prices if region is not None and row.region in (None, region)]
@@ -296,7 +295,7 @@ class Adapter(ABC):
 
     def check(self, request: VideoRequest, *, provider: str, callback_url: str | None = None) -> ModelSpec:
         """
-        Choose the model for *request* and check every option against what the model takes.
+        Choose the model for *request* and check every option against the model.
 
         :raises UnsupportedFeatureError: the provider cannot express the request.
         :raises InvalidRequestError: a value is outside the range that the provider documents.
@@ -304,7 +303,7 @@ class Adapter(ABC):
         return self.capabilities.check(request, provider=provider, callback_url=callback_url)
 
     def warnings(self, submission: Submission, account: Account) -> tuple[str, ...]:
-        """Return what may surprise the caller: a costly default, a prompt that will be cut."""
+        """Return warnings for the caller, such as a costly default or a prompt that will be truncated."""
         return ()
 
     @abstractmethod
@@ -314,10 +313,10 @@ class Adapter(ABC):
     @abstractmethod
     def decode_submit(self, response: HttpResponse, account: Account) -> Task:
         """
-        Decode the answer to the paid request.
+        Decode the response to the paid request.
 
         :raises HappyHorseError: the submit was refused. After a `ProviderError` or an `InvalidResponseError` the
-            provider may have accepted it all the same, unless `ProviderError.not_accepted` is set.
+            provider may still have accepted it, unless `ProviderError.not_accepted` is set.
         """
 
     @abstractmethod
@@ -327,51 +326,51 @@ class Adapter(ABC):
     @abstractmethod
     def decode_fetch(self, response: HttpResponse, task_id: str, account: Account) -> Task:
         """
-        Decode the answer to the status request for *task_id*.
+        Decode the response to the status request for *task_id*.
 
         :raises TaskNotFoundError: the provider does not know the task.
         """
 
     def encode_result(self, task: Task, account: Account) -> HttpRequest | None:
         """
-        Encode the request for the result of *task*, where the answer to a status request does not have it.
+        Encode the request for the result of *task*, if status responses do not include it.
 
-        :param task: what `decode_fetch` has returned.
-        :return: `None` if *task* is complete as it is. Otherwise `decode_result` says how the task stands.
+        :param task: the task that `decode_fetch` returned.
+        :return: `None` if *task* is already complete. Otherwise `decode_result` returns the final task.
         """
         return None
 
     def decode_result(self, response: HttpResponse, task: Task, account: Account) -> Task:
         """
-        Decode the answer to the request for the result of *task*. It may also say that the task has failed.
+        Decode the response to the request for the result of *task*. It may also say that the task has failed.
 
         :raises TaskNotFoundError: the provider does not know the task.
         """
         raise self.unsupported("result", account)
 
     upload_lifetime: ClassVar[float] = 600.0
-    """Seconds for which an upload may be used for further requests: its documented life without the longest queue."""
+    """Seconds for which an upload may be reused: its documented lifetime minus the longest queue time."""
 
     public_uploads: ClassVar[bool] = False
-    """Whether everyone who has the URL of an upload can read it. A plan with an upload then warns of it."""
+    """Whether anyone with the URL of an upload can read it. A plan with an upload then has a warning."""
 
     def upload_problem(self, account: Account) -> str | None:
         """
         Return why files cannot be uploaded for *account*, in a sentence that says what to do; `None` if they can be.
 
-        Only asked for a model that has an `upload_form`. By default the option `upload = false` is a reason, for an
-        adapter that has this option.
+        Called only for a model with an `upload_form`. By default the option `upload = false` is such a reason, if the
+        adapter has this option.
         """
         if account.options.get("upload") is False:
             return "uploads are switched off by the option upload = false: give a URL"
         return None
 
     def encode_upload_policy(self, file: UploadFile, account: Account) -> HttpRequest | None:
-        """Encode the request for the permission to upload *file*; `None` if none is needed."""
+        """Encode the request for permission to upload *file*; `None` if none is needed."""
         return None
 
     def decode_upload_policy(self, response: HttpResponse, account: Account) -> UploadPolicy:
-        """Decode the answer to the request for a permission."""
+        """Decode the response to that request."""
         raise self.unsupported("upload", account)
 
     def encode_upload(self, file: UploadFile, policy: UploadPolicy | None, account: Account) -> HttpRequest:
@@ -386,7 +385,7 @@ class Adapter(ABC):
         self, response: HttpResponse, file: UploadFile, policy: UploadPolicy | None, account: Account
     ) -> str:
         """
-        Decode the answer to an upload: the URL that names the file in a request.
+        Decode the response to an upload: the URL that names the file in a request.
 
         :raises HappyHorseError: the upload was refused. Nothing was paid for.
         """
@@ -394,7 +393,7 @@ class Adapter(ABC):
 
     def rate_limit(self, response: HttpResponse) -> RateLimitWindow | None:
         """
-        Return what the headers of an answer, or of a refusal, say is left of the provider's rate limit.
+        Return the provider's rate limit window from the headers of any response.
 
         By default `None`: the provider documents no such headers. `happyhorse_async.timing.rate_limit_window` reads the
         usual ones.
@@ -406,7 +405,7 @@ class Adapter(ABC):
         raise self.unsupported("task list", account)
 
     def decode_list(self, response: HttpResponse, page: PageRequest, account: Account) -> TaskPage:
-        """Decode a page of the account's tasks. A row that cannot be read is left out."""
+        """Decode a page of the account's tasks. Unreadable rows are skipped."""
         raise self.unsupported("task list", account)
 
     def encode_cancel(self, task_id: str, account: Account) -> HttpRequest:
@@ -415,18 +414,18 @@ class Adapter(ABC):
 
     def decode_cancel(self, response: HttpResponse, account: Account) -> bool:
         """
-        Decode the answer to a cancel request. `False` means that it came too late.
+        Decode the response to a cancel request. `False` means that it came too late, `True` that it was accepted.
 
-        `True` means that the provider has taken it. Where it only promises to try, a status request tells the rest.
+        If the provider only promises to try, a status request shows the result.
         """
         raise self.unsupported("cancellation", account)
 
     absent_task_id: ClassVar[str] = "00000000-0000-0000-0000-000000000000"
-    """The id of no task, in the provider's form, for `encode_check`."""
+    """A task id in the provider's format that belongs to no task, for `encode_check`."""
 
     def encode_check(self, account: Account) -> HttpRequest:
         """
-        Encode a request that costs nothing and shows whether key, region and address are right.
+        Encode a free request that shows whether key, region and address are valid.
 
         By default the shortest list of tasks or, where there is no list, the status request for `absent_task_id`.
         """
@@ -436,10 +435,10 @@ class Adapter(ABC):
 
     def decode_check(self, response: HttpResponse, account: Account) -> str:
         """
-        Decode the answer to `encode_check`.
+        Decode the response to the request of `encode_check`.
 
-        :return: what it says of the account in a few words, such as `"100 credits"`; by default nothing.
-        :raises HappyHorseError: the provider refuses the key, or the answer is not the provider's.
+        :return: a few words about the account, such as `"100 credits"`; by default none.
+        :raises HappyHorseError: the provider refuses the key, or the response is not the provider's.
         """
         if self.capabilities.can_list:
             self.decode_list(response, PageRequest(size=1), account)
@@ -451,23 +450,23 @@ class Adapter(ABC):
         raise InvalidResponseError("the provider knows a task that does not exist", path="id")
 
     callback_keys_lifetime: ClassVar[float] = 24 * 3600.0
-    """Seconds for which published keys for callbacks may be used without being requested again."""
+    """Seconds for which published callback keys may be cached."""
 
     def encode_callback_keys(self, account: Account) -> tuple[HttpRequest, ...]:
         """
         Encode the request for the published keys that callbacks are signed with. The API key is not in it.
 
         Empty, the default, means that callbacks are signed with a shared secret, or not at all. Several requests are
-        for several addresses of the same keys: they are sent in turn until one is answered. The core keeps the keys,
-        and sends the requests again, at most once a minute, when a signature fits none of them.
+        alternative addresses of the same keys, tried in order until one succeeds. The core keeps the keys, and sends
+        the requests again, at most once a minute, when a signature matches none of them.
 
-        :raises ConfigurationError: what is needed to verify a signature is not installed.
+        :raises ConfigurationError: the package that verifies signatures is not installed.
         """
         return ()
 
     def decode_callback_keys(self, response: HttpResponse, account: Account) -> tuple[str, ...]:
         """
-        Decode the answer to the request for the published keys: each key as `verify_callback` is given it.
+        Decode the response to the request for the published keys, each in the form that `verify_callback` takes.
 
         :raises InvalidResponseError: it has no keys.
         """
@@ -477,14 +476,14 @@ class Adapter(ABC):
         """
         Verify that the provider itself sent the callback *message*.
 
-        Implemented if `Capabilities.signed_callbacks` is set. Compare in constant time, with `hmac.compare_digest`.
+        Implement it if `Capabilities.signed_callbacks` is set. Compare in constant time, with `hmac.compare_digest`.
 
         :param message: the callback, with lower-case header names and the body as it arrived.
-        :param secrets: the secrets shared with the provider: one, or several during a rotation. With published keys
-            these, or none as long as they have not been requested.
+        :param secrets: the secrets shared with the provider: one, or several during a rotation. With published keys:
+            those keys, or none while they have not been requested.
         :param now: a signature that is much older or newer than this is rejected.
         :raises CallbackRejectedError: none of the secrets made the signature, or its time is too far from *now*. With
-            `fits_no_key` set, newer published keys may fit: they are requested, and this is called again.
+            `fits_no_key` set, newer published keys may match: the core requests them and calls this again.
         """
         raise UnsupportedFeatureError(f"{self.title} does not sign its callbacks", feature="callback signature")
 
@@ -493,7 +492,7 @@ class Adapter(ABC):
         Decode a callback. The sender is verified elsewhere.
 
         :param message: the callback, with lower-case header names.
-        :return: the task; or only its ref if the callback has less than the answer to a status request.
+        :return: the task; or only its ref if the callback has less than a status response.
         :raises InvalidResponseError: the callback cannot be understood.
         """
         raise self.unsupported("callbacks", account)

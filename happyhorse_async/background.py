@@ -21,8 +21,8 @@ class Background:
     close their resources in different tasks.
 
     :param follows_caller: whether a task sees the context variables of the code that spawns it, and not those of the
-        code that has created this object. Web frameworks keep the current request there, which work for all requests
-        must neither hold in memory nor be logged with.
+        code that has created this object. Web frameworks keep the current request there: work for all requests must
+        neither keep it in memory nor log it.
     """
 
     def __init__(self, *, follows_caller: bool = False) -> None:
@@ -71,7 +71,7 @@ async def for_each_yielding(items: Iterable[T], act: Callable[[T], object]) -> N
     """
     Call *act* with each of *items* without blocking the event loop for long.
 
-    If this is cancelled, the remaining calls are made at once.
+    If cancelled, it makes the remaining calls at once.
     """
     left = iter(items)
     try:

@@ -42,11 +42,11 @@ class ExpectedUsage:
 
 @lru_cache(maxsize=1000)
 def _expected_usage(duration: float | None, resolution: str | None, ratio: str | None) -> ExpectedUsage:
-    # Every waiting task holds one, and few of them differ.
+    # Every waiting task holds one, and few of them differ: equal ones are shared.
     return ExpectedUsage(duration=duration, resolution=resolution, ratio=ratio)
 
 
 def expected_usage(request: Mapping[str, Any] | None) -> ExpectedUsage:
-    """Return what a request as plain data asks for; nothing if the request has been erased."""
+    """Return the usage to expect for a request in plain data; empty if the request has been erased."""
     given = request or {}
     return _expected_usage(given.get("duration"), given.get("resolution"), given.get("ratio"))

@@ -1,9 +1,9 @@
 """
-Budgets: how much may be spent, what each job counts for, and whether there is room for one more.
+Budgets: spending limits, the charge of each job, and the check before a new one. Pure: no I/O, no clock.
 
-Pure: no I/O, no clock. A store keeps what a job counts for, its charge, in the row of the job. The sums of all charges
-by hour, provider, model and currency are the ledger, a table that outlives the jobs. Both are written in the same step
-as the job, so that any number of processes cannot exceed a limit together.
+A store keeps the charge of a job in the row of the job. The sums of all charges by hour, provider, model and currency
+are the ledger, a table that outlives the jobs. Both are written in the transaction that writes the job, so that any
+number of processes together cannot exceed a limit.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from .job import Job, JobState
 from .price import Money, as_money, show_amount
 
 Period: TypeAlias = Literal["hour", "day", "month", "total"]
-"""For how long a limit holds: a calendar period in UTC, by the clock of the store, or for ever."""
+"""The period of a limit: a calendar period in UTC by the clock of the store, or `"total"`."""
 
 NANO = Decimal("1e-9")
-"""What databases count in: the smallest part of a currency that is not rounded."""
+"""Databases count in this unit: billionths of a currency."""
 
 UNSENT = ""
-"""The hour of what is reserved and has not been sent. It counts in every period, until it is sent in one."""
+"""Takes the place of the hour for reserved charges of unsent jobs. They count in every period until the job is sent."""
 
 
 @frozen(kw_only=True)
@@ -59,8 +59,8 @@ class Budget:
     """
     The most that a client may spend: `Budget("50 USD", per="day")`.
 
-    What would exceed it is refused with a `BudgetExceededError` before anything is sent. It holds for all clients and
-    processes that share a store; give each of them the same one.
+    A job that would exceed it is rejected with a `BudgetExceededError` before anything is sent. All clients and
+    processes that share a store share the budget; give each of them the same one.
 
     :param limits: one amount, or one for each currency: `Budget("50 USD", "300 CNY")`.
     :param per: `"hour"`, `"day"`, `"month"` (of the calendar, in UTC) or `"total"`.
@@ -68,7 +68,7 @@ class Budget:
     """
 
     limits: tuple[SpendingLimit, ...] = field()
-    """One for each currency."""
+    """One limit for each currency."""
 
     def __init__(self, *limits: str | Money | Iterable[str | Money], per: Period = "day") -> None:
         if per not in get_args(Period):
@@ -91,14 +91,14 @@ def _amounts(limit: str | Money | Iterable[str | Money]) -> list[Money]:
 
 
 def limits_of(budget: Budget | Iterable[Budget] | None) -> tuple[SpendingLimit, ...]:
-    """Return the limits of one or several budgets, all of which hold."""
+    """Return the limits of one or several budgets, all of which apply."""
     budgets = () if budget is None else (budget,) if isinstance(budget, Budget) else tuple(budget)
     return tuple(limit for one in budgets for limit in one.limits)
 
 
 @frozen(kw_only=True)
 class Charge:
-    """What one job counts for."""
+    """The amount that one job counts for."""
 
     provider: str
     model: str
@@ -108,7 +108,7 @@ class Charge:
     sent_at: datetime | None = None
     """When it was sent, by the clock of the store; `None` while it is only reserved."""
     is_billed: bool = False
-    """Whether the amount is what the provider billed, and not an estimate."""
+    """Whether the provider has billed the amount; otherwise it is an estimate."""
 
     @property
     def line(self) -> SpendingLine:
@@ -141,16 +141,16 @@ class SpendingLine:
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What names the line."""
+        """The identity of the line."""
         return self.hour, self.provider, self.model, self.currency
 
 
 @frozen(kw_only=True)
 class Cost:
-    """What the jobs of one day at one provider with one model have cost, or are expected to."""
+    """The actual or estimated cost of the jobs of one day with one provider and model."""
 
     day: str | None
-    """`2026-11-30`, in UTC; `None` for what is reserved and has not been sent."""
+    """`2026-11-30`, in UTC; `None` for reserved charges of unsent jobs."""
     provider: str
     """The account."""
     model: str
@@ -158,11 +158,11 @@ class Cost:
     currency: str | None
     """`None` for jobs whose price is not known."""
     amount: Decimal | None
-    """What was billed, and the estimates of what is not billed yet; `None` where no price is known."""
+    """Billed amounts, plus estimates for jobs that are not billed yet; `None` if no price is known."""
     jobs: int
-    """How many were sent."""
+    """The number of jobs that were sent."""
     billed_jobs: int
-    """Of how many the provider has told what it billed."""
+    """The number of jobs for which the provider reported the bill."""
 
 
 def to_cost(day: str, provider: str, model: str, currency: str, *, jobs: int, billed_jobs: int, nanos: int) -> Cost:
@@ -180,13 +180,13 @@ def to_cost(day: str, provider: str, model: str, currency: str, *, jobs: int, bi
 
 def charge_of(job: Job, before: Charge | None, now: datetime) -> Charge | None:
     """
-    Return what *job* counts for, as it is written at *now*; `None` for nothing.
+    Return the charge of *job* when it is written at *now*; `None`: no charge.
 
     Money is given back only where it is certain that nothing was billed: the job was refused or withdrawn, or its price
     says so (`PriceEstimate.billed`). An enqueued job is reserved from the beginning, any other one from its intent on.
     A job that moves to another account exchanges its reservation for one there: no other job can take the money.
 
-    :param before: what it counted for until now.
+    :param before: its previous charge.
     """
     is_free = job.state is JobState.QUEUED and not job.durable and not job.attempts
     if is_free or job.state in (JobState.REFUSED, JobState.WITHDRAWN):
@@ -205,7 +205,7 @@ def charge_of(job: Job, before: Charge | None, now: datetime) -> Charge | None:
 
 
 def changed_lines(before: Charge | None, after: Charge | None) -> list[SpendingLine]:
-    """Return what is to be added to the ledger when the charge of a job changes, in the order of the lines' names."""
+    """Return the lines to add to the ledger when the charge of a job changes, sorted by key."""
     if before == after:
         return []
     lines = [] if after is None else [after.line]
@@ -234,14 +234,14 @@ def check_limits(
     now: datetime,
 ) -> None:
     """
-    Make sure that there is room for a charge.
+    Check that a charge fits the limits.
 
-    What was counted as sent already is never refused: it may have been billed.
+    A charge that already counts as sent is never refused: it may have been billed.
 
-    :param before: what *job* counts for until now, and is exchanged for *after*.
-    :param spent: returns the sum of the ledger in a currency, in billionths, since an hour; `UNSENT` is before every
-        hour, and what is not sent counts always.
-    :raises BudgetExceededError: there is no room, the price is not known, or no limit is in its currency.
+    :param before: the previous charge of *job*, replaced by *after*.
+    :param spent: returns the sum of the ledger in a currency, in billionths, since an hour; `UNSENT` sorts before every
+        hour, and charges of unsent jobs always count.
+    :raises BudgetExceededError: a limit would be exceeded, the price is not known, or no limit is in its currency.
     """
     if not within or after is None:
         return
@@ -274,9 +274,9 @@ def check_room(
     now: datetime,
 ) -> None:
     """
-    Make sure that there is room for *job*, if it were sent *now*.
+    Check that *job* fits the limits if it is sent *now*.
 
-    :param before: what it counts for until now, if it exists.
+    :param before: its present charge, if it exists.
     :raises BudgetExceededError: see `check_limits`.
     """
     check_limits(within, job, before, charge_of(evolve(job, state=JobState.SUBMITTING), before, now), spent, now)
@@ -302,7 +302,7 @@ def _unpriced(charge: Charge, within: Collection[SpendingLimit]) -> BudgetExceed
 
 
 def hour_of(moment: datetime) -> str:
-    """Return the hour of *moment* in UTC, as the ledger has it: such texts are in the order of time."""
+    """Return the hour of *moment* in UTC, as in the ledger: such texts sort by time."""
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H}"
 
 

@@ -1,5 +1,5 @@
 """
-What a provider can express, as data.
+Capabilities of a provider, as data.
 
 An adapter declares one `ModelSpec` for each model. The local check of a request, the choice of the model, the
 `providers` table of the command line and the matrix in the documentation are all made from it.
@@ -34,12 +34,12 @@ DURATIONS = range(3, 16)
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
 """Types of an image in a `data:` URI. No provider documents any other."""
 MEGABYTE = 1 << 20
-"""Providers do not say whether they mean 10^6 or 2^20 bytes; the larger reading is checked."""
+"""Providers do not say whether they mean 10^6 or 2^20 bytes; the larger value is used."""
 
 _DATA_URI = re.compile(r"data:(?P<type>[\w.+-]+/[\w.+-]+);base64,(?P<payload>[A-Za-z0-9+/=_-]+)")
 # Characters that are illegal in a URL; `urlsplit` drops some of them silently.
 _NO_URL = re.compile(r"[\s\x00-\x1f\x7f\ud800-\udfff]")
-# How a model id names its mode, in the ids of all known hosts, dated variants included.
+# How model ids name their mode, at all known hosts, dated variants included.
 _MODE_IN_ID = re.compile(
     r"(?<![a-z0-9])(?:(t2v|text-to-video)|(i2v|image-to-video)|(r2v|reference-to-video)|(video-edit|video-to-video))"
     r"(?![a-z0-9])",
@@ -54,7 +54,7 @@ _MODE_NAMES = {
 
 
 class MediaForm(StrEnum):
-    """How an input image or video may be handed to a provider."""
+    """How an input image or video can be given to a provider."""
 
     URL = "http(s) URL"
     """Fetched by the provider."""
@@ -66,10 +66,10 @@ class MediaForm(StrEnum):
 
 @frozen(kw_only=True)
 class ModelSpec:
-    """One model of a provider and what it takes. An option that it lacks is an empty collection or `False`."""
+    """One model of a provider and the options that it accepts. A missing option is an empty collection or `False`."""
 
     mode: Mode
-    """What the model makes a video from."""
+    """The mode of the model."""
     version: str
     """The HappyHorse version, one of `VERSIONS`."""
     opt_in: bool = False
@@ -86,70 +86,76 @@ class ModelSpec:
     durations: range = range(0)
     """In whole seconds."""
     seed: bool = False
-    """Whether it takes a seed."""
+    """Whether it accepts a seed."""
     watermark: bool = False
     """Whether the watermark can be switched."""
     audio: tuple[str, ...] = ()
-    """What can be done with the sound of the source, of `AUDIO_SETTINGS`."""
+    """The settings for the sound of the source, of `AUDIO_SETTINGS`."""
     prompt_required: bool = True
-    """Whether a prompt must be given."""
+    """Whether a prompt is required."""
     reference_name: Literal["[Image 1]", "character1"] | None = None
-    """How its prompts name the first reference image; `None` where that is not known."""
+    """How a prompt names the first reference image; `None` if that is not known."""
     prompt_limit: int | None = None
-    """The longest prompt in characters. If the provider cuts silently instead of refusing, the adapter warns."""
+    """The longest prompt in characters. If the provider truncates silently instead of refusing, the adapter warns."""
     images: range = range(0, 1)
-    """How many input images."""
+    """The allowed numbers of input images."""
     image_forms: frozenset[MediaForm] = frozenset({MediaForm.URL})
-    """How an image may be given."""
+    """The accepted forms of an image."""
     image_size: int | None = None
     """The largest image in bytes, before base64; `None` if the provider documents no limit."""
     video_forms: frozenset[MediaForm] = frozenset({MediaForm.URL})
-    """How a video may be given."""
+    """The accepted forms of a video."""
     inline_limit: int | None = None
-    """Bytes of the largest local image that is sent inside the request, as a `data:` URI; `None` if none is."""
+    """The largest local image in bytes that is sent inside the request, as a `data:` URI; `None`: none is."""
     inline_formats: frozenset[MediaFormat] = frozenset({MediaFormat.JPEG, MediaFormat.PNG, MediaFormat.WEBP})
     """The formats of images that may be sent inside the request."""
     optional_inline_limit: int | None = None
     """
-    As `inline_limit`, for an account with the option `inline_media = true`: what the provider does not document, and
-    what its users may try all the same. `None` if the adapter has no such option.
+    As `inline_limit`, for an account with the option `inline_media = true`: undocumented by the provider, but its users
+    may try it. `None` if the adapter has no such option.
     """
     optional_upload_form: MediaForm | None = None
     """As `upload_form`, for an account with the option `upload = true`."""
     inline_body_limit: int = 24 * MEGABYTE
-    """Bytes of all inline images of one request, in base64. No provider documents how large a request may be."""
+    """
+    The limit in base64 bytes for all inline images of one request together. No provider documents how large a request
+    may be.
+    """
     upload_form: MediaForm | None = None
     """
-    How a file in the provider's own storage is named in a request: the scheme of the URL that an upload returns. `None`
+    How a request names a file in the provider's own storage: the scheme of the URL that an upload returns. `None`
     if local files cannot be uploaded for this model. Whether an account can upload is for `Adapter.upload_problem`.
     """
     picture_limits: PictureLimits | None = None
-    """What the provider documents of an image. A local one is checked before anything is sent."""
+    """The provider's documented limits of an image. A local one is checked before anything is sent."""
     video_limits: VideoLimits | None = None
-    """What the provider documents of a source video. A local one is checked before anything is sent."""
+    """The provider's documented limits of a source video. A local one is checked before anything is sent."""
 
     def media_options(self, *, is_video: bool) -> tuple[str, ...]:
-        """Return the options by which an account sends local media that it refuses without them."""
+        """Return the options with which an account accepts local media that it would otherwise reject."""
         inline = ("inline_media",) if self.optional_inline_limit and not is_video else ()
         return inline + (("upload",) if self.optional_upload_form else ())
 
 
 @frozen(kw_only=True)
 class Capabilities:
-    """What a provider can do."""
+    """The models and operations of a provider."""
 
     models: tuple[ModelSpec, ...] = field(converter=tuple[ModelSpec, ...])
-    """Every model. Of each mode, the one that is chosen by default comes first, and newer ones before older ones."""
+    """Every model. In each mode the default model comes first, and newer models precede older ones."""
     can_list: bool = False
     """Whether the account's tasks can be listed."""
     list_is_live: bool = False
-    """Whether the list has the current status of tasks, newest first and by page number, so that a page polls many."""
+    """
+    Whether the list has the current status of tasks, newest first and by page number, so that one page polls many
+    tasks.
+    """
     list_has_results: bool = False
-    """Whether a row of the list has all that a status request returns, the videos included."""
+    """Whether a row of the list has everything that a status request returns, videos included."""
     can_cancel: bool = False
     """Whether a task can be cancelled, at least before it starts."""
     callbacks: bool = False
-    """Whether a submit can name a URL that the provider calls at the end of the task."""
+    """Whether a submit can carry a URL that the provider calls at the end of the task."""
     signed_callbacks: bool = False
     """Whether a secret that is shared with the provider authenticates its callbacks."""
     idempotent: bool = False
@@ -157,7 +163,7 @@ class Capabilities:
 
     def check(self, request: VideoRequest, *, provider: str, callback_url: str | None = None) -> ModelSpec:
         """
-        Choose the model for *request* and check every option against what the model takes.
+        Choose the model for *request* and check every option against the model.
 
         :param provider: the name for errors.
         :raises UnsupportedFeatureError: the provider has no such mode, version or option.
@@ -205,8 +211,8 @@ class Capabilities:
             raise InvalidRequestError(
                 f"model {request.model} makes {made} by its name, not {_MODE_NAMES[request.mode]}", provider=provider
             )
-        # Providers add dated variants of their models. An unknown one is assumed to take what any of its siblings
-        # takes.
+        # Providers add dated variants of their models. An unknown one is assumed to accept whatever any model of the
+        # same mode accepts.
         return _widest(models, str(request.model))
 
 
@@ -254,7 +260,7 @@ def _span(values: range) -> str:
 
 
 def media_form(media: Media) -> MediaForm | None:
-    """Return the form that *media* is given in; `None` for a local file, bytes, or text that is not a known URL."""
+    """Return the form of *media*; `None` for a local file, bytes, or text that is not a known URL."""
     if not isinstance(media, str):
         return None
     if _DATA_URI.fullmatch(media):

@@ -1,5 +1,5 @@
 """
-All errors of the library, by what they mean to the caller.
+All errors of the library, grouped by their meaning for the caller.
 
     HappyHorseError
     ├── ConfigurationError
@@ -25,8 +25,8 @@ All errors of the library, by what they mean to the caller.
     ├── StoreError
     └── CallbackRejectedError
 
-Exceptions carry objects; `str()` makes the sentence from them. None carries an API key or a signed URL. Each has an
-`http_status`, which a web handler may answer its own user.
+Exceptions carry objects; `str()` builds the sentence from them. None carries an API key or a signed URL. Each has an
+`http_status` for a web handler's own response.
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ __all__ = [
 
 
 _LONGEST_MESSAGE = 10_000
-"""Characters. A provider chooses them, and redaction takes time in proportion to them."""
+"""In characters. Providers choose the text, and redaction takes linear time."""
 
 
 class Facts(TypedDict, total=False):
-    """What any error may carry beside its sentence; see `HappyHorseError`."""
+    """The attributes that any error may carry; see `HappyHorseError`."""
 
     provider: str | None
     ref: TaskRef | None
@@ -86,11 +86,11 @@ class HappyHorseError(Exception):
 
     :param message: the sentence, without the facts below, which `str()` adds.
     :param provider: the configuration section's or adapter's name.
-    :param ref: the task, once it has an id. It resumes the task.
+    :param ref: the task, once it has an id; use it to resume.
     :param job_id: our own id of the job, once a submit has begun.
-    :param status_code: the HTTP status that the provider answered.
+    :param status_code: the HTTP status of the provider's response.
     :param code: the provider's own code.
-    :param request_id: the provider's id of the call, for its support desk.
+    :param request_id: the provider's id of the call, to quote to its support.
     """
 
     _http_status: int = 502
@@ -106,29 +106,29 @@ class HappyHorseError(Exception):
 
     @property
     def message(self) -> str:
-        """The sentence without the facts around it."""
+        """The sentence without the facts."""
         return str(self.args[0])
 
     @property
     def http_status(self) -> int:
         """
-        The HTTP status that a web handler may answer its own user.
+        The HTTP status for a web handler's response to its own user.
 
         402 the budget, 404 not found, 410 expired, 409 cancelled, 422 an invalid, unsupported or rejected request, 429
         the rate limit, 503 our key, our money, our configuration or our store, 504 a wait that timed out, and 502 for
-        everything else at the provider or on the way to it. Never 401 or 403, which would speak of the user.
+        everything else at the provider or on the way to it. Never 401 or 403, which would blame the user.
         """
         return self._http_status
 
     def mask(self, *secrets: str) -> Self:
-        """Mask *secrets* in all that the provider wrote, in case it echoed one."""
+        """Mask *secrets* in all text from the provider, in case it echoed one."""
         self.args = (redact_text(self.message, *secrets),)
         self.code = self.code and redact_text(self.code, *secrets)
         self.request_id = self.request_id and redact_text(self.request_id, *secrets)
         return self
 
     def about(self, *, ref: TaskRef | None = None, job_id: str | None = None) -> Self:
-        """Add the task or job that this is about, where it is not yet known."""
+        """Fill in the task or job of the error, unless they are already set."""
         self.ref = self.ref or ref
         self.job_id = self.job_id or job_id
         self.provider = self.provider or (ref.provider if ref else None)
@@ -168,7 +168,7 @@ class UnsupportedFeatureError(HappyHorseError):
     """
     The provider cannot express the request. Raised before anything is sent.
 
-    :param feature: what it lacks, in a few words.
+    :param feature: the missing feature, in a few words.
     :param alternatives: the providers that can express it.
     """
 
@@ -188,10 +188,10 @@ class UnsupportedFeatureError(HappyHorseError):
 
 class BudgetExceededError(HappyHorseError):
     """
-    It may cost more than the budget leaves, or its price is not known. Nothing was sent.
+    The job may cost more than the budget has left, or its price is not known. Nothing was sent.
 
-    :param limit: the limit that is in the way; `None` where the price is not known or in another currency.
-    :param left: what is left of it.
+    :param limit: the limit that would be exceeded; `None` if the price is not known or in another currency.
+    :param left: the amount left of it.
     :param currency: the currency of both, or of the price.
     """
 
@@ -213,7 +213,7 @@ class BudgetExceededError(HappyHorseError):
 
 
 class InvalidRequestError(HappyHorseError):
-    """A value outside the documented range (found here, nothing sent), or the provider's refusal of the request."""
+    """A value outside the documented range (found locally, nothing sent), or the provider's refusal of the request."""
 
     _http_status = 422
 
@@ -244,7 +244,7 @@ class QuotaExceededError(HappyHorseError):
 
 class RateLimitError(HappyHorseError):
     """
-    Too many requests or tasks at once. Nothing was taken.
+    Too many requests or tasks at once. The provider accepted nothing.
 
     :param retry_after: seconds to wait, where the provider says so.
     """
@@ -261,20 +261,20 @@ class RateLimitError(HappyHorseError):
 
 
 class TaskNotFoundError(HappyHorseError):
-    """The provider answers that it does not know the id: it never did, or has forgotten it."""
+    """The provider does not know the id: it never did, or has forgotten it."""
 
     _http_status = 404
 
 
 class ProviderError(HappyHorseError):
     """
-    The provider's fault: 5xx and its named kin, on a query, or on a submit that was certainly not taken.
+    The provider's fault: a 5xx or an equivalent code, on a query, or on a submit that was certainly not accepted.
 
     :param retry_after: seconds to wait, where the provider says so.
-    :param not_accepted: whether the provider documents this answer as one that it gives only before it accepts a
+    :param not_accepted: whether the provider documents this response as one that it sends only before it accepts a
         submit.
-    :param retryable: whether the same submit may be accepted a moment later; `None`, the default, where the status says
-        so: a 5xx passes, a 4xx does not.
+    :param retryable: whether the same submit may be accepted a moment later; `None`, the default, decides by the
+        status: a 5xx is temporary, a 4xx is not.
     """
 
     def __init__(
@@ -297,7 +297,7 @@ class TransportError(HappyHorseError):
     No answer: DNS, connection refused, TLS, reset, timeout.
 
     :param sent: whether any part of the request may have reached the other side.
-    :param retryable: whether another attempt may succeed. A certificate that is wrong stays wrong.
+    :param retryable: whether another attempt may succeed: not after an invalid certificate.
     """
 
     def __init__(self, message: str, *, sent: bool, retryable: bool = True, **facts: Unpack[Facts]) -> None:
@@ -305,14 +305,14 @@ class TransportError(HappyHorseError):
         self.sent = sent
         self.retryable = retryable
         self.received: HttpResponse | None = None
-        """What had arrived of a response that broke off. Set by the transport and removed by the exchange."""
+        """The received part of a response that broke off. Set by the transport and removed by the exchange."""
 
 
 class InvalidResponseError(HappyHorseError):
     """
     A response that cannot be understood.
 
-    :param path: where in the response, such as `output.task_id`; empty for the response as a whole.
+    :param path: the path of the field in the response, such as `output.task_id`; empty for the response as a whole.
     """
 
     def __init__(self, message: str, *, path: str = "", **facts: Unpack[Facts]) -> None:
@@ -324,7 +324,7 @@ class SubmitOutcomeUnknownError(HappyHorseError):
     """
     The paid POST was sent and no readable response came. The provider may have accepted it. Never resent silently.
 
-    `__cause__` is the error that happened.
+    `__cause__` is the original error.
     """
 
 
@@ -359,7 +359,7 @@ class TaskFailedError(TaskError):
 
     @property
     def reason(self) -> FailureReason:
-        """Why, in the vocabulary that all providers share."""
+        """The reason, in provider-neutral terms."""
         return self.task.error.reason if self.task and self.task.error else FailureReason.UNKNOWN
 
 
@@ -390,7 +390,7 @@ class WaitTimeoutError(HappyHorseError, TimeoutError):
 
 
 class DownloadError(HappyHorseError):
-    """The video could not be downloaded. The target is as it was before."""
+    """The video could not be downloaded. The target is unchanged."""
 
 
 class StoreError(HappyHorseError):
@@ -403,8 +403,9 @@ class CallbackRejectedError(HappyHorseError):
     """
     A callback that is forged, stale, too large or malformed. It has changed nothing.
 
-    :param http_status: the status to answer its sender with: 400, 401, 408, 413 or 415.
-    :param fits_no_key: whether the signature fits none of the provider's published keys, so that newer ones may fit.
+    :param http_status: the status of the response to the sender: 400, 401, 408, 413 or 415.
+    :param fits_no_key: whether the signature matches none of the provider's published keys, so that newer keys may
+        match.
     """
 
     def __init__(

@@ -48,7 +48,7 @@ _LONGEST_MESSAGE = 4_000
 """Characters of a provider's message."""
 _UPLOAD_TIMEOUT = 120.0
 _SLOWEST = 50_000.0
-"""Bytes of local media a second: so much longer than others may a request with media take."""
+"""Bytes of local media a second: extends the timeout of a request with media."""
 
 
 class ConnectionSlot:
@@ -185,7 +185,7 @@ class Exchange:
             message = self.adapter.encode_fetch(ref.id, self.account)
             task = await self._query(message, self.adapter.decode_fetch, ref.id)
             _check_ref(task, ref)
-            # Some providers tell the result in an answer of its own.
+            # Some providers have a separate result request.
             further = self.adapter.encode_result(task, self.account)
             if further is not None:
                 self._check_key(further)
@@ -200,7 +200,7 @@ class Exchange:
         return task if task.error is None else self._redacted(task)
 
     async def check(self) -> str:
-        """Ask for something free, and return what the answer says of the account; raises what refuses it."""
+        """Send a free request, and return a few words about the account; raises the provider's refusal."""
         return await self._query(self.adapter.encode_check(self.account), self.adapter.decode_check)
 
     async def callback_keys(self) -> tuple[str, ...]:
@@ -213,7 +213,7 @@ class Exchange:
         for message in self.adapter.encode_callback_keys(self.account):
             self._check_key(message)
             try:
-                # Not within the rate limit of the API: what strangers send must not slow down the polls.
+                # Not within the rate limit of the API: strangers' requests must not slow down the polls.
                 return await self._send(
                     message, self.adapter.decode_callback_keys, limiter=None, timeout=self.timeouts.query
                 )
@@ -308,7 +308,7 @@ class Exchange:
             except HappyHorseError:
                 raise
             except Exception as error:
-                # A bug of an adapter must not end the task that the response is about.
+                # A bug in an adapter must not end the task of the response.
                 _log.exception("the adapter cannot read the response to %s %s", message.method, redact_url(message.url))
                 raise InvalidResponseError(
                     f"the adapter cannot read the response: {type(error).__name__}", status_code=response.status

@@ -1,7 +1,7 @@
 """
 Locked files that show whether the process that made them is alive.
 
-A process id is not enough for that: it is given to another process later, and means nothing in another container. The
+A process id is not enough for that: the system reuses it, and it means nothing in another container. The
 operating system releases a file lock when its process ends, however it ends.
 """
 
@@ -22,11 +22,11 @@ def create_locked(path: Path, *, mode: int = 0o600, may_lack_lock: bool = False)
     """
     Create the file at *path*, lock it, and return its descriptor. It stays locked until the descriptor is closed.
 
-    Blocks for a moment where other processes check the file in the same instant.
+    Blocks briefly if other processes check the file at the same moment.
 
     :param mode: its permissions. Anyone who may read a file may also lock it, and so make a dead process look alive.
-    :param may_lack_lock: return the file without a lock where the file system has no locks. It looks abandoned then.
-    :raises OSError: the file exists, cannot be created, or cannot be locked. Nothing is left of it.
+    :param may_lack_lock: return the file unlocked if the file system has no locks. It then looks abandoned.
+    :raises OSError: the file exists, cannot be created, or cannot be locked. No file is left behind.
     """
     while True:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0), mode)
@@ -39,7 +39,7 @@ def create_locked(path: Path, *, mode: int = 0o600, may_lack_lock: bool = False)
             with suppress(OSError):
                 path.unlink()
             raise
-        # Between these calls another process may have taken the file for an abandoned one, and removed it.
+        # Between these calls another process may have considered the file abandoned, and removed it.
         if _has_name(descriptor):
             return descriptor
         os.close(descriptor)
@@ -72,7 +72,7 @@ else:
     import fcntl
 
     def _lock(descriptor: int) -> None:
-        # Not a blocking call: another user could hold a lock for ever.
+        # Non-blocking: another user could hold a lock for ever.
         give_up_at = time.monotonic() + _PATIENCE
         while True:
             try:
@@ -89,10 +89,9 @@ else:
     def _is_locked(path: Path) -> bool:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         try:
-            # Shared, so that two processes that check at the same moment do not take each other for the owner.
+            # Shared, so that two processes that check at the same moment do not mistake each other for the owner.
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            # The path leads to this file for as long as it has a name: its creator waits for this lock before it
-            # creates another.
+            # The path names this file until it is removed: its creator waits for this lock before it creates another.
             if _has_name(descriptor):
                 with suppress(OSError):
                     path.unlink()

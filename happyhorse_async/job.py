@@ -19,7 +19,7 @@ from .task import Task, TaskRef
 
 
 class JobState(StrEnum):
-    """How far a job has come."""
+    """The state of a job."""
 
     QUEUED = "QUEUED"
     """Recorded and not sent, or certainly not accepted by the provider and waiting to be sent again."""
@@ -40,7 +40,7 @@ class JobState(StrEnum):
     REFUSED = "REFUSED"
     """The provider certainly did not accept the request, and it will not be sent again."""
     WITHDRAWN = "WITHDRAWN"
-    """The caller took it back before it was sent."""
+    """The caller withdrew it before it was sent."""
     WRITTEN_OFF = "WRITTEN_OFF"
     """Its outcome stayed unknown, and the user declared it lost with `Client.resolve`."""
 
@@ -81,7 +81,7 @@ class Endpoint:
 
 @frozen(kw_only=True)
 class AccountAttempt:
-    """What was tried for a job at one account, which certainly did not accept it."""
+    """The attempt of a job at one account, which certainly did not accept it."""
 
     endpoint: Endpoint
     """The account."""
@@ -98,10 +98,10 @@ class AccountAttempt:
     callback_url: str | None = field(default=None, repr=False)
     """The callback URL for the account. Kept as long as `body`."""
     price: PriceEstimate | None = None
-    """What it was to cost there; `None` where no price was known."""
+    """The estimated price there; `None` if no price was known."""
 
     def without_content(self) -> AccountAttempt:
-        """Return what is kept once the outcome of the job is known."""
+        """Return the part that is kept once the outcome of the job is known."""
         return evolve(self, body=None, callback_url=None)
 
 
@@ -112,13 +112,13 @@ class Job:
     job_id: str
     """Our own id, created before anything is sent."""
     endpoint: Endpoint
-    """Where it is or was sent."""
+    """The endpoint that it is or was sent to."""
     model: str
     """The provider's model id."""
     created_at: datetime
     """When it was created."""
     state: JobState = JobState.QUEUED
-    """How far it has come."""
+    """Its state."""
     key: str | None = None
     """The caller's own name for the job. Unique in a store among the jobs that hold their key."""
     fingerprint: str = ""
@@ -126,7 +126,7 @@ class Job:
     request: Mapping[str, Any] | None = field(default=None, repr=False)
     """The request as plain data, kept until the outcome is known and as long as prompts may be kept."""
     body: bytes | None = field(default=None, repr=False)
-    """The exact bytes that are sent, but for `media`, kept until the outcome is known."""
+    """The exact bytes to send, except for `media`. Kept until the outcome is known."""
     media: tuple[LocalMedium, ...] = field(default=(), repr=False)
     """Local media that have tokens in `body` and `request`, kept as long as `body`."""
     callback_url: str | None = field(default=None, repr=False)
@@ -144,20 +144,20 @@ class Job:
     error: JobError | None = None
     """Why there is no task, why the outcome is unknown, or, beside a success, why the video could not be saved."""
     save_to: str | None = None
-    """Where the video is to be saved: a file or a folder."""
+    """Where to save the video: a file or a folder."""
     saved_to: str | None = None
     """The file in which the video was saved."""
     trace_parent: str | None = None
     """
-    The caller's span, if it has one: another process goes on with its trace. As https://www.w3.org/TR/trace-context/
+    The caller's span, if it has one: another process continues its trace. As https://www.w3.org/TR/trace-context/
     writes it.
     """
     price: PriceEstimate | None = None
-    """What it was to cost when it was planned, and what it has cost; `None` where no price was known."""
+    """The estimate at the time of planning, and the actual cost once it is known; `None` if no price was known."""
     may_move: bool = field(default=False, converter=bool)
-    """Whether it may go to another account of the routing, as long as no account has accepted it."""
+    """Whether it may go to another account of the routing, while no account has accepted it."""
     attempts: tuple[AccountAttempt, ...] = field(default=(), repr=False)
-    """What was tried before at other accounts, the latest for each of them, oldest first."""
+    """Earlier attempts at other accounts: the latest of each account, oldest first."""
 
     @property
     def ref(self) -> TaskRef | None:
@@ -178,12 +178,12 @@ class Job:
         return not self.state.is_final or self.is_unsaved
 
     def with_model(self, task: Task) -> Task:
-        """Return *task* with the model of the job, if the provider does not say which it is."""
+        """Return *task* with the model of the job, if the provider does not report it."""
         return evolve(task, model=self.model) if task.model is None and self.model else task
 
     def written_over(self, *, save_to: str | None, saved_to: str | None, owner: str | None) -> Job:
         """
-        Return what is to be written over an entry with the given fields.
+        Return the job to write over an entry with the given fields.
 
         Another process may have requested that the video be saved in the meantime. That request is kept.
         """

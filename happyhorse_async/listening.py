@@ -1,4 +1,4 @@
-"""Starts a server on every address that a host name means, with one port for all of them."""
+"""Starts a server on every address that a host name resolves to, with one port for all of them."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import socket
 
 from aiohttp import web
 
-# A name may mean "::1" on a machine that has no IPv6.
+# A name may resolve to "::1" on a machine that has no IPv6.
 _NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
 async def listen(runner: web.AppRunner, host: str | None, port: int) -> int:
     """
-    Start to answer on *host*, and return the port.
+    Listen on *host*, and return the port.
 
     :param host: a name or an address; `None` for every interface, with IPv4 and IPv6.
-    :param port: 0 takes a free one. The system would choose another one for each address; here all get the same.
+    :param port: 0 takes a free one, the same for every address.
     :raises OSError: the host is unknown, or the port is in use.
     """
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    # A port that the system chose for the first address may be in use on the second, which is then left out.
+    # A port that the system chose for the first address may be in use on the second, which is then skipped.
     optional = _NO_SUCH_ADDRESS if port else _NO_SUCH_ADDRESS | {errno.EADDRINUSE}
     failure: OSError | None = None
     for address in dict.fromkeys(str(info[4][0]) for info in found):

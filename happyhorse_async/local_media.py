@@ -1,8 +1,8 @@
 """
-A picture or video of the caller's own, from the moment it was read until it is sent.
+A local picture or video, from the moment it was read until it is sent.
 
-No JSON encoder ever sees its bytes. What an adapter encodes, and what the journal keeps of a request, holds a token in
-their place: the digest of the content, and how the token is replaced when the request is sent.
+No JSON encoder ever sees its bytes. Encoded messages and journal entries hold a token in their place: the digest of the
+content, and how the token is replaced when the request is sent.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ TOKEN = re.compile(rb"hh-media-(?P<kind>base64|raw|url)-(?P<digest>[0-9a-f]{64})
 
 # A multiple of 3, so that encoded pieces are joined without padding between them.
 PIECE = 96 * 1024 * 3
-"""Bytes of a file that are read, and encoded, at once."""
+"""Bytes of a file that are read and encoded in one step."""
 
 
 @frozen(kw_only=True)
 class LocalMedium:
-    """A local picture or video, and how it travels. Its repr shows neither its bytes nor its path."""
+    """A local picture or video, and how it is delivered. Its repr shows neither its bytes nor its path."""
 
     digest: str
     """SHA-256 of the content, in hexadecimal digits."""
     mime: str
-    """The media type, by the content."""
+    """The media type, determined from the content."""
     size: int
     """In bytes."""
     is_uploaded: bool = False
-    """Whether it goes to the provider's storage first, instead of into the body of the request."""
+    """Whether it is uploaded to the provider's storage instead of sent in the body of the request."""
     content: bytes | None = field(default=None, repr=False, eq=False)
     """The bytes; `None` where only the path is known, or nothing is kept."""
     path: str | None = field(default=None, repr=False, eq=False)
@@ -42,7 +42,7 @@ class LocalMedium:
     report: Callable[[int], object] | None = field(default=None, repr=False, eq=False)
     """Called with how many of its bytes an upload has sent."""
     duration: float | None = field(default=None, eq=False)
-    """The seconds of a video, where they were measured. Not recorded."""
+    """The length of a video in seconds, if it was measured. Not recorded."""
 
     @property
     def base64_token(self) -> str:
@@ -66,7 +66,7 @@ class LocalMedium:
 
     @property
     def is_available(self) -> bool:
-        """Whether there is anything to send it from."""
+        """Whether its content can be read: from memory or from a file."""
         return self.content is not None or self.path is not None
 
     def sent(self, count: int) -> None:
@@ -108,7 +108,7 @@ def reporting(media: tuple[LocalMedium, ...], progress: Callable[[int, int], obj
 
 
 def without_content(media: tuple[LocalMedium, ...]) -> tuple[LocalMedium, ...]:
-    """Return what is recorded of the media of a job that only waits for this process."""
+    """Return the media as recorded for a job that only this process will send."""
     return tuple([evolve(medium, content=None) for medium in media])
 
 

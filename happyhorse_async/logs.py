@@ -1,8 +1,8 @@
 """
 The library's loggers: one for each package, all of them children of `happyhorse_async`.
 
-Each record has the same fields beside its text, so that a log can be searched by job. What a record does not concern
-is `None`, so that a format string may use any of them. No record holds a prompt or a URL.
+Each record has the same fields beside its text, so that a log can be searched by job. A field that does not apply is
+`None`, so that a format string may use any of them. No record holds a prompt or a URL.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ ROOT = "happyhorse_async"
 """The logger that all others are children of."""
 
 POLL_FAILED = "poll_failed"
-"""A poll has failed, and is repeated."""
+"""A poll failed, and will be retried."""
 SUBMIT_RETRIED = "submit_retried"
 """A submit that was certainly not accepted, or that an idempotency key protects, is sent again."""
 JOB_MOVED = "job_moved"
-"""An account has certainly not accepted a job, and the next one of the routing gets it."""
+"""An account certainly did not accept a job, and the next account in the routing order gets it."""
 JOB_ACCEPTED = "job_accepted"
 """The provider has accepted a job."""
 JOB_FAILED = "job_failed"
@@ -54,7 +54,7 @@ def get_logger(module: str) -> logging.Logger:
     :param module: the `__name__` of one of its modules.
     """
     logger = logging.getLogger(".".join(module.split(".")[:2]))
-    # A filter applies only to what is logged with its own logger, not to that of the children.
+    # A filter applies only to records of its own logger, not to those of child loggers.
     if not any(isinstance(each, RedactingFilter) for each in logger.filters):
         logger.addFilter(RedactingFilter())
     return logger
@@ -66,9 +66,9 @@ def log_fields(
     """
     Return the fields of a record.
 
-    :param about: the job, or the task where the job is not known.
-    :param event: one of the events of this module, for handlers that recognise a record.
-    :param reason: why, usually an error, which also knows what it is about.
+    :param about: the job, or the task if the job is not known.
+    :param event: one of the events of this module, for handlers that select records.
+    :param reason: the cause, usually an error; its ref and job id fill empty fields.
     """
     found = LogFields(
         event=event, reason=None if reason is None else str(reason), job_id=None, ref=None, provider=None, key=None
@@ -85,13 +85,13 @@ def log_fields(
 
 
 class RedactingFilter(logging.Filter):
-    """Redacts every record, since providers choose parts of it, and gives it all fields."""
+    """Redacts every record, since parts of it come from providers, and adds missing fields."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Rewrite *record*."""
         record.msg, record.args = _redacted(record.getMessage()), None
         if record.exc_info and record.exc_text is None:
-            # Formatters take this text as it is. An error of an adapter may quote a response.
+            # Formatters print this text as it is. An adapter's error may quote a response.
             lines = _FORMATTER.formatException(record.exc_info).splitlines()
             record.exc_text = "\n".join(_redacted(line) for line in lines)
         for name in _FIELDS:
@@ -101,5 +101,5 @@ class RedactingFilter(logging.Filter):
 
 
 def _redacted(text: str) -> str:
-    # Host and path say what a record is about; the rest of a URL may be a credential, or belong to a user.
+    # Host and path are enough to identify a request; the rest of a URL may be a credential, or private.
     return _URL.sub(r"\1", redact_text(text))

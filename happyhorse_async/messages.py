@@ -33,14 +33,14 @@ def _show_body(body: bytes | None) -> str:
 
 @frozen(kw_only=True)
 class HttpRequest:
-    """A request, complete to the last byte but for local media. Its repr shows neither credentials nor the body."""
+    """A complete request, except for local media. Its repr shows neither credentials nor the body."""
 
     method: str
-    """In capitals."""
+    """In upper case."""
     url: str = field(repr=_show_url)
-    """With its query, as it is sent."""
+    """Exactly as sent, with its query."""
     headers: Mapping[str, str] = field(factory=dict[str, str], converter=_freeze, hash=False, repr=_show_headers)
-    """Spelt as they are sent, credentials included."""
+    """Names as they are sent; values include credentials."""
     body: bytes | None = field(default=None, repr=_show_body)
     """`None` for a message without a body. It may hold tokens in place of `media`."""
     media: tuple[LocalMedium, ...] = field(default=(), repr=False, hash=False)

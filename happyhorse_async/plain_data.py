@@ -43,7 +43,7 @@ def to_plain(value: object, *, skip: frozenset[str] = frozenset()) -> Any:
     if isinstance(value, Mapping):
         items = cast("Iterable[tuple[object, object]]", value.items())
         return {str(name): to_plain(item, skip=skip) for name, item in items}
-    # JSON has no word for infinity and NaN.
+    # JSON has no infinity and no NaN.
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -51,7 +51,7 @@ def from_plain(data: Mapping[str, Any], cls: type[T]) -> T:
     """
     Read an object of the attrs class *cls* from what `to_plain` wrote. Unknown fields are ignored.
 
-    :raises ValueError: a field is missing or of the wrong type; names each of them.
+    :raises ValueError: a field is missing or of the wrong type; the error names each of them.
     """
     try:
         return _converter().structure(data, cls)
@@ -59,7 +59,7 @@ def from_plain(data: Mapping[str, Any], cls: type[T]) -> T:
         from cattrs import transform_error  # noqa: PLC0415 - importing cattrs takes longer than most programs may wait
 
         why = "; ".join(transform_error(error, path=cls.__name__))
-        raise ValueError(f"this is not a {cls.__name__} as to_dict() writes it: {why}") from None
+        raise ValueError(f"this is not what {cls.__name__}.to_dict() returns: {why}") from None
 
 
 @cache
@@ -89,12 +89,13 @@ def pydantic_schema(
     strict: bool = False,
 ) -> CoreSchema:
     """
-    Return pydantic's schema of the attrs class *cls*, for a `__get_pydantic_core_schema__`. Only pydantic calls those.
+    Return pydantic's schema of the attrs class *cls*, for its `__get_pydantic_core_schema__`, which only pydantic
+    calls.
 
-    :param read: makes the object from plain data that fits the schema; what it raises as a `ValueError` is reported.
+    :param read: makes the object from plain data that fits the schema; pydantic reports its `ValueError`s.
     :param write: returns the plain data of an object.
     :param skip: fields that are neither read nor part of the schema.
-    :param constants: further fields with their only value, which may be left out.
+    :param constants: further optional fields, each with its only valid value.
     :param strict: whether an unknown field is an error.
     """
     from pydantic_core import core_schema  # noqa: PLC0415 - not a dependency; the caller has it
@@ -208,7 +209,7 @@ def _union_schema(members: tuple[Any, ...], *, strict: bool, skip: frozenset[str
     from pydantic_core import core_schema  # noqa: PLC0415 - see pydantic_schema
 
     optional = type(None) in members
-    # Text is how JSON has a picture or a path, and the literals beside it are what an editor offers, not a limit.
+    # In JSON a picture or a path is text. Literals beside `str` are suggestions for an editor, not a limit.
     kinds = [str] if str in members else [member for member in members if member is not type(None)]
     schemas: list[CoreSchema | tuple[CoreSchema, str]] = [
         _field_schema(kind, strict=strict, skip=skip) for kind in kinds

@@ -1,5 +1,5 @@
 """
-Amounts of money, the estimate of what a video costs, and the bill that is made of it at the end.
+Amounts of money, price estimates, and the computation of a bill from an estimate.
 
 All arithmetic is decimal, and nothing is rounded before it is shown. `price_list` makes the estimates.
 """
@@ -28,22 +28,22 @@ class Billing(StrEnum):
     OUTPUT = "output"
     """Those of the finished video."""
     INPUT_AND_OUTPUT = "input+output"
-    """Those of the source video and of the finished one, each at the same price."""
+    """Those of the source video and of the finished one, at the same price."""
     INPUT_NOT_STATED = "output, perhaps input"
-    """Those of the finished video; whether the source counts as well is not stated, or stated in two ways."""
+    """Those of the finished video; the provider's pages do not say, or disagree, whether the source counts too."""
 
 
 class PriceWeight(StrEnum):
-    """How far a published figure can be trusted."""
+    """How reliable the source of a price is."""
 
     OFFICIAL = "official"
     """Read on the provider's own page."""
     OPERATOR_CODE = "operator code"
-    """Read in the provider's public source, and on no page."""
+    """Read in the provider's public source code; no page has it."""
     SECOND_HAND = "second hand"
-    """The provider's own page, as it was read and noted by others."""
+    """Third-party notes of the provider's own page."""
     THIRD_PARTY = "third party"
-    """Written by others than the provider."""
+    """Published by third parties."""
     INFERRED = "inferred"
     """Computed from other published figures."""
     CONFIGURED = "configured"
@@ -52,8 +52,8 @@ class PriceWeight(StrEnum):
 
 _DOUBTS = {
     PriceWeight.OPERATOR_CODE: "from the operator's code",
-    PriceWeight.SECOND_HAND: "as read by others",
-    PriceWeight.THIRD_PARTY: "as third parties have it",
+    PriceWeight.SECOND_HAND: "as noted by third parties",
+    PriceWeight.THIRD_PARTY: "according to third parties",
     PriceWeight.INFERRED: "inferred from other prices",
 }
 
@@ -83,7 +83,7 @@ class Money:
 
 def to_amount(value: object) -> Decimal:
     """
-    Read an amount of money, or raise a ValueError. A float counts as it is written, not as it is stored.
+    Read an amount of money, or raise a ValueError. A float counts as its shortest decimal form.
 
     :raises ValueError: it is not a finite number that is at least 0 and below 10¹⁵.
     """
@@ -123,12 +123,15 @@ def show_amount(amount: Decimal) -> str:
 
 @frozen(kw_only=True)
 class PriceTerms:
-    """What the bill of a job is made of. Recorded with the job, so that later prices do not change it."""
+    """
+    The prices from which the bill of a job is computed. Recorded with the job, so that later price changes do not
+    affect it.
+    """
 
     rates: Mapping[str, Decimal] = field(factory=dict[str, Decimal], hash=False)
     """The price of a second, by resolution."""
     resolution: str | None = None
-    """The tier that was estimated, where it is known."""
+    """The estimated tier, if it is known."""
     billing: Billing = Billing.OUTPUT
     """Which seconds are billed."""
     credit: Decimal | None = None
@@ -137,7 +140,7 @@ class PriceTerms:
     """The failures that the provider says it does not bill."""
 
     def bill(self, usage: Usage) -> Decimal | None:
-        """Return what the provider's figures cost; `None` where it does not tell enough of them."""
+        """Return the cost of the provider's usage figures; `None` if they are not enough to compute it."""
         if usage.credits is not None and self.credit is not None:
             return to_amount(usage.credits) * self.credit
         rate = self.rates.get(usage.resolution or self.resolution or "")
@@ -160,37 +163,43 @@ class PriceTerms:
 @frozen(kw_only=True)
 class PriceEstimate:
     """
-    What a video will cost by list price, without discounts and free quota. `str()` is `0.70 USD`, or a range.
+    The estimated list price of a video, without discounts and free quota. `str()` is `0.70 USD`, or a range.
 
     Amounts are exact decimals.
     """
 
     low: Decimal
-    """At least this."""
+    """The lowest possible price."""
     high: Decimal
-    """At most this. Equal to `low` unless the price depends on what is not known, such as the length of a video."""
+    """
+    The highest possible price. Equal to `low` unless the price depends on something unknown, such as the length of a
+    video.
+    """
     currency: str
     """Its code, such as `"USD"`."""
     unit: str = "second"
-    """What the provider counts: seconds of video."""
+    """The billed unit: seconds of video."""
     as_of: str = ""
-    """The date of the price, as exact as its source has it, such as `"2026-06"`. Empty for a configured one."""
+    """The date of the price, as precise as in its source, such as `"2026-06"`. Empty for a configured price."""
     source: str = ""
-    """Where the price was read: a page, or `"configuration"`."""
+    """The source of the price: a page, or `"configuration"`."""
     weight: PriceWeight = PriceWeight.OFFICIAL
-    """How far the price can be trusted."""
+    """How reliable the source is."""
     billed: Decimal | None = None
-    """What the task has cost, by what the provider said at its end; `None` before that, and where it does not tell."""
+    """
+    The actual cost, from what the provider reported at the end of the task; `None` before that, or if it reports
+    nothing.
+    """
     terms: PriceTerms = field(factory=PriceTerms, repr=False, eq=False)
-    """What the bill is made of."""
+    """The prices from which the bill is computed."""
 
     @property
     def amount(self) -> Decimal | None:
-        """The price, where it is exact; `None` for a range."""
+        """The price if it is exact; `None` for a range."""
         return self.low if self.low == self.high else None
 
     def billed_for(self, task: Task) -> Decimal | None:
-        """Return what a task that has ended has cost; `None` where that is not certain."""
+        """Return the cost of a task that has ended; `None` if it is not certain."""
         terms, usage = self.terms, task.usage
         if task.status is TaskStatus.SUCCEEDED:
             return None if usage is None else terms.bill(usage)
@@ -207,7 +216,7 @@ class PriceEstimate:
         return f"{show_amount(self.low)} to {show_amount(self.high)} {self.currency}"
 
     def describe(self) -> str:
-        """Return the price and what it is worth, in a line for a person."""
+        """Return the price, its date and its reliability in one readable line."""
         if self.weight is PriceWeight.CONFIGURED:
             return f"{self} (configured price)"
         doubt = f", {_DOUBTS[self.weight]}" if self.weight in _DOUBTS else ""
@@ -228,7 +237,7 @@ class PriceEstimate:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        """Let pydantic, and so FastAPI, write the shape of `to_dict`. It is not read."""
+        """Let pydantic, and so FastAPI, write the shape of `to_dict`; it cannot be read back."""
         return pydantic_output_schema(PriceEstimate, PriceShape, write=PriceEstimate.to_dict)
 
 

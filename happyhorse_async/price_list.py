@@ -1,5 +1,5 @@
 """
-Price lists: published prices as dated data, those that a user gives, and the estimate for a request.
+Price lists: published prices as dated data, the user's own prices, and the estimate for a request.
 
 An adapter declares the rows of its provider's list as `Adapter.prices`. No figure of any provider is in this module.
 """
@@ -23,9 +23,9 @@ ANY_RESOLUTION = "any"
 """The resolution of a `Price` that holds for every tier."""
 
 SHORTEST_SOURCE, LONGEST_SOURCE = Decimal(3), Decimal(60)
-"""Seconds of a video that can be edited, by the pages of every provider that states them."""
+"""Limits in seconds of a video to edit, from the pages of every provider that states them."""
 LONGEST_EDIT = Decimal(15)
-"""Seconds of a source that are edited; what is beyond is cut off."""
+"""Seconds of a source that are edited; the rest is cut off."""
 
 _MOST_ESTIMATES = 1000
 _KEY = re.compile(r"(?:(?:(?P<version>\d+\.\d+)/)?(?P<mode>[a-z0-9]+)/)?(?P<resolution>\d+P)")
@@ -34,37 +34,37 @@ _FORMS = '"720P", "edit/720P" or "1.1/t2v/720P"'
 
 @frozen(kw_only=True)
 class Price:
-    """One row of a price list: what a second costs."""
+    """One row of a price list: the price of a second."""
 
     amount: Decimal
-    """For a second."""
+    """The price of a second."""
     currency: str
     """Its code, such as `"USD"`."""
     resolution: str
     """The tier, written `"720P"`, or `ANY_RESOLUTION`."""
     mode: Mode | None = None
-    """The mode that it holds for; `None` for every mode."""
+    """The mode that the price applies to; `None`: every mode."""
     version: str | None = None
-    """The HappyHorse version that it holds for; `None` for every version."""
+    """The HappyHorse version that the price applies to; `None`: every version."""
     region: str | None = None
-    """The region that it holds for, by its name in `Adapter.regions`; `None` for every region."""
+    """The region that the price applies to, by its name in `Adapter.regions`; `None`: every region."""
     billing: Billing | None = None
     """Which seconds are billed; `None` as in the provider's other rows for the mode."""
     as_of: str = ""
-    """The date of the source, as exact as it is known: `"2026"`, `"2026-06"` or `"2026-06-15"`."""
+    """The date of the source, as precisely as it is known: `"2026"`, `"2026-06"` or `"2026-06-15"`."""
     source: str = ""
-    """The page where it stands."""
+    """The page that publishes it."""
     weight: PriceWeight = PriceWeight.OFFICIAL
-    """How far it can be trusted."""
+    """How reliable the source is."""
 
     @property
     def key(self) -> str:
-        """What the row holds for, as it is written in a configuration: `1.1/t2v/720P`."""
+        """The key of the row as in a configuration: `1.1/t2v/720P`."""
         return "/".join(part for part in (self.version, self.mode, self.resolution) if part is not None)
 
     @property
     def specificity(self) -> tuple[bool, ...]:
-        """What a row is preferred by, where several hold: the user's own, then the more exact one."""
+        """The precedence of the row if several apply: the user's own first, then the more specific one."""
         exact = (self.mode is not None, self.version is not None, self.resolution != ANY_RESOLUTION)
         return (self.weight is PriceWeight.CONFIGURED, *exact)
 
@@ -82,11 +82,11 @@ def price_rows(
     weight: PriceWeight = PriceWeight.OFFICIAL,
 ) -> tuple[Price, ...]:
     """
-    Return the rows of one paragraph of a price list, for `Adapter.prices`.
+    Return rows of a price list that share everything but resolution and amount, for `Adapter.prices`.
 
     :param amounts: what a second costs, by resolution: `{"720P": "0.14", "1080P": "0.18"}`. Text, since 0.14 is not
         exact as a float.
-    :param modes: the modes that cost this.
+    :param modes: the modes with these prices.
     :param version: the HappyHorse version; `None` for every version.
     :param regions: the regions that have these prices, by their names in `Adapter.regions`.
     """
@@ -111,23 +111,23 @@ def price_rows(
 
 @frozen(kw_only=True)
 class PriceList:
-    """The prices that hold for one account."""
+    """The prices that apply to one account."""
 
     rows: tuple[Price, ...] = ()
-    """The provider's own for the region of the account, and those that the user gave."""
+    """The provider's prices for the region of the account, and the user's own."""
     default_resolution: str | None = None
-    """The tier that is made of a request without one; `None` where it is not known."""
+    """The provider's default tier; `None` if it is not known."""
     default_duration: int = 5
-    """The seconds that are made of a request without a duration."""
+    """The provider's default duration, in seconds."""
     credit: Decimal | None = None
     """The price of a credit, where the provider bills in credits."""
     free_failures: tuple[FailureReason, ...] = ()
-    """The failures that the provider says it does not bill."""
+    """Failures that the provider does not bill, according to its pages."""
     known_models: frozenset[str] = frozenset()
-    """The models that the provider's own rows are about."""
+    """The models that the provider's own rows apply to."""
     billing: Mapping[Mode, Billing] = field(factory=dict[Mode, Billing], hash=False)
-    """Which seconds the provider bills, wherever the account is. Counts for rows that do not say so."""
-    # Every waiting job holds an estimate, and few of them differ.
+    """Which seconds the provider bills in every region. Applies to rows that do not say so."""
+    # Every waiting job holds an estimate, and few of them differ: equal ones are shared.
     _made: dict[tuple[object, ...], PriceEstimate | None] = field(
         factory=dict[tuple[object, ...], PriceEstimate | None], init=False, eq=False, repr=False
     )
@@ -136,10 +136,10 @@ class PriceList:
         self, request: VideoRequest, spec: ModelSpec, *, source_duration: float | None = None
     ) -> PriceEstimate | None:
         """
-        Return what *request* will cost; `None` where no price is known, never 0.
+        Return the estimated cost of *request*; `None` if no price is known, never 0.
 
-        :param spec: the model that was chosen for it.
-        :param source_duration: the seconds of the video to edit, where they are known.
+        :param spec: the selected model.
+        :param source_duration: the length of the video to edit in seconds, if it is known.
         """
         if not self.rows:
             return None
@@ -187,7 +187,7 @@ class PriceList:
         )
 
     def _row(self, spec: ModelSpec, tier: str) -> Price | None:
-        # The version of a model that was named by hand is not known, and the provider's own rows are not about it.
+        # The version of a model that was named explicitly is not known, so the provider's own rows do not apply.
         is_known = spec.model in self.known_models
         fitting = [
             row
@@ -201,9 +201,9 @@ class PriceList:
 
     def _asked(self, request: VideoRequest, spec: ModelSpec) -> tuple[str | None, tuple[str, ...], Decimal]:
         """
-        Return the tier, all tiers that it may be, and the length. What `extra` overwrites counts.
+        Return the tier, all possible tiers, and the length. Values in `extra` take precedence.
 
-        :raises ValueError: `extra` has something in it that leaves them unknown.
+        :raises ValueError: `extra` has a value that makes them unknown.
         """
         extra: Mapping[str, Any] = request.extra
         if "model" in extra:
@@ -222,9 +222,9 @@ class PriceList:
 
 def _edited(billing: Billing, source_duration: float | None) -> tuple[Decimal, Decimal]:
     """
-    Return the fewest and the most seconds that an edit is billed for.
+    Return the minimum and maximum of seconds that an edit is billed for.
 
-    No provider states how the part of a source counts that is beyond `LONGEST_EDIT`.
+    No provider states whether the part of a source beyond `LONGEST_EDIT` is billed.
     """
     if source_duration is None:
         shortest, longest = SHORTEST_SOURCE, LONGEST_SOURCE
@@ -242,12 +242,12 @@ def _edited(billing: Billing, source_duration: float | None) -> tuple[Decimal, D
 
 def configured_prices(prices: Mapping[str, Any], *, where: str) -> tuple[Price, ...]:
     """
-    Read the prices that a user gives: `currency`, and what a second costs by resolution, mode and version.
+    Read the user's own prices: `currency`, and the price of a second by resolution, mode and version.
 
     :param prices: such as `{"currency": "USD", "720P": "0.10", "edit/720P": "0.20", "1.1/t2v/720P": "0.08"}`. The most
         specific key wins.
-    :param where: where they stand, for the error.
-    :raises ConfigurationError: a key or a value that cannot be read; names it.
+    :param where: the table that has them, for the error.
+    :raises ConfigurationError: a key or a value that cannot be read; the error names it.
     """
     if not prices:
         return ()

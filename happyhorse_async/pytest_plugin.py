@@ -8,7 +8,7 @@ async def test_a_video_is_made(happyhorse_client):
 ```
 
 The fixtures are synchronous: they work with every plugin for asynchronous tests, and for tests without one. Override
-`happyhorse_emulator_options` and `happyhorse_client_options` to change what they are made with.
+`happyhorse_emulator_options` and `happyhorse_client_options` to change their arguments.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def happyhorse_emulator_options() -> Mapping[str, Any]:
 @pytest.fixture
 def happyhorse_emulator(happyhorse_emulator_options: Mapping[str, Any]) -> Iterator[Emulator]:
     """Run an emulator for one test, in a thread of its own."""
-    # The plugin is loaded by every run of pytest, also by those that use none of this.
+    # Every run of pytest loads the plugin, even if it uses no fixture of it.
     from anyio.from_thread import start_blocking_portal  # noqa: PLC0415
 
     from .emulator import Emulator  # noqa: PLC0415

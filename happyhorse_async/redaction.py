@@ -15,10 +15,10 @@ from attrs import field, frozen
 
 MASK = "***"
 
-# Eight characters of a key are enough to recognise it by, and more than words and keys have in common by chance.
+# Eight characters identify a key, and are more than an ordinary word shares with one by chance.
 _PIECE = 8
 
-# The headers whose value is harmless. Any other may hold a credential of a provider that is not known yet.
+# Headers without secrets. Any other may hold a credential of a provider that is not known yet.
 _SHOWN_HEADERS = frozenset(
     {
         "accept",
@@ -39,12 +39,12 @@ _URL_SECRETS = re.compile(
 )
 _URL_USER = re.compile(r"""(?P<head>(?:\\?/){2})[^\s/"<>?#]*@""")
 _DATA_URI = re.compile(r"""(?P<head>\bdata:(?=[\w.+\\-]*[/;])[\w.+/;=\\-]*,)[^\s"'<>]+""", re.IGNORECASE)
-# Half of a surrogate pair cannot be printed.
+# A lone surrogate cannot be printed.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def redact_url(url: str) -> str:
-    """Return *url* without its query, fragment, user and inline data, where secrets are."""
+    """Return *url* without its query, fragment, user and inline data, which may hold secrets."""
     head = re.split("[?#]", url, maxsplit=1)[0]
     return redact_text(head) if head == url else f"{redact_text(head)}?{MASK}"
 
@@ -53,9 +53,9 @@ def redact_text(text: str, *secrets: str) -> str:
     """
     Return *text* with *secrets* and the signed parts of URLs masked, and control characters escaped.
 
-    Long pieces of a secret are masked too, in upper and lower case: a host name has lost its capitals, and a message
-    may leave out the last characters of a key. A secret of a few characters, such as the `any` of an emulator, is
-    masked where it stands alone: within words it would make codes and sentences unreadable.
+    Long pieces of a secret are masked too, in upper and lower case: a host name is lower-case, and a message may leave
+    out the last characters of a key. A secret of a few characters, such as the `any` of an emulator, is masked only as
+    a whole word: inside other words, masking would make the text unreadable.
     """
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= _PIECE:
@@ -72,7 +72,7 @@ def contains_secret(text: str, secret: str) -> bool:
     """
     Return whether *text* contains *secret*, in upper or lower case.
 
-    A shorter secret than `_PIECE` says nothing: the key of an emulator is any text, and is in many ids by chance.
+    A secret shorter than `_PIECE` is ignored: an emulator's key is any text, and occurs in many ids by chance.
     """
     return len(secret) >= _PIECE and secret.lower() in text.lower()
 
@@ -100,7 +100,7 @@ class SecretUrl:
     """
     A URL that is a credential. Neither its repr nor its text shows the signature.
 
-    Carried instead of a `str` wherever an exception may pass, since error trackers record the local variables of each
+    Used instead of a `str` wherever an exception may be raised, since error trackers record the local variables of each
     frame.
     """
 
@@ -116,5 +116,5 @@ def _mask_query(match: re.Match[str]) -> str:
 
 
 def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return *headers* with every value masked, apart from those that are known to be harmless."""
+    """Return *headers* with every value masked, except in headers that hold no secrets."""
     return {name: redact_url(value) if name.lower() in _SHOWN_HEADERS else MASK for name, value in headers.items()}

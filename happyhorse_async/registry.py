@@ -1,8 +1,8 @@
 """
 Which adapters and emulated APIs are installed, and which of them can express a request.
 
-Both are found by entry point, whichever distribution ships them, and loaded only on use. A name that two distributions
-claim is an error, never a silent choice, because an adapter is given the API key.
+Both are found by entry point, in any distribution, and loaded on first use. A name that two distributions register is
+an error, never a silent choice, because an adapter gets the API key.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def find_adapter(name: str) -> Adapter:
 
 
 def installed_adapters() -> Iterator[tuple[str, Adapter]]:
-    """Yield the installed adapters by name. One that cannot be loaded is left out."""
+    """Yield the installed adapters by name. Adapters that cannot be loaded are skipped."""
     for name in adapter_names():
         with suppress(HappyHorseError):
             yield name, find_adapter(name)
@@ -80,9 +80,9 @@ def explain_refusal(
     callback_url: str | None = None,
 ) -> HappyHorseError:
     """
-    Tell apart what is unsupported by a provider from what is invalid everywhere.
+    Distinguish a request that this provider does not support from one that is invalid everywhere.
 
-    :param refusal: what `Adapter.check` has raised for *request*.
+    :param refusal: the error that `Adapter.check` raised for *request*.
     :return: an `UnsupportedFeatureError` if the provider, or this version of it, lacks a mode, an option or a value
         that an installed adapter has. It names the providers that have it. Otherwise an `InvalidRequestError`.
     """
@@ -110,7 +110,7 @@ def explain_refusal(
 
 
 def providers_that_can(request: VideoRequest, callback_url: str | None = None) -> tuple[str, ...]:
-    """Return the names of the installed adapters that can express *request*. One that cannot be loaded cannot."""
+    """Return the names of the installed adapters that can express *request*, skipping those that fail to load."""
     return tuple(name for name, adapter in installed_adapters() if _takes(adapter, request, callback_url))
 
 
@@ -137,7 +137,7 @@ def _only(request: VideoRequest, name: str) -> VideoRequest:
 
 
 def _takers(adapter: Adapter, request: VideoRequest) -> tuple[str, ...]:
-    """Return which of the installed adapters, and of *adapter*, can express *request*."""
+    """Return which of the installed adapters and *adapter* can express *request*."""
     own = (adapter.name,) if _takes(adapter, request) else ()
     return tuple(sorted({*own, *providers_that_can(request)}))
 
@@ -156,10 +156,10 @@ def _invalid_everywhere(adapter: Adapter, request: VideoRequest, name: str, prov
     except InvalidRequestError as error:
         return error
     except HappyHorseError:
-        # It says that this provider lacks the option. That no provider takes the value says more.
+        # "No provider accepts the value" says more than the refusal, which says that this provider lacks the option.
         pass
     shown = redact_text(repr(getattr(request, name)))[:80]
-    return InvalidRequestError(f"no provider takes {shown} for {name}", provider=provider)
+    return InvalidRequestError(f"no provider accepts {shown} for {name}", provider=provider)
 
 
 def _with_plain_media(request: VideoRequest) -> VideoRequest:

@@ -1,8 +1,8 @@
 """
 What a caller requests: the provider-neutral request model.
 
-The classes know no provider's field names or limits. A provider's `Capabilities` declare which options it has and in
-which ranges; only its adapter knows how they are sent.
+The classes know no provider's field names or limits. A provider's `Capabilities` declare its options and their ranges;
+only its adapter knows how they are sent.
 
 Every option defaults to `None`, which means "not sent, the provider decides".
 """
@@ -25,33 +25,35 @@ from .plain_data import pydantic_schema
 from .redaction import redact_text
 
 LARGEST_INLINE = 20 * 1024 * 1024
-"""Characters of a `data:` URI that is read from JSON."""
+"""The longest `data:` URI that is read from JSON, in characters."""
 
 Resolution: TypeAlias = Literal["480P", "720P", "1080P"] | str
-"""A tier. The literals are what an editor offers; a provider may have further ones."""
+"""A tier. The literals are for completion in editors; a provider may have further ones."""
 Ratio: TypeAlias = Literal["16:9", "9:16", "1:1", "4:3", "3:4", "21:9", "9:21", "4:5", "5:4"] | str
 """Width to height."""
 Version: TypeAlias = Literal["1.0", "1.1"] | str
 """A HappyHorse version."""
 Audio: TypeAlias = Literal["auto", "origin"] | str
-"""What becomes of the sound of an edited video."""
+"""How the sound of an edited video is made."""
 
 
 Media: TypeAlias = "str | Path | bytes | Picture"
-"""An input image or video: an http(s) URL, a `data:` URI, a local file, its bytes, or an image to be made to fit."""
+"""
+An input image or video: an http(s) URL, a `data:` URI, a local file, its bytes, or an image that is adjusted to fit.
+"""
 MediaArgument: TypeAlias = "Media | bytearray | BytesIO"
-"""What may be given as one: bytes in memory are taken in any form."""
+"""Accepted as input: `Media`, or bytes in memory in any form."""
 
 
 class Mode(StrEnum):
-    """What a video is made from."""
+    """The kind of input that a video is made from."""
 
     T2V = "t2v"
-    """Text to video: a prompt alone."""
+    """Text to video: only a prompt."""
     I2V = "i2v"
-    """Image to video: the first frame, and perhaps a prompt."""
+    """Image to video: the first frame, and an optional prompt."""
     R2V = "r2v"
-    """Reference to video: a prompt, and images of what is to appear."""
+    """Reference to video: a prompt, and images of the subjects."""
     EDIT = "edit"
     """Video edit: a source video and an instruction."""
 
@@ -63,15 +65,16 @@ def _show_media(media: object) -> str:
 @frozen
 class Picture:
     """
-    A local image that is changed to fit what the provider takes. Needs the extra `media`.
+    A local image that is adjusted to the provider's limits. Needs the extra `media`.
 
-    It is scaled up if it is too small, and padded or cropped if it is too wide or too tall. What fits stays as it is.
+    It is scaled up if it is too small, and padded or cropped if it is too wide or too tall. An image that fits is not
+    changed.
     """
 
     source: Path | bytes = field(repr=_show_media)
     """A file, or its bytes."""
     fit: Literal["pad", "crop"] = field(default="pad", kw_only=True)
-    """What is done to a ratio that the provider refuses: black bars are added, or the longer side is cut."""
+    """How to correct a ratio that the provider refuses: `"pad"` adds black bars, `"crop"` cuts the longer side."""
 
 
 def _show_medias(medias: Iterable[object]) -> str:
@@ -79,7 +82,7 @@ def _show_medias(medias: Iterable[object]) -> str:
 
 
 def _medium(value: MediaArgument) -> Media:
-    # Of a file object, only what is in memory: reading a file would keep the event loop waiting.
+    # Only in-memory file objects are accepted: reading from a file would block the event loop.
     if isinstance(value, BytesIO):
         return value.getvalue()
     return bytes(value) if isinstance(value, bytearray) else value
@@ -97,7 +100,7 @@ def _resolution(value: str | None) -> str | None:
 
 
 def _optional_prompt(value: str | None) -> str | None:
-    # Upstream refuses a prompt of blanks, also where a prompt is optional.
+    # Upstream refuses a blank prompt even where a prompt is optional.
     return None if isinstance(value, str) and not value.strip() else value
 
 
@@ -162,7 +165,7 @@ class _Options:
         :param data: the decoded JSON.
         :param trusted: `False` for what a web user has sent. It refuses `model`, which sets the price, and `extra`,
             which can set anything.
-        :raises InvalidRequestError: a field is unknown, missing, or not what it should be; names it.
+        :raises InvalidRequestError: a field is unknown, missing or invalid; the error names it.
         """
         if not isinstance(data, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - JSON from anybody
             raise InvalidRequestError(f"a request is a JSON object, not {type(data).__name__}")
@@ -194,9 +197,9 @@ _Request = TypeVar("_Request", bound=_Options)
 
 def read_fields(cls: type[_Request], data: Mapping[str, Any], *, refused: frozenset[str] = frozenset()) -> _Request:
     """
-    Make a request of *cls* from plain data. Fields that are null count as not given, those in *refused* are errors.
+    Make a request of *cls* from plain data. A null field counts as absent, a field in *refused* is an error.
 
-    :raises InvalidRequestError: a field is unknown, missing, or the mode is another one; names it.
+    :raises InvalidRequestError: a field is unknown or missing, or the mode differs; the error names it.
     """
     mode = cls.mode.value
     if data.get("mode", mode) != mode:
@@ -208,7 +211,7 @@ def read_fields(cls: type[_Request], data: Mapping[str, Any], *, refused: frozen
             raise InvalidRequestError(f"{name} cannot be set from outside")
         if name not in known:
             names = ", ".join(one for one in known if one not in refused)
-            raise InvalidRequestError(f"{_shortened(name)} does not go with {mode}; known: {names}")
+            raise InvalidRequestError(f"{_shortened(name)} is not a field of {mode}; known: {names}")
     for name, attribute in known.items():
         if attribute.default is NOTHING and name not in given:
             raise InvalidRequestError(f"{name} is missing for {mode}")
@@ -261,7 +264,7 @@ class TextToVideo(_Options):
     mode: ClassVar[Mode] = Mode.T2V
 
     prompt: str = field(kw_only=False)
-    """What is to be seen and heard."""
+    """Describes the video and its sound."""
     ratio: Ratio | None = field(default=None, kw_only=True)
     """Aspect ratio, width to height, such as `"16:9"`."""
     duration: int | None = field(default=None, kw_only=True)
@@ -277,7 +280,7 @@ class ImageToVideo(_Options):
     image: Media = field(kw_only=False, converter=_medium, repr=_show_media)
     """The first frame."""
     prompt: str | None = field(default=None, kw_only=True, converter=_optional_prompt)
-    """What is to happen. A blank prompt counts as none."""
+    """Describes the motion. A blank prompt counts as none."""
     duration: int | None = field(default=None, kw_only=True)
     """Length in whole seconds."""
 
@@ -285,7 +288,7 @@ class ImageToVideo(_Options):
 @frozen
 class ReferenceToVideo(_Options):
     """
-    A video in which the things shown in reference images appear.
+    A video with the subjects of reference images.
 
     The prompt names the images by their position, in the provider's own notation (`[Image 1]` or `character1`). It is
     sent unchanged.
@@ -294,9 +297,9 @@ class ReferenceToVideo(_Options):
     mode: ClassVar[Mode] = Mode.R2V
 
     prompt: str = field(kw_only=False)
-    """What is to be seen, naming the images by their position."""
+    """Describes the video, and names the images by their position."""
     images: tuple[Media, ...] = field(kw_only=False, converter=_medias, repr=_show_medias)
-    """The reference images, in the order the prompt counts them."""
+    """The reference images, in the order in which the prompt numbers them."""
     ratio: Ratio | None = field(default=None, kw_only=True)
     """Aspect ratio, width to height, such as `"16:9"`."""
     duration: int | None = field(default=None, kw_only=True)
@@ -314,7 +317,7 @@ class VideoEdit(_Options):
     video: Media = field(kw_only=False, converter=_medium, repr=_show_media)
     """The source video."""
     images: tuple[Media, ...] = field(default=(), kw_only=True, converter=_medias, repr=_show_medias)
-    """Reference images of what is to be put into the video."""
+    """Reference images of things to put into the video."""
     audio: Audio | None = field(default=None, kw_only=True)
     """`"auto"`: the model decides about the sound; `"origin"`: the source's sound is kept."""
 

@@ -11,7 +11,7 @@ from typing import Any
 from .errors import InvalidRequestError
 from .request import ImageToVideo, Mode, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest, read_fields
 
-# How a local medium is written in a request depends on the provider. Its content is what counts.
+# How a local medium is written in a request depends on the provider, so only its content is compared.
 _MEDIUM = re.compile(r"(data:[^\",]*,|[a-z]+://)hh-media-[a-z0-9]+-(?P<digest>[0-9a-f]{64})")
 _CLASSES: dict[Mode, type[VideoRequest]] = {
     Mode.T2V: TextToVideo,
@@ -25,7 +25,7 @@ def from_data(data: Mapping[str, Any]) -> VideoRequest:
     """
     Read a request back. Without a `mode` it is inferred from the media.
 
-    :raises InvalidRequestError: a field is unknown, missing, or does not go with the mode; names it.
+    :raises InvalidRequestError: a field is unknown, missing, or does not fit the mode; the error names it.
     """
     return read_fields(_CLASSES[_mode(data)], data)
 
@@ -50,6 +50,6 @@ def infer_mode(fields: Container[str]) -> Mode:
 
 
 def fingerprint(request: Mapping[str, Any]) -> str:
-    """Return a digest that is the same for the same request in plain data, however its local media travel."""
+    """Return a digest of a request in plain data. How its local media are delivered does not change it."""
     text = _MEDIUM.sub(r"\g<digest>", json.dumps(request, sort_keys=True))
     return hashlib.sha256(text.encode()).hexdigest()

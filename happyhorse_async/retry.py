@@ -1,5 +1,5 @@
 """
-How often a failed request is retried, and after how long: numbers and arithmetic, phase by phase.
+How often a failed request is retried, and after which delay, for each phase. Arithmetic only.
 
 `Backoff` is the only formula for growing pauses in this library. Whether a paid request may be sent again at all is not
 decided here.
@@ -16,7 +16,7 @@ from attrs import Attribute, field, frozen
 from .errors import ConfigurationError
 
 LONGEST_WAIT = 300.0
-"""The longest `Retry-After` that is honoured, in seconds. After that the request is sent again, if at all."""
+"""The longest `Retry-After` that is honoured, in seconds. A longer one counts as this much."""
 
 
 def _count(_: object, attribute: Attribute[Any], value: Any) -> None:
@@ -92,7 +92,9 @@ class RetryPolicies:
     `retry_after` has the seconds.
     """
     enqueue: RetryPolicy = RetryPolicy(max_retries=math.inf, max_interval=60.0)
-    """The same for a job that was enqueued, or resumed after its process died: such a job is guaranteed to be sent."""
+    """
+    The same for a job that was enqueued, or recovered after its process died. Such a job is guaranteed to be sent.
+    """
     poll: RetryPolicy = RetryPolicy(max_retries=math.inf, initial_interval=0.0, max_interval=60.0)
     """
     Polls of a task that fail in a row, within the task's lifetime. When the retries are used up, waiters get the error
@@ -100,11 +102,11 @@ class RetryPolicies:
     """
     download: RetryPolicy = RetryPolicy(max_retries=20, max_interval=30.0)
     """
-    Attempts in a row of one download that bring nothing new. By default some minutes: a file may appear in the storage
-    that long after its task has succeeded.
+    Attempts of one download in a row without progress. By default they go on for some minutes: a file may appear in the
+    storage that long after its task has succeeded.
     """
     save: RetryPolicy = RetryPolicy(max_retries=40, initial_interval=5.0, max_interval=3600.0)
     """
-    How often the download of a `save_to=` video is started again after it has failed. By default the retries go on for
+    How often a failed download for `save_to=` is started again. By default the retries go on for
     about the day for which a video URL is valid.
     """

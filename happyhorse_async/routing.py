@@ -1,4 +1,4 @@
-"""How new jobs are shared out among the accounts of a client: the setting. `jobs.routing` has the decisions."""
+"""The setting that distributes new jobs among the accounts of a client. `jobs.routing` makes the decisions."""
 
 from __future__ import annotations
 
@@ -22,32 +22,35 @@ def _order(value: Sequence[str]) -> tuple[str, ...]:
 @frozen
 class Routing:
     """
-    Which account of a client gets a job, and which one is next if the first certainly did not accept it.
+    Selects the account for a new job, and the next one if the first certainly did not accept it.
 
     The next account gets a job only on proof that no account before it has accepted it: it cannot express the request,
-    an upload failed, there was no connection, or it refused for its rate limit, the key, or the quota. An unknown
-    outcome, rejected content and an invalid request are no reason.
+    an upload failed, there was no connection, or it refused because of its rate limit, the key, or the quota. An
+    unknown outcome, rejected content and an invalid request never move a job.
 
-    :raises ConfigurationError: a name twice in *order*, an unknown *strategy*, or a negative *patience*.
+    :raises ConfigurationError: *order* repeats a name, *strategy* is unknown, or *patience* is negative.
     """
 
     order: tuple[str, ...] = field(default=(), converter=_order)
-    """The names of the accounts that get jobs, the first one first. By default all of the client, as they are given."""
+    """
+    The names of the accounts that get jobs, in this order. By default all accounts of the client, as they were given.
+    """
     strategy: Strategy = "order"
     """
-    `"order"`: the first of `order` that can. `"cheapest"`: the lowest price; only prices in the currency of the first
-    priced account are compared. `"soonest"`: where the video is expected first, by the queue and by learned durations.
+    `"order"`: the first of `order` that can express the request. `"cheapest"`: the lowest price; only prices in the
+    currency of the first priced account are compared. `"soonest"`: the account that is expected to finish first, from
+    its queue and the learned durations.
     """
     patience: float = 5.0
-    """Seconds for which the first account is waited for when it answers with a 429 or 503, before the next is asked."""
+    """Seconds to wait for the first account after a 429 or 503, before the next one is tried."""
 
     def __attrs_post_init__(self) -> None:
         order: tuple[Any, ...] = self.order
         patience: Any = self.patience
         if not all(isinstance(name, str) and name for name in order):
-            raise ConfigurationError("order must be a list of the names of providers")
+            raise ConfigurationError("order must be a list of provider names")
         if len(set(order)) != len(order):
-            raise ConfigurationError("order names a provider twice")
+            raise ConfigurationError("order repeats a provider name")
         if self.strategy not in STRATEGIES:
             raise ConfigurationError(f"strategy must be one of {', '.join(STRATEGIES)}, not {self.strategy!r}")
         is_number = isinstance(patience, int | float) and not isinstance(patience, bool)

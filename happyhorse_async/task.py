@@ -1,5 +1,5 @@
 """
-A task as a provider reports it, in a model that all providers share.
+A task as reported by a provider, in a provider-neutral model.
 
 A `Task` is one observation, complete and immutable. The classes know nothing of JSON; adapters build them.
 """
@@ -22,7 +22,7 @@ _PROVIDER_NAME = re.compile(r"[a-z0-9_-]+")
 
 
 class TaskStatus(StrEnum):
-    """The state of a task, in the same seven words for every provider."""
+    """The state of a task: the same seven values for every provider."""
 
     PENDING = "PENDING"
     """Accepted, and queued at the provider."""
@@ -37,7 +37,7 @@ class TaskStatus(StrEnum):
     EXPIRED = "EXPIRED"
     """The provider no longer knows the task."""
     UNKNOWN = "UNKNOWN"
-    """The provider used an unknown word; `Task.raw_status` has it. The task may still be running."""
+    """The provider sent an unknown status; `Task.raw_status` has it. The task may still be running."""
 
     @property
     def is_terminal(self) -> bool:
@@ -49,7 +49,7 @@ _TERMINAL = frozenset({TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCE
 
 
 class FailureReason(StrEnum):
-    """Why a task failed, in the same words for every provider. The provider's own are in `TaskFailure`."""
+    """Why a task failed: the same values for every provider. `TaskFailure` has the provider's own code and message."""
 
     INVALID_REQUEST = "INVALID_REQUEST"
     """The request was at fault: a value, or an input that could not be fetched or read."""
@@ -62,7 +62,7 @@ class FailureReason(StrEnum):
     TIMEOUT = "TIMEOUT"
     """The provider gave up after its own time limit."""
     PROVIDER_FAULT = "PROVIDER_FAULT"
-    """Something broke on the provider's side."""
+    """An internal error of the provider."""
     NO_OUTPUT = "NO_OUTPUT"
     """The provider reported a success without a video."""
     UNKNOWN = "UNKNOWN"
@@ -86,7 +86,7 @@ class TaskRef:
         if not _PROVIDER_NAME.fullmatch(self.provider):
             raise ValueError(f"a provider name is made of a-z, 0-9, _ and -, not {self.provider!r}")
         if self.id in ("", ".", ".."):
-            # The last two would change the path of the URL they stand in.
+            # As ids, `.` and `..` would change the path of the URL.
             raise ValueError(f"{self.id!r} is not a task id")
 
     def __str__(self) -> str:
@@ -133,7 +133,7 @@ class Video:
     duration: float | None = None
     """In seconds."""
     cover_url: str | None = field(default=None, repr=_show_url)
-    """A still picture of it."""
+    """The URL of a still picture."""
 
 
 @frozen(kw_only=True)
@@ -153,7 +153,7 @@ class Usage:
     count: int | None = None
     """How many videos."""
     credits: float | None = None
-    """How many of the provider's prepaid credits it took."""
+    """The provider's prepaid credits that it cost."""
 
 
 @frozen(kw_only=True)
@@ -161,11 +161,11 @@ class TaskFailure:
     """Why a task failed."""
 
     code: str | None = None
-    """The provider's code, as it wrote it."""
+    """The provider's code, unchanged."""
     message: str = field(default="", repr=_show_text)
     """The provider's message."""
     reason: FailureReason = FailureReason.UNKNOWN
-    """The reason, in the vocabulary that all providers share."""
+    """The reason, in provider-neutral terms."""
 
 
 @frozen(kw_only=True)
@@ -177,17 +177,17 @@ class Task:
     status: TaskStatus
     """Its state."""
     raw_status: str | None = None
-    """The provider's own word; `None` if the response has none."""
+    """The provider's own status; `None` if the response has none."""
     progress: float | None = None
-    """0 to 100, or `None` where the provider does not say."""
+    """0 to 100, or `None` if the provider does not report it."""
     videos: tuple[Video, ...] = ()
-    """The results, once it has succeeded."""
+    """The results, once the task has succeeded."""
     error: TaskFailure | None = None
-    """The reason, once it has failed."""
+    """The failure, once the task has failed."""
     usage: Usage | None = None
-    """What was billed, where the provider says so."""
+    """The billed usage, if the provider reports it."""
     model: str | None = None
-    """The provider's model id; that of the job where the provider does not say it."""
+    """The provider's model id; that of the job if the provider does not report it."""
     created_at: datetime | None = None
     """When the provider accepted it."""
     started_at: datetime | None = None
@@ -197,7 +197,7 @@ class Task:
     observed_at: datetime | None = field(factory=partial(datetime.now, UTC), eq=False)
     """When this was observed, by the clock of this machine: by default now. `None` if it was not observed yet."""
     request_id: str | None = None
-    """The provider's id of the request that made this observation, for its support desk."""
+    """The provider's id of the request that made this observation, to quote to its support."""
     raw: Mapping[str, Any] = field(factory=dict[str, Any], eq=False, repr=False)
     """The provider's object, untouched."""
 
@@ -220,8 +220,8 @@ class Task:
         """
         Return the task as plain data for JSON: the ref as text, times as ISO 8601. The command line prints the same.
 
-        :param urls: whether the URLs of videos and covers are in it. Anyone who has one can fetch the video.
-        :param raw: whether the provider's object is in it, which has the URLs as well.
+        :param urls: whether to include the URLs of videos and covers. Anyone who has one can fetch the video.
+        :param raw: whether to include the provider's object, which has the URLs as well.
         :raises ValueError: *raw* without *urls*.
         """
         if raw and not urls:
@@ -233,7 +233,7 @@ class Task:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Task:
         """
-        Read a task from what `to_dict` returned with its URLs. Fields that are not known are ignored.
+        Read a task from what `to_dict` returned with its URLs. Unknown fields are ignored.
 
         :raises ValueError: a field is missing or of the wrong type.
         """

@@ -1,6 +1,6 @@
 """
 Traces and metrics with OpenTelemetry, if its API is installed (extra `otel`) and the application has configured a
-provider of traces or metrics. Otherwise nothing here does anything.
+provider of traces or metrics. Otherwise every function here does nothing.
 
 A job has one span, from when it is recorded or resumed here until it has ended. Its uploads, submits, polls, downloads
 and callbacks are spans below it. A wait, a fetch, a cancellation, a download, a stream and a callback that happen
@@ -25,7 +25,7 @@ from .errors import HappyHorseError, SubmitOutcomeUnknownError, WaitTimeoutError
 from .job import Endpoint, Job
 from .task import Task
 
-# Other packages may bring the namespace without the API.
+# Other packages may create the namespace package without the API.
 _IS_INSTALLED = find_spec("opentelemetry") is not None and find_spec("opentelemetry.trace") is not None
 
 if TYPE_CHECKING or _IS_INSTALLED:
@@ -52,7 +52,7 @@ if TYPE_CHECKING or _IS_INSTALLED:
         "happyhorse.client.polls", unit="{request}", description="Status requests: of one task, or of the task list."
     )
     _rate_limited = _meter.create_counter(
-        "happyhorse.client.rate_limited", unit="{response}", description="Requests that were refused for their rate."
+        "happyhorse.client.rate_limited", unit="{response}", description="Requests that were refused with 429."
     )
     _in_flight = _meter.create_up_down_counter(
         "happyhorse.client.jobs.in_flight", unit="{job}", description="Jobs that have not ended."
@@ -74,7 +74,7 @@ if TYPE_CHECKING or _IS_INSTALLED:
 
 
 def _is_recorded() -> bool:
-    """Return whether the application has configured a provider: until then the API has one of its own."""
+    """Return whether the application has configured a provider: until then the API uses its own no-op one."""
     if not _IS_INSTALLED:
         return False
     providers = (trace.get_tracer_provider(), metrics.get_meter_provider())
@@ -91,7 +91,7 @@ def current_span() -> str | None:
 
 
 def _context_of(job: Job) -> Context | None:
-    """Return where the span of *job* belongs: to the trace of the process that recorded it, if that is another one."""
+    """Return the parent of the span of *job*: in the trace of the process that recorded it, if that is another."""
     if job.trace_parent is None:
         return None
     recorded = TraceContextTextMapPropagator().extract({"traceparent": job.trace_parent}, Context())
@@ -100,7 +100,7 @@ def _context_of(job: Job) -> Context | None:
 
 
 class JobSpan:
-    """The span of one job, and what all its metrics have in common."""
+    """The span of one job, and the common attributes of its metrics."""
 
     __slots__ = ("_began_at", "_span", "context", "has_ended", "labels")
 
@@ -136,7 +136,7 @@ class JobSpan:
         )
 
     def end(self, task: Task | None, error: HappyHorseError | None) -> None:
-        """End the span: the task has ended, or nothing more will come."""
+        """End the span: the task has ended, or no further event is expected."""
         self.has_ended = True
         _in_flight.add(-1, self.labels)
         if task is not None:
@@ -198,7 +198,7 @@ def poll(job: JobSpan, request: Awaitable[Task]) -> Awaitable[Task]:
 
 
 def poll_list(endpoint: Endpoint, request: Awaitable[T]) -> Awaitable[T]:
-    """Return *request* as a span of its own, since it is for many jobs, and count it."""
+    """Return *request* as its own span, since it is for many jobs, and count it."""
     if not _is_recorded():
         return request
     counted = {**labels(endpoint), "happyhorse.poll": "list"}
@@ -216,7 +216,7 @@ def download(job: JobSpan | None, downloading: Awaitable[T], *, is_callers: bool
 
 
 def query(name: str, endpoint: Endpoint, job: JobSpan | None, request: Awaitable[T]) -> Awaitable[T]:
-    """Return *request*, a `fetch` or a `cancel` that a caller wants, as a span of the caller's, or else of the job."""
+    """Return *request*, a caller's `fetch` or `cancel`, as a span of the caller's, or else of the job."""
     if not _is_recorded():
         return request
     account = labels(endpoint)
@@ -247,7 +247,7 @@ def upload(job: JobSpan | None, uploading: Awaitable[T]) -> Awaitable[T]:
 
 
 def callback(job: JobSpan | None, processing: Awaitable[T]) -> Awaitable[T]:
-    """Return *processing*, of a callback, as a span of the request that brought it, or else of the job."""
+    """Return the *processing* of a callback as a span of the incoming request, or else of the job."""
     return _traced("callback", processing, job, is_callers=True) if _is_recorded() else processing
 
 
@@ -258,7 +258,7 @@ def rate_limited(endpoint: Endpoint, requests: str) -> None:
 
 
 def labels(endpoint: Endpoint, model: str = "") -> dict[str, str]:
-    """Return the attributes of metrics: few different values, whatever is generated."""
+    """Return the attributes of metrics, which have low cardinality."""
     found = {"gen_ai.provider.name": endpoint.adapter, "happyhorse.account": endpoint.provider}
     return {**found, "gen_ai.request.model": model} if model else found
 
@@ -294,12 +294,12 @@ def _place(
 ) -> dict[str, Any]:
     is_inside = is_callers and trace.get_current_span().get_span_context().is_valid
     return {
-        # The background tasks that poll and submit were started in the context of some caller, which is not the job's.
+        # The background tasks that poll and submit were started in the context of an arbitrary caller, not of the job.
         "context": None if is_inside else Context() if job is None else job.context,
         "kind": trace.SpanKind.INTERNAL if name in _INTERNAL else trace.SpanKind.CLIENT,
         "attributes": account if job is None else job.labels,
         "links": [job.link] if is_inside and job is not None else None,
-        # Messages and tracebacks may hold what a provider has echoed of a prompt.
+        # Messages and tracebacks may hold a prompt that a provider has echoed.
         "record_exception": False,
         "set_status_on_exception": False,
     }

@@ -32,8 +32,11 @@ class Timeouts:
     """For a status, list or cancel request as a whole."""
     submit: float = field(default=120.0, validator=_seconds)
     """
-    For a submit as a whole. A provider may download and inspect the input before it responds, and a response that is
-    not waited for leaves the outcome of a paid request unknown.
+    For a submit as a whole. A provider may download and inspect the input before it responds, and giving up on the
+    response leaves the outcome of a paid request unknown.
     """
     download: float = field(default=30.0, validator=_seconds)
-    """For the response of a download to begin, and for each 32 KiB of it to arrive. The whole may take any time."""
+    """
+    For the response of a download to begin, and for each 32 KiB of it to arrive. The download as a whole has no
+    timeout.
+    """

@@ -1,5 +1,5 @@
 """
-Polling schedule, rate and concurrency limits, and the response headers that concern them: numbers and arithmetic.
+Polling schedule, rate and concurrency limits, and the response headers about them. Arithmetic only.
 
 Nothing here sleeps. A clock is read only where a server sends a date and does not send its own time. All times are
 seconds as `float`; `None` means "not set", never "immediately".
@@ -18,7 +18,7 @@ from .errors import ConfigurationError
 from .messages import HttpResponse
 from .retry import LONGEST_WAIT, Backoff, RetryPolicies, RetryPolicy
 
-# A longer Retry-After is a mistake: milliseconds, or a date that was meant to say "never".
+# A longer Retry-After is a mistake: milliseconds, or a date that means "never".
 _LONGEST_CREDIBLE_WAIT = 86_400.0
 _GROWTH = 1.5
 _LONGEST_NOT_FOUND_PAUSE = 120.0
@@ -69,14 +69,14 @@ class PollSchedule:
     """The longest time between two polls. With an `interval` of your own, the interval grows by half up to this value
     while nothing changes; by default it does not grow."""
     jitter: float | None = field(default=None, validator=_not_negative)
-    """Each poll is moved at random by up to this much, either way. By default by 5 % to 10 % of the delay."""
+    """Each poll is shifted at random by up to this much, earlier or later. By default by 5 % to 10 % of the delay."""
     reconcile: float = field(default=60, validator=_positive)
     """The interval for tasks with a webhook (`callback_url`): polls then only find webhooks that were lost."""
     not_found_retries: int = field(default=5, validator=_whole)
     """How many polls in a row must report an unknown task before it counts as expired."""
 
     def advised_by(self, advice: PollSchedule) -> PollSchedule:
-        """Fill what is not set from *advice*. A caller's own interval is kept unchanged, without growth."""
+        """Fill unset fields from *advice*. A caller's own interval is kept unchanged, without growth."""
         advised = PollSchedule() if self.interval else advice
         interval = self.interval or min(advice.interval or _DEFAULT_INTERVAL, self.max_interval or math.inf)
         return evolve(
@@ -137,7 +137,7 @@ def _first(*values: float | None) -> float:
 @frozen(kw_only=True, eq=False)
 class Limits:
     """
-    Rate and concurrency limits for one account. What is not set is the adapter's default, taken from the provider's
+    Rate and concurrency limits for one account. Unset fields get the adapter's defaults, which come from the provider's
     pages.
 
     Clients that are given the same object, in the same event loop, share the limits.
@@ -178,7 +178,7 @@ class Limits:
         return None if self.max_running is None else self.max_running + (self.max_queued or 0)
 
     def filled_from(self, defaults: Limits) -> Limits:
-        """Return limits in which what is not set is taken from *defaults*."""
+        """Return limits whose unset fields come from *defaults*."""
         values: dict[str, Any] = {}
         for name in (attribute.name for attribute in fields(Limits)):
             own, default = getattr(self, name), getattr(defaults, name)
@@ -189,16 +189,19 @@ class Limits:
 
 @frozen(kw_only=True)
 class RateLimitWindow:
-    """What the headers of a response say about the provider's current rate limit window."""
+    """The provider's current rate limit window, as its response headers report it."""
 
     limit: int
-    """Requests that a whole window allows."""
+    """Requests allowed in a window."""
     remaining: int
     """How many of them are left."""
     reset_after: float | None
     """Seconds until the next window begins, at most five minutes; `None` if the provider does not say."""
     shared: bool = False
-    """Whether submits and queries count against the same window. Otherwise it covers the kind that was answered."""
+    """
+    Whether submits and queries count against the same window. Otherwise it covers only the kind of the answered
+    request.
+    """
 
 
 def retry_after(response: HttpResponse) -> float | None:

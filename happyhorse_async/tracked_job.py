@@ -1,4 +1,4 @@
-"""A live job as one client knows it: its entry, its submit, its polls, and who waits for it."""
+"""A live job as one client knows it: its entry, its submit, its polls, and its waiters."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PACKED_NO_RAW = marshal.dumps({})
 
 class TrackedJob:
     """
-    What a client knows of one job and its task. All handles of the job share it.
+    The state of one job and its task in a client. All handles of the job share it.
 
     :param job: the journal's entry, or, for a task that the journal does not know, one that is made up.
     :param is_recorded: whether the journal has the job. Only then are changes of it written.
@@ -55,14 +55,14 @@ class TrackedJob:
 
     def __init__(self, job: Job, *, is_recorded: bool = True) -> None:
         self.job = job
-        """The entry as it is here and now, which the store has or is about to have. Changed by `jobs.journal`."""
+        """The present entry, which the store has or is about to have. Changed by `jobs.journal`."""
         self.is_recorded = is_recorded
         self.attempt: SubmitAttempt | None = None
         """The submit, while the job is queued or being sent. Changed by `jobs.submit`."""
         self.poll = PollState()
         """The polls of the task. Changed by `polling`."""
         self.permit: Permit | None = None
-        """Counts the task among those that the provider runs or queues, where these are limited."""
+        """Counts the task towards the provider's limit of running and queued tasks, if there is one."""
         self.span: telemetry.JobSpan | None = None
         """The span of the job, if traces are recorded."""
         self.gone: HappyHorseError | None = None
@@ -90,7 +90,7 @@ class TrackedJob:
         """The last observation, with the provider's object as it was last seen."""
         task = self.task
         if task is not None and not task.raw and self._raw is not _PACKED_NO_RAW:
-            # What is packed is our own data, which never left memory.
+            # Safe to unpickle: the data is our own, and never left memory.
             raw = marshal.loads(self._raw) if isinstance(self._raw, bytes) else self._raw  # noqa: S302
             task = evolve(task, raw=raw)
             if task.status.is_terminal:
@@ -109,7 +109,7 @@ class TrackedJob:
 
     def load(self, job: Job) -> None:
         """
-        Take over what the store knows of the job.
+        Load the stored entry of the job.
 
         A success whose URLs have died needs another poll, and so does a task that had expired: it may have reappeared.
         """
@@ -172,7 +172,7 @@ class TrackedJob:
         )
 
     def give_up(self, error: HappyHorseError) -> None:
-        """Tell everyone who waits that nothing more will come, and why."""
+        """End all waits with the error *why*."""
         self.gone = error.about(ref=self.ref, job_id=self.job_id)
         self.poll.entry = 0
         self.wake()
@@ -192,7 +192,7 @@ class TrackedJob:
             subscription.wake()
 
     def release_permit(self) -> None:
-        """Stop counting the task among those of the provider: it has ended, or it is not polled any more."""
+        """Stop counting the task towards the provider's limit: it has ended, or is no longer polled."""
         permit, self.permit = self.permit, None
         if permit is not None:
             permit.release()
@@ -311,9 +311,9 @@ class PollState:
         self.queued_for = 0.0
         """Seconds after its submit at which it was still queued at the provider."""
         self.model: DurationModel | None = None
-        """What was learned of the duration of tasks like it."""
+        """The learned durations of similar tasks."""
         self.expected: ExpectedUsage | None = None
-        """What the request asked for of everything that is billed. Kept because the job may forget its request."""
+        """The usage to expect from the request. Kept because the request may be erased from the job."""
         self.unchanged = 0
         """How many polls in a row brought no change."""
         self.empty_successes = 0
@@ -341,7 +341,7 @@ class PollFailures:
 
     def __init__(self) -> None:
         self.faults = 0
-        """No answer, or none that says anything of the task."""
+        """No response, or none about the task."""
         self.not_found = 0
         """The provider does not know the task."""
         self.refusals = 0

@@ -37,12 +37,12 @@ class Tracker:
         return self._unaccepted.get(job_id)
 
     def open(self, store: object) -> None:
-        """Know of the clients of this process that use the same store. They own each other's jobs."""
+        """Register with the other clients of this process that use the same store. They own each other's jobs."""
         self._siblings = _SIBLINGS.setdefault(id(store), set())
         self._siblings.add(self)
 
     def close(self, store: object) -> None:
-        """Be no sibling of other clients any more."""
+        """Stop being a sibling of other clients."""
         self._siblings.discard(self)
         if not self._siblings:
             _SIBLINGS.pop(id(store), None)
@@ -66,7 +66,7 @@ class Tracker:
         self._polled[tracked.job_id] = tracked
 
     def end_polling(self, tracked: TrackedJob) -> None:
-        """Note that a job is not polled here any more."""
+        """Note that a job is no longer polled here."""
         self._polled.pop(tracked.job_id, None)
 
     def anywhere(self, job_id: str) -> TrackedJob | None:
@@ -74,7 +74,7 @@ class Tracker:
         return self._unaccepted.get(job_id) or self._polled.get(job_id)
 
     def by_ref(self, ref: TaskRef) -> TrackedJob | None:
-        """Return the job of a task, if anything here has to do with it."""
+        """Return the job of a task, if this client works on it or waits for it."""
         return self._by_ref.get(ref)
 
     def submitted_at(self, ref: TaskRef) -> datetime | None:
@@ -88,7 +88,7 @@ class Tracker:
         return None if tracked is None else tracked.span
 
     def for_job(self, job: Job) -> TrackedJob:
-        """Return the one tracked job of an entry of the store whose task is known."""
+        """Return the one tracked job of a store entry whose task is known."""
         assert job.ref is not None
         tracked = self.usable(job.ref)
         if tracked is None:
@@ -99,7 +99,7 @@ class Tracker:
         return tracked
 
     def for_ref(self, ref: TaskRef, unrecorded: Job) -> TrackedJob:
-        """Return the one tracked job of a task, of which the store has not been asked yet."""
+        """Return the one tracked job of a task whose store entry has not been read yet."""
         tracked = self.usable(ref)
         if tracked is None:
             tracked = self._by_ref[ref] = TrackedJob(unrecorded, is_recorded=False)
@@ -112,7 +112,7 @@ class Tracker:
         return None if has_expired else tracked
 
     def name(self, tracked: TrackedJob) -> None:
-        """Track a job by its ref too, which was just learned."""
+        """Track a job also by its ref, which has just become known."""
         assert tracked.ref is not None
         self._by_ref[tracked.ref] = tracked
 
@@ -122,17 +122,17 @@ class Tracker:
         self.name(tracked)
 
     def note_early_callback(self, ref: TaskRef) -> None:
-        """Remember that the provider has called about a task that is not known here, or not yet."""
+        """Remember a webhook about a task that is not known here, or not yet."""
         self._early[ref] = None
         if len(self._early) > _MOST_EARLY:
             self._early.popitem(last=False)
 
     def take_early_callback(self, ref: TaskRef) -> bool:
-        """Return whether the provider has called about a task before it was known, so that it should be polled now."""
+        """Return whether a webhook about a task arrived before the task was known, so that it should be polled now."""
         return self._early.pop(ref, self) is None
 
     def restore(self, tracked: TrackedJob) -> None:
-        """Track the job of a handle from an earlier time when the client was open."""
+        """Track the job of a handle that was made before the client was closed and opened again."""
         if tracked.ref is not None:
             self._by_ref.setdefault(tracked.ref, tracked)
 

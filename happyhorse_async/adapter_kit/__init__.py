@@ -1,9 +1,9 @@
 """
-Functions for authors of adapters: from a request to the bytes of a message, and from an answer to a task or an error.
+Functions for authors of adapters: from a request to the bytes of a message, and from a response to a task or an error.
 
-An adapter knows its provider's fields, words and codes. What every adapter needs beside them is here: the API key in
-the right header, JSON that is read leniently, timestamps, result URLs in any form, synonyms of status words, and errors
-that say whether a paid request may have been taken. Nothing here performs I/O.
+An adapter knows its provider's fields, words and codes. The rest is here: the API key in the right header, lenient JSON
+reading, timestamps, result URLs in any form, synonyms of status words, and errors that say whether a paid request may
+have been accepted. Nothing here performs I/O.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
 """
-From a provider's refusal to the error that says what it means.
+From a provider's refusal to the matching error.
 
-The provider's code decides, and each adapter has the table of its provider's codes. This module has what all adapters
-share: the meaning of an HTTP status without a known code, which refusals are certain, and the `FailureReason` of an
-error class.
+The provider's code decides, and each adapter has the table of its provider's codes. This module has the common part:
+the meaning of an HTTP status without a known code, which refusals are certain, and the `FailureReason` of an error
+class.
 
-**Whose word is it?** Between this library and a provider stand CDNs, proxies and login pages. A 401, 403 or 404 without
-the provider's own error object says nothing about the key or the task. Give `error_from_response` no class then.
+**Who answered?** Between this library and a provider are CDNs, proxies and login pages. A 401, 403 or 404 without
+the provider's own error object says nothing about the key or the task. Then pass no class to `error_from_response`.
 
-**Was the paid request taken?** A 4xx is a certain refusal whatever its code says. The exceptions are 408, 444, 460 and
-499, by which a gateway says that it gave up waiting, and an answer that the same request is still in progress.
+**Was the paid request accepted?** A 4xx is a certain refusal, with any code. The exceptions are 408, 444, 460 and 499,
+with which a gateway says that it gave up waiting, and a response that the same request is still in progress.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from ..timing import retry_after
 
 ErrorClass: TypeAlias = type[HappyHorseError]
 
-# nginx has 444 and 499, AWS's load balancer 460, for a connection that was closed before the answer came.
+# nginx uses 444 and 499, AWS's load balancer 460, for a connection that was closed before the response came.
 _GAVE_UP = frozenset({408, 444, 460, 499})
 
 _BY_STATUS: dict[int, ErrorClass] = {
@@ -60,7 +60,7 @@ _REASONS: dict[ErrorClass, FailureReason] = {
     ProviderError: FailureReason.PROVIDER_FAULT,
 }
 
-# Challenges, logins and locks of a gateway, which the next request may not meet.
+# Challenges, logins and locks of a gateway, which may not affect the next request.
 _PASSING = frozenset({401, 403, 407, 409, 423})
 
 _IN_PROGRESS = re.compile(r"in[\s_-]?progress|in[\s_-]?flight|processing|still running|being processed", re.IGNORECASE)
@@ -72,17 +72,17 @@ _TAG = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^>]*>", re.DOTALL | re
 
 
 def is_code(text: str | None) -> bool:
-    """Return whether *text* can be a provider's error code, which is a word. Gateways send numbers as codes."""
+    """Return whether *text* can be a provider's error code: a word. Gateways send numbers as codes."""
     return text is not None and bool(_WORD.search(text))
 
 
 def class_by_status(status: int) -> ErrorClass:
-    """Return what an HTTP status of 400 or more means if the provider's code is missing or unknown."""
+    """Return the error class for an HTTP status of 400 or more whose provider code is missing or unknown."""
     return _BY_STATUS.get(status, InvalidRequestError if status < 500 else ProviderError)
 
 
 def failure_reason(cls: ErrorClass | None) -> FailureReason:
-    """Return why a task failed whose code would be an error of class *cls* on a call."""
+    """Return the failure reason of a task whose error code maps to *cls* on a call."""
     return _REASONS.get(cls, FailureReason.UNKNOWN) if cls else FailureReason.UNKNOWN
 
 
@@ -109,16 +109,16 @@ def error_from_response(
 
     :param cls: the class by the provider's code or, with a provider's error object without a known code, by
         `class_by_status`; `None` if the body is not the provider's own. Then a 5xx is a `ProviderError`, a 429 a
-        `RateLimitError`, and any other 4xx a `TransportError`: a page of something in between.
-    :param message: the provider's words; without them, the beginning of the body.
-    :param not_accepted: for a `ProviderError`, whether the provider documents that it answers so only before it accepts
-        a submit. A 4xx counts as such by itself.
+        `RateLimitError`, and any other 4xx a `TransportError`: a page from an intermediary.
+    :param message: the provider's message; without it, the beginning of the body.
+    :param not_accepted: for a `ProviderError`, whether the provider documents that it sends this response only before
+        it accepts a submit. A 4xx always counts as such.
     :param in_progress: whether the provider says that it is still working on the same request.
     """
     status = response.status
     sentence = message or plain_text(response) or f"the answer has status {status} and no text"
     if len(sentence) > _LONGEST_MESSAGE:
-        # A message may have a megabyte, and takes time by its length.
+        # A message may have a megabyte, and the time to process it grows with its length.
         sentence = shorten(sentence[: 4 * _LONGEST_MESSAGE], _LONGEST_MESSAGE, placeholder=" …")
     facts = Facts(provider=account.provider, status_code=status, code=code, request_id=request_id)
     in_progress = in_progress or (status == 409 and bool(_IN_PROGRESS.search(f"{code} {sentence}")))
@@ -151,10 +151,10 @@ def task_failure(
     why: ErrorClass | FailureReason | None, message: str | None, *, account: Account, code: str | None = None
 ) -> TaskFailure:
     """
-    Make the error of a failed task. The API key is masked in it.
+    Return the failure of a task. The API key is masked in it.
 
-    :param why: the reason, or the error class that the code would be on a call; `None` if the code is not known.
-    :param message: the provider's words.
+    :param why: the reason, or the error class of the code on a call; `None` if the code is not known.
+    :param message: the provider's message.
     :param code: the provider's code.
     """
     return TaskFailure(

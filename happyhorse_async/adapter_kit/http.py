@@ -1,4 +1,4 @@
-"""HTTP messages of JSON APIs: requests, the bodies of answers and callbacks, and the headers that all share."""
+"""HTTP messages of JSON APIs: requests, the bodies of responses and callbacks, and common headers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class AuthScheme:
     header: str
     """The name of the header."""
     prefix: str = ""
-    """What precedes the key, such as `"Bearer "`."""
+    """The prefix of the key, such as `"Bearer "`."""
 
 
 BEARER = AuthScheme("Authorization", "Bearer ")
@@ -97,7 +97,7 @@ def _encode(body: Mapping[str, Any], account: Account) -> bytes:
     try:
         return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     except UnicodeEncodeError:
-        # The error itself holds the whole body: prompt, signed URLs and inline images.
+        # The original error holds the whole body: prompt, signed URLs and inline images.
         problem = "a text contains half of a surrogate pair"
     except (TypeError, ValueError, RecursionError) as error:
         problem = str(error)
@@ -114,7 +114,7 @@ def read_json(response: HttpResponse) -> Any:
     try:
         value = _JSON.decode(response.body.decode())
         if b"\\u" in response.body and b"\\ud" in response.body.lower():
-            # JSON allows half of a surrogate pair as an escape; such a text cannot be printed or stored.
+            # JSON allows an escaped lone surrogate; such a text cannot be printed or stored.
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         # Do not chain the decoder's error: its repr shows the whole body.
@@ -147,8 +147,8 @@ def read_refusal(response: HttpResponse) -> Mapping[str, Any]:
     """
     Decode the JSON object in the body of a refusal; an empty mapping if there is none.
 
-    A proxy or a CDN in front of the provider answers with a page of its own. Then nothing is left to read, and
-    `error_from_response` is to be given no class.
+    A proxy or a CDN in front of the provider sends its own page. Then the mapping is empty; pass no class to
+    `error_from_response`.
     """
     with suppress(InvalidResponseError):
         return read_object(response)

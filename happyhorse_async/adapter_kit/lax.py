@@ -1,10 +1,10 @@
 """
 From decoded JSON to typed wire objects, or to one clear error with the path of the field.
 
-Providers write numbers as strings, integers as floats, and leave out fields that they call required. A value that can
-be read without loss is read. Declare a field `Lax` if the task can be understood without it (a size, a timestamp): it
-becomes `None` if it cannot be read, because a paid video is worth more than its metadata. Any other field that cannot
-be read is named in an `InvalidResponseError`.
+Providers write numbers as strings, integers as floats, and leave out fields that they call required. A value is
+converted if nothing is lost. Declare a field `Lax` if the task can be understood without it (a size, a timestamp): it
+becomes `None` if it cannot be read, because losing metadata is better than losing a paid video. Any other field that
+cannot be read is named in an `InvalidResponseError`.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def structure(value: object, cls: type[T], *, root: str = "") -> T:
     """
     Build the wire object *cls* from decoded JSON.
 
-    :param root: the path of *value* in the whole answer, for the error.
-    :raises InvalidResponseError: a field that matters is missing or cannot be read; `path` names it.
+    :param root: the path of *value* in the response, for the error.
+    :raises InvalidResponseError: a required field is missing or cannot be read; `path` names it.
     """
     try:
         structured: T = _CONVERTER.get_structure_hook(cls)(value, cls)
@@ -73,7 +73,7 @@ def _to_int(value: object, _: object) -> int:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise TypeError(f"expected a whole number, got {_kind(value)}")
     with suppress(ValueError):
-        # By way of a float, a large one would lose its last digits.
+        # Going through a float would lose the last digits of a large number.
         value = int(value) if isinstance(value, str) else value
     if isinstance(value, int):
         return value

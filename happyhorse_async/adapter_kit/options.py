@@ -10,7 +10,7 @@ from ..errors import ConfigurationError
 
 def check_switch(options: Mapping[str, Any], name: str, *, provider: str) -> None:
     """
-    Check an option that is on or off.
+    Check a boolean option.
 
     :raises ConfigurationError: it is neither true nor false.
     """

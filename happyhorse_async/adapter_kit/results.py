@@ -1,9 +1,9 @@
 """
-The videos in an answer, in whichever form they come.
+Finds the videos in a response, in any form.
 
 A provider documents one form. Relays and new versions send others: a list instead of an object, a text instead of a
-list, one more level around them. All adapters read the same forms. A cover, a frame or an audio track is never taken
-for the video; its type, its name and the end of its URL tell.
+list, one more level around them. All adapters read the same forms. Type, field name and URL extension keep a cover, a
+frame or an audio track from being taken for the video.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from attrs import define, evolve, field, frozen
 from ..task import FailureReason, Task, TaskFailure, TaskStatus, Video
 from .lax import Lax, structure
 
-# Fields that hold results, or more of them, and fields that hold one URL. Only these are read, so the echo of an input
-# is not taken for a result. Written as `_plain` leaves them: `videoUrl`, `video_url` and `Video-URL` are one field.
+# Fields that hold results, or more of them, and fields that hold one URL. Only these are read, so an echoed input is
+# not taken for a result. Spelt as `_plain` returns them: `videoUrl`, `video_url` and `Video-URL` are one field.
 _CONTAINERS = (
     "output", "outputs", "result", "results", "videos", "videourls", "urls", "data", "files", "items", "creations",
     "works", "taskresult", "generations", "resulturls", "content", "contents", "response", "generatedvideos",
@@ -53,14 +53,14 @@ _OTHER_NAME = re.compile(
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//\S|/[^/\s]", re.IGNORECASE)
 # A blank alone is part of a URL that is not percent-encoded.
 _NEXT_URL = re.compile(r"[\s,;]+(?=https?://)", re.IGNORECASE)
-# What a task was made from, which says nothing of one result.
+# Fields of the input, which do not describe a result.
 _MODE = re.compile(r"(?:to|2)[\s_-]?video|\b[tirv]2v\b|edit")
 # The best cover first.
 _COVER_ORDER = ("cover", "poster", "thumb", "first_frame", "image")
 
 _SEPARATORS = {ord(sign): None for sign in "_- ."}
 
-# No answer nests its results deeper; a hostile one may.
+# Only a hostile response nests its results deeper.
 _DEPTH = 8
 
 
@@ -73,20 +73,20 @@ class _WireEntry:
 
 @frozen(kw_only=True)
 class FoundVideo:
-    """A video in an answer."""
+    """A video in a response."""
 
     url: str = field(repr=False)
     """Where it can be fetched."""
     cover_url: str | None = field(default=None, repr=False)
-    """A still picture of it."""
+    """The URL of a still picture."""
     fields: Mapping[str, Any] = field(factory=dict[str, Any], repr=False)
-    """The JSON object that the URL stands in; empty if the URL is not in an object."""
+    """The JSON object that contains the URL; empty if there is none."""
 
     def as_video(self, *, expires_at: datetime | None = None, duration: float | None = None) -> Video:
         """
-        Return it as a `Video`, with the size and the length that stand beside the URL.
+        Return it as a `Video`, with the size and the length from the same object.
 
-        :param duration: the length in seconds if none stands beside the URL.
+        :param duration: the length in seconds if the object has none.
         """
         wire = structure(dict(self.fields), _WireEntry)
         return Video(
@@ -111,17 +111,17 @@ class _Entry:
 
 def find_videos(*places: object) -> tuple[FoundVideo, ...]:
     """
-    Find the videos in an answer.
+    Find the videos in a response.
 
-    :param places: JSON values, the documented place first and the whole answer last. The first place with a video
-        counts. A place may be a URL, an object with a URL in one of its usual fields, a list of either, or an object
+    :param places: JSON values to search, the documented one first and the whole response last. The first one with a
+        video wins. Each may be a URL, an object with a URL in one of the usual fields, a list of either, or an object
         around them.
     """
     for place in places:
         entries = list(_entries(place, {}, _DEPTH))
         if not entries:
             continue
-        # An entry that says that it is a video wins over one that says nothing, and that over an unknown type.
+        # An entry typed as a video wins over an untyped one, and that over an unknown type.
         chosen = (
             [entry for entry in entries if entry.is_video]
             or [entry for entry in entries if not entry.is_other and not entry.type]
@@ -139,12 +139,12 @@ def find_videos(*places: object) -> tuple[FoundVideo, ...]:
 
 def require_video(task: Task, path: str, value: object) -> Task:
     """
-    Return *task*, as a failure that names *path* if it is a success without a video although its result is not empty.
+    Return *task*. A success whose result is not empty but has no video becomes a failure that names *path*.
 
     The core turns a success without any result into a failure itself, and polls a few more times before it is final.
 
     :param path: where the provider documents the result, such as `output.video_url`.
-    :param value: what the answer has there.
+    :param value: the value at *path*.
     """
     if task.status is not TaskStatus.SUCCEEDED or task.videos or not value:
         return task
@@ -164,7 +164,7 @@ def _entries(value: object, around: Mapping[str, Any], depth: int) -> Iterator[_
         if _URL.match(text := value.strip()):
             yield from (_entry(url, around) for url in _NEXT_URL.split(text))
         elif text[:1] in ("[", "{"):
-            # Some send JSON within JSON.
+            # Some providers send JSON within JSON.
             with suppress(ValueError, RecursionError):
                 yield from _entries(json.loads(text), around, depth - 1)
     elif isinstance(value, list):
@@ -177,10 +177,10 @@ def _entries(value: object, around: Mapping[str, Any], depth: int) -> Iterator[_
 def _entries_of_object(fields: Mapping[str, Any], depth: int) -> Iterator[_Entry]:
     names = {_plain(name): name for name in fields}
     if names and all(name.isdecimal() for name in names):
-        # Some languages write a list as an object with the positions as names.
+        # Some languages write a list as an object whose names are the positions.
         yield from _entries(list(fields.values()), {}, depth)
         return
-    # The first field with something in it counts: others repeat it in another size or form.
+    # The first field that is not empty wins: others repeat it in another size or form.
     others: list[_Entry] = []
     for name in sorted(_FIELDS.keys() & names.keys(), key=_FIELDS.__getitem__):
         found = list(_entries(fields[names[name]], fields, depth - 1))

@@ -1,9 +1,9 @@
 """
 The status words and timestamps of providers.
 
-Each adapter has the table of its provider's documented words. A relay may pass on another vendor's word for the same
-end. This module has the synonyms that all adapters share. A success is believed only with a video beside it, so that an
-unknown word never ends a task that is still running.
+Each adapter has a table of its provider's documented words. A relay may pass on another vendor's word for the same
+status. This module has the common synonyms. A synonym of success counts only if there is a video, so that an unknown
+word never ends a task that is still running.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SUCCESS = frozenset(
     }
 )  # fmt: skip
 _FAILURE = frozenset({"failed", "fail", "fails", "failure"})
-# A relay also says so when its own query failed, so these count only together with the task's error.
+# A relay also uses these when its own query failed, so they count only together with the task's error.
 _VAGUE_FAILURE = frozenset({"error", "errored", "exception", "rejected", "aborted", "timeout", "timedout"})
 _CANCELED = frozenset({"canceled", "cancelled"})
 # Chinese does not separate words.
@@ -40,7 +40,7 @@ _CHINESE = (
     (re.compile("取消"), "canceled"),
     (re.compile("成功|完成|结束"), "done"),
 )
-# Beside one of these, a word does not mean the end: `not_ready`, `partially_completed`, `failed_retrying`.
+# Combined with one of these, a word does not mean the end: `not_ready`, `partially_completed`, `failed_retrying`.
 _NOT_YET = frozenset(
     {
         "not", "un", "in", "to", "be", "being", "partial", "partially", "almost", "nearly", "waiting", "pending",
@@ -57,13 +57,13 @@ def read_status(
     has_error: bool = False,
 ) -> TaskStatus:
     """
-    Return the status that a provider's *word* means; `UNKNOWN` if nothing is known about it.
+    Return the status for a provider's *word*; `UNKNOWN` if the word is not known.
 
     Letter case, surrounding blanks, and the choice between blank, `-` and `_` do not matter.
 
     :param documented: the provider's own words. They take precedence over the shared synonyms.
-    :param has_video: whether the answer has a video. Without one, a synonym of success is `UNKNOWN`.
-    :param has_error: whether the answer says why the task failed. Without it, a vague word such as `error` is
+    :param has_video: whether the response has a video. Without one, a synonym of success is `UNKNOWN`.
+    :param has_error: whether the response has an error of the task. Without one, a vague word such as `error` is
         `UNKNOWN`.
     """
     if word and word in documented:
@@ -95,7 +95,7 @@ def parse_datetime(text: str | None, *, default_zone: timezone = UTC) -> datetim
     """
     Read an ISO 8601 or `YYYY-MM-DD HH:mm:ss.SSS` timestamp; `None` if it is missing or cannot be read.
 
-    :param default_zone: the zone of a timestamp that names none.
+    :param default_zone: the zone of a timestamp without one.
     """
     if not text:
         return None

@@ -1,8 +1,7 @@
 """
-Webhooks (callbacks): a receiver that verifies the calls of a provider, and adapters for web frameworks.
+Webhooks (callbacks): a receiver that verifies a provider's calls, and adapters for web frameworks.
 
-The receiver knows no provider. The adapter decides what a call means and whether it is genuine; the client decides what
-follows from it.
+The receiver knows no provider. The adapter decides what a call means and whether it is genuine; the client acts on it.
 """
 
 from __future__ import annotations

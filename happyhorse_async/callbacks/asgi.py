@@ -10,9 +10,9 @@ from .respond import Receive, WebhookRequest, closes_connection, lower_names, re
 
 class AsgiApp:
     """
-    Answers webhooks on any path: mount it, or route to it.
+    Receives webhooks on any path: mount it, or route to it.
 
-    It is an object and not a function, because Starlette would call a function with a request of its own.
+    It is an object and not a function, because Starlette would call a function with its own request class.
     """
 
     def __init__(self, receive: Receive, *, timeout: float) -> None:

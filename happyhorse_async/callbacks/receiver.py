@@ -23,29 +23,29 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 
-# Anything shorter is guessed in moments. Providers and password managers generate 16 characters and more.
+# A shorter secret is guessed in moments. Providers and password managers generate 16 characters and more.
 _SHORTEST_SECRET = 4
 _RECOMMENDED_SECRET = 16
 
 
 class CallbackReceiver:
     """
-    Receives a provider's webhooks (callbacks). They complement polling: a webhook that gets lost costs only time.
+    Receives a provider's webhooks (callbacks). They complement polling: a lost webhook costs only time.
 
-    With a secret, a webhook that the provider has signed counts like a poll of the client's own. Without one, and where
-    a provider does not sign, a webhook only triggers a poll. A provider that publishes the keys it signs with needs no
-    secret: the client requests the keys and keeps them.
+    With a secret, a webhook that the provider has signed counts like one of the client's own polls. Without one, and
+    where a provider does not sign, a webhook only triggers a poll. A provider that publishes the keys it signs with
+    needs no secret: the client requests the keys and keeps them.
 
     It belongs to one client and all of its accounts, and can be created before the client is opened. Use
     `aiohttp_handler` or `asgi_app` in a web framework, or call `receive`.
 
     :param client: the client that submits, or another one for the same provider with the same store.
-    :param secret: the secret that is shared with the provider, or several while they are rotated; by default what the
-        configuration names for each account.
+    :param secret: the secret that is shared with the provider, or several while they are rotated; by default the
+        configured one of each account.
     :param body_timeout: seconds within which the body of a webhook must have arrived.
     :raises ConfigurationError: a secret is not text, shorter than 4 characters, begins or ends with white space, or is
-        enclosed in quotation marks; or the configured one is missing; or what verifies the provider's signatures is not
-        installed.
+        enclosed in quotation marks; or the configured one is missing; or the package that verifies the provider's
+        signatures is not installed.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class CallbackReceiver:
             self._secrets = None if secret is None else _checked(_as_tuple(secret))
             secrets = self._secrets_of(self._provider)
         except ConfigurationError as error:
-            # A secret that is nearly right is not for error trackers that record the local variables of each frame.
+            # Error trackers record the local variables of each frame, and must not see a secret that is nearly right.
             refusal, secret = error.with_traceback(None), None
             raise refusal from None
         published = client.adapter.encode_callback_keys(self._lifecycle.planners[self._provider].settings.account)
@@ -85,17 +85,17 @@ class CallbackReceiver:
         """
         Process one webhook, and return the present state of its task; `None` if it is genuine and not about our task.
 
-        When this returns, what the webhook says of a task of ours is in the store, and the response may be a 200. The
+        When this returns, the observation is in the store, and the response may be a 200. The
         same webhook again is harmless. When this raises, respond with `CallbackRejectedError.http_status`, and with 503
         for any other error, so that the provider sends the webhook again.
 
-        :param headers: of the request, in any case.
+        :param headers: of the request, names in any case.
         :param body: of the request, exactly as it was received: neither decoded nor reformatted.
         :param query: of the URL that was called. It names the job, for a webhook that arrives before the submit was
             answered.
         :raises CallbackRejectedError: it is forged, too old, too large, compressed or not a webhook. Nothing changed.
         :raises ConfigurationError: headers or body are missing, or of the wrong type.
-        :raises HappyHorseError: the store has failed, or the poll that was to confirm the webhook.
+        :raises HappyHorseError: the store failed, or the poll that should confirm the webhook.
         :raises RuntimeError: the client is closed, or runs in another event loop.
         """
         message = HttpRequest(method="POST", url="", headers=_headers(headers), body=_body(body))
@@ -170,7 +170,7 @@ def _checked(secrets: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _check(secret: str) -> None:
-    """Reject a secret with which no signature would ever match, or that gives no protection. No error shows it."""
+    """Reject a secret that can match no signature or gives no protection. No error shows the secret."""
     check_secret(secret, where="secret")
     if secret != secret.strip():
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""From a webhook over HTTP to the status of its response, for any web framework."""
+"""Processes a webhook over HTTP and returns the status of the response, for any web framework."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class WebhookRequest:
     """A request whose body has not been read."""
 
     method: str
-    """In capitals."""
+    """In upper case."""
     headers: Mapping[str, str]
     """By lower-case name."""
     query: str
-    """Of the URL, without the question mark."""
+    """The query of the URL, without the question mark."""
     chunks: AsyncIterator[bytes]
     """The body, as it arrives."""
 
@@ -44,7 +44,7 @@ async def respond(webhook: WebhookRequest, receive: Receive, *, timeout: float) 
     """
     Process a webhook, and return the HTTP status of the response.
 
-    :param timeout: seconds within which its body must have arrived.
+    :param timeout: seconds within which its body must arrive.
     """
     if webhook.method in ("GET", "HEAD"):
         # Providers and load balancers check URLs with these methods.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from .arguments import asks_for_help, normalized
 
 _EXTRA = ("cyclopts", "platformdirs", "rich")
-# As in `ExitCode`, whose module may take long to import, or fail.
+# As in `ExitCode`, whose module may be slow to import, or fail.
 _BAD_INPUT = 2
 _INTERRUPTED = 130
 

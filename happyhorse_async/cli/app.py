@@ -23,7 +23,7 @@ def run(words: Sequence[str]) -> int:
     # A stream that the shell has closed is None.
     sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115, PTH123
     for stream in (sys.stdout, sys.stderr):
-        # A prompt or a provider's message may hold characters that the terminal's encoding lacks.
+        # A prompt or a provider's message may hold characters that the terminal cannot encode.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     output = Output(as_json=asks_for_json(words), verbose=asks_for_details(words))
@@ -40,7 +40,7 @@ def run(words: Sequence[str]) -> int:
             output.failure("Interrupted", "interrupted")
             return ExitCode.INTERRUPTED
         except BrokenPipeError:
-            output.failure("BrokenPipeError", "the reader of the standard output has gone away")
+            output.failure("BrokenPipeError", "the reader of the standard output has closed it")
             _drop_standard_output()
             return ExitCode.UNEXPECTED
         except StandardOutputError as error:

@@ -1,4 +1,4 @@
-"""The arguments as a whole: options before the command, and `help`."""
+"""Normalizes the arguments: options before the command, and `help`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _OWN_OPTIONS = ("--version", "--help", "-h", "--install-completion")
 
 def normalized(arguments: Sequence[str]) -> list[str]:
     """
-    Move the options that stand before the command behind it, and read `help COMMAND` as `COMMAND --help`.
+    Move options before the command behind it, and read `help COMMAND` as `COMMAND --help`.
 
     `-o -` becomes `--output=-`: by itself, a hyphen would be taken for another option.
     """
@@ -27,7 +27,7 @@ def normalized(arguments: Sequence[str]) -> list[str]:
         return [*rest[1:2], "--help"]
     if not rest or rest[0] in _OWN_OPTIONS:
         return rest
-    # The only command that has commands of its own.
+    # The only command with subcommands.
     words = 2 if rest[0] == "callback" else 1
     return [*rest[:words], *options, *rest[words:]]
 
@@ -49,7 +49,7 @@ def _length_of_option(words: Sequence[str]) -> int:
 
 
 def asks_for_help(words: Sequence[str]) -> bool:
-    """Return whether normalized arguments ask for the help of the command as a whole."""
+    """Return whether normalized arguments ask for the general help."""
     return not words or words[0] in ("--help", "-h")
 
 

@@ -29,6 +29,6 @@ def make_progress(*columns: str) -> Progress:
         *(known[name]() for name in columns),
         console=Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True),
         transient=True,
-        # What is printed meanwhile stays above the bar; into a pipe it goes as it is.
+        # Text that is printed meanwhile stays above the bar; a pipe gets it unchanged.
         redirect_stdout=sys.stdout.isatty(),
     )

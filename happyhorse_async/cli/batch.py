@@ -1,4 +1,4 @@
-"""`batch`: a file of requests in, a folder of videos out. Run again, it continues where it was."""
+"""`batch`: a file of requests in, a folder of videos out. Run again, it continues where it stopped."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class BatchRunner:
     One run of a batch file.
 
     :param folder: the folder for the videos.
-    :param limit: how many are in flight at once.
-    :param keep: whether files that exist are left alone.
+    :param limit: how many videos are in flight at once.
+    :param keep: whether existing files are kept.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class BatchRunner:
         """
         Make the videos that are missing.
 
-        :param provider: for the lines that name none.
+        :param provider: for lines without a provider.
         """
         batch = BatchFile.read(self._file, provider=provider)
         for line in batch.lines:
@@ -91,7 +91,7 @@ class BatchRunner:
         return code
 
     def _check(self, batch: BatchFile, line: Line, provider: str | None) -> None:
-        # That no provider is chosen is not the fault of a line.
+        # A missing provider is not an error of a line.
         client = self._client(provider) if line.provider is None else None
         try:
             plan = (client or self._client(line.provider)).plan(line.request)
@@ -167,11 +167,11 @@ class BatchRunner:
         return handle
 
     async def _find_earlier(self, lines: list[Line], items: list[Item]) -> None:
-        """Take over what the journal knows of earlier runs: finished lines, and lines that went to another provider."""
+        """Take over results of earlier runs from the journal, and lines that went to another provider."""
         async with self._session.journal() as store:
             for line, item in zip(lines, items, strict=True):
                 job = await store.by_key(line.key)
-                # A key that was used for another request is found, and is an error, when the line is submitted.
+                # A key that was used for another request becomes an error when the line is submitted.
                 if job is None or job.fingerprint != fingerprint(line.request.to_dict()):
                     continue
                 if job.endpoint.provider != item.client.provider:

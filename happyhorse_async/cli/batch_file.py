@@ -1,7 +1,7 @@
 """
-The lines of a batch file: each is a JSON object with the fields of a request, and options of its own.
+The lines of a batch file: each is a JSON object with the fields of a request, and further options.
 
-Everything that can be wrong with a line is found here, before anything is sent.
+Every error of a line is found here, before anything is sent.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _not_blank(_: object, attribute: Any, value: str | None) -> None:
 
 @frozen(kw_only=True)
 class _Fields:
-    """What a line may hold."""
+    """The fields of a line."""
 
     mode: str | None = None
     prompt: str | None = None
@@ -58,18 +58,18 @@ class Line:
     number: int
     """Its position in the file, counted from 1."""
     request: VideoRequest
-    """What is requested."""
+    """The request."""
     key: str
-    """The line's own, or one that is the same whenever this line is read from this file."""
+    """The line's own key, or one that is the same whenever this line is read from this file."""
     provider: str | None = None
-    """The section or adapter that the line names."""
+    """The section or adapter of the line."""
     output: str | None = None
-    """The file that the line names, relative to the folder for the videos."""
+    """The output file of the line, relative to the folder for the videos."""
 
 
 @frozen
 class BatchFile:
-    """A batch file that was read: its good lines, and the errors of the others."""
+    """A batch file: its valid lines, and the errors of the others."""
 
     file: Path
     lines: list[Line] = field(factory=list[Line], init=False)
@@ -81,7 +81,7 @@ class BatchFile:
         """
         Read *file*. Empty lines are skipped.
 
-        :param provider: the one that was named for lines that name none; it makes them other jobs.
+        :param provider: the default for lines without one; another default makes them other jobs.
         :raises InvalidRequestError: it cannot be read.
         """
         batch = cls(file)
@@ -105,7 +105,7 @@ class BatchFile:
 
 
 def duplicates_before(lines: Iterable[Line], value: Callable[[Line], str | None]) -> Iterator[tuple[Line, Line]]:
-    """Yield each line whose *value* an earlier one has too, with that one."""
+    """Yield each line whose *value* repeats an earlier line's, with the earlier line."""
     first: dict[str, Line] = {}
     for line in lines:
         this = value(line)
@@ -114,7 +114,7 @@ def duplicates_before(lines: Iterable[Line], value: Callable[[Line], str | None]
 
 
 class _Reader:
-    """Reads the lines of one file, and gives those without a key one that identifies them."""
+    """Reads the lines of one file, and gives lines without a key an identifying one."""
 
     def __init__(self, file: str, folder: Path, provider: str | None) -> None:
         self._file = file
@@ -146,7 +146,7 @@ class _Reader:
         return {**data, **media}
 
     def _key(self, request: VideoRequest, provider: str | None) -> str:
-        # Neither the order of the fields nor the output makes it another video; equal lines are counted.
+        # The order of the fields and the output do not matter; equal lines are numbered.
         content = json.dumps([self._file, request.to_dict(), provider], sort_keys=True)
         digest = hashlib.sha256(content.encode(errors="surrogateescape")).hexdigest()[:32]
         self._counts[digest] += 1
@@ -154,7 +154,7 @@ class _Reader:
 
 
 def _identity(file: Path) -> str:
-    # A pipe has another name each time.
+    # A pipe has a new name each time.
     return str(file.resolve()) if file.is_file() else str(file)
 
 
@@ -185,7 +185,7 @@ def _object(text: str) -> dict[str, Any]:
         raise InvalidRequestError(f"it is not JSON: {error.msg} at column {error.colno}") from None
     if not isinstance(value, dict):
         raise InvalidRequestError("it is not a JSON object")
-    # A field that is null is not sent, as everywhere else.
+    # A null field is not sent, as everywhere else.
     return {name: item for name, item in cast("dict[str, Any]", value).items() if item is not None}
 
 

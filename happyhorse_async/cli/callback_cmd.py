@@ -1,4 +1,4 @@
-"""`callback send`: one webhook, as a provider sends it, to an endpoint of the user's own."""
+"""`callback send`: sends one webhook to the user's own endpoint, as a provider would."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NO_SECRET = "no secret is configured for {}: the webhook is not signed, and a r
 
 
 def callback_app(output: Output) -> App:
-    """Make the command `callback` with what belongs to it."""
+    """Make the command `callback` with its subcommands."""
     app = App(name="callback", help="Try out your own webhook endpoint.", help_format="plaintext", version_flags=())
 
     async def send(
@@ -44,11 +44,11 @@ def callback_app(output: Output) -> App:
         """
         Send a webhook to your own endpoint, about a task that does not exist. Exit code 3 if it does not answer 2xx.
 
-        It is written and signed as the provider does, with the secret that is configured. No job changes: to see a job
-        through to its end, use the emulator.
+        It is written and signed as the provider does, with the configured secret. No job changes: to try a whole job,
+        use the emulator.
 
         :param url: The endpoint. The default is the callback_url of the configuration.
-        :param status: How the task has ended.
+        :param status: How the task ended.
         :param provider: The section of the configuration, or without a file an adapter.
         """
         from .session import Session  # noqa: PLC0415 - as the module `commands` says
@@ -82,7 +82,7 @@ def _message(output: Output, account: ProviderSettings, url: str | None, *, fail
     """
     Write the webhook.
 
-    :raises ConfigurationError: the provider sends none, or there is no URL.
+    :raises ConfigurationError: the provider sends no webhooks, or there is no URL.
     """
     from ..config import check_url  # noqa: PLC0415
 
@@ -125,7 +125,7 @@ def _job(api: EmulatedAPI, adapter: Adapter, now: datetime, *, failed: bool) -> 
 
 
 def _request(api: EmulatedAPI, adapter: Adapter) -> VideoRequest:
-    """Make a request as the provider reads it, with its defaults."""
+    """Make a request as the provider would read it, with its defaults."""
     request = TextToVideo("happyhorse callback send", resolution="720P", duration=5)
     account = adapter.account(provider=adapter.name, api_key="made-up-key", base_url=None, region=None, options=None)
     submission = Submission(request=request, spec=adapter.check(request, provider=adapter.name), job_id="hh-made-up")

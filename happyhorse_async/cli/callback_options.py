@@ -24,7 +24,7 @@ class CallbackOptions:
     """How the emulator sends webhooks."""
 
     events_url: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = ()
-    """PROVIDER=URL: where a provider sends events that are set up outside its API. Repeat it for several."""
+    """PROVIDER=URL: the destination of events that are configured outside a provider's API. Repeat it for several."""
     callback_secret: Annotated[str | None, Parameter(env_var=SECRET_VARIABLE, show_default=False)] = None
     """Sign webhooks with this secret. The process list shows arguments: prefer the environment variable."""
     callback_loss: Share = 0.0
@@ -34,7 +34,7 @@ class CallbackOptions:
     callback_delay: tuple[float, float] = (0.0, 0.0)
     """Shortest and longest time from the end of a task to its webhook, in emulated seconds."""
     callback_reorder: Share = 0.0
-    """Fraction that change places with the next one."""
+    """Fraction overtaken by the next one."""
     callback_early: Share = 0.0
     """Fraction delivered before the response to the submit."""
     callback_forge: Share = 0.0
@@ -70,7 +70,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def delivery_line(delivery: WebhookDelivery) -> str:
-    """Return the result of a delivery as a line."""
+    """Return the result of a delivery as one line."""
     kind = "forged webhook" if delivery.forged else "webhook"
     if delivery.lost:
         return f"{kind} of {delivery.provider}:{delivery.task_id} lost"

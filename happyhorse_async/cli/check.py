@@ -1,4 +1,4 @@
-"""`providers --check`: asks each account something free, and tells whether its key, region and address are right."""
+"""`providers --check`: sends a free request to each account, and reports whether key, region and address are valid."""
 
 from __future__ import annotations
 
@@ -38,30 +38,30 @@ _NO_SUCH_PATH = (404, 405)
 
 
 class CheckResult(StrEnum):
-    """What is right or wrong about an account."""
+    """The result of the check of an account."""
 
     OK = "ok"
-    """Address, region and key are right."""
+    """Address, region and key are valid."""
     NO_KEY = "no key"
     """The key is missing, or something else in the configuration is wrong. Nothing was sent."""
     UNREACHABLE = "unreachable"
     """No connection, or no answer in time."""
     WRONG_ADDRESS = "wrong address"
-    """Something answers that is not the provider's API: a page, a redirect, an unknown path."""
+    """The response is not the provider's: a page, a redirect, an unknown path."""
     KEY_REFUSED = "key refused"
     """The provider does not know the key."""
     WRONG_REGION = "wrong region"
-    """The key is one of another region."""
+    """The key belongs to another region."""
     NOT_PERMITTED = "not permitted"
     """The provider knows the key, but it may not do this."""
     NO_CREDIT = "no credit"
     """The provider knows the key, but the account cannot pay."""
     RATE_LIMITED = "rate limited"
-    """Too many requests at the moment, so that nothing is known of the key."""
+    """Too many requests at the moment, so the key could not be checked."""
     REFUSED = "refused"
     """The provider refuses the request for another reason."""
     PROVIDER_FAULT = "provider fault"
-    """The provider answers with an error of its own, so that nothing is known of the key."""
+    """The provider has an internal error, so the key could not be checked."""
 
 
 _BY_ERROR: dict[type[HappyHorseError], CheckResult] = {
@@ -84,7 +84,7 @@ _EXIT_CODES = {
     CheckResult.WRONG_ADDRESS: ExitCode.FAULT,
     CheckResult.PROVIDER_FAULT: ExitCode.FAULT,
 }
-"""Every other result is a refusal."""
+"""Every other error is a refusal."""
 
 _COLUMNS = (
     Column("provider"),
@@ -97,17 +97,17 @@ _COLUMNS = (
 
 @frozen(kw_only=True)
 class AccountCheck:
-    """What a check has found about one account."""
+    """The result of a check of one account."""
 
     result: CheckResult
     message: str
-    """What the account has, or what is wrong and what to do."""
+    """The balance of the account, or the problem and its solution."""
     seconds: float = 0.0
-    """How long the answer took."""
+    """The response time."""
 
 
 async def check_providers(output: Output, settings: Settings, provider: str | None) -> ExitCode:
-    """Check every configured account, or *provider* alone, and print what was found."""
+    """Check every configured account, or only *provider*, and print the results."""
     accounts = settings.accounts(provider)
     checks = await asyncio.gather(*map(_check, accounts))
     rows: list[tuple[object, ...]] = []
@@ -171,7 +171,7 @@ async def _ask(adapter: Adapter, account: Account, transport: AiohttpTransport) 
 
 
 def _result(error: HappyHorseError) -> CheckResult:
-    # With a status, something has answered: a CDN, a proxy, another service.
+    # A status means that there was a response: from a CDN, a proxy, another service.
     answered = isinstance(error, TransportError) and error.status_code is not None
     unknown_path = isinstance(error, InvalidRequestError) and error.status_code in _NO_SUCH_PATH
     if answered or unknown_path:
@@ -182,10 +182,10 @@ def _result(error: HappyHorseError) -> CheckResult:
 async def _about_regions(
     settings: ProviderSettings, adapter: Adapter, account: Account, transport: AiohttpTransport, found: AccountCheck
 ) -> AccountCheck:
-    """Find out whether a refused key is one of another region: a provider refuses it in the same words."""
+    """Find out whether a refused key belongs to another region: a provider refuses it with the same message."""
     known = ", ".join(adapter.regions)
     if settings.base_url is not None:
-        # The owner has named an address, and the key goes nowhere else.
+        # The owner has set an address, so the key goes nowhere else.
         hint = f"if the key is right, it may be one of another region (known: {known})"
         return evolve(found, message=f"{found.message}; {hint}")
     for region in adapter.regions:

@@ -1,4 +1,4 @@
-"""What all groups of commands have."""
+"""The base of all command groups."""
 
 from __future__ import annotations
 

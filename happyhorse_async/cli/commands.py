@@ -1,7 +1,7 @@
 """
 The commands of `happyhorse`: their arguments and help.
 
-What a command does is loaded when it runs, so that `--help` and completion are quick.
+The code of a command is loaded when it runs, so that `--help` and completion are quick.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _SERVING = ServeOptions()
 
 
 def make_app(output: Output) -> App:
-    """Make the command line that prints through *output*."""
+    """Make the command line application, which prints through *output*."""
     app = App(
         name="happyhorse",
         help=SUMMARY,
-        # Markdown is not used in the help, and takes long to load.
+        # The help uses no Markdown, which is slow to load.
         help_format="plaintext",
         default_parameter=Parameter(negative=(), show_default=False),
         result_action="return_value",
@@ -64,9 +64,9 @@ class Commands(MakeCommands, TaskCommands, ServeCommands):
         """
         Show what the installed providers support, or check the configured accounts.
 
-        :param check: Ask each configured account something free, and tell whether its key, region and address are
-            right. A refused key is also tried in the provider's other regions, unless there is a base_url.
-        :param provider: With --check, this section of the configuration alone, or without a file this adapter.
+        :param check: Send a free request to each configured account, and report whether its key, region and address are
+            valid. A refused key is also tried in the provider's other regions, unless there is a base_url.
+        :param provider: With --check: only this section of the configuration, or without a file this adapter.
         """
         from .lists import list_providers  # noqa: PLC0415
 

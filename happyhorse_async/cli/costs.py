@@ -1,4 +1,4 @@
-"""`costs`: what the jobs of the journal have cost, by day, provider and model."""
+"""`costs`: the costs of the jobs in the journal, by day, provider and model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COLUMNS = (
 
 
 async def show_costs(output: Output, session: Session, provider: str | None) -> None:
-    """Print what the jobs have cost, oldest first, and the sum of each currency."""
+    """Print the costs of jobs, oldest first, and the sum of each currency."""
     session.check_memory("costs")
     async with session.journal() as store:
         costs = [cost for cost in await store.costs() if provider in (None, cost.provider)]

@@ -1,4 +1,4 @@
-"""The emulator from the command line: served for other programs, or for one demonstration."""
+"""The emulator from the command line: as a server for other programs, or for one demonstration."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from .generate import JobRunner
 from .output import Output
 from .target import Target
 
-# A minute or three of emulated work in a few seconds.
+# One to three minutes of emulated time in a few seconds.
 _DEMO_SPEED = 60.0
 _DEMO_POLL = PollSchedule(interval=0.25)
 _TEST_PICTURE = "This video is a test picture from the emulator. No provider was called, and nothing was paid."
 ANY_KEY = "emulator"
 """Accepted by every emulated account."""
 MISSING_EXTRA = "the emulator needs two more packages to make videos: pip install 'happyhorse-async[emulator]'"
-"""Printed where the packages are missing that make videos."""
+"""Printed if the packages that make videos are missing."""
 _NEXT_STEP = (
     "Next: `happyhorse emulator > happyhorse.toml` runs it for your own programs, and `happyhorse providers` shows "
     "where real videos come from."
@@ -56,7 +56,7 @@ async def serve_emulator(output: Output, serving: ServeOptions, callbacks: Callb
 
 
 def _configuration(emulator: Emulator, speed: float, urls: dict[str, str]) -> list[str]:
-    """Write a happyhorse.toml that leads to the emulator."""
+    """Write a happyhorse.toml for clients of the emulator."""
     default = _DEFAULT if _DEFAULT in urls else next(iter(urls), "")
     sections = [
         line
@@ -76,7 +76,7 @@ def _configuration(emulator: Emulator, speed: float, urls: dict[str, str]) -> li
 
 
 async def run_demo(output: Output, request: VideoRequest, *, provider: str, target: Target) -> None:
-    """Make one video with an emulator of its own, and say plainly that it is one."""
+    """Make one video with a private emulator, and say clearly that it is an emulator."""
     if not can_render():
         raise ConfigurationError(MISSING_EXTRA)
     known = emulated_api_names()
@@ -94,7 +94,7 @@ async def run_demo(output: Output, request: VideoRequest, *, provider: str, targ
 
 
 def can_render() -> bool:
-    """Return whether the packages are installed that make videos."""
+    """Return whether the packages that make videos are installed."""
     return find_spec("av") is not None and find_spec("PIL") is not None
 
 

@@ -1,4 +1,4 @@
-"""The options of `happyhorse emulator` that make the emulator."""
+"""The options of `happyhorse emulator`."""
 
 from __future__ import annotations
 

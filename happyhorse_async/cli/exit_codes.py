@@ -1,4 +1,4 @@
-"""What the exit code of `happyhorse` says."""
+"""The exit codes of `happyhorse`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ExitCode(IntEnum):
     support. Nothing was sent.
     """
     REFUSED = 3
-    """The provider refused it: key, permission, quota, rate limit, moderation, request, or an unknown task."""
+    """Refused by the provider: key, permission, quota, rate limit, moderation, request, or an unknown task."""
     TASK_ENDED = 4
     """The task failed, was cancelled or has expired. There will be no video."""
     TIMEOUT = 5
@@ -89,9 +89,9 @@ _BY_ERROR: dict[type[HappyHorseError], ExitCode] = {
 
 def exit_code(error: HappyHorseError, *, sent: bool = False) -> ExitCode:
     """
-    Return the code of a run that *error* has ended.
+    Return the code of a run that ended with *error*.
 
-    :param sent: whether anything was submitted before.
+    :param sent: whether anything was submitted before the error.
     """
     if isinstance(error, InvalidRequestError) and error.status_code is not None:
         return ExitCode.REFUSED
@@ -101,7 +101,7 @@ def exit_code(error: HappyHorseError, *, sent: bool = False) -> ExitCode:
 
 
 def worst(codes: Iterable[ExitCode]) -> ExitCode:
-    """Return the code of a run with several results: the worst of theirs."""
+    """Return the code of a run with several results: the worst code."""
     return min(codes, key=_WORST_FIRST.index, default=ExitCode.OK)
 
 

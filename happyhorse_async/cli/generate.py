@@ -1,8 +1,8 @@
 """
-The main job from the command line: submit, follow, save.
+`generate`: submit, follow, save.
 
-Whatever happens after the submit, the ref is printed. An interruption withdraws what has not been sent; the response to
-a request in flight is waited for while the client closes, and recorded in the journal.
+After the submit, the ref is printed in any case. An interruption withdraws a job that has not been sent; while the
+client closes, it waits for the response to a request in flight and records it in the journal.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class JobRunner:
     """
     One video on its way to a file.
 
-    :param session: the run's configuration and journal; without it, no other run can continue with the task.
-    :param target: where the video goes; without it, none is downloaded.
+    :param session: the run's configuration and journal; without it, no other run can continue the task.
+    :param target: the destination of the video; without it, none is downloaded.
     :param key: the caller's own name for the job.
     """
 
@@ -47,7 +47,7 @@ class JobRunner:
         self._output = output
         self._session = session
         self._target = target
-        # A key of our own finds the job again in the journal, however the submit ends.
+        # A generated key finds the job in the journal again, however the submit ends.
         self._key = key or f"cli-{uuid4().hex}"
         self._submitted_at: float | None = None
         if target is not None:
@@ -63,7 +63,7 @@ class JobRunner:
 
     @asynccontextmanager
     async def opened(self, client: Client) -> AsyncGenerator[Client]:
-        """Open *client*, and after an interruption find out what became of the job."""
+        """Open *client*, and after an interruption find out the state of the job."""
         try:
             async with client:
                 yield client
@@ -98,7 +98,7 @@ class JobRunner:
         self.about(handle.ref)
         price = await self._price(client, handle.ref)
         if handle.ref.provider != plan.provider and price is not None:
-            # Another account has taken it than the one that was planned.
+            # Another account than the planned one accepted it.
             self._output.note(price_line(price))
         self._accepted(handle.ref, handle.job_id, price)
         return handle
@@ -139,7 +139,7 @@ class JobRunner:
         """
         Show the progress of the task until it has succeeded.
 
-        :raises WaitTimeoutError: *timeout* seconds are over.
+        :raises WaitTimeoutError: *timeout* seconds have passed.
         :raises TaskError: there will be no video.
         """
         clock = asyncio.timeout(timeout)
@@ -180,7 +180,7 @@ class JobRunner:
         try:
             return (await client.job(ref)).price
         except HappyHorseError:
-            # The journal does not have it: it was submitted elsewhere.
+            # It is not in the journal: it was submitted elsewhere.
             return None
 
     def _seconds(self, task: Task) -> float | None:
@@ -198,7 +198,7 @@ class JobRunner:
                     return await client.download(task, file, progress=progress)
                 self._output.note(f"{file} exists and was kept")
                 return file
-            # A video is checked before anybody is given a byte of it.
+            # A video is checked before any of it is written to the output.
             with tempfile.TemporaryDirectory() as folder:
                 file = await client.download(task, Path(folder) / "video.mp4", progress=progress)
                 await asyncio.to_thread(_copy_to_standard_output, file)

@@ -1,7 +1,7 @@
 """
-The help of `happyhorse` as a whole.
+The general help of `happyhorse`.
 
-It is printed without the libraries of the single commands, which take ten times as long to load.
+It is printed without the libraries of the commands, which take ten times as long to load.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "status": "Show the current status of a task.",
         "wait": "Wait for a task, and download its video if --output is given.",
         "download": "Download the video of a task that has succeeded.",
-        "resume": "Wait for what earlier runs have submitted, and download it.",
+        "resume": "Wait for the tasks of earlier runs, and download their videos.",
         "cancel": "Cancel a task at the provider.",
         "resolve": "Resolve a job whose submit has an unknown outcome.",
     },
     "Run": {
-        "worker": "Send, poll and save what other processes have written down, until it is told to stop.",
+        "worker": "Send, poll and save the jobs that other processes have recorded, until stopped.",
     },
     "Show": {
         "list": "List the account's tasks, or the jobs in the journal.",
-        "costs": "Show what the jobs in the journal have cost.",
+        "costs": "Show the costs of the jobs in the journal.",
         "providers": "Show what the installed providers support; --check tests the configured accounts.",
         "config": "Show the effective configuration, the journal, and the source of each secret.",
     },

@@ -1,4 +1,4 @@
-"""Several videos side by side, for `batch` and `resume`: each result as it comes, and the worst one's exit code."""
+"""Several videos at once, for `batch` and `resume`: prints each result as it comes, and returns the worst exit code."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Item:
     index: int
     """Its position, counted from 0."""
     name: str
-    """What a person knows it by."""
+    """Its name for the user."""
     client: Client
     begin: Callable[[], Awaitable[TaskHandle]]
-    """Submits it, or resumes it."""
+    """Submits or resumes it."""
     target: Target
-    """The file, or a folder in which it is named after the task."""
+    """The output file, or a folder in which it is named after the task."""
     timeout: float | None = None
     """Seconds to wait for it."""
     ref: TaskRef | None = None
@@ -43,7 +43,7 @@ class Item:
     path: Path | None = None
     """The file with the video."""
     error: Exception | None = None
-    """Why there is none."""
+    """Why there is no video."""
 
     @property
     def has_ended(self) -> bool:
@@ -52,7 +52,7 @@ class Item:
 
     @property
     def code(self) -> ExitCode:
-        """The exit code of a run with this item alone."""
+        """The exit code of a run with only this item."""
         if self.error is None:
             return ExitCode.OK
         if isinstance(self.error, HappyHorseError):
@@ -60,7 +60,7 @@ class Item:
         return ExitCode.UNEXPECTED
 
     async def run(self, submitted: Callable[[], None]) -> None:
-        """Submit or resume it, wait for it and download it, unless its result is known already."""
+        """Submit or resume it, wait for it and download it, unless its result is already known."""
         if self.has_ended:
             return
         try:
@@ -107,7 +107,7 @@ async def run_items(output: Output, items: Sequence[Item], *, limit: int) -> Exi
     """
     Run all *items*, *limit* of them at once, and print each result as it comes.
 
-    Cancelling it leaves what is in flight running at the provider, and withdraws what has not been sent.
+    When cancelled, tasks in flight keep running at the provider, and unsent jobs are withdrawn.
     """
 
     async def work(_: int, item: Item, submitted: Callable[[], None]) -> Item:

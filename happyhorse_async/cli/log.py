@@ -1,4 +1,4 @@
-"""The library's log on the command line: one line where polls or submits keep failing, all of it with `-v`."""
+"""The library's log on the command line: one line when polls or submits keep failing, everything with `-v`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOGGER = logging.getLogger(ROOT)
 
 class LogHandler(logging.Handler):
     """
-    Shows what concerns the user.
+    Shows the records that concern the user.
 
     :param show: shows a record and its text, with `-v`.
     :param warn: shows a warning.
@@ -41,7 +41,7 @@ class LogHandler(logging.Handler):
             self._failed(fields["reason"] or text)
         elif record.levelno >= logging.WARNING:
             if event == JOB_FAILED:
-                # Its error is usually shown by the command, in better words.
+                # The command usually shows this error itself, in better words.
                 self._deferred[fields["job_id"] or ""] = text
             else:
                 self._warn(text)
@@ -53,7 +53,7 @@ class LogHandler(logging.Handler):
             self._warn(f"no answer from the provider since {self._failing_since:%H:%M:%S}, still trying: {reason}")
 
     def answered(self) -> None:
-        """Note that the provider has answered: the next failures are new ones."""
+        """Note that the provider has answered: later failures are reported anew."""
         self._failing_since, self._failures = None, 0
 
     def shown(self, job_id: str | None) -> None:
@@ -61,7 +61,7 @@ class LogHandler(logging.Handler):
         self._deferred.pop(job_id or "", None)
 
     def finish(self) -> None:
-        """Show what was deferred and is not shown yet."""
+        """Show the deferred records."""
         for text in self._deferred.values():
             self._warn(text)
         self._deferred.clear()

@@ -1,4 +1,4 @@
-"""Images and videos as the command line and batch files name them: by URL, or by the path of a file."""
+"""Images and videos on the command line and in batch files: a URL, or the path of a file."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _URL = re.compile(r"data:|[A-Za-z][A-Za-z0-9+.-]*://", re.IGNORECASE)
 
 def read_medium(text: str, folder: Path | None = None) -> str | Path:
     """
-    Return *text* if it is a URL or a `data:` URI, and otherwise the path that it is.
+    Return *text* if it is a URL or a `data:` URI, otherwise as a path.
 
-    :param folder: what a relative path is relative to; by default the current directory.
+    :param folder: the base of relative paths; by default the current directory.
     """
     if not text or _URL.match(text):
         return text

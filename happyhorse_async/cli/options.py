@@ -1,4 +1,4 @@
-"""The options that many commands have."""
+"""The options of many commands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GENERAL = Group("General options", sort_key=9)
 @Parameter(name="*", group=_GENERAL)
 @frozen(kw_only=True)
 class Basic:
-    """What every command takes, before or after its name."""
+    """The options of every command, before or after its name."""
 
     json: bool = False
     """Print one JSON object per line, and no colours."""
@@ -26,14 +26,14 @@ class Basic:
 @Parameter(name="*", group=_GENERAL)
 @frozen(kw_only=True)
 class Common(Basic):
-    """What every command takes that reads the configuration."""
+    """The options of every command that reads the configuration."""
 
     config: str | None = None
     """The configuration file, instead of HAPPYHORSE_CONFIG, happyhorse.toml or pyproject.toml."""
     proxy: str | None = None
     """The URL of an HTTP proxy, or env for those of the environment."""
     no_store: bool = False
-    """Keep no journal: what this run submits is forgotten at its end, and run again is paid again."""
+    """Keep no journal: jobs of this run are forgotten at its end, and running it again pays again."""
 
 
 def _not_empty(_: object, key: str | None) -> None:

@@ -1,8 +1,8 @@
 """
-What the command prints, and where.
+The output of the command.
 
 Results go to the standard output, one line each: plain text, or with `--json` one object. Everything else goes to the
-standard error. A provider's words are printed with control characters escaped and signed URLs cut.
+standard error. Messages of providers are printed with control characters escaped and signed URLs cut.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 @frozen
 class Unfinished:
-    """What goes on or stays open when this run ends."""
+    """A task or job that outlives this run."""
 
     command: tuple[str, ...]
     """The command that continues it."""
     meaning: str = field(default="the task is not lost; to continue", kw_only=True)
-    """What the command does."""
+    """The introduction to the command."""
     ref: TaskRef | None = field(default=None, kw_only=True)
     job_id: str | None = field(default=None, kw_only=True)
 
@@ -70,7 +70,7 @@ def writing_to_standard_output() -> Generator[None]:
 
 class Output:
     """
-    Everything that one run prints.
+    The output of one run.
 
     :param as_json: whether results are printed as JSON.
     :param verbose: whether the library's log is shown.
@@ -80,9 +80,9 @@ class Output:
         self.as_json = as_json
         self.verbose = verbose
         self.unfinished: Unfinished | None = None
-        """What is in flight, for the hint at the end of a run that fails."""
+        """Tasks and jobs in flight, for the hint at the end of a failed run."""
         self.sent = False
-        """Whether anything was submitted that may have to be paid."""
+        """Whether anything was submitted that may be billed."""
         self._log = LogHandler(verbose=verbose, show=self._show_record, warn=self.warn)
         self._live = not as_json and sys.stderr.isatty() and os.environ.get("TERM") not in (None, "dumb", "unknown")
         self._progress: Progress | None = None
@@ -114,12 +114,12 @@ class Output:
         self.object({"event": event, **facts})
 
     def note(self, text: str) -> None:
-        """Tell a person what happens. Prints nothing with `--json`."""
+        """Print a message about the progress of the run. Prints nothing with `--json`."""
         if not self.as_json:
             self._tell(plain(text))
 
     def progress_note(self, text: str) -> None:
-        """Tell what happens where no bar shows it."""
+        """Print a message unless a progress bar shows the same."""
         if not self._live:
             self.note(text)
 
@@ -128,19 +128,19 @@ class Output:
         self._tell(json.dumps({"warning": plain(text)}) if self.as_json else f"warning: {plain(text)}")
 
     def suggest(self, meaning: str, *commands: Iterable[str]) -> None:
-        """Print the *commands* that come next. Prints nothing with `--json`."""
+        """Print the *commands* to run next. Prints nothing with `--json`."""
         if not self.as_json:
             self._tell("\n  ".join((f"{plain(meaning)}:", *(redact_text(shlex.join(command)) for command in commands))))
 
     def error(self, error: HappyHorseError) -> None:
-        """Print an error, and how to continue with the task if there still is one."""
+        """Print an error, and how to continue the task if it still exists."""
         if isinstance(error, TaskError | TaskNotFoundError):
             self.unfinished = None
         self._log.shown(error.job_id)
         self.failure(type(error).__name__, error_message(error), ref=error.ref, job_id=error.job_id)
 
     def failure(self, kind: str, message: str, *, ref: TaskRef | None = None, job_id: str | None = None) -> None:
-        """Print an error in a line, and how to continue with the task if there is one."""
+        """Print an error in one line, and how to continue the task if there is one."""
         hint = self.unfinished
         if hint:
             ref, job_id = ref or hint.ref, job_id or hint.job_id
@@ -154,7 +154,7 @@ class Output:
             self.suggest(hint.meaning, hint.command)
 
     def item_error(self, name: str, error: Exception) -> None:
-        """Tell a person why one of several videos is not ready."""
+        """Print why one of several videos is not ready."""
         if isinstance(error, HappyHorseError):
             self._log.shown(error.job_id)
             self.note(f"error: {name}: {error_message(error)}")

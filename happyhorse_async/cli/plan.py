@@ -21,7 +21,7 @@ _TOKEN = re.compile(TOKEN.pattern.decode())
 
 
 def show_plan(output: Output, session: Session, request: VideoRequest, provider: str | None) -> None:
-    """Print what a submit of *request* would do."""
+    """Print what a submit of *request* would send."""
     plan = session.planner(provider).plan(request)
     secret = session.settings.choose(plan.provider).api_key
     output.object(_to_object(plan, secret))
@@ -38,7 +38,7 @@ def warnings_of(plan: Plan) -> list[str]:
 
 
 def price_line(price: PriceEstimate | None) -> str:
-    """Return what a request will cost, in a line."""
+    """Return the price of a request in one line."""
     return "price: not known" if price is None else f"price: {price.describe()}"
 
 

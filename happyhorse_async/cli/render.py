@@ -23,7 +23,7 @@ def plain(text: str) -> str:
 
 
 def local_time(moment: datetime | None, *, now: datetime | None = None) -> str | None:
-    """Return *moment* in the zone of this machine, without the date where it is today's."""
+    """Return *moment* in local time, without the date if it is today."""
     if moment is None:
         return None
     here = moment.astimezone()
@@ -34,7 +34,7 @@ def local_time(moment: datetime | None, *, now: datetime | None = None) -> str |
 
 
 def error_message(error: HappyHorseError) -> str:
-    """Return the sentence of *error* for somebody at a shell, who cannot call `Client.resolve`."""
+    """Return the sentence of *error* for a shell user, who cannot call `Client.resolve`."""
     if not isinstance(error, SubmitOutcomeUnknownError):
         return str(error)
     cause = error.__cause__.message if isinstance(error.__cause__, HappyHorseError) else ""
@@ -89,7 +89,7 @@ def task_details(task: Task) -> Iterator[str]:
 
 
 def billed(usage: Usage | None) -> str | None:
-    """Return what was billed in a few words, where the provider says so."""
+    """Return the billed usage in a few words, if the provider reports it."""
     if usage is None or usage.duration is None:
         return None
     resolution = f" of {usage.resolution}" if usage.resolution else ""

@@ -1,4 +1,4 @@
-"""From the arguments of `generate` and `submit` to a request."""
+"""Builds a request from the arguments of `generate` and `submit`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class RequestOptions:
     audio: str | None = None
     """For edit: auto lets the model choose the sound, origin keeps the sound of the source."""
     version: str | None = None
-    """HappyHorse version, 1.0 or 1.1; by default the newest that the provider has."""
+    """HappyHorse version, 1.0 or 1.1; by default the provider's newest."""
     model: str | None = None
     """The provider's exact model id, instead of a version."""
 
@@ -46,7 +46,7 @@ def make_request(prompt: str | None, options: RequestOptions) -> VideoRequest:
     """
     Make the request.
 
-    :raises InvalidRequestError: arguments that contradict each other.
+    :raises InvalidRequestError: arguments contradict each other.
     """
     mode = _mode(options)
     _check_media(mode, options)

@@ -1,4 +1,4 @@
-"""`resolve`: a job whose submit has an unknown outcome, shown with the tasks that may be its own, and resolved."""
+"""`resolve`: shows a job of unknown outcome with its possible matches, and resolves it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Resolution:
 
     async def run(self, *, adopt: str | None, write_off: bool, billed: bool) -> None:
         """
-        Resolve the job; without an option, show it and the tasks that may be its own.
+        Resolve the job; without an option, show it and its possible matches.
 
         :param adopt: the id or ref of its task.
         :param write_off: there is no task, or it is not wanted.
@@ -30,7 +30,7 @@ class Resolution:
         job = await self._session.job(self._job_id)
         async with self._session.client(job.endpoint.provider) as client:
             if adopt is None and not write_off:
-                # Opening the client may have found out that the process that was to send it has ended.
+                # Opening the client may have shown that the process that should send it has ended.
                 await self._show(client, await self._session.job(self._job_id))
                 return
             handle = await client.resolve(self._job_id, adopt=adopt, write_off=write_off, billed=billed)

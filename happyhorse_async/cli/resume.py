@@ -1,4 +1,4 @@
-"""`resume`: wait for what earlier runs have submitted, and download it. Nothing is submitted here."""
+"""`resume`: waits for the tasks of earlier runs, and downloads their videos. Submits nothing."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class ResumeRunner:
 
     async def run(self, names: Iterable[str], provider: str | None) -> ExitCode:
         """
-        Resume what *names* name, and wait for all of it.
+        Resume the jobs and tasks in *names*, and wait for all of them.
 
         :param names: refs and job ids; without any, every pending job.
-        :param provider: whose pending jobs.
+        :param provider: only pending jobs of this section.
         """
         wanted = [await self._session.find(name) for name in dict.fromkeys(names)]
         async with AsyncExitStack() as stack:
@@ -84,7 +84,7 @@ class ResumeRunner:
         )
 
     async def _accepted(self, job_id: str) -> TaskRef:
-        """Wait until the process that submits a job has done so."""
+        """Wait until the process that submits a job has finished the submit."""
         while True:
             job = await self._session.job(job_id)
             if job.ref is not None:

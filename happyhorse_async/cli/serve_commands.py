@@ -1,4 +1,4 @@
-"""The commands that run until they are stopped, and the demonstration: their arguments and help."""
+"""The commands that run until they are stopped, and `demo`: their arguments and help."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class ServeCommands(CommandGroup):
         common: Common = _COMMON,
     ) -> None:
         """
-        Send, poll and save what other processes have written down, until SIGTERM or Ctrl-C.
+        Send, poll and save the jobs that other processes have recorded, until SIGTERM or Ctrl-C.
 
-        Start any number, with the same configuration and keys. Each takes what is queued, and what a dead process has
-        left. Told to stop, it waits for a paid request that is on its way, and leaves the rest to the others.
+        Start any number, with the same configuration and keys. Each takes queued jobs, and the jobs of dead processes.
+        When stopped, it waits for a paid request in flight, and leaves the rest to the others.
 
         :param provider: Take only the jobs of this section of the configuration. May be given several times.
         :param concurrency: How many jobs it has at a time; by default as many as the limits allow.
@@ -73,8 +73,9 @@ class ServeCommands(CommandGroup):
         Make and watch videos on a web page on this machine. Without a configured account it runs on an emulator.
 
         :param output: The folder for the videos.
-        :param port: The port to listen on; 0 takes any that is free.
-        :param host: The address to listen on. Another one than this machine's own lets others in who have the URL.
+        :param port: The port to listen on; 0 takes any free one.
+        :param host: The address to listen on. With an address other than loopback, anyone who has the URL can use the
+            studio.
         :param browser: Open the page in the browser.
         :param provider: The account for new videos.
         """

@@ -1,4 +1,4 @@
-"""What one run works with: its configuration, its journal, and clients that share the journal."""
+"""The context of one run: its configuration, its journal, and clients that share the journal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _JOB_PREFIX = "hh-"
 
 @frozen(kw_only=True)
 class Named:
-    """A job or task that the user has named, by its ref or its job id."""
+    """A job or task named by the user, by its ref or job id."""
 
     provider: str
     ref: TaskRef | None = None
@@ -36,7 +36,7 @@ class Session:
     """
     The configuration and journal of one run.
 
-    :param pays: whether the run submits: then its journal is made if there is none, so that nothing is paid twice.
+    :param pays: whether the run submits: then a missing journal is created, so that nothing is paid twice.
     :raises ConfigurationError: the configuration is wrong, or the journal cannot be made.
     """
 
@@ -45,13 +45,13 @@ class Session:
         settings = Settings.load(common.config)
         self.settings = settings if common.proxy is None else settings.with_proxy(common.proxy)
         self.journal_name = None if common.no_store else self._journal_name()
-        """Where the journal is; `None` with `--no-store`."""
+        """The location of the journal; `None` with `--no-store`."""
         self._store = self._open_store(pays=pays)
         self._pays = pays
 
     @property
     def remembers(self) -> bool:
-        """Whether other runs know what this one has submitted."""
+        """Whether later runs know the jobs of this one."""
         return self.journal_name is not None
 
     def _journal_name(self) -> str:
@@ -68,7 +68,7 @@ class Session:
         if pays:
             make_folder(file)
         elif not file.exists():
-            # A command that only reads leaves no file behind.
+            # A command that only reads creates no file.
             return MemoryStore()
         from ..stores.sqlite.store import SQLiteStore  # noqa: PLC0415 - takes longer to load than the rest
 
@@ -76,14 +76,13 @@ class Session:
 
     def client(self, provider: str | None = None, *, recover: bool = False) -> Client:
         """
-        Make a client for *provider*, by default the chosen one. It is not open yet.
+        Make a client for *provider*, by default the selected one. It is not open yet.
 
-        :param recover: whether it sends what crashed processes were about to send. A command that only reads must not
-            pay.
+        :param recover: whether it sends the unsent jobs of crashed processes. A command that only reads must not pay.
         """
-        # A command that pays for nothing needs no budget.
+        # A command that pays nothing needs no budget.
         settings = self.settings if self._pays else evolve(self.settings, budget=None)
-        # With an engine, what others have enqueued is for the worker.
+        # With an engine, jobs that others have enqueued are left to the worker.
         recover = recover and settings.engine is None
         settings = evolve(settings, engine=None)
         return make_command_client(settings, self._store, provider=provider, recover=recover)
@@ -103,7 +102,7 @@ class Session:
         return make(self.settings, self._store)
 
     def command(self, *words: str) -> tuple[str, ...]:
-        """Return a command line that has this run's configuration."""
+        """Return a command line with this run's configuration."""
         common = self._common
         options = (
             *(("--config", common.config) if common.config else ()),
@@ -143,7 +142,7 @@ class Session:
 
     async def find(self, name: str) -> Named:
         """
-        Find what *name* names: a task by its ref, or a job by its id.
+        Find a task by its ref, or a job by its id.
 
         :raises InvalidRequestError: it is neither, or the journal does not have the job.
         """
@@ -160,7 +159,7 @@ class Session:
 
     async def find_task(self, name: str) -> TaskRef:
         """
-        Find the task that *name* names; see `find`.
+        Find a task; see `find`.
 
         :raises TaskNotFoundError: the job has no task, or none yet.
         """
@@ -172,7 +171,7 @@ class Session:
         return named.ref
 
     async def is_attended(self, job: Job) -> bool:
-        """Return whether the process that is to send *job* still runs."""
+        """Return whether the process that should send *job* is still running."""
         async with self.journal() as store:
             return job.owner is not None and await store.is_alive(job.owner)
 
@@ -180,7 +179,7 @@ class Session:
         """
         Make sure that there is a journal.
 
-        :raises ConfigurationError: the run was told to go without.
+        :raises ConfigurationError: the run has `--no-store`.
         """
         if not self.remembers:
             raise ConfigurationError(f"{purpose} needs a journal: leave --no-store out")

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -16,9 +17,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 def run_interruptibly(work: Coroutine[Any, Any, T]) -> T:
     """
-    Run *work* in an event loop of its own. Each signal to stop cancels it; a second one also cancels its clean-up.
+    Run *work* in a new event loop. A stop signal cancels it; a second one also cancels its clean-up.
 
-    :raises KeyboardInterrupt: a signal has ended it.
+    :raises KeyboardInterrupt: a signal ended it.
     """
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
@@ -39,7 +40,7 @@ def run_interruptibly(work: Coroutine[Any, Any, T]) -> T:
 def _on_signal(loop: asyncio.AbstractEventLoop, act: Callable[[], object]) -> Generator[None]:
     previous: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        # A signal that the parent process ignores for us, as nohup does, stays ignored.
+        # A signal that the parent process has set to ignore, as nohup does, stays ignored.
         previous = {number: old for number in _SIGNALS if (old := signal.getsignal(number)) is not signal.SIG_IGN}
     for number in previous:
         _add_handler(loop, number, act)
@@ -59,4 +60,7 @@ def _add_handler(loop: asyncio.AbstractEventLoop, number: signal.Signals, act: C
         loop.add_signal_handler(number, act)
     except NotImplementedError:
         # Windows, where each signal wakes the loop.
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(act))
+        def handle(_number: int, _frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(act)
+
+        signal.signal(number, handle)

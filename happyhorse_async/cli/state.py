@@ -1,4 +1,4 @@
-"""The journal that the command line keeps by itself where the configuration has no `[store]`."""
+"""The default journal of the command line, used if the configuration has no `[store]`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def journal_file(config: Path | None) -> Path:
 
 
 def state_folder() -> Path:
-    """Return the user's folder for what the command line remembers. Creates nothing."""
+    """Return the user's state folder for the command line. Creates nothing."""
     from platformdirs import user_state_path  # noqa: PLC0415 - only commands that work with jobs need it
 
     return user_state_path("happyhorse", appauthor=False)
@@ -29,7 +29,7 @@ def state_folder() -> Path:
 
 def make_folder(journal: Path) -> None:
     """
-    Make the folder of *journal*, for the user alone: prompts and signed URLs are kept in it.
+    Make the folder of *journal*, readable only by the user: it holds prompts and signed URLs.
 
     :raises ConfigurationError: it cannot be made.
     """

@@ -1,4 +1,4 @@
-"""`studio`: the page on this machine, for the accounts of the configuration or on an emulator of its own."""
+"""`studio`: the local page, with the configured accounts or a private emulator."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .output import Output
 from .session import Session
 from .state import state_folder
 
-# An emulated minute or three in some seconds: slow enough to be watched.
+# One to three emulated minutes in some seconds: slow enough to watch.
 _SPEED = 20.0
 _POLL = PollSchedule(interval=0.5)
 _EVERY_ADDRESS = frozenset({"", "0.0.0.0", "::", "[::]"})  # noqa: S104 - refused below
@@ -35,7 +35,7 @@ _EVERY_ADDRESS = frozenset({"", "0.0.0.0", "::", "[::]"})  # noqa: S104 - refuse
 
 @frozen(kw_only=True)
 class StudioOptions:
-    """Where the page is served, and where its videos go."""
+    """The address of the page, and the folder for its videos."""
 
     host: str
     port: int
@@ -64,7 +64,7 @@ async def run_studio(output: Output, session: Session, options: StudioOptions, p
 
 
 async def _serve(output: Output, studio: Studio, options: StudioOptions, *, is_emulator: bool) -> None:
-    # The first URL that is printed is the one to open.
+    # Users open the first printed URL.
     output.event("listening", url=studio.url, emulator=is_emulator)
     output.secret_line(studio.url)
     if is_emulator:

@@ -1,4 +1,4 @@
-"""Plain tables. No cell is ever cut: where a terminal is narrow, columns that matter least are left out."""
+"""Plain tables. No cell is ever cut: a narrow terminal omits the least important columns."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Column:
 
     title: str
     required: bool = True
-    """Whether it stays where the terminal is too narrow for all."""
+    """Whether it is shown even if the terminal is too narrow for all columns."""
 
 
 def table_lines(columns: Sequence[Column], rows: Iterable[Sequence[object]], width: int | None) -> Iterator[str]:
     """
     Yield the lines of a table.
 
-    :param width: of the terminal, in characters; `None` where there is none.
+    :param width: of the terminal, in characters; `None` without a terminal.
     """
     cells = [[column.title for column in columns]]
     cells += [["" if cell is None else plain(str(cell)) for cell in row] for row in rows]

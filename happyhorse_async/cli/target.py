@@ -1,4 +1,4 @@
-"""Where a video goes: `--output`, checked before anything is paid."""
+"""The destination of a video, `--output`, checked before anything is paid."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Target:
     """A file, a folder in which the video is named after its task, or the standard output."""
 
     text: str
-    """As it was given."""
+    """The value as given."""
     keep: bool = False
-    """Whether a file that exists is left alone."""
+    """Whether an existing file is kept."""
 
     @property
     def is_standard_output(self) -> bool:
@@ -39,8 +39,8 @@ class Target:
 
     @property
     def is_folder(self) -> bool:
-        """Whether it is a folder, or is to be one."""
-        # Path.is_dir raises where no such file can be.
+        """Whether it is a folder, or will be created as one."""
+        # Path.is_dir raises for impossible paths.
         return self.text.endswith(_SEPARATORS) or os.path.isdir(self.text)  # noqa: PTH112
 
     def file(self, ref: TaskRef) -> Path:
@@ -49,9 +49,9 @@ class Target:
 
     def check(self, *, as_json: bool = False) -> None:
         """
-        Make sure that a video can be written, and make the folder that ends in a slash.
+        Check that a video can be written, and make the folder if the target ends in a slash.
 
-        :raises ConfigurationError: it cannot be written, or exists and is to be kept.
+        :raises ConfigurationError: it cannot be written, or exists and must be kept.
         :raises InvalidRequestError: the standard output is a terminal, or is needed for JSON.
         """
         if self.is_standard_output:
@@ -71,10 +71,10 @@ class Target:
 
 def check_file(path: Path, *, keep: bool = False, where: str = "--output") -> None:
     """
-    Make sure that *path* is free or a regular file: a device or a FIFO is never replaced.
+    Check that *path* is free or a regular file: a device or a FIFO is never replaced.
 
-    :param keep: whether a file that exists is to be left alone.
-    :raises ConfigurationError: it is something else, or is to be left alone.
+    :param keep: whether an existing file is an error.
+    :raises ConfigurationError: it is something else, or must be kept.
     """
     try:
         mode = path.stat().st_mode
@@ -101,11 +101,11 @@ def check_file(path: Path, *, keep: bool = False, where: str = "--output") -> No
 
 def check_folder(folder: Path, *, target: Path | None = None, create: bool = False) -> None:
     """
-    Make sure that files can be put into *folder*, by making one that is gone at once.
+    Check that files can be created in *folder*, by creating and removing one.
 
-    :param target: the file that --output names, if it names one.
+    :param target: the file given by --output, if it is a file.
     :param create: whether to make the folder.
-    :raises ConfigurationError: there is no such folder, or no file can be made in it.
+    :raises ConfigurationError: the folder does not exist, or no file can be created in it.
     """
     where = f"--output {target or folder}"
     if create:

@@ -1,4 +1,4 @@
-"""The commands about tasks and jobs that exist: their arguments and help."""
+"""The commands for existing tasks and jobs: their arguments and help."""
 
 from __future__ import annotations
 
@@ -100,12 +100,12 @@ class TaskCommands(CommandGroup):
         common: Common = _COMMON,
     ) -> ExitCode:
         """
-        Wait for what earlier runs have submitted, and download it. Submits nothing.
+        Wait for the tasks of earlier runs, and download their videos. Submits nothing.
 
         :param tasks: Refs and job ids. Without any, every pending job in the journal.
         :param output: The folder for the videos, which are named after their tasks; by default the current one.
         :param timeout: Stop waiting after this many seconds; tasks keep running.
-        :param provider: Whose pending jobs: the section of the configuration.
+        :param provider: Only pending jobs of this section of the configuration.
         """
         from .resume import ResumeRunner  # noqa: PLC0415
         from .target import check_folder  # noqa: PLC0415
@@ -127,12 +127,13 @@ class TaskCommands(CommandGroup):
         common: Common = _COMMON,
     ) -> None:
         """
-        Resolve a job whose submit has an unknown outcome. Without an option, show it and the tasks that may be its own.
+        Resolve a job whose submit has an unknown outcome. Without an option, show it and the tasks that may belong to
+        it.
 
         :param job: The job id that was printed (hh-…).
-        :param adopt: Its task has this id or ref.
-        :param write_off: There is no task, or it is not wanted. The key of the job is free again.
-        :param not_billed: With --write-off: the provider has not billed it. Its money is free for the budget again.
+        :param adopt: The id or ref of its task.
+        :param write_off: There is no task, or you do not need it. The key of the job is free again.
+        :param not_billed: With --write-off: the provider has not billed it. The budget gets its money back.
         """
         from .resolve import Resolution  # noqa: PLC0415
 
@@ -176,7 +177,7 @@ class TaskCommands(CommandGroup):
         """
         List the account's tasks, newest first.
 
-        :param limit: How many at most.
+        :param limit: The maximum number.
         :param pending: List the jobs in the journal that have not ended instead, oldest first. Sends no request.
         :param provider: The section of the configuration, or without a file an adapter.
         """
@@ -190,11 +191,11 @@ class TaskCommands(CommandGroup):
 
     async def costs(self, *, provider: str | None = None, common: Common = _COMMON) -> None:
         """
-        Show what the jobs in the journal have cost, by day (UTC), provider and model. Sends no request.
+        Show the costs of the jobs in the journal, by day (UTC), provider and model. Sends no request.
 
-        Amounts are what the provider has billed, and list prices of what it has not told.
+        Amounts are bills where the provider reports them, and list prices elsewhere.
 
-        :param provider: Only those of this section of the configuration.
+        :param provider: Only jobs of this section of the configuration.
         """
         from .costs import show_costs  # noqa: PLC0415
 

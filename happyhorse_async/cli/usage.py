@@ -1,4 +1,4 @@
-"""Sentences for arguments that cannot be understood."""
+"""Error messages for invalid arguments."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PROMPT_COMMANDS = ("generate", "submit", "plan", "demo")
 
 
 def usage_sentence(error: CycloptsError, arguments: Sequence[str]) -> str:
-    """Return what is wrong with *arguments* and where help is."""
+    """Return a sentence about the error in *arguments*, with the command that prints help."""
     command = " ".join(("happyhorse", *(error.command_chain or ())))
     return f"{_problem(error, arguments)} (see {command} --help)"
 
@@ -33,6 +33,6 @@ def _problem(error: CycloptsError, arguments: Sequence[str]) -> str:
 
 
 def _words(arguments: Sequence[str], unused: Sequence[str]) -> list[str]:
-    """Return the words of a prompt that was not quoted: the one that was taken for it, and those that were left."""
+    """Return the words of an unquoted prompt: the one that was parsed as the prompt, and the remaining ones."""
     first = next((word for word in arguments[1:] if not word.startswith("-")), "")
     return [word for word in (first, *unused) if word]

@@ -1,8 +1,8 @@
 """
-`happyhorse worker`: sends, polls and saves what other processes have written down, until it is told to stop.
+`happyhorse worker`: sends, polls and saves the jobs that other processes have recorded, until it is stopped.
 
-On SIGTERM or Ctrl-C it takes nothing new, waits for a paid request that is on its way, and leaves everything else to
-the other workers.
+On SIGTERM or Ctrl-C it takes nothing new, waits for a paid request in flight, and leaves everything else to the other
+workers.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Worker:
     """
     One run of the worker.
 
-    :param concurrency: how many jobs it has at a time; `None` for as many as the limits allow.
+    :param concurrency: the number of jobs at a time; `None` for as many as the limits allow.
     :param health_port: the port on which it answers health checks; `None` for none, 0 for a free one.
-    :raises ConfigurationError: there is no journal that other processes could share.
+    :raises ConfigurationError: there is no shared journal.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Worker:
         """
         Work until this is cancelled.
 
-        :param providers: the sections whose jobs it takes; all if there are none.
+        :param providers: the sections whose jobs it takes; empty for all.
         """
         client = self._session.shared_client(
             lambda settings, store: make_worker(settings, store, providers=providers, concurrency=self._concurrency)
@@ -72,10 +72,10 @@ class Worker:
                 self._show(await client.health())
                 await asyncio.sleep(_STATUS_INTERVAL)
         except asyncio.CancelledError:
-            # It was told to stop, which is how every worker ends.
+            # A stop is the normal end of a worker.
             self._is_stopping = True
             self._output.event("stopping")
-            self._output.note("stopping: nothing new is taken, and a request on its way is waited for")
+            self._output.note("stopping: no new jobs, waiting for a request in flight")
 
     def _show(self, health: Health) -> None:
         counts = Counter[str]()
@@ -91,7 +91,7 @@ class Worker:
 
     @asynccontextmanager
     async def _answering(self, client: Client) -> AsyncGenerator[None]:
-        """Answer health checks, also while the worker opens and stops."""
+        """Answer health checks, even while the worker opens and stops."""
         if self._health_port is None:
             yield
             return

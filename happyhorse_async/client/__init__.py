@@ -1,4 +1,4 @@
-"""The front door, and what a program gets through it: handles, batches, jobs, lists, plans."""
+"""The public API: clients, handles, batches, jobs, lists, plans."""
 
 from .batch import Batch as Batch
 from .batch import Failed as Failed

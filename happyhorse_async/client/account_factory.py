@@ -1,4 +1,4 @@
-"""How the accounts of an open client are made, when each is first needed."""
+"""Makes the accounts of an open client, each when it is first needed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class Options:
-    """How a client works; see `Client`."""
+    """The options of a client; see `Client`."""
 
     store: TaskStore
     poll: PollSchedule
@@ -46,18 +46,18 @@ class Options:
     recover: bool
     work: bool = True
     engine: Engine | None = None
-    """What runs enqueued jobs; `None` for every client its own."""
+    """The engine that runs enqueued jobs; `None`: every client runs its own."""
     takes_polled: bool = True
     """Whether tasks that are only polled, and not saved, are taken over."""
     takes: frozenset[str] | None = None
     """The accounts whose jobs are taken over; `None` for all."""
     concurrency: int | None = None
-    """How many jobs a worker has at a time; `None` for no limit of its own."""
+    """The maximum number of jobs of a worker at a time; `None` for no such limit."""
     routing: Routing | None = None
     within: tuple[SpendingLimit, ...] = ()
     """The budget."""
     shared_limits: Limits = field(factory=Limits)
-    """Those of accounts that have none of their own. Sections with the same key and address are one account."""
+    """The limits of accounts without their own. Sections with the same key and address are one account."""
 
     @property
     def recovers(self) -> bool:
@@ -66,14 +66,14 @@ class Options:
 
 
 class Surroundings(Protocol):
-    """What all accounts of a client have in common."""
+    """The common parts of all accounts of a client."""
 
     tracker: Tracker
     submitter: Submitter
     background: Background
 
     def changed(self, tracked: TrackedJob) -> None:
-        """Record what was observed of a task."""
+        """Record an observation of a task."""
         ...
 
     def left(self, tracked: TrackedJob) -> None:
@@ -91,7 +91,7 @@ class AccountFactory:
         self._limits: list[AccountLimits] = []
         self._breakers: dict[tuple[str, ...], Breaker] = {}
         self.is_started = False
-        """Whether the client is open: what was learned of the durations of later accounts is loaded on its own."""
+        """Whether the client is open: learned durations of later accounts are then loaded separately."""
         self._transports: dict[str | None, Transport] = {}
 
     def start(self, name: str) -> AccountRuntime:
@@ -148,12 +148,12 @@ class AccountFactory:
         return self._transports[proxy]
 
     async def settle(self) -> None:
-        """Wait until other processes know what the limits have learned. The store is still open."""
+        """Wait until the state of the limits is in the store, which is still open."""
         for limits in self._limits:
             await limits.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections. Those of a transport of the caller's own stay open."""
+        """Close the connections. The caller's own transport stays open."""
         async with AsyncExitStack() as closing:
             for transport in self._transports.values():
                 closing.push_async_callback(transport.aclose)

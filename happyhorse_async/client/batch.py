@@ -1,4 +1,4 @@
-"""Many jobs at once, their results in the order in which they finish."""
+"""Runs many jobs at once, and yields their results as they finish."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ R = TypeVar("R")
 
 Work: TypeAlias = Callable[[int, T, Callable[[], None]], Awaitable[R]]
 """
-Does one item, given its index, and returns its result, also for a failure. It calls the third argument once the item is
-submitted: until then, stopping the batch cancels it.
+Processes one item, given its index, and returns its result, also for a failure. It calls the third argument once the
+item is submitted: until then, stopping the batch cancels it.
 """
 Spawn: TypeAlias = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
 
 DEFAULT_LIMIT = 1000
-"""How many items are in flight at once by default."""
+"""The default number of items in flight at once."""
 
 
 @frozen
 class JobRequest:
-    """A request with options of its own, as an item of `Client.generate_many`."""
+    """A request with its own options, as an item of `Client.generate_many`."""
 
     request: VideoRequest
     """The request."""
@@ -58,13 +58,13 @@ class JobRequest:
 
     @classmethod
     def of(cls, item: VideoRequest | JobRequest) -> JobRequest:
-        """Return *item* with its options, of which a plain request has none."""
+        """Return *item* as a `JobRequest`; a plain request has no options."""
         return item if isinstance(item, JobRequest) else cls(item)
 
 
 @frozen(kw_only=True)
 class Succeeded:
-    """One job of many whose video is ready."""
+    """A job of a batch whose video is ready."""
 
     index: int
     """The position of the request, counted from 0."""
@@ -82,7 +82,7 @@ class Succeeded:
 
 @frozen(kw_only=True)
 class Failed:
-    """One job of many that has no video, or whose video is not known yet."""
+    """A job of a batch without a video, or whose video is not known yet."""
 
     index: int
     """The position of the request, counted from 0."""
@@ -99,7 +99,7 @@ class Failed:
 
 
 Outcome: TypeAlias = Succeeded | Failed
-"""How one of many jobs ended. A type checker knows that there is a `task` where `error` is `None`."""
+"""The outcome of one job of a batch. A type checker knows that there is a `task` if `error` is `None`."""
 
 
 async def generate_one(
@@ -110,7 +110,7 @@ async def generate_one(
     submit: Callable[[JobRequest], Awaitable[A]],
     wait: Callable[[A, JobRequest], Awaitable[Task]],
 ) -> Outcome:
-    """Submit *job* and wait for it. Every failure is an outcome; only a job that was taken back unsent has none."""
+    """Submit *job* and wait for it. Every failure is an outcome; only a job that was withdrawn unsent has none."""
     handle: A | None = None
     try:
         handle = await submit(job)
@@ -138,13 +138,13 @@ class Batch(Generic[R]):
     The results of many jobs, as they finish.
 
     Iterate over it with `async for`. At most *limit* jobs are in flight or finished and not yet taken, so that a slow
-    consumer does not go on paying. Leaving the loop stops submitting and cancels what was not sent; what was submitted
-    goes on and can be resumed by its ref.
+    consumer stops paying. Leaving the loop stops submitting and cancels what was not sent; what was submitted goes on
+    and can be resumed by its ref.
 
-    :param items: they are read as they are needed.
-    :param work: does one of them.
-    :param spawn: starts a task that belongs to the client, and ends with it.
-    :param limit: how many are in flight at once.
+    :param items: read as needed.
+    :param work: processes one item.
+    :param spawn: starts a task that belongs to the client and ends with it.
+    :param limit: how many items are in flight at once.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class Batch(Generic[R]):
         if limit is not None and limit < 1:
             raise ValueError(f"limit must be at least 1, not {limit}")
         self._run: _Run[Any, R] = _Run(items, work, spawn, limit or DEFAULT_LIMIT)
-        # `async for` does not close an iterator that it leaves: only its garbage collection shows that.
+        # `async for` does not close an iterator when the loop is left; only garbage collection does.
         weakref.finalize(self, self._run.stop).atexit = False
 
     def __aiter__(self) -> Self:

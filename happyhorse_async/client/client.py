@@ -1,4 +1,4 @@
-"""The front door."""
+"""The client: the main class of the public API."""
 
 from __future__ import annotations
 
@@ -52,21 +52,22 @@ class Client(NewJobs):
 
     Open it with `async with`. It may be created before the event loop runs.
 
-    :param provider: the name of a registered adapter, an `Adapter`, a `Provider`, or several of these. The first one is
-        for new jobs, unless *routing* or the call says otherwise.
+    :param provider: the name of a registered adapter, an `Adapter`, a `Provider`, or several of these. The first one
+        gets new jobs, unless *routing* or the call says otherwise.
     :param api_key: by default from the adapter's environment variable.
     :param base_url: the root of the API, instead of the provider's documented one.
     :param region: one of the adapter's regions.
     :param options: the adapter's own options.
-    :param routing: which of several accounts gets a job, and which one is next. By default every job is for the first.
-    :param budget: how much may be spent, for all clients and processes that share the store; several hold together.
-        Without a store that lasts, it warns.
+    :param routing: selects the account of a job, and the next one after a refusal. By default the first account gets
+        every job.
+    :param budget: a spending limit for all clients and processes that share the store; several apply together. With a
+        store in memory, the client warns.
     :param store: where jobs are recorded; by default a `MemoryStore`.
-    :param engine: what runs enqueued jobs, such as a `DBOSEngine`; by default every client runs its own. It needs a
-        store that lasts and that all processes share.
-    :param poll: when tasks are polled; what is not set is the adapter's default.
-    :param limits: rate and concurrency limits; what is not set is the adapter's default. Clients that are given the
-        same object share the limits.
+    :param engine: the system that runs enqueued jobs, such as a `DBOSEngine`; by default every client runs its own. It
+        needs a persistent store that all processes share.
+    :param poll: the polling schedule; unset fields get the adapter's defaults.
+    :param limits: rate and concurrency limits; unset fields get the adapter's defaults. Clients that are given the same
+        object share the limits.
     :param retries: how often failed requests are retried, phase by phase.
     :param timeouts: how long each kind of request may take.
     :param transport: sends all requests, instead of aiohttp: for tests and other HTTP stacks. It is not closed with the
@@ -74,16 +75,17 @@ class Client(NewJobs):
     :param connector: an aiohttp connector to use. It is not closed with the client.
     :param proxy: the URL of an HTTP proxy, or `"env"` for `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` of
         the environment, which are ignored otherwise.
-    :param recover: whether the client goes on with what processes that have died have left: it sends enqueued jobs and
-        jobs that an idempotency key protects, saves videos, and searches for lost answers (`auto_adopt`).
-    :param work: whether the client sends and polls jobs. With `False` it writes them down and waits, and other
+    :param recover: whether the client resumes the jobs of crashed processes: it sends enqueued jobs and jobs that an
+        idempotency key protects, saves videos, and searches for lost responses (`auto_adopt`).
+    :param work: whether the client sends and polls jobs. With `False` it only records jobs and waits, and other
         processes send them, such as `happyhorse worker`; that implies `recover=False`, and needs a store that they
         share.
-    :param auto_adopt: whether a submit whose answer was lost adopts the only task in the provider's list that it can
-        have, if the list shows all tasks. If other programs use the account, that task may be theirs.
+    :param auto_adopt: whether a submit whose response was lost adopts the only matching task in the provider's list, if
+        the list shows all tasks. If other programs use the account, that task may be theirs.
     :param allow_private_hosts: whether a video may be downloaded from an address that is not on the public internet. By
         default only if the API itself is at one, such as an emulator.
-    :raises ConfigurationError: an unknown adapter, region or option; no API key, or one that no header can carry.
+    :raises ConfigurationError: an unknown adapter, region or option; no API key, or one that cannot be sent in a
+        header.
     """
 
     def __init__(
@@ -122,7 +124,7 @@ class Client(NewJobs):
             accounts = [settings_of(one, defaults) for one in providers]
             default = default_of(accounts, routing)
         except HappyHorseError as error:
-            # A key that is nearly right is not for error trackers that record the local variables of each frame.
+            # Error trackers record the local variables of each frame, and must not see a key that is nearly right.
             refusal, api_key, provider = error.with_traceback(None), None, ""
             raise refusal from None
         self._use(
@@ -168,12 +170,11 @@ class Client(NewJobs):
         """
         Make a client from `happyhorse.toml`, `[tool.happyhorse]` in `pyproject.toml`, and the environment.
 
-        :param path: the file, or settings that were read already; by default `HAPPYHORSE_CONFIG`, or what is found in
-            the current directory.
+        :param path: the file, or loaded settings; by default `HAPPYHORSE_CONFIG`, or a file in the current directory.
         :param provider: the section; by default `HAPPYHORSE_PROVIDER`, or the file's `default`.
         :param store: where jobs are recorded; by default the file of `[store]`, or memory.
         :param recover: see `Client`.
-        :param work: see `Client`; `False` as well if the file says `[store] work = false`.
+        :param work: see `Client`; also `False` if the file has `[store] work = false`.
         :param transport: see `Client`.
         :param connector: see `Client`.
         :raises ConfigurationError: names the file, the key and the known values.
@@ -241,9 +242,9 @@ class Client(NewJobs):
 
     async def aclose(self) -> None:
         """
-        Close the client. Tasks go on at the provider; everyone who still waits for one is told its ref.
+        Close the client. Tasks continue at the provider; waiters get an error with the ref.
 
-        A paid request in flight gets up to half a minute to be answered, and a video that is being saved a minute.
+        A paid request in flight gets up to half a minute for its response, and a video that is being saved a minute.
 
         :raises RuntimeError: it was opened in another event loop, or before this process was forked.
         """
@@ -258,15 +259,15 @@ class Client(NewJobs):
 
     async def download(self, task: Task, path: str | PathLike[str], *, progress: Progress | None = None) -> Path:
         """
-        Download a finished video to disk. The file appears whole or not at all.
+        Download a finished video to disk. The file appears complete or not at all.
 
-        :param path: the file, or a folder, where it is named after the task. A path with a separator at its end is a
-            folder, which is made. A symbolic link to a file is followed; nothing but a regular file is replaced.
+        :param path: the file, or a folder, where it is named after the task. A path with a trailing separator is a
+            folder, which is created. A symbolic link to a file is followed; nothing but a regular file is replaced.
         :param progress: called with the bytes received and the bytes expected (`None` where unknown). It may be a
             coroutine function.
-        :raises DownloadError: no video, no response, a URL that has expired, a body that is not a whole video, or a
-            path that cannot be written. The task stays as it is, and can be downloaded again.
-        :raises InvalidRequestError: *task* is not a task, but its ref, say.
+        :raises DownloadError: no video, no response, a URL that has expired, an incomplete video, or a path that cannot
+            be written. The task is not affected, and can be downloaded again.
+        :raises InvalidRequestError: *task* is not a `Task`, but for example a ref.
         """
         if not isinstance(task, Task):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidRequestError(f"download() takes a Task, such as fetch() returns, not {type(task).__name__}")
@@ -278,8 +279,8 @@ class Client(NewJobs):
         Stream a finished video, to object storage or to a browser: `async with client.stream(task) as chunks`.
 
         It is resumed and checked like a download. Its first bytes have arrived when the block is entered, so that most
-        errors come before anything has been passed on; `chunks.total` is its size where the server announces it. What
-        was passed on is void if the stream ends in an error.
+        errors come before any byte was passed on; `chunks.total` is its size if the server announces it. If the stream
+        ends in an error, discard the bytes already passed on.
 
         :raises DownloadError: see `download`; also while the stream is read.
         """
@@ -291,7 +292,7 @@ class Client(NewJobs):
 
     async def health(self) -> Health:
         """
-        Return how the client works, for a readiness probe. Nothing is sent, and a client that is not open says so.
+        Return the state of the client, for a readiness probe. Sends nothing, and also works before the client is open.
 
         :raises RuntimeError: it was opened in another event loop, or before this process was forked.
         """
@@ -300,7 +301,7 @@ class Client(NewJobs):
 
 
 def lifecycle_of(client: Client) -> Lifecycle:
-    """Return what a callback receiver needs of *client*."""
+    """Return the lifecycle of *client*, for a callback receiver."""
     return client._lifecycle  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
@@ -310,9 +311,9 @@ def make_worker(
     """
     Make a client that takes over the jobs of other processes, whatever the configuration says.
 
-    :param providers: the accounts whose jobs it takes; all of them if there are none.
-    :param concurrency: how many jobs it has at a time; `None` for as many as the limits allow.
-    :raises ConfigurationError: there is no such account, or an engine decides.
+    :param providers: the accounts whose jobs it takes; empty for all.
+    :param concurrency: the number of jobs at a time; `None` for as many as the limits allow.
+    :raises ConfigurationError: there is no such account, or an engine distributes the jobs.
     """
     if settings.store is not None:
         settings = evolve(settings, store=evolve(settings.store, work=True))
@@ -324,7 +325,7 @@ def make_worker(
     for name in providers:
         settings.choose(name)
     client = Client.from_config(settings, provider=providers[0] if providers else None, store=store)
-    # The command of workers is the only caller, so it is no public method.
+    # Only `happyhorse worker` calls this, so it is not a public method.
     takes = frozenset(providers) or None
     client._limit_work(takes=takes, concurrency=concurrency)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     return client
@@ -332,7 +333,7 @@ def make_worker(
 
 def make_command_client(settings: Settings, store: TaskStore, *, provider: str | None, recover: bool) -> Client:
     """
-    Make a client for a command that runs for a moment: it leaves the tasks of earlier commands to `resume`.
+    Make a client for a short command, which leaves the tasks of earlier commands to `resume`.
 
     :param provider: see `Client.from_config`.
     :param recover: see `Client`.
@@ -343,7 +344,7 @@ def make_command_client(settings: Settings, store: TaskStore, *, provider: str |
 
 
 def configured_store(settings: Settings) -> TaskStore | None:
-    """Return the store that *settings* name, if they name one."""
+    """Return the store of *settings*, if there is one."""
     if settings.store is None:
         return None
     database = settings.store.database()
@@ -358,7 +359,7 @@ def configured_store(settings: Settings) -> TaskStore | None:
 
 
 def configured_engine(settings: Settings) -> Engine | None:
-    """Return the engine that *settings* name, if they name one."""
+    """Return the engine of *settings*, if there is one."""
     if settings.engine is None:
         return None
     from ..engines.dbos import DBOSEngine  # noqa: PLC0415 - few programs need it

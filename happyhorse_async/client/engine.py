@@ -1,4 +1,4 @@
-"""What an engine gets of a client."""
+"""The part of a client that an engine uses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ClientJobs:
 
     @property
     def recovers(self) -> bool:
-        """Whether this process goes on with what dead processes have left."""
+        """Whether this process resumes the jobs of dead processes."""
         return self.works and self._lifecycle.options.recover
 
     async def run(self, job_id: str) -> Task:

@@ -21,7 +21,7 @@ from .runtime import Lifecycle
 
 @frozen
 class Unloaded:
-    """A job of which only the id or the key is known yet."""
+    """A job that is known only by its id or key, and not loaded yet."""
 
     job_id: str | None
     key: str | None
@@ -31,7 +31,7 @@ class JobHandle:
     """
     A job, and its task once the provider has accepted it. The job goes on whether or not anyone waits for it.
 
-    Awaiting the handle returns the succeeded `Task` or raises. Cancelling a waiter ends the waiting alone.
+    Awaiting the handle returns the succeeded `Task` or raises. Cancelling a waiter only ends the waiting.
     """
 
     __slots__ = ("__weakref__", "_lifecycle", "_tracked")
@@ -77,12 +77,12 @@ class JobHandle:
         """
         Wait for the video.
 
-        :param timeout: seconds to wait. After that the task goes on and the handle stays usable.
+        :param timeout: seconds to wait. After that the task continues and the handle stays usable.
         :raises TaskFailedError: the provider failed the task.
         :raises TaskCanceledError: it was cancelled, or the job was withdrawn before it was sent.
         :raises TaskExpiredError: the provider no longer knows it.
-        :raises SubmitOutcomeUnknownError: and whatever else `Client.submit` raises, for a job that was enqueued.
-        :raises WaitTimeoutError: *timeout* is over, or the client was closed. Its `ref` resumes the task.
+        :raises SubmitOutcomeUnknownError: and the other errors of `Client.submit`, for an enqueued job.
+        :raises WaitTimeoutError: *timeout* has passed, or the client was closed. Its `ref` resumes the task.
         :raises AuthenticationError: and its like: polling has become impossible. The task itself goes on.
         :raises RuntimeError: the handle belongs to another event loop, or its client is closed.
         """

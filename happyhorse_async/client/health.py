@@ -20,40 +20,43 @@ from .runtime import ClientRuntime
 
 @frozen(kw_only=True)
 class AccountHealth:
-    """How one account of a client works, as this process knows it."""
+    """The state of one account of a client, as known to this process."""
 
     open: bool
     """Whether the client is open."""
     last_answer_at: datetime | None = None
     """When the provider last answered any request of this client; `None` if it has not yet."""
     last_error: str | None = None
-    """The class of the error that the last request ended in, such as `TransportError`; `None` if it succeeded."""
+    """The class of the last request's error, such as `TransportError`; `None` if it succeeded."""
     queries_per_second: float | None = None
     """How many status requests may be sent at present, fewer after a 429; `None` for no limit."""
     submits_per_second: float | None = None
     """How many submits may be sent at present, fewer after a 429; `None` for no limit."""
     breaker: BreakerState = "closed"
-    """Whether routing gives the account jobs: `"open"` for not at present, `"half-open"` while one job tries it."""
+    """
+    Whether routing gives the account jobs: `"closed"`: it does, `"open"`: not at present, `"half-open"`: one job tries
+    it.
+    """
     left_out_for: str | None = None
-    """The class of the error for which the breaker is not closed, such as `AuthenticationError`."""
+    """The class of the error that opened the breaker, such as `AuthenticationError`."""
     jobs: Mapping[JobState, int]
-    """How many unfinished jobs this process submits or polls, by state. Those of other processes are not counted."""
+    """How many unfinished jobs this process submits or polls, by state. Jobs of other processes are not counted."""
 
 
 @frozen(kw_only=True)
 class Health:
-    """How a client works. Sends nothing to a provider."""
+    """The state of a client."""
 
     open: bool
     """Whether the client is open."""
     store_error: str | None = None
     """Why the store cannot be used; `None` if it can, or if the client is not open."""
     accounts: Mapping[str, AccountHealth]
-    """Each account, by the name that its refs begin with."""
+    """Each account by its name, the prefix of its refs."""
 
     @property
     def is_ready(self) -> bool:
-        """Whether the client takes jobs: it is open, and its store can be used."""
+        """Whether the client accepts jobs: it is open, and its store can be used."""
         return self.open and self.store_error is None
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,7 +67,7 @@ class Health:
 
 async def health_of(runtime: ClientRuntime | None, accounts: list[str]) -> Health:
     """
-    Find out how a client works.
+    Return the state of a client.
 
     :param runtime: `None` if it is not open.
     :param accounts: their names.
@@ -75,7 +78,7 @@ async def health_of(runtime: ClientRuntime | None, accounts: list[str]) -> Healt
     for tracked in runtime.tracker.unaccepted():
         counts[tracked.job.endpoint.provider][tracked.job.state] += 1
     found = {name: _account(runtime.accounts.opened(name), counts[name]) for name in accounts}
-    # Where another process keeps a file locked, it can still be read.
+    # A file that another process keeps locked can still be read.
     store_error: str | None = getattr(runtime.journal.store, "write_error", None)
     try:
         await runtime.journal.store.get_note("health")

@@ -1,4 +1,4 @@
-"""What is known of a job, for its owner: also of one that has ended, and in any process."""
+"""The public view of a job, also after its end and in any process."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ class JobInfo:
     key: str | None
     """The caller's own name for it."""
     state: JobState
-    """How far it has come."""
+    """Its state."""
     ref: TaskRef | None
     """The task, once the provider has accepted the job."""
     task: Task | None
-    """The last observation of the task that was recorded."""
+    """The last recorded observation of the task."""
     error: HappyHorseError | None
     """Why there is no video, why the outcome is unknown, or why the video was not saved: an error of the tree."""
     created_at: datetime
     """When the job was created."""
     provider: str = ""
-    """The account that has it or is to get it next: a section of the configuration, or an adapter. Not in `to_dict`."""
+    """The account that has it, or will get it next: a section of the configuration, or an adapter. Not in `to_dict`."""
     price: PriceEstimate | None = None
-    """The price that it was planned with, and what it has cost once it has ended; `None` where none is known."""
+    """The estimated price, with the actual cost once it has ended; `None` if no price is known."""
 
     @classmethod
     def of(cls, job: Job) -> JobInfo:
-        """Return what is known of *job*."""
+        """Return the public view of *job*."""
         return cls(
             job_id=job.job_id,
             key=job.key,
@@ -57,7 +57,8 @@ class JobInfo:
         """
         Return plain data for JSON.
 
-        :param urls: whether the URLs of videos are included. They are credentials: they show the video to anyone.
+        :param urls: whether the URLs of videos are included. They are credentials: anyone who has one can fetch the
+            video.
         """
         error, task = self.error, self.task
         return {
@@ -80,7 +81,7 @@ class JobInfo:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        """Let pydantic, and so FastAPI, write the shape of `to_dict`. It is not read."""
+        """Let pydantic, and so FastAPI, write the shape of `to_dict`; it cannot be read back."""
         return pydantic_output_schema(JobInfo, _JobShape, write=JobInfo.to_dict, skip=frozenset({"raw"}))
 
 

@@ -1,4 +1,4 @@
-"""Local media of a request: read, checked against what the provider documents, and replaced by what is encoded."""
+"""Reads the local media of a request, checks them against the provider's limits, and replaces them by tokens."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from .media_ways import MediaWays, encoded_size
 
 @frozen(kw_only=True)
 class Keeping:
-    """What a store keeps of the media of an enqueued job."""
+    """The media of an enqueued job that a store keeps."""
 
     largest: int = KEEP_MEDIA
-    """Bytes of the largest medium whose content it keeps."""
+    """The largest medium in bytes whose content it keeps."""
     by_path: bool = True
-    """Whether a larger file is found by its path when the job is sent."""
+    """Whether a larger file is read again from its path when the job is sent."""
 
     @classmethod
     def by(cls, store: TaskStore) -> Keeping:
-        """Return what *store* keeps. One of others may not say so."""
+        """Return what *store* keeps. Third-party stores may not declare it."""
         return cls(largest=getattr(store, "keep_media", KEEP_MEDIA), by_path=getattr(store, "keeps_paths", True))
 
 
@@ -56,19 +56,19 @@ class MediaPlan:
     size: int | None = None
     """Its size in bytes."""
     sent: int = 0
-    """Bytes that are sent for it."""
+    """The bytes to send for it."""
 
 
 @frozen(kw_only=True)
 class PreparedRequest:
-    """A request without bytes and paths, and the media that belong into it."""
+    """A request with tokens instead of bytes and paths, and its media."""
 
     request: VideoRequest
     media: tuple[LocalMedium, ...] = ()
     plans: tuple[MediaPlan, ...] = ()
     warnings: tuple[str, ...] = ()
     source_duration: float | None = None
-    """Seconds of the video to edit, where it was measured."""
+    """The length of the video to edit in seconds, if it was measured."""
 
 
 @frozen
@@ -88,7 +88,7 @@ class MediaPreparation:
     account: Account
     spec: ModelSpec
     limiter: anyio.CapacityLimiter | None = field(default=None, eq=False, repr=False)
-    """So many pictures are examined at once: each is decoded in memory."""
+    """Limits how many pictures are examined at once, because each is decoded in memory."""
 
     @property
     def _ways(self) -> MediaWays:
@@ -108,7 +108,7 @@ class MediaPreparation:
         return self._prepared(request, found)
 
     def plan(self, request: VideoRequest) -> PreparedRequest:
-        """Do as `prepare`, with no more than the sizes and the headers of files."""
+        """Like `prepare`, but read only the sizes and headers of files."""
         local = list(_local_media(request))
         found = {given.name: self._glanced_at(given, number) for number, given in enumerate(local)}
         as_given = {given.name: given.medium for given in local if isinstance(given.medium, str)}
@@ -136,7 +136,7 @@ class MediaPreparation:
         return evolve(medium, is_uploaded=is_uploaded, duration=duration), warnings
 
     def _source(self, given: _Given) -> tuple[Path | bytes, str | None]:
-        """Return where the content is, and the path by which it can be found again."""
+        """Return the content or its file, and the path from which it can be read again."""
         medium = given.medium
         if isinstance(medium, str):
             return data_uri.decode(medium, name=given.name)[1], None
@@ -155,7 +155,7 @@ class MediaPreparation:
             facts: Facts = PictureFacts(format=found, size=size)
         else:
             if isinstance(medium, Picture):
-                # Its sides and its ratio are made to fit.
+                # Its sides and its ratio are adjusted.
                 facts = inspect_briefly(medium.source, name=given.name)
             else:
                 facts = inspect_header(medium, name=given.name)
@@ -204,7 +204,7 @@ class MediaPreparation:
         return f"{scheme}://{medium.url_token}"
 
     def _within_body(self, media: dict[str, LocalMedium]) -> dict[str, LocalMedium]:
-        """Upload the largest pictures of a request that would be too large with all of them inside."""
+        """Upload the largest pictures of a request that would be too large with all of them inline."""
         limit = self._ways.body_limit
         while (total := sum(_encoded(medium) for medium in media.values() if not medium.is_uploaded)) > limit:
             self._ways.require_uploads(f"the pictures of the request have {total / 1e6:.1f} MB together")
@@ -219,7 +219,7 @@ class MediaPreparation:
 
 
 def with_urls(request: VideoRequest) -> VideoRequest:
-    """Return *request* with URLs in the place of its local media, to check the rest of it."""
+    """Return *request* with URLs in place of its local media, to check its other fields."""
     if isinstance(request, TextToVideo):
         return request
     return _replaced(request, {given.name: "https://media.invalid/" for given in _local_media(request)})

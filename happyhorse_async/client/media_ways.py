@@ -19,7 +19,7 @@ from ..request import ImageToVideo, Mode, ReferenceToVideo, VideoEdit, VideoRequ
 
 @frozen
 class MediaWays:
-    """What one model of one account takes."""
+    """The delivery of local media for one model of one account."""
 
     adapter: Adapter
     account: Account
@@ -27,10 +27,10 @@ class MediaWays:
 
     def check(self, facts: Facts, *, name: str, is_video: bool) -> tuple[str, ...]:
         """
-        Hold a medium against what the provider documents, and return what is doubtful, a sentence each.
+        Check a medium against the provider's limits, and return warnings, a sentence each.
 
         :param name: the field of the request.
-        :raises InvalidRequestError: it is no picture or video as wanted, or outside the limits.
+        :raises InvalidRequestError: it is not a picture or video of the required kind, or outside the limits.
         """
         provider, limits = self.account.provider, self.spec.picture_limits
         if isinstance(facts, VideoFacts) is not is_video:
@@ -49,23 +49,23 @@ class MediaWays:
 
     @property
     def inline_limit(self) -> int | None:
-        """Bytes of the largest picture that this account sends inside a request."""
+        """The largest picture in bytes that this account sends inside a request."""
         optional = self.spec.optional_inline_limit
         return optional if optional and self.account.options.get("inline_media") is True else self.spec.inline_limit
 
     @property
     def body_limit(self) -> int:
-        """Bytes of all pictures inside one request, in base64: at least one of the largest fits."""
+        """The limit in base64 bytes for all pictures inside one request: at least one of the largest size fits."""
         return max(self.spec.inline_body_limit, encoded_size(self.inline_limit or 0))
 
     @property
     def upload_form(self) -> MediaForm | None:
-        """How a request of this account names a file that was uploaded; `None` if none can be."""
+        """How a request of this account names an uploaded file; `None` if files cannot be uploaded."""
         optional = self.spec.optional_upload_form
         return optional if optional and self.account.options.get("upload") is True else self.spec.upload_form
 
     def fits_inline(self, facts: Facts) -> bool:
-        """Return whether a medium travels inside the request."""
+        """Return whether a medium can be sent inside the request."""
         if isinstance(facts, VideoFacts) or self.inline_limit is None:
             return False
         return facts.size <= self.inline_limit and facts.format in self.spec.inline_formats
@@ -77,9 +77,9 @@ class MediaWays:
 
     def is_uploaded(self, facts: Facts, *, name: str) -> bool:
         """
-        Return whether a medium is uploaded; otherwise it travels inside the request.
+        Return whether a medium is uploaded; otherwise it is sent inside the request.
 
-        :raises UnsupportedFeatureError: neither is possible. Names the providers that take it.
+        :raises UnsupportedFeatureError: neither is possible. The error names the providers that accept it.
         """
         if self.fits_inline(facts):
             return False
@@ -90,9 +90,9 @@ class MediaWays:
 
     def require_uploads(self, what: str) -> None:
         """
-        Make sure that files can be uploaded.
+        Check that files can be uploaded.
 
-        :param what: what has to be uploaded, for the error.
+        :param what: the medium to upload, for the error.
         :raises UnsupportedFeatureError: they cannot.
         """
         self._require_uploads(what, lambda other: other.upload_problem() is None)
@@ -119,7 +119,7 @@ class MediaWays:
         )
 
     def _others(self) -> Iterator[MediaWays]:
-        """Yield the other installed providers, each as it is without options."""
+        """Yield the other installed providers, each without options."""
         for name in providers_that_can(_probe(self.spec.mode)):
             if name != self.adapter.name:
                 adapter = find_adapter(name)
@@ -135,12 +135,12 @@ class MediaWays:
 
 
 def encoded_size(size: int) -> int:
-    """Return the bytes of *size* bytes in base64."""
+    """Return the base64 size of *size* bytes."""
     return 4 * ((size + 2) // 3)
 
 
 def _probe(mode: Mode) -> VideoRequest:
-    """Return a request of *mode* with local media, to find who takes such."""
+    """Return a request of *mode* with local media, to find providers that accept them."""
     match mode:
         case Mode.EDIT:
             return VideoEdit("a", Path("a"))

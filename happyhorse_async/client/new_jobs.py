@@ -1,4 +1,4 @@
-"""The part of a client that makes jobs: one or many, waited for or not, and what would be sent for one."""
+"""The part of a client that creates jobs: submit, enqueue, generate, batches and plans."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .recorded_jobs import RecordedJobs, check_key
 
 
 class NewJobs(RecordedJobs):
-    """What a client does to make jobs. See `Client`."""
+    """The methods of a client that create jobs. See `Client`."""
 
     async def submit(
         self,
@@ -43,27 +43,27 @@ class NewJobs(RecordedJobs):
         """
         Request a video, and return as soon as the provider has accepted the task.
 
-        Cancelling the call withdraws the job as long as it has not been sent. A request in flight goes on, and its task
-        is recorded in the store.
+        Cancelling the call withdraws a job that has not been sent. A request in flight continues, and its task is
+        recorded in the store.
 
         :param provider: the account; by default the client's own.
         :param key: your own name for the job. The same key and request are the same task, also in another process or
             after a restart, as long as the store remembers it.
         :param callback_url: called by the provider when the task has ended, if it can; by default from the
             configuration.
-        :param save_to: a file or a folder, where the video is saved in the background as soon as it is there. Failures
-            are logged with the path, and the download is tried again for as long as the video lives. The path is
-            recorded with the job: what is not saved when the client is closed or its process dies, the next client that
-            opens the store saves, and the job is pending until then. There is one path: if it is given again with the
-            same key, the last one counts.
-        :param upload_progress: called with the bytes of local media that have been uploaded, and how many there are.
-            Not called for what travels inside the request.
+        :param save_to: a file or a folder, where the video is saved in the background as soon as it is ready. Failures
+            are logged with the path, and the download is retried until the video expires. The path is recorded with the
+            job: if the client is closed or its process dies before the video is saved, the next client that opens the
+            store saves it, and the job is pending until then. A job has one path: if another is given with the same
+            key, the last one counts.
+        :param upload_progress: called with the uploaded bytes of local media, and their total. Not called for media
+            inside the request.
         :raises UnsupportedFeatureError: the provider cannot express the request. Nothing was sent.
         :raises InvalidRequestError: a value is out of range (nothing was sent), or the provider refused the request.
         :raises DownloadError: no video can be written to *save_to*. Nothing was sent.
         :raises BudgetExceededError: it may cost more than the budget leaves, or its price is not known. Nothing was
             sent.
-        :raises SubmitOutcomeUnknownError: the request was sent and no readable answer came.
+        :raises SubmitOutcomeUnknownError: the request was sent and no readable response came.
         :raises HappyHorseError: any other refusal; the task was certainly not accepted.
         """
         tracked = await self._add(
@@ -88,10 +88,10 @@ class NewJobs(RecordedJobs):
         save_to: str | PathLike[str] | None = None,
     ) -> JobHandle:
         """
-        Record that a video is wanted, and return at once; it is submitted when the limits allow.
+        Record a job and return at once; it is submitted when the limits allow.
 
-        With a store on disk the job outlives this process: the next one that opens the store sends it. As long as the
-        provider certainly has not accepted it, it is tried again.
+        With a store on disk the job outlives this process: the next one that opens the store sends it. It is retried
+        for as long as the provider certainly did not accept it.
 
         :param provider: see `submit`.
         :param key: see `submit`.
@@ -129,7 +129,7 @@ class NewJobs(RecordedJobs):
                     name, fit.submissions[name], key=key, durable=durable, upload_progress=upload_progress
                 )
             except UnreadableFileError:
-                # Of a key the content counts; where it is gone, the key alone says which job it is.
+                # A key is compared by content; if the file is gone, the key alone identifies the job.
                 known = None if key is None else await runtime.intake.find(key)
                 if known is None:
                     raise
@@ -145,7 +145,7 @@ class NewJobs(RecordedJobs):
             if self._lifecycle.options.engine is not None:
                 self._start(self._lifecycle.options.engine, tracked)
             return tracked
-        # The job may exist already, at an account that could express it.
+        # The job may already exist, at an account that could express it.
         same = None if key is None else await runtime.intake.find_same(key, request)
         if same is not None:
             return same
@@ -166,7 +166,7 @@ class NewJobs(RecordedJobs):
         durable: bool,
         upload_progress: Callable[[int, int], object] | None,
     ) -> PlannedJob:
-        """Prepare the local media of a request for an account, and upload them if they do not travel in it."""
+        """Prepare the local media of a request for an account, and upload those that are not sent inline."""
         runtime = self._lifecycle.inside()
         account = runtime.accounts.named(name)
         prepared = await self._lifecycle.router.prepared(name, submission, durable=durable)
@@ -232,8 +232,8 @@ class NewJobs(RecordedJobs):
         """
         Request many videos, and yield each outcome as it comes.
 
-        :param requests: an item may be a `JobRequest`, which has options of its own.
-        :param limit: how many may be in flight at once; by default 1,000. The provider's limits hold in any case.
+        :param requests: an item may be a `JobRequest` with its own options.
+        :param limit: how many may be in flight at once; by default 1,000. The provider's limits always apply.
         :param timeout: seconds to wait for each task after the provider has accepted it.
         :param provider: see `submit`.
         :param callback_url: see `submit`.
@@ -269,7 +269,7 @@ class NewJobs(RecordedJobs):
 
     def plan(self, request: VideoRequest, *, provider: str | None = None, callback_url: str | None = None) -> Plan:
         """
-        Find out what `submit` would send, without the network.
+        Return what `submit` would send, without using the network.
 
         :raises UnsupportedFeatureError: the provider cannot express the request.
         :raises InvalidRequestError: a value is out of range.

@@ -1,4 +1,4 @@
-"""From a request to the message that would be sent, without the network."""
+"""Plans a request: the messages that would be sent, without using the network."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MEDIA_OPTIONS = frozenset({"inline_media", "upload"})
 
 @frozen
 class Rejection:
-    """An account that cannot have a request."""
+    """An account that cannot get a request."""
 
     provider: str
     """The name of the account: the configuration section, or the adapter."""
@@ -37,26 +37,26 @@ class Rejection:
 
 @frozen(kw_only=True)
 class Plan:
-    """What a submit would do, found out without the network."""
+    """The result of planning a submit, without using the network."""
 
     provider: str
     """The name of the account: the configuration section, or the adapter."""
     model: str
     """The provider's model id."""
     messages: tuple[HttpRequest, ...]
-    """What would be sent, in order. Their repr hides credentials; their `headers` do not."""
+    """The messages to send, in order. Their repr hides credentials; their `headers` do not."""
     warnings: tuple[str, ...] = ()
-    """What may surprise the user, such as a costly default or a prompt that will be cut."""
+    """Warnings for the user, such as a costly default or a prompt that will be truncated."""
     media: tuple[MediaPlan, ...] = ()
-    """How each image and video would travel. Of local files only the size and the header were read."""
+    """How each image and video would be delivered. Of local files only the size and the header were read."""
     rejected: tuple[Rejection, ...] = ()
     """The accounts of the routing that would not get the job, and why."""
     price: PriceEstimate | None = None
-    """What it will cost by list price; `None` where no price is known, never 0."""
+    """The estimated list price; `None` if no price is known, never 0."""
 
 
 class Planner:
-    """One account, and how a request is made for it."""
+    """Plans requests for one account."""
 
     def __init__(self, settings: AccountSettings) -> None:
         self.settings = settings
@@ -70,17 +70,17 @@ class Planner:
         """
         Read the configured secrets for callbacks, if there are any.
 
-        :raises ConfigurationError: they are configured, and cannot be read.
+        :raises ConfigurationError: they are configured but cannot be read.
         """
         secret = self.settings.callback_secret
         return secret.read_all() if secret else ()
 
     def submission(self, request: VideoRequest, callback_url: str | None, *, job_id: str | None = None) -> Submission:
         """
-        Check *request* against what the provider accepts, and give it a job id.
+        Check *request* against the provider's capabilities, and give it a job id.
 
-        :param job_id: that of a job that exists.
-        :raises UnsupportedFeatureError: the provider cannot express it. Names the providers that can.
+        :param job_id: the id of an existing job.
+        :raises UnsupportedFeatureError: the provider cannot express it. The error names the providers that can.
         :raises InvalidRequestError: a value is out of range, or *request* is not a request.
         """
         if not isinstance(request, get_args(VideoRequest)):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -99,7 +99,7 @@ class Planner:
         return Submission(request=request, spec=spec, job_id=job_id, callback_url=named)
 
     def plan(self, submission: Submission) -> Plan:
-        """Return what a submit of *submission* would do; raises what the check of its local media raises."""
+        """Return the plan of *submission*; raises the errors of the check of its local media."""
         prepared = self.media(submission.spec).plan(submission.request)
         price = self.price(submission.request, submission.spec, source_duration=prepared.source_duration)
         submission = evolve(submission, request=prepared.request)
@@ -116,10 +116,10 @@ class Planner:
         self, request: VideoRequest, spec: ModelSpec, *, source_duration: float | None = None
     ) -> PriceEstimate | None:
         """
-        Return what *request* will cost; `None` where no price is known.
+        Return the price estimate of *request*; `None` if no price is known.
 
-        :param spec: the model that was chosen for it.
-        :param source_duration: the seconds of the video to edit, where it was measured.
+        :param spec: the selected model.
+        :param source_duration: the length of the video to edit in seconds, if it was measured.
         """
         return self.settings.price_list.estimate(request, spec, source_duration=source_duration)
 
@@ -136,19 +136,19 @@ def name_job(callback_url: str, provider: str, job_id: str) -> str:
 
 
 def unnamed(callback_url: str) -> str:
-    """Return a callback URL without what `name_job` has added to it."""
+    """Return a callback URL without the parameters added by `name_job`."""
     parts = urlsplit(callback_url)
     own = (f"{_ACCOUNT}=", f"{_JOB}=")
     return parts._replace(query="&".join(one for one in parts.query.split("&") if not one.startswith(own))).geturl()
 
 
 def named_job(query: Mapping[str, str] | str) -> str | None:
-    """Return our job id from the query of a callback URL, as `name_job` has added it."""
+    """Return our job id from the query of a callback URL, as added by `name_job`."""
     return _value(query, _JOB)
 
 
 def named_account(query: Mapping[str, str] | str) -> str | None:
-    """Return the account from the query of a callback URL, as `name_job` has added it."""
+    """Return the account from the query of a callback URL, as added by `name_job`."""
     return _value(query, _ACCOUNT)
 
 

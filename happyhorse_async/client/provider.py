@@ -1,4 +1,4 @@
-"""The accounts of a client, as they are configured: from arguments, and from the sections of a file."""
+"""The accounts of a client, configured by arguments or by the sections of a file."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _log = get_logger(__name__)
 @frozen
 class Provider:
     """
-    One account of a provider, for a client with several: what a section of the configuration file is.
+    One account of a provider, for a client with several: like a section of the configuration file.
 
-    What is wrong with it is found out when the client is made.
+    Errors in it are raised when the client is made.
     """
 
     name: str
-    """What the refs of its tasks begin with: `[a-z0-9_-]+`. The name of another adapter is an error."""
+    """The prefix of the refs of its tasks: `[a-z0-9_-]+`. The name of another adapter is an error."""
     adapter: str | Adapter | None = field(default=None, kw_only=True)
     """The name of a registered adapter, or an `Adapter`; by default the adapter called *name*."""
     api_key: str | None = field(default=None, kw_only=True, repr=False)
@@ -58,14 +58,14 @@ class Provider:
     proxy: str | None = field(default=None, kw_only=True, repr=False)
     """The URL of an HTTP proxy, or `"env"`; by default that of the client."""
     callback_url: str | None = field(default=None, kw_only=True, repr=False)
-    """The URL that the provider calls when a task has ended, for requests that have none of their own."""
+    """The URL that the provider calls when a task has ended, for requests without their own."""
     prices: Mapping[str, str | float] | None = field(default=None, kw_only=True)
     """Prices instead of the published ones, like a table `[providers.NAME.prices]`."""
 
 
 @frozen(kw_only=True, eq=False)
 class AccountSettings:
-    """One account as it is configured. Its key is read when it is first needed."""
+    """The settings of one account. Its key is read when it is first needed."""
 
     adapter: Adapter
     keyless: Account = field(repr=False)
@@ -74,23 +74,23 @@ class AccountSettings:
     """Returns the key, or raises a `ConfigurationError`."""
     limits: Limits | None = None
     shares_limits: bool = False
-    """Whether *limits* are one budget of all clients that were given the object, instead of one for each account."""
+    """Whether all clients that were given the *limits* object share it, instead of one for each account."""
     proxy: str | None = field(default=None, repr=False)
     callback_url: str | None = field(default=None, repr=False)
     callback_secret: SecretSource | None = None
     prices: tuple[Price, ...] = ()
-    """The prices that the user gave."""
+    """The user's own prices."""
     auto_adopt: bool = False
     allow_private_hosts: bool = False
 
     @property
     def name(self) -> str:
-        """What the refs of its tasks begin with."""
+        """The prefix of the refs of its tasks."""
         return self.keyless.provider
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where its jobs are sent."""
+        """The endpoint of its jobs."""
         return Endpoint(provider=self.name, adapter=self.adapter.name, base_url=self.keyless.base_url)
 
     @cached_property
@@ -104,24 +104,24 @@ class AccountSettings:
 
     @cached_property
     def price_list(self) -> PriceList:
-        """The prices that hold for the account."""
+        """The prices that apply to the account."""
         return self.adapter.price_list(self.keyless, self.prices)
 
     @property
     def identity(self) -> tuple[str, str, str]:
-        """What makes an account: two sections with the same key at the same address are one; raises as `account`."""
-        # It is the name of what clients share, and must not hold the key itself.
+        """The identity of the account: two sections with the same key and address are one; raises like `account`."""
+        # It names shared limits, and must not contain the key itself.
         key = hashlib.sha256(self.account.api_key.encode()).hexdigest()
         return self.adapter.name, self.account.base_url, key
 
 
 @frozen(kw_only=True)
 class Defaults:
-    """What a client was given for all of its accounts."""
+    """The client's arguments for all of its accounts."""
 
     limits: Limits | None = None
     shares_limits: bool = False
-    """Whether these are for its only account."""
+    """Whether the client has only one account."""
     proxy: str | None = field(default=None, repr=False)
     auto_adopt: bool = False
     allow_private_hosts: bool = False
@@ -129,9 +129,9 @@ class Defaults:
 
 def settings_of(provider: Provider, defaults: Defaults, *, where: str = "") -> AccountSettings:
     """
-    Check what a `Provider` says, and return it with the defaults filled in. Reads no key from the environment.
+    Check a `Provider`, and return its settings with the defaults filled in. Reads no key from the environment.
 
-    :param where: what the names of its fields are preceded by in errors.
+    :param where: the prefix of its field names in errors.
     :raises ConfigurationError: an unknown adapter, region or option, a bad address, or a name that another adapter has.
     """
     adapter = _adapter_of(provider)
@@ -182,9 +182,9 @@ def _key_reader(provider: Provider, adapter: Adapter, where: str) -> Callable[[]
 
 def configured_accounts(settings: Settings, chosen: ProviderSettings) -> list[AccountSettings]:
     """
-    Return the accounts of a configuration: all of its sections, or the chosen adapter alone where it has none.
+    Return the accounts of a configuration: all of its sections, or only the selected adapter if it has none.
 
-    :param chosen: the account that must have a key. Which of the others have none is logged.
+    :param chosen: the account that must have a key. Others without a key are logged.
     """
     sections = [chosen, *(section for name, section in settings.providers.items() if name != chosen.name)]
     for section in sections[1:]:
@@ -216,9 +216,10 @@ def as_providers(
     provider: object, api_key: str | None, base_url: str | None, region: str | None, options: Mapping[str, Any] | None
 ) -> tuple[Provider, ...]:
     """
-    Return the accounts that the first arguments of `Client` name.
+    Return the accounts given by the first arguments of `Client`.
 
-    :raises ConfigurationError: none, or the same name twice; or arguments for one account beside a `Provider`.
+    :raises ConfigurationError: there is none, a name is repeated, or arguments for one account are combined with a
+        `Provider`.
     """
     if isinstance(provider, str | Adapter):
         name = provider if isinstance(provider, str) else provider.name
@@ -245,7 +246,7 @@ def as_providers(
 
 
 def _warn_of_missing_keys(accounts: Iterable[AccountSettings]) -> None:
-    """Log which accounts have no key. One that is never needed needs none."""
+    """Log the accounts without a key. An account that is never used needs none."""
     for account in accounts:
         try:
             _ = account.account
@@ -255,9 +256,9 @@ def _warn_of_missing_keys(accounts: Iterable[AccountSettings]) -> None:
 
 def default_of(accounts: Sequence[AccountSettings], routing: Routing | None) -> str:
     """
-    Return the name of the account that a client uses where none is named: the first one that gets new jobs.
+    Return the name of a client's default account: the first one that gets new jobs.
 
-    Which of the others have no key is logged.
+    Others without a key are logged.
 
     :raises ConfigurationError: it has no key, or *routing* names an account that is not there.
     """

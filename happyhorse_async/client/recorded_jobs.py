@@ -1,4 +1,4 @@
-"""The part of a client that is about jobs and tasks that exist: found by ref, id or key, listed, settled."""
+"""The part of a client for existing jobs and tasks: find by ref, id or key, list, cancel, resolve."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .runtime import Lifecycle
 from .task_list import TaskList
 
 _JOB_ID = re.compile(r"hh-[A-Za-z0-9_-]+")
-# Characters. The ids of all providers are far shorter, and what a browser sends is repeated in errors.
+# Characters. The ids of all providers are far shorter, and errors repeat text that a browser has sent.
 _LONGEST_NAME = 1000
 
 
 class RecordedJobs:
-    """What a client does with jobs and tasks that exist. See `Client`."""
+    """The methods of a client for existing jobs and tasks. See `Client`."""
 
     _lifecycle: Lifecycle
 
@@ -32,10 +32,9 @@ class RecordedJobs:
 
     async def job(self, ref_or_id: TaskRef | str | None = None, *, key: str | None = None) -> JobInfo:
         """
-        Return what is known of a job, also of one that has ended or was refused. Sends nothing.
+        Return a job, also after its end or refusal. Sends nothing.
 
-        :param ref_or_id: its ref, or its job id.
-        :param key: the caller's own name for it, instead.
+        :param ref_or_id: its ref or job id. :param key: the caller's own name for it, instead.
         :raises TaskNotFoundError: the store does not have it, or the text is neither a ref nor a job id.
         """
         lookup = self._lifecycle.inside().intake.lookup
@@ -56,7 +55,8 @@ class RecordedJobs:
         :param ref_or_id: its ref, or the id of its job.
         :raises TaskNotFoundError: the provider never knew it or has forgotten it, the job has no task yet, or the text
             is neither a ref nor a job id.
-        :raises HappyHorseError: the poll failed, which says nothing of the task; or why the job will never have one.
+        :raises HappyHorseError: the poll failed, which says nothing about the task; or the reason why the job will
+            never have a task.
         """
         runtime = self._lifecycle.inside()
         return await runtime.fetch(await self._ref(ref_or_id))
@@ -67,7 +67,7 @@ class RecordedJobs:
 
     def resume(self, ref: TaskRef | str) -> TaskHandle:
         """
-        Return the handle of a task that was submitted at another time or by another process. Sends nothing by itself.
+        Return the handle of a task that was submitted earlier or by another process. Sends nothing by itself.
 
         :raises TaskNotFoundError: the text is not a ref.
         :raises ConfigurationError: the client does not have the ref's provider.
@@ -79,7 +79,7 @@ class RecordedJobs:
 
     def resume_job(self, job_id: str | None = None, *, key: str | None = None) -> JobHandle:
         """
-        Return the handle of a job that was recorded at another time or by another process. Does no I/O by itself.
+        Return the handle of a job that was recorded earlier or by another process. Does no I/O by itself.
 
         Awaiting it raises a `TaskNotFoundError` if the store does not have the job.
 
@@ -94,13 +94,13 @@ class RecordedJobs:
 
     async def run(self, job_id: str) -> Task:
         """
-        Run a recorded job to its end from wherever it stands, and return its task.
+        Run a recorded job to its end from its present state, and return its task.
 
         Call it as often as you like, in any process, after any crash: the job is paid for once. If a living process
-        goes on with the job, this waits for it, and takes the job over when that process dies. So whatever calls it at
-        least once can be the engine of a cluster: a queue, a workflow, a cron job.
+        works on the job, this waits for it, and takes the job over when that process dies. So any system that calls it
+        at least once can be the engine of a cluster: a queue, a workflow, a cron job.
 
-        :param job_id: the job id, as `JobHandle.job_id` has it.
+        :param job_id: the job id, from `JobHandle.job_id`.
         :raises TaskNotFoundError: the store does not have the job.
         :raises HappyHorseError: see `submit` and `JobHandle.wait`.
         """
@@ -109,7 +109,7 @@ class RecordedJobs:
 
     async def cancel(self, ref_or_id: TaskRef | str) -> Task | None:
         """
-        Ask the provider to cancel a task, and return its state afterwards: cancelled, or too late for it.
+        Ask the provider to cancel a task, and return its state afterwards: it may have been too late.
 
         :param ref_or_id: its ref, or the id of its job. A job that has not been sent is withdrawn: `None` is returned.
         :raises TaskNotFoundError: there is no such job, or the text is neither a ref nor a job id.
@@ -126,11 +126,10 @@ class RecordedJobs:
         """
         List the account's tasks, newest first: iterate with `async for`, or await a list.
 
-        Some providers' lists leave out the videos; `fetch` has them.
+        Some providers' lists omit the videos; `fetch` returns them.
 
         :param provider: the account; by default the client's own.
-        :param limit: how many at most.
-        :raises UnsupportedFeatureError: the provider has no list.
+        :param limit: the maximum number. :raises UnsupportedFeatureError: the provider has no list.
         """
         exchange = self._lifecycle.inside().accounts.named(self._planner(provider).name).exchange
 
@@ -146,9 +145,10 @@ class RecordedJobs:
 
     async def candidates(self, job_id: str) -> list[Task]:
         """
-        Search the provider's list for tasks that a job of unknown outcome may have. They are guesses; see `resolve`.
+        Search the provider's list for possible tasks of a job of unknown outcome. None of them is certain; see
+        `resolve`.
 
-        :raises InvalidRequestError: there is no such job, or it is settled.
+        :raises InvalidRequestError: there is no such job, or it is already resolved.
         :raises UnsupportedFeatureError: the provider has no list.
         """
         return await self._lifecycle.inside().reconciler.candidates(job_id)
@@ -157,15 +157,15 @@ class RecordedJobs:
         self, job_id: str, *, adopt: TaskRef | str | None = None, write_off: bool = False, billed: bool = True
     ) -> TaskHandle | None:
         """
-        Settle a job of unknown outcome.
+        Resolve a job of unknown outcome.
 
         :param adopt: its task, by ref or by the provider's id.
-        :param write_off: there is no task, or it is not wanted. The job's key is free again.
-        :param billed: whether a job that is written off may have been billed. A budget keeps the money of such a job,
-            unless this is `False`.
+        :param write_off: there is no task, or you do not need it. The job's key is free again.
+        :param billed: whether a job that is written off may have been billed. A budget keeps the reservation of such a
+            job, unless this is `False`.
         :return: the handle of the adopted task.
-        :raises InvalidRequestError: there is no such job, it is settled, the task belongs to another job, or it is too
-            early to write it off: its process seems to be dead, and its request may still be in flight.
+        :raises InvalidRequestError: there is no such job, it is already resolved, the task belongs to another job, or
+            it is too early to write it off: its process seems to be dead, and its request may still be in flight.
         :raises TaskNotFoundError: the provider does not know the task to adopt.
         """
         reconciler = self._lifecycle.inside().reconciler
@@ -179,7 +179,7 @@ class RecordedJobs:
 
 def _parse(text: TaskRef | str) -> TaskRef | str:
     """
-    Return a ref, or the id of a job as it is.
+    Return *text* as a ref, or unchanged if it is a job id.
 
     :raises TaskNotFoundError: *text* is neither. It may have come from a user of a web app.
     """
@@ -200,7 +200,7 @@ def check_key(key: object) -> None:
     """
     Check a caller's own name for a job.
 
-    :raises InvalidRequestError: it is not a text that can be stored.
+    :raises InvalidRequestError: it is not text that can be stored.
     """
     if not isinstance(key, str) or not key.strip():
         raise InvalidRequestError(f"key must be a text that is not empty or blank, not {key!r}")

@@ -1,4 +1,4 @@
-"""Which accounts of a client can have a request, in which order, and how the request is planned for each."""
+"""Selects and orders the accounts for a request, and plans the request for each."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ _MEDIUM = re.compile(r"hh-media-[a-z0-9]+-(?P<digest>[0-9a-f]{64})")
 
 @frozen
 class Fit:
-    """What was found out of all accounts that a request could go to."""
+    """The accounts that a request could go to."""
 
     submissions: Mapping[str, Submission]
-    """Of those that can express it, in the order of the routing."""
+    """Submissions for the accounts that can express it, in routing order."""
     refusals: dict[str, HappyHorseError]
-    """Why each other one cannot."""
+    """Why each of the others cannot."""
 
 
 class Router:
     """
-    Shares the requests of one client out among its accounts.
+    Distributes the requests of one client among its accounts.
 
     :param default: the account of every request that is not routed.
-    :param routing: `None` where nothing is routed.
+    :param routing: `None` without routing.
     :param spending: the budget, as far as it is known.
     """
 
@@ -70,7 +70,7 @@ class Router:
         self, accounts: Accounts, limiter: anyio.CapacityLimiter, keeping: Keeping, clock: Callable[[], float]
     ) -> None:
         """
-        Use what runs while the client is open.
+        Set the parts that exist while the client is open.
 
         :param clock: the time by which routing leaves accounts out.
         :param limiter: so many pictures are examined at once.
@@ -79,16 +79,16 @@ class Router:
         self._accounts, self._limiter, self._keeping, self._clock = accounts, limiter, keeping, clock
 
     def close(self) -> None:
-        """Forget what ran while the client was open."""
+        """Drop the parts that existed while the client was open."""
         self._accounts = self._limiter = None
 
     @property
     def patience(self) -> float:
-        """Seconds for which the first account is waited for."""
+        """Seconds to wait for the first account."""
         return self._routing.patience
 
     def names(self, provider: str | None) -> tuple[str, ...]:
-        """Return the accounts that a request may go to. One that is pinned to *provider* goes nowhere else."""
+        """Return the accounts that a request may go to: only *provider* if it is pinned."""
         return self._order if provider is None else (provider,)
 
     def fit(
@@ -101,7 +101,7 @@ class Router:
         home: str | None = None,
     ) -> Fit:
         """
-        Find out which accounts can express *request*.
+        Return which accounts can express *request*.
 
         :param home: the adapter that the request was first planned for; by default that of the first account.
         """
@@ -131,7 +131,7 @@ class Router:
         return error
 
     def _check_written_for(self, planner: Planner, names: tuple[str, ...], request: VideoRequest, first: str) -> None:
-        """Make sure that what only one adapter understands goes to no other."""
+        """Check that options that only one adapter understands go to no other."""
         adapter = planner.adapter.name
         if request.extra and adapter != first:
             raise _not_written_for(planner.name, "extra", first)
@@ -143,7 +143,7 @@ class Router:
             raise _not_written_for(planner.name, f"model {request.model}", knowing[0] if knowing else first)
 
     def ranked(self, fit: Fit) -> list[str]:
-        """Return the accounts that can express a request, the best one first."""
+        """Return the accounts that can express a request, best first."""
         strategy = self._routing.strategy
         if strategy == "order" or len(fit.submissions) < 2:
             return list(fit.submissions)
@@ -156,7 +156,7 @@ class Router:
         return Candidate(name, seconds=self._expected(name, submission))
 
     def _expected(self, name: str, submission: Submission) -> float:
-        """Return in how many seconds the video is expected from an account, as far as that was learned."""
+        """Return the expected seconds until an account delivers the video, if that was learned."""
         if self._accounts is None:
             return 0.0
         account = self._accounts.named(name)
@@ -166,7 +166,7 @@ class Router:
 
     def plan(self, request: VideoRequest, provider: str | None, callback_url: str | None) -> Plan:
         """
-        Return what a submit of *request* would do, without the network.
+        Return the plan of *request*, without using the network.
 
         :raises HappyHorseError: no account can express it.
         """
@@ -199,7 +199,7 @@ class Router:
         raise most_telling([fit.refusals[name] for name in names])
 
     def _left_out(self, names: list[str]) -> dict[str, HappyHorseError]:
-        """Return which accounts routing leaves out at present, and why."""
+        """Return the accounts that routing leaves out at present, and why."""
         if self._accounts is None or len(names) < 2:
             return {}
         opened = {name: account for name in names if (account := self._accounts.opened(name)) is not None}
@@ -208,14 +208,14 @@ class Router:
         return {name: error for name, error in errors.items() if error is not None}
 
     def _differences(self, fit: Fit, name: str, first: str) -> tuple[str, ...]:
-        """Say what another account than the first one does differently where the request leaves it open."""
+        """Describe how an account other than the first one differs in options that the request leaves open."""
         here, there = fit.submissions[name].spec, fit.submissions.get(first)
         if name == first or there is None or there.spec.version == here.version:
             return ()
         return (f"{name} makes it with version {here.version}, and {first} with version {there.spec.version}",)
 
     def candidates(self, job: Job) -> tuple[list[str], dict[str, HappyHorseError]]:
-        """Return the accounts that can express a job that exists; see `jobs.routing.Router`."""
+        """Return the accounts that can express an existing job; see `jobs.routing.Router`."""
         request = from_data(job.request or {})
         home = (job.attempts[0] if job.attempts else job).endpoint.adapter
         whole, url = _whole(request, job.media), self._own_url(job)
@@ -223,7 +223,7 @@ class Router:
         return self.ranked(fit), fit.refusals
 
     async def plan_anew(self, provider: str, job: Job, media: tuple[LocalMedium, ...]) -> PlannedJob:
-        """Plan a job that exists for another account; see `jobs.routing.Router.plan`."""
+        """Plan an existing job for another account; see `jobs.routing.Router.plan`."""
         request = _whole(from_data(job.request or {}), media or job.media)
         submission = self._planners[provider].submission(request, self._own_url(job), job_id=job.job_id)
         prepared = await self.prepared(provider, submission, durable=job.durable)
@@ -247,7 +247,7 @@ class Router:
             raise
 
     def _own_url(self, job: Job) -> str | None:
-        """Return the callback URL that the caller gave; `None` where it is that of the account."""
+        """Return the caller's own callback URL; `None` if it is that of the account."""
         if job.callback_url is None:
             return None
         url, planner = unnamed(job.callback_url), self._planners.get(job.endpoint.provider)
@@ -269,7 +269,7 @@ def _not_written_for(provider: str, what: str, adapter: str) -> UnsupportedFeatu
 
 
 def _check_tokens(submission: Submission, provider: str) -> None:
-    """Make sure that the prompt names reference images as the account does, if its notation is known."""
+    """Check that the prompt names reference images in the account's notation, if that is known."""
     request, own = submission.request, submission.spec.reference_name
     if own is None or not isinstance(request, ReferenceToVideo):
         return
@@ -282,7 +282,7 @@ def _check_tokens(submission: Submission, provider: str) -> None:
 
 
 def _whole(request: VideoRequest, media: tuple[LocalMedium, ...]) -> VideoRequest:
-    """Put local media back into a request that was recorded with tokens in their place."""
+    """Put local media back into a request that was recorded with tokens instead."""
     known = {medium.digest: medium for medium in media}
 
     def whole(medium: Media) -> Media:

@@ -1,4 +1,4 @@
-"""Everything that runs while a client is open, and the order in which it starts and stops."""
+"""The running parts of an open client, and the order in which they start and stop."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ClientRuntime:
         self._factory = AccountFactory(planners, options, self)
         endpoints = {name: planner.settings.endpoint for name, planner in planners.items()}
         self.accounts = Accounts(endpoints, self._factory.start)
-        # Each picture that is examined is decoded in memory.
+        # Examining a picture decodes it in memory.
         router.open(self.accounts, anyio.CapacityLimiter(1), Keeping.by(options.store), self.loop.time)
         self.auto_downloads = AutoDownloads(
             self.journal,
@@ -112,7 +112,7 @@ class ClientRuntime:
         """
         Start everything.
 
-        :param default: the account that is opened at once.
+        :param default: the account to open at once.
         :raises StoreError: the store cannot be used.
         """
         runtime = cls(planners, options, router)
@@ -147,7 +147,7 @@ class ClientRuntime:
         yield from left_out
 
     def changed(self, tracked: TrackedJob) -> None:
-        """Record what was observed of a task."""
+        """Record an observation of a task."""
         self.journal.observed(tracked)
         self.intake.followers.reread(tracked.job_id)
         if tracked.ended:
@@ -190,12 +190,12 @@ class ClientRuntime:
         Return the task of a job.
 
         :raises TaskNotFoundError: there is no such job, or it has no task yet.
-        :raises HappyHorseError: why it will never have one.
+        :raises HappyHorseError: the reason why it will never have one.
         """
         job: Job = await self.intake.lookup.read(job_id=job_id)
         if job.ref is not None:
             return job.ref
-        # A job that is still queued may say why it has not been accepted yet.
+        # A queued job may have an error that says why it has not been accepted yet.
         error: HappyHorseError | None = None if is_unsent(job) else error_of(job)
         raise error or TaskNotFoundError(f"the job has no task yet: it is {job.state}", job_id=job_id)
 
@@ -221,8 +221,8 @@ class ClientRuntime:
         return canceled
 
     async def aclose(self) -> None:
-        """Stop everything: paid requests first, with some time to be answered."""
-        # Last in, first out; and to the end, even if the caller is cancelled.
+        """Stop everything: paid requests first, with some time for their responses."""
+        # Last in, first out; completely, even if the caller is cancelled.
         async with AsyncExitStack() as closing:
             self.accounts.close()
             closing.push_async_callback(self._factory.aclose)
@@ -244,7 +244,7 @@ class ClientRuntime:
 
 
 class Lifecycle:
-    """When a client is open: from its start to its end, in the process and event loop that opened it."""
+    """The lifecycle of a client: opened, used and closed in one process and event loop."""
 
     def __init__(self, planners: Mapping[str, Planner], options: Options, *, default: str) -> None:
         self.planners = planners
@@ -252,7 +252,7 @@ class Lifecycle:
         """The account for new jobs."""
         self._spending = KnownSpending(options.store, options.within)
         self.router = Router(planners, default, options.routing, self._spending)
-        """Which accounts a request can go to."""
+        """The router of new requests."""
         self.options = options
         self._if_dropped: weakref.finalize[..., Lifecycle] | None = None
         self._runtime: ClientRuntime | None = None
@@ -273,7 +273,7 @@ class Lifecycle:
         self._if_dropped = weakref.finalize(self, _warn_of_dropped, ", ".join(self.planners), os.getpid())
 
     def _is_dead(self) -> bool:
-        """Whether the event loop was closed before the client. Nothing of it can run or be closed any more."""
+        """Whether the event loop was closed before the client. Then nothing of it can run or be closed."""
         return self._runtime is not None and self._runtime.loop.is_closed()
 
     def _forget(self) -> ClientRuntime | None:
@@ -285,12 +285,12 @@ class Lifecycle:
 
     @property
     def is_open(self) -> bool:
-        """Whether the client is open, wherever that was."""
+        """Whether the client is open, in any process or event loop."""
         return self._runtime is not None and not self._is_dead()
 
     def inside(self) -> ClientRuntime:
         """
-        Return everything that runs.
+        Return the running parts.
 
         :raises RuntimeError: the client is not open, or not in this process and event loop.
         """
@@ -303,7 +303,7 @@ class Lifecycle:
         return self._runtime
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run *work* on its own until the client closes."""
+        """Run *work* in the background until the client closes."""
         try:
             background = self.inside().background
         except RuntimeError:
@@ -312,7 +312,7 @@ class Lifecycle:
         return background.spawn(work)
 
     async def aclose(self) -> None:
-        """Stop what runs, if anything does; raises what `inside` raises."""
+        """Stop the client if it is open; raises the errors of `inside`."""
         if self._is_dead():
             self._forget()
         if self._runtime is not None:

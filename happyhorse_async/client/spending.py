@@ -1,4 +1,4 @@
-"""What a budget has room for, as far as a plan can know: no store is asked over the network."""
+"""Checks a budget for a plan, without querying a store over the network."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Spent = Callable[[str, str], int]
 
 class KnownSpending:
     """
-    The budget of one client, and what its store knows to be spent of it.
+    The budget of one client, and the spending known to its store.
 
-    Stores in memory and in a file know it exactly. One at a server knows what this process has last read.
+    It is exact for stores in memory and in a file; for a database server, it is what this process last read.
     """
 
     def __init__(self, store: TaskStore, within: Collection[SpendingLimit]) -> None:
@@ -31,17 +31,17 @@ class KnownSpending:
 
     def check(self, endpoint: Endpoint, model: str, price: PriceEstimate | None) -> None:
         """
-        Make sure that there is room for a job that would be sent now.
+        Check that the budget covers a job that would be sent now.
 
-        :raises BudgetExceededError: there is not, or its price is not known.
+        :raises BudgetExceededError: it does not, or the price is not known.
         """
         if self._within:
-            # A store of others may not say what is spent.
+            # A third-party store may not report spending.
             spent = cast("Spent", getattr(self._store, "spent", _nothing))
             check_room(self._within, _job(endpoint, model, price), None, spent, datetime.now(UTC))
 
     async def read(self, endpoint: Endpoint) -> None:
-        """Let the store read what is spent."""
+        """Let the store read its spending."""
         for limit in self._within:
             nothing = PriceEstimate(low=Decimal(0), high=Decimal(0), currency=limit.currency)
             with suppress(BudgetExceededError, StoreError):

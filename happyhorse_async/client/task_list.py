@@ -10,10 +10,10 @@ from ..task import Task, TaskRef
 
 
 class FetchPage(Protocol):
-    """Whatever brings a page."""
+    """A function that requests a page."""
 
     async def __call__(self, page: PageRequest) -> TaskPage:
-        """Bring *page*."""
+        """Request *page*."""
         ...
 
 
@@ -21,8 +21,8 @@ class TaskList:
     """
     The tasks of an account, newest first.
 
-    Iterate over it with `async for` and pages are asked for as they are needed; or await it for all of them as a list.
-    Each is there once, though a task that comes meanwhile moves the others on to the next page.
+    Iterate over it with `async for`, which requests pages as needed; or await it for a list of all. Each task comes
+    once, although a new task shifts the others on to the next page.
     """
 
     def __init__(self, fetch_page: FetchPage, *, limit: int | None) -> None:
@@ -40,7 +40,7 @@ class TaskList:
                 if task.ref not in seen and len(seen) != self._limit:
                     seen.add(task.ref)
                     yield task
-            # A provider that has the same page for every number would go on for ever.
+            # A provider that returns the same page for every number would never end.
             page = answer.next if len(seen) > known or not answer.tasks else None
 
     def __await__(self) -> Generator[object, None, list[Task]]:

@@ -1,9 +1,9 @@
 """
 Configuration from arguments, the environment and a file.
 
-The file is the one that is named, by argument or by `HAPPYHORSE_CONFIG`; else `happyhorse.toml` in the current
-directory; else `pyproject.toml` there, if it has a table `[tool.happyhorse]`. The provider is the one that is named, by
-argument or by `HAPPYHORSE_PROVIDER`; else the file's `default`; else its only section.
+The file is the one given as an argument or by `HAPPYHORSE_CONFIG`; else `happyhorse.toml` in the current directory;
+else `pyproject.toml` there, if it has a table `[tool.happyhorse]`. The provider is the one given as an argument or by
+`HAPPYHORSE_PROVIDER`; else the file's `default`; else its only section.
 
 Every mistake is a `ConfigurationError` that names the file, the key and the known choices, and shows no secret.
 """

@@ -1,4 +1,4 @@
-"""The table `[budget]`: how much may be spent."""
+"""The table `[budget]`: spending limits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..budget import Budget
 @frozen(kw_only=True)
 class BudgetSettings:
     """
-    The table as it is written.
+    The table `[budget]` of the file.
 
     :raises ConfigurationError: an amount or a period that cannot be read.
     """
@@ -26,6 +26,6 @@ class BudgetSettings:
         self.budget()
 
     def budget(self) -> Budget:
-        """Return what it means."""
+        """Return the budget."""
         per: Any = self.per
         return Budget(self.limit, per=per)

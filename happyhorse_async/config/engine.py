@@ -1,4 +1,4 @@
-"""The table `[engine]`: what runs enqueued jobs."""
+"""The table `[engine]`: the system that runs enqueued jobs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _PLACES = frozenset({"kind", "url", "url_env"})
 @frozen(kw_only=True)
 class EngineSettings:
     """
-    What runs enqueued jobs. What is not set is the engine's default.
+    The engine that runs enqueued jobs. Unset fields get the engine's defaults.
 
-    :raises ConfigurationError: there is no such engine, or a number is out of range.
+    :raises ConfigurationError: the engine is unknown, or a number is out of range.
     """
 
     kind: str
@@ -41,22 +41,22 @@ class EngineSettings:
     concurrency: int | None = field(default=None, validator=optional(ge(1)))
     """How many workflows one process runs at a time."""
     polling_interval: float | None = field(default=None, validator=optional(gt(0)))
-    """Seconds between two questions of each process for new workflows."""
+    """Seconds between two checks of each process for new workflows."""
 
     def __attrs_post_init__(self) -> None:
         if self.kind not in _KINDS:
             raise ConfigurationError(f"kind: there is no engine {self.kind!r}; known: {', '.join(_KINDS)}")
         if self.url is not None and self.url_env is not None:
-            raise ConfigurationError("url_env cannot stand beside url")
+            raise ConfigurationError("url_env and url cannot be combined")
 
     @property
     def options(self) -> dict[str, Any]:
-        """What is set beside the place, as the engine's own arguments."""
+        """The other fields that are set, as the engine's arguments."""
         return {name: value for name, value in self._set().items() if name not in _PLACES}
 
     def database(self) -> str | None:
         """
-        Return the URL of the database, read from the environment now; `None` for that of the store.
+        Return the URL of the database, read from the environment now; `None` for the store's database.
 
         Warns of a password in the configuration file.
 
@@ -76,7 +76,7 @@ class EngineSettings:
         return value
 
     def resolved(self) -> dict[str, Any]:
-        """Show what is set, without secrets."""
+        """Return the fields that are set, without secrets."""
         shown = self._set()
         if self.url is not None:
             shown["url"] = redact_url(self.url)

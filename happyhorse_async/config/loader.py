@@ -17,19 +17,19 @@ FILE_NAME = "happyhorse.toml"
 FILE_VARIABLE = "HAPPYHORSE_CONFIG"
 
 _PROJECT_FILE = "pyproject.toml"
-# A thousand times a large configuration.
+# A thousand times the size of a large configuration.
 _LARGEST = 1024 * 1024
 
 
 @frozen
 class ConfigFile:
-    """A configuration file that was read."""
+    """A configuration file and its content."""
 
     path: Path
     table: Mapping[str, Any]
     """Its content, or the table `[tool.happyhorse]` of a `pyproject.toml`."""
     found: bool
-    """Whether it was only found in the current directory, and not named: a stranger may have written it."""
+    """Whether it was found in the current directory, not named: it may come from a stranger."""
 
 
 def find_file(path: str | os.PathLike[str] | None) -> ConfigFile | None:
@@ -44,7 +44,7 @@ def find_file(path: str | os.PathLike[str] | None) -> ConfigFile | None:
         file = Path(named)
         table = _read(file)
         if table is None:
-            raise ConfigurationError(f"{file}: there is no table [tool.happyhorse] in it")
+            raise ConfigurationError(f"{file}: the file has no table [tool.happyhorse]")
         return ConfigFile(file, table, found=False)
     for file in (Path(FILE_NAME), Path(_PROJECT_FILE)):
         if file.exists() and (table := _read(file)) is not None:

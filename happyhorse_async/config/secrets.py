@@ -1,4 +1,4 @@
-"""API keys and the secrets of webhooks: where they are read, and what cannot be one. No error shows them."""
+"""API keys and webhook secrets: their sources and checks. No error shows them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _REFERENCE = re.compile(
 )
 _PYTHON_LITERAL = re.compile(r"[bru]{0,2}(['\"]).*\1", re.IGNORECASE)
 _VARIABLE_REFERENCE = re.compile(r"\$\{.*\}|\$\(.*\)|\$[A-Za-z_]\w*|%\w+%|\{\{.*\}\}|<.*>|\[.*\]", re.DOTALL)
-# Three dots are how documentation shortens a key, and are accepted in examples that send nothing.
+# Documentation abbreviates keys with three dots, so examples that send nothing may use them.
 _PLACEHOLDER = re.compile(
     r"((sk|pk|key|whsec)[-_])?(x{3,}|[*_-]{3,})([-_]x{3,})*"
     r"|(enter|insert|put|paste|replace|add)[-_ ].*"
@@ -37,7 +37,7 @@ def check_api_key(key: object, *, where: str) -> str:
     """
     Return *key*, if it can be sent in an HTTP header.
 
-    :param where: where it was found, for the error, which never shows the key.
+    :param where: its source, for the error, which never shows the key.
     :raises ConfigurationError: it is empty, not text, holds spaces, quotes, line ends, control or non-ASCII characters,
         or is a placeholder or `NAME=value` instead of a key.
     """
@@ -54,9 +54,9 @@ def check_api_key(key: object, *, where: str) -> str:
 
 def check_secret(secret: object, *, where: str) -> str:
     """
-    Return *secret*, if it can be one that is shared with a provider to sign webhooks.
+    Return *secret*, if it can be a webhook signing secret.
 
-    :param where: where it was found, for the error, which never shows the secret.
+    :param where: its source, for the error, which never shows the secret.
     :raises ConfigurationError: it is empty, not text, has quotes or white space around it, or is a placeholder.
     """
     text = _check_text(secret, "secret", where)
@@ -66,7 +66,7 @@ def check_secret(secret: object, *, where: str) -> str:
 
 
 def _check_text(value: object, kind: str, where: str) -> str:
-    """Check what keys and secrets have in common: the ways in which they are copied badly."""
+    """Check for the usual copy and paste mistakes of keys and secrets."""
     if not isinstance(value, str):
         raise ConfigurationError(f"{where}: {_article(kind)} is text, not {kind_of(value)}")
     if not value.strip():
@@ -75,7 +75,7 @@ def _check_text(value: object, kind: str, where: str) -> str:
         raise ConfigurationError(f"{where}: the {kind} has a line break before or after it: remove it")
     if value != value.strip().strip("\ufeff\u200b"):
         raise ConfigurationError(f"{where}: the {kind} holds a space before or after it: remove it")
-    # A text may well end in a quoted word.
+    # A text may end in a quoted word.
     is_quoted = value[0] in _QUOTES or (value[-1] in _QUOTES and value.count(value[-1]) == 1)
     if is_quoted or _PYTHON_LITERAL.fullmatch(value):
         raise ConfigurationError(f"{where}: the {kind} has quotation marks around it: remove them")
@@ -106,14 +106,14 @@ def _article(kind: str) -> str:
 
 @frozen(kw_only=True)
 class KeySource:
-    """Where an API key is read when it is needed. One of `variable`, `file` and `literal` is set."""
+    """The source of an API key, read when it is needed. One of `variable`, `file` and `literal` is set."""
 
     where: str
-    """The place that names it, for errors."""
+    """The setting that names the source, for errors."""
     variable: str | None = None
     """An environment variable."""
     file: Path | None = None
-    """A file with the key alone in it."""
+    """A file that contains only the key."""
     literal: str | None = field(default=None, repr=False)
     """The key itself."""
 
@@ -121,7 +121,7 @@ class KeySource:
         """
         Return the key.
 
-        :raises ConfigurationError: there is none, or it cannot be one. No local variable of its frames holds the key.
+        :raises ConfigurationError: there is no key, or it is not valid. No local variable of its frames holds the key.
         """
         try:
             return self._read()
@@ -143,7 +143,7 @@ class KeySource:
         return check_api_key(text, where=where)
 
     def describe(self) -> str:
-        """Say where the key comes from and whether it is there, without showing it."""
+        """Return the source of the key and whether it is set, without the key."""
         if self.literal is not None:
             return "written in the configuration file"
         if self.file is not None:
@@ -151,12 +151,12 @@ class KeySource:
         return f"environment {self._variable()} ({'set' if os.environ.get(self.variable or '') else 'not set'})"
 
     def _variable(self) -> str:
-        # Some write the key itself where the name of the variable was asked for, and many keys would pass for one.
+        # Some users write the key itself instead of the variable's name, and many keys look like a variable name.
         name = self.variable or ""
         return name if name.isupper() and "_" in name and not looks_secret(name) else "that it names"
 
     def _read_file(self, file: Path) -> str:
-        # The path is not shown: some write the key itself where the name of a file was asked for.
+        # The path is not shown: some users write the key itself instead of a file name.
         try:
             text = file.read_text("utf-8-sig").rstrip("\r\n")
         except OSError as error:
@@ -171,13 +171,13 @@ class KeySource:
 
 @frozen(kw_only=True)
 class SecretSource(KeySource):
-    """Where the secrets of webhooks are read: one, or several while they are rotated, each on a line of its own."""
+    """The source of webhook secrets: one, or several during a rotation, one on each line."""
 
     def read_all(self) -> tuple[str, ...]:
         """
         Return the secrets.
 
-        :raises ConfigurationError: there is none, or one of them cannot be a secret.
+        :raises ConfigurationError: there is none, or one of them is not valid.
         """
         return tuple(self.read().splitlines())
 

@@ -1,4 +1,4 @@
-"""One table `[providers.NAME]` of the file: its keys, and what can be wrong with them."""
+"""One table `[providers.NAME]` of the file: its keys and their checks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @frozen(kw_only=True)
 class Section:
-    """The table `[providers.NAME]`, as it is written."""
+    """The table `[providers.NAME]` of the file."""
 
     adapter: str | None = None
     region: str | None = None
@@ -47,8 +47,8 @@ class Section:
         """
         Check everything that can be checked without reading a key.
 
-        :param found: whether the file was merely found; see `trust`.
-        :raises ConfigurationError: something is wrong; names it.
+        :param found: whether the file was found, not named; see `trust`.
+        :raises ConfigurationError: a setting is not valid; the error names it.
         """
         where = f"{file}: providers.{quoted_name(name)}"
         if not _PROVIDER_NAME.fullmatch(name):
@@ -78,7 +78,7 @@ class Section:
                 raise ConfigurationError(f"{where}.callback_url: {adapter.name} has no callbacks")
 
     def _check_trust(self, adapter: Adapter, where: str, file: Path) -> None:
-        # A key that is written in the file is not the user's, unless the user wrote the file.
+        # A key in the file belongs to whoever wrote the file.
         if self.api_key is None:
             check_found_address(self.base_url, self.options, adapter, where=where, file=file)
         check_found_proxy(self.proxy, where=f"{where}.proxy", file=file)
@@ -95,7 +95,7 @@ class Section:
         try:
             adapter.account(provider=name, api_key="", base_url=self.base_url, region=self.region, options=self.options)
         except ConfigurationError as error:
-            # The value that is wrong may be a key in the wrong place.
+            # The invalid value may be a key in the wrong place.
             error.mask(*(text for text in map(str, self.options.values()) if len(text) > _SHOWN_OPTION))
             key = "options" if self.region is None else "region"
             close = get_close_matches(self.region or "", adapter.regions, n=1)
@@ -106,7 +106,7 @@ class Section:
         """
         Load the adapter of the section *name*.
 
-        :raises ConfigurationError: there is none of this name, or the section's name is another adapter's.
+        :raises ConfigurationError: there is no such adapter, or the section is named after another adapter.
         """
         where, known = f"{file}: providers.{quoted_name(name)}", adapter_names()
         if self.adapter is None and name not in known:
@@ -124,7 +124,7 @@ class Section:
         return find_adapter(adapter)
 
     def key_source(self, name: str, adapter: Adapter, file: Path) -> KeySource:
-        """Return where the API key comes from."""
+        """Return the source of the API key."""
         where = f"{file}: providers.{name}"
         where = ".".join((where, *self._only(where, "api_key_env", "api_key_file", "api_key")))
         if self.api_key_file is not None:
@@ -135,7 +135,7 @@ class Section:
         return KeySource(where=where, variable=_variable(variable, where, "key"))
 
     def secret_source(self, name: str, adapter: Adapter, file: Path) -> SecretSource | None:
-        """Return where the secret of the callbacks comes from, if the section names one."""
+        """Return the source of the webhook secret, if the section has one."""
         where = f"{file}: providers.{name}"
         named = self._only(where, "callback_secret_env", "callback_secret_file")
         if not named:
@@ -156,7 +156,7 @@ class Section:
 
 def beside(file: Path, path: str | Path, *, where: str) -> Path:
     """
-    Return *path* as a configuration means it: a relative one begins at the file.
+    Return *path*, relative to the configuration file.
 
     :raises ConfigurationError: it begins with `~` and there is no such home directory.
     """

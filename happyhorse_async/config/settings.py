@@ -1,4 +1,4 @@
-"""The configuration as a whole, and the choice of a provider. Every table of the file is an attrs class here."""
+"""The whole configuration, and the choice of a provider. Every table of the file is an attrs class here."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ class ProviderSettings:
     """One configured account of a provider."""
 
     name: str
-    """What the refs begin with: the section's name, or the adapter's where no file has a section."""
+    """The prefix of refs: the section's name, or the adapter's name without a section."""
     adapter: str
     """The registered name of the adapter."""
     key_source: KeySource
-    """Where the API key comes from."""
+    """The source of the API key."""
     region: str | None = None
     base_url: str | None = None
-    """The root of the provider's API, where it is not the adapter's own. It wins over `region`."""
+    """The root of the provider's API, if it is not the adapter's default. It takes precedence over `region`."""
     options: Mapping[str, Any] = field(factory=dict[str, Any])
     """The adapter's own options."""
     prices: tuple[Price, ...] = ()
-    """The prices that the file has for this account."""
+    """The prices configured for this account."""
     callback_url: str | None = None
     """The webhook URL that the provider calls at the end of every task."""
     callback_secret: SecretSource | None = None
-    """Where the secret comes from that proves a callback to be the provider's own."""
+    """The source of the secret that verifies callbacks."""
     proxy: str | None = field(default=None, repr=lambda url: repr(_shown_proxy(url)))
     """The URL of an HTTP proxy, or `env` for those of the environment."""
     auto_adopt: bool = False
@@ -65,12 +65,12 @@ class ProviderSettings:
         """
         The API key, read now.
 
-        :raises ConfigurationError: there is none, or it cannot be one.
+        :raises ConfigurationError: there is no key, or it is not valid.
         """
         return self.key_source.read()
 
     def warn(self) -> None:
-        """Warn of a key in the file itself. A key for this machine, such as an emulator's, is not a secret."""
+        """Warn of a key in the file itself. A key for a loopback address, such as an emulator's, is not a secret."""
         if self.key_source.literal is not None and not is_loopback(self.base_url or ""):
             warnings.warn(
                 f"{self.key_source.where}: the API key is stored in plain text in this file; "
@@ -79,7 +79,7 @@ class ProviderSettings:
             )
 
     def resolved(self) -> dict[str, Any]:
-        """Show everything, with the defaults filled in, and the source of each secret instead of the secret."""
+        """Return all settings, with the defaults filled in, and the source of each secret instead of the secret."""
         account = find_adapter(self.adapter).account(
             provider=self.name, api_key="", base_url=self.base_url, region=self.region, options=self.options
         )
@@ -107,36 +107,36 @@ class Settings:
     """The whole configuration."""
 
     path: Path | None = None
-    """The file, or `None` where there is none."""
+    """The file, or `None` without one."""
     default: str | None = None
-    """The provider that is used where none is named."""
+    """The default provider."""
     providers: Mapping[str, ProviderSettings] = field(factory=dict[str, ProviderSettings])
-    """The file's sections, by name. Where it has none, every registered adapter can be chosen by its name."""
+    """The file's sections, by name. If it has none, every registered adapter can be selected by its name."""
     proxy: str | None = field(default=None, repr=lambda url: repr(_shown_proxy(url)))
-    """The proxy of providers that have no section. Each section has its own or this one."""
+    """The proxy of providers without a section. A section has its own or this one."""
     store: StoreSettings | None = None
     """The journal on disk or in a database; `None` for the memory of the process."""
     engine: EngineSettings | None = None
-    """What runs enqueued jobs; `None` for every process its own."""
+    """The engine that runs enqueued jobs; `None`: every process runs its own."""
     poll: PollSchedule = field(factory=PollSchedule)
     limits: Limits = field(factory=Limits)
     retries: RetryPolicies = field(factory=RetryPolicies)
     routing: Routing | None = None
     budget: Budget | None = None
-    """How much may be spent; `None` for no limit."""
-    """Which account gets a job; `None` for the chosen one."""
+    """The budget; `None` for no limit."""
+    """The routing of new jobs; `None`: the selected account gets all."""
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None) -> Settings:
         """
-        Read the configuration. It is a small file, read at once: do it when the application starts.
+        Read the configuration. This blocks while a small file is read: do it when the application starts.
 
-        A file that is found in the current directory, and not named by *path* or `HAPPYHORSE_CONFIG`, sends API keys to
-        the providers' documented addresses and to this machine only.
+        A file that was found in the current directory, not named by *path* or `HAPPYHORSE_CONFIG`, sends API keys only
+        to the providers' documented addresses and to this machine.
 
-        :param path: the file; by default it is searched for, and there may be none.
-        :raises ConfigurationError: it does not exist, cannot be read, or holds a mistake. No local variable of its
-            frames holds what the file says, which may be a key.
+        :param path: the file; by default it is searched for, and may be absent.
+        :raises ConfigurationError: it does not exist, cannot be read, or is not valid. No local variable of its frames
+            holds content of the file, which may be a key.
         """
         try:
             return cls._load(path)
@@ -193,9 +193,9 @@ class Settings:
         """
         Choose a provider: *provider*, else `HAPPYHORSE_PROVIDER`, else `default`, else the only section.
 
-        Warns where the API key is written in the file.
+        Warns if the API key is in the file.
 
-        :raises ConfigurationError: none is chosen, it is not configured, or it has no key.
+        :raises ConfigurationError: none is selected, it is not configured, or it has no key.
         """
         chosen = self._choice(provider)
         if chosen is None:
@@ -208,15 +208,15 @@ class Settings:
         return chosen
 
     def routing_for(self, provider: str | None) -> Routing | None:
-        """Return which account gets new jobs; `None` where *provider* or the environment names the only one."""
+        """Return the routing of new jobs; `None` if *provider* or the environment names the only account."""
         return None if provider is not None or os.environ.get(PROVIDER_VARIABLE) else self.routing
 
     def accounts(self, provider: str | None = None) -> tuple[ProviderSettings, ...]:
         """
-        Return every configured account: the file's sections or, where it has none, each adapter whose key is in the
+        Return every configured account: the file's sections or, if it has none, each adapter whose key is in the
         environment. No key is read.
 
-        :param provider: return this one alone.
+        :param provider: return only this one.
         :raises ConfigurationError: there is none, or *provider* is not configured.
         """
         if provider is not None:
@@ -234,9 +234,10 @@ class Settings:
 
     def resolved(self, provider: str | None = None) -> dict[str, Any]:
         """
-        Show the effective configuration, secrets masked: the file, the chosen provider, every provider, and the store.
+        Return the effective configuration, secrets masked: the file, the selected provider, every provider, and the
+        store.
 
-        `poll` and `limits` have the chosen provider's own values where the file has none.
+        `poll` and `limits` have the selected provider's defaults for values that the file does not set.
 
         :raises ConfigurationError: *provider* or `HAPPYHORSE_PROVIDER` is not configured.
         """

@@ -39,11 +39,10 @@ def _retention(_: object, attribute: Attribute[Any], value: float | None) -> Non
 @frozen(kw_only=True)
 class StoreSettings:
     """
-    Where jobs are recorded: a file, or a PostgreSQL database. Times are in seconds; what is not set is the store's
-    default.
+    Where jobs are recorded: a file, or a PostgreSQL database. Times are in seconds; unset fields get the store's
+    defaults.
 
-    :raises ConfigurationError: a number is out of range, the path names no file, or it is not clear which of both it
-        is.
+    :raises ConfigurationError: a number is out of range, the path is not a file name, or both kinds of store are set.
     """
 
     path: Path | None = field(default=None, validator=_file)
@@ -53,7 +52,7 @@ class StoreSettings:
     url_env: str | None = None
     """The environment variable with the URL of the database."""
     listen_url: str | None = field(default=None, repr=False)
-    """The URL of the database past a pooler such as PgBouncer."""
+    """The direct URL of the database, if the other one leads to a pooler such as PgBouncer."""
     listen_url_env: str | None = None
     """The environment variable with that URL."""
     schema: str | None = None
@@ -69,7 +68,7 @@ class StoreSettings:
     timeout: float | None = field(default=None, validator=optional(and_(gt(0), le(_LONGEST_WAIT))))
     """How long one operation on the database may take."""
     takeover_after: float | None = field(default=None, validator=optional(and_(ge(0), le(_LONGEST_WAIT))))
-    """How long a process must have been connected before it takes another one for dead."""
+    """How long a process must have been connected before it considers another one dead."""
 
     work: bool = field(default=True, validator=instance_of(bool))
     """Whether programs with this configuration send and poll jobs. `false` leaves that to `happyhorse worker`."""
@@ -82,22 +81,22 @@ class StoreSettings:
                 "database"
             )
         if len(places) > 1:
-            raise ConfigurationError(f"{places[1]} cannot stand beside {places[0]}: the journal has one place")
+            raise ConfigurationError(f"{places[1]} cannot be combined with {places[0]}: there is one journal")
         if self.listen_url is not None and self.listen_url_env is not None:
-            raise ConfigurationError("listen_url_env cannot stand beside listen_url")
+            raise ConfigurationError("listen_url_env and listen_url cannot be combined")
         foreign = sorted((_ONLY_FILE if self.path is None else _ONLY_DATABASE) & set(self._set()))
         if foreign:
-            raise ConfigurationError(f"{foreign[0]} has no meaning beside {places[0]}")
+            raise ConfigurationError(f"{foreign[0]} cannot be combined with {places[0]}")
 
     @property
     def options(self) -> dict[str, Any]:
-        """What is set beside the place, as the store's own arguments, where `None` means for ever."""
+        """The other fields that are set, as the store's arguments; `None` means for ever."""
         chosen = {name: value for name, value in self._set().items() if name not in _PLACES}
         return {name: None if value == math.inf else value for name, value in chosen.items()}
 
     def database(self) -> tuple[str, str | None] | None:
         """
-        Return the URLs of the database, read from the environment now; `None` where the journal is a file.
+        Return the URLs of the database, read from the environment now; `None` if the journal is a file.
 
         Warns of a password in the configuration file.
 
@@ -117,14 +116,14 @@ class StoreSettings:
 
     @property
     def place(self) -> str:
-        """Where the journal is, without what is secret of it."""
+        """The location of the journal, without secrets."""
         if self.path is not None:
             return str(self.path.resolve())
         url = self.url or os.environ.get(self.url_env or "")
         return f"environment {self.url_env} (not set)" if not url else redact_url(url)
 
     def resolved(self) -> dict[str, Any]:
-        """Show the place, without secrets, and what is set."""
+        """Return the location, without secrets, and the fields that are set."""
         # JSON has no infinity.
         shown = {name: "for ever" if value == math.inf else value for name, value in self._set().items()}
         if not self.work:

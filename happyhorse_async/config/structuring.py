@@ -1,5 +1,5 @@
 """
-From decoded TOML or JSON to attrs classes, or to one sentence that names the key.
+Structures decoded TOML or JSON into attrs classes, or raises one sentence that names the key.
 
 The engine is cattrs. Configuration files and lines of a batch file go through it, so that both are checked and worded
 alike. It knows none of the classes.
@@ -35,7 +35,7 @@ _KINDS: Mapping[type, str] = {
 }
 _PATH = "{path}"
 _INDEX = re.compile(r"\['((?:[^'\\]|\\.)*)'\]")
-# What attrs.validators write: 'interval' must be >= 0: -1
+# Messages of attrs.validators: 'interval' must be >= 0: -1
 _QUOTED_FIELD = re.compile(r"^'(\w+)' ")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(\[\d{1,3}\])*")
 _KEY_PREFIX = re.compile(r"(sk|pk|key|api|whsec|ak|akia|bearer|token)[-_]?(?=.{8})", re.IGNORECASE)
@@ -70,7 +70,7 @@ def _sentence(error: BaseException, _: type | None) -> str:
         case KeyError():
             return f"{_PATH} is missing"
         case ConfigurationError():
-            # From the validator of a class, which begins with the name of the field.
+            # A message of a class validator begins with the name of the field.
             return f"{_PATH}.{error.message}"
         case TypeError():
             return f"{_PATH}: {error}"
@@ -115,7 +115,7 @@ def _class_hook(cls: Any) -> StructureHook:
 
 
 def _mapping_hook(cls: Any) -> StructureHook:
-    # Unlike `Converter.gen_structure_mapping`, this does not register what it makes, without the check, for the type.
+    # Unlike `Converter.gen_structure_mapping`, this does not register a hook without the check for the type.
     build: StructureHook = mapping_structure_factory(cls, _CONVERTER)
     return lambda value, kind: build(_table(value), kind)
 
@@ -152,7 +152,7 @@ _CONVERTER.register_structure_hook(Path, _to_path)
 _CONVERTER.register_structure_hook_factory(has, _class_hook)
 _CONVERTER.register_structure_hook_factory(_is_mapping, _mapping_hook)
 _CONVERTER.register_structure_hook_factory(_is_list, _list_hook)
-# Its class says which values it takes.
+# Its class checks the values.
 _CONVERTER.register_structure_hook_func(_is_literal, _strictly(str, str))
 
 
@@ -180,7 +180,7 @@ def quoted_name(name: str) -> str:
 
 
 def choices(name: str, known: Iterable[str]) -> str:
-    """List *known*, after the one that *name* probably meant."""
+    """List *known*, after the likely intended one."""
     from difflib import get_close_matches  # noqa: PLC0415 - for a mistake only
 
     names = sorted(known)

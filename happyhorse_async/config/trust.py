@@ -1,9 +1,9 @@
 """
-What a configuration file may do that was merely found in the current directory.
+Limits of a configuration file that was found in the current directory, not named by the user.
 
-A cloned repository or a shared folder may hold a `happyhorse.toml` or `pyproject.toml` of a stranger. Such a file must
-not lead the user's keys, or the signed URLs of paid videos, to an address of the stranger's. A file that the user has
-named may do all of it.
+A cloned repository or a shared folder may hold a stranger's `happyhorse.toml` or `pyproject.toml`. Such a file must not
+send the user's keys, or the signed URLs of paid videos, to the stranger's address. A file that the user has named has
+none of these limits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def check_found_address(
     base_url: str | None, options: Mapping[str, Any], adapter: Adapter, *, where: str, file: Path
 ) -> None:
     """
-    Make sure that a key from outside the file goes to the provider's documented addresses or to this machine only.
+    Check that a key from outside the file goes only to the provider's documented addresses or to this machine.
 
     :raises ConfigurationError: it would go elsewhere.
     """
@@ -36,7 +36,7 @@ def check_found_address(
 
 def check_found_proxy(proxy: str | None, *, where: str, file: Path) -> None:
     """
-    Make sure that the file sets no proxy of its own; `env` chooses the user's.
+    Check that the file sets no proxy; `env` selects the user's.
 
     :raises ConfigurationError: it does.
     """
@@ -46,7 +46,7 @@ def check_found_proxy(proxy: str | None, *, where: str, file: Path) -> None:
 
 def check_found_store(store: StoreSettings, *, file: Path) -> None:
     """
-    Make sure that the journal is in the folder of the file, symbolic links followed, or where the environment says.
+    Check that the journal is in the folder of the file, symbolic links followed, or comes from the environment.
 
     :raises ConfigurationError: it is elsewhere.
     """
@@ -60,7 +60,7 @@ def check_found_store(store: StoreSettings, *, file: Path) -> None:
 
 def check_found_engine(engine: EngineSettings, *, file: Path) -> None:
     """
-    Make sure that workflows are kept where the environment says.
+    Check that the database of workflows comes from the environment.
 
     :raises ConfigurationError: they are not.
     """
@@ -69,7 +69,7 @@ def check_found_engine(engine: EngineSettings, *, file: Path) -> None:
 
 
 def refused(where: str, problem: str, file: Path) -> ConfigurationError:
-    """Make the error for something that only a named file may do."""
+    """Return the error for a setting that only a named file may have."""
     return ConfigurationError(
         f"{where}: {problem}, and this file was only found in the current directory. If you trust it, name it: "
         f"--config {file}, HAPPYHORSE_CONFIG={file} or Client.from_config({str(file)!r})"

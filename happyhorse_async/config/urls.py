@@ -1,4 +1,4 @@
-"""Addresses in a configuration: what is accepted as one, and which of them an API key may be sent to."""
+"""Checks of URLs in a configuration, and of the addresses that an API key may be sent to."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 def check_url(url: object, *, where: str, user: bool = False) -> str:
     """
-    Return *url*, if it is one that requests can be sent to.
+    Return *url*, if requests can be sent to it.
 
-    :param where: where it was found, for the error, which does not show the URL.
+    :param where: its setting, for the error, which does not show the URL.
     :param user: whether it may hold a user and a password.
     :raises ConfigurationError: it is not an http(s) URL, or holds a user or password.
     """
@@ -40,7 +40,7 @@ def check_url(url: object, *, where: str, user: bool = False) -> str:
 
 def check_base_url(url: object, *, where: str) -> str:
     """
-    Return *url*, if it can be the root of an API that is sent a key.
+    Return *url*, if it can be the root of an API and may get the key.
 
     :raises ConfigurationError: it is not an http(s) URL, has a query or a fragment, or would send the key unencrypted
         over the internet.
@@ -60,7 +60,7 @@ def check_base_url(url: object, *, where: str) -> str:
 
 def check_further_urls(adapter: Adapter, options: Mapping[str, Any], *, where: str) -> None:
     """
-    Check the options that name further hosts of the provider like a base URL: they are sent a key, too.
+    Check the options that name further hosts of the provider like a base URL: they get the key, too.
 
     :raises ConfigurationError: one of them is not an http(s) URL, or would send the key unencrypted over the internet.
     """
@@ -71,7 +71,7 @@ def check_further_urls(adapter: Adapter, options: Mapping[str, Any], *, where: s
 
 def check_proxy(proxy: object, *, where: str) -> str:
     """
-    Return *proxy*, if it can be one: the URL of an HTTP proxy, or `env` for those of the environment.
+    Return *proxy*, if it is the URL of an HTTP proxy, or `env` for the proxies of the environment.
 
     :raises ConfigurationError: it is something else.
     """
@@ -88,7 +88,7 @@ def check_proxy(proxy: object, *, where: str) -> str:
 
 
 def is_loopback(url: str) -> bool:
-    """Return whether *url* leads to this machine, by its text: no name is resolved."""
+    """Return whether *url* leads to this machine. No name is resolved."""
     try:
         host = _host(urlsplit(url))
     except ValueError:

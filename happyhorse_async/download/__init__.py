@@ -1,8 +1,8 @@
 """
-Downloads a finished video to disk, whole or not at all, or streams it.
+Downloads a finished video to disk, complete or not at all, or streams it.
 
-A video is written to a temporary file beside its target, checked, made durable and renamed. At the target is either
-what was there before or the whole video.
+A video is written to a temporary file beside its target, checked, made durable and renamed. The target is either
+unchanged or the complete video.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
-What the bytes of a file say: whether it begins like a video, and whether all of it is there.
+Checks from the bytes of a file whether it begins like a video, and whether it is complete.
 
-MP4 and QuickTime files are a sequence of boxes, each with its length and its name in front: ISO/IEC 14496-12, section
-4.2. Pictures (HEIC, AVIF) and audio (M4A) are written in the same form and differ by the brand in their first box.
+MP4 and QuickTime files are a sequence of boxes, each beginning with its length and name: ISO/IEC 14496-12, section
+4.2. Pictures (HEIC, AVIF) and audio (M4A) have the same format and differ by the brand in their first box.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NOT_VIDEO_BRANDS = frozenset(
 
 
 class Verdict(Enum):
-    """What the bytes of a file say, once all that came has been read."""
+    """The result of the check of a complete or broken file."""
 
     WHOLE = auto()
     """An MP4 that holds its data and its index."""
@@ -35,13 +35,13 @@ class Verdict(Enum):
     UNFINISHED = auto()
     """An MP4 that lacks its data or its index."""
     NOT_JUDGED = auto()
-    """A video whose bytes do not say where it ends: another container, or an MP4 in fragments."""
+    """A video of unknown end: another container, or an MP4 in fragments."""
     NOT_VIDEO = auto()
     """It does not begin like a video."""
 
 
 class ContainerCheck:
-    """Reads a file as it arrives, and keeps no more of it than the header of one box."""
+    """Reads a file as it arrives, and keeps at most the header of one box in memory."""
 
     def __init__(self) -> None:
         self._position = 0
@@ -51,7 +51,7 @@ class ContainerCheck:
         self._walking = True
         self._broken = False
         self.is_video: bool | None = None
-        """Whether the file begins like a video; `None` while too little of it has come."""
+        """Whether the file begins like a video; `None` until enough of it has arrived."""
 
     def feed(self, data: bytes) -> None:
         """Read the next bytes of the file."""
@@ -69,7 +69,7 @@ class ContainerCheck:
                 self._read_header()
 
     def verdict(self) -> Verdict:
-        """Judge the file, of which nothing more will come."""
+        """Return the verdict at the end of the file."""
         if not self.is_video:
             return Verdict.NOT_VIDEO
         if not self._names:
@@ -89,7 +89,7 @@ class ContainerCheck:
         if self._header.startswith(b"RIFF") and self._position == len(self._header):
             return 12
         size = 16 if self._header.startswith(b"\0\0\0\1") else 8
-        # The major brand of an `ftyp` is part of what has to be known.
+        # The check needs the major brand of an `ftyp`.
         return size + 4 if self._header.startswith(b"ftyp", 4) else size
 
     def _read_header(self) -> None:
@@ -107,7 +107,7 @@ class ContainerCheck:
         if self.is_video is False:
             self._walking = False
         elif 0 < length < 8 or (name not in _TOP_LEVEL and self._is_complete()):
-            # Nothing that follows belongs to the video, if it is complete.
+            # If the video is complete, later bytes do not belong to it.
             self._walking, self._broken = False, not self._is_complete()
         else:
             self._names.add(name)

@@ -1,4 +1,4 @@
-"""The URL of a result: how long it is valid, and a warning for one that grows old while its download is queued."""
+"""The URL of a result: its validity, and a warning if it ages while its download is queued."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _log = get_logger(__name__)
 
 @frozen
 class ResultUrl:
-    """The URL of a video, and from when until when it is valid."""
+    """The URL of a video with its period of validity."""
 
     url: SecretUrl
     """The URL."""
@@ -59,7 +59,7 @@ class ResultUrl:
 
 @contextmanager
 def warning_when_old(ref: TaskRef, url: ResultUrl) -> Generator[None]:
-    """Log a warning if half of the life of *url* passes while this is entered."""
+    """Log a warning if half of the lifetime of *url* passes inside this context."""
     if url.begins is None or url.ends is None:
         yield
         return

@@ -1,8 +1,8 @@
 """
-Fetches a video to its end: resumed where it broke off, or from the start where that cannot be trusted.
+Fetches a complete video: resumes after a break, or restarts if resuming is not safe.
 
-Whatever the storage answers, a URL that has not expired is tried again, with growing pauses: a file may appear minutes
-after its task has succeeded. What does not begin like a video is treated like a broken download.
+A URL that has not expired is retried with backoff, whatever the storage answers: a file may appear minutes after its
+task has succeeded. A body that does not begin like a video is treated like a broken download.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ Renewal: TypeAlias = Callable[[], Awaitable[ResultUrl | None]]
 """Returns a fresh URL of the same video, or `None` if there is none."""
 
 Slot: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
-"""Returns what is held during each attempt, and not during the pauses between them."""
+"""Returns the slot that is held during each attempt, and not during the pauses between them."""
 
 _log = get_logger(__name__)
 
 _MOST_REDIRECTS = 5
-# What storage answers to a signature that has expired, or for an object that does not exist (yet).
+# Responses of a storage to an expired signature, or for an object that does not exist (yet).
 _REFUSED = (400, 401, 403, 404, 410)
 _MIB = 1024 * 1024
 
 
 class UrlRefusedError(DownloadError):
-    """The URL was refused and has expired: the video cannot be fetched any more."""
+    """The URL was refused and has expired: the video can no longer be fetched."""
 
 
 class _AttemptFailedError(Exception):
-    """An attempt has failed, and the next one may succeed."""
+    """An attempt failed, and the next one may succeed."""
 
     def __init__(
         self, message: str, *, response: Download | None = None, retry_after: float | None = None, refused: bool = False
@@ -71,16 +71,16 @@ class Piece:
     """Some bytes of a video."""
 
     start: int
-    """Where they belong. At 0 the video begins, possibly anew: then what came before is void."""
+    """Their position. At 0 the video begins, possibly again: then discard all earlier pieces."""
     data: bytes = field(repr=False)
     """The bytes, at least one."""
 
 
 class Fetch:
     """
-    One video on its way.
+    The download of one video.
 
-    :param renew: asked for a fresh URL when the URL is refused, once in a while.
+    :param renew: returns a fresh URL; called at intervals while the URL is refused.
     :param slot: held during each attempt.
     :param public_only: refuse hosts that are not on the public internet.
     :param secrets: masked in the log.
@@ -108,9 +108,9 @@ class Fetch:
         self._validator: str | None = None
         self._check = ContainerCheck()
         self.size = 0
-        """The bytes that have arrived."""
+        """The number of bytes that have arrived."""
         self.total: int | None = None
-        """The bytes that the server announced, if it did."""
+        """The announced length in bytes, if there is one."""
 
     @property
     def begins_like_video(self) -> bool:
@@ -122,7 +122,7 @@ class Fetch:
         Yield the video, piece by piece.
 
         :raises UrlRefusedError: the URL is refused, and has expired.
-        :raises DownloadError: all attempts have failed, or the next ones would too.
+        :raises DownloadError: all attempts failed, or further ones would fail too.
         """
         attempts, furthest, last_size = 0, 0, 0
         while True:
@@ -152,7 +152,7 @@ class Fetch:
 
     async def _renewed(self, headers: Mapping[str, str]) -> bool:
         """
-        Whether there is a fresh URL, which is used from now on.
+        Request a fresh URL, and return whether there is one; it is then used.
 
         :raises UrlRefusedError: there is none, and the old one has expired by the clock of the server that refused it.
         """
@@ -178,10 +178,10 @@ class Fetch:
         return await self._renew()
 
     def _is_whole_regardless(self, failure: _AttemptFailedError) -> bool:
-        # A server that announces more bytes than it has breaks off every time.
+        # A server that announces too many bytes breaks off every time.
         if not self.size or self._check.verdict() is not Verdict.WHOLE:
             return False
-        _log.warning("%s; what has arrived is a whole video, and is kept", failure.error.mask(*self._secrets))
+        _log.warning("%s; the received bytes are a complete video, and are kept", failure.error.mask(*self._secrets))
         return True
 
     async def _attempt(self) -> AsyncGenerator[Piece]:
@@ -217,7 +217,7 @@ class Fetch:
             yield response
 
     def _headers(self) -> Mapping[str, str]:
-        # The URL is its own credential. No header of the provider's API goes to the host that keeps the files.
+        # The URL is its own credential. No header of the provider's API goes to the file host.
         headers = {"Accept": "*/*"}
         if self._validator is None:
             self._restart()
@@ -226,15 +226,15 @@ class Fetch:
         return headers
 
     def _is_complete(self, response: Download) -> bool:
-        """Whether the server says that nothing follows what has arrived, whatever it announced before."""
+        """Whether the server says that the file ends here, whatever length it announced before."""
         if response.status != 416 or not self.size:
             return False
         _, self.total = content_range(response.headers)
         return self.total == self.size
 
     def _prepare(self, response: Download, url: SecretUrl) -> None:
-        """Make sure that the body is of a video, and goes on where the last one broke off."""
-        # A proxy that has altered the headers says 203.
+        """Check that the body is of a video, and continues where the last one broke off."""
+        # A proxy that has altered the headers answers 203.
         if response.status not in (200, 203, 206):
             raise self._refusal(response, url)
         kind = not_video_type(response.headers, is_part=response.status == 206)
@@ -252,7 +252,7 @@ class Fetch:
             self.total = content_length(response.headers)
         self._validator = validator(response.headers)
         if codings(response.headers):
-            # The length and the validator are those of the compressed bytes.
+            # Length and validator belong to the compressed bytes.
             self.total = self._validator = None
         if self.total is not None and self.total > self._policy.largest:
             raise DownloadError(f"the video has {self.total} bytes, more than the {self._policy.largest} allowed")
@@ -271,7 +271,7 @@ class Fetch:
     def _continue(self, response: Download, url: SecretUrl) -> None:
         start, total = content_range(response.headers)
         if not self.size:
-            # Nothing was asked for by its range: this is the video, or its beginning.
+            # No range was requested: this is the video, or its beginning.
             fits, self.total = start in (None, 0), content_length(response.headers) if start is None else total
         else:
             same_length = self.total is None or total in (None, self.total)
@@ -279,7 +279,7 @@ class Fetch:
             self.total = total or self.total
         if not fits:
             self._restart()
-            raise _AttemptFailedError(f"{url} has another object by now", response=response)
+            raise _AttemptFailedError(f"{url} now has another object", response=response)
 
     def _restart(self) -> None:
         self.size, self.total, self._validator = 0, None, None
@@ -325,7 +325,7 @@ class Fetch:
         if verdict in (Verdict.WHOLE, Verdict.NOT_JUDGED):
             return
         if total is not None or verdict is Verdict.NOT_VIDEO:
-            # Nothing can be missing at the end, so the object itself is not a whole video, or not yet.
+            # The end has arrived, so the object itself is not a complete video, or not yet.
             self._restart()
         what = "not a video" if verdict is Verdict.NOT_VIDEO else "not a whole video: a part of it is missing"
         raise _AttemptFailedError(f"what arrived, {size} bytes, is {what}")
@@ -348,7 +348,7 @@ def _failed(error: TransportError, what: str) -> Exception:
 
 
 async def _in_time(chunks: AsyncGenerator[bytes], policy: DownloadPolicy) -> AsyncGenerator[bytes]:
-    """Yield *chunks* as long as enough bytes arrive, by the time that is spent waiting for them."""
+    """Yield *chunks* while they arrive fast enough, measured by the time spent waiting for them."""
     arrived, waited = 0, 0.0
     clock = asyncio.get_running_loop().time
     async with aclosing(chunks):

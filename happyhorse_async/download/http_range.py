@@ -1,4 +1,4 @@
-"""What the headers of a file server say. Pure; all header names are in lower case."""
+"""Reads the headers of a file server. Pure; all header names are in lower case."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from urllib.parse import urljoin, urlsplit
 
 from ..redaction import SecretUrl
 
-# A picture or a sound may begin like a video. Whether a text does, its bytes tell better than its label.
+# A picture or a sound may begin like a video. For text, the bytes are a better test than the label.
 _OTHER_TYPES = re.compile(r"(image|audio|multipart)/.*", re.DOTALL)
 _TEXT_TYPES = re.compile(
     r"(text|message|font)/.*"
     r"|application/(.*\+)?(json|xml|yaml)"
     r"|application/(xhtml|javascript|ecmascript|problem|pdf|x-www-form-urlencoded).*"
-    # Playlists name the pieces of a video, and are not one: HLS, DASH, Smooth Streaming, XSPF.
+    # Playlists list the pieces of a video: HLS, DASH, Smooth Streaming, XSPF.
     r"|application/(x-|vnd\.apple\.)?mpegurl|application/(dash|xspf|vnd\.ms-sstr).*",
     re.DOTALL,
 )
@@ -45,9 +45,9 @@ def redirected(url: SecretUrl, headers: Mapping[str, str]) -> SecretUrl | None:
 
 def not_video_type(headers: Mapping[str, str], *, is_part: bool) -> str | None:
     """
-    Return the content type, if what it labels is not a video.
+    Return the content type if it is not that of a video.
 
-    :param is_part: whether the body begins in the middle, where its bytes do not tell.
+    :param is_part: whether the body begins in the middle, so its bytes cannot be checked.
     """
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     return kind[:60] if _OTHER_TYPES.fullmatch(kind) or (is_part and _TEXT_TYPES.fullmatch(kind)) else None
@@ -60,7 +60,7 @@ def content_length(headers: Mapping[str, str]) -> int | None:
 
 
 def content_range(headers: Mapping[str, str]) -> tuple[int | None, int | None]:
-    """Return where the body begins in the whole object, and how long that is; `None` for what is not given."""
+    """Return the start of the body in the whole object, and the length of that object; `None` for unknown values."""
     found = _CONTENT_RANGE.fullmatch(headers.get("content-range", "").strip())
     if found is None:
         return None, None
@@ -70,7 +70,7 @@ def content_range(headers: Mapping[str, str]) -> tuple[int | None, int | None]:
 
 def validator(headers: Mapping[str, str]) -> str | None:
     """
-    Return what distinguishes this object from a later one at the same URL, byte for byte.
+    Return the validator that distinguishes this object byte for byte from a later one at the same URL.
 
     A weak ETag does not: https://www.rfc-editor.org/rfc/rfc9110#section-13.1.5
     """

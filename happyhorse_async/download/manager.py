@@ -1,4 +1,4 @@
-"""The downloads of one client: how many run concurrently, which is next, and a fresh URL for one that is refused."""
+"""The downloads of one client: their concurrency and order, and fresh URLs for refused ones."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from .target import StrPath, target_path
 
 Progress: TypeAlias = Callable[[int, int | None], object]
 """
-Called with the bytes received and the bytes expected, `None` where the server does not say. It may be a coroutine
-function, which is awaited.
+Called with the bytes received and the bytes expected (`None` if the server does not announce them). It may be a
+coroutine function, which is awaited.
 """
 
 _log = get_logger(__name__)
@@ -41,8 +41,8 @@ class Downloads:
 
     :param fetch: polls a task, once.
     :param submitted_at: returns when the request of a task was sent, if this process knows it.
-    :param private: whether hosts are allowed that are not on the public internet. They are in any case if the API
-        itself is on such a host: then it is an emulator, or a gateway of the user's own.
+    :param private: whether hosts outside the public internet are allowed. They are always allowed if the API itself is
+        on such a host: then it is an emulator, or the user's own gateway.
     """
 
     exchange: Exchange
@@ -52,17 +52,17 @@ class Downloads:
     policy: DownloadPolicy = field(factory=DownloadPolicy)
 
     def with_few_retries(self) -> Downloads:
-        """Return downloads that give up within seconds, for a caller that tries again on its own."""
+        """Return downloads that give up within seconds, for a caller with its own retries."""
         retry = self.policy.retry
         few = evolve(retry, max_retries=min(retry.max_retries, 4), max_interval=min(retry.max_interval, 8.0))
         return evolve(self, policy=evolve(self.policy, retry=few))
 
     async def download(self, task: Task, path: StrPath, *, progress: Progress | None = None) -> Path:
         """
-        Write the video of *task* to *path*, a file or a folder; one with a separator at its end is made.
+        Write the video of *task* to *path*, a file or a folder; a folder with a trailing separator is created.
 
-        :raises DownloadError: there is no video, it cannot be fetched whole, or the path cannot be written. Carries the
-            task's ref.
+        :raises DownloadError: there is no video, it cannot be fetched completely, or the path cannot be written.
+            Carries the task's ref.
         """
         try:
             url = self._url(task)
@@ -77,8 +77,8 @@ class Downloads:
         """
         Fetch the video of *task* as a stream of bytes.
 
-        :raises DownloadError: there is no video, or it cannot be fetched whole; also while the stream is read. Carries
-            the task's ref.
+        :raises DownloadError: there is no video, or it cannot be fetched completely; also while the stream is read.
+            Carries the task's ref.
         """
         try:
             async with open_stream(await self._begin(task, self._url(task))) as stream:
@@ -132,7 +132,7 @@ class Downloads:
 
 async def download(fetch: Fetch, target: Path, *, progress: Progress | None = None) -> Path:
     """
-    Write the video that *fetch* yields to *target*, whole or not at all, and return *target*.
+    Write the video that *fetch* yields to *target*, completely or not at all, and return *target*.
 
     :raises DownloadError: it cannot be fetched, or the target cannot be written.
     """
@@ -152,7 +152,7 @@ async def download(fetch: Fetch, target: Path, *, progress: Progress | None = No
 
 
 class _Meter:
-    """Reports progress, which never goes back: what has to be fetched again is not counted again."""
+    """Reports progress, which never decreases: bytes that are fetched again are not counted again."""
 
     def __init__(self, progress: Progress | None) -> None:
         self._progress = progress

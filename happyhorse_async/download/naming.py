@@ -1,8 +1,7 @@
 """
 File names for videos, made of ids that a provider chose.
 
-A provider may be careless or worse: its id may climb out of the folder, name a device, or be longer than any file
-system takes.
+A provider's id may be hostile: it may leave the folder, name a device, or be longer than any file system allows.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import re
 
 _UNSAFE = re.compile(r"[^a-z0-9._-]+", re.IGNORECASE | re.ASCII)
 _LONGEST = 80
-# What a digest is appended with, so that no id can be spelt like the name of another one.
+# The separator before a digest, which no plain id contains, so that names cannot collide.
 _HAS_DIGEST = re.compile(r".*-[0-9a-f]{10}", re.DOTALL)
 # Reserved in every folder, with any suffix: https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file
 _DEVICES = {"CON", "PRN", "AUX", "NUL", "CLOCK$", "CONIN$", "CONOUT$"} | {

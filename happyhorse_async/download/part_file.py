@@ -1,4 +1,4 @@
-"""The temporary file beside a target: written in threads, made durable, and renamed once it is whole."""
+"""The temporary file beside a target: written in threads, made durable, and renamed once it is complete."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _MOUNTED = (errno.EBUSY, errno.EXDEV)
 
 class PartFile:
     """
-    What has arrived of a video so far. Several downloads to one target have a part file each.
+    The received part of a video. Several downloads to one target have a part file each.
 
-    All methods that touch the disk raise `DownloadError` where the disk refuses.
+    All methods that write to the disk raise `DownloadError` on failure.
     """
 
     def __init__(self, target: Path) -> None:
@@ -44,12 +44,12 @@ class PartFile:
 
     @property
     def size(self) -> int:
-        """The bytes that have arrived."""
+        """The number of bytes that have arrived."""
         return self._written + len(self._buffer)
 
     async def open(self) -> None:
         """
-        Create the file, before anything is fetched: this is how a folder that cannot be written to is found out.
+        Create the file before anything is fetched, which detects a folder that cannot be written to.
 
         :raises DownloadError: it cannot be created, or the target is not a regular file.
         """
@@ -62,12 +62,12 @@ class PartFile:
             await self._on_disk(self._flush)
 
     def restart(self) -> None:
-        """Drop what has arrived."""
+        """Drop the received bytes."""
         self._buffer.clear()
         self._written = 0
 
     async def publish(self) -> None:
-        """Make the file durable and put it in the place of its target."""
+        """Make the file durable and rename it to its target."""
         await self._on_disk(self._publish)
 
     async def discard(self) -> None:
@@ -82,7 +82,7 @@ class PartFile:
 
     def _create(self) -> None:
         self._destination = find_target(self._target)
-        # A file system counts the bytes of a name, of which a character may have four.
+        # File systems limit the bytes of a name; a character may have four.
         name = f"{_prefix(self._destination)}{secrets.token_hex(4)}{_SUFFIX}"
         path = self._destination.with_name(name)
         try:
@@ -90,7 +90,7 @@ class PartFile:
         except OSError:
             if not os.path.ismount(self._destination):
                 raise
-            # Only the mounted file can be written, not the folder around it.
+            # Only the mounted file can be written, not its folder.
             path = Path(tempfile.gettempdir()) / name
             descriptor = create_locked(path, mode=0o666, may_lack_lock=True)
         self._file = os.fdopen(descriptor, "r+b")
@@ -136,7 +136,7 @@ class PartFile:
 
 
 def discard_abandoned(target: Path) -> None:
-    """Remove what killed processes have left of the video for *target*. Blocks."""
+    """Remove part files of killed processes for *target*. Blocks."""
     target = followed(target)
     for path in target.parent.glob(f"{escape(_prefix(target))}*{_SUFFIX}"):
         remove_unless_locked(path)
@@ -147,7 +147,7 @@ def _prefix(target: Path) -> str:
 
 
 def _write_in_place(source: Path, target: Path) -> None:
-    # A mounted file cannot be replaced by a rename. This is not atomic, but the video is whole by now.
+    # A mounted file cannot be replaced by a rename. This is not atomic, but the video is complete.
     with source.open("rb") as video, target.open("wb") as file:
         shutil.copyfileobj(video, file, _BUFFER)
         file.flush()
@@ -155,7 +155,7 @@ def _write_in_place(source: Path, target: Path) -> None:
 
 
 def _make_durable(folder: Path) -> None:
-    # A rename is durable only once the folder is. Some file systems cannot promise that, and the video is there.
+    # A rename is durable only once the folder is. Some file systems do not support that; the video is still there.
     if os.name == "posix":
         with suppress(OSError):
             descriptor = os.open(folder, os.O_RDONLY)
@@ -169,7 +169,7 @@ async def _to_the_end(work: Callable[[], T]) -> T:
     """
     Do *work* in a thread, and wait for it even when cancelled.
 
-    A thread cannot be stopped. One that is left alone may open or write the file after it has been cleaned away.
+    A thread cannot be stopped. An abandoned one might open or write the file after it was removed.
     """
     working = asyncio.ensure_future(asyncio.to_thread(work))
     cancelled: asyncio.CancelledError | None = None

@@ -1,4 +1,4 @@
-"""How often a download is tried again, and how slow it may be."""
+"""Retries of a download, and its minimum speed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from ..timeouts import Timeouts
 
 @frozen(kw_only=True)
 class DownloadPolicy:
-    """How often a download is tried again, and how slow it may be."""
+    """The retries of a download, and its minimum speed."""
 
     retry: RetryPolicy = field(factory=lambda: RetryPolicies().download)
-    """Between attempts. One that brings a mebibyte more than any before it resets the count."""
+    """The retries. An attempt that gets a mebibyte further than all before it resets the count."""
     largest: int = 2 * 1024**3
-    """Bytes. Fifteen seconds in 1080P are a hundredth of it."""
+    """The largest file in bytes, a hundred times the size of fifteen seconds in 1080P."""
     least: int = 32 * 1024
     """The bytes that must arrive in each span of `patience` seconds, or the attempt has failed."""
     patience: float = Timeouts().download
-    """Seconds; also for the response to begin."""
+    """Seconds; also the timeout for the response to begin."""
     renew_interval: float = 60.0
-    """Seconds between two requests for a fresh URL, while the storage refuses the one that there is."""
+    """Seconds between two requests for a fresh URL, while the storage refuses the present one."""

@@ -1,4 +1,4 @@
-"""A video as a stream of bytes: resumed and checked like a download, and kept nowhere."""
+"""A video as a stream of bytes: resumed and checked like a download, without a file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class VideoStream(AsyncIterator[bytes]):
 @asynccontextmanager
 async def open_stream(fetch: Fetch) -> AsyncGenerator[VideoStream]:
     """
-    Begin to fetch a video. Its first bytes have arrived, and are those of a video, when this is entered.
+    Start fetching a video. When this is entered, its first bytes have arrived and were checked.
 
     :raises DownloadError: it cannot be fetched; also while the stream is read.
     """
@@ -43,7 +43,7 @@ async def open_stream(fetch: Fetch) -> AsyncGenerator[VideoStream]:
 
 
 async def _in_order(fetch: Fetch) -> AsyncGenerator[bytes]:
-    """Yield each byte once. A video that has to be fetched anew is compared with what was given out already."""
+    """Yield each byte once. If the video is fetched again, it is compared with the bytes already yielded."""
     given, given_size = hashlib.sha256(), 0
     repeated, position = hashlib.sha256(), 0
     held = b""

@@ -1,7 +1,7 @@
 """
-Where a video is to be written, and whether it can be: a file, or a folder in which the file is named after the task.
+Finds and checks the file to write: the target itself, or a file named after the task in a folder.
 
-Only a regular file is ever replaced. A device, a FIFO or a socket is not, or `-o /dev/null` would end as a video.
+Only a regular file is ever replaced, never a device, a FIFO or a socket: `-o /dev/null` must not become a video.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ _OTHER_KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 
 
 def absolute(path: StrPath) -> str:
-    """Return *path* as an absolute one, with the separator at its end if it has one: it says that this is a folder."""
+    """Return *path* as absolute, keeping a trailing separator, which marks a folder."""
     text = os.fspath(path)
     if not text:
         return text
-    # `..` stays: behind a symbolic link it does not lead back to where the link is.
+    # `..` is kept: after a symbolic link it does not lead back to the folder of the link.
     full = str(Path(text).absolute())
     return os.path.join(full, "") if _names_folder(text) else full  # noqa: PTH118
 
 
 def check_target(path: StrPath) -> None:
     """
-    Refuse, before anything is paid or fetched, a *path* that no video can be written to. Changes nothing. Blocks.
+    Refuse a *path* that no video can be written to, before anything is paid or fetched. Changes nothing. Blocks.
 
-    :param path: a file or a folder; one with a separator at its end is a folder, and need not exist.
-    :raises DownloadError: something is there that is neither a regular file nor a folder, or its folder does not
-        exist or cannot be written to.
+    :param path: a file or a folder; with a trailing separator it is a folder, and need not exist.
+    :raises DownloadError: it is neither a regular file nor a folder, or its folder does not exist or cannot be written
+        to.
     """
     text = os.fspath(path)
     try:
@@ -62,11 +62,11 @@ def check_target(path: StrPath) -> None:
 
 def target_path(path: StrPath, task_id: str) -> Path:
     """
-    Return the file that *path* means: itself, or the one for the task in it where it is a folder. Blocks.
+    Return the file for *path*: itself, or the task's file in it if it is a folder. Blocks.
 
-    A folder that *path* names by a separator at its end is made.
+    A *path* with a trailing separator is created as a folder.
 
-    :raises DownloadError: the folder cannot be made.
+    :raises DownloadError: the folder cannot be created.
     """
     text = os.fspath(path)
     if not _is_folder(text):
@@ -82,10 +82,9 @@ def target_path(path: StrPath, task_id: str) -> Path:
 
 def find_target(path: Path) -> Path:
     """
-    Return the file that is to be written for *path*: the one behind it where it is a symbolic link. Blocks.
+    Return the file to write for *path*, symbolic links followed. Blocks.
 
-    :raises DownloadError: something is there that is not a regular file.
-    :raises OSError: no file can be there.
+    :raises DownloadError: it exists and is not a regular file. :raises OSError: the path is impossible.
     """
     file = followed(path)
     check_replaceable(file)
@@ -94,7 +93,7 @@ def find_target(path: Path) -> Path:
 
 def check_replaceable(file: Path) -> None:
     """
-    Refuse to replace what is not a regular file. Blocks.
+    Refuse to replace anything but a regular file. Blocks.
 
     :raises DownloadError: *file* is a device, a pipe, a socket or a folder.
     """
@@ -112,13 +111,13 @@ def _names_folder(text: str) -> bool:
 
 
 def _is_folder(text: str) -> bool:
-    # Path.is_dir raises where no such file can be.
+    # Path.is_dir raises for impossible paths.
     return _names_folder(text) or os.path.isdir(text)  # noqa: PTH112
 
 
 def followed(path: Path) -> Path:
-    """Return the file behind *path* where it is a symbolic link to one. Blocks."""
-    # What is behind a link of /dev or /proc, such as /dev/stdout, may have no path: it is judged through the link.
+    """Return *path* with symbolic links to files followed. Blocks."""
+    # The target of a link in /dev or /proc, such as /dev/stdout, may have no path: it is checked through the link.
     if not path.is_symlink() or (path.exists() and not path.is_file()):
         return path
     return Path(os.path.realpath(path))
@@ -135,18 +134,18 @@ def _check_writable(file: Path) -> None:
     if not os.path.ismount(file):
         _check_folder(file.parent)
     elif not os.access(file, os.W_OK):
-        # A single file that is mounted into a container is written in place, whatever its folder allows.
+        # A single file mounted into a container is written in place, even if its folder is read-only.
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def _check_folder(folder: Path) -> None:
-    # Access rights do not tell: /proc grants all of them to root, and takes no files.
+    # Access rights are not enough: /proc grants all of them to root, but accepts no files.
     with tempfile.TemporaryFile(dir=folder, prefix=".happyhorse-"):
         pass
 
 
 def cannot_write(path: StrPath, error: OSError | ValueError) -> DownloadError:
-    """Make the error that says why *path* cannot be written."""
-    # A name with a NUL or half a character in it is a ValueError.
+    """Return the error that says why *path* cannot be written."""
+    # A name with a NUL or a lone surrogate is a ValueError.
     reason = error.strerror if isinstance(error, OSError) else None
     return DownloadError(f"cannot write {path}: {reason or error}")

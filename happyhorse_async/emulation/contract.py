@@ -1,4 +1,4 @@
-"""What an emulated API is given, and what it returns."""
+"""The contract of an emulated API: its input and output."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class SubmitCall:
     request: VideoRequest
     """What to generate, with `model` set and the provider's defaults filled in."""
     idempotency_key: str | None = None
-    """Requests with the same key are the same task, where the provider promises that."""
+    """Requests with the same key are the same task, if the provider promises that."""
     body: bytes = field(default=b"", repr=False)
-    """The bytes as they came: a repetition must have the same."""
+    """The received bytes: a repeated request must have the same."""
     callback_url: str | None = field(default=None, repr=_show_url)
-    """Where the webhook goes, if the request has one."""
+    """The destination of the webhook, if the request has one."""
 
 
 @frozen
@@ -46,7 +46,7 @@ class FetchCall:
 
 @frozen
 class ResultCall:
-    """A request for the result of a task, where the answer to a status request does not have it."""
+    """A request for the result of a task, if status responses do not include it."""
 
     task_id: str
 
@@ -77,7 +77,7 @@ class PolicyCall:
     """A request for the permission to upload a file."""
 
     model: str
-    """The model that it is for."""
+    """The model that will use it."""
 
 
 @frozen
@@ -90,12 +90,12 @@ class GrantCall:
 
 @frozen(kw_only=True)
 class UploadCall:
-    """A file that is sent to the provider itself. Everyone who has its URL can read it."""
+    """A file sent to the provider itself. Anyone with its URL can read it."""
 
     name: str
     content: bytes = field(repr=False)
     permit: tuple[str, str] | None = field(default=None, repr=False)
-    """The policy that permits it, and its signature, if it comes without an API key."""
+    """The policy that permits it, with its signature, if there is no API key."""
 
 
 @frozen
@@ -113,9 +113,9 @@ class StorageGrant:
     """The permission to send one file to the emulator's own storage."""
 
     upload_url: str = field(repr=False)
-    """Where the file is sent with PUT, once the signature in it is right."""
+    """The signed URL to PUT the file to."""
     file_url: str
-    """Where the file is found then."""
+    """The URL of the stored file."""
 
 
 @frozen(kw_only=True)
@@ -123,19 +123,19 @@ class StoragePolicy:
     """The permission to upload files to the emulator's own storage."""
 
     url: str
-    """Where the form is sent."""
+    """The URL to send the form to."""
     folder: str
-    """What the names of the files must begin with."""
+    """The required prefix of file names."""
     policy: str
     """The permission itself."""
     signature: str = field(repr=False)
     """Its signature."""
     seconds: float
-    """How long it is valid."""
+    """Its lifetime."""
     expires: datetime
-    """When it ends."""
+    """When it expires."""
     largest: int
-    """Bytes of the largest file."""
+    """The largest file in bytes."""
 
 
 Call: TypeAlias = (
@@ -146,20 +146,20 @@ Call: TypeAlias = (
 
 @frozen(kw_only=True)
 class Job:
-    """One task on the provider's side: its request and its status."""
+    """One task as the provider has it: its request and its status."""
 
     request: VideoRequest
     task: Task
     """
-    Its present state. A failure has a `reason` only: the emulated API chooses the provider's code and message, and the
-    word for the status, unless there is a `raw_status`, which is written as it is.
+    Its present state. A failure has a `reason` only: the emulated API chooses the provider's code, message and status
+    word. A `raw_status` is written unchanged.
     """
     seen: Task
     """Its state when the client last saw it in a submit or a query."""
     submit_id: str
     """The id of the call that submitted it."""
     base_url: str = ""
-    """The provider's root, as the client calls it."""
+    """The provider's root URL as used by the client."""
 
 
 @frozen(kw_only=True)
@@ -168,7 +168,7 @@ class JobPage:
 
     jobs: tuple[Job, ...]
     total: int
-    """How many tasks there are on all pages."""
+    """The number of tasks on all pages."""
 
 
 @frozen(kw_only=True)
@@ -178,7 +178,7 @@ class RateLimit:
     count: int
     seconds: float
     calls: tuple[type[Call], ...] = (SubmitCall, FetchCall, ResultCall, ListCall, CancelCall)
-    """The calls that count."""
+    """The counted operations."""
     per_model: bool = False
     """Whether submits are counted for each model by itself."""
 
@@ -189,9 +189,9 @@ class ProviderLimits:
 
     rates: tuple[RateLimit, ...] = ()
     running: int | None = None
-    """Tasks of one model that run at the same time. More of them wait."""
+    """Tasks of one model that run at the same time. Further ones wait."""
     queued: int | None = None
-    """Tasks of one model that wait. More of them are refused."""
+    """Tasks of one model that wait. Further ones are refused."""
 
 
 @frozen(kw_only=True)
@@ -199,14 +199,14 @@ class CallbackRules:
     """How a provider sends webhooks: one when a task has succeeded or failed."""
 
     set_up_outside: bool = False
-    """Whether the URL is set up outside the API, once for the account. Otherwise each submit has its own."""
+    """Whether the URL is configured outside the API, once for the account. Otherwise each submit has its own."""
     pauses: tuple[tuple[float, float], ...] = ()
     """
     The shortest and the longest pause, in seconds, before each further attempt, until the receiver answers with a 2xx.
     After the last one the provider gives up.
     """
     timeout: float = 10.0
-    """Real seconds that the receiver has to answer: the emulator's speed does not divide them."""
+    """The receiver's timeout in real seconds, which the emulator's speed does not divide."""
 
 
 @frozen(kw_only=True)
@@ -219,18 +219,18 @@ class CallbackNotice:
     event_id: str
     """A UUID of the event, the same at every attempt."""
     sent_at: datetime
-    """When this attempt is made."""
+    """The time of this attempt."""
     secret: str | None = field(default=None, repr=False)
     """The signing secret; `None` if the account has none."""
     signing_seed: bytes = field(default=bytes(32), repr=False)
-    """32 random bytes of the provider's own: the seed of the key that it signs with, if it publishes its keys."""
+    """The seed of the provider's signing key, 32 random bytes, if it publishes its keys."""
 
 
 class EmulatedAPI(ABC):
     """
     A provider's server side.
 
-    The names of request headers arrive in lower case, and a request's URL is the one the provider itself would see.
+    The names of request headers arrive in lower case, and a request's URL is the one that the provider would see.
     """
 
     name: ClassVar[str]
@@ -244,7 +244,7 @@ class EmulatedAPI(ABC):
     limits: ClassVar[ProviderLimits] = ProviderLimits()
     """The provider's published limits."""
     refusals: ClassVar[Mapping[ApiFault, ErrorReply]]
-    """The provider's error for each fault that it documents. Others are answered by the HTTP status alone."""
+    """The provider's error for each fault that it documents. Others are answered with the HTTP status alone."""
     callback_rules: ClassVar[CallbackRules | None] = None
     """How the provider sends webhooks; `None` if it sends none."""
 
@@ -262,7 +262,7 @@ class EmulatedAPI(ABC):
 
     def read_public(self, request: HttpRequest) -> KeysCall | UploadCall | None:
         """
-        Parse a request that needs no API key; `None` if it is another one.
+        Parse a request that needs no API key; `None` for any other.
 
         :raises ApiError: the provider refuses it.
         """
@@ -274,7 +274,7 @@ class EmulatedAPI(ABC):
         Write the response to an accepted submit.
 
         :param request_id: a new UUID for this call.
-        :param replayed: the submit repeated an earlier one by its idempotency key, and *job* is the earlier one's.
+        :param replayed: the submit repeated an idempotency key, and *job* is the job of the earlier submit.
         """
 
     @abstractmethod
@@ -286,8 +286,8 @@ class EmulatedAPI(ABC):
         """Write an error in the provider's envelope."""
 
     def answer_result(self, job: Job, *, request_id: str) -> HttpResponse:
-        """Write the response to a request for the result of a task, for a provider that tells it apart."""
-        raise NotImplementedError(f"the emulated API of {self.name} has no results apart")
+        """Write the response to a request for the result of a task, for a provider with a separate result request."""
+        raise NotImplementedError(f"the emulated API of {self.name} has no separate results")
 
     def answer_missing(self, call: FetchCall | ResultCall | CancelCall, *, request_id: str) -> HttpResponse:
         """Write the response to a call about a task that is unknown or has expired."""
@@ -306,19 +306,22 @@ class EmulatedAPI(ABC):
         raise NotImplementedError(f"the emulated API of {self.name} has no storage")
 
     def answer_grant(self, grant: StorageGrant, *, request_id: str) -> HttpResponse:
-        """Write the response to a request for a URL to send a file to, for a provider that has such a storage."""
+        """Write the response to a request for an upload URL, for a provider that has such storage."""
         raise NotImplementedError(f"the emulated API of {self.name} grants no uploads")
 
     def answer_upload(self, file_url: str, *, request_id: str) -> HttpResponse:
-        """Write the response to a file that was sent to the provider itself, which is found at *file_url* now."""
+        """Write the response to a file that was sent to the provider itself and is stored at *file_url*."""
         raise NotImplementedError(f"the emulated API of {self.name} takes no files")
 
     def answer_balance(self, *, request_id: str) -> HttpResponse:
-        """Write the response to a request for the balance, for a provider that tells it."""
+        """Write the response to a request for the balance, for a provider that reports it."""
         raise NotImplementedError(f"the emulated API of {self.name} has no balance")
 
     def answer_keys(self, signing_seed: bytes) -> HttpResponse:
-        """Write the published keys, for a provider that signs webhooks with such; see `CallbackNotice.signing_seed`."""
+        """
+        Write the published keys, for a provider that signs webhooks with published keys; see
+        `CallbackNotice.signing_seed`.
+        """
         raise NotImplementedError(f"the emulated API of {self.name} publishes no keys")
 
     def write_callback(self, notice: CallbackNotice) -> HttpRequest:
@@ -345,7 +348,7 @@ def path_of(request: HttpRequest) -> tuple[str, ...]:
 
 
 def query_of(request: HttpRequest) -> dict[str, str]:
-    """Return the query parameters of the URL. Of a repeated one the last counts."""
+    """Return the query parameters of the URL. If one is repeated, the last one counts."""
     return dict(parse_qsl(urlsplit(request.url).query, keep_blank_values=True))
 
 

@@ -1,4 +1,4 @@
-"""The errors of an emulated API: what may be wrong with a call, and how the provider reports it."""
+"""The errors of an emulated API: the faults of a call, and how the provider reports them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from attrs import frozen
 
 
 class ApiFault(Enum):
-    """What may be wrong with a call, whichever the provider. The later ones occur only as injected faults."""
+    """The faults of a call, provider-neutral. The later ones occur only as injected faults."""
 
     NO_KEY = auto()
     """The API key is missing."""
@@ -26,7 +26,7 @@ class ApiFault(Enum):
     KEY_REUSED = auto()
     """The idempotency key was used before, with another body."""
     KEY_IN_WORK = auto()
-    """The first request with the idempotency key is still processed."""
+    """The first request with the idempotency key is still being processed."""
     BAD_REQUEST = auto()
     """A value of the request is not valid."""
     NO_SUCH_MEDIA = auto()
@@ -55,7 +55,7 @@ class ApiFault(Enum):
 
 @frozen(kw_only=True)
 class ErrorReply:
-    """An error of a provider, without the envelope around it."""
+    """An error of a provider, without its envelope."""
 
     status: int
     """The HTTP status."""

@@ -15,7 +15,7 @@ class Fields:
     A JSON object of a request, read field by field. The errors name the path of the field.
 
     :param refuse: returns the provider's error for a message.
-    :param nulls: whether null counts as left out. Otherwise it is refused like any value of a wrong type.
+    :param nulls: whether null counts as absent. Otherwise it is refused like any value of a wrong type.
     :raises ApiError: *value* is not an object.
     """
 

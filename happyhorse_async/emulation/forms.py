@@ -1,4 +1,4 @@
-"""Forms with files, https://www.rfc-editor.org/rfc/rfc7578, as a provider that is sent uploads reads them."""
+"""Forms with files, https://www.rfc-editor.org/rfc/rfc7578, as a provider that receives uploads reads them."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@ All providers on one machine: a real HTTP server that answers like them and deli
 
     HttpRequest ─emulated API reads→ VideoRequest ─scenario→ Task ─emulated API answers→ HttpResponse
 
-Nothing is generated: a video is a test picture that shows what was asked for.
+Nothing is generated: a video is a test picture that shows the request.
 """
 
 from __future__ import annotations

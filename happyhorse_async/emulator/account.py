@@ -1,5 +1,5 @@
 """
-What an emulated provider stores for one account: its tasks, its idempotency keys, its use of the limits.
+What an emulated provider stores for one account: its tasks, its idempotency keys, its rate limit counters.
 
 All times are Unix seconds, passed in. Durations have already been divided by the emulator's speed.
 """
@@ -46,7 +46,7 @@ class Entry:
 
     @property
     def ends(self) -> float:
-        """When it ends unless it is canceled."""
+        """When it will end unless it is canceled."""
         return self.begins + self.run
 
     def status(self, now: float) -> TaskStatus:
@@ -70,11 +70,11 @@ class _FirstUse:
 
 
 class KeyReusedError(Exception):
-    """An idempotency key came with another body than before."""
+    """An idempotency key was reused with another body."""
 
 
 class QueueFullError(Exception):
-    """More tasks wait than the account may have."""
+    """The account has the maximum of waiting tasks."""
 
 
 class EmulatedAccount:
@@ -94,7 +94,7 @@ class EmulatedAccount:
         self._calls: dict[tuple[RateLimit, str | None], deque[float]] = {}
 
     def wait_for(self, call: Call, *, now: float) -> float:
-        """Count *call* and return 0; or return the seconds until it is within the limits, without counting it."""
+        """Count *call* and return 0; or return the seconds until the limits allow it, without counting it."""
         windows = [(rate, self._window(rate, call)) for rate in self._limits.rates if isinstance(call, rate.calls)]
         waits = [self._wait(rate, window, now) for rate, window in windows]
         if any(waits):
@@ -130,7 +130,7 @@ class EmulatedAccount:
         """
         Add a new task.
 
-        :raises QueueFullError: too many tasks of its model wait.
+        :raises QueueFullError: too many tasks of its model are waiting.
         """
         self._drop_expired(now)
         siblings = self._siblings(entry)
@@ -142,7 +142,7 @@ class EmulatedAccount:
             self._first_uses[call.idempotency_key] = _FirstUse(_digest(call.body), entry)
 
     def find(self, task_id: str, *, now: float) -> Entry | None:
-        """Return a task; `None` where it does not exist or has expired."""
+        """Return a task; `None` if it does not exist or has expired."""
         entry = self._entries.get(task_id)
         return None if entry is None or self._has_expired(entry, now) else entry
 
@@ -187,7 +187,7 @@ class EmulatedAccount:
         return now >= entry.created + self._task_ttl
 
     def _drop_expired(self, now: float) -> None:
-        # Entries are in the order of their submits: the search ends at the first one that has not expired.
+        # Entries are in submit order: the search ends at the first one that has not expired.
         expired: list[str] = []
         for entry in self._entries.values():
             if not self._has_expired(entry, now):

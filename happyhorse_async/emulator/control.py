@@ -1,7 +1,7 @@
 """
 The emulator's control API, for tests in other languages and for containers.
 
-Everything is JSON below `/_emulator`. It does what the methods of `Emulator` do.
+Everything is JSON below `/_emulator`. Each call corresponds to a method of `Emulator`.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _CONVERTER = Converter(forbid_extra_keys=True)
 
 @define(kw_only=True)
 class _ScenarioBody:
-    """How tasks go. What is left out is as in `Scenario`."""
+    """How tasks go. Absent fields have the defaults of `Scenario`."""
 
     queue: tuple[float, float] = _DEFAULTS.queue
     run: tuple[float, float] = _DEFAULTS.run
     failures: dict[FailureReason, float] = field(factory=dict[FailureReason, float])
     stuck: float = 0.0
     tasks: list[SimulatedTask] = field(factory=list[SimulatedTask])
-    """How the next tasks go, in the order of their submits. Later ones go by chance."""
+    """How the next tasks go, in submit order. Later ones are random."""
 
     def scenario(self) -> Scenario:
         script = deque(self.tasks)
@@ -67,7 +67,7 @@ class ControlAPI:
     """
     The routes of the control API.
 
-    :param emulator: the emulator that is controlled.
+    :param emulator: the emulator to control.
     """
 
     def __init__(self, emulator: Emulator) -> None:
@@ -170,7 +170,7 @@ def _injection(injection: Injection) -> dict[str, Any]:
 
 
 def _guarded(handler: _Handler) -> _Handler:
-    """Refuse calls of foreign web pages, and answer errors of the caller as JSON."""
+    """Refuse calls of foreign web pages, and answer the caller's errors as JSON."""
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         if request.headers.get("Origin", f"{request.scheme}://{request.host}") != f"{request.scheme}://{request.host}":

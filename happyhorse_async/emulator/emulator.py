@@ -1,4 +1,4 @@
-"""The emulator itself: its settings, and what a test does with it."""
+"""The emulator itself: its settings, and its interface for tests."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from .webhook_queue import CallbackScenario
 
 @frozen(kw_only=True)
 class _Options:
-    """What an emulator was made with; see `Emulator`."""
+    """The arguments of an emulator; see `Emulator`."""
 
     scenario: Scenario
     callbacks: CallbackScenario
@@ -54,8 +54,8 @@ class Emulator:
         Client("hiapi", api_key="any", base_url=emulator.url("hiapi"))
     ```
 
-    Its videos are real H.264 files with a test picture, and need the extra `happyhorse-async[emulator]`. Nothing is
-    remembered from one `async with` to the next.
+    Its videos are real H.264 files with a test picture, and need the extra `happyhorse-async[emulator]`. Each `async
+    with` starts without tasks.
 
     :param speed: every duration is divided by it: at 60, a task of two minutes is done after two seconds, and its id
         and its URL expire after 24 minutes. Rate limits are multiplied by it.
@@ -66,12 +66,13 @@ class Emulator:
     :param api_key: the only key that is accepted. By default any is, and each is an account of its own.
     :param callbacks: how webhooks are delivered; by default each is sent once its task has ended, and again until it
         is answered with a 2xx.
-    :param callback_secret: what webhooks are signed with, as the provider signs them. By default they are not.
+    :param callback_secret: the secret that webhooks are signed with, in the provider's way. By default they are not
+        signed.
     :param events_urls: by provider name, for providers that send events to a URL that is set up outside the API: the
         URL. Other providers call the URL of the submit.
     :param host: the address to listen on. While it is a loopback address, only requests to `localhost` or a loopback
         address are answered, and webhooks go to this machine only; with another one also to private networks.
-    :param port: the port to listen on; 0 takes any that is free.
+    :param port: the port to listen on; 0 takes any free one.
     :param prepared_video: without the extra `emulator`, serve one small prepared video for every task. By default a
         download is then answered with an error that says what to install.
     :raises ConfigurationError: *speed* is not a positive number. On entering: *events_urls* names a provider that sends
@@ -132,12 +133,12 @@ class Emulator:
 
     @property
     def providers(self) -> tuple[str, ...]:
-        """The names of the providers it emulates."""
+        """The names of the emulated providers."""
         return emulated_api_names()
 
     @property
     def scenario(self) -> Scenario:
-        """How tasks go. Setting it affects the tasks that are submitted from then on."""
+        """How tasks go. Setting it affects tasks that are submitted later."""
         return self._scenario
 
     @scenario.setter
@@ -148,7 +149,7 @@ class Emulator:
 
     @property
     def callbacks(self) -> CallbackScenario:
-        """How webhooks are delivered. Setting it affects the tasks that are submitted from then on."""
+        """How webhooks are delivered. Setting it affects tasks that are submitted later."""
         return self._callbacks
 
     @callbacks.setter
@@ -159,7 +160,7 @@ class Emulator:
 
     @property
     def faults(self) -> tuple[Injection, ...]:
-        """The faults that are switched on and not over."""
+        """The active faults."""
         return self._faults.active
 
     @property
@@ -196,16 +197,16 @@ class Emulator:
         emulator.inject("late-404", seconds=2)
         ```
 
-        Of several faults that match a call, the one that was switched on first is applied, until it is over.
+        If several faults match a call, the one that was switched on first is applied until it ends.
 
         :param fault: its name, or an object from `happyhorse_async.emulator.faults`.
-        :param on: the calls it is applied to, of `"submit"`, `"query"`, `"result"`, `"list"`, `"cancel"`, `"download"`,
-            `"permit"` and `"upload"`; by default all that it can be applied to.
-        :param provider: whose calls it is applied to; by default those of all.
+        :param on: the calls that it is applied to, of `"submit"`, `"query"`, `"result"`, `"list"`, `"cancel"`,
+            `"download"`, `"permit"` and `"upload"`; by default every call that it fits.
+        :param provider: the provider whose calls it is applied to; by default all providers.
         :param times: to how many calls it is applied; `None`: to every one.
-        :param after: how many matching calls are answered correctly before.
+        :param after: how many matching calls are answered correctly first.
         :param seconds: instead of *times*, for how long it is applied: real seconds, from the first call on.
-        :return: a handle, which switches the fault off and releases what it holds back.
+        :return: a handle that switches the fault off and releases held responses.
         :raises ConfigurationError: there is no such fault, operation or provider, or a number is negative.
         """
         if provider is not None:
@@ -215,7 +216,7 @@ class Emulator:
 
     def calls(self, on: Operation | str, *, provider: str | None = None) -> int:
         """
-        Return how many calls have come, with faults or without.
+        Return the number of calls, with faults or without.
 
         :param on: the operation; see `inject`.
         :param provider: by default all together.
@@ -235,7 +236,7 @@ class Emulator:
         """
         Forget every task, request and webhook, switch every fault off, and return to the first scenarios.
 
-        May be called from any thread. Clients with tasks in flight see them as unknown from then on.
+        May be called from any thread. Clients with tasks in flight then see them as unknown.
         """
         self._faults.clear()
         self._faults.calls.clear()
@@ -252,7 +253,7 @@ class Emulator:
             raise RuntimeError("the emulator is already running")
         emulated_apis = [find_emulated_api(name) for name in emulated_api_names()]
         self._check_events_urls(emulated_apis)
-        # aiohttp takes a quarter of a second to import, which an import of this library must not.
+        # Importing aiohttp takes a quarter of a second, too long for an import of this library.
         from .control import ControlAPI  # noqa: PLC0415
         from .server import Server, is_loopback  # noqa: PLC0415
         from .webhook_sender import WebhookSender  # noqa: PLC0415

@@ -35,7 +35,7 @@ def encode(media_spec: MediaSpec, target: Path, *, checkpoint: Callable[[], None
     """
     Write the video for *media_spec* to *target*. Blocks for up to a few seconds.
 
-    :param checkpoint: called at every frame. Whatever it raises ends the work.
+    :param checkpoint: called at every frame. Any exception from it ends the work.
     """
     with av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}) as container:
         options = {"preset": "ultrafast", "crf": "26"}

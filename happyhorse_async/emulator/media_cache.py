@@ -1,4 +1,4 @@
-"""Makes test videos in worker threads when they are first asked for, and keeps them until the emulator is closed."""
+"""Makes test videos in worker threads on first request, and keeps them until the emulator is closed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a test video shows, and its size. Pure."""
+"""The content and size of a test video. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Picture:
     jpeg: bytes = field(repr=False)
     """The picture, no larger than a video."""
     width: int
-    """In pixels, as it came."""
+    """The original size in pixels."""
     height: int
 
 
@@ -81,7 +81,7 @@ class MediaSpec:
         pictures: tuple[Picture, ...] = (),
         source: SourceVideo | None = None,
     ) -> MediaSpec:
-        """Return what the video for *request* shows."""
+        """Return the content of the video for *request*."""
         width, height = frame_size(resolution_of(request), _ratio(request, pictures, source))
         return cls(
             provider=provider,
@@ -104,7 +104,7 @@ def resolution_of(request: VideoRequest) -> str:
 
 
 def ratio_of(request: VideoRequest) -> str:
-    """Return the aspect ratio of the video, where the request says it."""
+    """Return the aspect ratio of the video, if the request determines it."""
     ratio = request.ratio if isinstance(request, TextToVideo | ReferenceToVideo) else None
     return ratio or ASSUMED_RATIO
 
@@ -125,7 +125,7 @@ def seconds_of(request: VideoRequest, source: SourceVideo | None = None) -> floa
 
 
 def source_seconds_of(request: VideoRequest, source: SourceVideo | None = None) -> float:
-    """Return how much of the source video is used, in seconds; 0 unless it is an edit."""
+    """Return the used length of the source video in seconds; 0 unless it is an edit."""
     return seconds_of(request, source) if isinstance(request, VideoEdit) else 0.0
 
 

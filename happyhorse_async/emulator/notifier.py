@@ -1,4 +1,4 @@
-"""Waiting for a condition across threads and event loops."""
+"""Waits for a condition across threads and event loops."""
 
 from __future__ import annotations
 

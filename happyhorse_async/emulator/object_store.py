@@ -1,7 +1,7 @@
 """
 The temporary storage of an emulated provider: a policy, then a form with the file, then a name for the file. Pure.
 
-Like Alibaba Cloud OSS with a policy of Model Studio: what was uploaded is bound to the account and to the model.
+Like Alibaba Cloud OSS with a policy of Model Studio: an upload is bound to its account and model.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from attrs import field, frozen
 from ..emulation import StorageGrant, StoragePolicy
 
 FOLDER = "emulated-uploads"
-"""What the names of files begin with."""
+"""The prefix of file names."""
 _POLICY_SECONDS = 300.0
 _FILE_SECONDS = 48 * 3600.0
 _LARGEST = 200 * 2**20
@@ -29,7 +29,7 @@ _PUBLIC_SECONDS = 7 * 24 * 3600.0
 
 class StorageRefusalError(Exception):
     """
-    An upload that is refused.
+    The upload is refused.
 
     :param status: the HTTP status.
     :param code: the storage's error code.
@@ -108,7 +108,7 @@ class ObjectStore:
         return owner, model, folder
 
     def grant(self, name: str, *, url: str, now: float) -> StorageGrant:
-        """Permit one file to be sent to a place below *url* for a few minutes."""
+        """Permit one file to be sent to a URL below *url* for a few minutes."""
         place, expires = _public_place(name), str(int(now + max(1.0, _POLICY_SECONDS / self._speed)))
         signature = quote(self._sign(f"{place} {expires}"), safe="")
         file_url = f"{url}/{quote(place)}"
@@ -116,7 +116,7 @@ class ObjectStore:
 
     def put_granted(self, place: str, query: Mapping[str, str], content: bytes, *, now: float) -> None:
         """
-        Keep a file for which there is a grant.
+        Keep a file that has a grant.
 
         :raises StorageRefusalError: there is none, or it has expired.
         """
@@ -128,7 +128,7 @@ class ObjectStore:
         self._keep(place, content, now)
 
     def put_public(self, name: str, content: bytes, *, now: float) -> str:
-        """Keep a file that everyone can read, and return its place."""
+        """Keep a public file, and return its path."""
         place = _public_place(name)
         self._keep(place, content, now)
         return place
@@ -138,7 +138,7 @@ class ObjectStore:
         self._public[place] = _File(content, "", "", now + _PUBLIC_SECONDS / self._speed)
 
     def public(self, place: str, *, now: float) -> bytes | None:
-        """Return a file that everyone can read."""
+        """Return a public file."""
         file = self._public.get(place)
         return None if file is None or now >= file.expires else file.content
 

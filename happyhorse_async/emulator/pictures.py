@@ -1,8 +1,8 @@
 """
-Pictures that come inline with a request, as `data:` URIs, and source videos that were uploaded. What is behind a URL is
-never fetched.
+Pictures that come inline with a request, as `data:` URIs, and source videos that were uploaded. URLs are never fetched.
 
-Reading one needs pillow. Without it, or for a picture that cannot be read, a task goes on as if it had come as a URL.
+Reading a picture needs pillow. Without it, or if a picture cannot be read, the task continues as if it had come as a
+URL.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _READ = "data:,"
 
 
 def has_inline_pictures(request: VideoRequest) -> bool:
-    """Return whether any picture of *request* is a `data:` URI, or its source video is there."""
+    """Return whether any picture of *request* is a `data:` URI, or its source video was uploaded."""
     return _has_source(request) or any(uri.lower().startswith("data:") for uri in _uris(request))
 
 
@@ -42,9 +42,9 @@ def read_pictures(entry: Entry) -> None:
 
 def with_uploads(request: VideoRequest, find: Callable[[str], bytes | None]) -> VideoRequest:
     """
-    Return *request* with the pictures in the emulator's storage inline, and a source video there as its bytes.
+    Return *request* with pictures from the emulator's storage inline, and a source video from there as bytes.
 
-    :param find: returns a file by its URL, `None` for what is elsewhere, or raises what ends the call.
+    :param find: returns a file by its URL, `None` for a file elsewhere, or raises the error for the caller.
     """
 
     def inline(medium: Media) -> Media:

@@ -1,7 +1,7 @@
 """
-One emulated provider: its API, the accounts that use it and the scenario that decides how their tasks go.
+One emulated provider: its API, its accounts, and the scenario that decides how their tasks go.
 
-No network and no clock: a request comes in with the time, and a response goes out.
+No network and no clock: it takes a request with the time, and returns a response.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _OPERATIONS: dict[type[Call], Operation] = {
 
 @define(kw_only=True)
 class _Exchange:
-    """One call while it is answered."""
+    """One call in progress."""
 
     now: float
     origin: str
@@ -76,34 +76,37 @@ class _Exchange:
     operation: Operation | None = None
     task_id: str | None = None
     injection: Injection | None = None
-    """The fault that is applied to it."""
+    """The fault to apply."""
     context: CallContext | None = None
 
 
 @frozen
 class Keys:
-    """The keys that an emulated provider shares with its users. Without one, any key is accepted or none is used."""
+    """
+    The keys that an emulated provider shares with its users. Without an API key, any is accepted; without a secret,
+    webhooks are not signed.
+    """
 
     api_key: str | None = field(default=None, repr=False)
     """The only API key that is accepted."""
     callback_secret: str | None = field(default=None, repr=False)
-    """What webhooks are signed with."""
+    """The secret that webhooks are signed with."""
     signing_seed: bytes = field(factory=lambda: secrets.token_bytes(32), repr=False)
-    """From which a provider that publishes its keys makes the key that it signs webhooks with."""
+    """The seed of the signing key, for a provider that publishes its keys."""
 
 
 class EmulatedProvider:
     """
-    Answers like the provider whose *emulated_api* it is given.
+    Answers like the provider of *emulated_api*.
 
-    Every API key is an account of its own, which sees its own tasks only.
+    Every API key is a separate account, which sees only its own tasks.
 
     :param speed: every duration is divided by it.
     :param limits: `None`: the account has no limits.
     :param keys: the API key that is accepted, and the secret that webhooks are signed with.
     :param callbacks: how webhooks are delivered.
-    :param events_url: where they go if the provider has that set up outside its API.
-    :param faults: the faults that are switched on; `None`: there are none.
+    :param events_url: their destination, if the provider configures it outside the API.
+    :param faults: the active faults; `None`: none.
     :param received: the log that every request is written to.
     """
 
@@ -129,7 +132,7 @@ class EmulatedProvider:
         self.new_entries: deque[Entry] = deque()
         """Accepted tasks whose inline pictures have not been read yet."""
         self.storage = Storage(links, ObjectStore(speed))
-        """What was uploaded, and where videos are fetched."""
+        """Uploaded files, and the storage for videos."""
         self._speed = speed
         self._limits = limits or ProviderLimits()
         self._keys = keys
@@ -190,7 +193,7 @@ class EmulatedProvider:
         return response
 
     def _public(self, request: HttpRequest, exchange: _Exchange) -> HttpResponse | None:
-        """Answer a request that needs no API key; `None` if it is another one."""
+        """Answer a request that needs no API key; `None` for any other."""
         match self.emulated_api.read_public(request):
             case None:
                 return None
@@ -210,14 +213,14 @@ class EmulatedProvider:
         )
 
     def _with_uploads(self, call: _TaskCall, request: HttpRequest, exchange: _Exchange) -> _TaskCall:
-        """Make sure that the files a submit names were uploaded, and put their pictures into it."""
+        """Check that the files of a submit were uploaded, and put their pictures into it."""
         if not isinstance(call, SubmitCall):
             return call
         visit = self._visit(request, exchange)
         return evolve(call, request=with_uploads(call.request, lambda url: visit.find(url, call)))
 
     def _begin(self, exchange: _Exchange, call: Call) -> None:
-        """Note what *call* asks for, and find the fault that is applied to it."""
+        """Record *call*, and find the fault to apply."""
         exchange.operation = _OPERATIONS.get(type(call))
         if isinstance(call, FetchCall | ResultCall | CancelCall):
             exchange.task_id = call.task_id
@@ -250,7 +253,7 @@ class EmulatedProvider:
         )
 
     def media_spec(self, video_file: str) -> MediaSpec | None:
-        """Return what a video shows; `None` if there is no such video."""
+        """Return the content of a video; `None` if there is no such video."""
         entry = self._video_files.get(video_file)
         return None if entry is None else self._media_spec(entry)
 
@@ -258,7 +261,7 @@ class EmulatedProvider:
         """
         Write the webhook of a task that has ended.
 
-        :param forged: with a wrong secret, and with the opposite of the truth.
+        :param forged: signed with a wrong secret, and with the opposite content.
         """
         exchange = _Exchange(now=now, origin=webhook.origin, request_id=webhook.event_id)
         job = self._job(entry, exchange)
@@ -308,7 +311,7 @@ class EmulatedProvider:
                 return self._fetch(call, entry, exchange)
 
     def _carry_out(self, exchange: _Exchange) -> None:
-        """Carry out the call, unless a fault comes before that."""
+        """Carry out the call, unless a fault prevents it."""
         if exchange.injection is not None and not exchange.injection.fault.accepted:
             raise self.emulated_api.refuse(ApiFault.UNAVAILABLE)
 
@@ -338,7 +341,7 @@ class EmulatedProvider:
         self._video_files[entry.video_file] = entry
 
     def _url_expires(self, entry: Entry) -> float:
-        # The client cannot learn the URL of a task that ends after it has expired.
+        # The client never sees the URL of a task that ends after it has expired.
         ends = min(entry.ends, entry.created + self.emulated_api.task_ttl / self._speed)
         return ends + self.emulated_api.url_lifetime / self._speed
 
@@ -356,7 +359,7 @@ class EmulatedProvider:
         return self.emulated_api.answer_result(job, request_id=exchange.request_id)
 
     def _reported(self, entry: Entry, exchange: _Exchange) -> Job | None:
-        """Return the task as a fault lets it appear; `None`: as unknown."""
+        """Return the task as a fault reports it; `None`: as unknown."""
         job = self._job(entry, exchange)
         if exchange.injection is None or exchange.context is None:
             return job

@@ -1,4 +1,4 @@
-"""Draws the frames of a test video: what was asked for, so that one sees it. Needs pillow."""
+"""Draws the frames of a test video, which show the request. Needs pillow."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Renderer:
 
     @property
     def strip_height(self) -> int:
-        """Rows of the strip at the top of what is drawn over a picture or a source video."""
+        """Rows of the strip at the top that is drawn over a picture or a source video."""
         return 2 * self._unit(32)
 
     def source_frames(self, count: int) -> Iterator[VideoFrame]:
@@ -143,7 +143,7 @@ class Renderer:
         return f"{media_spec.provider} · {media_spec.mode} · {media_spec.model} · {size}{seed}"
 
     def _unit(self, length: float) -> int:
-        # Lengths are written for a short side of 720 pixels.
+        # Lengths are given for a short side of 720 pixels.
         return max(1, round(length * min(self.media_spec.width, self.media_spec.height) / 720))
 
     def _colour(self, brightness: float) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""The requests that an emulator has received, for tests to look at."""
+"""The requests that an emulator has received, for tests."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class ReceivedRequest:
     provider: str
     """The provider's name."""
     operation: Operation | None
-    """What it asked for; `None` if the provider does not know such a request."""
+    """The operation; `None` if the provider does not know such a request."""
     method: str
     path: str
-    """Without the query, which may be a signature."""
+    """The path without the query, which may be a signature."""
     task_id: str | None = None
-    """The provider's id of the task, where it is about one."""
+    """The provider's id of the task, if the request has one."""
     status: int | None = None
-    """The HTTP status of the response; `None` where a fault broke it."""
+    """The HTTP status of the response; `None` if a fault broke it."""
     fault: str | None = None
-    """What the fault does that was applied to it."""
+    """A description of the applied fault."""
     received_at: float = 0.0
     """Unix seconds."""

@@ -1,5 +1,5 @@
 """
-How long a task waits, how long it runs and how it ends. Pure, and repeatable by seed.
+The timeline and end of a task. Pure, and repeatable by seed.
 
 All times are emulated seconds, before the emulator's speed divides them.
 """
@@ -42,7 +42,7 @@ class SimulatedTask:
 
 
 Choice: TypeAlias = Callable[[VideoRequest, int], SimulatedTask | None]
-"""Given a request and its number among the provider's tasks, counted from 1; `None`: decided by chance."""
+"""Takes a request and its number among the provider's tasks, counted from 1. `None`: the task is random."""
 
 
 def _failures(value: Mapping[FailureReason, float] | None) -> Mapping[FailureReason, float]:
@@ -81,7 +81,7 @@ class Scenario:
             raise ConfigurationError("the shares of failed and stuck tasks must be at least 0, and at most 1 together")
 
     def simulated(self, request: VideoRequest, number: int, *, seed: str) -> SimulatedTask:
-        """Return how *request* goes, the provider's task *number* counted from 1."""
+        """Return the timeline of *request*, the provider's task *number* counted from 1."""
         chosen = self.choose(request, number) if self.choose is not None else None
         return chosen or self._by_chance(random.Random(f"{seed}/{number}"))
 

@@ -1,4 +1,4 @@
-"""The emulator as an aiohttp.web application: it passes on messages and files, and knows no provider."""
+"""The emulator as an aiohttp.web application: it relays messages and files, and knows no provider."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Server:
 
     :param clock: returns the time in Unix seconds.
     :param control: the control API; by default there is none.
-    :param faults: the faults that are switched on. The providers apply theirs; those of downloads are applied here.
+    :param faults: the active faults. Providers apply their own; faults of downloads are applied here.
     :param received: the log that every download is written to.
     """
 
@@ -83,7 +83,7 @@ class Server:
 
     async def start(self, host: str, port: int) -> int:
         """
-        Begin to listen, and return the port.
+        Start listening, and return the port.
 
         :raises OSError: the port is in use.
         """
@@ -151,7 +151,7 @@ class Server:
     def _stored(
         self, provider: str, request: web.Request, status: int, put: Callable[[], object]
     ) -> web.StreamResponse:
-        """Keep a file, unless a fault comes before that, and answer with *status*."""
+        """Keep a file, unless a fault prevents it, and answer with *status*."""
         injection = self._faults.next(Operation.UPLOAD, provider, now=self._clock())
         regular = HttpResponse(status=status)
         try:
@@ -275,7 +275,7 @@ async def _read_body(request: web.Request) -> bytes:
 
 
 async def _read_form(request: web.Request) -> tuple[dict[str, str], bytes | None]:
-    """Return the fields of an upload and its file, which comes last: what follows it is ignored."""
+    """Return the fields of an upload and its file, which comes last: later fields are ignored."""
     fields: dict[str, str] = {}
     if request.content_type != "multipart/form-data":
         return fields, None

@@ -1,4 +1,4 @@
-"""The source video of an edit, if it was uploaded: measured, and shown by what is made of it. Needs av."""
+"""The source video of an edit, if it was uploaded: its measurements and frames. Needs av."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The storage of an emulated provider: the videos it made, and the files it was given. Pure."""
+"""The storage of an emulated provider: its videos, and uploaded files. Pure."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from .object_store import FOLDER, ObjectStore, StorageRefusalError
 from .signed_urls import SignedUrls
 
 STORAGE_PATH = "/_storage/"
-"""Where files are uploaded to, followed by the name of the provider."""
+"""The path for uploads, followed by the name of the provider."""
 
 
 @frozen
 class Storage:
-    """The storage of a provider: the videos it made, and the files it was given."""
+    """The storage of a provider: its videos, and uploaded files."""
 
     links: SignedUrls
     objects: ObjectStore
@@ -34,7 +34,7 @@ class Storage:
 
 @frozen(kw_only=True)
 class Visit:
-    """What a call to the storage needs of the call around it."""
+    """The context of a call to the storage."""
 
     storage: Storage
     emulated_api: EmulatedAPI
@@ -45,14 +45,14 @@ class Visit:
 
     @property
     def url(self) -> str:
-        """Where the files of the provider are."""
+        """The URL of the provider's files."""
         return f"{self.origin}{STORAGE_PATH}{self.emulated_api.name}"
 
     def answer(self, call: PolicyCall | GrantCall | UploadCall) -> HttpResponse:
         """
         Permit an upload, or keep a file.
 
-        :raises ApiError: the permission for it is wrong.
+        :raises ApiError: its permission is wrong.
         """
         objects, emulated_api = self.storage.objects, self.emulated_api
         match call:
@@ -76,9 +76,9 @@ class Visit:
 
     def find(self, url: str, call: SubmitCall) -> bytes | None:
         """
-        Return the file that *call* names by its URL; `None` if it is elsewhere.
+        Return the file with the URL in *call*; `None` if the URL is elsewhere.
 
-        :raises ApiError: the provider has to have it, and has not.
+        :raises ApiError: the file should be in the provider's storage, but is not.
         """
         objects = self.storage.objects
         if url.startswith(f"oss://{FOLDER}/"):

@@ -1,4 +1,4 @@
-"""What an emulated task looks like at a moment."""
+"""The state of an emulated task at a given time."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .media_spec import ratio_of, resolution_of, seconds_of, source_seconds_of
 
 def task_at(now: float, entry: Entry, ref: TaskRef, *, video: Callable[[], Video]) -> Task:
     """
-    Return the task of *entry* as it is *now*.
+    Return the task of *entry* at *now*.
 
-    :param video: returns its video, if it has one by then.
+    :param video: returns its video, if it has one.
     """
     status = entry.status(now)
     delivered = status is TaskStatus.SUCCEEDED and entry.failure is None

@@ -27,15 +27,15 @@ class WebhookDelivery:
     url: str
     """The destination, without the query, which may hold secrets."""
     attempt: int
-    """Counted from 1, for each copy by itself."""
+    """The number of the attempt, counted from 1 for each copy."""
     status: int | None = None
     """The HTTP status of the receiver's response; `None` if there was none."""
     problem: str | None = None
     """Why there was no response."""
     lost: bool = False
-    """Lost on purpose: nothing was sent."""
+    """Dropped by the scenario: nothing was sent."""
     forged: bool = False
-    """A forgery, which must change nothing."""
+    """A forged webhook, which must change nothing."""
 
     @property
     def delivered(self) -> bool:
@@ -73,7 +73,7 @@ class WebhookLog:
         Wait until there are *count* deliveries, and return them.
 
         :param task_id: count only those of this task.
-        :raises RuntimeError: the emulator was closed before.
+        :raises RuntimeError: the emulator was closed first.
         """
         found: list[WebhookDelivery] = []
         async with aclosing(self._follow()) as deliveries:
@@ -86,7 +86,7 @@ class WebhookLog:
         return tuple(found)
 
     def add(self, delivery: WebhookDelivery) -> None:
-        """Record *delivery*, and wake all that wait for it."""
+        """Record *delivery*, and wake the waiters."""
         with self._lock:
             self._deliveries.append(delivery)
             if len(self._deliveries) > _KEPT:

@@ -1,8 +1,8 @@
 """
-Which webhooks a provider's tasks have to send, when and how often. No network and no clock.
+The pending webhooks of a provider's tasks, with their times and attempts.
 
-How each one is delivered is repeatable by seed. Durations in a scenario are emulated seconds, before the emulator's
-speed divides them; the queue's own times are Unix seconds, passed in.
+No network and no clock. Deliveries are repeatable by seed. Durations in a scenario are emulated seconds, before the
+emulator's speed divides them; the queue's own times are Unix seconds, passed in.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class DeliveryPlan:
     early: bool = False
     """It is sent before the submit is answered."""
     held: bool = False
-    """It is held back until the next webhook was sent."""
+    """It is delayed until the next webhook was sent."""
     forged: bool = False
-    """A forgery is sent before it."""
+    """A forged webhook is sent before it."""
 
 
 @frozen(kw_only=True)
@@ -63,8 +63,8 @@ class CallbackScenario:
     How an emulated provider delivers its webhooks.
 
     A webhook is sent when its task has succeeded or failed, and again as the provider documents it until it is answered
-    with a 2xx. A share is a number from 0 to 1. Chance comes from the emulator's seed alone: the webhook of the n-th
-    task is delivered the same way, independent of the others.
+    with a 2xx. A share is a number from 0 to 1. All randomness comes from the emulator's seed: the webhook of the n-th
+    task is always delivered the same way, independent of the others.
 
     :raises ConfigurationError: a share is not from 0 to 1, or `delay` is not in order.
     """
@@ -76,13 +76,13 @@ class CallbackScenario:
     delay: tuple[float, float] = (0.0, 0.0)
     """The shortest and the longest time from the end of a task to its webhook, in seconds, drawn for each copy."""
     reorder: float = 0.0
-    """The share that are held back until the provider's next one was sent, for a minute at most."""
+    """The share that are delayed until the provider's next webhook was sent, for a minute at most."""
     early: float = 0.0
     """The share that overtake the response to their own submit. Their tasks end at once."""
     forge: float = 0.0
     """
-    The share that a forgery precedes: it reports the opposite of the truth, and is signed with a wrong secret, or not
-    at all if there is no secret.
+    The share preceded by a forged webhook, which reports the opposite end and is signed with a wrong secret, or
+    unsigned if there is no secret.
     """
 
     def __attrs_post_init__(self) -> None:
@@ -115,8 +115,8 @@ class WebhookQueue:
     """
     The tasks of one provider that have a webhook to send, in the order in which they end.
 
-    :param rules: the provider's; `None` where it sends no webhooks.
-    :param events_url: the destination where it is set up outside the API; `None`: none.
+    :param rules: the provider's; `None` if it sends no webhooks.
+    :param events_url: the destination, if it is configured outside the API.
     :param seed: the provider's own.
     :param task_ttl: seconds from its submit for which a task is known.
     """

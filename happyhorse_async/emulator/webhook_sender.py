@@ -24,7 +24,7 @@ from .webhook_log import WebhookDelivery, WebhookLog
 from .webhook_queue import Webhook
 
 _LONGEST_HOLD = 60.0
-"""Emulated seconds for which a webhook is held back for the next one to overtake it."""
+"""Emulated seconds for which a webhook is delayed so that the next one overtakes it."""
 
 
 @define(eq=False)
@@ -37,10 +37,10 @@ class _PendingWebhook:
     sent: asyncio.Event = field(factory=asyncio.Event)
     """Set once it has been sent for the first time."""
     overtaken: asyncio.Event | None = None
-    """Set at the same time: a webhook that is held back waits for it."""
+    """Set at the same time: a delayed webhook waits for it."""
 
     def mark_sent(self) -> None:
-        """Wake all that wait until it is sent."""
+        """Wake everything that waits until it is sent."""
         self.sent.set()
         if self.overtaken is not None:
             self.overtaken.set()
@@ -50,7 +50,7 @@ class WebhookSender:
     """
     Sends the webhooks of the providers' tasks. Leaving it cancels the deliveries in progress.
 
-    It never sends to a public address: what an emulator makes up must not reach a real service.
+    It never sends to a public address: an emulator's fake events must not reach a real service.
 
     :param only_loopback: whether it sends to this machine only, and to no other private address.
     :param speed: every duration is divided by it, except for the time that a receiver has to answer.
@@ -92,7 +92,7 @@ class WebhookSender:
         self._log.close()
 
     async def after_call(self, provider: EmulatedProvider) -> None:
-        """Send what a call to *provider* has caused. Returns once all that overtakes its response was sent."""
+        """Send the webhooks caused by a call to *provider*. Returns once those that overtake its response were sent."""
         pending = self._send_ended(provider)
         if provider.webhook_queue.next_end() < self._wakes_at:
             self._earlier.set()

@@ -1,5 +1,5 @@
 """
-Engines: what makes recorded jobs run somewhere.
+Engines: systems that run recorded jobs.
 
 The journal makes a job happen exactly once. An engine only has to call `Client.run` at least once for each job, in any
 process and after any crash. Without one, every client does so for its own jobs, and `happyhorse worker` for the others.

@@ -1,4 +1,4 @@
-"""What an engine promises, and what it gets from the client that it works for."""
+"""The contract of an engine, and the interface that its client provides."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class EngineJobs(Protocol):
 
     @property
     def recovers(self) -> bool:
-        """Whether this process goes on with what dead processes have left; see `Client(recover=…)`."""
+        """Whether this process resumes the jobs of dead processes; see `Client(recover=…)`."""
         ...
 
     async def run(self, job_id: str) -> Task:
-        """Run a job to its end from wherever it stands; see `Client.run`."""
+        """Run a job to its end from its present state; see `Client.run`."""
         ...
 
     async def read(self, job_id: str) -> Job:
         """
-        Return what is known of a job.
+        Return a job.
 
         :raises TaskNotFoundError: there is no such job.
         """
@@ -52,8 +52,8 @@ class Engine(Protocol):
     """
     Makes recorded jobs run somewhere: it calls `Client.run` at least once for each of them, in some process.
 
-    A client with an engine leaves enqueued jobs to it. What is in flight at the provider when a process dies is polled
-    by the other processes in any case. An engine object belongs to one client.
+    A client with an engine leaves enqueued jobs to it. When a process dies, the others poll its tasks at the provider
+    in any case. An engine object belongs to one client.
     """
 
     async def open(self, jobs: EngineJobs) -> None:
@@ -65,9 +65,9 @@ class Engine(Protocol):
         ...
 
     def start(self, job_id: str) -> None:
-        """Have a job run that is in the journal now. Called once or more for a job. Never blocks or raises."""
+        """Run a job that is in the journal. Called at least once for each job. Never blocks or raises."""
         ...
 
     async def aclose(self) -> None:
-        """Stop. What has not ended goes on in another process. Harmless where the engine is not open."""
+        """Stop. Unfinished jobs continue in another process. Harmless if the engine is not open."""
         ...

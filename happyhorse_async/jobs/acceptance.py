@@ -1,7 +1,8 @@
 """
-What makes a job accepted: the answer to its submit, a callback that overtakes the answer, or what the store knows.
+Accepts a job: by the response to its submit, a callback that overtakes the response, or an entry of the store.
 
-Whichever comes first hands the job over to the poller. The others are compared with it, and the answer counts.
+Whichever comes first hands the job over to the poller. The others are compared with it, and the response takes
+precedence.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _log = get_logger(__name__)
 
 
 class Acceptance:
-    """Records which task a job has, and begins to poll it."""
+    """Records the task of a job, and starts polling it."""
 
     def __init__(self, accounts: Accounts, tracker: Tracker, journal: Journal) -> None:
         self._accounts = accounts
@@ -33,11 +34,11 @@ class Acceptance:
         self._journal = journal
 
     async def accept(self, tracked: TrackedJob, task: Task) -> None:
-        """Record the task that the answer names, and begin to poll it."""
+        """Record the task of the response, and start polling it."""
         if tracked.attempt is None:
             self._compare(tracked, task)
             return
-        # What has ended before it could run is confirmed by a poll, which also has the video.
+        # An end reported this early is confirmed by a poll, which also has the video.
         is_early_end = task.status.is_terminal and not task.videos
         task = tracked.without_raw(unended(task) if is_early_end else task)
         self._accounts.of(tracked.job).poller.prepare(tracked)
@@ -54,13 +55,13 @@ class Acceptance:
             _log.info("job %s was accepted as %s", tracked.job_id, task.ref, extra=fields)
 
     def hand_over(self, tracked: TrackedJob, task: Task, *, at_once: bool = False) -> None:
-        """Leave a job to the poller. It is not sent any more."""
+        """Hand a job over to the poller. It is not sent again."""
         tracked.attempt = None
         at_once = self._tracker.take_early_callback(task.ref) or at_once
         self._accounts.of(tracked.job).poller.accepted(tracked, task, at_once=at_once)
 
     def _compare(self, tracked: TrackedJob, task: Task) -> None:
-        """Compare the answer to a paid request with the callback that has overtaken it. The answer counts."""
+        """Compare the response to a paid request with the callback that overtook it. The response takes precedence."""
         if task.id == tracked.job.task_id:
             return
         why = f"the callback of this job named {tracked.ref}, and the answer to its submit names {task.ref}"
@@ -71,7 +72,7 @@ class Acceptance:
         tracked.give_up(InvalidResponseError(f"{why}, which counts"))
 
     async def _compare_with_store(self, tracked: TrackedJob, task: Task) -> None:
-        """Take over what the store knows of *task* already, or make sure that the store knows *task*."""
+        """Load *task* from the store, or make sure that it is recorded there."""
         known = None
         with suppress(StoreError):
             known = await self._journal.store.get(tracked.job_id)
@@ -81,7 +82,7 @@ class Acceptance:
             await asyncio.shield(write)
 
     async def learn_from_store(self, tracked: TrackedJob) -> bool:
-        """Begin to poll the task that a callback or a person has told the store of, and return whether there is one."""
+        """Start polling the task that a callback or a person has recorded in the store; return whether there is one."""
         with suppress(StoreError):
             job = await self._journal.store.get(tracked.job_id)
             if tracked.attempt is None or job is None:
@@ -95,7 +96,7 @@ class Acceptance:
         return tracked.attempt is None
 
     def adopt(self, job_id: str, task: Task) -> Write | None:
-        """Take *task* for that of a job that was sent from here and has none yet; `None` if there is no such job."""
+        """Assign *task* to a job that was sent from here and has none yet; return `None` if there is no such job."""
         tracked = self._tracker.by_id(job_id)
         if tracked is None or tracked.attempt is None or tracked.job.submitted_at is None:
             return None
@@ -105,7 +106,7 @@ class Acceptance:
         self._accounts.of(tracked.job).poller.prepare(tracked)
         write = self._journal.record(tracked, JobEvent.CALL_BACK, task=task, owner=self._journal.store.owner)
         if write is not None:
-            # It is not sent again. If its submit is answered yet, the answer is compared with the callback.
+            # It is not sent again. If its submit still gets a response, that is compared with the callback.
             scheduler = self._accounts.of(tracked.job).scheduler
             scheduler.remove(tracked)
             self.hand_over(tracked, task)

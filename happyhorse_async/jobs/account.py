@@ -28,9 +28,9 @@ class AccountRuntime:
     Everything that runs for one account: requests, polls, the submit queue, and what was learned of durations.
 
     :param start_submit: called with the next job to be sent, and with its slot.
-    :param in_flight: returns how many jobs there are that have not ended.
+    :param in_flight: returns the number of unfinished jobs.
     :param breaker: shared by all sections that are the same account.
-    :param auto_adopt: whether a lost answer adopts the only task that its job can have.
+    :param auto_adopt: whether a job whose response was lost adopts the only matching task.
     """
 
     def __init__(
@@ -83,10 +83,10 @@ def new_job_id() -> str:
 
 class Accounts:
     """
-    The accounts of one client, by the name that their refs begin with. Each is opened when it is first needed.
+    The accounts of one client, by the prefix of their refs. Each is opened when it is first needed.
 
-    :param endpoints: where the jobs of each account are sent.
-    :param start: makes an account ready. It raises a `ConfigurationError` if there is no key.
+    :param endpoints: the endpoint of each account's jobs. :param start: makes an account ready. It raises a
+        `ConfigurationError` if there is no key.
     """
 
     def __init__(self, endpoints: Mapping[str, Endpoint], start: Callable[[str], AccountRuntime]) -> None:
@@ -124,7 +124,7 @@ class Accounts:
             raise TransportError("the client was closed", sent=False, provider=provider)
 
     def of(self, job: Job) -> AccountRuntime:
-        """Return the account that a job was or is to be sent to; raises what `named` raises."""
+        """Return the account that a job was or will be sent to; raises the errors of `named`."""
         return self.named(job.endpoint.provider)
 
     def has(self, job: Job) -> bool:

@@ -1,4 +1,4 @@
-"""The submit of one job: what is sent, what has come of it so far, and whether it may be sent once more."""
+"""The submit of one job: its message, its failures so far, and whether it may be sent again."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from ..retry import LONGEST_WAIT, RetryPolicies, RetryPolicy
 from .routing import allows_move, is_busy_for_now
 from .submit_errors import is_ambiguous, is_busy
 
-# Providers keep idempotency keys for about a day. Close to the end of it, it is safer not to rely on one.
+# Providers keep idempotency keys for about a day. Shortly before that ends, it is safer not to rely on it.
 _KEY_LIFETIME = timedelta(hours=23)
 
 
 class NextStep(Enum):
-    """What to do after an attempt that failed."""
+    """What to do after a failed attempt."""
 
     RETRY = auto()
     """Send it again."""
     WITHDRAW = auto()
-    """It was certainly not accepted, and it has no waiter any more."""
+    """It was certainly not accepted, and nothing waits for it any more."""
     REFUSE = auto()
-    """It was certainly not accepted, and another attempt is of no use."""
+    """It was certainly not accepted, and another attempt would not help."""
     MOVE = auto()
     """It was certainly not accepted, and another account may accept it."""
     LOSE_ANSWER = auto()
@@ -55,11 +55,11 @@ class SubmitAttempt:
     slot_at: float = 0.0
     """When it got its slot, by the clock of the event loop."""
     count: int = 0
-    """How many attempts have failed."""
+    """The number of failed attempts."""
     busy_count: int = 0
     """How often in a row the provider has said that it is still working on the same idempotency key."""
     refusals: dict[str, HappyHorseError] = field(factory=dict[str, HappyHorseError])
-    """Why each account that has been asked since the last pause did not accept the job, by its name."""
+    """The refusals since the last pause, by account name."""
     _patient_until: float | None = None
     _patient_count: int = 0
 
@@ -70,7 +70,7 @@ class SubmitAttempt:
         may_retry = self.may_retry(job, failure, adapter, retries)
         may_move = job.may_move and self.lost_answer is None and allows_move(failure)
         is_dispensable = self.lost_answer is None and not is_awaited and not job.durable
-        # A refusal for good holds for everyone who may have promised the job by its key.
+        # A final refusal applies to every caller that has enqueued the job by its key.
         if is_dispensable and (may_retry or may_move or isinstance(failure, StoreError)):
             return NextStep.WITHDRAW
         if may_move:
@@ -80,7 +80,7 @@ class SubmitAttempt:
         return NextStep.REFUSE if self.lost_answer is None else NextStep.LOSE_ANSWER
 
     def may_retry(self, job: Job, failure: HappyHorseError, adapter: Adapter, retries: RetryPolicies) -> bool:
-        """Return whether the same account may be asked again after *failure*."""
+        """Return whether the job may be sent to the same account again after *failure*."""
         if self.lost_answer is not None and not is_protected(job, adapter):
             return False
         if self.is_spent(job, retries):
@@ -91,7 +91,7 @@ class SubmitAttempt:
             case StoreError():
                 return job.durable
             case AuthenticationError() | BudgetExceededError() | PermissionDeniedError() | QuotaExceededError():
-                # What was promised waits until the account is in order again, or the budget has room.
+                # An enqueued job waits until the account works again, or the budget covers it.
                 return job.durable and self.lost_answer is None
             case TransportError():
                 return failure.retryable or (job.durable and not failure.sent)
@@ -99,7 +99,7 @@ class SubmitAttempt:
                 # 425 Too Early (RFC 8470): the second attempt is not early data.
                 return failure.status_code != 425 or not self.count
             case ProviderError():
-                # Statuses below 500 are faults that another attempt does not cure, such as a gateway's own bad key.
+                # Another attempt does not cure a status below 500, such as a gateway's own bad key.
                 passes = (failure.status_code or 500) >= 500 if failure.retryable is None else failure.retryable
                 return passes or is_ambiguous(failure)
             case _:
@@ -109,7 +109,7 @@ class SubmitAttempt:
         self, job: Job, failure: HappyHorseError, retries: RetryPolicies, *, patience: float, now: float
     ) -> float | None:
         """
-        Return the seconds after which the first account is asked again, before any other is.
+        Return the seconds after which the first account is tried again, before any other.
 
         :return: `None` if another account is to be asked now.
         """
@@ -122,17 +122,17 @@ class SubmitAttempt:
         return delay if now + delay <= self._patient_until else None
 
     def begin_round(self, names: Iterable[str]) -> None:
-        """Ask the accounts *names* again, which have refused."""
+        """Allow another attempt at the accounts *names*, which have refused."""
         for name in names:
             del self.refusals[name]
         self._patient_until, self._patient_count = None, 0
 
     def is_spent(self, job: Job, retries: RetryPolicies) -> bool:
-        """Return whether it was tried as often as it may be."""
+        """Return whether all retries are used up."""
         return self.count >= _policy(job, retries).max_retries
 
     def is_deferred(self, job: Job, failure: HappyHorseError) -> bool:
-        """Return whether the provider asks to wait so long that the caller is told instead, if nothing was promised."""
+        """Return whether the provider asks for so long a wait that a job that was not enqueued fails instead."""
         retry_after = getattr(failure, "retry_after", None) or 0.0
         return retry_after > LONGEST_WAIT and self.lost_answer is None and not job.durable
 
@@ -141,7 +141,7 @@ class SubmitAttempt:
         busy = is_busy(failure)
         count = self.busy_count if busy else self.count
         delay = _policy(job, retries).delay(count, getattr(failure, "retry_after", None))
-        # "Still working on it" is not a failure, and is answered until the work is done.
+        # "Still in progress" is not a failure: the provider repeats it until the work is done.
         self.busy_count, self.count = (self.busy_count + 1, self.count) if busy else (0, self.count + 1)
         return delay
 
@@ -151,7 +151,7 @@ def _policy(job: Job, retries: RetryPolicies) -> RetryPolicy:
 
 
 def is_protected(job: Job, adapter: Adapter) -> bool:
-    """Return whether *job*, which may have been accepted, can be sent once more without being paid twice."""
+    """Return whether *job*, which may have been accepted, can be sent again without paying twice."""
     if not adapter.capabilities.idempotent or job.submitted_at is None:
         return False
     return datetime.now(UTC) - job.submitted_at < _KEY_LIFETIME

@@ -1,8 +1,9 @@
 """
-`save_to`: videos that are downloaded in the background as soon as they are there.
+`save_to`: videos that are downloaded in the background as soon as they are ready.
 
-The path is recorded with the job. The next client that opens the store goes on with what a process has not saved, until
-the video is saved or its URL has died. Whatever ends a caller's wait, such as a refused key, does not end this.
+The path is recorded with the job. If a process ends before the video is saved, the next client that opens the store
+continues, until the video is saved or its URL has expired. An error that ends a caller's wait, such as a refused key,
+does not end this.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from .state import JobEvent
 _log = get_logger(__name__)
 
 _CLOSING_GRACE = 60.0
-# After an error that ended the wait, the task is polled again within a minute and then ever more seldom.
+# After an error that ended the wait, the task is polled again within a minute, and then less and less often.
 _WAIT_AGAIN = RetryPolicy(max_retries=math.inf, initial_interval=60.0, max_interval=3600.0)
 # A task may run for a day, and its video is available for another.
 _LONGEST_WAIT = 2 * 86_400.0
@@ -41,7 +42,7 @@ _LONGEST_WAIT = 2 * 86_400.0
 @define(kw_only=True, eq=False)
 class AutoDownload:
     """
-    One video that is to be saved. Whatever goes wrong is logged, with the task and the path.
+    One video to save. Every failure is logged with the task and the path.
 
     :param tracked: the job and its task.
     :param path: the file, or a folder; absolute.
@@ -136,7 +137,7 @@ class AutoDownload:
                 await self.download(task, target)
                 break
             except HappyHorseError as error:
-                # A video that is younger than its life has not expired: storage may be late.
+                # A video whose URL should still be valid has not expired: the storage may be late.
                 if isinstance(error, UrlRefusedError) or attempt >= self.retry.max_retries:
                     raise
                 delay = self.retry.delay(attempt)
@@ -183,7 +184,7 @@ class AutoDownload:
 
 class AutoDownloads:
     """
-    The videos that a client is to save.
+    The videos that a client saves.
 
     :param attend: makes sure that the task of a job is polled.
     :param download: downloads the video of a task to a file.

@@ -1,7 +1,7 @@
 """
 The circuit breaker of one account: whether routing leaves it out for a while. Pure: the time is an argument.
 
-It only steers routing. A job that is pinned to the account, and a client that has no other, always ask.
+It only steers routing. It never stops a job that is pinned to the account, or a client without another account.
 """
 
 from __future__ import annotations
@@ -29,15 +29,16 @@ _OF_THE_ACCOUNT = (AuthenticationError, PermissionDeniedError, QuotaExceededErro
 
 
 def is_of_account(failure: HappyHorseError) -> bool:
-    """Return whether the key or the money of the account is the reason, which holds for every job."""
+    """Return whether the account's key or balance is the reason, which applies to every job."""
     return isinstance(failure, _OF_THE_ACCOUNT)
 
 
 class Breaker:
     """
-    Opens after five submits in a row that found no connection or a server in trouble; at once for the key or the money.
+    Opens after five submits in a row without a connection or with a server fault.
 
-    After a minute one job tries the account. Its success closes the breaker.
+    It opens at once if the key is refused or the account is empty. After a minute one job tries the account. Its
+    success closes the breaker.
     """
 
     def __init__(self) -> None:
@@ -63,12 +64,12 @@ class Breaker:
             return True
         if not self.would_admit(now):
             return False
-        # If that job comes to no end, another one may try a minute later.
+        # If that job gets no result, another one may try a minute later.
         self._probe, self._until = job_id, now + _OPEN_FOR
         return True
 
     def paused_for(self, now: float) -> float:
-        """Return for how many seconds the key or the money of the account is taken to be still refused."""
+        """Return the seconds for which the account's key or balance counts as refused."""
         return max(0.0, self._until - now) if self.error is not None and is_of_account(self.error) else 0.0
 
     def succeeded(self) -> None:
@@ -76,7 +77,7 @@ class Breaker:
         self.error, self._failures, self._probe = None, 0, None
 
     def failed(self, failure: HappyHorseError, now: float) -> None:
-        """Note what became of a submit."""
+        """Note a failed submit."""
         if is_of_account(failure):
             self._open(failure, now)
         elif _is_trouble(failure):
@@ -94,8 +95,8 @@ class Breaker:
 
 
 def _is_trouble(failure: HappyHorseError) -> bool:
-    """Return whether there was no connection, or a server in trouble has certainly not accepted the job."""
+    """Return whether there was no connection, or a server fault with the job certainly not accepted."""
     if isinstance(failure, TransportError):
-        # With a status, it is a page of something in between.
+        # With a status, it is a page from an intermediary.
         return not failure.sent and failure.status_code is None
     return isinstance(failure, ProviderError) and failure.not_accepted and (failure.status_code or 500) >= 500

@@ -2,7 +2,7 @@
 The keys that a provider publishes for its callbacks: requested when they are needed, and kept.
 
 A callback whose signature fits no known key may come from a stranger, or be the first one with a new key. So the keys
-are requested again, but at most once a minute, whatever strangers send.
+are requested again, but at most once a minute, so that strangers cannot cause more requests.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class CallbackKeys:
 
     async def verify(self, message: HttpRequest) -> None:
         """
-        Make sure that *message* is signed with a published key.
+        Check that *message* is signed with a published key.
 
         :raises CallbackRejectedError: it is not, or it is stale or malformed.
-        :raises HappyHorseError: the keys cannot be had now. The provider must send the callback again.
+        :raises HappyHorseError: the keys cannot be fetched now. The provider must send the callback again.
         """
         known = self._usable()
         try:

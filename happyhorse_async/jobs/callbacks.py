@@ -1,11 +1,11 @@
 """
-Callbacks: what a provider says of a task by calling us, and the job that it is about.
+Processes callbacks: verifies the observation of a task, and finds its job.
 
-A callback whose signature proves the sender is an observation like any other. Any other callback is only a reason to
-poll: it changes nothing by itself. Both go through the poller, so that the first end of a task stays its end.
+A callback whose signature proves the sender is an observation like any other. Any other callback only triggers a poll:
+it changes nothing by itself. Both go through the poller, so that the first end of a task stays its end.
 
-When `CallbackProcessor.process` returns without an error, the observation is in the store, and the provider may be told
-that its callback was received.
+When `CallbackProcessor.process` returns without an error, the observation is in the store, and the provider may get a
+200.
 """
 
 from __future__ import annotations
@@ -52,10 +52,11 @@ class CallbackProcessor:
         Process a callback, and return the current state of its task; `None` if it is proven and the task is not ours.
 
         :param message: its header names are lower-case, and its body is as it arrived.
-        :param secrets: those of the provider. Without any, nothing is proven, unless the provider publishes its keys.
-        :param job_id: what the URL that was called says of the job. It is not signed.
+        :param secrets: the provider's secrets. Without any, nothing is verified, unless the provider publishes its
+            keys.
+        :param job_id: the job id in the called URL, which is not signed.
         :raises CallbackRejectedError: it is forged, stale or not a callback, or says without proof that a task is ours.
-        :raises StoreError: the store does not take it.
+        :raises StoreError: the store cannot record it.
         :raises HappyHorseError: it has to be confirmed by a poll, and the poll failed.
         """
         is_proven = await _verify(account, message, secrets)
@@ -109,7 +110,7 @@ class CallbackProcessor:
     async def _adopt(
         self, account: AccountRuntime, job_id: str, ref: TaskRef, observed: Task | None, *, is_proven: bool
     ) -> Task | None:
-        """Take the task for that of a job whose submit is not answered; `None` if there is no such job."""
+        """Assign the task to a job whose submit has no response yet; return `None` if there is no such job."""
         # Again if the job's state changed in between; otherwise the callback would be lost.
         while (job := await self._unanswered(account, job_id, is_proven=is_proven)) is not None:
             try:
@@ -132,7 +133,7 @@ class CallbackProcessor:
         store = self._journal.store
         is_saved_here = job.save_to is not None and self._auto_downloads.is_responsible(job)
         if is_saved_here and job.owner not in (None, NO_OWNER, store.owner):
-            # Its owner goes on with it, as long as it is alive.
+            # Its owner continues with it, while it is alive.
             is_saved_here = not await store.is_alive(job.owner)
         tracked = TrackedJob(job)
         owner = store.owner if is_saved_here else job.owner or NO_OWNER
@@ -156,12 +157,12 @@ class CallbackProcessor:
         return job if may_be_in_flight or (is_proven and job.submitted_at is not None) else None
 
     async def _confirmed(self, account: AccountRuntime, ref: TaskRef) -> Task:
-        """Query a task. All callbacks that arrive in the meantime share one query."""
+        """Query a task. Callbacks that arrive meanwhile share the query."""
         query = self._confirmations.get(ref)
         if query is None:
             query = self._confirmations[ref] = self._queries.spawn(_fetch(account, ref))
             query.add_done_callback(lambda _: self._confirmations.pop(ref, None))
-        # A caller that is cancelled does not cut off the query of the others.
+        # A cancelled caller does not interrupt the query of the others.
         await asyncio.wait([query])
         if query.cancelled():
             raise TransportError("the client was closed before the callback was confirmed", sent=False, ref=ref)
@@ -174,7 +175,7 @@ class CallbackProcessor:
 
 
 async def _verify(account: AccountRuntime, message: HttpRequest, secrets: Sequence[str]) -> bool:
-    """Return whether the provider is proven to be the sender of *message*; raises what `process` raises."""
+    """Return whether *message* is verified to be the provider's; raises the errors of `process`."""
     if not account.adapter.capabilities.signed_callbacks:
         return False
     if account.callback_keys.are_published:

@@ -1,9 +1,8 @@
 """
-Jobs that other processes send and poll: what the store says of them, as soon as the store says it.
+Follows jobs that other processes send and poll, by the changes in the store.
 
-The store tells which jobs have changed, and those are read together. Nothing is read as long as nothing changes, except
-in two long intervals: whether the processes that own the jobs are alive, and everything, in case that a store has
-missed to tell a change.
+The store tells which jobs have changed, and those are read together. Nothing is read while nothing changes, except at
+two long intervals: the liveness of the owners, and all jobs, in case a notification was missed.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from .new_job import WantedJob
 
 _log = get_logger(__name__)
 
-# Changes come in groups: what one commit has changed is told at once.
+# Changes come in groups: one commit is one notification.
 _COLLECT = 0.002
 _CHECK_OWNERS = 1.0
 _READ_ALL = 10.0
@@ -33,16 +32,16 @@ _RETRY_STORE = 1.0
 
 @define(eq=False)
 class Followed:
-    """A job that is sent or polled elsewhere, and that a caller here wants to know of."""
+    """A job that is sent or polled elsewhere, and that a caller here follows."""
 
     tracked: TrackedJob
     wanted: WantedJob | None = None
-    """The job that is recorded anew if that one is taken back."""
+    """The job to record again if its owner withdraws it."""
     may_run: bool = True
-    """Whether this process goes on with it when its owner has died."""
+    """Whether this process takes it over when its owner has died."""
     is_busy: bool = False
     has_changed: bool = False
-    """Whether the store has told of a change while an earlier one was taken in."""
+    """Whether another change arrived while an earlier one was processed."""
 
 
 class Followers:
@@ -85,7 +84,7 @@ class Followers:
         self._unsubscribe = self._store.subscribe(self._notify)
 
     def follow(self, followed: Followed) -> None:
-        """Follow a job until it needs that no more."""
+        """Follow a job until it needs no following."""
         if self._closing:
             self._leave(followed)
             return
@@ -193,7 +192,7 @@ class Followers:
             yield from several
 
     async def _check_owners(self) -> None:
-        """Notice that the process that has a followed job is dead."""
+        """Detect that the owner of a followed job is dead."""
         while self._followed:
             await asyncio.sleep(_CHECK_OWNERS)
             owned: dict[str | None, list[str]] = {}
@@ -211,7 +210,7 @@ class Followers:
             self._touch(list(self._followed))
 
     async def aclose(self) -> None:
-        """Stop following. Everyone who still waits is told."""
+        """Stop following. All waiters get an error."""
         self._closing = True
         self._unsubscribe()
         try:

@@ -1,8 +1,8 @@
 """
-From a request to a job, and from a job in the store to one that is followed here.
+Records new jobs, and finds existing jobs in the store and follows them here.
 
 A key names a job: the same key is the same job, whichever process sends it. A job that another process sends is
-followed in the store until that process has settled it, or is dead.
+followed in the store until it is settled or that process is dead.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class Intake:
     Records new jobs, and finds those that exist.
 
     :param works: whether this process sends and polls jobs. Otherwise it leaves them to others.
-    :param has_engine: whether an engine runs enqueued jobs. Then this process sends them only when the engine says so.
+    :param has_engine: whether an engine runs enqueued jobs. Then this process sends them only when the engine runs
+        them.
     """
 
     def __init__(
@@ -95,13 +96,13 @@ class Intake:
         price: PriceEstimate | None,
     ) -> HttpRequest:
         """
-        Return what is to be sent, after its local media were uploaded.
+        Return the message to send, after uploading its local media.
 
         :param media: local media that have tokens in the request.
         :param key: if a job has it already, nothing is uploaded, and the budget is not asked.
         :param durable: whether it is enqueued. Then it is recorded at once, and uploaded before it is sent.
-        :param price: what the job will cost.
-        :raises BudgetExceededError: the budget has no room for it. Nothing was uploaded or recorded.
+        :param price: the price estimate. :raises BudgetExceededError: the budget has no room for it. Nothing was
+            uploaded or recorded.
         :raises HappyHorseError: an upload failed. Nothing was recorded.
         """
         message, model = account.adapter.encode_submit(submission, account.account), submission.spec.model
@@ -203,7 +204,7 @@ class Intake:
         )
 
     async def _find(self, job: Job, wanted: WantedJob) -> TrackedJob:
-        """Return the tracked job of the entry that has the key already."""
+        """Return the tracked job of the entry that already has the key."""
         _check_same(job, wanted.job)
         here = self._tracker.by_id(job.job_id)
         if here is not None:
@@ -261,7 +262,7 @@ class Intake:
         return await self._recovery.take_over(tracked, durable=wanted is not None and wanted.job.durable)
 
     async def _settle(self, followed: Followed, job: Job | None) -> bool:
-        """Take in what the store has of a job that is followed; see `Followers`."""
+        """Process the stored entry of a followed job; see `Followers`."""
         tracked = followed.tracked
         if tracked.is_polled or tracked.attempt is not None:
             return True
@@ -275,7 +276,7 @@ class Intake:
             return is_orphan and await self._take_over(tracked, followed.wanted)
         if self._tracker.by_ref(job.ref) is None:
             self._tracker.name(tracked)
-        # Who waits for the acceptance is told, and so is who waits for the end.
+        # Wake those who wait for the acceptance, and those who wait for the end.
         tracked.wake()
         return tracked.ended or await self._poll_unless_owned(tracked, may_run=followed.may_run, at_once=False)
 
@@ -302,7 +303,7 @@ class Intake:
         return tracked is not None and (tracked.is_polled or tracked.attempt is not None)
 
     def _learn(self, job: Job) -> None:
-        """Take in what another process has recorded of a job that is sent or polled here."""
+        """Process an entry that another process has changed, of a job that is sent or polled here."""
         tracked = self._tracker.anywhere(job.job_id)
         if tracked is None or self._journal.is_pending(job.job_id):
             return
@@ -317,14 +318,17 @@ class Intake:
                 tracked.load(job)
                 self._accounts.of(job).poller.leave(tracked)
             elif is_elsewhere:
-                # It was taken over: this process was taken for dead.
+                # It was taken over: another process considered this one dead.
                 tracked.load(job)
                 self._accounts.of(job).poller.leave(tracked)
                 tracked.release_permit()
                 self._follow(tracked, None)
 
     async def _want_again(self, tracked: TrackedJob, wanted: WantedJob | None) -> bool:
-        """Record anew what another process took back: it is still wanted here. Return whether it is sent from here."""
+        """
+        Record again a job that another process withdrew, because it is still wanted here. Return whether it is sent
+        from here.
+        """
         if wanted is None:
             raise withdrawn(tracked.job_id)
         found = await self._journal.add(wanted.job)
@@ -376,7 +380,7 @@ class Intake:
 
     async def run(self, job_id: str) -> TrackedJob:
         """
-        Go on with a job from wherever it stands, unless a living process does; whether or not this one works.
+        Continue a job from its present state, unless a living process does; even if this process has `work=False`.
 
         :raises TaskNotFoundError: there is no such job.
         :raises HappyHorseError: it has ended without a task, or its outcome is unknown.
@@ -388,15 +392,15 @@ class Intake:
         return tracked
 
     def _check_open(self, tracked: TrackedJob) -> None:
-        # A call that asked the store before the client was closed must not start new work after that.
+        # A call that read the store before the client was closed must not start new work after that.
         if self._closing:
             raise closed_meanwhile(tracked.whole_task, tracked.ref, tracked.job_id)
 
     async def withdraw(self, job_id: str) -> bool:
         """
-        Take back a job that has not been sent, and return whether that was possible.
+        Withdraw a job that has not been sent, and return whether that was possible.
 
-        :raises StoreError: that cannot be recorded yet. It is tried again, and this process does not send the job.
+        :raises StoreError: that cannot be recorded yet. It is retried, and this process does not send the job.
         """
         write = self._submitter.withdraw(job_id)
         if write is not None:
@@ -405,7 +409,7 @@ class Intake:
             return True
         if self._tracker.by_id(job_id) is not None:
             return False
-        # It may wait in another process, which finds out when it is about to send the job.
+        # It may be queued in another process, which finds out when it is about to send it.
         job = await self._journal.store.get(job_id)
         is_withdrawn = job is not None and await self._journal.record_now(TrackedJob(job), JobEvent.CANCEL)
         self.followers.reread(job_id)

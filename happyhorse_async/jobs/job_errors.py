@@ -1,4 +1,4 @@
-"""Errors of jobs as data, so that they survive a restart, and the errors that are made of them again."""
+"""Converts errors of jobs to data, so that they survive a restart, and back."""
 
 from __future__ import annotations
 

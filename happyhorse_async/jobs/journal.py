@@ -2,7 +2,7 @@
 The journal of one client: every event of a job is written to the store.
 
 A store that fails before the paid request stops the request. A store that fails after it cannot undo the task: the
-change stays in memory, is logged so that the task can be found, and is written as soon as the store allows.
+change stays in memory, is logged with the ref of the task, and is written as soon as the store allows.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ NO_OWNER = ""
 
 Write: TypeAlias = "asyncio.Task[bool]"
 """
-A write in progress. It ends at the first attempt and returns whether the entry was as the conditions require; a store
-that fails counts as true, because the change is tried again. It goes on if its caller is cancelled; await it shielded.
+A write in progress. It ends at the first attempt and returns whether the entry was as the conditions require; a failing
+store counts as true, because the write is retried. It goes on if its caller is cancelled; await it shielded.
 """
 
 
@@ -51,12 +51,12 @@ class _Change:
 
 
 class Journal:
-    """Writes the events of jobs to a store, and reads what the store knows."""
+    """Writes the events of jobs to a store, and reads its entries."""
 
     def __init__(self, store: TaskStore, within: Collection[SpendingLimit] = ()) -> None:
         self.store = store
         self.within = within
-        """The budget: what would exceed it is not recorded, and so not sent."""
+        """The budget: a job that would exceed it is not recorded, and so not sent."""
         self._is_open = False
         self._pending: dict[str, _Change] = {}
         self._writes = Background()
@@ -73,7 +73,7 @@ class Journal:
         self._is_open = True
 
     async def aclose(self) -> None:
-        """Complete the writes in progress, and try once more what the store has not taken."""
+        """Complete the writes in progress, and retry failed ones once."""
         self._closing.set()
         async with AsyncExitStack() as closing:
             if self._is_open:
@@ -131,9 +131,9 @@ class Journal:
 
     def withdraw(self, tracked: TrackedJob) -> Write:
         """
-        Take back a job that was certainly not accepted.
+        Withdraw a job that was certainly not accepted.
 
-        If another process has promised it by its key, it is left to the next process that opens the store instead.
+        If another process has enqueued it by its key, it is left to the next process that opens the store instead.
         """
         return self._writes.spawn(self._withdraw(tracked))
 
@@ -146,7 +146,7 @@ class Journal:
         return write is not None and await write
 
     async def is_promised(self, tracked: TrackedJob) -> bool:
-        """Return whether a job must be sent even if its caller gives it up. Another process may have promised that."""
+        """Return whether a job must be sent even if its caller gives up. Another process may have enqueued it."""
         job = tracked.job
         if job.durable or job.key is None:
             return job.durable
@@ -195,7 +195,7 @@ class Journal:
 
     def check_written(self, job_id: str) -> None:
         """
-        Make sure that the store has every change of a job.
+        Check that the store has every change of a job.
 
         :raises StoreError: it does not.
         """
@@ -206,7 +206,7 @@ class Journal:
         """
         Wait until the store has every change of a job.
 
-        :raises StoreError: the store does not take it now. It is tried again.
+        :raises StoreError: the store cannot record it now. The write is retried.
         """
         while (change := self._pending.get(job_id)) is not None:
             if change.write is None or change.write.done():
@@ -215,7 +215,7 @@ class Journal:
 
     async def load(self, tracked: TrackedJob, endpoint: Endpoint) -> None:
         """
-        Read what the store knows of a task, where nothing is known here.
+        Read the entry of a task that is not known here.
 
         :raises ConfigurationError: the task was submitted elsewhere, where its id means something else.
         """
@@ -237,7 +237,7 @@ class Journal:
         change = _Change(tracked, job, required)
         if pending is not None:
             if pending.job.task_id is not None and job.task_id is None:
-                # A change by a caller that does not know the task must not undo what is known of it.
+                # A change by a caller without the task must not erase the known task.
                 return self._writes.spawn(_not_written())
             if pending.job.task_id is not None and job.task_id == pending.job.task_id:
                 # The store does not know the task yet, so that no condition on its entry could hold.
@@ -278,7 +278,7 @@ class Journal:
 
     async def promise(self, job: Job) -> Job | None:
         """
-        Write that a job, which another process is to send, must be sent in any case; see `TaskStore.change`.
+        Mark a job of another process as one that must be sent in any case; see `TaskStore.change`.
 
         :return: `None` if it does not have to be promised, or its entry has changed.
         :raises BudgetExceededError: the budget has no room for it. Nothing was written.
@@ -291,7 +291,7 @@ class Journal:
 
     async def check_budget(self, job: Job) -> None:
         """
-        Make sure that the budget has room for *job*. Nothing is reserved.
+        Check that the budget covers *job*. Nothing is reserved.
 
         :raises BudgetExceededError: it has not.
         """
@@ -301,7 +301,7 @@ class Journal:
     async def _change(
         self, job: Job, required: Conditions | None, *, within: Collection[SpendingLimit] = ()
     ) -> Job | None:
-        # A store that was written before there were budgets does without one.
+        # A third-party store may not support budgets.
         options: dict[str, Any] = {"within": within} if within else {}
         if required is None:
             return await self.store.change(job, **options)
@@ -328,7 +328,7 @@ def _merged(pending: _Change, required: Conditions) -> Conditions | None:
 
 
 def _adopt_kept(tracked: TrackedJob, written: Job, kept: Job) -> None:
-    """Forget what the store has erased, and learn that another process has promised the job."""
+    """Drop fields that the store has erased, and note that another process has enqueued the job."""
     now = tracked.job
     if kept is now:
         return
@@ -363,7 +363,7 @@ async def _not_written() -> bool:
 
 
 def _without_details(job: Job) -> Job:
-    """Leave out what a provider may have filled with values that no store can write."""
+    """Drop the fields in which a provider may have sent values that no store can write."""
     if job.task is None:
         return job
     task = Task(ref=job.task.ref, status=job.task.status, observed_at=job.task.observed_at)

@@ -1,4 +1,4 @@
-"""What becomes of the jobs that are not accepted when a client is closed."""
+"""Handles jobs that are not accepted when a client is closed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .submit_errors import closed_meanwhile, not_accepted, outcome_unknown
 
 class Leaving:
     """
-    Leaves each job to the next process, takes it back, or records that its outcome is unknown.
+    Leaves each job to the next process, withdraws it, or records that its outcome is unknown.
 
     :param learn: takes over what the store knows of a job, and returns whether it is settled.
     :param end: tells those who wait for a job why nothing more will come.
@@ -40,7 +40,7 @@ class Leaving:
         self._end = end
 
     async def prepare(self) -> None:
-        """Find out what other processes have made of the jobs."""
+        """Read what other processes have recorded of the jobs."""
         for tracked in self._tracker.unaccepted():
             if tracked.job.submitted_at is None or not await self._learn(tracked):
                 await self._journal.is_promised(tracked)

@@ -1,8 +1,8 @@
 """
-Local media of a request, made ready for sending: files are read and compared with what was planned, and what does not
-travel in the request is uploaded.
+Local media of a request, prepared for sending: files are read and compared with the plan, and media that are not sent
+inline are uploaded.
 
-All of it is over before the intent of the paid request is recorded. Whatever fails here is certain: nothing was paid.
+All of it ends before the intent of the paid request is recorded. If anything fails here, certainly nothing was paid.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class MediaSender:
 
     async def ready(self, message: HttpRequest, model: str) -> HttpRequest:
         """
-        Return *message* as it is sent: with the URLs of uploads, and the bytes of inline pictures in memory.
+        Return *message* ready to send: with the URLs of uploads, and the bytes of inline pictures in memory.
 
         :raises InvalidRequestError: a file is gone or has changed, or was not kept.
         :raises HappyHorseError: an upload failed.
@@ -125,7 +125,7 @@ class MediaSender:
         except PermissionDeniedError:
             if policy is None:
                 raise
-        # The permission may have expired on the way.
+        # The permission may have expired meanwhile.
         file = _file(medium, model)
         return await self._exchange.upload(file, medium, await self._exchange.upload_policy(file))
 
@@ -166,7 +166,7 @@ def _certain(error: HappyHorseError) -> HappyHorseError:
 
 
 def _with_url(body: bytes, medium: LocalMedium, url: str) -> bytes:
-    # A scheme stands before the token already, so that an adapter finds a URL in the request.
+    # The token already has a scheme, so that an adapter finds a URL in the request.
     planned = re.compile(rb"[a-z]+://" + medium.url_token.encode())
     return planned.sub(lambda _: json.dumps(url)[1:-1].encode(), body)
 

@@ -43,14 +43,14 @@ _OF_A_SECTION = (ConfigurationError, InvalidRequestError, UnsupportedFeatureErro
 
 @frozen
 class NextTry:
-    """Where a job that was refused is sent next."""
+    """The next destination of a refused job."""
 
     planned: PlannedJob | None
-    """What was planned for another account; `None` for the same account."""
+    """The plan for another account; `None` for the same account."""
     reason: HappyHorseError
-    """Why the present account does not get it now."""
+    """The reason why the present account does not get it now."""
     delay: float = 0.0
-    """Seconds until then."""
+    """Seconds to wait first."""
 
 
 class Mover:
@@ -63,7 +63,7 @@ class Mover:
         self._retries = retries
 
     def note_failure(self, job: Job, failure: HappyHorseError) -> None:
-        """Note what became of a submit. If the key or the money is the reason, what was enqueued waits for a while."""
+        """Note a failed submit. If the key or the balance is the reason, enqueued jobs wait for a while."""
         if isinstance(failure, BudgetExceededError | StoreError):
             return
         account = self._accounts.of(job)
@@ -91,7 +91,7 @@ class Mover:
         if planned is not None:
             return NextTry(planned, why)
         del attempt.refusals[name]
-        # What was promised waits. What a caller waits for is sent: the breaker refuses nothing.
+        # An enqueued job waits. A job with a waiting caller is sent: the breaker refuses nothing.
         pause = breaker.paused_for(_now()) if job.durable else 0.0
         return NextTry(None, why, pause) if pause else None
 

@@ -1,8 +1,8 @@
 """
-Jobs of unknown outcome: which tasks they may have, and how they are settled.
+Finds the possible tasks of jobs of unknown outcome, and resolves them.
 
-The user settles them. A client that was told to adopt the only possible task also searches the provider's list, as soon
-as an answer is lost.
+The user resolves them. With `auto_adopt`, a client also searches the provider's list as soon as a response is lost, and
+adopts the only possible task.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .submit_errors import closed_meanwhile
 
 _log = get_logger(__name__)
 
-# The provider's clock and ours may differ, and a request may have been delayed on its way.
+# The provider's clock and ours may differ, and a request may have been delayed in transit.
 _BEFORE, _AFTER = timedelta(minutes=2), timedelta(minutes=3)
 _SEARCHED_PAGES = 5
 # It may take some time until a task appears in a list.
@@ -42,17 +42,17 @@ _BACKOFF = Backoff(initial=_PAUSE, maximum=900.0)
 
 @frozen
 class _Finding:
-    """What a search has found."""
+    """The result of a search."""
 
     tasks: tuple[Task, ...]
-    """The tasks that a job may have."""
+    """The possible tasks of a job."""
     disputed: bool
-    """Whether another job of unknown outcome may have one of them."""
+    """Whether one of them may belong to another job of unknown outcome."""
 
 
 class Reconciler:
     """
-    Settles the jobs of one client whose outcome is unknown.
+    Resolves the jobs of unknown outcome of one client.
 
     :param works: whether this process polls tasks. Otherwise it leaves them to others.
     """
@@ -75,12 +75,12 @@ class Reconciler:
         self._closing = False
 
     def searches(self, account: AccountRuntime) -> bool:
-        """Return whether the task of a lost answer is searched for: only a live list shows all tasks."""
+        """Return whether to search for the task after a lost response: only a live list shows all tasks."""
         return account.auto_adopt and account.adapter.capabilities.list_is_live
 
     async def adopt(self, job_id: str, task: TaskRef | str) -> TrackedJob:
         """
-        Settle a job of unknown outcome.
+        Resolve a job of unknown outcome.
 
         :param task: its task, by ref or by the provider's id.
         :raises InvalidRequestError: there is no such job, it is settled, or the task belongs to another job.
@@ -118,7 +118,7 @@ class Reconciler:
 
     async def write_off(self, job_id: str, *, billed: bool = True) -> None:
         """
-        Settle a job of unknown outcome: there is no task, or it is not wanted. Its key is free again.
+        Resolve a job of unknown outcome as lost: there is no task, or it is not needed. Its key is free again.
 
         :param billed: whether it may have been billed. If not, its budget gets the money back.
 
@@ -145,12 +145,12 @@ class Reconciler:
         if not was_abandoned(job) or job.submitted_at is None:
             return 0.0
         age = (datetime.now(UTC) - job.submitted_at).total_seconds()
-        # A time in the future says that the clock was set, and nothing of the POST.
+        # A time in the future means that the clock was set, and says nothing about the POST.
         return self._accounts.of(job).exchange.timeouts.submit - age if age >= 0 else 0.0
 
     async def candidates(self, job_id: str) -> list[Task]:
         """
-        Search the provider's list for tasks that a job of unknown outcome may have. They are guesses.
+        Search the provider's list for possible tasks of a job of unknown outcome. None of them is certain.
 
         A candidate was created about when the job was sent, has the same model, and belongs to no other job.
 
@@ -179,9 +179,9 @@ class Reconciler:
 
     async def search(self, tracked: TrackedJob) -> str:
         """
-        Search for the task of a job, now and after a minute, and adopt it if the job can have no other.
+        Search for the task of a job, now and after a minute, and adopt it if it is the only possible one.
 
-        :return: what was found instead, in a sentence; empty if the task was adopted. If that is not final, the search
+        :return: a sentence about the result; empty if the task was adopted. If that is not final, the search
             goes on.
         """
         said, is_final = "", False
@@ -261,7 +261,7 @@ class Reconciler:
         await self._searches.aclose()
 
     async def _unsettled(self, job_id: str) -> Job:
-        # The store may not have yet what a callback has said.
+        # The store may not have a callback's observation yet.
         await self._journal.written(job_id)
         job = await self._journal.store.get(job_id)
         if job is None or not self._accounts.has(job):

@@ -1,9 +1,9 @@
 """
-What happens to the jobs of processes that have died.
+Recovers the jobs of dead processes.
 
 Enqueued jobs are sent, in order. A job that was in flight is sent again if an idempotency key protects it; otherwise
-its outcome is unknown. Videos that were to be saved are saved. Each of these enters the ordinary life of a job by an
-event: from then on there is no difference.
+its outcome is unknown. Requested videos are saved. Each job re-enters its normal lifecycle by an event, and is then
+treated like any other.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _CLOSING_GRACE = 5.0
 
 class Recovery:
     """
-    Goes on with the jobs of dead processes. `takeover` finds them.
+    Resumes the jobs of dead processes. `takeover` finds them.
 
-    :param is_enabled: whether it sends, polls, saves and searches for what dead processes have left.
+    :param is_enabled: whether it sends, polls, saves and reconciles the jobs of dead processes.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Recovery:
         self._keyless: set[str] = set()
 
     def is_usable(self, endpoint: Endpoint) -> bool:
-        """Return whether there is a key for an account, and it is not refused. Others may have a better one."""
+        """Return whether an account has a key that is not refused. Other processes may have a valid one."""
         account = self._accounts.opened(endpoint.provider)
         if account is not None:
             return not isinstance(account.breaker.error, AuthenticationError)
@@ -83,7 +83,7 @@ class Recovery:
 
     async def give_up_lost(self, endpoint: Endpoint) -> None:
         """
-        Find out which jobs have an unknown outcome because their process has died, and record it.
+        Record the unknown outcome of jobs whose process died while they were in flight.
 
         :raises StoreError: the store cannot be used.
         """
@@ -98,7 +98,7 @@ class Recovery:
                 await self._go_on(TrackedJob(job))
 
     async def search_unknown(self, endpoint: Endpoint) -> None:
-        """Search for the tasks of jobs of unknown outcome, if the client is to do that."""
+        """Search for the tasks of jobs of unknown outcome, if the client has `auto_adopt`."""
         if not self._is_enabled or not self._reconciler.searches(self._accounts.named(endpoint.provider)):
             return
         for job in await self._journal.store.unfinished(endpoint.provider, [JobState.OUTCOME_UNKNOWN]):
@@ -107,14 +107,14 @@ class Recovery:
 
     async def resume(self, job: Job, waiting: TrackedJob | None) -> None:
         """
-        Go on with a job that this process has just become the owner of.
+        Resume a job that this process has just become the owner of.
 
         :param waiting: the tracked job that callers here wait for, if there is one.
-        :raises StoreError: what has become of it cannot be recorded.
+        :raises StoreError: its new state cannot be recorded.
         """
         here = self._tracker.anywhere(job.job_id)
         if here is not None and (here.is_polled or here.attempt is not None):
-            # It is this process's own: its owner was written anew.
+            # This process owns it: the owner has just been written.
             return
         if job.ref is None:
             tracked = waiting or TrackedJob(job)
@@ -143,7 +143,7 @@ class Recovery:
                 tracked.give_up(error)
                 _log.warning("job %s of an earlier process: %s", job.job_id, error, extra=log_fields(job, reason=error))
         elif (write := self._journal.record(tracked, JobEvent.WITHDRAW)) is not None:
-            # Its caller was told nothing and is gone. It was not sent, and will not be.
+            # Its caller is gone and got no result. It was not sent, and will not be.
             await asyncio.shield(write)
 
     async def unsent(self) -> list[Job]:
@@ -196,7 +196,7 @@ class Recovery:
             message = self._message(tracked.job)
         except HappyHorseError as error:
             return await self._give_up(tracked, error)
-        # What this process has made its own, it sends, even if the caller is cancelled.
+        # This process sends a job that it owns, even if the caller is cancelled.
         return await asyncio.shield(self._claims.spawn(self._claim(tracked, message, durable=durable)))
 
     def _takes(self, job: Job) -> bool:
@@ -204,7 +204,7 @@ class Recovery:
         return self._accounts.has(job) and self.is_usable(job.endpoint)
 
     async def _claim(self, tracked: TrackedJob, message: HttpRequest, *, durable: bool) -> bool:
-        # The caller of a job that may have been accepted is gone: it is seen through like an enqueued job.
+        # The caller of a job that may have been accepted is gone: it continues like an enqueued job.
         was_sent = applies(tracked.job.state, JobEvent.LOSE_ANSWER)
         durable = durable or was_sent or tracked.job.durable
         owner = self._journal.store.owner
@@ -234,7 +234,7 @@ class Recovery:
             self._reconciler.search_later(job)
 
     def _message(self, job: Job) -> HttpRequest:
-        """Encode the request of *job* again. The bytes are those of the first time, whatever has changed since."""
+        """Encode the request of *job* again. The bytes are those of the first attempt."""
         account = self._accounts.of(job)
         request = from_data(job.request or {})
         spec = account.adapter.check(request, provider=account.endpoint.provider, callback_url=job.callback_url)
@@ -242,7 +242,7 @@ class Recovery:
         return evolve(account.adapter.encode_submit(submission, account.account), body=job.body, media=job.media)
 
     async def aclose(self) -> None:
-        """Finish what is being taken over."""
+        """Finish the takeovers in progress."""
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self._claims.aclose)
             closing.push_async_callback(self._claims.settle, _CLOSING_GRACE)

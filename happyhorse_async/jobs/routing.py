@@ -1,5 +1,5 @@
 """
-Which account gets a job next, as a pure decision: no I/O, no clock.
+Decides which account gets a job next. Pure: no I/O, no clock.
 
 A job goes to another account only on proof that no account before has accepted it.
 """
@@ -35,11 +35,11 @@ def allows_move(failure: HappyHorseError) -> bool:
     """
     Return whether *failure* proves that the account did not accept the job, and another account may accept it.
 
-    Only for a submit whose every POST has failed like this: after a lost answer, no refusal proves anything.
+    Only for a submit whose every POST has failed like this: after a lost response, no refusal proves anything.
     """
     match failure:
         case TransportError():
-            # A page of a CDN or a proxy is no word of the account about the job.
+            # A page of a CDN or a proxy says nothing about the job at the account.
             return not failure.sent and failure.status_code is None
         case ProviderError():
             return failure.not_accepted
@@ -63,11 +63,11 @@ class Candidate:
     provider: str
     price: PriceEstimate | None = None
     seconds: float = 0.0
-    """When the video is expected there, from now on."""
+    """The expected time until its video is ready."""
 
 
 def ranked(candidates: Sequence[Candidate], strategy: Strategy) -> list[str]:
-    """Return the names of *candidates*, which come in the order of the routing, the best one first."""
+    """Return the names of *candidates*, which are in routing order, best first."""
     if strategy == "soonest":
         return [one.provider for one in sorted(candidates, key=lambda one: one.seconds)]
     if strategy == "cheapest":
@@ -76,7 +76,7 @@ def ranked(candidates: Sequence[Candidate], strategy: Strategy) -> list[str]:
 
 
 def _cheapest(candidates: Sequence[Candidate]) -> Iterable[Candidate]:
-    # Prices in different currencies cannot be compared: that of the first price counts.
+    # Prices in different currencies cannot be compared: the currency of the first price is used.
     currency = next((one.price.currency for one in candidates if one.price is not None), None)
 
     def rank(one: Candidate) -> tuple[int, Decimal]:
@@ -107,15 +107,15 @@ class PlannedJob:
     message: HttpRequest
     media: tuple[LocalMedium, ...] = ()
     price: PriceEstimate | None = None
-    """What it will cost; `None` where no price is known."""
+    """The price estimate; `None` if no price is known."""
 
 
 class Router(Protocol):
-    """What knows the accounts of a client, and plans requests for them."""
+    """The interface to the accounts of a client that plans requests for them."""
 
     @property
     def patience(self) -> float:
-        """Seconds for which the first account is waited for."""
+        """Seconds to wait for the first account."""
         ...
 
     def candidates(self, job: Job) -> tuple[list[str], dict[str, HappyHorseError]]:
@@ -124,7 +124,7 @@ class Router(Protocol):
 
     async def plan_anew(self, provider: str, job: Job, media: tuple[LocalMedium, ...]) -> PlannedJob:
         """
-        Plan *job* anew for an account.
+        Plan *job* for another account.
 
         :param media: its local media, with their content where it is known.
         :raises HappyHorseError: the account cannot express it.

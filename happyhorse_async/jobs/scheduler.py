@@ -1,5 +1,5 @@
 """
-When a job is sent: in the order of the submit queue, as soon as there is room at the provider and a slot.
+Starts submits in queue order, as soon as the provider has room and a slot is free.
 
 A job that waits costs one entry, and waiting has no risk: a task's timeout at the provider begins with its submit.
 """
@@ -33,7 +33,7 @@ class SubmitScheduler:
     """
     The submit queue of one account. A job that waits in it costs an entry, and no coroutine.
 
-    :param start: called with the next job to be sent, and with its slot, which ends when it is closed.
+    :param start: called with the next job to send, and with its slot, which is released by closing it.
     :param in_flight: returns how many jobs the client has that have not ended.
     """
 
@@ -90,7 +90,7 @@ class SubmitScheduler:
         queued = waiting / rate if rate else 0.0
         most = self._exchange.limits.limits.max_running
         key = model if self._exchange.adapter.limits_per_model else ""
-        # Whole rounds of tasks that have to end first.
+        # Full rounds of tasks that must end first.
         rounds = (running.count(key) + waiting) // most if most else 0
         return queued + rounds * run_time
 
@@ -115,7 +115,7 @@ class SubmitScheduler:
                 await slot.enter_async_context(self._exchange.submit_slot)
                 slot_at = asyncio.get_running_loop().time()
                 await self._running.refresh()
-                # A job may have been withdrawn, or room have been lost, while the slot was waited for.
+                # While waiting for the slot, a job may have been withdrawn, or the room lost.
                 tracked = self._queue.take()
                 if tracked is not None:
                     if tracked.attempt is not None:

@@ -22,7 +22,7 @@ Q, S, A, U = JobState.QUEUED, JobState.SUBMITTING, JobState.ACCEPTED, JobState.O
 
 
 class JobEvent(StrEnum):
-    """What can happen to a job."""
+    """An event in the life of a job."""
 
     SUBMIT = "submit"
     """The intent to send it is recorded. The POST follows at once."""
@@ -33,19 +33,19 @@ class JobEvent(StrEnum):
     REFUSE = "refuse"
     """The provider certainly did not accept it, and it will not be sent again; or it cannot be sent at all."""
     WITHDRAW = "withdraw"
-    """The process that was to send it takes it back. The provider certainly has not accepted it."""
+    """The process that should send it withdraws it. The provider certainly has not accepted it."""
     CANCEL = "cancel"
-    """Any process takes back a job that has not been sent."""
+    """Any process withdraws a job that has not been sent."""
     LOSE_ANSWER = "lose answer"
-    """It was sent, no readable answer came, and it may not be sent again."""
+    """It was sent, no readable response came, and it may not be sent again."""
     ANSWER = "answer"
-    """The answer to the POST names the task."""
+    """The response to the POST names the task."""
     CALL_BACK = "call back"
     """A callback names the task of a job whose submit has not been answered."""
     ADOPT = "adopt"
     """The user, or a search of the provider's list, found the task of a job of unknown outcome."""
     CORRECT = "correct"
-    """The answer to the POST names another task than a callback did. The answer counts."""
+    """The response to the POST names another task than a callback did. The response takes precedence."""
     WRITE_OFF = "write off"
     """The user declared a job of unknown outcome lost."""
     PROMISE = "promise"
@@ -108,7 +108,7 @@ TRANSITIONS: Mapping[tuple[JobState, JobEvent], JobState] = MappingProxyType(
         (A, JobEvent.TASK_FAILED): JobState.FAILED,
         (A, JobEvent.TASK_CANCELED): JobState.CANCELED,
         (A, JobEvent.TASK_EXPIRED): JobState.EXPIRED,
-        # Fresh URLs of a video whose old ones have died.
+        # Fresh URLs of a video whose old ones have expired.
         (JobState.SUCCEEDED, JobEvent.TASK_SUCCEEDED): JobState.SUCCEEDED,
         (JobState.SUCCEEDED, JobEvent.TASK_EXPIRED): JobState.EXPIRED,
         # A task that the provider seemed to have forgotten may reappear.
@@ -143,7 +143,7 @@ has it. The same holds for what the user decides.
 """
 
 RESERVES = frozenset({JobEvent.SUBMIT, JobEvent.PROMISE, JobEvent.MOVE})
-"""Events that a budget may forbid: what a job counts for may be more after them."""
+"""Events that a budget may forbid, because they may raise the charge of a job."""
 
 TAKEN_BACK = frozenset(
     target

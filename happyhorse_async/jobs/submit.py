@@ -2,12 +2,12 @@
 The paid request: recorded, sent once, and sent again only if it was certainly not accepted.
 
 Every failure of a submit is one of three. *Not sent*: there was no connection. *Refused*: the provider did not accept
-it, and may accept it later. *Ambiguous*: it was sent and no readable answer came, so that it may have been accepted. An
-ambiguous request is sent again only with an idempotency key, and then with the same bytes.
+it, and may accept it later. *Ambiguous*: it was sent and no readable response came, so that it may have been accepted.
+An ambiguous request is sent again only with an idempotency key, and then with the same bytes.
 
 `Submitter._run` is the life of a job from its slot to its task. Permit and slot come first, then the intent is
-recorded, then the request is sent at once: only a crash between the last two, or before the answer is recorded, leaves
-an unknown outcome.
+recorded, then the request is sent at once: only a crash between the last two, or before the response is recorded,
+leaves an unknown outcome.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ class Submitter:
         return tracked.attempt is not attempt
 
     async def _fail(self, tracked: TrackedJob, attempt: SubmitAttempt, failure: HappyHorseError) -> None:
-        """Decide what follows an attempt that failed: another one, or an end."""
+        """Decide what follows a failed attempt: another one, or the end."""
         if is_ambiguous(failure):
             attempt.lost_answer = failure
         job = tracked.job
@@ -214,7 +214,7 @@ class Submitter:
         _log.info("job %s is sent again in %.1f s: %s", tracked.job_id, delay, failure, extra=fields)
         tracked.release_permit()
         if attempt is not None and attempt.lost_answer is None:
-            # While it waits it is certain that the provider does not have it, whatever becomes of this process.
+            # While it waits it is certain that the provider does not have it, even if this process dies.
             write = self._journal.record(tracked, JobEvent.NOT_ACCEPTED, error=to_data(failure))
             if write is not None:
                 await asyncio.shield(write)
@@ -294,7 +294,7 @@ class Submitter:
             self._end(tracked, unknown)
 
     async def _search(self, tracked: TrackedJob, cause: HappyHorseError) -> None:
-        """Search for the task of a lost answer, and tell those who wait for it what was found."""
+        """Search for the task after a lost response, and give the result to the waiters."""
         try:
             found = await self._reconciler.search(tracked)
         except Exception:  # noqa: BLE001 - waiters must not wait for ever
@@ -340,7 +340,7 @@ class Submitter:
             await asyncio.shield(self._runs.spawn(self._journal.record_now(tracked, JobEvent.PROMISE, durable=True)))
 
     def withdraw(self, job_id: str) -> Write | None:
-        """Take back a job that has not been sent, and return the write; `None` if that is not possible."""
+        """Withdraw a job that has not been sent, and return the write; `None` if that is not possible."""
         tracked = self._tracker.by_id(job_id)
         if tracked is None or tracked.attempt is None:
             return None
@@ -356,7 +356,7 @@ class Submitter:
         return write
 
     def learn(self, tracked: TrackedJob, job: Job) -> None:
-        """Take in what another process has recorded of a job that is queued or sent here."""
+        """Process an entry that another process has changed, of a job that is queued or sent here."""
         account = self._accounts.of(tracked.job)
         if job.ref is not None:
             account.poller.prepare(tracked)
@@ -371,7 +371,7 @@ class Submitter:
 
     async def aclose(self) -> None:
         """
-        Stop sending. Requests in flight get a moment to be answered and recorded.
+        Stop sending. Requests in flight get some time for their response to be recorded.
 
         A job that was enqueued and not sent stays in the store for the next process that opens it. One that only a
         caller waited for is withdrawn.

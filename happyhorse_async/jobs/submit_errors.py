@@ -1,4 +1,4 @@
-"""What a failure of the paid request means: whether the provider may have accepted it, and which error says so."""
+"""Classifies failures of the paid request: whether the provider may have accepted it, and the error to raise."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..task import Task, TaskRef
 
 
 class RefusedUploadError(InvalidRequestError):
-    """The storage of an account, or what permits to use it, has refused a file. Nothing paid was sent."""
+    """The storage of an account, or its upload policy, has refused a file. Nothing paid was sent."""
 
 
 def is_ambiguous(error: HappyHorseError) -> bool:
@@ -53,8 +53,7 @@ def outcome_unknown(cause: HappyHorseError, job_id: str, found: str = "") -> Sub
     """
     Return the error for a job of unknown outcome.
 
-    :param cause: what happened to its request.
-    :param found: what a search for its task has found, in a sentence.
+    :param cause: the original error. :param found: a sentence about the result of a search for its task.
     """
     found = f" {found}" if found else ""
     error = SubmitOutcomeUnknownError(
@@ -84,7 +83,7 @@ def unreadable(cause: Exception, provider: str) -> InvalidResponseError:
 
 
 def certain(error: HappyHorseError) -> HappyHorseError:
-    """Return what a refusal means for a submit."""
+    """Return the error of a refused submit."""
     if not isinstance(error, TaskNotFoundError):
         return error
     # A submit names no task: the URL itself was not found, or something that the request refers to.

@@ -1,8 +1,8 @@
 """
-Finds the jobs that no living process has, and makes this one their owner: at the opening of a client, and ever after.
+Finds jobs that no living process owns, and makes this one their owner: when a client opens, and periodically.
 
-What is in flight comes first and without a limit: those tasks run at the provider already. Queued jobs are taken a few
-at a time, so that all processes get some. Those of a dead process have no owner until then.
+Jobs in flight come first and without a limit: their tasks already run at the provider. Queued jobs are taken a few at a
+time, so that all processes get some. Until then, those of a dead process have no owner.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class TakeOver:
     """
     Takes over the jobs of dead processes, and those that are left to whichever process sends them.
 
-    :param is_enabled: whether it does. Otherwise it only finds out which outcomes are unknown.
+    :param is_enabled: whether it takes jobs over. Otherwise it only records unknown outcomes.
     :param takes_polled: whether it takes over tasks that are only polled, and not saved.
     :param takes_queued: whether it takes over jobs that have not been sent. Otherwise an engine runs them.
     :param takes: the names of the accounts whose jobs it takes over; `None` for all.
@@ -67,7 +67,7 @@ class TakeOver:
         self._accounts = accounts
         self._tracker = tracker
         self.recovery = recovery
-        """Goes on with what was taken."""
+        """Resumes a job that was taken over."""
         self._followers = followers
         self._is_enabled = is_enabled
         self._takes_queued = takes_queued
@@ -120,7 +120,7 @@ class TakeOver:
 
     async def _take(self, *, once: bool = False) -> bool:
         """
-        Take jobs, and return whether there are no more that this process would take.
+        Take jobs, and return whether none are left for this process.
 
         :param once: no more than one batch of each kind.
         """

@@ -1,1 +1,1 @@
-"""Local pictures and videos: what they are, whether a provider takes them, and how they travel."""
+"""Local pictures and videos: detection, measurement, and checks against a provider's limits."""

@@ -1,4 +1,4 @@
-"""`data:` URIs that a caller gives (https://www.rfc-editor.org/rfc/rfc2397): decoded, and checked by their content."""
+"""Decodes `data:` URIs (https://www.rfc-editor.org/rfc/rfc2397), and checks their content."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def decode(uri: str, *, name: str) -> tuple[MediaFormat, bytes]:
 
 def peek(uri: str, *, name: str) -> tuple[MediaFormat, int]:
     """
-    Return the format and the size of the picture in *uri*, from its beginning alone. What `decode` finds out by the
-    content alone is left to it.
+    Return the format and the size of the picture in *uri*, from its beginning alone. Checks of the whole content are
+    left to `decode`.
 
     :raises InvalidRequestError: it is not base64, or its first bytes are another format than the one that it declares.
     """

@@ -1,4 +1,4 @@
-"""What was measured of a picture or a video."""
+"""The measurements of a picture or a video."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .formats import MediaFormat
 
 @frozen(kw_only=True)
 class PictureFacts:
-    """What was measured of a picture."""
+    """The measurements of a picture."""
 
     format: MediaFormat
     """By its content."""
@@ -29,7 +29,7 @@ class PictureFacts:
 
 @frozen(kw_only=True)
 class VideoFacts:
-    """What was measured of a video."""
+    """The measurements of a video."""
 
     format: MediaFormat
     """By its content."""
@@ -44,7 +44,7 @@ class VideoFacts:
     frame_rate: float | None = None
     """Frames per second, on average."""
     codec: str | None = None
-    """As FFmpeg names it, such as `h264`."""
+    """FFmpeg's name of it, such as `h264`."""
 
 
 Facts: TypeAlias = PictureFacts | VideoFacts

@@ -1,4 +1,4 @@
-"""Makes a picture fit what a provider takes, where the caller asks for it. Blocks: call it in a thread."""
+"""Adjusts a picture to a provider's limits, if the caller asks for it. Blocks: call it in a thread."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def fitted(
     source: Path | bytes, limits: PictureLimits | None, *, fit: Literal["pad", "crop"], name: str
 ) -> bytes | None:
     """
-    Return the picture with a ratio and a size that *limits* allow, as PNG or JPEG; `None` if it fits as it is.
+    Return the picture with a ratio and a size that *limits* allow, as PNG or JPEG; `None` if it already fits.
 
     :raises InvalidRequestError: it is no picture, it is damaged, or the extra `media` is missing.
     """

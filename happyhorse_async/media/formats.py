@@ -1,15 +1,15 @@
-"""What a file is, by its first bytes. Neither its name nor a declared type is believed."""
+"""Detects a file format from the first bytes. Neither a file name nor a declared type is trusted."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
 HEAD = 4096
-"""As many of a file's first bytes as `detect` looks at."""
+"""The number of first bytes that `detect` needs."""
 
 
 class MediaFormat(StrEnum):
-    """A file format, named as people name it."""
+    """A file format, by its common name."""
 
     JPEG = "JPEG"
     """https://www.w3.org/Graphics/JPEG/"""
@@ -24,7 +24,7 @@ class MediaFormat(StrEnum):
     TIFF = "TIFF"
     """Taken by no provider."""
     HEIC = "HEIC"
-    """What phones take; taken by no provider."""
+    """The format of phone cameras; accepted by no provider."""
     AVIF = "AVIF"
     """Taken by no provider."""
     SVG = "SVG"

@@ -22,11 +22,11 @@ Source: TypeAlias = Path | bytes
 """A file on disk, or the bytes of one."""
 
 LARGEST_PICTURE = 89_478_485
-"""Pixels. Pillow's own bound: a small file can hold a picture that no memory holds."""
+"""Pixels. Pillow's own bound: a small file can decode to a picture larger than any memory."""
 _SIDEWAYS = frozenset({5, 6, 7, 8})
 _ORIENTATION = 0x0112
 _READ_WHOLE = 2**20
-"""Bytes of the largest file that a plan reads as a whole."""
+"""The largest file in bytes that a plan reads completely."""
 _HINT = "pip install 'happyhorse-async[media]' to have pictures and videos measured before anything is sent"
 
 
@@ -35,7 +35,7 @@ class UnreadableFileError(InvalidRequestError):
 
 
 class DamagedFileError(InvalidRequestError):
-    """A file is not what its first bytes promise."""
+    """A file is not valid in the format of its first bytes."""
 
 
 def inspect(source: Source, *, name: str) -> Facts:
@@ -53,7 +53,7 @@ def inspect(source: Source, *, name: str) -> Facts:
 
 
 def inspect_briefly(source: Source, *, name: str) -> Facts:
-    """Find out the format and the size, from no more than the first bytes; raises what `inspect` raises."""
+    """Return the format and the size, reading only the first bytes; raises the errors of `inspect`."""
     size = _size_of(source, name)
     found = detect(_head_of(source, name))
     if found is None:
@@ -65,19 +65,19 @@ def inspect_briefly(source: Source, *, name: str) -> Facts:
 
 def inspect_header(source: Source, *, name: str) -> Facts:
     """
-    Find out what `inspect` does, as far as the header says it: nothing is decoded.
+    Like `inspect`, but only from the header: nothing is decoded.
 
-    :raises InvalidRequestError: what `inspect` raises, but for what only decoding shows.
+    :raises InvalidRequestError: the errors of `inspect`, except those found by decoding.
     """
     facts = inspect_briefly(source, name=name)
     try:
         if isinstance(facts, VideoFacts):
             return _measure_video(source, facts.format, facts.size, name, decodes=False)
-        # Nothing less than the whole file opens a WebP.
+        # A WebP can only be opened as a whole file.
         is_readable = facts.format is not MediaFormat.WEBP or facts.size <= _READ_WHOLE
         return _measure_picture(source, facts.format, facts.size, name, decodes=False) if is_readable else facts
     except DamagedFileError:
-        # What is wrong with it is said by the check before it is sent.
+        # The check before it is sent reports the error.
         return facts
 
 
@@ -87,7 +87,7 @@ def describe(source: Source) -> str:
 
 
 def missing_extra() -> str | None:
-    """Say what is not checked for lack of the extra `media`; `None` where it is installed."""
+    """Return a warning about checks that need the extra `media`; `None` if it is installed."""
     if find_spec("av") is None or find_spec("PIL") is None:
         return f"only format and size of local media are checked: {_HINT}"
     return None
@@ -138,7 +138,7 @@ def _measure_picture(source: Source, found: MediaFormat, size: int, name: str, *
             frames = getattr(image, "n_frames", 1)
             orientation = image.getexif().get(_ORIENTATION, 1)
             if decodes:
-                # A JPEG is decoded at an eighth of its size: that finds out whether it is whole, in little memory.
+                # A JPEG is decoded at an eighth of its size: that shows whether it is complete, with little memory.
                 image.draft("RGB", (max(1, stored[0] // 8), max(1, stored[1] // 8)))
                 image.load()
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -169,7 +169,7 @@ def _measure_video(source: Source, found: MediaFormat, size: int, name: str, *, 
             duration = None if container.duration is None else container.duration / av.time_base
             rate = stream.average_rate
             if decodes:
-                # A file that ends within its first frame is found out here.
+                # This detects a file that ends within its first frame.
                 next(container.decode(stream))
             return VideoFacts(
                 format=found,

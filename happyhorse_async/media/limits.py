@@ -1,8 +1,8 @@
 """
-What a provider documents of the pictures and videos that it takes, as data, and the check against it.
+The documented limits of a provider's pictures and videos, as data, and the check against them.
 
-A figure on which a provider's sources agree is a limit, and what is beyond is refused before anything is sent. Where
-they differ, or where only the provider upstream states it, it is a warning of the plan.
+If a provider's sources agree on a figure, it is a limit, and a medium beyond it is rejected before anything is sent. If
+they differ, or only the upstream provider states the figure, exceeding it is a warning in the plan.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MEBI, _MEGA = 2**20, 10**6
 
 @frozen(kw_only=True)
 class PictureLimits:
-    """What a provider documents of a picture."""
+    """The documented limits of a picture."""
 
     formats: frozenset[MediaFormat]
     """The formats it takes."""
@@ -30,20 +30,20 @@ class PictureLimits:
     megabytes: float | None = None
     """The largest file, in the provider's MB."""
     doubted_megabytes: float | None = None
-    """The largest file according to another of its pages: up to here it is silent, beyond it warns."""
+    """The largest file according to another of its pages: no warning up to here, a warning above."""
     side: int | None = None
-    """Least pixels of the shorter side."""
+    """The minimum of the shorter side in pixels."""
     ratio: float | None = None
     """The longer side may be at most so many times the shorter."""
     doubted_ratio: float | None = None
     """The most that only the provider upstream states, or a source of less weight: beyond it warns."""
     is_hearsay: bool = False
-    """Whether `side` and `ratio` are only stated by the provider upstream, so that they warn and never refuse."""
+    """Whether `side` and `ratio` are only stated by the provider upstream, so that exceeding them is only a warning."""
 
 
 @frozen(kw_only=True)
 class VideoLimits:
-    """What a provider documents of a source video. Times are seconds, sides are pixels."""
+    """The documented limits of a source video. Times are seconds, sides are pixels."""
 
     formats: frozenset[MediaFormat]
     """The formats it takes."""
@@ -52,7 +52,7 @@ class VideoLimits:
     megabytes: float | None = None
     """The largest file, in the provider's MB."""
     durations: tuple[float, float] | None = None
-    """The shortest and the longest."""
+    """The minimum and maximum length."""
     longer_side: int | None = None
     """The most pixels of the longer side."""
     shorter_side: int | None = None
@@ -64,16 +64,16 @@ class VideoLimits:
     doubted_ratio: float | None = None
     """The most according to another of its pages: beyond it warns."""
     frame_rate: float | None = None
-    """Frames per second: more than this."""
+    """Frames per second must be above this."""
     doubted_frame_rates: tuple[float, float] | None = None
     """The least and the most according to another of its pages: outside it warns."""
     edited: float | None = None
-    """Only so many seconds from the beginning come out edited."""
+    """Only this many seconds from the beginning are edited."""
 
 
 def check_picture(facts: PictureFacts, limits: PictureLimits, *, name: str, provider: str) -> tuple[str, ...]:
     """
-    Hold a picture against a provider's limits, and return what is doubtful, a sentence each.
+    Check a picture against a provider's limits, and return warnings, a sentence each.
 
     :raises InvalidRequestError: a figure is outside; names the figure found, the figure allowed and the page.
     """
@@ -114,7 +114,7 @@ def _shape_problems(facts: PictureFacts, limits: PictureLimits, name: str, provi
 
 def check_video(facts: VideoFacts, limits: VideoLimits, *, name: str, provider: str) -> tuple[str, ...]:
     """
-    Hold a source video against a provider's limits, and return what is doubtful, a sentence each.
+    Check a source video against a provider's limits, and return warnings, a sentence each.
 
     :raises InvalidRequestError: a figure is outside; names the figure found, the figure allowed and the page.
     """

@@ -1,9 +1,9 @@
 """
-How long tasks take, learned from those that have ended.
+Learns how long tasks take from those that have ended.
 
 There is one histogram for each kind of request, with bins that grow by a constant factor, so that seconds and hours are
-resolved equally well. What a kind of request has not shown yet is filled from all others (the prior), and what none has
-shown from a broad guess: half a minute to ten minutes. Older tasks lose weight, because providers change their speed.
+resolved equally well. A kind with few samples is filled from all others (the prior), and without any samples from a
+broad guess: half a minute to ten minutes. Older tasks lose weight, because providers change their speed.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class _Histogram:
 
 
 class DurationModel:
-    """What is known of the duration of tasks for one kind of request. Made by `DurationEstimator.model`."""
+    """The learned durations of tasks for one kind of request. Made by `DurationEstimator.model`."""
 
     __slots__ = ("_all", "_longer", "_not_used_yet", "_own", "_shares", "median")
 
@@ -107,7 +107,7 @@ class DurationModel:
         if self._all is not self._own:
             self._all.add(seconds)
         self._not_used_yet += 1
-        # The more samples there are, the less does one more change.
+        # The more samples there are, the less one more changes.
         if self._not_used_yet * 20 > self._own.samples:
             self._refresh()
 
@@ -122,7 +122,7 @@ class DurationModel:
 
     def next_poll_delay(self, age: float, price: float) -> float:
         """
-        Return how many seconds from now a poll pays, for a task that has not ended at *age* seconds.
+        Return the seconds until a poll pays off, for a task that has not ended at *age* seconds.
 
         Let F(t) be the share of tasks that end within t seconds. If the next poll comes at age T, an end at t goes
         unnoticed for T - t seconds. The expected value of that, given that the task has not ended at *age*, is
@@ -153,13 +153,13 @@ class DurationModel:
 
 
 class DurationEstimator:
-    """What is known of the durations of one provider's tasks, by kind of request."""
+    """The learned durations of one provider's tasks, by kind of request."""
 
     def __init__(self) -> None:
         self._histograms = {"": _Histogram()}
         self._models: dict[str, DurationModel] = {}
         self.learned = 0
-        """How many tasks were learned from since the start."""
+        """The number of samples since the start."""
 
     def model(self, request: Mapping[str, Any] | None) -> DurationModel:
         """
@@ -179,7 +179,7 @@ class DurationEstimator:
         model.add(seconds)
 
     def to_data(self) -> dict[str, Any]:
-        """Return what was learned, as plain data."""
+        """Return the learned durations as plain data."""
         return {
             name: {str(number): round(count / known.weight, 3) for number, count in enumerate(known.counts) if count}
             for name, known in self._histograms.items()
@@ -187,7 +187,7 @@ class DurationEstimator:
         }
 
     def load(self, data: object) -> None:
-        """Add what `to_data` returned earlier. Entries that cannot be read are skipped."""
+        """Add data that `to_data` returned earlier. Entries that cannot be read are skipped."""
         for name, counts in _items(data):
             known = self._histograms.setdefault(name, _Histogram())
             for number, count in _items(counts):

@@ -1,10 +1,10 @@
 """
-When a task is polled next, from three things: the schedule, the learned durations, and how busy the account is.
+Decides when a task is polled next, from the schedule, the learned durations, and the load of the account.
 
 A poll has a price, expressed in seconds for which an end goes unnoticed. At first it is the price at which a task of
 median duration is noticed as quickly as with the interval that the adapter recommends. Where one list request polls
-many tasks, the price falls. Where more polls are due than the rate limit allows, it rises, and those are postponed
-first that would most likely bring nothing new.
+many tasks, the price falls. Where more polls are due than the rate limit allows, it rises, and the polls that are least
+likely to bring news are postponed first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _JITTER = 0.05
 # A page that is requested anyway also polls tasks that are so close to being due, as a share of their delay and age.
 _CLOSE = 0.5
 _CLOSE_OF_AGE = 0.1
-# A poll that comes after a multiple of the planned delay shows that the account is busy. The largest that counts.
+# A poll that comes after a multiple of the planned delay shows that the account is busy. The maximum of that multiple.
 _LARGEST_LATENESS = 10.0
 _LATENESS_INERTIA = 0.05
 _TASKS_INERTIA = 0.2
@@ -36,8 +36,7 @@ class PollIntervals:
     """
     Decides when each task is polled. Times are the event loop's, delays are in seconds.
 
-    :param schedule: what the caller has set.
-    :param advice: what the adapter recommends.
+    :param schedule: the caller's settings. :param advice: the adapter's recommendation.
     """
 
     def __init__(self, schedule: PollSchedule, advice: PollSchedule) -> None:
@@ -48,7 +47,7 @@ class PollIntervals:
         self._lateness = 0.0
 
     def model(self, job: Job | None) -> DurationModel:
-        """Return what is known of the duration of tasks like that of *job*."""
+        """Return the learned durations of tasks similar to that of *job*."""
         return self.estimator.model(job.request if job else None)
 
     def after_submit(self, tracked: TrackedJob) -> float:
@@ -85,7 +84,7 @@ class PollIntervals:
         return min(self._jittered(delay), self._own.max_interval or math.inf)
 
     def _scarcity(self) -> float:
-        """Return the factor by which polls are dearer than a single query of an idle account."""
+        """Return the price of polls relative to a single query of an idle account."""
         # All tasks on a page share its price, but each that has ended costs a query more.
         return math.exp(2 * self._lateness) / max(1.0, self._tasks_per_poll / 2)
 
@@ -94,7 +93,7 @@ class PollIntervals:
         return delay + random.uniform(-spread, spread)
 
     def polled(self, tasks: int) -> None:
-        """Note how many tasks one request has polled."""
+        """Note the number of tasks that one request has polled."""
         self._tasks_per_poll += _TASKS_INERTIA * (max(1, tasks) - self._tasks_per_poll)
 
     def started(self, tracked: TrackedJob, now: float) -> None:

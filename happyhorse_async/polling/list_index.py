@@ -1,5 +1,5 @@
 """
-Where the provider's list shows each of our tasks, and whether the list can be relied on.
+Predicts where the provider's list shows each of our tasks, and checks whether the list is reliable.
 
 A list is newest first. It holds our tasks and those of others who use the same account:
 
@@ -18,8 +18,8 @@ The row of a task is the number of tasks that were accepted after it:
 `newest` and `number` are counted here. `others` and `others_before` are estimates at first: a new task gets the present
 `others` as its `others_before`. A page that shows our tasks corrects both, see `ListIndex._learn`.
 
-No provider promises that its list is complete, in order or up to date. Where it is found not to be, it is not used for
-a while, like a circuit breaker that opens.
+No provider promises that its list is complete, in order or up to date. If a check fails, the list is not used for a
+while: a circuit breaker opens.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class _Search:
 
 @define
 class _CircuitBreaker:
-    """Whether the list is used. It is not while the circuit is open, which lasts longer from time to time."""
+    """Whether the list is used. While the circuit is open it is not; each opening lasts longer."""
 
     _open_until: float = 0.0
     _duration: float = _SHORTEST_OPEN
@@ -256,7 +256,7 @@ class ListIndex:
         self, page: Page, response: TaskPage, find: Callable[[TaskRef], TrackedJob | None]
     ) -> list[tuple[TrackedJob, Task]]:
         """
-        Return what a page says of our tasks, and learn from the rows in which it shows them.
+        Return a page's observations of our tasks, and learn from their rows.
 
         :param find: returns the live job of a task, if it is one of ours.
         """
@@ -265,7 +265,7 @@ class ListIndex:
         rows: list[tuple[ListPosition, int]] = []
         for row, task in enumerate(response.tasks, start=self._rows(page).start):
             if task.status is TaskStatus.UNKNOWN:
-                # A status that we do not know says nothing of the task.
+                # An unknown status says nothing about the task.
                 continue
             tracked = find(task.ref)
             if tracked is not None and tracked.poll.position.number in self._tracked_jobs:
@@ -363,7 +363,7 @@ def _number(found: tuple[ListPosition, int]) -> int:
 
 
 def updated(task: Task | None, row: Task) -> Task:
-    """Return *task*, an active one, with the little that its row in a list adds to it."""
+    """Return *task*, an active one, updated from its row in a list."""
     if task is None:
         return row
     is_news = row.status is TaskStatus.RUNNING and (task.status is not row.status or not task.started_at)

@@ -1,4 +1,4 @@
-"""Keeps what was learned of task durations in the store, from one run of the client to the next."""
+"""Keeps learned task durations in the store between runs of the client."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SAVE_EVERY = 100
 
 class EstimatorPersistence:
     """
-    Loads and saves what an estimator has learned. If the store fails, a warning is logged and nothing else fails.
+    Loads and saves the data of an estimator. If the store fails, a warning is logged and nothing else fails.
 
     :param adapter: the name of the adapter. All clients of a store share what they learn; the last save wins.
     """
@@ -30,7 +30,7 @@ class EstimatorPersistence:
         self._writes = Background()
 
     async def load(self) -> None:
-        """Load what the store has."""
+        """Load the stored data."""
         try:
             text = await self._store.get_note(self._note)
             self._estimator.load(json.loads(text or "{}"))
@@ -53,6 +53,6 @@ class EstimatorPersistence:
         self._saved = learned
 
     async def aclose(self) -> None:
-        """Save what is new."""
+        """Save new data."""
         await self._writes.aclose()
         await self._save()

@@ -63,7 +63,7 @@ class Poller:
         adapter = exchange.adapter
         self._intervals = PollIntervals(schedule, adapter.poll)
         self.estimator = self._intervals.estimator
-        """What was learned of the duration of tasks."""
+        """The learned durations of tasks."""
         self._exchange = exchange
         self._tracker = tracker
         self._on_change = on_change
@@ -84,7 +84,7 @@ class Poller:
         """
         Begin to poll the task of a job that was just accepted.
 
-        :param task: what was recorded with the acceptance.
+        :param task: the task recorded with the acceptance.
         """
         self._tracker.accepted(tracked)
         if tracked.ended:
@@ -96,7 +96,10 @@ class Poller:
         tracked.wake()
 
     def prepare(self, tracked: TrackedJob) -> None:
-        """Note what polling needs of a job's request. The request is erased as soon as the acceptance is recorded."""
+        """
+        Keep the data of a job's request that polling needs. The request is erased as soon as the acceptance is
+        recorded.
+        """
         poll = tracked.poll
         poll.model = poll.model or self._intervals.model(tracked.job)
         poll.expected = poll.expected or expected_usage(tracked.job.request)
@@ -126,7 +129,7 @@ class Poller:
         if tracked.ref is None or tracked.is_polled or tracked.ended:
             return
         now = self._restore(tracked, age)
-        # Many may be taken over at once. Nothing is known of when they were polled last.
+        # Many may be taken over at once. The time of their last poll is not known.
         delay = 0.0 if tracked.has_waiters else random.random() * self._intervals.after_poll(tracked, now)
         tracked.poll.is_taken_over = True
         self._schedule_poll(tracked, delay)
@@ -209,7 +212,7 @@ class Poller:
         """
         Return when the lifetime of a task is over, if it is not seen until then.
 
-        An answer of the provider outweighs our clock: a task that it shows as active does not expire by its age.
+        A response of the provider outweighs our clock: a task that it shows as active does not expire by its age.
         """
         return max(tracked.poll.submitted_at, tracked.poll.active_at or -math.inf) + self._exchange.adapter.task_ttl
 
@@ -250,7 +253,7 @@ class Poller:
         page = self._list.page_for(tracked, now) if uses_list else None
         if page is not None:
             on_page = [each for each in self._list.expected_on(page) if self._intervals.is_nearly_due(each, now)]
-            # What has left the queue must be polled by this very request.
+            # Jobs taken out of the queue must be polled by this request.
             if tracked in on_page and self._list.is_worthwhile(on_page):
                 return self._poll_page(page, {self._queue.hold(each): each for each in on_page})
         return self._poll_one(tracked, self._queue.hold(tracked), now)

@@ -1,4 +1,4 @@
-"""The limits of one account: everything that a client sends has to pass them."""
+"""The limits of one account, which apply to every request of a client."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class AccountLimits:
     """
     The limits of one account, shared by all clients that hold this object. Bound to the running event loop.
 
-    :param limits: without anything left unset that has a default.
+    :param limits: with all defaults filled in.
     :param execution_timeout: see `ConcurrencyLimiter`.
-    :param store: what other processes share the limits by, if there are any.
+    :param store: the store through which processes share the limits, if there is one.
     :param row: the name of the account in the store.
     :param per_model: whether the provider counts tasks per model.
     """
@@ -70,7 +70,7 @@ class AccountLimits:
             self.running.endpoints.add(endpoint)
 
     async def aclose(self) -> None:
-        """Wait for a moment until other processes know what this one knows."""
+        """Wait briefly until other processes have the state of this one."""
         for limiter in (self.queries, self.submits):
             if isinstance(limiter, SharedRateLimiter):
                 await limiter.settle(_CLOSING_GRACE)
@@ -90,10 +90,10 @@ class AccountLimits:
         Return the shared limits for *limits*: one object for all clients of an event loop that were given the same one.
 
         :param limits: the caller's; `None` for limits that are not shared.
-        :param defaults: the adapter's, for what the caller has not set.
-        :param account: what tells the account from others. Each has limits of its own.
+        :param defaults: the adapter's, for fields that the caller has not set.
+        :param account: identifies the account. Each account has its own limits.
         :param execution_timeout: see `ConcurrencyLimiter`.
-        :param store: the client's. Processes that share one share the limits by it.
+        :param store: the client's. Processes that share it share the limits.
         :param per_model: whether the provider counts tasks per model.
         """
         common = store if store is not None and store.is_shared else None
@@ -112,7 +112,7 @@ class AccountLimits:
         return shared[key]
 
     def apply_window(self, window: RateLimitWindow, limiter: RateLimiter) -> None:
-        """Apply the rate limit window that the provider announced in its answer to a request of *limiter*."""
+        """Apply the rate limit window that the provider announced in a response to a request of *limiter*."""
         limiters = (self.queries, self.submits) if window.shared else (limiter,)
         # The request that was answered still holds its slot.
         in_flight = max(0, sum(each.in_use for each in limiters) - 1)
@@ -123,4 +123,4 @@ class AccountLimits:
 _SHARED: WeakKeyDictionary[Limits, dict[tuple[asyncio.AbstractEventLoop, Hashable], AccountLimits]] = (
     WeakKeyDictionary()
 )
-"""What clients share through a `Limits` object, for as long as that object lives. Keyed by identity."""
+"""Limits that clients share through a `Limits` object, as long as that object lives. Keyed by identity."""

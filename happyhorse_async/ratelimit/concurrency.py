@@ -1,10 +1,10 @@
 """
-How many tasks of an account may be at its provider at the same time.
+Limits the number of an account's tasks at its provider.
 
-Beside its rates, an account limits how many tasks the provider has, running and in its own queue. A task gains nothing
-from waiting in the provider's queue: it only has to be long enough that the provider never runs out of work. It can
-lose, though. DashScope ends a task three hours after its submit, even if it never began to run. So the client hands
-over only as many tasks as certainly finish in time, and keeps the others, where waiting costs nothing.
+Besides its rates, an account has a limit of running and queued tasks. A task gains nothing from waiting in the
+provider's queue, which only has to be long enough that the provider never runs out of work. It can lose, though.
+DashScope ends a task three hours after its submit, even if it never began to run. So the client hands over only as many
+tasks as certainly finish in time, and keeps the others, where waiting costs nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from attrs import frozen
 from ..timing import Limits
 
 LONGEST_RUN = 900.0
-"""Seconds that a video takes at most: providers speak of 1 to 15 minutes."""
+"""The longest time for a video in seconds: providers state 1 to 15 minutes."""
 
 
 @frozen(eq=False, weakref_slot=False)
@@ -37,9 +37,9 @@ class ConcurrencyLimiter:
     Counts the unfinished tasks at the provider, separately for each queue key: the model where the provider counts per
     model, otherwise one key for all.
 
-    :param execution_timeout: seconds after its submit in which the provider ends a task that has not finished; `None`
-        if it does not. With *n* tasks running at a time that take `LONGEST_RUN` at most, the last of
-        `n * execution_timeout / LONGEST_RUN` tasks still finishes in time. More are never handed over.
+    :param execution_timeout: seconds after its submit at which the provider ends an unfinished task; `None` if it does
+        not. With *n* tasks running at a time that take `LONGEST_RUN` at most, the last of `n * execution_timeout /
+        LONGEST_RUN` tasks still finishes in time. More are never submitted.
     """
 
     def __init__(self, limits: Limits, execution_timeout: float | None = None) -> None:
@@ -50,7 +50,7 @@ class ConcurrencyLimiter:
         if self.max_tasks is not None and execution_timeout is not None:
             running = limits.max_running or 1
             in_time = int(running * execution_timeout / LONGEST_RUN)
-            # Twice the running ones are always enough work for the provider.
+            # Twice the number of running tasks is always enough work for the provider.
             self.max_tasks = min(self.max_tasks, max(2 * running, in_time))
         self._counts: Counter[str] = Counter()
 
@@ -64,11 +64,11 @@ class ConcurrencyLimiter:
 
     @property
     def changes_elsewhere(self) -> bool:
-        """Whether room may appear without a notice: other processes count as well."""
+        """Whether room may appear without a notification: other processes count as well."""
         return False
 
     async def refresh(self) -> None:
-        """Find out what other processes have at the provider: nothing."""
+        """Update the count of other processes: there are none."""
 
     def acquire(self, queue_key: str) -> Permit | None:
         """
@@ -82,7 +82,7 @@ class ConcurrencyLimiter:
         return Permit(self, queue_key)
 
     def release(self, queue_key: str) -> None:
-        """Count one task less: see `Permit.release`."""
+        """Count one task fewer: see `Permit.release`."""
         self._counts[queue_key] -= 1
         for listener in list(self.listeners):
             listener()

@@ -1,7 +1,7 @@
 """
-A rate limiter: how fast requests of one kind may follow one another, and how many may be in flight.
+A rate limiter: limits the rate and the concurrency of requests of one kind.
 
-The next slot is granted at the latest of four times, each from a rule of its own:
+The next slot is granted at the latest of four times, one for each rule:
 
     pause     after a 429: exponential backoff, or the provider's `Retry-After`
     window    never more than `rate * window` slots in any time of one window's length
@@ -41,7 +41,7 @@ _MINIMUM = 0.01
 _RECOVERY = 300.0
 # Requests that were in flight together are refused together: they reduce the rate once.
 _BETWEEN_REDUCTIONS = 1.0
-# How long to wait for an empty window of unknown end. The next response shows what is left then.
+# How long to wait for an empty window of unknown end. The next response shows the remaining requests.
 _UNKNOWN_RESET = 10.0
 
 
@@ -70,7 +70,7 @@ class _Rate:
             return self.largest_count, self._shortest_window
         rate = self.at(now)
         count = max(1, math.ceil(rate * self._shortest_window - 1e-9))
-        # Never a shorter window than that of the full rate, so the full rate holds also while the rate changes.
+        # Never shorter than the window of the full rate, so that the full rate also holds while the rate changes.
         return count, max(self._shortest_window, count / rate)
 
     def reduce(self, now: float, recovers_from: float) -> float | None:
@@ -90,14 +90,14 @@ class _Rate:
 
 @define
 class _ProviderWindow:
-    """What the provider's headers say is left of its own window."""
+    """The provider's own window, from its headers."""
 
     limit: int
     remaining: int
     ends: float
 
     def next_slot(self, last: float) -> float:
-        """Return when the next slot may be granted, after one at *last*."""
+        """Return the earliest time of the next slot, after one at *last*."""
         if self.remaining <= 0:
             return self.ends
         # The first half of a window may be used in a burst. The second half is spread over the remaining time, so that
@@ -113,7 +113,7 @@ class _Pause:
     refusals: int = 0
 
     def extend(self, now: float, retry_after: float | None) -> float:
-        """Extend the pause, and return the seconds that this refusal asks for."""
+        """Extend the pause, and return the seconds for this refusal."""
         # Requests that were in flight together are refused together, and count once.
         if now >= self.until:
             self.refusals += 1
@@ -131,15 +131,15 @@ class RateLimiter:
 
     :param per_second: the rate limit; `None` for none.
     :param max_concurrent: how many slots may be held at the same time; `None` for any number.
-    :param name: what the requests are, for log lines.
+    :param name: the kind of the requests, for log lines.
     """
 
     def __init__(self, per_second: float | None, *, max_concurrent: int | None = None, name: str = "requests") -> None:
         self.name = name
         self.in_use = 0
-        """How many slots are held."""
+        """The number of held slots."""
         self.waiting = 0
-        """How many callers wait for a slot."""
+        """The number of waiting callers."""
         self._loop = asyncio.get_running_loop()
         self._started_at = self._loop.time()
         self._rate = _Rate(per_second) if per_second else None
@@ -194,9 +194,10 @@ class RateLimiter:
 
     def count_another(self) -> None:
         """
-        Count one more request, which whoever holds a slot sends within it. Those that follow wait the longer.
+        Count one more request that is sent within a held slot.
 
-        Waiting for a second slot with one in hand could block all holders for good.
+        Later requests wait longer for it. If holders waited for a second slot instead, they could all block one another
+        for ever.
         """
         self.in_use -= 1
         self._grant(self._loop.time())
@@ -252,7 +253,7 @@ class RateLimiter:
                 self._provider_window = None
 
     def _next_slot(self, now: float) -> float:
-        """Return when the next slot may be granted: the latest of the times that the four rules give."""
+        """Return the earliest time of the next slot: the latest time of the four rules."""
         granted, due = self._granted, self._pause.until
         if self._rate is not None:
             count, seconds = self._rate.window(now)
@@ -270,7 +271,7 @@ class RateLimiter:
         """
         Pause all requests, and reduce the rate: the provider has answered 429.
 
-        :param retry_after: how long the provider wants to be left alone, in seconds, if it says so.
+        :param retry_after: the pause in seconds that the provider asks for, if any.
         """
         now = self._loop.time()
         is_first = now >= self._pause.until
@@ -287,7 +288,7 @@ class RateLimiter:
                 _log.info(message, self.name, pause, reduced, before)
 
     def succeeded(self) -> None:
-        """Note that a request was not refused: the next pause is a short one again."""
+        """Note that a request was not refused: the next pause is short again."""
         self._pause.refusals = 0
 
     def apply_window(self, window: RateLimitWindow, in_flight: int) -> None:
@@ -306,7 +307,7 @@ def _after_burst(granted: deque[float], burst: int, step: float) -> float:
     """
     Return when the next slot may be granted after a burst.
 
-    A burst of *burst* slots at once is allowed, for that is how providers count. Each is worth *step* seconds. After a
+    A burst of *burst* slots at once is allowed, because providers count that way. Each is worth *step* seconds. After a
     burst the slots come evenly, one in each step: two bursts at the edges of a window may arrive together, and would
     be counted together.
     """

@@ -15,7 +15,7 @@ class PrioritySemaphore:
 
     Must be created inside the event loop that uses it.
 
-    :param count: how many slots there are.
+    :param count: the number of slots.
     """
 
     def __init__(self, count: int) -> None:

@@ -1,9 +1,9 @@
 """
 The limits of an account that several processes share: one row in their store spaces the requests of all.
 
-Each process keeps its own limits as well, so that it slows down at once when it is refused. Whatever they allow waits
-for a permit of the row. One permit is taken at a time: permits taken in advance would be used together after the
-process has stood still.
+Each process keeps its own limits as well, so that it slows down at once after a refusal. A request that they allow
+waits for a permit of the row. One permit is taken at a time: a process that was stopped would use permits taken in
+advance all at once.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from .limiter import RateLimiter
 
 _log = get_logger(__name__)
 
-# The store is asked that often at most: at high rates, one permit of the row is for several requests.
+# The shortest interval of store requests: at high rates, one permit of the row is for several requests.
 _TICK = 0.02
-# While the store is away, status requests go on at this share of the rate: other processes do the same.
+# While the store is unreachable, status requests continue at this share of the rate, in every process.
 _SHARE_WITHOUT_STORE = 0.25
 _RETRY_STORE = 1.0
-# Between a permit and its request the intent is recorded, which may take so long.
+# Between a permit and its request the intent is recorded, which may take this long.
 _SHORTEST_DELAY = 0.1
-# A 429 reduces the rate of all processes for so long.
+# How long a 429 reduces the rate of all processes.
 _REDUCED_FOR = 60.0
 _BETWEEN_WINDOWS = 1.0
 _AT_PROVIDER = (JobState.SUBMITTING, JobState.ACCEPTED)
 
 
 class SharedPace(Protocol):
-    """What of a store spaces requests; see `TaskStore`."""
+    """The part of a store that spaces requests; see `TaskStore`."""
 
     async def pace(self, name: str, interval: float) -> float:
         """Take a permit, and return the seconds to wait."""
@@ -51,11 +51,11 @@ class SharedPace(Protocol):
 
 class SharedRateLimiter(RateLimiter):
     """
-    A rate limiter whose slots are granted one after the other to all processes that share a store.
+    A rate limiter that grants slots one at a time to all processes that share a store.
 
-    :param store: what they share.
-    :param row: the name of the account and the kind of request in it.
-    :param needs_store: whether nothing is granted while the store cannot be reached.
+    :param store: the shared store.
+    :param row: the name of the row: the account and the kind of request.
+    :param needs_store: whether slots are denied while the store cannot be reached.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class SharedRateLimiter(RateLimiter):
         return self._last_rate is None and super().free()
 
     async def acquire(self) -> None:
-        """Wait for a slot here, and then for a permit of the row."""
+        """Wait for a local slot, and then for a permit of the row."""
         await super().acquire()
         if self._last_rate is None:
             return
@@ -153,7 +153,7 @@ class SharedRateLimiter(RateLimiter):
             self._hold_back(pause=pause, interval=1.0 / rate if rate else 0.0, lasting=pause + _REDUCED_FOR)
 
     def apply_window(self, window: RateLimitWindow, in_flight: int) -> None:
-        """Apply what the provider's headers say, and tell the other processes if little is left."""
+        """Apply the provider's headers, and slow down the other processes if little is left."""
         super().apply_window(window, in_flight)
         now, ends = self._loop.time(), self._provider_window.ends if self._provider_window else 0.0
         left = ends - now
@@ -173,12 +173,12 @@ class SharedRateLimiter(RateLimiter):
             self._note_away(error)
 
     async def settle(self, grace: float) -> None:
-        """Wait until the store has what it was told."""
+        """Wait until the store has all updates."""
         await self._writes.settle(grace)
 
 
 class CountedTasks(Protocol):
-    """What of a store counts tasks; see `TaskStore`."""
+    """The part of a store that counts tasks; see `TaskStore`."""
 
     async def count(self, endpoints: list[Endpoint], states: tuple[JobState, ...]) -> Mapping[str, int]:
         """Return how many jobs are in the states, by model."""
@@ -187,9 +187,9 @@ class CountedTasks(Protocol):
 
 class SharedConcurrencyLimiter(ConcurrencyLimiter):
     """
-    Counts the unfinished tasks at the provider, those of other processes included.
+    Counts the unfinished tasks at the provider, including those of other processes.
 
-    :param store: what the processes share.
+    :param store: the shared store.
     :param per_model: whether the provider counts per model.
     """
 
@@ -201,19 +201,19 @@ class SharedConcurrencyLimiter(ConcurrencyLimiter):
         self._per_model = per_model
         self._elsewhere: Counter[str] = Counter()
         self.endpoints: set[Endpoint] = set()
-        """Those of the account."""
+        """The endpoints of the account."""
 
     @property
     def changes_elsewhere(self) -> bool:
-        """Whether room may appear without a notice."""
+        """Whether room may appear without a notification."""
         return self.max_tasks is not None
 
     def has_room(self, queue_key: str) -> bool:
-        """Return whether another task may be submitted, as far as is known."""
+        """Return whether another task may be submitted, according to the last count."""
         return self.max_tasks is None or self.count(queue_key) + self._elsewhere[queue_key] < self.max_tasks
 
     async def refresh(self) -> None:
-        """Find out what other processes have at the provider. Without the store, the last count holds."""
+        """Update the count of other processes' tasks. Without the store, the last count applies."""
         if self.max_tasks is None:
             return
         try:

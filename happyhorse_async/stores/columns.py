@@ -1,5 +1,5 @@
 """
-The columns of the table of jobs: the one place from which every database's schema, statements and codecs are made.
+The columns of the table of jobs, from which every database's schema, statements and codecs are derived.
 
 The table can be read by people. The task, the request and the error are JSON. Videos have a column of their own,
 because they expire sooner than the rest.
@@ -37,9 +37,9 @@ See https://www.sqlite.org/fileformat2.html#b_tree_pages
 """
 
 Kind: TypeAlias = Literal["TEXT", "FLAG", "TIMESTAMP", "JSON", "BYTES"]
-"""What a column holds. As values: `str`, `bool`, an aware `datetime`, JSON as `str`, `bytes`."""
+"""The kind of a column. As values: `str`, `bool`, an aware `datetime`, JSON as `str`, `bytes`."""
 
-# What reading a text that this program did not write may raise.
+# The errors of reading text that this program did not write.
 _UNREADABLE = (BaseValidationError, LookupError, TypeError, ValueError)
 
 
@@ -53,23 +53,23 @@ class Row(Protocol):
 
 @frozen(kw_only=True)
 class Entry:
-    """A job with what the store itself knows of it."""
+    """A job with the store's own data about it."""
 
     job: Job
     dates: Dates
     holds_key: bool = True
-    """Whether no other job may have its key."""
+    """Whether the job holds its key."""
     charge: Charge | None = None
     """What the job counts for in the ledger."""
 
     @property
     def key(self) -> str | None:
-        """The key that no other job may have."""
+        """The key, if the job holds it."""
         return self.job.key if self.holds_key else None
 
     @property
     def released_key(self) -> str | None:
-        """The key that a newer job may have."""
+        """The key, if the job has released it."""
         return None if self.holds_key else self.job.key
 
     @property
@@ -84,7 +84,7 @@ class Entry:
 
     @property
     def attempts(self) -> tuple[AccountAttempt, ...] | None:
-        """What was tried at other accounts."""
+        """Earlier attempts at other accounts."""
         return self.job.attempts or None
 
     @property
@@ -93,14 +93,14 @@ class Entry:
 
     @property
     def padding(self) -> bytes | None:
-        """A page of zeros, where something follows that is to be erased."""
+        """A page of zeros, if erasable columns follow."""
         secrets = (self.videos, self.job.callback_url, self.job.request, self.job.body, self.media, self.attempts)
         return None if secrets == (None,) * 6 else bytes(PAGE_SIZE)
 
 
 @frozen
 class Codec:
-    """How an attribute becomes a value of a kind, and the other way round. `None` is always NULL."""
+    """Converts an attribute to a value of a kind, and back. `None` is always NULL."""
 
     kind: Kind
     encode: Callable[[Any], Any]
@@ -129,14 +129,14 @@ class Column:
     of: Literal["job", "endpoint", "dates", "entry"] = "job"
     """The object whose attribute it is."""
     renames: str = field(default="", kw_only=True)
-    """The name of the attribute, where it is not that of the column."""
+    """The name of the attribute, if it differs from that of the column."""
     constraint: str = field(default="", kw_only=True)
     since: int = field(default=1, kw_only=True)
     """The version of the schema that added it."""
     erasable: bool = field(default=False, kw_only=True)
     """Whether it holds secrets that are erased before the job is deleted. It stands behind the padding."""
     only_sqlite: bool = field(default=False, kw_only=True)
-    """Whether it is of use to the file of SQLite alone."""
+    """Whether only SQLite needs it."""
 
     @property
     def attribute(self) -> str:
@@ -262,7 +262,7 @@ COLUMNS = (
 """
 All columns, in the order in which they stand in the table.
 
-What has been released is never edited. A new column is added at the end, with the version of the schema that adds it.
+Released columns are never edited. A new column is added at the end, with the version of the schema that adds it.
 """
 _CHARGE = next(column for column in COLUMNS if column.name == "charge")
 

@@ -1,4 +1,4 @@
-"""What a job store promises, and the rules on states that every store shares."""
+"""The contract of a job store, and the rules about states that all stores share."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from ..job import Endpoint, Job, JobState
 from ..task import TaskRef
 
 Notify: TypeAlias = Callable[[Collection[str] | None], object]
-"""Is told the ids of jobs that have changed; `None` where any job may have changed. Called on the event loop."""
+"""Called on the event loop with the ids of changed jobs; `None` if any job may have changed."""
 
 MOST_RELEASED = 100
-"""So many queued jobs of dead processes lose their owner at once, at most."""
+"""The maximum of queued jobs of dead processes that lose their owner at once."""
 
 _KEY_RELEASED = frozenset({JobState.REFUSED, JobState.WITHDRAWN, JobState.WRITTEN_OFF})
 
 
 def holds_key(job: Job) -> bool:
-    """Return whether the key of *job* is taken. A job that certainly has no task leaves its key to the next one."""
+    """Return whether *job* holds its key. A job that certainly has no task releases its key."""
     return job.key is not None and job.state not in _KEY_RELEASED
 
 
@@ -28,27 +28,26 @@ def is_unfinished(job: Job) -> bool:
     if not job.state.is_final:
         return True
     unsaved = job.save_to is not None and job.saved_to is None
-    # An error beside a success says that saving the video was given up.
+    # An error together with a success means that saving the video was given up.
     return job.state is JobState.SUCCEEDED and unsaved and job.error is None
 
 
 class TaskStore(Protocol):
     """
-    Keeps jobs. Every method returns only when its change would survive the death of the process, where the store can.
+    Keeps jobs. A method returns only when its change survives the death of the process, if the store can do that.
 
-    A store never blocks the event loop. Cancelling a caller does not undo its request: the write still happens.
-    Errors are `StoreError`s. They name the store, say what to do, and carry the job id and the ref where a job is
-    concerned.
+    A store never blocks the event loop. Cancelling a caller does not undo its request: the write still happens. Errors
+    are `StoreError`s. They name the store, say what to do, and carry the job id and the ref if they concern a job.
 
-    A store forgets on purpose. The request body is erased once the job is ACCEPTED or final. The request is erased at
-    the same time, or later as the store is configured. The callback URL is erased when the job is finished. Videos are
-    erased when their URLs expire, so a task that has SUCCEEDED may come back without any; a poll may return them
+    A store erases data on purpose. The request body is erased once the job is ACCEPTED or final. The request is erased
+    at the same time, or later as the store is configured. The callback URL is erased when the job is finished. Videos
+    are erased when their URLs expire, so a task that has SUCCEEDED may come back without any; a poll may return them
     again. `Task.raw` is never kept. A job that finished long ago is deleted.
     """
 
     async def open(self) -> None:
         """
-        Get ready. Opening a store twice is harmless; each open is matched by one close.
+        Open the store. Opening it twice is harmless; each open needs one close.
 
         :raises StoreError: the store cannot be read or written, is not a job store, or was written by a newer version.
         :raises RuntimeError: the store is open on another event loop, or in another process.
@@ -61,17 +60,17 @@ class TaskStore(Protocol):
 
     async def add(self, job: Job, *, within: Collection[SpendingLimit] = ()) -> Job:
         """
-        Write a new job, and return it as it is kept.
+        Write a new job, and return the stored entry.
 
-        In the same step the ledger is changed by what the job counts for (`budget.charge_of`). This holds for every
+        The same transaction adds the charge of the job (`budget.charge_of`) to the ledger. This holds for every
         write of a job, here and in `change`, with and without limits.
 
-        Where another job holds its key, or a job with its id exists, write nothing and return that one. A job that was
-        REFUSED, WITHDRAWN or WRITTEN_OFF does not hold its key any more. Two processes that add the same key at the
-        same moment get the same job.
+        If another job holds its key, or a job with its id exists, write nothing and return that one. A job that was
+        REFUSED, WITHDRAWN or WRITTEN_OFF no longer holds its key. Two processes that add the same key at the same
+        moment get the same job.
 
-        :param within: limits that must leave room for a job that is to be reserved; see `budget.check_limits`.
-            Processes that write at the same moment do not exceed them together.
+        :param within: limits that must cover the reservation of the job; see `budget.check_limits`. Processes that
+            write at the same moment do not exceed them together.
         :raises BudgetExceededError: they do not, and nothing was written.
         :raises StoreError: the job could not be written.
         """
@@ -88,14 +87,13 @@ class TaskStore(Protocol):
         """
         Write *job* over the entry with its id. The conditions are checked and the change is made in one step.
 
-        `durable` stays true once it was written: the caller may have read the job before that. The same holds for the
-        path at which the video is to be saved; see `Job.written_over`.
+        `durable` stays true once it was written, because the caller may have read the job before. The same holds for
+        the path of the video; see `Job.written_over`.
 
         :param only_from: change it only if its present state is one of these.
         :param only_owner: change it only if this process still owns it.
-        :param within: limits that must leave room for what the job counts for now, in exchange for what it counted for
-            before; see `add`.
-        :return: the entry as it is kept; `None` where a condition does not hold, or there is no such entry.
+        :param within: limits that must cover the new charge of the job, which replaces its previous one; see `add`.
+        :return: the stored entry; `None` if a condition does not hold, or there is no such entry.
         :raises BudgetExceededError: they do not, and nothing was written.
         :raises StoreError: the job could not be written, or another job holds its key.
         """
@@ -103,14 +101,14 @@ class TaskStore(Protocol):
 
     async def check_budget(self, job: Job, within: Collection[SpendingLimit]) -> None:
         """
-        Make sure that the limits would leave room for *job* if it were sent now. Nothing is written or reserved.
+        Check that the limits cover *job* if it is sent now. Nothing is written or reserved.
 
         :raises BudgetExceededError: they would not.
         """
         ...
 
     async def costs(self) -> list[Cost]:
-        """Return what the ledger has, by day, provider, model and currency, oldest first. It outlives the jobs."""
+        """Return the ledger by day, provider, model and currency, oldest first. It outlives the jobs."""
         ...
 
     async def get(self, job_id: str) -> Job | None:
@@ -118,11 +116,11 @@ class TaskStore(Protocol):
         ...
 
     async def by_key(self, key: str) -> Job | None:
-        """Return the newest job that was added with *key*, also where it does not hold the key any more."""
+        """Return the newest job that was added with *key*, also if it no longer holds the key."""
         ...
 
     async def by_ref(self, ref: TaskRef) -> Job | None:
-        """Return the job that a task belongs to, the first where several claim it."""
+        """Return the job that a task belongs to; the first, if several do."""
         ...
 
     async def get_many(self, job_ids: Collection[str]) -> list[Job]:
@@ -145,15 +143,15 @@ class TaskStore(Protocol):
         """
         Make this process the owner of unfinished jobs that have no living owner, and return them.
 
-        Finding them and writing the owner are one step: several processes that do this at the same time never get the
-        same job. A job without an owner, or one that its owner has released, has no living owner. The time that it
-        takes depends on the number of jobs that are taken, not on how many jobs there are.
+        This is atomic: several processes that do it at the same time never get the same job. A job without an owner, or
+        one that its owner has released, has no living owner. The time depends on the number of jobs taken, not on the
+        number of jobs in the store.
 
-        QUEUED jobs beyond the limit have no owner afterwards where theirs was dead, `MOST_RELEASED` of them at most.
+        QUEUED jobs of dead processes beyond the limit lose their owner, `MOST_RELEASED` of them at most.
 
-        :param endpoints: only jobs that were or are to be sent to one of these.
+        :param endpoints: only jobs that were or will be sent to one of these.
         :param states: only jobs in one of these states.
-        :param limit: take so many at most, the oldest first; 0 takes none.
+        :param limit: the maximum number, oldest first; 0 takes none.
         :raises StoreError: it could not be written, or it is not certain who is alive.
         """
         ...
@@ -162,12 +160,11 @@ class TaskStore(Protocol):
         """
         Call *notify* when jobs are changed by other processes, and by other users of this store.
 
-        Changes that were made through this store itself are told only where it has several subscribers, which then
-        are told all of them. What happens while a connection is interrupted is
-        reported as `None` afterwards. A store without subscribers does no work for this.
+        Changes made through this store itself are reported only if it has several subscribers, and then to all of them.
+        Changes during an interrupted connection are reported as `None` afterwards. A store without subscribers does no
+        work for this.
 
-        :return: ends the subscription.
-        :raises RuntimeError: the store is not open, where that makes a difference.
+        :return: ends the subscription. :raises RuntimeError: the store is not open, if it must be.
         """
         ...
 
@@ -176,7 +173,7 @@ class TaskStore(Protocol):
         Take the next permit for a request, and return how many seconds to wait before the request is sent.
 
         The permits of one name follow each other in steps of *interval* seconds, for all processes that share the
-        store. What was not used while nothing was requested is not made up for. See `pacing.Pace.permit`. A row need
+        store. Unused permits do not accumulate. See `pacing.Pace.permit`. A row need
         not survive a crash of the machine.
 
         :param name: the account and the kind of request. It contains no secrets.
@@ -189,10 +186,10 @@ class TaskStore(Protocol):
         Delay the requests of all processes: the provider asks for fewer.
 
         :param name: as in `pace`.
-        :param pause: no permit is due for so many seconds, 30 at most. Then one request is sent, and the next a second
+        :param pause: seconds without a due permit, 30 at most. Then one request is sent, and the next a second
             later, when it is known whether that one was refused.
-        :param interval: seconds between permits at least, for *lasting* seconds. Of two such requests that overlap, the
-            one with the longer interval counts.
+        :param interval: seconds between permits at least, for *lasting* seconds. If two such requests overlap, the
+            longer interval applies.
         :raises StoreError: the store cannot be reached.
         """
         ...
@@ -202,7 +199,7 @@ class TaskStore(Protocol):
         ...
 
     async def get_note(self, name: str) -> str | None:
-        """Return the note called *name*; `None` if there is none."""
+        """Return the note *name*; `None` if there is none."""
         ...
 
     async def put_note(self, name: str, text: str) -> None:
@@ -214,7 +211,7 @@ class TaskStore(Protocol):
         ...
 
     async def is_alive(self, owner: str) -> bool:
-        """Return whether the process that the property `owner` names so still has the store open."""
+        """Return whether the process whose `owner` this is still has the store open."""
         ...
 
     @property
@@ -228,5 +225,5 @@ class TaskStore(Protocol):
 
     @property
     def is_shared(self) -> bool:
-        """Whether several processes may have the store open, so that they share the limits of an account by it."""
+        """Whether several processes may have the store open, and share the limits of an account through it."""
         ...

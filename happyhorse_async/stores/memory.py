@@ -1,4 +1,4 @@
-"""The journal in memory: complete for as long as its process lives, and lost with it."""
+"""The journal in memory, lost when its process ends."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class MemoryStore:
         self._holders: dict[str, str] = {}
         self._released: dict[str, str] = {}
         self._refs: dict[TaskRef, str] = {}
-        # By a clock that cannot be set: jobs whose keys are deleted too early would be paid again.
+        # By a monotonic clock: a job whose key is deleted too early would be paid again.
         self._finished: dict[str, timedelta] = {}
         self._notes: dict[str, str] = {}
         self._ledger = MemoryLedger()
@@ -72,7 +72,7 @@ class MemoryStore:
         """Do nothing: memory is always ready."""
 
     async def aclose(self) -> None:
-        """Do nothing: the jobs stay until the store itself is gone."""
+        """Do nothing: the jobs stay as long as the store object."""
 
     async def add(self, job: Job, *, within: Collection[SpendingLimit] = ()) -> Job:
         """Write a new job; see `TaskStore.add`."""
@@ -109,11 +109,11 @@ class MemoryStore:
         self._ledger.check(job, within, datetime.now(UTC))
 
     def spent(self, currency: str, since: str) -> int:
-        """Return what was spent in a currency since an hour, in billionths. For plans, which ask no store."""
+        """Return what was spent in a currency since an hour, in billionths. For plans, which query no store."""
         return self._ledger.spent(currency, since)
 
     async def costs(self) -> list[Cost]:
-        """Return what the jobs have cost; see `TaskStore.costs`."""
+        """Return the costs of jobs; see `TaskStore.costs`."""
         return self._ledger.costs()
 
     async def get(self, job_id: str) -> Job | None:

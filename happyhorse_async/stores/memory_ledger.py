@@ -1,4 +1,4 @@
-"""The ledger of a store in memory: what its jobs have cost, in sums that outlive them."""
+"""The ledger of a store in memory: the costs of its jobs, in sums that outlive them."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class MemoryLedger:
 
     def write(self, job: Job, within: Collection[SpendingLimit], now: datetime) -> None:
         """
-        Write what *job* counts for at *now*, in exchange for what it counted for before.
+        Write the charge of *job* at *now*, replacing its previous charge.
 
-        :raises BudgetExceededError: the limits leave no room. Nothing was written.
+        :raises BudgetExceededError: the limits do not cover it. Nothing was written.
         """
         before = self._charges.get(job.job_id)
         after = charge_of(job, before, now)
@@ -51,7 +51,7 @@ class MemoryLedger:
         check_room(within, job, self._charges.get(job.job_id), self.spent, now)
 
     def forget(self, job_id: str) -> None:
-        """Forget a job. What it has cost stays in the sums."""
+        """Remove a job. Its cost stays in the sums."""
         self._charges.pop(job_id, None)
 
     def costs(self) -> list[Cost]:

@@ -1,8 +1,8 @@
 """
-How the requests of one account are spaced, for all processes that share a store: one row for an account and a kind.
+Spaces the requests of an account for all processes that share a store: one row for each account and kind of request.
 
-A process asks for a permit before each request, and is told how long to wait. It asks for one at a time: permits that
-were taken in advance would all be used at once after the process or the store has stood still.
+A process asks for a permit before each request, and is told how long to wait. It takes one at a time: a process that
+was stopped would use permits taken in advance all at once.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ LONGEST_PAUSE = 30.0
 PROBE = 1.0
 """Seconds from the first request after a pause to the next, at least."""
 MOST_PERMITS_AHEAD = 30
-"""So many permits lie ahead at most: every process may have taken one that it has not used yet."""
+"""The maximum of permits ahead: every process may hold one that it has not used yet."""
 LONGEST_SPACING = 600.0
-"""Seconds for which a provider's wish for fewer requests holds, at most."""
+"""The longest time for which a provider's request for a lower rate applies, in seconds."""
 
 
 @frozen
 class Pace:
     """
-    When the next request of one kind may be sent. Times are in seconds, by the clock of the store.
+    The earliest time of the next request of one kind. Times are in seconds, by the clock of the store.
 
-    The clock of a store may jump, or begin anew when the machine is restarted. What lies further ahead than any pause
+    The clock of a store may jump, or begin anew when the machine is restarted. A time further ahead than any pause
     counts as due.
     """
 
@@ -53,7 +53,7 @@ class Pace:
         return after, at - now
 
     def held_back(self, now: float, *, pause: float, interval: float, lasting: float) -> Pace:
-        """Return the row after a provider has asked for fewer requests; see `TaskStore.hold_back`."""
+        """Return the row after a provider has asked for a lower rate; see `TaskStore.hold_back`."""
         after = self
         if pause > 0:
             until = now + min(pause, LONGEST_PAUSE)

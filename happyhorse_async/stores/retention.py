@@ -1,5 +1,5 @@
 """
-How long a store keeps what should not be kept for ever: prompts, media, signed URLs, and finished jobs.
+The retention of prompts, media, signed URLs, and finished jobs.
 
 The rules are the same for every store. They are applied when a job is written and when it is read, so that a reader
 never sees expired data, even where it has not been erased yet.
@@ -19,7 +19,7 @@ from ..task import Task
 from .contract import is_unfinished
 
 URL_LIFETIME = timedelta(hours=24)
-"""How long a result URL is assumed to live where its provider does not say: every known provider documents 24 hours."""
+"""The assumed lifetime of a result URL if its provider does not state it: every known provider documents 24 hours."""
 
 # Longer than any useful setting, and short enough for `datetime`.
 _LONGEST = 1e10
@@ -48,7 +48,7 @@ KEEP_MEDIA = 10 * 2**20
 
 @frozen(kw_only=True)
 class Retention:
-    """How long things are kept, in seconds; `None` means without limit."""
+    """Retention times in seconds; `None` means without limit."""
 
     prompts: float | None
     """The request, counted from the moment its outcome is known."""
@@ -69,7 +69,7 @@ class Retention:
         return None if self.closed is None else now - timedelta(seconds=self.closed)
 
     def kept(self, job: Job, dates: Dates, now: datetime) -> Job:
-        """Return *job* without what is not kept at *now*."""
+        """Return *job* without data that has expired at *now*."""
         left: dict[str, Any] = {}
         if dates.settled_at is not None:
             limit = self.prompts_before(now)
@@ -124,7 +124,7 @@ def _kept_task(task: Task, dates: Dates, now: datetime) -> Task:
 
 
 def running_time() -> timedelta:
-    """Return the reading of a clock that cannot be set, and that goes on while the machine is suspended."""
+    """Return the time of a monotonic clock that also runs while the machine is suspended."""
     # macOS calls it CLOCK_MONOTONIC, and Linux CLOCK_BOOTTIME. Windows' `time.monotonic` counts the sleep as well.
     clock = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
     return timedelta(seconds=time.monotonic() if clock is None else time.clock_gettime(clock))
@@ -132,12 +132,12 @@ def running_time() -> timedelta:
 
 @frozen(kw_only=True)
 class Upkeep:
-    """What a store remembers of its last deletion of old jobs, for all processes that share it."""
+    """The record of a store's last deletion of old jobs, for all processes that share it."""
 
     last_at: datetime
     """When it was, by the wall clock."""
     suspended_at: datetime | None = None
-    """Since when nothing is deleted, because the wall clock seems to have jumped ahead."""
+    """The time since which nothing is deleted, because the wall clock seems to have jumped ahead."""
 
 
 @define

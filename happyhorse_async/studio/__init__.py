@@ -1,8 +1,8 @@
 """
 The studio: a web page on this machine on which videos are made and watched.
 
-A server on a loopback address, with plain HTML, CSS and JavaScript from this package. It works through a `Client` like
-any other program; what it shows is the journal.
+A server on a loopback address, with plain HTML, CSS and JavaScript from this package. It uses a `Client` like any other
+program, and shows the journal.
 """
 
 from .server import Studio

@@ -1,9 +1,9 @@
 """
-Who may talk to the studio: the browser of the person who started it, and no page of another site.
+Admits only the browser of the person who started the studio, and no page of another site.
 
-The page can spend money, so that three things are asked of every request. Its `Host` is this server's: a site that
-points its own name at 127.0.0.1 (DNS rebinding) has another one. What changes anything names this server as its
-`Origin`. And it has the cookie that the URL on the terminal gave it; the cookie is never sent along by another site.
+The page can spend money, so every request must pass three checks. Its `Host` is this server's: a site that points its
+own name at 127.0.0.1 (DNS rebinding) has another one. A request that changes something has this server as its `Origin`.
+And it has the cookie that the URL on the terminal gave it; the cookie is never sent along by another site.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Guard:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Refuse what comes from elsewhere, with a 403."""
+        """Refuse requests from elsewhere with a 403."""
         if not self.is_host(request.host):
             raise web.HTTPForbidden(text=f"the studio is not called {request.host[:200]!r}")
         if self._is_foreign(request):

@@ -1,4 +1,4 @@
-"""The server of the page: its routes, its files, and the stream of what changes."""
+"""The server of the page: its routes, its files, and the stream of changes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Studio:
     Serves the page. Use it with `async with`.
 
     :param host: the address to listen on. Only names and addresses of this machine are answered, and *host* itself.
-    :param port: 0 takes any that is free.
+    :param port: 0 takes any free one.
     :param refresh: seconds between two reads of the journal while a page is open.
     :raises OSError: on entering: it cannot listen there.
     """

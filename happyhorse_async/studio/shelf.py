@@ -1,8 +1,8 @@
 """
-The folder of the studio: the pictures and videos that were dropped on the page, and what was asked for with them.
+The folder of the studio: pictures and videos that were dropped on the page, and the requests made with them.
 
 A file is named after its content, so that no name from a browser is ever a path. The journal erases prompts as soon as
-an outcome is known; what was asked for is kept here, for as long as the video is shown, so that it can be used again.
+an outcome is known; requests are kept here while the video is shown, so that they can be used again.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Shelf:
         return path
 
     def medium(self, medium_id: str) -> Medium:
-        """Return what is known of a medium; raises what `file` raises. Blocks."""
+        """Return a medium; raises the errors of `file`. Blocks."""
         path = self.file(medium_id)
         with path.open("rb") as file:
             found = detect(file.read(HEAD))
@@ -144,13 +144,13 @@ class Shelf:
         return self.file(cast("dict[str, object]", value).get("id")) if isinstance(value, dict) else value
 
     def keep_request(self, job_id: str, data: Mapping[str, Any]) -> None:
-        """Keep what was asked for. Blocks."""
+        """Keep a request. Blocks."""
         path = self._requests / f"{job_id}.json"
         path.touch(mode=0o600)
         path.write_text(json.dumps(data), encoding="utf-8")
 
     def kept_request(self, job_id: str) -> dict[str, Any] | None:
-        """Return what was asked for, as it came from the page; `None` where that is not known. Blocks."""
+        """Return a kept request, as it came from the page; `None` if it is not known. Blocks."""
         if not _JOB_ID.fullmatch(job_id):
             return None
         try:

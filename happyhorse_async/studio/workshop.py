@@ -1,4 +1,4 @@
-"""What the page can do, as functions from JSON to JSON: the client, the journal and the shelf behind it."""
+"""The operations of the page, as functions from JSON to JSON, on the client, the journal and the shelf."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _LONGEST_TEXT = 40_000
 
 @frozen(kw_only=True)
 class About:
-    """What the page says of the run."""
+    """The page's information about the run."""
 
     is_emulator: bool
     """Whether the videos are test pictures from an emulator on this machine."""
@@ -50,7 +50,7 @@ class About:
 
 class Workshop:
     """
-    Makes, watches and settles jobs for the page.
+    Makes, watches and resolves jobs for the page.
 
     :param client: open for as long as this is used.
     :param store: the client's store.
@@ -64,7 +64,7 @@ class Workshop:
         self._followed = Background()
 
     async def open(self) -> None:
-        """Make the folders, and begin to follow the tasks that earlier runs have left."""
+        """Make the folders, and start following the tasks of earlier runs."""
         await anyio.to_thread.run_sync(self.shelf.open)
         await anyio.to_thread.run_sync(partial(self._about.videos.mkdir, parents=True, exist_ok=True))
         for info in await self._client.pending():
@@ -76,7 +76,7 @@ class Workshop:
         await self._followed.aclose()
 
     def setup(self) -> dict[str, Any]:
-        """Return what the form of the page is made of."""
+        """Return the data for the form of the page."""
         accounts = [
             {"name": name, "adapter": adapter.name, "models": models_of(adapter.capabilities.models)}
             for name, adapter in self._client.adapters.items()
@@ -93,7 +93,7 @@ class Workshop:
 
     async def plan(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """
-        Return what a submit would do.
+        Return the plan of a submit.
 
         :raises HappyHorseError: the request cannot be sent.
         """
@@ -208,7 +208,7 @@ class Workshop:
             await self._client.download(task, str(self._about.videos) + os.sep)
 
     async def candidates(self, job_id: str) -> dict[str, Any]:
-        """Return the tasks that a job of unknown outcome may have, and whether the provider has a list to search."""
+        """Return the possible tasks of a job of unknown outcome, and whether the provider has a list to search."""
         try:
             found = await self._client.candidates(job_id)
         except UnsupportedFeatureError:
@@ -217,7 +217,7 @@ class Workshop:
 
     async def settle(self, job_id: str, data: Mapping[str, Any]) -> None:
         """
-        Settle a job of unknown outcome; raises what `Client.resolve` raises.
+        Resolve a job of unknown outcome; raises the errors of `Client.resolve`.
 
         :param data: `adopt`, the ref of its task, or `write_off`.
         """

@@ -1,6 +1,6 @@
-"""The contract suite for adapters: what every adapter must do."""
+"""The contract suite for adapters."""
 
-# ruff: noqa: SIM300 - the expected value stands on the left of ==
+# ruff: noqa: SIM300 - the expected value is on the left of ==
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _STRANGE_IDS = ("a/b", "../b", "a?b=c", "a#b", "a b", "a%2Fb", "ä", "a&b", "a:b
 
 class AdapterContract(AnswerContract, SampleContract):
     """
-    The suite. Inherit it in a test module, name the adapter and answers of its provider, and run pytest:
+    The suite. Inherit it in a test module, set the adapter and sample responses of its provider, and run pytest:
 
     ```python
     from happyhorse_async.testing import AdapterContract
@@ -68,7 +68,7 @@ class AdapterContract(AnswerContract, SampleContract):
     ```
 
     With an `emulated_api`, the provider's server side, no samples are needed. `registered = False` is for an adapter
-    that is not installed under an entry point, `options` for one that requires any.
+    that is not installed under an entry point, `options` for an adapter that requires some.
     """
 
     def test_the_adapter_says_who_it_is(self) -> None:
@@ -90,12 +90,12 @@ class AdapterContract(AnswerContract, SampleContract):
             assert type(self.emulated_api) is type(find_emulated_api(self.adapter.name))
 
     def test_polling_figures_are_set(self) -> None:
-        """There is an interval for polling, and a time for which a task can be polled."""
+        """The poll interval and the lifetime of a task are set."""
         assert self.adapter.poll.interval is not None
         assert 0 < self.adapter.task_ttl
 
     def test_models_are_told_apart(self) -> None:
-        """No mode has the same model twice, and the newest version of each mode, of those not opt-in, comes first."""
+        """No mode repeats a model, and the newest version of each mode that is not opt-in comes first."""
         models = self.adapter.capabilities.models
         names = [(spec.mode, spec.model) for spec in models]
 
@@ -117,7 +117,7 @@ class AdapterContract(AnswerContract, SampleContract):
         assert spec.video_forms
 
     def test_a_model_takes_the_media_of_its_mode(self, spec: ModelSpec) -> None:
-        """Text to video takes no image, image to video one, reference to video one or more."""
+        """Text to video accepts no image, image to video one, reference to video one or more."""
         expected = {Mode.T2V: range(1), Mode.I2V: range(1, 2)}.get(spec.mode, spec.images)
 
         assert expected == spec.images
@@ -125,7 +125,7 @@ class AdapterContract(AnswerContract, SampleContract):
         assert spec.images[0] >= (1 if spec.mode is Mode.R2V else 0)
 
     def test_a_model_that_takes_local_files_says_what_it_documents(self, spec: ModelSpec) -> None:
-        """Where local images or videos are taken, there are limits to hold them against, and the form of an upload."""
+        """A model that accepts local images or videos has limits to check them against, and the form of an upload."""
         takes_images = spec.inline_limit is not None or spec.upload_form is not None
         if takes_images and spec.images[-1] > 0:
             assert spec.picture_limits is not None, "picture_limits are missing"
@@ -164,7 +164,7 @@ class AdapterContract(AnswerContract, SampleContract):
             self._account(region="atlantis")
 
     def test_an_account_leads_to_the_documented_root(self) -> None:
-        """Without region it is the documented root, and each region is a root or asks for what it needs."""
+        """Without a region it is the documented root; each region has a root, or an error names the option it needs."""
         for region in (None, *self.adapter.regions):
             try:
                 account = self._account(region=region)
@@ -176,7 +176,7 @@ class AdapterContract(AnswerContract, SampleContract):
             assert KEY not in repr(account)
 
     def test_further_hosts_are_options(self) -> None:
-        """A further host is the documented one, the option's, or where the base URL leads if that is one's own."""
+        """A further host is the documented one, that of the option, or the base URL if that is the user's own."""
         adapter = self.adapter
         for option, documented in adapter.further_urls.items():
             assert option in adapter.option_names
@@ -188,7 +188,7 @@ class AdapterContract(AnswerContract, SampleContract):
             assert "http://127.0.0.1:8000/there" == adapter.further_url(option, own)
 
     def test_a_base_url_of_ones_own_wins(self) -> None:
-        """A given base URL is taken instead of the documented one, without its trailing slash."""
+        """A given base URL replaces the documented one, without its trailing slash."""
         account = self._account(base_url="http://127.0.0.1:8000/there/")
 
         assert "http://127.0.0.1:8000/there" == account.base_url
@@ -238,7 +238,7 @@ class AdapterContract(AnswerContract, SampleContract):
         assert adapter.capabilities.can_cancel == (not isinstance(canceled, UnsupportedFeatureError))
 
     def test_a_request_is_encoded_the_same_way_each_time(self, spec: ModelSpec) -> None:
-        """The same request makes the same message, to the last byte."""
+        """The same request always gives the same bytes."""
         for request in (minimal(spec), maximal(spec)):
             assert self.encoded(request) == self.encoded(request)
 
@@ -277,7 +277,7 @@ class AdapterContract(AnswerContract, SampleContract):
             assert len({self.encoded(request).body for request in requests}) == len(requests), f"{name} is not sent"
 
     def test_what_is_not_requested_is_not_sent(self, spec: ModelSpec) -> None:
-        """An option that is not set leaves no trace: neither a null nor a word."""
+        """An unset option is absent from the message, not null."""
         message = self.encoded(minimal(spec))
         nulls = [path for path, value in json_positions(_body(message)) if value is None]
 
@@ -294,12 +294,12 @@ class AdapterContract(AnswerContract, SampleContract):
 
     @pytest.mark.parametrize("value", [object(), float("nan"), "\ud800"], ids=["an object", "NaN", "half a pair"])
     def test_extra_that_cannot_be_encoded_is_refused(self, spec: ModelSpec, value: object) -> None:
-        """A value in an extra field that JSON does not have is an InvalidRequestError."""
+        """A value in `extra` that JSON cannot express is an InvalidRequestError."""
         with pytest.raises(InvalidRequestError):
             self.encoded(evolve(minimal(spec), extra={"contract_probe": value}))
 
     def test_a_prompt_that_cannot_be_encoded_is_refused(self, spec: ModelSpec) -> None:
-        """A prompt with half of a surrogate pair is an InvalidRequestError."""
+        """A prompt with a lone surrogate is an InvalidRequestError."""
         with pytest.raises(InvalidRequestError):
             self.encoded(evolve(minimal(spec), prompt="a kite \ud800"))
 
@@ -321,7 +321,7 @@ class AdapterContract(AnswerContract, SampleContract):
         assert isinstance(error, wanted)
 
     def test_a_callback_that_makes_no_sense(self) -> None:
-        """Junk at the callback URL is an InvalidResponseError, and ends no task."""
+        """Junk sent to the callback URL is an InvalidResponseError, and ends no task."""
         for what, body in HOSTILE_BODIES.items():
             message = HttpRequest(method="POST", url="", body=body)
             try:
@@ -331,7 +331,7 @@ class AdapterContract(AnswerContract, SampleContract):
             assert not isinstance(said, Task) or not said.status.is_terminal, what
 
     def test_the_job_is_the_idempotency_key(self) -> None:
-        """If submits are idempotent, the message carries the id of the job, and that of another job another id."""
+        """If submits are idempotent, the message carries the id of the job, and another job has another id."""
         if not self.adapter.capabilities.idempotent:
             pytest.skip("the provider takes no idempotency key")
         request = maximal(self.adapter.capabilities.models[0])
@@ -342,7 +342,7 @@ class AdapterContract(AnswerContract, SampleContract):
 
     @pytest.mark.parametrize("task_id", _STRANGE_IDS)
     def test_a_task_id_stays_in_its_place(self, task_id: str) -> None:
-        """An id is opaque: whatever it contains, it changes no other part of the URL."""
+        """An id is opaque: no character in it changes another part of the URL."""
         account = self.account
         encoders = [self.adapter.encode_fetch]
         if self.adapter.capabilities.can_cancel:

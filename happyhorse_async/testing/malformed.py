@@ -1,4 +1,4 @@
-"""Answers that no provider documents: what gateways, proxies, captive portals and bugs really send."""
+"""Undocumented responses, as gateways, proxies, captive portals and bugs really send them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, cast
 
 JSON: TypeAlias = Any
 Path: TypeAlias = tuple[str | int, ...]
-"""The path of something in a JSON value: names and indexes."""
+"""The path of a part of a JSON value: names and indexes."""
 
 JUNK: dict[str, JSON] = {
     "null": None,
@@ -35,7 +35,7 @@ JUNK: dict[str, JSON] = {
     "a list of texts": ["junk"],
     "an object in an object": {"junk": {"junk": None}},
 }
-"""Values that may stand at any place of an answer."""
+"""Values to put at any position of a response."""
 
 _HTML = b"<!DOCTYPE html><html><head><style>p{}</style></head><body><p>Sign in to the Wi-Fi</p></body></html>"
 
@@ -61,7 +61,7 @@ _UNREADABLE: dict[str, bytes] = {
     "null bytes": b"\x00" * 64,
 }
 
-# Names of the fields in which providers send ids, statuses and errors.
+# Fields in which providers send ids, statuses and errors.
 _NAMES = (
     "id", "task_id", "taskId", "status", "task_status", "state", "output", "data", "result", "results", "tasks",
     "videos", "url", "video_url", "error", "errors", "code", "error_code", "message", "msg", "usage", "request_id",
@@ -86,7 +86,7 @@ def _hostile_bodies() -> dict[str, bytes]:
 
 
 HOSTILE_BODIES = _hostile_bodies()
-"""Bodies that mean nothing at any provider, by what is wrong with them."""
+"""Bodies without a meaning at any provider, by their defect."""
 
 TEMPTING_BODIES: dict[str, bytes] = {
     "nothing": b"",
@@ -95,11 +95,11 @@ TEMPTING_BODIES: dict[str, bytes] = {
     "a page that names other faults": b"<h1>Bad Gateway</h1>Download failed: invalid key, quota exceeded, not found",
     "words that name other faults": b'{"message": "download failed: invalid key, quota exceeded, task not found"}',
 }
-"""Bodies that say nothing about whether a submit was accepted, however much they seem to."""
+"""Bodies that seem to say whether a submit was accepted, but prove nothing."""
 
 
 def json_positions(value: JSON, path: Path = ()) -> Iterator[tuple[Path, JSON]]:
-    """Yield everything in *value* with its path, from the whole to its parts."""
+    """Yield *value* and all its parts with their paths, the whole first."""
     yield path, value
     if isinstance(value, dict):
         for name, part in cast("dict[str, object]", value).items():
@@ -122,7 +122,7 @@ def replaced(value: JSON, path: Path, new: JSON) -> JSON:
 
 
 def removed(value: JSON, path: Path) -> JSON:
-    """Return a copy of *value* without what is at *path*, which is not the whole."""
+    """Return a copy of *value* without the part at *path*, which must not be empty."""
     copy = deepcopy(value)
     place = copy
     for step in path[:-1]:
@@ -132,7 +132,7 @@ def removed(value: JSON, path: Path) -> JSON:
 
 
 def mutations(value: JSON) -> Iterator[tuple[str, Path, JSON]]:
-    """Yield copies of *value* with each junk at each place, and without each place, one change at a time."""
+    """Yield copies of *value* with one change each: each junk value at each position, and each position removed."""
     for path, _ in json_positions(value):
         for name, junk in JUNK.items():
             yield f"{name} at {list(path)}", path, replaced(value, path, junk)

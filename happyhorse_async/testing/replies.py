@@ -1,6 +1,6 @@
-"""What an adapter makes of answers that no provider documents."""
+"""Tests how an adapter reads undocumented responses."""
 
-# ruff: noqa: SIM300 - the expected value stands on the left of ==
+# ruff: noqa: SIM300 - the expected value is on the left of ==
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .malformed import HOSTILE_BODIES, TEMPTING_BODIES, encoded
 from .samples import KEY
 from .subject import Subject
 
-# By these a gateway says that it gave up waiting, so that the outcome of a submit is open.
+# With these a gateway says that it gave up waiting, so the outcome of a submit is unknown.
 _GAVE_UP = (408, 444, 460, 499)
 _UNCERTAIN = (*_GAVE_UP, 409)
 
-# Control characters, which can drive a terminal, and halves of surrogate pairs, which cannot be encoded.
+# Control characters, which can drive a terminal, and lone surrogates, which cannot be encoded.
 _UNPRINTABLE = {"Cc", "Cs"}
 
-# Each sentence is a provider's way to quote the key that it refuses.
+# Ways in which providers quote the key that they refuse.
 _ECHOES: dict[str, bytes] = {
     "plain text": f"invalid key {KEY}".encode(),
     "HTML": f"<html><body>Invalid key <b>{KEY}</b></body></html>".encode(),
@@ -38,7 +38,7 @@ _ECHOES: dict[str, bytes] = {
     "a list": encoded([f"invalid key {KEY}"]),
 }
 
-# Answers of a proxy, a CDN or a login page.
+# Responses of a proxy, a CDN or a login page.
 _PAGES = (b"", b"{}", b"<html><h1>Just a moment...</h1></html>", b'{"status": 403, "error": "Forbidden", "path": "/"}')
 
 _RETRY_AFTERS: dict[str, Mapping[str, str]] = {
@@ -48,7 +48,7 @@ _RETRY_AFTERS: dict[str, Mapping[str, str]] = {
 
 
 class AnswerContract(Subject):
-    """The part of the suite that is about answers, whatever sent them."""
+    """The part of the suite about responses from any sender."""
 
     @pytest.mark.parametrize("status", [200, 202])
     def test_an_unreadable_success_is_no_refusal(self, operation: str, status: int) -> None:
@@ -60,13 +60,13 @@ class AnswerContract(Subject):
         """
         for what, body in HOSTILE_BODIES.items():
             answer = self.attempt(operation, HttpResponse(status=status, body=body), what)
-            # An answer about a result is the result: one without a video is polled a few more times.
+            # A result response is final: a success without a video is polled a few more times.
             is_result = operation == "result" and isinstance(answer, Task) and answer.status is TaskStatus.SUCCEEDED
             assert is_result or not isinstance(answer, Task) or not answer.status.is_terminal, what
 
     @pytest.mark.parametrize("status", [400, 401, 404, 418, 429, 500, 503, 599])
     def test_an_unreadable_refusal_is_one(self, operation: str, status: int) -> None:
-        """Junk with a 4xx or 5xx is an error of this library, with its status, and can be printed."""
+        """Junk with a 4xx or 5xx is a printable error of this library, with the status."""
         for what, body in HOSTILE_BODIES.items():
             error = self.failure(operation, HttpResponse(status=status, body=body), what)
             assert isinstance(error, HappyHorseError), what
@@ -86,12 +86,12 @@ class AnswerContract(Subject):
     def test_a_status_has_its_meaning_without_an_error_object(
         self, operation: str, status: int, cls: ErrorClass
     ) -> None:
-        """A 429 is a rate limit and a 5xx the provider's fault, whatever answers."""
+        """A 429 is a rate limit and a 5xx the provider's fault, with any body."""
         for body in _PAGES:
             assert cls is type(self.failure(operation, HttpResponse(status=status, body=body))), body
 
     def test_a_4xx_is_a_certain_refusal(self) -> None:
-        """Whatever its body, a submit that is answered with a 4xx was not accepted, unless a gateway gave up."""
+        """A submit that is answered with a 4xx was not accepted, with any body, unless a gateway gave up."""
         own = [sample.body for sample in self.refusal_samples.values()]
         for status in range(400, 500):
             for body in (*_PAGES, *TEMPTING_BODIES.values(), *own):
@@ -105,7 +105,7 @@ class AnswerContract(Subject):
     @pytest.mark.parametrize("status", [429, 503])
     @pytest.mark.parametrize("form", _RETRY_AFTERS)
     def test_retry_after_is_read(self, operation: str, form: str, status: int) -> None:
-        """The wait that a provider asks for is on the error, whether it is given in seconds or as a date."""
+        """The error has the requested wait, given in seconds or as a date."""
         error = self.failure(operation, HttpResponse(status=status, headers=_RETRY_AFTERS[form], body=b"{}"))
 
         assert isinstance(error, RateLimitError | ProviderError), repr(error)
@@ -122,7 +122,7 @@ class AnswerContract(Subject):
 
     @pytest.mark.parametrize("body", _ECHOES.values(), ids=_ECHOES)
     def test_no_refusal_shows_the_key(self, operation: str, body: bytes) -> None:
-        """An error does not repeat the API key, even where the provider does."""
+        """An error does not repeat the API key, even if the provider does."""
         for status in (400, 401, 403, 500):
             error = self.failure(operation, HttpResponse(status=status, body=body))
             assert error is not None

@@ -1,6 +1,6 @@
-"""The adapter against the emulated API of its provider: what one writes, the other must be able to read."""
+"""Tests the adapter against the emulated API of its provider: each must understand the other's messages."""
 
-# ruff: noqa: SIM300 - the expected value stands on the left of ==
+# ruff: noqa: SIM300 - the expected value is on the left of ==
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ from .subject import PAGE, Subject
 _REQUEST_ID = "6e1b5e4e-0d2f-4f6e-9a53-0f9b8f6f3f10"
 _STATUSES = (TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.SUCCEEDED)
 
-# Providers tell fewer reasons apart than there are. A reason may be reported as another one if the caller would do the
-# same about both, and as UNKNOWN in any case.
+# Providers distinguish fewer reasons than we do. A reason may be reported as another one if the caller would react the
+# same way, and always as UNKNOWN.
 _RETRYABLE = frozenset({FailureReason.RATE_LIMITED, FailureReason.TIMEOUT, FailureReason.PROVIDER_FAULT})
 _REASONS = [reason for reason in FailureReason if reason is not FailureReason.NO_OUTPUT]
 
@@ -113,7 +113,7 @@ class RoundTripContract(Subject):
                 assert message.body == call.body
 
     def test_the_provider_knows_where_to_call_back(self) -> None:
-        """If a submit carries a callback URL, it arrives unchanged."""
+        """The callback URL of a submit arrives unchanged."""
         rules = self._emulated_api().callback_rules
         if not self.adapter.capabilities.callbacks or rules is None or rules.set_up_outside:
             pytest.skip("no callback URL goes with a submit")
@@ -133,7 +133,7 @@ class RoundTripContract(Subject):
 
     @pytest.mark.parametrize("status", _STATUSES)
     def test_a_status_request_finds_the_status(self, spec: ModelSpec, status: TaskStatus) -> None:
-        """A status request returns the task's status, and nothing that is not true of it."""
+        """A status request returns the task's status, and no false field."""
         server = self._server(spec)
         truth = server.job(status).task
         task = self._fetched(server, status)
@@ -146,7 +146,7 @@ class RoundTripContract(Subject):
         _assert_true(task, truth, ("created_at", "started_at", "finished_at", "model"))
 
     def test_a_success_has_its_video(self, spec: ModelSpec) -> None:
-        """The video of a finished task is found, and what is said about it and about the bill is true."""
+        """The video of a finished task is found, and its fields and the bill are correct."""
         server = self._server(spec)
         truth = server.job(TaskStatus.SUCCEEDED).task
         task = self._fetched(server, TaskStatus.SUCCEEDED)
@@ -167,7 +167,7 @@ class RoundTripContract(Subject):
 
     @pytest.mark.parametrize("reason", _REASONS)
     def test_a_failure_says_why(self, reason: FailureReason) -> None:
-        """A failed task has the provider's words, and a reason that does not mislead."""
+        """A failed task has the provider's message, and a reason that is not misleading."""
         server = self._server()
         task = self._fetched(server, TaskStatus.FAILED, reason)
         like = _RETRYABLE if reason in _RETRYABLE else {reason}
@@ -198,7 +198,7 @@ class RoundTripContract(Subject):
         assert isinstance(self.failure("fetch", answer), TaskNotFoundError)
 
     def test_a_refusal_has_its_meaning(self, operation: str, fault: ApiFault) -> None:
-        """Each of the provider's refusals is the error that says what it means."""
+        """Each of the provider's refusals becomes the error with its meaning."""
         emulated_api = self._emulated_api()
         refusal = evolve(emulated_api.refusals[fault], retry_after=3.0)
         answer = emulated_api.answer_error(refusal, request_id=_REQUEST_ID)
@@ -206,7 +206,7 @@ class RoundTripContract(Subject):
         if error is None:
             assert operation == "result", "only an answer about a result can say that the task has failed"
             return
-        # A submit names no task, but a model that there may not be.
+        # A submit names no task, but may name an unknown model.
         meant = (*_FAULTS[fault], InvalidRequestError) if operation == "submit" else _FAULTS[fault]
 
         assert isinstance(error, meant if fault is ApiFault.UNKNOWN_TASK else _FAULTS[fault])
@@ -246,7 +246,7 @@ class RoundTripContract(Subject):
         assert self._listed(page.next, JobPage(jobs=jobs[:1], total=3)).next is None
 
     def test_a_cancellation_is_taken_or_comes_too_late(self) -> None:
-        """If tasks can be cancelled, the answer says whether this one was."""
+        """If tasks can be cancelled, the response says whether this one was."""
         if not self.adapter.capabilities.can_cancel:
             pytest.skip("the provider cannot cancel")
         server = self._server()
@@ -287,7 +287,7 @@ class RoundTripContract(Subject):
         return self.adapter.decode_list(answer, asked, self.account)
 
     def emulated_answers(self, operation: str, status: TaskStatus | None) -> Iterator[HttpResponse]:
-        """Return what the emulated API answers to *operation*, for a task with *status* or with each."""
+        """Return the emulated API's responses to *operation*, for a task with *status*, or with each status."""
         server = self._server()
         match operation:
             case "submit":
@@ -308,7 +308,7 @@ class RoundTripContract(Subject):
 
 
 def _received(message: HttpRequest) -> HttpRequest:
-    """Return *message* as a server sees it."""
+    """Return *message* as a server receives it."""
     headers = {name.lower(): value for name, value in message.headers.items()}
     return evolve(message, headers={**headers, "host": urlsplit(message.url).netloc})
 
@@ -329,7 +329,7 @@ def _reason(task: Task) -> FailureReason | None:
 
 
 def _assert_true(told: object, truth: object, names: list[str] | tuple[str, ...]) -> None:
-    """Check that everything in *told* is true. Providers leave out much, and some count whole seconds only."""
+    """Check that everything in *told* is true. Providers omit fields, and some count only whole seconds."""
     for name in names:
         value, true = getattr(told, name), getattr(truth, name)
         if isinstance(value, datetime) and isinstance(true, datetime):

@@ -1,4 +1,4 @@
-"""What an adapter makes of its provider's answers, and of the same answers with something wrong in them."""
+"""Tests how an adapter reads its provider's responses, and the same responses with defects."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ _ECHO = f"the key {KEY} may not do this"
 
 
 class SampleContract(RoundTripContract):
-    """The part of the suite that needs answers: those of the emulated API, or the samples of the subject."""
+    """The part of the suite that needs responses: from the emulated API, or the samples of the subject."""
 
     def test_there_are_answers_to_try(self, operation: str) -> None:
         """
-        Without an emulated API, `samples` has answers to every operation.
+        Without an emulated API, `samples` must have responses to every operation.
 
-        Without either, most mistakes in reading an answer would go unnoticed.
+        Without either, most reading mistakes would go unnoticed.
         """
         assert list(self._answers(operation)), (
             f"give samples[{operation!r}], {_NEEDED[operation]}, or an emulated_api: see the guide to adding a provider"
         )
 
     def test_the_answers_about_a_task_are_understood(self) -> None:
-        """There is a task that has not ended, one with a video and one that failed, and each says so."""
+        """The samples have an unfinished task, one with a video and a failed one, and each is read as such."""
         tasks = [cast("Task", self.decode("fetch", answer)) for answer in self._answers("fetch")]
         if self.tells_results_apart:
             tasks = [task for task in tasks if task.status is not TaskStatus.SUCCEEDED]
@@ -63,7 +63,7 @@ class SampleContract(RoundTripContract):
             assert not task.videos or not obvious or task.video_url in obvious, "a cover or a sound is not the video"
 
     def test_an_accepted_submit_has_an_id(self) -> None:
-        """The answer to a submit is a task with an id, and an answer with an empty id is none."""
+        """The response to a submit is a task with an id, and an empty id is an error."""
         for answer in self._answers("submit"):
             task = self.decode("submit", answer)
             assert isinstance(task, Task)
@@ -86,14 +86,14 @@ class SampleContract(RoundTripContract):
             assert first != self.adapter.encode_list(PAGE.next(), self.account)
 
     def test_an_accepted_cancellation_is_understood(self) -> None:
-        """The provider's answer says that the task was cancelled, and so does a success without content."""
+        """The provider's response means that the task was cancelled, and so does a success without content."""
         if not self.adapter.capabilities.can_cancel:
             pytest.skip("the provider cannot cancel")
         for answer in (*self._answers("cancel"), HttpResponse(status=204)):
             assert self.decode("cancel", answer) is True
 
     def test_the_samples_of_refusals_have_their_meaning(self, operation: str) -> None:
-        """Each sample of a refusal is the error that it is given for, and leaves no doubt where it is a 4xx."""
+        """Each sample of a refusal becomes the declared error, and a 4xx is a certain refusal."""
         for cls, sample in self.refusal_samples.items():
             error = self.failure(operation, sample)
             assert cls is type(error), f"{sample.body!r}: {error!r}"
@@ -102,14 +102,14 @@ class SampleContract(RoundTripContract):
             assert not (400 <= sample.status < 500 and is_ambiguous(error)), f"{sample.body!r} is a certain refusal"
 
     def test_no_sample_of_a_refusal_shows_the_key(self) -> None:
-        """Whichever text of a refusal repeats the API key, the error does not."""
+        """If any text of a refusal repeats the API key, the error does not."""
         for sample in self.refusal_samples.values():
             for path, value in _texts(sample):
                 error = self.failure("fetch", _with(sample, path, _ECHO), f"{value!r} at {path}")
                 assert KEY not in f"{error!s} {error!r} {vars(error)}", path
 
     def test_a_failure_does_not_show_the_key(self) -> None:
-        """Whichever text of an answer repeats the API key, the error of the failed task does not."""
+        """If any text of a response repeats the API key, the error of the failed task does not."""
         echoed: list[str] = []
         operation = self._about_results
         for answer in self._answers(operation, TaskStatus.FAILED):
@@ -122,12 +122,12 @@ class SampleContract(RoundTripContract):
         assert KEY not in "".join(echoed)
 
     def test_junk_in_any_place_is_survived(self, operation: str) -> None:
-        """Whatever value is at whatever place of an answer, the result is sound or an InvalidResponseError."""
+        """With any value at any position of a response, the result is valid or an InvalidResponseError."""
         for what, answer, _ in self._distorted(operation):
             self.attempt(operation, answer, what)
 
     def test_junk_does_not_end_a_task(self) -> None:
-        """A running task stays one that has not ended, whatever else its answer contains."""
+        """A running task stays unfinished, with any other content of the response."""
         for what, answer, _ in self._distorted("fetch", TaskStatus.RUNNING):
             found = self.attempt("fetch", answer, what)
             assert not isinstance(found, Task) or not found.status.is_terminal, what
@@ -143,7 +143,7 @@ class SampleContract(RoundTripContract):
             assert not any(task.status.is_terminal for task in tasks)
 
     def test_metadata_costs_no_video(self) -> None:
-        """Junk beside the status, the id and the URL does not lose the video, which is paid for."""
+        """Junk in fields other than the status, the id and the URL does not lose the paid video."""
         operation = self._about_results
         for answer in self._answers(operation, TaskStatus.SUCCEEDED):
             task = cast("Task", self.decode(operation, answer))
@@ -165,7 +165,7 @@ class SampleContract(RoundTripContract):
         return "result" if self.tells_results_apart else "fetch"
 
     def _answers(self, operation: str, status: TaskStatus | None = None) -> Iterator[HttpResponse]:
-        """Return answers to *operation*, those about a task with *status* if it is given."""
+        """Return responses to *operation*, only those about a task with *status* if it is given."""
         if self.emulated_api is not None:
             yield from self.emulated_answers(operation, status)
             return
@@ -175,7 +175,7 @@ class SampleContract(RoundTripContract):
                 yield answer
 
     def _distorted(self, operation: str, status: TaskStatus | None = None) -> Iterator[tuple[str, HttpResponse, Path]]:
-        """Return the answers to *operation* with junk in them, and say what and where."""
+        """Return the responses to *operation* with junk in them, each with a description of the junk."""
         for answer in self._answers(operation, status):
             if answer.body and answer.ok:
                 for what, path, value in mutations(json.loads(answer.body)):

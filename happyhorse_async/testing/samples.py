@@ -15,7 +15,7 @@ from ..request import ImageToVideo, Mode, ReferenceToVideo, TextToVideo, VideoEd
 from ..task import FailureReason, Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
 
 PROVIDER = "contract"
-"""The name of the account, which no adapter has."""
+"""The name of the account. No adapter has this name."""
 KEY = "sk-canary-1f0c8e6b52d94a37"
 """The API key, which may appear in a header only."""
 JOB_ID = "hh-0123456789abcdef0123456789abcdef"
@@ -30,7 +30,7 @@ _EXPIRES = _FINISHED.replace(microsecond=0) + timedelta(days=1)
 
 
 def minimal(spec: ModelSpec) -> VideoRequest:
-    """Return a request to *spec* with what is required, and no more."""
+    """Return a request to *spec* with only the required fields."""
     prompt = PROMPT if spec.prompt_required else None
     match spec.mode:
         case Mode.T2V:
@@ -44,7 +44,7 @@ def minimal(spec: ModelSpec) -> VideoRequest:
 
 
 def maximal(spec: ModelSpec) -> VideoRequest:
-    """Return a request to *spec* with every option, and as many images as it takes."""
+    """Return a request to *spec* with every option, and the maximum number of images."""
     request = _with(minimal(spec), prompt=PROMPT)
     has = fields_dict(type(request))
     chosen = {option.name: option.good[-1] for option in _options(spec) if option.good and option.name in has}
@@ -54,7 +54,7 @@ def maximal(spec: ModelSpec) -> VideoRequest:
 
 
 def right(spec: ModelSpec) -> Iterator[VideoRequest]:
-    """Yield requests to *spec* with each value that it takes, one at a time, and of a range both ends."""
+    """Yield requests to *spec* with each accepted value, one at a time; of a range, both ends."""
     request = minimal(spec)
     for option in _options(spec):
         if option.name in fields_dict(type(request)):
@@ -64,7 +64,7 @@ def right(spec: ModelSpec) -> Iterator[VideoRequest]:
 
 
 def choices(spec: ModelSpec) -> Iterator[tuple[str, list[VideoRequest]]]:
-    """Yield each option of *spec* that has a choice, with requests that differ in its value alone."""
+    """Yield each option of *spec* with several values, with requests that differ only in its value."""
     request = minimal(spec)
     for option in _options(spec):
         if option.name in fields_dict(type(request)) and len(option.good) > 1:
@@ -74,7 +74,7 @@ def choices(spec: ModelSpec) -> Iterator[tuple[str, list[VideoRequest]]]:
 
 @frozen
 class Wrong:
-    """A request that must be refused before it is encoded, and how."""
+    """A request that must be rejected before it is encoded, and the expected error."""
 
     what: str
     request: VideoRequest
@@ -82,7 +82,7 @@ class Wrong:
 
 
 def wrong(spec: ModelSpec) -> Iterator[Wrong]:
-    """Yield requests to *spec* for what it does not take."""
+    """Yield requests to *spec* that it does not accept."""
     yield from _wrong_options(spec)
     yield from _wrong_prompts(spec)
     yield from _wrong_counts(spec)
@@ -96,7 +96,7 @@ class _Option:
     good: Sequence[Any]
     bad: Sequence[Any]
     stranger: Any = None
-    """A value that another provider takes."""
+    """A value that another provider accepts."""
 
 
 def _options(spec: ModelSpec) -> tuple[_Option, ...]:
@@ -161,7 +161,7 @@ def _placed(name: str, url: str) -> str | tuple[str, ...]:
 
 
 def _images(spec: ModelSpec, count: int) -> tuple[str, ...]:
-    """Return *count* images, in all the forms that *spec* takes in turn."""
+    """Return *count* images, alternating between the forms that *spec* accepts."""
     forms = islice(cycle(form for form in MediaForm if form in spec.image_forms), count)
     return tuple(_medium(form, number) for number, form in enumerate(forms))
 
@@ -177,7 +177,7 @@ def _medium(form: MediaForm, number: int) -> str:
 
 
 def _with(request: VideoRequest, **changes: Any) -> VideoRequest:
-    # Untyped, because some requests are wrong on purpose.
+    # Untyped, because some requests are invalid on purpose.
     loose: Any = request
     changed: VideoRequest = evolve(loose, **changes)
     return changed
@@ -195,12 +195,12 @@ ANY_MODELS = {
     mode: ModelSpec(mode=mode, version=VERSIONS[0], model="any", resolutions=("720P",), images=range(1, 2))
     for mode in Mode
 }
-"""For each mode, a model of no provider."""
+"""For each mode, a model that no provider has."""
 
 
 def observed(task_id: str, request: VideoRequest, status: TaskStatus, reason: FailureReason | None = None) -> Task:
     """
-    Return the task for *request* as it is on the provider's side.
+    Return the task for *request* as the provider has it.
 
     :param reason: why it fails. NO_OUTPUT is a success without a video.
     """

@@ -1,4 +1,4 @@
-"""What the parts of the contract suite share: the adapter under test, and ways to call it."""
+"""The common part of the contract suite: the adapter under test, and ways to call it."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ class Subject:
     adapter: ClassVar[Adapter]
     """An instance of the adapter."""
     emulated_api: ClassVar[EmulatedAPI | None] = None
-    """The provider's server side. With one, the suite also sends every request to it, and its answers back."""
+    """The provider's server side. With one, the suite also sends every request to it, and decodes its responses."""
     samples: ClassVar[Mapping[str, Sequence[Any]]] = {}
     """
-    Answers from the provider's documentation, by operation: `"submit"`, `"fetch"` (about a running, a succeeded and a
-    failed task), `"result"` (of a succeeded and a failed task, if results are told apart), `"list"` (the last page
-    last) and `"cancel"`. An answer is the JSON value of a 200, or an `HttpResponse`. Required without an
-    `emulated_api`.
+    Sample responses from the provider's documentation, by operation: `"submit"`, `"fetch"` (about a running, a
+    succeeded and a failed task), `"result"` (of a succeeded and a failed task, if results have their own response),
+    `"list"` (the last page last) and `"cancel"`. Each is the JSON value of a 200, or an `HttpResponse`. Required
+    without an `emulated_api`.
     """
     refusal_samples: ClassVar[Mapping[ErrorClass, HttpResponse]] = {}
-    """Refusals from the provider's documentation, by the error that each means."""
+    """Refusals from the provider's documentation, by error class."""
     registered: ClassVar[bool] = True
     """Whether adapter and emulated API are installed, under the entry points of their name."""
     options: ClassVar[Mapping[str, Any]] = {}
     """The adapter's own options, if it requires any."""
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Run each test for every model, operation and fault that it takes as an argument."""
+        """Parametrize each test with every model, operation and fault that it takes as an argument."""
         if "spec" in metafunc.fixturenames:
             models = self.adapter.capabilities.models
             metafunc.parametrize("spec", models, ids=[f"{spec.mode}-{spec.model}" for spec in models])
@@ -53,7 +53,7 @@ class Subject:
 
     @property
     def account(self) -> Account:
-        """The account that requests are made for."""
+        """The account to make requests for."""
         return self.adapter.account(provider=PROVIDER, api_key=KEY, options=self.options)
 
     @property
@@ -66,7 +66,7 @@ class Subject:
 
     @property
     def tells_results_apart(self) -> bool:
-        """Whether the result of a task is told by an answer of its own."""
+        """Whether the result of a task has its own request."""
         return type(self.adapter).decode_result is not Adapter.decode_result
 
     def submission(self, request: VideoRequest, *, callback_url: str | None = None, job_id: str = JOB_ID) -> Submission:
@@ -80,7 +80,7 @@ class Subject:
         return self.adapter.encode_submit(submission, self.account)
 
     def decode(self, operation: str, response: HttpResponse, *, task_id: str = "task-0451") -> object:
-        """Decode the answer to *operation*."""
+        """Decode the response to *operation*."""
         match operation:
             case "submit":
                 return self.adapter.decode_submit(response, self.account)
@@ -96,9 +96,9 @@ class Subject:
 
     def attempt(self, operation: str, response: HttpResponse, what: str = "") -> object:
         """
-        Decode a 2xx that may be junk, and return a sound result or the error that says that there is none.
+        Decode a 2xx that may be junk, and return a valid result or the error.
 
-        :param what: what is wrong with *response*, for the message of a failing test.
+        :param what: the defect of *response*, for the message of a failing test.
         """
         try:
             answer = self.decode(operation, response)
@@ -112,7 +112,7 @@ class Subject:
         return answer
 
     def failure(self, operation: str, response: HttpResponse, what: str = "") -> HappyHorseError | None:
-        """Decode the answer to *operation*, and return the error of this library that it is, if it is one."""
+        """Decode the response to *operation*, and return its error, if it is an error of this library."""
         try:
             self.decode(operation, response)
         except HappyHorseError as error:

@@ -1,8 +1,8 @@
 """
 Transports carry HTTP messages: they send one and return one, or stream a file. They know nothing of providers.
 
-`Transport` is the contract. The default one is in `happyhorse_async.transports.aiohttp` and is loaded when a client is
-opened, since importing aiohttp takes longer than everything else.
+`Transport` is the contract. The default implementation is in `happyhorse_async.transports.aiohttp` and is loaded when a
+client is opened, since importing aiohttp takes longer than everything else.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Transport(Protocol):
 
     @property
     def connection_slots(self) -> asyncio.Semaphore | None:
-        """One slot for each connection that there may be; `None` for any number. Its holder does not wait in `send`."""
+        """One slot for each allowed connection; `None` for any number. Its holder does not wait in `send`."""
         ...
 
     async def aclose(self) -> None:

@@ -41,7 +41,7 @@ LARGEST_BODY = 1024 * 1024
 """Bytes of an API response. The largest documented one, a list of 100 tasks, has a tenth of it."""
 
 _READ_TIMEOUT = 60.0
-# A POST without a body gets `application/octet-stream` otherwise, which no provider has asked for.
+# A POST without a body gets `application/octet-stream` otherwise, which no provider wants.
 _NO_CONTENT_TYPE = ("Content-Type",)
 _CHUNK = 256 * 1024
 # Iterations of the event loop. A response of the largest size is read in a few of them.
@@ -88,7 +88,7 @@ class AiohttpTransport:
         self.connection_slots = _connection_slots(connector)
         """One for each connection, where the caller's connector limits them."""
         self._session = self._new_session(connector)
-        # A connector of another kind, such as one for SOCKS, does not connect to the origin itself.
+        # A custom connector, such as one for SOCKS, does not connect to the origin itself.
         direct = type(self._session.connector) is aiohttp.TCPConnector
         self._public_session = self._new_session(self._session.connector, _PublicRequest) if direct else self._session
 

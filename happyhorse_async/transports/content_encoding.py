@@ -1,5 +1,5 @@
 """
-Undoes the compression of a response, within a limit, whatever its label says.
+Decompresses a response within a size limit, independent of its label.
 
 No compression is asked for. Relays compress all the same, and some label plain JSON with the name of a charset.
 """
@@ -100,7 +100,7 @@ async def uncompressed_chunks(chunks: AsyncGenerator[bytes], coding: str) -> Asy
 
 
 def _wbits(begin: bytes, coding: str) -> int | None:
-    """Return how zlib is to read a stream that begins like this, `None` if it is not compressed."""
+    """Return zlib's `wbits` for a stream that begins like this, `None` if it is not compressed."""
     if begin.startswith(GZIP) or _is_zlib(begin):
         return zlib.MAX_WBITS | 32
     is_plain = begin[4:8] in _BOXES or begin.startswith(_CONTAINERS) or _is_text(begin)

@@ -1,5 +1,5 @@
 """
-Which network addresses belong to the public internet.
+Decides which network addresses belong to the public internet.
 
 A URL that comes from outside may name a machine of the network that this program runs in: the metadata service of a
 cloud, a database, a printer. Such a host is only contacted if its user allows it.

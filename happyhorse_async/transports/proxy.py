@@ -1,4 +1,4 @@
-"""Which HTTP proxy a request goes through: one that was given, those of the environment, or none."""
+"""Selects the HTTP proxy of a request: a given one, those of the environment, or none."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Proxies:
     @classmethod
     def of(cls, proxy: str | None) -> Proxies:
         """
-        Return the proxies that *proxy* means.
+        Return the proxies for *proxy*.
 
         :param proxy: an http(s) URL; `"env"` for `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` of the
             environment; `None` for no proxy.

@@ -68,7 +68,7 @@ def test_options_of_a_line(tmp_path: Path) -> None:
         ('{"prompt": "a", "images": [1]}', "line 1: images[0]: expected text, not a whole number"),
         ('{"prompt": "a", "extra": []}', "line 1: extra: expected a table, not a list"),
         ('{"prompt": "a", "promt": "b"}', "line 1: unknown key promt; did you mean prompt?"),
-        (f'{{"prompt": "a", "image": "{IMAGE}", "ratio": "1:1"}}', "line 1: 'ratio' does not go with i2v"),
+        (f'{{"prompt": "a", "image": "{IMAGE}", "ratio": "1:1"}}', "line 1: 'ratio' is not a field of i2v"),
         ('{"duration": 5}', "line 1: prompt is missing for t2v"),
         ('{"prompt": "a", "mode": "x2v"}', "line 1: mode must be one of t2v, i2v, r2v, edit"),
         ('{"prompt": "a", "output": " "}', "line 1: output is empty"),

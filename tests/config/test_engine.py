@@ -53,7 +53,7 @@ async def test_an_engine_without_a_store_is_refused_when_the_client_opens() -> N
     [
         ("kind = 'celery'", "there is no engine 'celery'; known: dbos"),
         ("url = 'sqlite:///x'", "kind"),
-        ("kind = 'dbos'\nurl = 'sqlite:///x'\nurl_env = 'X'", "url_env cannot stand beside url"),
+        ("kind = 'dbos'\nurl = 'sqlite:///x'\nurl_env = 'X'", "url_env and url cannot be combined"),
         ("kind = 'dbos'\nconcurrency = 0", "concurrency"),
         ("kind = 'dbos'\npolling_interval = 0", "polling_interval"),
     ],

@@ -105,7 +105,7 @@ def test_a_pyproject_without_our_table_is_no_configuration() -> None:
     write("[tool.other]\nx = 1", "pyproject.toml")
 
     assert Settings.load().path is None
-    with pytest.raises(ConfigurationError, match=r"pyproject\.toml: there is no table \[tool\.happyhorse\]"):
+    with pytest.raises(ConfigurationError, match=r"pyproject\.toml: the file has no table \[tool\.happyhorse\]"):
         Settings.load("pyproject.toml")
 
 

@@ -177,11 +177,11 @@ def test_without_the_driver_the_error_names_the_extra(monkeypatch: pytest.Monkey
         ("[store]\npath = 'x'\nkeep_closed = 1e11", "store.keep_closed must be a number of seconds, or inf"),
         ("[store]\npath = 'x'\nbusy_timeout = inf", "store.busy_timeout must be <= 3600: inf"),
         ("store = 'x'", "store: expected a table, not text"),
-        ("[store]\npath = 'x'\nurl_env = 'DB'", "store.url_env cannot stand beside path"),
-        ("[store]\npath = 'x'\nschema = 'y'", "store.schema has no meaning beside path"),
-        ("[store]\nurl_env = 'DB'\nbusy_timeout = 1", "store.busy_timeout has no meaning beside url_env"),
+        ("[store]\npath = 'x'\nurl_env = 'DB'", "store.url_env cannot be combined with path"),
+        ("[store]\npath = 'x'\nschema = 'y'", "store.schema cannot be combined with path"),
+        ("[store]\nurl_env = 'DB'\nbusy_timeout = 1", "store.busy_timeout cannot be combined with url_env"),
         ("[store]\nurl_env = 'DB'\ntimeout = 0", "store.timeout must be > 0"),
-        ("[store]\nurl_env = 'DB'\nlisten_url = 'x'\nlisten_url_env = 'y'", "cannot stand beside listen_url"),
+        ("[store]\nurl_env = 'DB'\nlisten_url = 'x'\nlisten_url_env = 'y'", "cannot be combined"),
     ],
 )
 def test_what_is_wrong_is_named(text: str, sentence: str) -> None:

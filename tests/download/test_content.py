@@ -349,7 +349,7 @@ async def test_a_whole_video_is_kept_although_more_was_announced(
     path = await fetch()
 
     assert VIDEO == path.read_bytes()
-    assert "what has arrived is a whole video" in caplog.text
+    assert "the received bytes are a complete video" in caplog.text
 
 
 @pytest.mark.fault(70)

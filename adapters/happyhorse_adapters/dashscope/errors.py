@@ -146,7 +146,7 @@ _GENERIC = frozenset({"", "internalerror", "internalerror.algo", "invalidparamet
 
 @frozen(kw_only=True)
 class ErrorDetails:
-    """What an answer says about a failure, wherever it says so. Null and empty values count as absent."""
+    """The error fields of a response, from any position. Null and empty values count as absent."""
 
     code: str | None
     message: str | None
@@ -226,7 +226,7 @@ def refusal_in(
     if status < 400 or _is_own(answer, details):
         cls = _by_message(details, status, account) or _by_code(details)
         if cls is None or (cls is ProviderError and 400 <= status < 500):
-            # Without a meaning, a 2xx says nothing that could be relied on.
+            # Without a known meaning, a 2xx is not reliable.
             cls = class_by_status(status) if status >= 400 else InvalidResponseError if cls is None else cls
     return error_from_response(
         cls,

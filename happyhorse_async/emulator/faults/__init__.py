@@ -1,5 +1,5 @@
 """
-Faults that the emulator can apply: everything that a server can do wrong.
+The faults that the emulator can apply.
 
 ```python
 emulator.inject("reset-before-answer", on="submit")
@@ -52,7 +52,7 @@ __all__ = [
 ]
 
 PRESETS: Mapping[str, Fault] = MappingProxyType({**CONNECTION, **BODIES, **REFUSALS, **TASKS, **DOWNLOADED, **UPLOADED})
-"""Every fault that has a name."""
+"""Every fault with a name."""
 
 
 def find_fault(name: str) -> Fault:

@@ -33,7 +33,7 @@ def page(
     """
     Answer with an error page of a server between client and provider, such as a gateway, a CDN or a proxy.
 
-    :param body: its HTML; by default that of nginx with *summary* as the headline.
+    :param body: its HTML; by default nginx's page with *summary* as the headline.
     """
     content = (_GATEWAY.format(summary) if body is None else body).encode()
     fields = {"content-type": "text/html; charset=utf-8", **(headers or {})}
@@ -84,7 +84,7 @@ def _labelled(label: str) -> ResponseChange:
 
 def _compressed(label: str, wbits: int, *, padding: int = 0) -> ResponseChange:
     """
-    Compress the body, though the client asked for `identity`.
+    Compress the body, although the client asked for `identity`.
 
     :param padding: bytes of blanks after it, in compressed form.
     """

@@ -18,7 +18,7 @@ class Part(Enum):
     HALF_THE_HEAD = auto()
     HALF_THE_BODY = auto()
     WHOLE_BODY = auto()
-    """The complete body, of which one more byte was announced."""
+    """The complete body, although one more byte was announced."""
 
 
 def cut(part: Part, *, reset: bool = True) -> ResponseChange:

@@ -14,9 +14,9 @@ from .fault import DOWNLOADS, CallContext, Fault, RawResponse, ResponseChange, s
 
 def not_stored(status: int, code: str = "", message: str = "") -> Fault:
     """
-    Answer as a storage that does not have the file yet.
+    Answer like a storage that does not have the file yet.
 
-    Switch it on with `seconds=` for a file that is late.
+    Use `seconds=` for a file that is late.
     """
     reply = ErrorReply(status=status, code=code or "NoSuchKey", message=message or "The file is not there yet.")
     summary = f"the file is not in the storage yet: a {status}"

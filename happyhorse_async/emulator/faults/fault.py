@@ -1,8 +1,8 @@
 """
-A fault of the emulator: a change to how one call is answered.
+A fault of the emulator: a change to the response to one call.
 
-A fault is data and pure functions. It may change what is said of a task, replace the response, or describe a broken
-response byte by byte; the emulator does the writing.
+A fault is data and pure functions. It may change the reported task, replace the response, or describe a broken response
+byte by byte; the emulator writes it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Operation(StrEnum):
     QUERY = "query"
     """A status request for one task."""
     RESULT = "result"
-    """A request for the result of one task, where a provider tells it apart. It shares the faults of its query."""
+    """A request for the result of one task, at providers that separate it. It shares the faults of its query."""
     LIST = "list"
     """A request for the account's tasks."""
     CANCEL = "cancel"
@@ -37,7 +37,7 @@ class Operation(StrEnum):
     PERMIT = "permit"
     """A request for the permission to upload a file, where one is needed."""
     UPLOAD = "upload"
-    """A file that is sent to the provider's storage."""
+    """A file sent to the provider's storage."""
 
 
 EVERYWHERE = frozenset(Operation)
@@ -59,7 +59,7 @@ class RawResponse:
     pause: float = 0.0
     """Seconds before each byte of `slow_data`."""
     repeated: bytes = b""
-    """Written after that, again and again, until the client disconnects."""
+    """Written after that, repeatedly, until the client disconnects."""
     reset: bool = False
     """Whether the connection ends with a reset instead of a regular close."""
     held: bool = False
@@ -74,13 +74,13 @@ class CallContext:
     now: float
     """Unix seconds."""
     refuse: Callable[[ApiFault | ErrorReply], HttpResponse]
-    """Writes an error in the format of the server that was called: the provider, or the storage of the videos."""
+    """Writes an error in the format of the called server: the provider, or the storage of the videos."""
     whole: HttpResponse | None = None
     """A download only: the response with the complete video, also where a range was requested."""
 
 
 TaskChange: TypeAlias = Callable[[Task, CallContext], Task | None]
-"""Changes what the provider says of a task; `None`: the provider does not know it."""
+"""Changes the reported task; `None`: the provider does not know it."""
 ResponseChange: TypeAlias = Callable[[HttpResponse, CallContext], HttpResponse | RawResponse]
 """Changes the response, or replaces it."""
 
@@ -90,8 +90,8 @@ class Fault:
     """
     One thing that goes wrong.
 
-    Unless `accepted` is false, the provider has carried out the call before anything goes wrong, so that a submit is
-    billed: that is the worse case.
+    Unless `accepted` is false, the provider carries out the call before the fault occurs, so that a submit is billed:
+    the worse case.
     """
 
     summary: str
@@ -101,14 +101,14 @@ class Fault:
     accepted: bool = field(default=True, kw_only=True)
     """Whether the provider carries out the call. If not, nothing is billed."""
     task: TaskChange | None = field(default=None, kw_only=True)
-    """How the task in a status response is changed."""
+    """Changes the task in a status response."""
     response: ResponseChange | None = field(default=None, kw_only=True)
-    """How the response is changed."""
+    """Changes the response."""
 
 
 def serialize(response: HttpResponse, *, length: int | None = None, more: str = "") -> bytes:
     """
-    Return *response* as a server writes it that closes the connection afterwards.
+    Return *response* as the bytes of a server that then closes the connection.
 
     :param length: the `Content-Length`; by default the true one.
     :param more: more header lines, each with its line end.
@@ -118,7 +118,7 @@ def serialize(response: HttpResponse, *, length: int | None = None, more: str = 
 
 
 def serialize_head(response: HttpResponse, framing: str = "") -> bytes:
-    """Return the head of *response*, with the header lines *framing* that say how long the body is."""
+    """Return the head of *response*, with *framing*: the header lines that give the length of the body."""
     given = {name: value for name, value in response.headers.items() if name not in ("content-length", "connection")}
     fields = {"Server": "happyhorse-emulator", "Connection": "close", **given}
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())

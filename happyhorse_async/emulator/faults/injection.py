@@ -1,4 +1,4 @@
-"""Which fault is applied to which call."""
+"""Decides which fault is applied to which call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .fault import CallContext, Fault, Operation, RawResponse
 
 @frozen
 class Broken:
-    """A response that has to be written byte by byte, and the injection that may hold it back."""
+    """A response to be written byte by byte, and the injection that may hold it back."""
 
     raw_response: RawResponse
     injection: Injection
@@ -29,7 +29,7 @@ class Injection:
 
     :param fault_id: its number in this emulator.
     :param times: to how many calls it is applied; `None`: to every one.
-    :param after: how many matching calls are answered correctly before.
+    :param after: how many matching calls are answered correctly first.
     :param seconds: for how long it is applied, from the first call on; `None`: without end.
     """
 
@@ -49,7 +49,7 @@ class Injection:
         self.on = on
         self.provider = provider
         self.applied = 0
-        """To how many calls it was applied so far."""
+        """The number of calls that it was applied to."""
         self._left = times
         self._skip = after
         self._seconds = seconds
@@ -59,7 +59,7 @@ class Injection:
 
     @property
     def over(self) -> bool:
-        """Whether it is not applied any more."""
+        """Whether it has ended."""
         return self._left == 0
 
     def remove(self) -> None:
@@ -85,7 +85,7 @@ class Injection:
         return task if self.fault.task is None else self.fault.task(task, call)
 
     def apply(self, response: HttpResponse, call: CallContext) -> HttpResponse | Broken:
-        """Return what the fault makes of *response*."""
+        """Return *response* as changed by the fault."""
         changed = response if self.fault.response is None else self.fault.response(response, call)
         return Broken(changed, self) if isinstance(changed, RawResponse) else changed
 
@@ -109,11 +109,11 @@ class Injection:
 
 
 class Faults:
-    """The faults that are switched on, in the order in which they were, and the number of calls."""
+    """The active faults in the order of their injection, and the number of calls."""
 
     def __init__(self) -> None:
         self.calls: Counter[tuple[str, Operation]] = Counter()
-        """How many calls came, by provider and operation."""
+        """The number of calls, by provider and operation."""
         self._numbers = count(1)
         self._injections: list[Injection] = []
         self._of_polls: dict[tuple[str, str | None], Injection | None] = {}
@@ -153,10 +153,10 @@ class Faults:
 
     def next(self, operation: Operation, provider: str, *, now: float, task_id: str | None = None) -> Injection | None:
         """
-        Count a call, and return the fault that is applied to it: of several the one that was switched on first.
+        Count a call, and return the fault to apply: of several, the one that was switched on first.
 
-        Where a provider tells results apart, a poll has two calls. What goes wrong with the first goes wrong with both,
-        and counts once.
+        At a provider with a separate result request, a poll has two calls. A fault of the first applies to both, and
+        counts once.
         """
         self.calls[provider, operation] += 1
         active = self.active
@@ -170,7 +170,7 @@ class Faults:
 
     @property
     def active(self) -> tuple[Injection, ...]:
-        """The faults that are switched on and not over."""
+        """The active faults."""
         return tuple(injection for injection in self._injections if not injection.over)
 
     def clear(self) -> None:

@@ -1,4 +1,4 @@
-"""Errors without a cause: those that a provider has codes for, and redirects."""
+"""Injected refusals: errors that a provider has codes for, and redirects."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def refused(
     Answer with an error in the provider's own format.
 
     :param reason: the error by its meaning, or by its status, code and message.
-    :param accepted: whether the provider has carried out the call before.
+    :param accepted: whether the provider carries out the call first.
     :param retry_after: the `Retry-After` header; `None`: as the provider sends it.
-    :param status: another HTTP status than the provider's.
+    :param status: replaces the provider's HTTP status.
     """
 
     def change(response: HttpResponse, call: CallContext) -> HttpResponse:
@@ -105,7 +105,7 @@ REFUSALS: dict[str, Fault] = {
     ),
     "gateway-504": refused(ApiFault.GATEWAY_TIMEOUT, summary="a 504, after the request was accepted", accepted=True),
     "error-in-200": refused(ApiFault.BAD_REQUEST, summary="the provider's error with status 200", status=200),
-    # DashScope rejects inputs with codes that read like its own failures.
+    # DashScope rejects inputs with codes that look like internal failures.
     "internal-content-400": _internal(
         400,
         "InternalError.Algo.DataInspectionFailed",

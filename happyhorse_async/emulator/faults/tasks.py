@@ -1,4 +1,4 @@
-"""Faults of what a provider says of a task: unknown states, missing fields, other shapes of a result."""
+"""Faults of the reported task: unknown states, missing fields, other shapes of a result."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .fault import API, POLLS, SUBMITS, CallContext, Fault, ResponseChange, Task
 
 def task_status(status: TaskStatus, *, word: str | None = None, reason: FailureReason | None = None) -> TaskChange:
     """
-    Report another status than the task has.
+    Report a false status.
 
-    :param word: an unknown word for it; `None`: the provider's own.
-    :param reason: why it failed; `None`: nothing is said.
+    :param word: an unknown word for the status; `None`: the provider's own.
+    :param reason: why it failed; `None`: no reason is given.
     """
 
     def change(task: Task, call: CallContext) -> Task:
@@ -38,7 +38,7 @@ def task_status(status: TaskStatus, *, word: str | None = None, reason: FailureR
 
 
 def _succeeded_as(word: str) -> TaskChange:
-    """Name the success by a *word* of another vendor. The video is there."""
+    """Report the success with a *word* of another vendor. The video is there."""
     return lambda task, call: evolve(task, raw_status=word) if task.status is TaskStatus.SUCCEEDED else task
 
 
@@ -89,9 +89,9 @@ def _rewritten(
     """
     Rewrite the JSON of a response.
 
-    :param changes: what becomes of each value of a type.
-    :param members: what becomes of each member of that name.
-    :param more: members that every object gets.
+    :param changes: converts each value of a type.
+    :param members: converts each member of that name.
+    :param more: members added to every object.
     """
 
     def walk(value: object) -> object:
@@ -138,7 +138,7 @@ def _reshaped(shape: _Rewrite) -> ResponseChange:
 
 
 def _audio_only(response: HttpResponse, call: CallContext) -> HttpResponse:
-    """Call the video an audio file, by the name of its member and by its type."""
+    """Present the video as an audio file, in the name of its member and its type."""
     names = {
         b'"video_url"': b'"audio_url"',
         b'"videos"': b'"audios"',
@@ -187,7 +187,9 @@ TASKS: dict[str, Fault] = {
         "the result is an object with the URL in `url`", on=POLLS, response=_reshaped(lambda url: {"url": url})
     ),
     "url-in-other-case": Fault(
-        "the result is an object with the URL in `VideoUrl`", on=POLLS, response=_reshaped(lambda url: {"VideoUrl": url})
+        "the result is an object with the URL in `VideoUrl`",
+        on=POLLS,
+        response=_reshaped(lambda url: {"VideoUrl": url}),
     ),
     "url-as-text": Fault("the result is the URL itself", on=POLLS, response=_reshaped(lambda url: url)),
     "url-with-space": Fault("the URL has a space that is not encoded", on=POLLS, task=_url_with("my video")),

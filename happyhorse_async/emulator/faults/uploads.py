@@ -1,4 +1,4 @@
-"""Faults of the storage that files are uploaded to."""
+"""Faults of the upload storage."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .fault import UPLOADS, Fault
 
 
 def refused_upload(status: int, code: str, message: str) -> Fault:
-    """Answer as a storage that does not take the file."""
+    """Answer like a storage that refuses the file."""
     reply = ErrorReply(status=status, code=code, message=message)
     return Fault(
         f"the storage does not take the file: a {status} {code}",

@@ -51,7 +51,7 @@ class Connection:
 
     @property
     def again(self) -> str:
-        """The queue of what dead processes have left."""
+        """The queue for workflows of dead processes."""
         return f"{self.name}-again"
 
     async def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
@@ -77,7 +77,7 @@ class Connection:
         await self.call(DBOS.register_queue, self.again, polling_interval_sec=polling_interval)
 
     def _launch(self, url: str, schema: str) -> None:
-        # In a thread, where there is no event loop that DBOS would take for its own, and give its executor to.
+        # In a thread without an event loop, because DBOS would adopt a running loop and set its executor.
         from dbos import DBOS, DBOSPortableJSONSerializer  # noqa: PLC0415 - an extra
 
         with _hiding_url():
@@ -192,7 +192,7 @@ class Connection:
         return job.state.is_final or job.state is JobState.OUTCOME_UNKNOWN
 
     async def aclose(self) -> None:
-        """Stop. What runs is left to others."""
+        """Stop. Running workflows are left to other processes."""
         await self.starting.settle(_CLOSING_GRACE)
         await self.starting.aclose()
         await self.background.aclose()
@@ -226,7 +226,7 @@ def _checked(url: str | None) -> str:
 
 @contextmanager
 def _hiding_url() -> Generator[None]:
-    """Turn what DBOS raises into an error that does not show the URL of the database, which may hold a password."""
+    """Convert errors of DBOS into errors without the URL of the database, which may hold a password."""
     from sqlalchemy.exc import OperationalError  # noqa: PLC0415 - comes with DBOS
 
     try:

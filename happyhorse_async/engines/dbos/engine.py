@@ -1,4 +1,4 @@
-"""The engine itself: what a program makes and gives to its client."""
+"""The engine that a program gives to its client."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class DBOSEngine:
     """
     Runs enqueued jobs as durable workflows of DBOS (https://docs.dbos.dev): an engine for `Client(engine=…)`.
 
-    DBOS needs the extra `dbos`, and a store that lasts and that all processes share: a `PostgresStore`, or on one
+    It needs the extra `dbos`, and a persistent store that all processes share: a `PostgresStore`, or on one
     machine a `SQLiteStore`. If the program has launched DBOS itself, that instance is used and never destroyed; make
     this object before `DBOS.launch()`, so that the workflow is known by then. Otherwise the engine launches DBOS when
     the client is opened, and destroys it when the client is closed. In a process that does not work (`work=False`) it
@@ -28,14 +28,14 @@ class DBOSEngine:
 
     :param url: the system database of DBOS, such as `postgresql://…`; by default the database of the `PostgresStore`.
         Not used where the program has launched DBOS itself.
-    :param name: the application in DBOS, and the queue. What a dead process has left goes to the queue `NAME-again`,
-        which has no limits.
-    :param application_version: which processes may run each other's workflows: those with the same one. The default of
-        DBOS, a hash of the program, would leave what an older release has begun.
+    :param name: the application in DBOS, and the queue. Workflows of dead processes go to the queue `NAME-again`, which
+        has no limits.
+    :param application_version: processes with the same version run each other's workflows. With DBOS's default, a hash
+        of the program, the workflows of an older release would be abandoned.
     :param schema: the schema of the tables of DBOS.
-    :param concurrency: how many workflows of the queue one process runs at a time. The limits of the providers hold in
-        any case.
-    :param polling_interval: seconds between two questions of each process for new workflows.
+    :param concurrency: how many workflows of the queue one process runs at a time. The limits of the providers always
+        apply.
+    :param polling_interval: seconds between two checks of each process for new workflows.
     :raises ConfigurationError: the extra is not installed, or a value cannot be used.
     """
 

@@ -1,4 +1,4 @@
-"""Names that stand in the tables of DBOS. Other processes, also of other releases, go by them."""
+"""Names in the tables of DBOS. Other processes, also of other releases, depend on them."""
 
 from __future__ import annotations
 

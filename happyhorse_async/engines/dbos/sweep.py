@@ -1,4 +1,4 @@
-"""What the death of a process has left in DBOS, and what has never come there."""
+"""Finds workflows of dead processes in DBOS, and jobs that never got a workflow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CHUNK = 200
 
 class Sweep:
     """
-    Finds workflows that dead processes have left, and jobs that have no workflow.
+    Finds workflows of dead processes, and jobs without a workflow.
 
     Two processes may find the same at the same time. Then a job is run in both, and one of them waits for the other.
     """
@@ -32,7 +32,7 @@ class Sweep:
         self._is_failing = False
 
     async def run(self) -> None:
-        """Do so for ever."""
+        """Search periodically, for ever."""
         search_in = 0.0
         while True:
             try:

@@ -1,5 +1,5 @@
 """
-The URL of a PostgreSQL server: what of it the driver takes, and what of it may be shown.
+The URL of a PostgreSQL server: the arguments for the driver, and the part that may be shown.
 
 https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS
 """

@@ -16,7 +16,7 @@ _MISSING_FOR = 0.8
 
 class Liveness:
     """
-    What one process knows of the locks of all.
+    The locks of all processes, as known to one process.
 
     :param takeover_after: how long the server must have been known before an owner without a lock is dead, in seconds.
     """

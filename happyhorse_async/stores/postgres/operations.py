@@ -1,4 +1,4 @@
-"""What the connections of a store are asked to do."""
+"""The operations of a store's connections."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class TakeOver:
 
     @property
     def group(self) -> object:
-        """What it has in common with others that take the same jobs."""
+        """The common key of operations that take the same jobs."""
         return frozenset(self.endpoints), frozenset(self.states)
 
 

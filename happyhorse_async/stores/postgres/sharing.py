@@ -1,5 +1,5 @@
 """
-What the processes that share a database need: who owns which jobs, and when a request may be sent.
+Coordination of the processes that share a database: the owners of jobs, and the pacing of requests.
 
 `{schema}` is the quoted name of the schema.
 """

@@ -1,7 +1,7 @@
 """
 One connection to the server, and the task that does all its work in groups.
 
-What has arrived while the last group was on its way makes the next one. So one write costs one commit, and a thousand
+Operations that arrive while one group is in progress form the next one. So one write costs one commit, and a thousand
 at once cost one as well. A caller that waits for a result can be cancelled; the work itself goes on.
 
 A connection that is lost is opened again, and the group is done again, until its time is over.

@@ -1,4 +1,4 @@
-"""Whether the content of a database is sound. To find out, all of it has to be read."""
+"""Checks the integrity of a database, which requires reading all of it."""
 
 from __future__ import annotations
 

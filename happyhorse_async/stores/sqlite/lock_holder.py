@@ -1,4 +1,4 @@
-"""Which process keeps a database locked, where the system tells."""
+"""Finds the process that keeps a database locked, if the system reports it."""
 
 from __future__ import annotations
 

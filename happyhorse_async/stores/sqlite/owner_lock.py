@@ -1,5 +1,5 @@
 """
-Which processes have a database open, so that the jobs of a killed process can be told from those of a living one.
+Shows which processes have a database open, to distinguish the jobs of killed and living processes.
 
 Each process keeps a locked file of its own beside the database.
 """
