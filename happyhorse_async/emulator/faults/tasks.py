@@ -187,7 +187,9 @@ TASKS: dict[str, Fault] = {
         "the result is an object with the URL in `url`", on=POLLS, response=_reshaped(lambda url: {"url": url})
     ),
     "url-in-other-case": Fault(
-        "the result is an object with the URL in `VideoUrl`", on=POLLS, response=_reshaped(lambda url: {"VideoUrl": url})
+        "the result is an object with the URL in `VideoUrl`",
+        on=POLLS,
+        response=_reshaped(lambda url: {"VideoUrl": url}),
     ),
     "url-as-text": Fault("the result is the URL itself", on=POLLS, response=_reshaped(lambda url: url)),
     "url-with-space": Fault("the URL has a space that is not encoded", on=POLLS, task=_url_with("my video")),
