@@ -72,7 +72,7 @@ class Budget:
 
     def __init__(self, *limits: str | Money | Iterable[str | Money], per: Period = "day") -> None:
         if per not in get_args(Period):
-            raise ConfigurationError(f"per: expected one of {', '.join(get_args(Period))}, not {per!r}")
+            raise ConfigurationError(f"per: expected one of {', '.join(get_args(Period))}")
         amounts = [amount for limit in limits for amount in _amounts(limit)]
         currencies = [amount.currency for amount in amounts]
         if not amounts or len(set(currencies)) < len(currencies):

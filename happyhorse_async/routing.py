@@ -52,7 +52,7 @@ class Routing:
         if len(set(order)) != len(order):
             raise ConfigurationError("order repeats a provider name")
         if self.strategy not in STRATEGIES:
-            raise ConfigurationError(f"strategy must be one of {', '.join(STRATEGIES)}, not {self.strategy!r}")
+            raise ConfigurationError(f"strategy must be one of {', '.join(STRATEGIES)}")
         is_number = isinstance(patience, int | float) and not isinstance(patience, bool)
         if not is_number or not 0 <= patience < math.inf:
             raise ConfigurationError(f"patience must be a number of seconds of at least 0, not {patience!r}")

@@ -127,7 +127,7 @@ async def test_the_file_routes(write: Any) -> None:
     [
         ('order = ["main", "other"]', "other"),
         ('order = "main"', "a list"),
-        ('order = ["main", "main"]', "twice"),
+        ('order = ["main", "main"]', "repeats"),
         ('strategy = "dearest"', "strategy"),
         ("patience = -1", "patience"),
         ('orders = ["main"]', "orders"),

@@ -60,9 +60,6 @@ _REASONS: dict[ErrorClass, FailureReason] = {
     ProviderError: FailureReason.PROVIDER_FAULT,
 }
 
-# Challenges, logins and locks of a gateway, which may not affect the next request.
-_PASSING = frozenset({401, 403, 407, 409, 423})
-
 _IN_PROGRESS = re.compile(r"in[\s_-]?progress|in[\s_-]?flight|processing|still running|being processed", re.IGNORECASE)
 
 _WORD = re.compile(r"[^\W\d_]")
@@ -129,7 +126,8 @@ def error_from_response(
     error: HappyHorseError
     if cls is TransportError:
         text = f"the answer does not come from the provider but from something in between (a proxy, a CDN): {sentence}"
-        error = TransportError(text, sent=False, retryable=status in _PASSING, **facts)
+        # Some firewalls block the answer and not the request, so a paid request is not sent again at once.
+        error = TransportError(text, sent=False, retryable=False, **facts)
     elif cls is RateLimitError:
         error = RateLimitError(sentence, retry_after=retry_after(response), **facts)
     elif cls is ProviderError:

@@ -12,6 +12,7 @@ from attrs.validators import ge, gt, optional
 
 from ..errors import ConfigurationError
 from ..redaction import redact_url
+from .structuring import quoted, variable_name
 
 _KINDS = ("dbos",)
 _PLACES = frozenset({"kind", "url", "url_env"})
@@ -45,7 +46,7 @@ class EngineSettings:
 
     def __attrs_post_init__(self) -> None:
         if self.kind not in _KINDS:
-            raise ConfigurationError(f"kind: there is no engine {self.kind!r}; known: {', '.join(_KINDS)}")
+            raise ConfigurationError(f"kind: there is no engine {quoted(self.kind)}; known: {', '.join(_KINDS)}")
         if self.url is not None and self.url_env is not None:
             raise ConfigurationError("url_env and url cannot be combined")
 
@@ -72,7 +73,9 @@ class EngineSettings:
             return self.url
         value = os.environ.get(self.url_env)
         if not value:
-            raise ConfigurationError(f"engine.url_env: the environment variable {self.url_env} is not set")
+            raise ConfigurationError(
+                f"engine.url_env: the environment variable {variable_name(self.url_env)} is not set"
+            )
         return value
 
     def resolved(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from ..errors import ConfigurationError
-from .structuring import kind_of, looks_secret
+from .structuring import kind_of, variable_name
 
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d"
 # NAME=value; a key itself may hold an equals sign, as base64 does, but has no upper-case name before it.
@@ -151,9 +151,7 @@ class KeySource:
         return f"environment {self._variable()} ({'set' if os.environ.get(self.variable or '') else 'not set'})"
 
     def _variable(self) -> str:
-        # Some users write the key itself instead of the variable's name, and many keys look like a variable name.
-        name = self.variable or ""
-        return name if name.isupper() and "_" in name and not looks_secret(name) else "that it names"
+        return variable_name(self.variable or "")
 
     def _read_file(self, file: Path) -> str:
         # The path is not shown: some users write the key itself instead of a file name.

@@ -14,6 +14,7 @@ from attrs.validators import and_, ge, gt, instance_of, le, optional
 
 from ..errors import ConfigurationError
 from ..redaction import redact_url
+from .structuring import variable_name
 
 # Seconds: beyond any useful setting, and within the calendar.
 _LONGEST = 1e10
@@ -142,5 +143,5 @@ class StoreSettings:
 def _variable(name: str, variable: str) -> str:
     value = os.environ.get(variable)
     if not value:
-        raise ConfigurationError(f"store.{name}: the environment variable {variable} is not set")
+        raise ConfigurationError(f"store.{name}: the environment variable {variable_name(variable)} is not set")
     return value

@@ -179,6 +179,13 @@ def quoted_name(name: str) -> str:
     return name if _NAME.fullmatch(name) and not looks_secret(name) else f"({len(name)} characters)"
 
 
+def variable_name(name: str) -> str:
+    """Return the name of an environment variable for an error, unless it may be a secret that was pasted as one."""
+    # Many keys would pass for a name, but not for one in capitals.
+    is_name = name.isupper() and ("_" in name or name.isalpha())
+    return name if is_name and not looks_secret(name) else "that it names"
+
+
 def choices(name: str, known: Iterable[str]) -> str:
     """List *known*, after the likely intended one."""
     from difflib import get_close_matches  # noqa: PLC0415 - for a mistake only

@@ -140,8 +140,10 @@ def _certain(error: HappyHorseError) -> HappyHorseError:
     """Return *error* as one of an upload: the paid request was certainly not sent."""
     match error:
         case TransportError():
+            # An upload costs nothing, and the next one may not meet a page of something in between.
+            retryable = error.retryable or error.status_code is not None
             return TransportError(
-                f"the upload failed: {error.message}", sent=False, retryable=error.retryable, provider=error.provider
+                f"the upload failed: {error.message}", sent=False, retryable=retryable, provider=error.provider
             )
         case ProviderError() | InvalidResponseError():
             return ProviderError(

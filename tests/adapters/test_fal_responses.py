@@ -144,6 +144,7 @@ def test_the_list_of_a_model_is_told_without_what_was_sent() -> None:
         ({"detail": "Internal error"}, 500, hh.ProviderError),
         ({}, 502, hh.ProviderError),
         ({}, 404, hh.TransportError),
+        ({"type": "about:blank", "title": "Forbidden", "status": 403, "detail": "no"}, 403, hh.TransportError),
         ({"detail": "Conflict"}, 409, hh.ProviderError),
     ],
     ids=str,

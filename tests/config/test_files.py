@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from happyhorse_async.client import Client
 from happyhorse_async.config import Settings
 from happyhorse_async.errors import ConfigurationError
 
@@ -277,6 +278,11 @@ SECRETS = (
         "[providers.dashscope]\noptions = {{ workspace = 'no {}' }}",
         "[providers.hiapi]\nbase_url = '{}'",
         "[providers.hiapi]\nproxy = '{}'",
+        "[providers.hiapi]\n[engine]\nkind = '{}'",
+        "[providers.hiapi]\n[routing]\norder = ['{}']",
+        "[providers.hiapi]\n[routing]\norder = ['hiapi']\nstrategy = '{}'",
+        "[providers.hiapi]\n[budget]\nlimit = '1 USD'\nper = '{}'",
+        "[providers.hiapi]\n[budget]\nlimit = '{}'",
     ],
 )
 def test_a_key_in_the_wrong_place_is_not_quoted(text: str, secret: str) -> None:
@@ -285,6 +291,16 @@ def test_a_key_in_the_wrong_place_is_not_quoted(text: str, secret: str) -> None:
 
     with pytest.raises(ConfigurationError) as raised:
         Settings.load("happyhorse.toml")
+    assert secret not in str(raised.value)
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_a_key_in_place_of_a_variable_is_not_quoted(secret: str) -> None:
+    """The error about a variable that is not set shows nothing that may be a key."""
+    write(f"[providers.hiapi]\n[store]\nurl_env = '{secret}'")
+
+    with pytest.raises(ConfigurationError, match="is not set") as raised:
+        Client.from_config("happyhorse.toml")
     assert secret not in str(raised.value)
 
 

@@ -129,7 +129,8 @@ def problem_in(answer: Mapping[str, Any], headers: Mapping[str, str]) -> Problem
     """
     wire = structure(answer, _WireRefusal)
     entries = [entry for entry in wire.detail or () if entry is not None]
-    text = answer.get("detail")
+    # A gateway's own format has a `detail` and a `title`: https://www.rfc-editor.org/rfc/rfc9457#section-3
+    text = None if "title" in answer else answer.get("detail")
     sentences = [entry.sentence for entry in entries if entry.sentence]
     message = text.strip() if isinstance(text, str) else "; ".join(sentences)
     typed = next((code for code in (wire.error_type, headers.get("x-fal-error-type")) if is_code(code)), None)
