@@ -23,8 +23,8 @@ from attrs import define, field
 
 import happyhorse_async as hh
 
-# The goals are 170 functions in 30 files, and 14 attributes. One `generate` enters some 255 functions in 49 files.
-# Traces and the fields of the log take 15 functions more where another test has configured OpenTelemetry.
+# The goals are 170 functions in 30 files, and 14 attributes. One `generate` enters about 255 functions in 49 files. The
+# traces and fields of the log take 15 functions more where another test has configured OpenTelemetry.
 MOST_FUNCTIONS = 270
 MOST_FILES = 50
 MOST_ATTRIBUTES = 14
