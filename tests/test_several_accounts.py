@@ -15,6 +15,9 @@ REQUEST = hh.TextToVideo("a train at night", resolution="720P", duration=3)
 FILE = """
 default = "main"
 
+[poll]
+interval = 0.05
+
 [providers.main]
 adapter = "dashscope"
 api_key_env = "MAIN_KEY"
@@ -265,7 +268,7 @@ async def test_local_media_travel_as_the_next_account_wants_them(frame: bytes) -
             hh.Provider("first", adapter="imini", api_key="k", base_url=emulator.url("imini")),
             hh.Provider("second", adapter="dashscope", api_key="k", base_url=emulator.url("dashscope")),
         ]
-        async with hh.Client(accounts, routing=hh.Routing()) as client:
+        async with hh.Client(accounts, routing=hh.Routing(), poll=hh.PollSchedule(interval=0.05)) as client:
             handles = [await client.enqueue(hh.ImageToVideo(frame)), await client.submit(hh.ImageToVideo(frame))]
             tasks = [await handle for handle in handles]
         billed = emulator.billed("dashscope")

@@ -79,13 +79,16 @@ async def test_many_submits_at_once_do_not_exceed_it(gateway: Any, spending: Spe
 
 async def test_enqueue_reserves_in_its_own_commit(gateway: Any, spending: Spending, path: Path) -> None:
     """What is promised is paid for, even if it is sent much later."""
-    gateway.on("POST", "/videos", gateway.reply({"id": "t-1", "status": "queued"}, after=asyncio.Event()))
+    answered = asyncio.Event()
+    gateway.on("POST", "/videos", gateway.reply({"id": "t-1", "status": "queued"}, after=answered))
     async with spending("2 USD", limits=hh.Limits(submits_per_second=0.001)) as client:
         await client.enqueue(REQUEST)
         await client.enqueue(REQUEST)
         with pytest.raises(hh.BudgetExceededError):
             await client.enqueue(REQUEST)
         assert await spent(path) == 2
+        # The client waits for the answer to a request on its way before it closes.
+        answered.set()
 
 
 async def test_a_withdrawn_job_gives_its_money_back(gateway: Any, spending: Spending, path: Path) -> None:

@@ -415,6 +415,8 @@ def live_all(simulation: Any, seeds: range, name: str, **manners: bool) -> None:
         assert [] == wrongs, replay.format(seed)
         _LIVED.update({"worlds": 1, "tasks billed": len(world.billed), "crashes": world.crashes})
         _CRASH_POINTS.update(world.crash_points)
+    # A world is one large cycle.
+    gc.collect()
 
 
 @pytest.mark.parametrize("count", [1, 19, 20, 21, 200])

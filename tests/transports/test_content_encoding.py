@@ -99,8 +99,9 @@ async def test_a_task_is_found_behind_an_odd_label(gateway: Gateway, fifth: Fift
     assert hh.TaskStatus.SUCCEEDED is task.status
 
 
-BOMB = gzip.compress(b"[" + b"0" * 100_000_000)
-DEFLATE_BOMB = zlib.compress(b"[" + b"0" * 100_000_000)
+LARGE = b"[" + b"0" * 40 * LARGEST_BODY
+BOMB = gzip.compress(LARGE, 1)
+DEFLATE_BOMB = zlib.compress(LARGE, 1)
 
 
 @pytest.mark.fault(20)
