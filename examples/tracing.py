@@ -10,48 +10,45 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
 
 import happyhorse_async as hh
 
 
-class TreeExporter(ConsoleSpanExporter):
-    """Writes the spans of a trace as a tree, once its first span has ended. The console exporter itself writes JSON."""
+class Tree:
+    """Writes the spans of a trace as a tree, once its first span has ended. Without it, each is written as JSON."""
 
-    def __init__(self, out: TextIO) -> None:
-        super().__init__(out=out)
+    def __init__(self) -> None:
         self._below: defaultdict[int | None, list[ReadableSpan]] = defaultdict(list)
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        for span in spans:
-            self._below[None if span.parent is None else span.parent.span_id].append(span)
-        for first in self._below.pop(None, []):
-            self._write(first, 0, {})
-        self.out.flush()
-        return SpanExportResult.SUCCESS
+    def __call__(self, span: ReadableSpan) -> str:
+        if span.parent is None:
+            return "".join(self._lines(span, 0, {}))
+        self._below[span.parent.span_id].append(span)
+        return ""
 
-    def _write(self, span: ReadableSpan, depth: int, known: dict[str, object]) -> None:
+    def _lines(self, span: ReadableSpan, depth: int, known: dict[str, object]) -> Iterator[str]:
         seconds = ((span.end_time or 0) - (span.start_time or 0)) / 1e9
         told = dict(span.attributes or {})
-        known.pop("happyhorse.task.status", None)
         new = " ".join(f"{name}={value}" for name, value in told.items() if known.get(name) != value)
-        self.out.write(f"{'  ' * depth}{span.name} ({seconds:.2f} s) {new}".rstrip() + "\n")
+        yield f"{'  ' * depth}{span.name} ({seconds:.2f} s) {new}".rstrip() + "\n"
         context = span.get_span_context()
         below = self._below.pop(0 if context is None else context.span_id, [])
+        inherited = {name: value for name, value in told.items() if name != "happyhorse.task.status"}
         for child in sorted(below, key=lambda one: one.start_time or 0):
-            self._write(child, depth + 1, {**known, **told})
+            yield from self._lines(child, depth + 1, {**known, **inherited})
 
 
 def export_to(out: TextIO) -> None:
     provider = TracerProvider(resource=Resource.create({"service.name": "videos"}))
-    provider.add_span_processor(SimpleSpanProcessor(TreeExporter(out)))
+    provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter(out=out, formatter=Tree())))
     trace.set_tracer_provider(provider)
 
 
