@@ -8,6 +8,7 @@ Routes as in `fastapi_app.py`, but the webhook is at /hooks without a slash. Run
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def make_app(client: hh.Client | None = None, folder: Path = Path("videos")) -> 
         stopping.set()  # before the server waits for open responses
 
     async def create(request: web.Request) -> web.Response:
-        handle = await client.enqueue(hh.TextToVideo.from_dict(await request.json()))
+        handle = await client.enqueue(hh.TextToVideo.from_dict(await request.json(), trusted=False))
         return web.json_response({"job": handle.job_id}, status=202)
 
     async def show(request: web.Request) -> web.Response:
@@ -68,6 +69,8 @@ def make_app(client: hh.Client | None = None, folder: Path = Path("videos")) -> 
 async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
+    except json.JSONDecodeError:
+        return web.json_response({"error": "the body is not JSON"}, status=400)
     except hh.HappyHorseError as error:
         return web.json_response({"error": error.message}, status=error.http_status)
 

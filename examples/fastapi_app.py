@@ -3,10 +3,11 @@ FastAPI: ask for a video, follow it, fetch it, and receive the provider's webhoo
 
     POST /videos {"prompt": "..."}   202 with the job id; the body has the fields of TextToVideo
     GET  /videos/{job}               the job as JSON: its state, task and error
+    DELETE /videos/{job}             cancels it, where the provider can
     GET  /videos/{job}/events        every change, as server-sent events
     GET  /videos/{job}/file          the finished video
+    GET  /healthz                    200 while the app takes jobs
     POST /hooks/                     the webhook; note the slash: providers do not follow redirects
-
 Run it beside a `happyhorse.toml`: `uvicorn --factory fastapi_app:make_app --timeout-graceful-shutdown 10`
 """
 
@@ -47,25 +48,32 @@ def make_app(client: hh.Client | None = None, folder: Path = Path("videos")) -> 
     @app.post("/videos", status_code=202)
     async def create(video: Annotated[hh.TextToVideo, Body()]) -> dict[str, str]:
         """Answer as soon as the job is recorded. It is sent when the provider's limits allow."""
-        handle = await client.enqueue(video)
-        return {"job": handle.job_id}
+        return {"job": (await client.enqueue(video)).job_id}
 
     @app.get("/videos/{job}")
     async def show(job: str) -> dict[str, Any]:
         return (await client.job(job)).to_dict(urls=False)
 
+    @app.delete("/videos/{job}")
+    async def cancel(job: str) -> None:
+        await client.cancel(job)
+
     @app.get("/videos/{job}/events")
     async def follow(job: str) -> StreamingResponse:
-        await client.job(job)  # 404 for an unknown one, before the stream begins
-        return StreamingResponse(events(client.resume_job(job), stopping), media_type="text/event-stream")
+        info = await client.job(job)  # 404 for an unknown one, before the stream begins
+        return StreamingResponse(events(client.resume_job(info.job_id), stopping), media_type="text/event-stream")
 
     @app.get("/videos/{job}/file")
     async def fetch_file(job: str) -> FileResponse:
-        """Download the video once, and serve it from disk: the provider's URL expires, and is a credential."""
-        await client.job(job)
-        file = folder / f"{job}.mp4"
+        """Download once, and serve from disk: the provider's URL expires, and is a credential."""
+        info = await client.job(job)
+        file = folder / f"{info.job_id}.mp4"
         if not await asyncio.to_thread(file.exists):
-            await client.resume_job(job).download(file)
+            await client.resume_job(info.job_id).download(file)
         return FileResponse(file)
+
+    @app.get("/healthz")
+    async def healthz() -> JSONResponse:
+        return JSONResponse(None, status_code=200 if (await client.health()).is_ready else 503)
 
     return app

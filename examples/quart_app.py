@@ -31,7 +31,20 @@ def make_app(client: hh.Client | None = None) -> Quart:
 
     @app.post("/videos")
     async def create() -> tuple[dict[str, str], int]:
-        handle = await client.enqueue(hh.TextToVideo.from_dict(await request.get_json()))
+        handle = await client.enqueue(hh.TextToVideo.from_dict(await request.get_json(), trusted=False))
+        return {"job": handle.job_id}, 202
+
+    @app.post("/pictures")
+    async def animate() -> tuple[dict[str, str], int]:
+        """Take a form with a picture and a prompt. Quart refuses forms of more than 16 MB."""
+        files = await request.files
+        form: dict[str, str] = dict(
+            await request.form  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType] - Quart's own
+        )
+        if "picture" not in files:
+            return {"error": "picture is missing"}, 422
+        picture = files["picture"].read()
+        handle = await client.enqueue(hh.ImageToVideo(picture, prompt=form.get("prompt")))
         return {"job": handle.job_id}, 202
 
     @app.get("/videos/<job>")

@@ -30,7 +30,11 @@ def make_app(client: hh.Client | None = None) -> Starlette:
             yield
 
     async def create(request: Request) -> Response:
-        handle = await client.enqueue(hh.TextToVideo.from_dict(await request.json()))
+        try:
+            body = await request.json()
+        except ValueError:
+            return JSONResponse({"error": "the body is not JSON"}, status_code=400)
+        handle = await client.enqueue(hh.TextToVideo.from_dict(body, trusted=False))
         return JSONResponse({"job": handle.job_id}, status_code=202)
 
     async def show(request: Request) -> Response:

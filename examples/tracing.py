@@ -22,31 +22,33 @@ from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProces
 import happyhorse_async as hh
 
 
-class SpanTree:
-    """Formats the spans of a trace as a tree, once its first span has ended. Without it, the exporter writes JSON."""
+class Tree:
+    """Writes the spans of a trace as a tree, once its first span has ended. Without it, each is written as JSON."""
 
     def __init__(self) -> None:
         self._below: defaultdict[int | None, list[ReadableSpan]] = defaultdict(list)
 
     def __call__(self, span: ReadableSpan) -> str:
-        self._below[None if span.parent is None else span.parent.span_id].append(span)
-        return "".join(line for root in self._below.pop(None, []) for line in self._lines(root, 0, {}))
+        if span.parent is None:
+            return "".join(self._lines(span, 0, {}))
+        self._below[span.parent.span_id].append(span)
+        return ""
 
     def _lines(self, span: ReadableSpan, depth: int, known: dict[str, object]) -> Iterator[str]:
         seconds = ((span.end_time or 0) - (span.start_time or 0)) / 1e9
-        attributes = dict(span.attributes or {})
-        known.pop("happyhorse.task.status", None)
-        new = " ".join(f"{name}={value}" for name, value in attributes.items() if known.get(name) != value)
+        told = dict(span.attributes or {})
+        new = " ".join(f"{name}={value}" for name, value in told.items() if known.get(name) != value)
         yield f"{'  ' * depth}{span.name} ({seconds:.2f} s) {new}".rstrip() + "\n"
         context = span.get_span_context()
-        children = self._below.pop(0 if context is None else context.span_id, [])
-        for child in sorted(children, key=lambda one: one.start_time or 0):
-            yield from self._lines(child, depth + 1, {**known, **attributes})
+        below = self._below.pop(0 if context is None else context.span_id, [])
+        inherited = {name: value for name, value in told.items() if name != "happyhorse.task.status"}
+        for child in sorted(below, key=lambda one: one.start_time or 0):
+            yield from self._lines(child, depth + 1, {**known, **inherited})
 
 
 def export_to(out: TextIO) -> None:
     provider = TracerProvider(resource=Resource.create({"service.name": "videos"}))
-    provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter(out=out, formatter=SpanTree())))
+    provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter(out=out, formatter=Tree())))
     trace.set_tracer_provider(provider)
 
 

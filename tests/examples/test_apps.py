@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from PIL import Image
 
 import happyhorse_async as hh
 
@@ -75,6 +77,46 @@ async def test_an_app_enqueues_shows_and_streams_a_job(name: str, make_app: Any,
     assert b"Signature" not in info
     assert (422, 404, 404) == (invalid, missing, misspelt)
     assert "99" in str(why)
+
+
+@pytest.mark.parametrize("name", ["litestar_app", "quart_app"])
+async def test_an_app_takes_a_picture(name: str, make_app: Any, listening: socket.socket) -> None:
+    """A picture that was uploaded becomes a video, and a file that is not a picture is the user's mistake."""
+    async with (
+        hh.Emulator(speed=600) as emulator,
+        served(make_app(name, "dashscope", emulator), listening) as root,
+        aiohttp.ClientSession(root) as browser,
+    ):
+        picture, answers = io.BytesIO(), []
+        Image.new("RGB", (640, 480)).save(picture, "PNG")
+        for content in (picture.getvalue(), b"GIF89a"):
+            form = aiohttp.FormData({"prompt": "she turns"})
+            form.add_field("picture", content, filename="cat.png", content_type="image/png")
+            answers.append(await request(browser, "POST", "/pictures", data=form))
+        events = await read_events(browser, json.loads(answers[0][1])["job"])
+
+    assert [202, 422] == [status for status, _ in answers]
+    assert b"GIF" in answers[1][1]
+    assert "SUCCEEDED" == events[-1]["status"]
+
+
+@pytest.mark.parametrize("name", APPS)
+@pytest.mark.parametrize(
+    "body", [b"{", b"[1]", b'{"prompt": "a", "model": "dear"}', b'{"prompt": "a", "extra": {"b": 1}}']
+)
+async def test_an_app_refuses_what_a_user_must_not_send(
+    name: str, body: bytes, make_app: Any, listening: socket.socket
+) -> None:
+    """Neither the model nor raw parameters come from outside, and a broken body is no error of the server."""
+    async with (
+        hh.Emulator(speed=600) as emulator,
+        served(make_app(name, "dashscope", emulator), listening) as root,
+        aiohttp.ClientSession(root) as browser,
+    ):
+        headers = {"Content-Type": "application/json"}
+        status, why = await request(browser, "POST", "/videos", data=body, headers=headers)
+
+    assert status in (400, 422), why
 
 
 @pytest.mark.parametrize("name", APPS)
