@@ -24,7 +24,11 @@ def fifth_adapter() -> hh.Adapter:
 
 def store_at(place: str) -> hh.TaskStore:
     """Return the store in a file, or in a database by its URL."""
-    return hh.PostgresStore(place, schema="spending") if "://" in place else hh.SQLiteStore(place, busy_timeout=60)
+    return (
+        hh.PostgresStore(place, schema="spending", timeout=60)
+        if "://" in place
+        else hh.SQLiteStore(place, busy_timeout=60)
+    )
 
 
 async def main(place: str, base_urls: str, name: str, count: str, limit: str) -> None:

@@ -33,7 +33,7 @@ def accept(gateway: Any) -> None:
 
 async def ledger(place: Path | str) -> tuple[Decimal, dict[JobState, int]]:
     """Return what the ledger says, and the states of all jobs."""
-    store = hh.PostgresStore(place, schema="spending") if isinstance(place, str) else hh.SQLiteStore(place)
+    store = hh.PostgresStore(place, schema="spending", timeout=60) if isinstance(place, str) else hh.SQLiteStore(place)
     await store.open()
     try:
         states: dict[JobState, int] = {}

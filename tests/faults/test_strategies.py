@@ -118,16 +118,12 @@ async def test_only_the_first_account_is_waited_for(emulator: hh.Emulator) -> No
     """Its 429 for as long as the patience lasts, the ones of the others not at all."""
     for name in ("dashscope", "hiapi"):
         emulator.inject("too-fast", on="submit", provider=name, times=None)
-    times: dict[str, float] = {}
     async with opened(emulator, hh.Routing(patience=20)) as client:
-        started = asyncio.get_running_loop().time()
         handle = await client.submit(REQUEST)
-        times["moved"] = asyncio.get_running_loop().time() - started
 
     assert handle.ref.provider == "c"
     assert emulator.calls("submit", provider="hiapi") == 1
     assert emulator.calls("submit", provider="dashscope") > 1
-    assert times["moved"] < 30
 
 
 async def test_a_plan_leaves_out_what_routing_leaves_out(emulator: hh.Emulator) -> None:
