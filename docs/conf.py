@@ -63,6 +63,7 @@ html_theme_options = {
 # The button copies what is typed, without prompts and without what is printed.
 copybutton_prompt_text = r"\$ "
 copybutton_prompt_is_regexp = True
+copybutton_copy_empty_lines = False
 copybutton_line_continuation_character = "\\"
 copybutton_exclude = ".linenos, .go"
 

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from ..browser import Visitor, chromium, must_have
+from .test_versions import versions
 
 ROOT = Path(__file__).parents[2]
 BUILT = ROOT / "docs" / "_build" / "html"
@@ -21,18 +22,15 @@ PAGES = (
 )  # fmt: skip
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site with the checkout, and with an older release that lacks a page."""
     must_have((BUILT / "dev" / "index.html").is_file(), "the site is not built: `nox -s docs` builds it")
-    from .test_versions import versions
-
-    shutil.copytree(BUILT / "dev", tmp_path / "dev", ignore=shutil.ignore_patterns("_modules"))
-    shutil.copytree(
-        BUILT / "dev", tmp_path / "0.0.9", ignore=shutil.ignore_patterns("_modules", "_images", "studio.html")
-    )
-    versions.assemble(tmp_path)
-    return tmp_path
+    folder = tmp_path_factory.mktemp("site")
+    for version, *left_out in (("dev", "_modules"), ("0.0.9", "_modules", "_images", "studio.html")):
+        shutil.copytree(BUILT / "dev", folder / version, ignore=shutil.ignore_patterns(*left_out))
+    versions.assemble(folder)
+    return folder
 
 
 @pytest.fixture
