@@ -8,6 +8,13 @@ from typing import Any
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 _END = "<!-- end -->"
+# Below its table, so that the page has no plot that has not been drawn.
+_CLUSTER_PLOT = """
+
+```{image} benchmarks/cluster.svg
+:alt: The time of journal operations by the number of open jobs, and the CPU time of a job by the number of workers
+:class: plot
+```"""
 _NONE = "In this run every client ran a thousand jobs."
 
 
@@ -321,7 +328,7 @@ def _journal(found: dict[str, Any]) -> str:
         for kind in names
         for operation in found[kind][sizes[0]]
     )
-    return _table(["milliseconds, by open jobs", *(f"{int(size):,}" for size in sizes)], rows)
+    return _table(["milliseconds, by open jobs", *(f"{int(size):,}" for size in sizes)], rows) + _CLUSTER_PLOT
 
 
 def _run(run: dict[str, Any]) -> str:

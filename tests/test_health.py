@@ -92,6 +92,7 @@ async def test_the_only_account_may_be_named(gateway: Any, fifth: Any, provider:
     """`provider=` takes the client's own account."""
     gateway.accept("t-1", "t-2")
     gateway.show("t-1", "done")
+    gateway.show("t-2", "running")
     gateway.on("GET", "/videos", {"tasks": []})
 
     async with fifth.open() as client:

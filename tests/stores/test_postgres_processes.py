@@ -167,6 +167,16 @@ async def test_a_process_is_alive_again_after_its_connection_was_cut(
     assert owner == store.owner
 
 
+async def test_of_several_processes_one_looks_after_what_a_dead_one_has_left(open_postgres: OpenPostgres) -> None:
+    """That does not make the dead one alive, and ends with the context."""
+    store, other = [await open_postgres(takeover_after=0.0) for _ in range(2)]
+    async with store.alone("gone") as is_chosen, other.alone("gone") as is_chosen_too, other.alone("another") as third:
+        assert (True, False, True) == (is_chosen, is_chosen_too, third)
+        assert not await other.is_alive("gone")
+    async with other.alone("gone") as is_chosen:
+        assert is_chosen
+
+
 async def test_stores_in_two_schemas_have_nothing_in_common(
     open_postgres: OpenPostgres, new_job: NewJob, postgres: dict[str, str]
 ) -> None:

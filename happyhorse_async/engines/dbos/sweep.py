@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import nullcontext
 
 from ...errors import HappyHorseError
 from ...logs import get_logger
@@ -23,7 +24,8 @@ class Sweep:
     """
     Finds workflows of dead processes, and jobs without a workflow.
 
-    Two processes may find the same at the same time. Then a job is run in both, and one of them waits for the other.
+    Two processes may find the same at the same time. With a journal in PostgreSQL one of them leaves it to the other;
+    otherwise a job is run in both, and one of them waits for the other.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -60,10 +62,20 @@ class Sweep:
         for executor in {workflow.executor_id or "" for workflow in pending} - {engine.executor_id}:
             if executor.startswith(EXECUTOR):
                 dead[executor] = not await engine.jobs.store.is_alive(executor.removeprefix(EXECUTOR))
-        left = [workflow.workflow_id for workflow in pending if dead.get(workflow.executor_id or "")]
-        if left:
-            await engine.resume(left)
-            _log.info("%d workflows of dead processes are resumed", len(left))
+        for executor in (executor for executor, is_dead in dead.items() if is_dead):
+            await self._resume_those_of(executor)
+
+    async def _resume_those_of(self, executor: str) -> None:
+        # Of several survivors one does it, where the store can choose. The others would do it again.
+        alone = getattr(self._engine.jobs.store, "alone", None)
+        async with nullcontext(True) if alone is None else alone(executor) as is_chosen:
+            if not is_chosen:
+                return
+            # Another one may have just done it.
+            pending = await self._engine.workflows(status="PENDING", executor_id=executor)
+            if left := [workflow.workflow_id for workflow in pending]:
+                await self._engine.resume(left)
+                _log.info("%d workflows of a dead process are resumed", len(left))
 
     async def _search(self) -> int:
         """

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _KEY = "hashtextextended({}, 0)"
 TRY_LOCK = f"SELECT pg_try_advisory_lock({_KEY.format('$1')})"
 """Takes the lock of the owner $1 for this connection."""
+# Another seed than that of an owner's own lock, which shows that it lives.
+TRY_ALONE = "SELECT pg_try_advisory_lock(hashtextextended($1, 1))"
+"""Makes this connection the only one that looks after what $1 has left, until `END_ALONE`."""
+END_ALONE = "SELECT pg_advisory_unlock(hashtextextended($1, 1))"
 _LOCKS = """
     SELECT classid, objid FROM pg_locks
     WHERE locktype = 'advisory' AND granted AND objsubid = 1

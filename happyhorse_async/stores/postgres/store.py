@@ -6,7 +6,8 @@ import asyncio
 import os
 import re
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager, suppress
 from copy import copy
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -273,6 +274,24 @@ class PostgresStore:
         if owner == session.owner or not session.listener.liveness.knows_the_dead:
             return True
         return await session.listener.is_alive(owner)
+
+    @asynccontextmanager
+    async def alone(self, owner: str) -> AsyncGenerator[bool]:
+        """
+        Let one process at a time look after what *owner* has left in another system.
+
+        :return: a context that says whether this process is the one.
+        :raises StoreError: the server cannot be reached.
+        """
+        listener = self._open_session().listener
+        is_alone = bool(await listener.run(lambda connection: connection.fetchval(sharing.TRY_ALONE, owner)))
+        try:
+            yield is_alone
+        finally:
+            if is_alone:
+                # Where the connection is lost, so is the lock.
+                with suppress(StoreError):
+                    await listener.run(lambda connection: connection.fetchval(sharing.END_ALONE, owner))
 
     async def _read(self, work: Callable[[Connection, datetime], Awaitable[Any]]) -> Any:
         return await asyncio.shield(self._open_session().reader.put(Read(work)))
