@@ -120,7 +120,7 @@ async def generate_one(
     except asyncio.CancelledError:
         if handle is None:
             raise
-        message = "the client was closed while the task was going on"
+        message = "the client was closed while the task was running"
         error: Exception = WaitTimeoutError(message, task=handle.task, ref=handle.ref, job_id=handle.job_id)
     except Exception as failure:  # noqa: BLE001 - a failed job must not end the others
         error = failure

@@ -159,7 +159,7 @@ class Listener:
 
     async def _reconnect(self, error: Exception) -> None:
         since = time.monotonic()
-        _log.warning("%s; it is tried again", self._store_error(error))
+        _log.warning("%s; retrying", self._store_error(error))
         delay = _FIRST_DELAY
         while not self._closing.is_set():
             try:
