@@ -23,7 +23,7 @@ from .scheduler import SubmitScheduler
 
 class AccountRuntime:
     """
-    Everything that runs for one account: requests, polls, the submit queue, and what was learned of durations.
+    Everything that runs for one account: requests, polls, the submit queue, and learned durations.
 
     :param start_submit: called with the next job to be sent, and with its slot.
     :param in_flight: returns the number of unfinished jobs.

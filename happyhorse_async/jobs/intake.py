@@ -444,7 +444,7 @@ class Intake:
         return sorted(found, key=lambda job: job.created_at) if len(self._accounts.endpoints) > 1 else found
 
     async def aclose(self) -> None:
-        """Finish what is being recorded, and stop following the jobs of other processes."""
+        """Finish the writes in progress, and stop following the jobs of other processes."""
         self._closing = True
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self.followers.aclose)

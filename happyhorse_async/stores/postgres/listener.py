@@ -45,7 +45,7 @@ class Listener:
     Listens for changes, holds the lock of *owner*, and knows the server's clock.
 
     :param name: what to call the store in errors and log lines.
-    :param on_changes: is called with what is heard.
+    :param on_changes: called with the received changes.
     :param timeout: how long the first connection may take.
     :param liveness: is told of the lock of this process.
     """
