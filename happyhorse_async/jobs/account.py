@@ -85,7 +85,8 @@ class Accounts:
     """
     The accounts of one client, by the prefix of their refs. Each is opened when it is first needed.
 
-    :param endpoints: the endpoint of each account's jobs. :param start: makes an account ready. It raises a
+    :param endpoints: the endpoint of each account's jobs.
+    :param start: makes an account ready. It raises a
         `ConfigurationError` if there is no key.
     """
 

@@ -99,7 +99,8 @@ class Intake:
         :param media: local media that have tokens in the request.
         :param key: if a job has it already, nothing is uploaded, and the budget is not asked.
         :param durable: whether it is enqueued. Then it is recorded at once, and uploaded before it is sent.
-        :param price: the price estimate. :raises BudgetExceededError: the budget has no room for it. Nothing was
+        :param price: the price estimate.
+        :raises BudgetExceededError: the budget has no room for it. Nothing was
             uploaded or recorded.
         :raises HappyHorseError: an upload failed. Nothing was recorded.
         """

@@ -237,7 +237,7 @@ class Mover:
 
 
 def _with(attempts: tuple[AccountAttempt, ...], left: AccountAttempt) -> tuple[AccountAttempt, ...]:
-    """Add the latest attempt. Only the latest of each account is kept, in first position."""
+    """Add the latest attempt. Only the latest of each account is kept, at the position of its first one."""
     if all(one.endpoint != left.endpoint for one in attempts):
         return (*attempts, left)
     return tuple(left if one.endpoint == left.endpoint else one for one in attempts)

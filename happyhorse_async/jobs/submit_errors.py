@@ -53,7 +53,8 @@ def outcome_unknown(cause: HappyHorseError, job_id: str, found: str = "") -> Sub
     """
     Return the error for a job of unknown outcome.
 
-    :param cause: the original error. :param found: a sentence about the result of a search for its task.
+    :param cause: the original error.
+    :param found: a sentence about the result of a search for its task.
     """
     found = f" {found}" if found else ""
     error = SubmitOutcomeUnknownError(
