@@ -61,7 +61,7 @@ async def test_a_timeout_leaves_the_task(gateway: Gateway, fifth: Fifth) -> None
         async for snapshot in handle.updates():
             if snapshot.status is hh.TaskStatus.RUNNING:
                 break
-        with pytest.raises(TimeoutError, match=r"within 0\.05 s; it goes on") as raised:
+        with pytest.raises(TimeoutError, match=r"within 0\.05 s; it keeps running") as raised:
             await handle.wait(0.05)
         finish.set()
         task = await handle

@@ -120,7 +120,7 @@ async def generate_one(
     except asyncio.CancelledError:
         if handle is None:
             raise
-        message = "the client was closed while the task was going on"
+        message = "the client was closed while the task was running"
         error: Exception = WaitTimeoutError(message, task=handle.task, ref=handle.ref, job_id=handle.job_id)
     except Exception as failure:  # noqa: BLE001 - a failed job must not end the others
         error = failure
@@ -138,8 +138,8 @@ class Batch(Generic[R]):
     The results of many jobs, as they finish.
 
     Iterate over it with `async for`. At most *limit* jobs are in flight or finished and not yet taken, so that a slow
-    consumer stops paying. Leaving the loop stops submitting and cancels what was not sent; what was submitted goes on
-    and can be resumed by its ref.
+    consumer stops paying. Leaving the loop stops submitting and cancels unsent jobs; submitted jobs continue and can be
+    resumed by their refs.
 
     :param items: read as needed.
     :param work: processes one item.
@@ -166,7 +166,7 @@ class Batch(Generic[R]):
         return result
 
     async def aclose(self) -> None:
-        """Stop submitting. What was submitted goes on."""
+        """Stop submitting. Submitted jobs continue."""
         self._run.stop()
 
 

@@ -109,7 +109,7 @@ class JobHandle:
             raise
         except TimeoutError:
             raise WaitTimeoutError(
-                f"the task has not ended within {timeout:g} s; it goes on, resume it by its ref",
+                f"the task has not ended within {timeout:g} s; it keeps running, resume it by its ref",
                 task=self.task,
                 ref=self.ref,
                 job_id=self._tracked.job_id,

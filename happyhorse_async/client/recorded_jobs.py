@@ -34,7 +34,8 @@ class RecordedJobs:
         """
         Return a job, also after its end or refusal. Sends nothing.
 
-        :param ref_or_id: its ref or job id. :param key: the caller's own name for it, instead.
+        :param ref_or_id: its ref or job id.
+        :param key: the caller's own name for it, instead.
         :raises TaskNotFoundError: the store does not have it, or the text is neither a ref nor a job id.
         """
         lookup = self._lifecycle.inside().intake.lookup
@@ -129,7 +130,8 @@ class RecordedJobs:
         Some providers' lists omit the videos; `fetch` returns them.
 
         :param provider: the account; by default the client's own.
-        :param limit: the maximum number. :raises UnsupportedFeatureError: the provider has no list.
+        :param limit: the maximum number.
+        :raises UnsupportedFeatureError: the provider has no list.
         """
         exchange = self._lifecycle.inside().accounts.named(self._planner(provider).name).exchange
 

@@ -78,7 +78,7 @@ class Section:
                 raise ConfigurationError(f"{where}.callback_url: {adapter.name} has no callbacks")
 
     def _check_trust(self, adapter: Adapter, where: str, file: Path) -> None:
-        # A key in the file belongs to whoever wrote the file.
+        # A key in the file belongs to the author of the file.
         if self.api_key is None:
             check_found_address(self.base_url, self.options, adapter, where=where, file=file)
         check_found_proxy(self.proxy, where=f"{where}.proxy", file=file)

@@ -147,7 +147,7 @@ class Fetch:
 
     async def _pause(self, failure: _AttemptFailedError, attempts: int) -> None:
         delay = self._policy.retry.delay(attempts, failure.retry_after)
-        _log.info("%s; tried again in %.1f s", failure.error.mask(*self._secrets), delay)
+        _log.info("%s; next attempt in %.1f s", failure.error.mask(*self._secrets), delay)
         await asyncio.sleep(delay)
 
     async def _renewed(self, headers: Mapping[str, str]) -> bool:

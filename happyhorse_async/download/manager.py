@@ -169,5 +169,5 @@ class _Meter:
                 await result
         except Exception:  # noqa: BLE001 - the caller's own code, and the video is paid for
             if not self._failed:
-                _log.exception("the progress callback of a download failed; the download goes on")
+                _log.exception("the progress callback of a download failed; the download continues")
             self._failed = True

@@ -84,7 +84,8 @@ def find_target(path: Path) -> Path:
     """
     Return the file to write for *path*, symbolic links followed. Blocks.
 
-    :raises DownloadError: it exists and is not a regular file. :raises OSError: the path is impossible.
+    :raises DownloadError: it exists and is not a regular file.
+    :raises OSError: the path is impossible.
     """
     file = followed(path)
     check_replaceable(file)

@@ -25,7 +25,7 @@ _MILLISECONDS = 2**48 - 1
 
 class AccountRuntime:
     """
-    Everything that runs for one account: requests, polls, the submit queue, and what was learned of durations.
+    Everything that runs for one account: requests, polls, the submit queue, and learned durations.
 
     :param start_submit: called with the next job to be sent, and with its slot.
     :param in_flight: returns the number of unfinished jobs.
@@ -85,7 +85,8 @@ class Accounts:
     """
     The accounts of one client, by the prefix of their refs. Each is opened when it is first needed.
 
-    :param endpoints: the endpoint of each account's jobs. :param start: makes an account ready. It raises a
+    :param endpoints: the endpoint of each account's jobs.
+    :param start: makes an account ready. It raises a
         `ConfigurationError` if there is no key.
     """
 

@@ -83,7 +83,7 @@ class CallbackProcessor:
             raise CallbackRejectedError("the sender is not proven to be the provider, and the task is not ours")
         # Its submit may be about to be answered. Then the task is polled at once.
         self._tracker.note_early_callback(ref)
-        _log.info("a callback is about %s, which is not known to be a task of ours", ref, extra=log_fields(ref))
+        _log.info("a callback is about %s, which is not known to be our task", ref, extra=log_fields(ref))
         return None
 
     async def _find(self, account: AccountRuntime, ref: TaskRef) -> TrackedJob | None:

@@ -223,5 +223,5 @@ class Followers:
     def _leave(self, followed: Followed) -> None:
         tracked = followed.tracked
         if not tracked.is_polled and tracked.attempt is None and not tracked.ended:
-            message = "the client was closed while another process was going on with the job"
+            message = "the client was closed while another process was working on the job"
             tracked.give_up(WaitTimeoutError(message, task=tracked.whole_task))

@@ -101,7 +101,8 @@ class Intake:
         :param media: local media that have tokens in the request.
         :param key: if a job has it already, nothing is uploaded, and the budget is not asked.
         :param durable: whether it is enqueued. Then it is recorded at once, and uploaded before it is sent.
-        :param price: the price estimate. :raises BudgetExceededError: the budget has no room for it. Nothing was
+        :param price: the price estimate.
+        :raises BudgetExceededError: the budget has no room for it. Nothing was
             uploaded or recorded.
         :raises HappyHorseError: an upload failed. Nothing was recorded.
         """
@@ -416,7 +417,7 @@ class Intake:
         return is_withdrawn
 
     async def aclose(self) -> None:
-        """Finish what is being recorded, and stop following the jobs of other processes."""
+        """Finish the writes in progress, and stop following the jobs of other processes."""
         self._closing = True
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self.followers.aclose)

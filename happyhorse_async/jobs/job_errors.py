@@ -71,7 +71,7 @@ def still_unknown(job: Job) -> SubmitOutcomeUnknownError:
         message = job.error.message
     else:
         why = f" {job.error.message}" if job.error else ""
-        message = f"the outcome of this job is unknown; settle it with resolve({job.job_id!r}).{why}"
+        message = f"the outcome of this job is unknown; resolve it with resolve({job.job_id!r}).{why}"
     return SubmitOutcomeUnknownError(
         message,
         provider=job.endpoint.provider,

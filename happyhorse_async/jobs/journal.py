@@ -200,7 +200,7 @@ class Journal:
         :raises StoreError: it does not.
         """
         if job_id in self._pending:
-            raise StoreError("the job store did not take the last change of the job; it is tried again", job_id=job_id)
+            raise StoreError("the job store could not write the last change of the job; it is retried", job_id=job_id)
 
     async def written(self, job_id: str) -> None:
         """

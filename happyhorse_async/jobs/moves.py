@@ -191,7 +191,7 @@ class Mover:
 
     async def move(self, tracked: TrackedJob, planned: PlannedJob, failure: HappyHorseError) -> HttpRequest | None:
         """
-        Record that a job is queued at another account now, and return what is sent there.
+        Record that a job is now queued at another account, and return the message to send there.
 
         :param failure: why the present account did not accept it.
         :return: `None` if the job was settled in the meantime, by another process.
@@ -237,7 +237,7 @@ class Mover:
 
 
 def _with(attempts: tuple[AccountAttempt, ...], left: AccountAttempt) -> tuple[AccountAttempt, ...]:
-    """Add what was tried last. Of each account only the latest is kept, at its first place."""
+    """Add the latest attempt. Only the latest of each account is kept, at the position of its first one."""
     if all(one.endpoint != left.endpoint for one in attempts):
         return (*attempts, left)
     return tuple(left if one.endpoint == left.endpoint else one for one in attempts)

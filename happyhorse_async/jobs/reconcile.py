@@ -129,7 +129,7 @@ class Reconciler:
         left = self._still_sending(tracked.job)
         if left > 0:
             raise InvalidRequestError(
-                "the process that sent the job is taken for dead, but may still be waiting for the answer; "
+                "the process that sent the job is considered dead, but may still be waiting for the response; "
                 f"write it off in {math.ceil(left)} s",
                 job_id=job_id,
             )

@@ -218,7 +218,7 @@ def conditions(before: Job, event: JobEvent, after: Job) -> Conditions:
 
 @cache
 def _sources(event: JobEvent, learned: JobEvent | None, target: JobState) -> frozenset[JobState]:
-    """Return the states from which *event*, and then what was learned of the task with it, leads to *target*."""
+    """Return the states from which *event*, followed by its observation of the task, leads to *target*."""
     reached = {state: TRANSITIONS[state, event] for state in JobState if applies(state, event)}
     return frozenset(
         state for state, after in reached.items() if target is (TRANSITIONS[after, learned] if learned else after)

@@ -53,12 +53,13 @@ def outcome_unknown(cause: HappyHorseError, job_id: str, found: str = "") -> Sub
     """
     Return the error for a job of unknown outcome.
 
-    :param cause: the original error. :param found: a sentence about the result of a search for its task.
+    :param cause: the original error.
+    :param found: a sentence about the result of a search for its task.
     """
     found = f" {found}" if found else ""
     error = SubmitOutcomeUnknownError(
         "the paid request was sent and its outcome is unknown; it is not sent again, because that may pay twice. "
-        f"Settle it with resolve({job_id!r}).{found} What happened: {cause.message}",
+        f"Resolve it with resolve({job_id!r}).{found} What happened: {cause.message}",
         **_facts(cause),
     ).about(job_id=job_id)
     error.__cause__ = cause
@@ -72,7 +73,7 @@ def not_accepted(job_id: str) -> HappyHorseError:
 
 def closed_meanwhile(task: Task | None, ref: TaskRef | None, job_id: str) -> WaitTimeoutError:
     """Return the error for a call that began before the client was closed, and must not start new work after it."""
-    return WaitTimeoutError("the client was closed while the job was going on", task=task, ref=ref, job_id=job_id)
+    return WaitTimeoutError("the client was closed while the job was in progress", task=task, ref=ref, job_id=job_id)
 
 
 def unreadable(cause: Exception, provider: str) -> InvalidResponseError:

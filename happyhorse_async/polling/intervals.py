@@ -36,7 +36,8 @@ class PollIntervals:
     """
     Decides when each task is polled. Times are the event loop's, delays are in seconds.
 
-    :param schedule: the caller's settings. :param advice: the adapter's recommendation.
+    :param schedule: the caller's settings.
+    :param advice: the adapter's recommendation.
     """
 
     def __init__(self, schedule: PollSchedule, advice: PollSchedule) -> None:

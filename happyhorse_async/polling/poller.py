@@ -373,5 +373,5 @@ class Poller:
     def _close(self, tracked: TrackedJob) -> None:
         if tracked.is_polled:
             self._on_leave(tracked)
-            error = WaitTimeoutError("the client was closed while the task was going on", task=tracked.whole_task)
+            error = WaitTimeoutError("the client was closed while the task was running", task=tracked.whole_task)
             tracked.give_up(error)

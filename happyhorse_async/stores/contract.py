@@ -164,7 +164,8 @@ class TaskStore(Protocol):
         Changes during an interrupted connection are reported as `None` afterwards. A store without subscribers does no
         work for this.
 
-        :return: ends the subscription. :raises RuntimeError: the store is not open, if it must be.
+        :return: ends the subscription.
+        :raises RuntimeError: the store is not open, if it must be.
         """
         ...
 

@@ -109,7 +109,7 @@ class MemoryStore:
         self._ledger.check(job, within, datetime.now(UTC))
 
     def spent(self, currency: str, since: str) -> int:
-        """Return what was spent in a currency since an hour, in billionths. For plans, which query no store."""
+        """Return the spending in a currency since an hour, in billionths. For plans, which query no store."""
         return self._ledger.spent(currency, since)
 
     async def costs(self) -> list[Cost]:
@@ -246,7 +246,7 @@ class MemoryStore:
         return self._released if is_newest else None
 
     def _dated(self, job: Job, now: datetime) -> Job:
-        """Return what is kept of *job*, and store the dates that its further retention depends on."""
+        """Return the retained part of *job*, and store the dates that its further retention depends on."""
         since = dates(job, now, self._dates.get(job.job_id))
         if since.closed_at or since.urls_until or self._retention.prompts != 0:
             self._dates[job.job_id] = since

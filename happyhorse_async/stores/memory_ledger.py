@@ -69,7 +69,7 @@ class MemoryLedger:
         ]
 
     def spent(self, currency: str, start: str) -> int:
-        """Return what was spent in a currency since an hour, in billionths, and what is reserved and not sent."""
+        """Return the spending in a currency since an hour, in billionths, plus reservations of unsent jobs."""
         return sum(
             sums[2]
             for (hour, _, _, of_line), sums in self._lines.items()

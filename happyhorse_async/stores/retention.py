@@ -156,7 +156,7 @@ class JumpGuard:
 
     def upkeep(self, last: Upkeep | None, now: datetime, running: timedelta) -> Upkeep:
         """
-        Return what is to be remembered of an upkeep at *now*. It may delete old jobs unless it is suspended.
+        Return the record of an upkeep at *now*. It may delete old jobs unless it is suspended.
 
         :param last: what the store remembers of the last one.
         :param running: the reading of `running_time`.

@@ -65,7 +65,7 @@ class Shelf:
         self.largest = largest
 
     def open(self) -> None:
-        """Make the folders, and delete what was interrupted or is older than a month. Blocks."""
+        """Make the folders, and delete interrupted files and files older than a month. Blocks."""
         for folder in (self._media, self._requests):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         oldest = time.time() - _KEPT

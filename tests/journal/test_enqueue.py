@@ -180,7 +180,7 @@ async def test_a_withdrawal_that_cannot_be_written_down(
     async with fifth.open(store=store, poll=SLOWLY, limits=ONE_ONLY) as client:
         await client.submit(hh.TextToVideo("first"))
         handle = await client.enqueue(REQUEST)
-        with pytest.raises(hh.StoreError, match="tried again") as raised:
+        with pytest.raises(hh.StoreError, match="retried") as raised:
             await handle.cancel()
         store.states.clear()
     job = await store.get(handle.job_id)
@@ -228,7 +228,7 @@ async def test_a_call_that_is_cancelled_while_it_is_written_down(
 
 
 async def test_a_caller_who_leaves_before_a_refusal(gateway: Any, fifth: Any) -> None:
-    """A request that is refused after its caller has left is not tried again for nobody."""
+    """A request that is refused after its caller has left is not retried."""
     answer = asyncio.Event()
     gateway.on("POST", "/videos", gateway.reply({}, status=429, headers={"Retry-After": "0"}, after=answer))
 

@@ -133,7 +133,7 @@ async def test_a_server_that_is_away_is_a_store_error_and_one_line_of_the_log(
     assert job == await eventually(lambda: store.get(job.job_id))
     assert not await store.is_alive("another")
     lines = [record.getMessage() for record in caplog.records if "the job store " in record.getMessage()]
-    words = ("it is tried again", "is back after")
+    words = ("retrying", "is back after")
     assert list(words) == [word for line in lines for word in words if word in line]
     assert postgres_server.password not in caplog.text + str(caught.value) + repr(store)
 

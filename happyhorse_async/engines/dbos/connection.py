@@ -175,7 +175,7 @@ class Connection:
                 if await self._is_settled(job_id):
                     raise
                 # The journal cannot be reached, or this process cannot poll the task. The workflow waits for its job.
-                _log.warning("job %s goes on later: %s", job_id, error.message)
+                _log.warning("job %s continues later: %s", job_id, error.message)
             else:
                 # No URLs: DBOS keeps what a workflow returns, and they are credentials.
                 return {"job_id": job_id, "ref": str(task.ref), "status": str(task.status)}

@@ -79,7 +79,7 @@ class Sweep:
 
     async def _search(self) -> int:
         """
-        Start what has no workflow, and what was started by a process that has died, if two searches find it so.
+        Start jobs without a workflow, and jobs started by a dead process, if two searches find them.
 
         A single search also finds jobs that another process is just starting.
 

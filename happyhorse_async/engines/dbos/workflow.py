@@ -35,7 +35,7 @@ def register() -> None:
     """Make the workflow known to DBOS."""
     from dbos import DBOS, WorkflowSerializationFormat  # noqa: PLC0415 - an extra
 
-    # DBOS gives up what has been recovered a hundred times; a job is run until it has ended.
+    # DBOS gives up a workflow after a hundred recoveries; a job is run until it has ended.
     decorate = DBOS.workflow(
         name=WORKFLOW, max_recovery_attempts=None, serialization_type=WorkflowSerializationFormat.PORTABLE
     )

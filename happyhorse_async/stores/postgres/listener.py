@@ -45,7 +45,7 @@ class Listener:
     Listens for changes, holds the lock of *owner*, and knows the server's clock.
 
     :param name: what to call the store in errors and log lines.
-    :param on_changes: is called with what is heard.
+    :param on_changes: called with the received changes.
     :param timeout: how long the first connection may take.
     :param liveness: is told of the lock of this process.
     """
@@ -159,7 +159,7 @@ class Listener:
 
     async def _reconnect(self, error: Exception) -> None:
         since = time.monotonic()
-        _log.warning("%s; it is tried again", self._store_error(error))
+        _log.warning("%s; retrying", self._store_error(error))
         delay = _FIRST_DELAY
         while not self._closing.is_set():
             try:

@@ -1,4 +1,4 @@
-"""A store from its opening to its closing: the connections of this process, and what is done on them."""
+"""A store from its opening to its closing: the connections of this process, and their operations."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Session:
             notify(job_ids)
 
     async def aclose(self) -> None:
-        """Do what was asked for before, and close the connections."""
+        """Complete earlier requests, and close the connections."""
         self._upkeep.cancel()
         with suppress(BaseException):
             await self.opened

@@ -87,7 +87,7 @@ class Jobs:
         self._guard = JumpGuard(timedelta(seconds=self.retention.closed or 0))
 
     async def add(self, connection: Connection, adds: Sequence[Add], spending: Spending) -> list[Any]:
-        """Insert the jobs that are new, and return for each what is kept: the job, or the one that is in its way."""
+        """Insert the new jobs, and return for each the stored job: itself, or the existing one with its id or key."""
         results: dict[int, Any] = {}
         entries: dict[int, Entry] = {}
         rows: dict[int, dict[str, Any]] = {}

@@ -89,7 +89,7 @@ class Worker(Generic[W]):
         return operation.future
 
     async def aclose(self) -> None:
-        """Do what was queued before, and close the connection."""
+        """Complete queued operations, and close the connection."""
         self._is_closing = True
         self._arrived.set()
         await asyncio.shield(self._task)

@@ -261,7 +261,7 @@ class Database:
             )
 
     def _check_files(self) -> None:
-        """Make sure that what is written to the file can be read after a restart."""
+        """Check that data written to the file can be read after a restart."""
         size, former_size = self._files.sizes()
         if size == 0 or (self._check is not None and self._check.found_damage):
             # SQLite would delete the log of an empty database, and the paid tasks in it.

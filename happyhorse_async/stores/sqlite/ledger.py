@@ -27,7 +27,7 @@ _COSTS = """
 
 
 def spent(connection: sqlite3.Connection, currency: str, start: str) -> int:
-    """Return what was spent in a currency since an hour, in billionths, and what is reserved and not sent."""
+    """Return the spending in a currency since an hour, in billionths, plus reservations of unsent jobs."""
     return int(connection.execute(_SPENT, (currency, start)).fetchone()[0])
 
 

@@ -160,7 +160,7 @@ class SQLiteStore:
         await self._read(lambda connection: ledger.check(connection, job, within))
 
     def spent(self, currency: str, since: str) -> int:
-        """Return what was spent in a currency since an hour, in billionths. For plans; it does not wait for writers."""
+        """Return the spending in a currency since an hour, in billionths. For plans; it does not wait for writers."""
         return ledger.read_spent(self._path, currency, since)
 
     async def costs(self) -> list[Cost]:
