@@ -148,7 +148,8 @@ def test_the_quotas_of_the_emulator_are_those_of_the_providers() -> None:
     names = {adapter.name for adapter in _ADAPTERS}
     limited = {name for name in names if find_emulated_api(name).limits.rates}
 
-    assert limited == {name for name in names if f"| `{name}` | " in page.partition("## Limits")[2]}
+    section = page.partition("\n## Limits\n")[2].partition("\n## ")[0]
+    assert limited == {name for name in names if f"| `{name}` | " in section}
 
 
 def _documented(pages: str) -> list[str]:
