@@ -301,7 +301,8 @@ class Exchange:
                 decoded = decode(response, *about, self.account)
             except InvalidResponseError as error:
                 if _is_page(response):
-                    raise _of_a_page(error, response.status) from None
+                    # The error stays in the context of the new one.
+                    raise _of_a_page(error.mask(self.account.api_key), response.status) from None
                 # Code that misses a field has only the body.
                 error.status_code = error.status_code or response.status
                 raise
