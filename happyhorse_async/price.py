@@ -6,7 +6,9 @@ All arithmetic is decimal, and nothing is rounded before it is shown. `price_lis
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Mapping
+from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any
@@ -197,6 +199,16 @@ class PriceEstimate:
     def amount(self) -> Decimal | None:
         """The price if it is exact; `None` for a range."""
         return self.low if self.low == self.high else None
+
+    def age(self, today: date) -> timedelta:
+        """Return how old the price is at least, by its date; zero if it has none."""
+        try:
+            year, *rest = (int(part) for part in self.as_of.split("-"))
+            month = rest[0] if rest else 12
+            day = rest[1] if len(rest) > 1 else monthrange(year, month)[1]
+            return max(timedelta(), today - date(year, month, day))
+        except ValueError:
+            return timedelta()
 
     def billed_for(self, task: Task) -> Decimal | None:
         """Return the cost of a task that has ended; `None` if it is not certain."""

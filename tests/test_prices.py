@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import time_machine
 
 import happyhorse_async as hh
-from happyhorse_async.price import show_amount
+from happyhorse_async.price import PriceEstimate, show_amount
 from happyhorse_async.price_list import configured_prices
 from happyhorse_async.registry import adapter_names
 
@@ -266,3 +268,36 @@ def test_a_price_says_what_it_is_worth() -> None:
     )
     assert str(estimate("dashscope", None)) == "0.84 to 10.50 USD"
     assert price.to_dict()["low"] == "2.25"
+
+
+@pytest.mark.parametrize(
+    ("as_of", "days"),
+    [("2026-06-01", 30), ("2026-06", 1), ("2026", 0), ("2027-01-01", 0), ("", 0), ("last summer", 0)],
+)
+def test_the_age_of_a_price_counts_from_the_last_day_that_its_date_may_mean(as_of: str, days: int) -> None:
+    price = PriceEstimate(low=Decimal(1), high=Decimal(1), currency="USD", as_of=as_of)
+
+    assert timedelta(days=days) == price.age(date(2026, 7, 1))
+
+
+def plan_after(price: PriceEstimate, days: int, caplog: pytest.LogCaptureFixture, **account: str) -> list[str]:
+    """Plan two requests *days* after the date of *price*, and return what is logged."""
+    year, month, day = map(int, price.as_of.split("-"))
+    moment = datetime(year, month, day, 12, tzinfo=UTC) + timedelta(days=days)
+    client = hh.Client("nexusflow", api_key="k", **account)
+    caplog.clear()
+    with time_machine.travel(moment):
+        for _ in range(2):
+            client.plan(hh.TextToVideo("a", version="1.1"))
+    return [record.getMessage() for record in caplog.records if "prices of" in record.getMessage()]
+
+
+def test_a_price_older_than_180_days_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """It is not said of an emulator, whose videos cost nothing."""
+    price = hh.Client("nexusflow", api_key="k").plan(hh.TextToVideo("a", version="1.1")).price
+    assert price is not None
+
+    assert [] == plan_after(price, 180, caplog)
+    [line] = plan_after(price, 181, caplog)
+    assert f"of {price.as_of}: set your own in [providers.nexusflow.prices]" in line
+    assert [] == plan_after(price, 181, caplog, base_url="http://127.0.0.1:8080")

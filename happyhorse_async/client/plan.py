@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import get_args
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,8 +12,10 @@ from attrs import evolve, frozen
 
 from ..adapter import Submission
 from ..capabilities import ModelSpec
+from ..config.urls import is_loopback
 from ..errors import HappyHorseError, InvalidRequestError, UnsupportedFeatureError
 from ..jobs.account import new_job_id
+from ..logs import get_logger
 from ..messages import HttpRequest
 from ..price import PriceEstimate
 from ..registry import explain_refusal
@@ -20,9 +23,12 @@ from ..request import VideoRequest
 from .media import MediaPlan, MediaPreparation, with_urls
 from .provider import AccountSettings
 
+_log = get_logger(__name__)
+
 _JOB = "happyhorse_job"
 _ACCOUNT = "happyhorse_account"
 _MEDIA_OPTIONS = frozenset({"inline_media", "upload"})
+_OLD_PRICE = timedelta(days=180)
 
 
 @frozen
@@ -65,6 +71,7 @@ class Planner:
         """The adapter of the account."""
         self.name = settings.name
         """The name of the account."""
+        self._dates = set[str]()
 
     def callback_secrets(self) -> tuple[str, ...]:
         """
@@ -121,7 +128,22 @@ class Planner:
         :param spec: the selected model.
         :param source_duration: the length of the video to edit in seconds, if it was measured.
         """
-        return self.settings.price_list.estimate(request, spec, source_duration=source_duration)
+        price = self.settings.price_list.estimate(request, spec, source_duration=source_duration)
+        if price is not None and price.as_of not in self._dates:
+            self._dates.add(price.as_of)
+            self._check_age(price)
+        return price
+
+    def _check_age(self, price: PriceEstimate) -> None:
+        is_paid = not is_loopback(self.settings.keyless.base_url)
+        if is_paid and price.age(datetime.now(UTC).date()) > _OLD_PRICE:
+            _log.warning(
+                "the prices of %s are of %s: set your own in [providers.%s.prices] if %s has changed them",
+                self.name,
+                price.as_of,
+                self.name,
+                self.adapter.title,
+            )
 
     def media(self, spec: ModelSpec, limiter: anyio.CapacityLimiter | None = None) -> MediaPreparation:
         """Return what prepares local media for a model of this account, so many of them at once as *limiter* says."""
