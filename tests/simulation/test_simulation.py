@@ -1,7 +1,7 @@
 """
 Thousands of worlds, each another by its seed, in which processes submit, wait, are killed and come back.
 
-There are 2,000 by default, a tenth as many in which a list misleads, and half as many in which the provider calls, and
+There are 1,000 by default, a tenth as many in which a list misleads, and half as many in which the provider calls, and
 a quarter as many with several accounts.
 `HAPPYHORSE_SEEDS=50000` asks for more, `HAPPYHORSE_SEED=1234` for a single one again:
 
@@ -41,7 +41,7 @@ Process: TypeAlias = Any
 
 _BATCHES = 20
 _ONE = os.environ.get("HAPPYHORSE_SEED")
-_COUNT = int(os.environ.get("HAPPYHORSE_SEEDS", "2000"))
+_COUNT = int(os.environ.get("HAPPYHORSE_SEEDS", "1000"))
 # All that is left open must have been noticed by then, in seconds.
 _PATIENCE = 20_000
 
