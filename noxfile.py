@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import nox
@@ -89,9 +90,42 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON)
 def docs(session: nox.Session) -> None:
-    """Build the documentation; a warning is an error."""
+    """Build what is hosted, in docs/_build/html: this checkout as dev, and each release once; a warning is an error."""
     session.install(_extras("cli", "emulator"), *_group("docs"))
-    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", *session.posargs)
+    site = Path("docs/_build/html")
+    _build_docs(session, "sphinx-build", "docs", site / "dev", "dev")
+    sys.path.insert(0, "docs")
+    from versions import assemble, releases  # noqa: PLC0415 - a module of the documentation
+
+    # Each needs the package of its own day, so that an environment that is shared has none.
+    if session.virtualenv.is_sandboxed:
+        tags = subprocess.run(["git", "tag"], capture_output=True, text=True, check=False).stdout.split()  # noqa: S607
+        for version in releases(tags):
+            if not (site / version).exists():
+                _build_release_docs(session, site / version, version)
+    session.log("versions: %s", ", ".join(assemble(site)))
+
+
+def _build_docs(session: nox.Session, program: str, source: str, target: Path, version: str) -> None:
+    options = ("-W", "--keep-going", "-b", "html", "-D", f"release={version}")
+    session.run(program, *options, source, str(target), external=True)
+
+
+def _build_release_docs(session: nox.Session, target: Path, version: str) -> None:
+    folder = Path(session.create_tmp()).resolve() / f"docs-{version}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    source, venv = folder / "source", folder / "venv"
+    session.run("git", "worktree", "add", "--detach", str(source), f"v{version}", external=True)
+    try:
+        session.run("python", "-m", "venv", str(venv))
+        pip = (str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet")
+        session.run(*pip, "--upgrade", "pip>=25.1", external=True)
+        group = ("--group", f"{source}/pyproject.toml:docs")
+        session.run(*pip, *group, f"{source}[cli,emulator]", external=True)
+        _build_docs(session, str(venv / "bin" / "sphinx-build"), str(source / "docs"), target, version)
+    finally:
+        session.run("git", "worktree", "remove", "--force", str(source), external=True)
 
 
 @nox.session(python=PYTHON, default=False)

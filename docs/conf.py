@@ -13,6 +13,7 @@ from attrs import NOTHING, Factory, fields_dict, has
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from page_html import prepare
 from site_files import finish
 
 if TYPE_CHECKING:
@@ -30,15 +31,29 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_templates"]
 
 myst_heading_anchors = 3
 
 html_theme = "furo"
-html_title = f"happyhorse-async {release}"
+# The version is in the menu below it: `nox -s docs` gives "dev" for a checkout.
+html_title = project
+html_favicon = "../happyhorse_async/studio/static/icon.svg"
 html_copy_source = False
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = [("versions.js", {"defer": "defer"})]
+templates_path = ["_templates"]
+html_sidebars = {
+    "**": [
+        "sidebar/brand.html",
+        "sidebar/versions.html",
+        "sidebar/search.html",
+        "sidebar/scroll-start.html",
+        "sidebar/navigation.html",
+        "sidebar/scroll-end.html",
+    ]
+}
 html_theme_options = {
     "source_repository": "https://github.com/happyhorse-async/happyhorse-async/",
     "source_branch": "main",
@@ -48,7 +63,8 @@ html_theme_options = {
 # The button copies what is typed, without prompts and without what is printed.
 copybutton_prompt_text = r"\$ "
 copybutton_prompt_is_regexp = True
-copybutton_exclude = ".linenos, .gp, .go"
+copybutton_line_continuation_character = "\\"
+copybutton_exclude = ".linenos, .go"
 
 # The inventories are text in this repository and hold the names that these pages use.
 intersphinx_mapping = {
@@ -118,6 +134,7 @@ def _shown(default: object) -> str:
 def setup(app: Sphinx) -> None:
     """Hook the above into the build."""
     app.connect("build-finished", finish)
+    app.connect("html-page-context", prepare, priority=900)
     app.connect("autodoc-process-docstring", lambda *facts: _write_rst(facts[-1]))
     app.connect(
         "autodoc-process-signature",

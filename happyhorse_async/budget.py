@@ -17,7 +17,7 @@ from attrs import evolve, field, frozen
 
 from .errors import BudgetExceededError, ConfigurationError
 from .job import Job, JobState
-from .price import Money, show_amount
+from .price import Money, as_money, show_amount
 
 Period: TypeAlias = Literal["hour", "day", "month", "total"]
 """For how long a limit holds: a calendar period in UTC, by the clock of the store, or for ever."""
@@ -172,7 +172,7 @@ def to_cost(day: str, provider: str, model: str, currency: str, *, jobs: int, bi
         provider=provider,
         model=model,
         currency=currency or None,
-        amount=nanos * NANO if currency else None,
+        amount=as_money(nanos * NANO) if currency else None,
         jobs=jobs,
         billed_jobs=billed_jobs,
     )
@@ -184,10 +184,12 @@ def charge_of(job: Job, before: Charge | None, now: datetime) -> Charge | None:
 
     Money is given back only where it is certain that nothing was billed: the job was refused or withdrawn, or its price
     says so (`PriceEstimate.billed`). An enqueued job is reserved from the beginning, any other one from its intent on.
+    A job that moves to another account exchanges its reservation for one there: no other job can take the money.
 
     :param before: what it counted for until now.
     """
-    if job.state in (JobState.REFUSED, JobState.WITHDRAWN) or (job.state is JobState.QUEUED and not job.durable):
+    is_free = job.state is JobState.QUEUED and not job.durable and not job.attempts
+    if is_free or job.state in (JobState.REFUSED, JobState.WITHDRAWN):
         return None
     is_here = before is not None and before.provider == job.endpoint.provider
     sent_at = None if job.state is JobState.QUEUED else (before.sent_at if before and is_here else None) or now
@@ -251,7 +253,7 @@ def check_limits(
     for limit in limits:
         start, own = limit.start(now), None if before is None else before.line
         freed = own.nanos if own is not None and own.currency == limit.currency and _counts(own.hour, start) else 0
-        left = limit.amount - (spent(limit.currency, start) - freed) * NANO
+        left = as_money(limit.amount - (spent(limit.currency, start) - freed) * NANO)
         if after.amount > left:
             raise BudgetExceededError(
                 f"the job may cost {show_amount(after.amount)} {limit.currency}, and of the budget of {limit} "
@@ -259,7 +261,7 @@ def check_limits(
                 provider=after.provider,
                 job_id=job.job_id,
                 limit=limit.amount,
-                left=max(left, Decimal(0)),
+                left=max(left, Decimal("0.00")),
                 currency=limit.currency,
             )
 

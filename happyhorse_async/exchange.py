@@ -8,10 +8,10 @@ paid request.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 from urllib.parse import urlsplit
 
 import anyio.to_thread
@@ -40,6 +40,7 @@ from .transports import Transport
 from .transports.streamed_body import content_length, whole
 
 T = TypeVar("T")
+About = TypeVarTuple("About")
 
 _log = get_logger(__name__)
 
@@ -100,6 +101,7 @@ class Exchange:
         self.transport = transport
         self.limits = limits
         self.timeouts = timeouts
+        self._reads_rate_limit = type(adapter).rate_limit is not Adapter.rate_limit
         self.last_answer_at: datetime | None = None
         """When the provider last answered, with whatever status."""
         self.last_error: str | None = None
@@ -125,14 +127,11 @@ class Exchange:
         :raises HappyHorseError: see `Adapter.decode_submit` and `Transport.send`.
         """
         task = await self._send(
-            message,
-            lambda response: self.adapter.decode_submit(response, self.account),
-            limiter=self.limits.submits,
-            timeout=self.timeouts.submit,
+            message, self.adapter.decode_submit, limiter=self.limits.submits, timeout=self.timeouts.submit
         )
         if self._shows_key(task):
             raise InvalidResponseError("the id of the task contains the API key", path="id")
-        return self._redacted(task)
+        return task if task.error is None else self._redacted(task)
 
     async def upload(self, file: UploadFile, medium: LocalMedium, policy: UploadPolicy | None) -> str:
         """
@@ -152,10 +151,7 @@ class Exchange:
         self._check_key(message)
         # Not within the rate limit of the API: storage is another service.
         return await self._send(
-            message,
-            lambda response: self.adapter.decode_upload(response, file, policy, self.account),
-            limiter=None,
-            timeout=_UPLOAD_TIMEOUT,
+            message, self.adapter.decode_upload, file, policy, limiter=None, timeout=_UPLOAD_TIMEOUT
         )
 
     async def upload_policy(self, file: UploadFile) -> UploadPolicy | None:
@@ -170,7 +166,7 @@ class Exchange:
         self._check_key(asking)
         # Without a connection slot: a submit that uploads again just before it is sent holds one already.
         async with self.limits.queries:
-            return await self._query(asking, lambda reply: self.adapter.decode_upload_policy(reply, self.account))
+            return await self._query(asking, self.adapter.decode_upload_policy)
 
     def _check_storage(self, message: HttpRequest) -> None:
         """Make sure that a file is not sent in clear text, unless the API itself is used so."""
@@ -193,31 +189,26 @@ class Exchange:
         :raises InvalidResponseError: the response cannot be understood, or is about another task.
         """
         try:
-            task = await self._query(
-                self.adapter.encode_fetch(ref.id, self.account),
-                lambda response: self.adapter.decode_fetch(response, ref.id, self.account),
-            )
+            message = self.adapter.encode_fetch(ref.id, self.account)
+            task = await self._query(message, self.adapter.decode_fetch, ref.id)
             _check_ref(task, ref)
-            task = await self._completed(task)
+            # Some providers tell the result in an answer of its own.
+            further = self.adapter.encode_result(task, self.account)
+            if further is not None:
+                self._check_key(further)
+                self.limits.queries.count_another()
+                task = await self._query(further, self.adapter.decode_result, task)
+                _check_ref(task, ref)
         except HappyHorseError as error:
             error.about(ref=ref)
             raise
-        _check_ref(task, ref)
-        return self._redacted(_with_output(task))
-
-    async def _completed(self, task: Task) -> Task:
-        """Return *task* with its result, where the provider tells it in an answer of its own."""
-        message = self.adapter.encode_result(task, self.account)
-        if message is None:
-            return task
-        self._check_key(message)
-        self.limits.queries.count_another()
-        return await self._query(message, lambda response: self.adapter.decode_result(response, task, self.account))
+        if task.status is TaskStatus.SUCCEEDED and not task.videos:
+            task = _without_output(task)
+        return task if task.error is None else self._redacted(task)
 
     async def check(self) -> str:
         """Ask for something free, and return what the answer says of the account; raises what refuses it."""
-        message = self.adapter.encode_check(self.account)
-        return await self._query(message, lambda response: self.adapter.decode_check(response, self.account))
+        return await self._query(self.adapter.encode_check(self.account), self.adapter.decode_check)
 
     async def callback_keys(self) -> tuple[str, ...]:
         """
@@ -231,10 +222,7 @@ class Exchange:
             try:
                 # Not within the rate limit of the API: what strangers send must not slow down the polls.
                 return await self._send(
-                    message,
-                    lambda response: self.adapter.decode_callback_keys(response, self.account),
-                    limiter=None,
-                    timeout=self.timeouts.query,
+                    message, self.adapter.decode_callback_keys, limiter=None, timeout=self.timeouts.query
                 )
             except HappyHorseError as error:
                 failure = failure or error
@@ -255,7 +243,8 @@ class Exchange:
             raise InvalidResponseError(f"the adapter cannot read the callback: {type(error).__name__}") from error
         if isinstance(received, TaskRef):
             return received
-        return received.ref if _with_output(received) is not received else self._redacted(received)
+        is_empty = received.status is TaskStatus.SUCCEEDED and not received.videos
+        return received.ref if is_empty else self._redacted(received)
 
     def _shows_key(self, task: Task) -> bool:
         # The id of a task is written to logs, stores and refs, where a key must never be.
@@ -269,34 +258,36 @@ class Exchange:
 
     async def list_page(self, page: PageRequest) -> TaskPage:
         """List a page of the account's tasks. The caller holds a `query_slot`."""
-        listed = await self._query(
-            self.adapter.encode_list(page, self.account),
-            lambda response: self.adapter.decode_list(response, page, self.account),
-        )
+        listed = await self._query(self.adapter.encode_list(page, self.account), self.adapter.decode_list, page)
         return evolve(listed, tasks=tuple(self._redacted(task) for task in listed.tasks if not self._shows_key(task)))
 
     async def cancel(self, ref: TaskRef) -> bool:
         """Request a cancellation; `False` means that it came too late. The caller holds a `query_slot`."""
         try:
-            return await self._query(
-                self.adapter.encode_cancel(ref.id, self.account),
-                lambda response: self.adapter.decode_cancel(response, self.account),
-            )
+            return await self._query(self.adapter.encode_cancel(ref.id, self.account), self.adapter.decode_cancel)
         except HappyHorseError as error:
             error.about(ref=ref)
             raise
 
-    async def _query(self, message: HttpRequest, decode: Callable[[HttpResponse], T]) -> T:
-        return await self._send(message, decode, limiter=self.limits.queries, timeout=self.timeouts.query)
+    def _query(
+        self, message: HttpRequest, decode: Callable[[HttpResponse, *About, Account], T], *about: *About
+    ) -> Coroutine[Any, Any, T]:
+        return self._send(message, decode, *about, limiter=self.limits.queries, timeout=self.timeouts.query)
 
     async def _send(
         self,
         message: HttpRequest,
-        decode: Callable[[HttpResponse], T],
-        *,
+        decode: Callable[[HttpResponse, *About, Account], T],
+        *about: *About,
         limiter: RateLimiter | None,
         timeout: float,
     ) -> T:
+        """
+        Send *message* once, and decode its answer.
+
+        :param about: what `decode` takes beside the answer and the account.
+        :param limiter: the limit that the provider counts the request against; `None` for none.
+        """
         try:
             if message.media:
                 timeout += content_length(message) / _SLOWEST
@@ -312,10 +303,23 @@ class Exchange:
                 response = received
             if limiter is not None:
                 self.last_answer_at = datetime.now(UTC)
-                self._observe_rate_limit(response, limiter)
+                if self._reads_rate_limit:
+                    self._observe_rate_limit(response, limiter)
             if 300 <= response.status < 400:
                 raise _redirected(response)
-            decoded = _read(decode, response, message)
+            try:
+                decoded = decode(response, *about, self.account)
+            except HappyHorseError as error:
+                if isinstance(error, InvalidResponseError):
+                    # Code that misses a field has only the body.
+                    error.status_code = error.status_code or response.status
+                raise
+            except Exception as error:
+                # A bug of an adapter must not end the task that the response is about.
+                _log.exception("the adapter cannot read the response to %s %s", message.method, redact_url(message.url))
+                raise InvalidResponseError(
+                    f"the adapter cannot read the response: {type(error).__name__}", status_code=response.status
+                ) from error
         except HappyHorseError as error:
             if isinstance(error, RateLimitError) and limiter is not None:
                 limiter.back_off(error.retry_after)
@@ -352,23 +356,6 @@ def _is_whole(response: HttpResponse) -> bool:
     return response.ok
 
 
-def _read(decode: Callable[[HttpResponse], T], response: HttpResponse, message: HttpRequest) -> T:
-    try:
-        return decode(response)
-    except InvalidResponseError as error:
-        # Code that misses a field has only the body.
-        error.status_code = error.status_code or response.status
-        raise
-    except HappyHorseError:
-        raise
-    except Exception as error:
-        # A bug of an adapter must not end the task that the response is about.
-        _log.exception("the adapter cannot read the response to %s %s", message.method, redact_url(message.url))
-        raise InvalidResponseError(
-            f"the adapter cannot read the response: {type(error).__name__}", status_code=response.status
-        ) from error
-
-
 def _redirected(response: HttpResponse) -> InvalidResponseError:
     # Following it would send the key to another host, or pay there.
     host = _host(response.headers.get("location", ""))
@@ -384,9 +371,7 @@ def _host(url: str) -> str:
         return "nowhere"
 
 
-def _with_output(task: Task) -> Task:
-    """Turn a success without a video into a failure."""
-    if task.status is not TaskStatus.SUCCEEDED or task.videos:
-        return task
+def _without_output(task: Task) -> Task:
+    """Return a success without a video as a failure."""
     failure = TaskFailure(message="the provider reported a success without a video", reason=FailureReason.NO_OUTPUT)
     return evolve(task, status=TaskStatus.FAILED, error=failure)

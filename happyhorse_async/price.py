@@ -18,6 +18,8 @@ from .task import FailureReason, Task, TaskStatus, Usage
 
 _SHOWN = Decimal("0.0001")
 _CENT = Decimal("0.01")
+_LARGEST = Decimal("1e15")
+"""Beyond it, cents would be lost in 28 digits."""
 
 
 class Billing(StrEnum):
@@ -83,7 +85,7 @@ def to_amount(value: object) -> Decimal:
     """
     Read an amount of money, or raise a ValueError. A float counts as it is written, not as it is stored.
 
-    :raises ValueError: it is not a finite number that is at least 0.
+    :raises ValueError: it is not a finite number that is at least 0 and below 10¹⁵.
     """
     try:
         if isinstance(value, bool):
@@ -91,7 +93,7 @@ def to_amount(value: object) -> Decimal:
         amount = Decimal(value.strip() if isinstance(value, str) else str(value))
     except (InvalidOperation, TypeError):
         amount = Decimal("NaN")
-    if not amount.is_finite() or amount < 0:
+    if not amount.is_finite() or not 0 <= amount < _LARGEST:
         raise ValueError('an amount is a number that is at least 0, such as "0.10"')
     return amount
 
@@ -105,6 +107,12 @@ def to_currency(value: object) -> str:
     if not (isinstance(value, str) and len(value) == 3 and value.isascii() and value.isalpha()):
         raise ValueError('a currency is a code of three letters, such as "USD"')
     return value.upper()
+
+
+def as_money(amount: Decimal) -> Decimal:
+    """Return *amount* exactly, written as money is: `0.70` and `0.5625`, not `0.700000000`, `7E-1` or `0E-9`."""
+    cents = amount.quantize(_CENT)
+    return cents if cents == amount else amount.normalize()
 
 
 def show_amount(amount: Decimal) -> str:
@@ -208,14 +216,14 @@ class PriceEstimate:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON. Amounts are text, so that they stay exact."""
         return {
-            "low": f"{self.low:f}",
-            "high": f"{self.high:f}",
+            "low": f"{as_money(self.low):f}",
+            "high": f"{as_money(self.high):f}",
             "currency": self.currency,
             "unit": self.unit,
             "as_of": self.as_of,
             "source": self.source,
             "weight": self.weight.value,
-            "billed": None if self.billed is None else f"{self.billed:f}",
+            "billed": None if self.billed is None else f"{as_money(self.billed):f}",
         }
 
     @classmethod

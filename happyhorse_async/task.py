@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from attrs import field, frozen
@@ -113,10 +114,6 @@ def _show_text(text: str) -> str:
     return repr(redact_text(text))
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 def _show_url(url: str | None) -> str:
     return repr(None if url is None else redact_url(url))
 
@@ -197,7 +194,7 @@ class Task:
     """When the provider began to work on it."""
     finished_at: datetime | None = None
     """When it ended."""
-    observed_at: datetime | None = field(factory=_now, eq=False)
+    observed_at: datetime | None = field(factory=partial(datetime.now, UTC), eq=False)
     """When this was observed, by the clock of this machine: by default now. `None` if it was not observed yet."""
     request_id: str | None = None
     """The provider's id of the request that made this observation, for its support desk."""

@@ -89,7 +89,7 @@ class PollSchedule:
 
     def after_poll(self, unchanged: int) -> float:
         """Seconds until the next poll, after *unchanged* polls in a row without any change."""
-        interval = self._interval
+        interval = self.interval or _DEFAULT_INTERVAL
         grown = interval * _GROWTH ** min(unchanged, 30)
         return self._jittered(min(grown, self.max_interval or interval))
 
@@ -125,7 +125,7 @@ class PollSchedule:
         return self.interval or _DEFAULT_INTERVAL
 
     def _jittered(self, delay: float) -> float:
-        spread = min(_first(self.jitter, delay / 10), delay)
+        spread = delay / 10 if self.jitter is None else min(self.jitter, delay)
         return delay + random.uniform(-spread, spread)
 
 

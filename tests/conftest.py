@@ -26,11 +26,16 @@ from urllib.parse import urlsplit
 
 import pytest
 from attrs import frozen
+from hypothesis import HealthCheck, settings
 
 import happyhorse_async as hh
 
 from .fifth import FifthAdapter, sign, variant
 from .postgres_server import PostgresServer
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-machine")
 
 # A shell starts background jobs with SIGINT ignored, and children inherit that: tests that interrupt a program would
 # wait for ever.
@@ -43,6 +48,7 @@ SLOW = (
     "callbacks/test_processes",
     "cli/",
     "docs/test_blocks",
+    "docs/test_site",
     "download/test_files",
     "emulator/test_official_fal_client",
     "emulator/test_official_sdks",

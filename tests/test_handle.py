@@ -58,6 +58,9 @@ async def test_a_timeout_leaves_the_task(gateway: Gateway, fifth: Fifth) -> None
 
     async with fifth.open() as client:
         handle = await client.submit(REQUEST)
+        async for snapshot in handle.updates():
+            if snapshot.status is hh.TaskStatus.RUNNING:
+                break
         with pytest.raises(TimeoutError, match=r"within 0\.05 s; it goes on") as raised:
             await handle.wait(0.05)
         finish.set()

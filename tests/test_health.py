@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -110,3 +114,21 @@ async def test_another_account_is_a_configuration_error(gateway: Any, fifth: Any
                 call(provider="sixth")
 
     assert [] == gateway.requests
+
+
+async def test_a_file_that_another_process_keeps_locked(fifth: Any, tmp_path: Path) -> None:
+    """It can be read, and nothing can be recorded: the client is not ready until that process goes on."""
+    store = hh.SQLiteStore(tmp_path / "jobs.sqlite", busy_timeout=0.1)
+    async with fifth.open(store=store) as client:
+        with closing(sqlite3.connect(tmp_path / "jobs.sqlite", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(hh.StoreError, match="locked"):
+                await client.enqueue(REQUEST)
+            locked = await client.health()
+            other.execute("ROLLBACK")
+        async with asyncio.timeout(20):
+            while not (await client.health()).is_ready:
+                await asyncio.sleep(0.01)
+
+    assert not locked.is_ready
+    assert "locked" in str(locked.store_error)

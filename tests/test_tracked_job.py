@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from attrs import evolve
+from attrs import evolve, fields
 
 from happyhorse_async.errors import AuthenticationError
 from happyhorse_async.job import Endpoint, Job, JobState
-from happyhorse_async.task import Task, TaskRef, TaskStatus
+from happyhorse_async.task import Task, TaskFailure, TaskRef, TaskStatus, Usage, Video
 from happyhorse_async.tracked_job import TrackedJob
 
 REF = TaskRef("main", "1")
@@ -90,6 +90,34 @@ def test_what_is_news(tracked: TrackedJob, change: dict[str, Any], new: bool) ->
     assert tracked.observe(RUNNING)
     assert new is tracked.observe(observation)
     assert observation == tracked.whole_task
+
+
+def test_an_observation_keeps_every_field(tracked: TrackedJob) -> None:
+    now = datetime.now(UTC)
+    whole = Task(
+        ref=REF,
+        status=TaskStatus.FAILED,
+        raw_status="FAILED",
+        progress=50.0,
+        videos=(Video(url="https://v.example/1.mp4"),),
+        error=TaskFailure(message="no"),
+        usage=Usage(duration=5.0),
+        model="m",
+        created_at=now,
+        started_at=now,
+        finished_at=now,
+        observed_at=now,
+        request_id="r-1",
+        raw={"id": 1},
+    )
+    assert all(getattr(whole, field.name) for field in fields(Task)), "every field must be set here"
+
+    tracked.observe(whole)
+
+    assert tracked.task == evolve(whole, raw={})
+    assert tracked.task is not None
+    assert tracked.task.observed_at == now
+    assert tracked.whole_task == whole
 
 
 def test_the_model_of_the_job_is_that_of_a_task_without_one(tracked: TrackedJob) -> None:

@@ -109,13 +109,16 @@ def read_json(response: HttpResponse) -> Any:
     :raises InvalidResponseError: the body is not JSON in UTF-8, is nested too deeply, or contains a number or a
         character that JSON does not allow.
     """
-    with suppress(ValueError, RecursionError):
+    try:
         value = _JSON.decode(response.body.decode())
-        if b"\\ud" in response.body.lower():
+        if b"\\u" in response.body and b"\\ud" in response.body.lower():
             # JSON allows half of a surrogate pair as an escape; such a text cannot be printed or stored.
             json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        # Do not chain the decoder's error: its repr shows the whole body.
+        pass
+    else:
         return value
-    # Do not chain the decoder's error: its repr shows the whole body.
     raise InvalidResponseError(f"the answer is not readable JSON: {_excerpt(response)}", status_code=response.status)
 
 

@@ -62,6 +62,8 @@ def _describe(error: BaseException, _: type | None) -> str:
 
 
 def _to_str(value: object, _: object) -> str:
+    if type(value) is str:
+        return value
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise TypeError(f"expected text, got {_kind(value)}")
     return str(value)

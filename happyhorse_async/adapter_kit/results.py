@@ -22,26 +22,23 @@ from ..task import FailureReason, Task, TaskFailure, TaskStatus, Video
 from .lax import Lax, structure
 
 # Fields that hold results, or more of them, and fields that hold one URL. Only these are read, so the echo of an input
-# is not taken for a result.
+# is not taken for a result. Written as `_plain` leaves them: `videoUrl`, `video_url` and `Video-URL` are one field.
 _CONTAINERS = (
-    "output", "outputs", "result", "results", "videos", "video_urls", "videoUrls", "urls", "data", "files", "items",
-    "creations", "works", "task_result", "taskResult", "generations", "resultUrls", "result_urls", "content",
-    "contents", "response", "generated_videos", "generatedVideos", "artifacts", "assets", "medias",
-    "video_list", "videoList",
+    "output", "outputs", "result", "results", "videos", "videourls", "urls", "data", "files", "items", "creations",
+    "works", "taskresult", "generations", "resulturls", "content", "contents", "response", "generatedvideos",
+    "artifacts", "assets", "media", "medias", "videolist",
 )  # fmt: skip
 _URLS = (
-    "video_url", "videoUrl", "video_uri", "videoUri", "video", "url", "uri", "src", "href", "link", "download_url",
-    "downloadUrl", "file_url", "fileUrl", "play_url", "playUrl", "result_url", "resultUrl", "file", "mp4", "mp4_url",
-    "media_url", "mediaUrl", "output_url", "outputUrl",
+    "videourl", "videouri", "video", "url", "uri", "src", "href", "link", "downloadurl", "videodownloadurl", "fileurl",
+    "playurl", "resulturl", "signedurl", "presignedurl", "publicurl", "cdnurl", "file", "mp4", "mp4url", "mediaurl",
+    "outputurl", "originurl", "location",
 )  # fmt: skip
 _FIELDS = {name: order for order, name in enumerate((*_CONTAINERS, *_URLS))}
 _COVER_URLS = (
-    "cover_url", "coverUrl", "cover_image_url", "cover", "poster_url", "poster", "thumbnail_url", "thumbnailUrl",
-    "thumbnail", "first_frame_url",
+    "coverurl", "coverimageurl", "cover", "posterurl", "poster", "thumbnailurl", "thumbnail", "firstframeurl",
 )  # fmt: skip
-_TYPES = ("type", "media_type", "mediaType", "mime_type", "mimeType", "mime", "content_type", "contentType", "kind",
-          "format", "file_type", "role")  # fmt: skip
-_NAMES = ("name", "filename", "file_name", "fileName")
+_TYPES = ("type", "mediatype", "mimetype", "mime", "contenttype", "kind", "format", "filetype", "role")
+_NAMES = ("name", "filename")
 
 _VIDEO_TYPE = re.compile(r"video(?![\w-]*(?:cover|frame|thumb|poster|image|audio))|mp4\Z|mov\Z|webm\Z|movie\Z")
 _OTHER_TYPE = re.compile(
@@ -54,10 +51,14 @@ _OTHER_NAME = re.compile(
     r"|\A(?:video[_-])?(?:cover|thumb|thumbnail|poster|first[_-]?frame|last[_-]?frame|audio)(?:[_-]?image)?\Z"
 )
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//\S|/[^/\s]", re.IGNORECASE)
+# A blank alone is part of a URL that is not percent-encoded.
+_NEXT_URL = re.compile(r"[\s,;]+(?=https?://)", re.IGNORECASE)
 # What a task was made from, which says nothing of one result.
 _MODE = re.compile(r"(?:to|2)[\s_-]?video|\b[tirv]2v\b|edit")
 # The best cover first.
 _COVER_ORDER = ("cover", "poster", "thumb", "first_frame", "image")
+
+_SEPARATORS = {ord(sign): None for sign in "_- ."}
 
 # No answer nests its results deeper; a hostile one may.
 _DEPTH = 8
@@ -160,38 +161,51 @@ def _entries(value: object, around: Mapping[str, Any], depth: int) -> Iterator[_
     if depth == 0:
         return
     if isinstance(value, str):
-        if _URL.match(url := value.strip()):
-            yield _entry(url, around)
-        elif url[:1] in ("[", "{"):
+        if _URL.match(text := value.strip()):
+            yield from (_entry(url, around) for url in _NEXT_URL.split(text))
+        elif text[:1] in ("[", "{"):
             # Some send JSON within JSON.
             with suppress(ValueError, RecursionError):
-                yield from _entries(json.loads(url), around, depth - 1)
+                yield from _entries(json.loads(text), around, depth - 1)
     elif isinstance(value, list):
         for item in cast("list[object]", value):
             yield from _entries(item, {}, depth - 1)
     elif isinstance(value, dict):
-        fields = cast("dict[str, Any]", value)
-        # The first field with something in it counts: others repeat it in another size or form.
-        others: list[_Entry] = []
-        for name in sorted(_FIELDS.keys() & fields.keys(), key=_FIELDS.__getitem__):
-            found = list(_entries(fields[name], fields, depth - 1))
-            if any(not entry.is_other for entry in found):
-                yield from found
-                return
-            others += found if name in _URLS else ()
-        yield from others
+        yield from _entries_of_object(cast("dict[str, Any]", value), depth)
+
+
+def _entries_of_object(fields: Mapping[str, Any], depth: int) -> Iterator[_Entry]:
+    names = {_plain(name): name for name in fields}
+    if names and all(name.isdecimal() for name in names):
+        # Some languages write a list as an object with the positions as names.
+        yield from _entries(list(fields.values()), {}, depth)
+        return
+    # The first field with something in it counts: others repeat it in another size or form.
+    others: list[_Entry] = []
+    for name in sorted(_FIELDS.keys() & names.keys(), key=_FIELDS.__getitem__):
+        found = list(_entries(fields[names[name]], fields, depth - 1))
+        if any(not entry.is_other for entry in found):
+            yield from found
+            return
+        others += found if name in _URLS else ()
+    yield from others
+
+
+def _plain(name: str) -> str:
+    return name.translate(_SEPARATORS).lower()
 
 
 def _entry(url: str, fields: Mapping[str, Any]) -> _Entry:
-    types = [kind for text in _texts(fields, _TYPES) if not _MODE.search(kind := text.strip().lower())]
+    plain = {_plain(name): value for name, value in fields.items()}
+    types = [kind for text in _texts(plain, _TYPES) if not _MODE.search(kind := text.strip().lower())]
     known = [kind for kind in types if _VIDEO_TYPE.match(kind) or _OTHER_TYPE.search(kind)]
-    names = [name.strip().lower() for name in _texts(fields, _NAMES)]
+    names = [name.strip().lower() for name in _texts(plain, _NAMES)]
     is_other = any(not _VIDEO_TYPE.match(kind) for kind in known) or any(
         _OTHER_NAME.search(name) for name in (*names, _file_name(url))
     )
     return _Entry(
         url=url,
-        type=(known or [text for text in _texts(fields, ("type",)) if text.lower() in types] or [""])[0],
+        type=(known or [text for text in _texts(plain, ("type",)) if text.lower() in types] or [""])[0],
         fields=fields,
         is_video=not is_other and bool(known),
         is_other=is_other,
@@ -208,8 +222,9 @@ def _texts(fields: Mapping[str, Any], names: Iterable[str]) -> list[str]:
 
 
 def _own_cover(fields: Mapping[str, Any]) -> str | None:
+    plain = {_plain(name): value for name, value in fields.items()}
     for name in _COVER_URLS:
-        value = fields.get(name)
+        value = plain.get(name)
         url = cast("dict[str, Any]", value).get("url") if isinstance(value, dict) else value
         if isinstance(url, str) and _URL.match(url.strip()):
             return url.strip()

@@ -14,12 +14,14 @@ from ..errors import HappyHorseError
 from .arguments import asks_for_details, asks_for_json
 from .commands import make_app
 from .exit_codes import ExitCode, exit_code
-from .output import Output
+from .output import Output, StandardOutputError
 from .usage import usage_sentence
 
 
 def run(words: Sequence[str]) -> int:
     """Run the command that *words* name, which are normalized."""
+    # A stream that the shell has closed is None.
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115, PTH123
     for stream in (sys.stdout, sys.stderr):
         # A prompt or a provider's message may hold characters that the terminal's encoding lacks.
         if isinstance(stream, TextIOWrapper):
@@ -39,11 +41,20 @@ def run(words: Sequence[str]) -> int:
             return ExitCode.INTERRUPTED
         except BrokenPipeError:
             output.failure("BrokenPipeError", "the reader of the standard output has gone away")
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_standard_output()
             return ExitCode.UNEXPECTED
+        except StandardOutputError as error:
+            output.failure("StandardOutputError", str(error))
+            _drop_standard_output()
+            return ExitCode.FAULT
         except Exception as error:
             output.failure(type(error).__name__, str(error) or "unexpected")
             raise
+
+
+def _drop_standard_output() -> None:
+    # What is left in its buffer would fail once more when the process ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(words: Sequence[str], output: Output) -> int:

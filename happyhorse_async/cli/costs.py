@@ -35,7 +35,7 @@ async def show_costs(output: Output, session: Session, provider: str | None) -> 
                 "model": cost.model,
                 "jobs": cost.jobs,
                 "billed_jobs": cost.billed_jobs,
-                "amount": None if cost.amount is None else f"{cost.amount.normalize():f}",
+                "amount": None if cost.amount is None else f"{cost.amount:f}",
                 "currency": cost.currency,
             }
         )

@@ -23,7 +23,7 @@ from ..job import Job, JobState
 from ..price import PriceEstimate
 from ..request import VideoRequest
 from ..task import Task, TaskRef
-from .output import Output, Unfinished, unresolved
+from .output import Output, Unfinished, unresolved, writing_to_standard_output
 from .plan import price_line
 from .render import closing_line, task_line, task_object
 from .session import Session
@@ -206,6 +206,6 @@ class JobRunner:
 
 
 def _copy_to_standard_output(file: Path) -> None:
-    with file.open("rb") as video:
+    with file.open("rb") as video, writing_to_standard_output():
         shutil.copyfileobj(video, sys.stdout.buffer)
-    sys.stdout.flush()
+        sys.stdout.flush()

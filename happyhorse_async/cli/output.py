@@ -48,6 +48,26 @@ def unresolved(command: tuple[str, ...], job_id: str | None) -> Unfinished:
     return Unfinished(command, meaning="it may have been billed; to resolve it", job_id=job_id)
 
 
+class StandardOutputError(Exception):
+    """The standard output cannot be written: its disk is full, for example."""
+
+
+@contextmanager
+def writing_to_standard_output() -> Generator[None]:
+    """
+    Write to the standard output.
+
+    :raises BrokenPipeError: its reader has gone away.
+    :raises StandardOutputError: it cannot be written.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StandardOutputError(f"the standard output cannot be written: {error.strerror}") from None
+
+
 class Output:
     """
     Everything that one run prints.
@@ -154,8 +174,9 @@ class Output:
         self.warn(str(message))
 
     def _print(self, text: str) -> None:
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
+        with writing_to_standard_output():
+            sys.stdout.write(f"{text}\n")
+            sys.stdout.flush()
 
     def _tell(self, text: str) -> None:
         if self._progress is None:

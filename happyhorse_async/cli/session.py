@@ -43,7 +43,7 @@ class Session:
     def __init__(self, common: Common, *, pays: bool = False) -> None:
         self._common = common
         settings = Settings.load(common.config)
-        self.settings = settings.with_proxy(common.proxy) if common.proxy else settings
+        self.settings = settings if common.proxy is None else settings.with_proxy(common.proxy)
         self.journal_name = None if common.no_store else self._journal_name()
         """Where the journal is; `None` with `--no-store`."""
         self._store = self._open_store(pays=pays)

@@ -57,6 +57,8 @@ class Target:
         if self.is_standard_output:
             if as_json:
                 raise InvalidRequestError("--output - and --json both need the standard output")
+            if sys.__stdout__ is None:
+                raise InvalidRequestError("--output -: the standard output is closed")
             if sys.stdout.isatty():
                 raise InvalidRequestError("--output -: a video cannot be shown on a terminal; redirect it into a file")
             return

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
 
-_PROMPT_COMMANDS = ("generate", "submit", "demo")
+_PROMPT_COMMANDS = ("generate", "submit", "plan", "demo")
 
 
 def usage_sentence(error: CycloptsError, arguments: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from aiohttp import web
 from ..client import Client, Health
 from ..client.client import make_worker
 from ..errors import ConfigurationError
+from ..listening import listen
 from .output import Output
 from .session import Session
 
@@ -108,16 +109,15 @@ class Worker:
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         try:
-            port = await self._listen(runner)
+            port = await self._listen(runner, self._health_port)
             self._output.event("health", port=port)
             self._output.note(f"health checks are answered on port {port}")
             yield
         finally:
             await runner.cleanup()
 
-    async def _listen(self, runner: web.AppRunner) -> int:
+    async def _listen(self, runner: web.AppRunner, port: int) -> int:
         try:
-            await web.TCPSite(runner, port=self._health_port).start()
+            return await listen(runner, None, port)
         except OSError as error:
-            raise ConfigurationError(f"--health-port {self._health_port}: {error.strerror or error}") from None
-        return int(runner.addresses[0][1])
+            raise ConfigurationError(f"--health-port {port}: {error.strerror or error}") from None

@@ -47,13 +47,13 @@ class Health:
     open: bool
     """Whether the client is open."""
     store_error: str | None = None
-    """Why the store cannot be read; `None` if it can, or if the client is not open."""
+    """Why the store cannot be used; `None` if it can, or if the client is not open."""
     accounts: Mapping[str, AccountHealth]
     """Each account, by the name that its refs begin with."""
 
     @property
     def is_ready(self) -> bool:
-        """Whether the client takes jobs: it is open, and its store can be read."""
+        """Whether the client takes jobs: it is open, and its store can be used."""
         return self.open and self.store_error is None
 
     def to_dict(self) -> dict[str, Any]:
@@ -75,7 +75,8 @@ async def health_of(runtime: ClientRuntime | None, accounts: list[str]) -> Healt
     for tracked in runtime.tracker.unaccepted():
         counts[tracked.job.endpoint.provider][tracked.job.state] += 1
     found = {name: _account(runtime.accounts.opened(name), counts[name]) for name in accounts}
-    store_error = None
+    # Where another process keeps a file locked, it can still be read.
+    store_error: str | None = getattr(runtime.journal.store, "write_error", None)
     try:
         await runtime.journal.store.get_note("health")
     except StoreError as error:

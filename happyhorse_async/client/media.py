@@ -18,7 +18,7 @@ from ..local_media import LocalMedium, digest_of
 from ..media import data_uri
 from ..media.facts import Facts, PictureFacts, VideoFacts
 from ..media.fit import fitted
-from ..media.inspect import UnreadableFileError, duration_of, inspect, inspect_briefly
+from ..media.inspect import UnreadableFileError, inspect, inspect_briefly, inspect_header
 from ..request import ImageToVideo, Media, Picture, ReferenceToVideo, TextToVideo, VideoEdit, VideoRequest
 from ..stores import TaskStore
 from ..stores.retention import KEEP_MEDIA
@@ -154,10 +154,11 @@ class MediaPreparation:
             found, size = data_uri.peek(medium, name=given.name)
             facts: Facts = PictureFacts(format=found, size=size)
         else:
-            source = medium.source if isinstance(medium, Picture) else medium
-            facts = inspect_briefly(source, name=given.name)
-            if isinstance(facts, VideoFacts):
-                facts = evolve(facts, duration=duration_of(source))
+            if isinstance(medium, Picture):
+                # Its sides and its ratio are made to fit.
+                facts = inspect_briefly(medium.source, name=given.name)
+            else:
+                facts = inspect_header(medium, name=given.name)
         warnings = self._ways.check(facts, name=given.name, is_video=given.is_video)
         planned = LocalMedium(digest=f"{number:064x}", mime=facts.format.mime, size=facts.size)
         duration = facts.duration if isinstance(facts, VideoFacts) else None

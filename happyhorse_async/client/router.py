@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import anyio
 from attrs import evolve, frozen
 
 from ..adapter import Submission
-from ..budget import SpendingLimit, check_room
 from ..errors import BudgetExceededError, HappyHorseError, InvalidRequestError, UnsupportedFeatureError
 from ..job import Job
 from ..jobs.account import Accounts, new_job_id
@@ -24,6 +23,7 @@ from ..request_codec import from_data
 from ..routing import Routing
 from .media import Keeping, PreparedRequest, has_local_media
 from .plan import Plan, Planner, Rejection, unnamed
+from .spending import KnownSpending
 
 _TOKENS = {"[Image 1]": re.compile(r"\[image ?\d+\]", re.IGNORECASE), "character1": re.compile(r"\bcharacter ?\d+\b")}
 _MEDIUM = re.compile(r"hh-media-[a-z0-9]+-(?P<digest>[0-9a-f]{64})")
@@ -45,7 +45,7 @@ class Router:
 
     :param default: the account of every request that is not routed.
     :param routing: `None` where nothing is routed.
-    :param within: the budget.
+    :param spending: the budget, as far as it is known.
     """
 
     def __init__(
@@ -53,26 +53,34 @@ class Router:
         planners: Mapping[str, Planner],
         default: str,
         routing: Routing | None,
-        within: Collection[SpendingLimit] = (),
+        spending: KnownSpending,
     ) -> None:
         self._planners = planners
-        self._within = within
+        self._spending = spending
         self._default = default
         self._routing = routing or Routing()
         names = self._routing.order or (default, *(name for name in planners if name != default))
         self._order = names if routing is not None else (default,)
         self._accounts: Accounts | None = None
         self._limiter: anyio.CapacityLimiter | None = None
+        self._clock: Callable[[], float] = time.monotonic
         self._keeping = Keeping()
 
-    def open(self, accounts: Accounts, limiter: anyio.CapacityLimiter, keeping: Keeping) -> None:
+    def open(
+        self, accounts: Accounts, limiter: anyio.CapacityLimiter, keeping: Keeping, clock: Callable[[], float]
+    ) -> None:
         """
         Use what runs while the client is open.
 
+        :param clock: the time by which routing leaves accounts out.
         :param limiter: so many pictures are examined at once.
         :param keeping: what the store keeps of the media of enqueued jobs.
         """
-        self._accounts, self._limiter, self._keeping = accounts, limiter, keeping
+        self._accounts, self._limiter, self._keeping, self._clock = accounts, limiter, keeping, clock
+
+    def close(self) -> None:
+        """Forget what ran while the client was open."""
+        self._accounts = self._limiter = None
 
     @property
     def patience(self) -> float:
@@ -162,10 +170,12 @@ class Router:
 
         :raises HappyHorseError: no account can express it.
         """
-        names, job_id = self.names(provider), new_job_id()
-        fit = self.fit(names, request, callback_url, job_id=job_id)
-        too_dear: Plan | None = None
-        for name in self.ranked(fit):
+        names = self.names(provider)
+        fit = self.fit(names, request, callback_url, job_id=new_job_id())
+        ranked = self.ranked(fit)
+        left_out = self._left_out(ranked)
+        possible: Plan | None = None
+        for name in sorted(ranked, key=left_out.__contains__):
             try:
                 plan = self._planners[name].plan(fit.submissions[name])
             except UnreadableFileError:
@@ -175,22 +185,27 @@ class Router:
                 continue
             plan = evolve(plan, warnings=(*plan.warnings, *self._differences(fit, name, names[0])))
             try:
-                self._check_price(plan, job_id)
+                self._spending.check(self._planners[name].settings.endpoint, plan.model, plan.price)
             except BudgetExceededError as error:
                 fit.refusals[name] = error
-                too_dear = too_dear or evolve(plan, warnings=(*plan.warnings, error.message))
+                possible = possible or evolve(plan, warnings=(*plan.warnings, error.message))
                 continue
-            return evolve(plan, rejected=_rejections(fit, names))
-        if too_dear is not None:
+            if name in left_out:
+                plan = evolve(plan, warnings=(*plan.warnings, _left_out_too(name, left_out.pop(name))))
+            return evolve(plan, rejected=_rejections({**left_out, **fit.refusals}, names))
+        if possible is not None:
             # It could be made there. What it would cost is what the caller asks for.
-            return evolve(too_dear, rejected=_rejections(fit, [name for name in names if name != too_dear.provider]))
+            return evolve(possible, rejected=_rejections({**left_out, **fit.refusals}, names))
         raise most_telling([fit.refusals[name] for name in names])
 
-    def _check_price(self, plan: Plan, job_id: str) -> None:
-        """Make sure that the budget could have room for *plan*. What was spent of it already is known to the store."""
-        endpoint, now = self._planners[plan.provider].settings.endpoint, datetime.now(UTC)
-        job = Job(job_id=job_id, endpoint=endpoint, model=plan.model, created_at=now, price=plan.price)
-        check_room(self._within, job, None, _nothing_spent, now)
+    def _left_out(self, names: list[str]) -> dict[str, HappyHorseError]:
+        """Return which accounts routing leaves out at present, and why."""
+        if self._accounts is None or len(names) < 2:
+            return {}
+        opened = {name: account for name in names if (account := self._accounts.opened(name)) is not None}
+        now = self._clock()
+        errors = {name: one.breaker.error for name, one in opened.items() if not one.breaker.would_admit(now)}
+        return {name: error for name, error in errors.items() if error is not None}
 
     def _differences(self, fit: Fit, name: str, first: str) -> tuple[str, ...]:
         """Say what another account than the first one does differently where the request leaves it open."""
@@ -239,12 +254,12 @@ class Router:
         return None if planner is not None and url == planner.settings.callback_url else url
 
 
-def _nothing_spent(_currency: str, _since: str) -> int:
-    return 0
+def _rejections(refusals: Mapping[str, HappyHorseError], names: Iterable[str]) -> tuple[Rejection, ...]:
+    return tuple(Rejection(name, refusals[name]) for name in names if name in refusals)
 
 
-def _rejections(fit: Fit, names: Iterable[str]) -> tuple[Rejection, ...]:
-    return tuple(Rejection(name, fit.refusals[name]) for name in names if name in fit.refusals)
+def _left_out_too(name: str, why: HappyHorseError) -> str:
+    return f"{name} is left out at present, and asked all the same because no other account can: {why.message}"
 
 
 def _not_written_for(provider: str, what: str, adapter: str) -> UnsupportedFeatureError:

@@ -37,6 +37,7 @@ from .account_factory import AccountFactory, Options
 from .media import Keeping
 from .plan import Planner
 from .router import Fit, Router
+from .spending import KnownSpending
 
 T = TypeVar("T")
 
@@ -54,7 +55,7 @@ class ClientRuntime:
         endpoints = {name: planner.settings.endpoint for name, planner in planners.items()}
         self.accounts = Accounts(endpoints, self._factory.start)
         # Each picture that is examined is decoded in memory.
-        router.open(self.accounts, anyio.CapacityLimiter(1), Keeping.by(options.store))
+        router.open(self.accounts, anyio.CapacityLimiter(1), Keeping.by(options.store), self.loop.time)
         recovers = options.work and options.recover
         self.auto_downloads = AutoDownloads(
             self.journal,
@@ -244,7 +245,8 @@ class Lifecycle:
         self.planners = planners
         self.default = default
         """The account for new jobs."""
-        self.router = Router(planners, default, options.routing, options.within)
+        self._spending = KnownSpending(options.store, options.within)
+        self.router = Router(planners, default, options.routing, self._spending)
         """Which accounts a request can go to."""
         self.options = options
         self._if_dropped: weakref.finalize[..., Lifecycle] | None = None
@@ -262,6 +264,7 @@ class Lifecycle:
         if self._runtime is not None:
             raise RuntimeError("the client is already open")
         self._runtime = await ClientRuntime.open(self.planners, self.options, self.router, default=self.default)
+        await self._spending.read(self.planners[self.default].settings.endpoint)
         self._if_dropped = weakref.finalize(self, _warn_of_dropped, ", ".join(self.planners), os.getpid())
 
     def _is_dead(self) -> bool:
@@ -270,6 +273,7 @@ class Lifecycle:
 
     def _forget(self) -> ClientRuntime | None:
         runtime, self._runtime = self._runtime, None
+        self.router.close()
         if self._if_dropped is not None:
             self._if_dropped.detach()
         return runtime

@@ -17,6 +17,10 @@ _NAMED_VALUE = re.compile(
     r"(export\s+|set\s+|\$env:)?([A-Z][A-Z0-9]*(_[A-Z0-9]+)+\s*[=:]|(?i:(\w+[_-])?(api[_-]?)?(key|token|secret))\s*[=:])"
     r"\s*[^\s=]"
 )
+# A path, the address of an entry in a vault, or the name of an environment variable, where its content was asked for.
+_REFERENCE = re.compile(
+    r"[a-z][a-z0-9+.-]*://.*|(~|\.{1,2})/.*|/[a-z]+/[a-z][\w./-]*|[A-Z][A-Z0-9]*(_[A-Z0-9]+)*_(KEY|TOKEN|SECRET)"
+)
 _PYTHON_LITERAL = re.compile(r"[bru]{0,2}(['\"]).*\1", re.IGNORECASE)
 _VARIABLE_REFERENCE = re.compile(r"\$\{.*\}|\$\(.*\)|\$[A-Za-z_]\w*|%\w+%|\{\{.*\}\}|<.*>|\[.*\]", re.DOTALL)
 # Three dots are how documentation shortens a key, and are accepted in examples that send nothing.
@@ -79,6 +83,12 @@ def _check_text(value: object, kind: str, where: str) -> str:
         raise ConfigurationError(f"{where}: this is NAME=value; only the {kind} itself is expected")
     if value[0] == "{" and value[-1] == "}" and ":" in value:
         raise ConfigurationError(f"{where}: this is JSON; only the {kind} itself is expected")
+    if value.endswith(("\\n", "\\r")):
+        raise ConfigurationError(
+            f"{where}: the {kind} ends with a backslash and a letter for a line break: remove them"
+        )
+    if _REFERENCE.fullmatch(value):
+        raise ConfigurationError(f"{where}: this is where the {kind} can be found; the {kind} itself is expected")
     if _VARIABLE_REFERENCE.fullmatch(value) or _PLACEHOLDER.fullmatch(value):
         raise ConfigurationError(f"{where}: this is a placeholder; put the {kind} itself in its place")
     return value

@@ -14,6 +14,7 @@ import anyio.to_thread
 from aiohttp import BodyPartReader, web
 
 from ..emulation import ApiFault, ErrorReply
+from ..listening import listen
 from ..logs import get_logger
 from ..messages import HttpRequest, HttpResponse
 from .control import ControlAPI
@@ -101,8 +102,7 @@ class Server:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSING_SECONDS)
         await runner.setup()
         self._runner = runner
-        await web.TCPSite(runner, host, port).start()
-        return int(runner.addresses[0][1])
+        return await listen(runner, host, port)
 
     async def stop(self) -> None:
         """Stop listening and close every connection."""

@@ -52,6 +52,8 @@ class SubmitAttempt:
     message: HttpRequest
     lost_answer: HappyHorseError | None = None
     """Why the outcome of one of its POSTs is unknown. No later refusal can make it certain again."""
+    slot_at: float = 0.0
+    """When it got its slot, by the clock of the event loop."""
     count: int = 0
     """How many attempts have failed."""
     busy_count: int = 0

@@ -17,13 +17,14 @@ from ..errors import (
     RateLimitError,
     TransportError,
 )
-from .submit_errors import is_ambiguous
+from .submit_errors import RefusedUploadError, is_ambiguous
 
 BreakerState: TypeAlias = Literal["closed", "open", "half-open"]
 
 _MOST_FAILURES = 5
 _OPEN_FOR = 60.0
 """Seconds."""
+_SAYS_NOTHING = (RateLimitError, RefusedUploadError, TransportError)
 _OF_THE_ACCOUNT = (AuthenticationError, PermissionDeniedError, QuotaExceededError)
 
 
@@ -52,11 +53,15 @@ class Breaker:
             return "closed"
         return "open" if now < self._until and self._probe is None else "half-open"
 
+    def would_admit(self, now: float) -> bool:
+        """Return whether a new job may try the account."""
+        return self.error is None or now >= self._until
+
     def admits(self, job_id: str, now: float) -> bool:
         """Return whether *job_id* may try the account. After a minute, the first job to ask is the one that may."""
         if self.error is None or self._probe == job_id:
             return True
-        if now < self._until:
+        if not self.would_admit(now):
             return False
         # If that job comes to no end, another one may try a minute later.
         self._probe, self._until = job_id, now + _OPEN_FOR
@@ -78,7 +83,9 @@ class Breaker:
             self._failures += 1
             if self._failures >= _MOST_FAILURES or self.error is not None:
                 self._open(failure, now)
-        elif not isinstance(failure, RateLimitError | TransportError) and not is_ambiguous(failure):
+        elif not isinstance(failure, RateLimitError | RefusedUploadError | TransportError) and not is_ambiguous(
+            failure
+        ):
             # It has answered about the request itself.
             self.succeeded()
 

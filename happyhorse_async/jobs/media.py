@@ -24,12 +24,14 @@ from ..errors import (
     InvalidResponseError,
     PermissionDeniedError,
     ProviderError,
+    TaskNotFoundError,
     TransportError,
 )
 from ..exchange import Exchange
 from ..local_media import LocalMedium, digest_of, tokens_in
 from ..media.formats import extension_of
 from ..messages import HttpRequest
+from .submit_errors import RefusedUploadError
 
 _MAX_CONCURRENT = 4
 """Uploads at a time: after a restart, many jobs may need one."""
@@ -146,6 +148,14 @@ def _certain(error: HappyHorseError) -> HappyHorseError:
                 f"the upload failed: {error.message}",
                 not_accepted=True,
                 retry_after=getattr(error, "retry_after", None),
+                provider=error.provider,
+                status_code=error.status_code,
+                code=error.code,
+                request_id=error.request_id,
+            )
+        case InvalidRequestError() | TaskNotFoundError():
+            return RefusedUploadError(
+                f"the upload was refused: {error.message}",
                 provider=error.provider,
                 status_code=error.status_code,
                 code=error.code,

@@ -101,8 +101,9 @@ class Mover:
         """
         Decide where a job is sent next that an account has certainly not accepted; `None` if nowhere.
 
-        The first account is waited for as long as the patience lasts. Then each of the others is asked once. Then those
-        are asked again, after a pause, that may accept the job later.
+        The first account is waited for as long as the patience lasts. Then each of the others is asked once, the ones
+        that are left out at last, if a caller waits. Then those are asked again, after a pause, that may accept the job
+        later.
         """
         job, name = tracked.job, tracked.job.endpoint.provider
         patience, now = self._router.patience, _now()
@@ -114,7 +115,12 @@ class Mover:
         if planned is not None:
             return NextTry(planned, failure)
         await self._journal.is_promised(tracked)
-        job, again = tracked.job, self._askable_again(tracked.job, attempt)
+        job = tracked.job
+        if not job.durable:
+            planned = await self.next(job, attempt, asks_left_out=True)
+            if planned is not None:
+                return NextTry(planned, failure)
+        again = self._askable_again(job, attempt)
         if not again:
             return None
         delay = attempt.count_failure(job, again[0][1], self._retries)
@@ -133,11 +139,13 @@ class Mover:
         refusals = list(attempt.refusals.items())
         return [one for one in refusals if attempt.may_retry(job, one[1], adapter, self._retries)]
 
-    async def next(self, job: Job, attempt: SubmitAttempt) -> PlannedJob | None:
+    async def next(self, job: Job, attempt: SubmitAttempt, *, asks_left_out: bool = False) -> PlannedJob | None:
         """
         Plan a job for the best account that has not refused it; `None` if there is none.
 
         What turns out to be impossible is added to `attempt.refusals`.
+
+        :param asks_left_out: whether one may be asked that the breaker leaves out: it steers, and refuses nothing.
         """
         refusals: dict[str, HappyHorseError] = {}
         for name in self._candidates(job, refusals):
@@ -145,7 +153,7 @@ class Mover:
                 breaker = self._accounts.named(name).breaker
                 if self._has_refused(name, attempt):
                     continue
-                if breaker.admits(job.job_id, _now()):
+                if asks_left_out or breaker.admits(job.job_id, _now()):
                     planned = await self._router.plan_anew(name, job, attempt.message.media)
                     await self._journal.check_budget(self._moved(job, planned))
                     return planned

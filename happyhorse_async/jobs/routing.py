@@ -28,6 +28,7 @@ from ..messages import HttpRequest
 from ..price import PriceEstimate
 from ..routing import Strategy
 from .breaker import is_of_account
+from .submit_errors import RefusedUploadError
 
 
 def allows_move(failure: HappyHorseError) -> bool:
@@ -42,7 +43,7 @@ def allows_move(failure: HappyHorseError) -> bool:
             return not failure.sent and failure.status_code is None
         case ProviderError():
             return failure.not_accepted
-        case BudgetExceededError() | RateLimitError() | UnsupportedFeatureError():
+        case BudgetExceededError() | RateLimitError() | RefusedUploadError() | UnsupportedFeatureError():
             return True
         case _:
             return is_of_account(failure)

@@ -113,10 +113,13 @@ class SubmitScheduler:
             async with AsyncExitStack() as slot:
                 await slot.enter_async_context(self._unprotected.slot())
                 await slot.enter_async_context(self._exchange.submit_slot())
+                slot_at = asyncio.get_running_loop().time()
                 await self._running.refresh()
                 # A job may have been withdrawn, or room have been lost, while the slot was waited for.
                 tracked = self._queue.take()
                 if tracked is not None:
+                    if tracked.attempt is not None:
+                        tracked.attempt.slot_at = slot_at
                     tracked.permit = self._running.acquire(self._queue_key(tracked.job))
                     self._start(tracked, slot.pop_all())
 

@@ -140,8 +140,8 @@ class Submitter:
 
     async def _record_intent(self, tracked: TrackedJob, attempt: SubmitAttempt) -> bool:
         """Record that a job is about to be sent, and return whether it may be."""
-        adapter = self._accounts.of(tracked.job).adapter
-        if attempt.lost_answer is not None and not is_protected(tracked.job, adapter):
+        account = self._accounts.of(tracked.job)
+        if attempt.lost_answer is not None and not is_protected(tracked.job, account.adapter):
             raise attempt.lost_answer
         is_recorded, age = True, _OLDEST_INTENT + 1
         while is_recorded and tracked.attempt is attempt and age > _OLDEST_INTENT:
@@ -149,6 +149,9 @@ class Submitter:
             is_recorded = await self._journal.record_now(
                 tracked, JobEvent.SUBMIT, submitted_at=datetime.now(UTC), owner=self._journal.store.owner
             )
+            if is_recorded:
+                await account.exchange.limits.submits.renew(attempt.slot_at)
+                attempt.slot_at = asyncio.get_running_loop().time()
             age = _clock() - asked_at
         # A callback may have named the task in the meantime, or another process may have taken the job over.
         if tracked.attempt is attempt and not is_recorded and not await self.acceptance.learn_from_store(tracked):
@@ -162,15 +165,17 @@ class Submitter:
 
     async def _is_steered_away(self, tracked: TrackedJob, attempt: SubmitAttempt) -> bool:
         """Give a job that has its slot to another account, or let it wait, if its own is left out at present."""
-        step = await self._mover.steer(tracked.job, attempt)
-        if step is None or tracked.attempt is not attempt:
-            return tracked.attempt is not attempt
-        tracked.release_permit()
-        if step.planned is not None:
-            await self._queue_at(tracked, attempt, step.planned, step.reason)
-        else:
-            self._put_off(tracked, step.reason, step.delay)
-        return True
+        while tracked.attempt is attempt:
+            step = await self._mover.steer(tracked.job, attempt)
+            if step is None or tracked.attempt is not attempt:
+                break
+            if step.planned is None:
+                tracked.release_permit()
+                self._put_off(tracked, step.reason, step.delay)
+                return True
+            if await self._queue_at(tracked, attempt, step.planned, step.reason):
+                return True
+        return tracked.attempt is not attempt
 
     async def _fail(self, tracked: TrackedJob, attempt: SubmitAttempt, failure: HappyHorseError) -> None:
         """Decide what follows an attempt that failed: another one, or an end."""
@@ -212,15 +217,18 @@ class Submitter:
 
     async def _move(self, tracked: TrackedJob, attempt: SubmitAttempt, failure: HappyHorseError) -> None:
         """Give a job to the next account, or after a pause to the first one again, or end it."""
-        step = await self._mover.after_refusal(tracked, attempt, failure)
-        if tracked.attempt is not attempt:
-            return
-        if step is None:
-            await self._refuse(tracked, certain(failure).about(job_id=tracked.job_id))
-        elif step.planned is None:
-            await self._retry(tracked, failure, step.delay)
-        else:
-            await self._queue_at(tracked, attempt, step.planned, failure, step.delay)
+        while tracked.attempt is attempt:
+            step = await self._mover.after_refusal(tracked, attempt, failure)
+            if tracked.attempt is not attempt:
+                return
+            if step is None:
+                await self._refuse(tracked, certain(failure).about(job_id=tracked.job_id))
+                return
+            if step.planned is None:
+                await self._retry(tracked, failure, step.delay)
+                return
+            if await self._queue_at(tracked, attempt, step.planned, failure, step.delay):
+                return
 
     async def _queue_at(
         self,
@@ -229,20 +237,27 @@ class Submitter:
         planned: PlannedJob,
         failure: HappyHorseError,
         delay: float = 0.0,
-    ) -> None:
-        """Move a job to the account that it was planned for, and queue it there."""
-        tracked.release_permit()
+    ) -> bool:
+        """
+        Move a job to the account that it was planned for, and queue it there.
+
+        :return: whether its fate is decided. If the budget has no room for it there any more, it is where it was.
+        """
         try:
             message = await self._mover.move(tracked, planned, failure)
-        except (BudgetExceededError, StoreError) as error:
+        except BudgetExceededError as error:
+            attempt.refusals[planned.provider] = error
+            return False
+        except StoreError as error:
             await self._fail(tracked, attempt, error)
-            return
+            return True
+        tracked.release_permit()
         if tracked.attempt is not attempt:
-            return
+            return True
         if message is None:
             if not await self.acceptance.learn_from_store(tracked):
                 self._end_taken_over(tracked)
-            return
+            return True
         attempt.message = message
         telemetry.moved(tracked.span, tracked.job, failure)
         scheduler = self._accounts.of(tracked.job).scheduler
@@ -250,6 +265,7 @@ class Submitter:
             scheduler.put_back(tracked, delay)
         else:
             scheduler.put(tracked, first=True)
+        return True
 
     async def _refuse(self, tracked: TrackedJob, error: HappyHorseError) -> None:
         write = self._journal.record(tracked, JobEvent.REFUSE, error=to_data(error))

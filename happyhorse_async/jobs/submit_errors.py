@@ -16,6 +16,10 @@ from ..errors import (
 from ..task import Task, TaskRef
 
 
+class RefusedUploadError(InvalidRequestError):
+    """The storage of an account, or what permits to use it, has refused a file. Nothing paid was sent."""
+
+
 def is_ambiguous(error: HappyHorseError) -> bool:
     """Return whether the provider may have accepted the request in spite of *error*."""
     match error:

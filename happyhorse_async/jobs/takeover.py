@@ -2,7 +2,7 @@
 Finds the jobs that no living process has, and makes this one their owner: at the opening of a client, and ever after.
 
 What is in flight comes first and without a limit: those tasks run at the provider already. Queued jobs are taken a few
-at a time, so that all processes get some.
+at a time, so that all processes get some. Those of a dead process have no owner until then.
 """
 
 from __future__ import annotations
@@ -130,9 +130,9 @@ class TakeOver:
         while len(await self._take_batch(endpoints, self._in_flight, _BATCH)) == _BATCH:
             if once:
                 return False
-        while self._takes_queued and (room := self._room()) > 0:
-            limit = min(room, _BATCH)
-            if len(await self._take_batch(endpoints, _QUEUED, limit)) < limit:
+        while self._takes_queued:
+            limit = max(0, min(self._room(), _BATCH))
+            if len(await self._take_batch(endpoints, _QUEUED, limit)) < limit or limit == 0:
                 break
             if once:
                 return False

@@ -25,11 +25,17 @@ LARGEST_PICTURE = 89_478_485
 """Pixels. Pillow's own bound: a small file can hold a picture that no memory holds."""
 _SIDEWAYS = frozenset({5, 6, 7, 8})
 _ORIENTATION = 0x0112
+_READ_WHOLE = 2**20
+"""Bytes of the largest file that a plan reads as a whole."""
 _HINT = "pip install 'happyhorse-async[media]' to have pictures and videos measured before anything is sent"
 
 
 class UnreadableFileError(InvalidRequestError):
     """A file is missing or cannot be read."""
+
+
+class DamagedFileError(InvalidRequestError):
+    """A file is not what its first bytes promise."""
 
 
 def inspect(source: Source, *, name: str) -> Facts:
@@ -57,19 +63,22 @@ def inspect_briefly(source: Source, *, name: str) -> Facts:
     return VideoFacts(format=found, size=size) if found.is_video else PictureFacts(format=found, size=size)
 
 
-def duration_of(source: Source) -> float | None:
-    """Return the seconds of a video by its header; `None` where that cannot be read, or the extra is not installed."""
+def inspect_header(source: Source, *, name: str) -> Facts:
+    """
+    Find out what `inspect` does, as far as the header says it: nothing is decoded.
+
+    :raises InvalidRequestError: what `inspect` raises, but for what only decoding shows.
+    """
+    facts = inspect_briefly(source, name=name)
     try:
-        import av  # noqa: PLC0415 - an extra, and slow to import
-        from av.error import FFmpegError  # noqa: PLC0415
-    except ImportError:
-        return None
-    try:
-        with cast("InputContainer", av.open(_opened(source))) as container:
-            return None if container.duration is None else container.duration / av.time_base
-    except (FFmpegError, ValueError, OSError):
+        if isinstance(facts, VideoFacts):
+            return _measure_video(source, facts.format, facts.size, name, decodes=False)
+        # Nothing less than the whole file opens a WebP.
+        is_readable = facts.format is not MediaFormat.WEBP or facts.size <= _READ_WHOLE
+        return _measure_picture(source, facts.format, facts.size, name, decodes=False) if is_readable else facts
+    except DamagedFileError:
         # What is wrong with it is said by the check before it is sent.
-        return None
+        return facts
 
 
 def describe(source: Source) -> str:
@@ -114,7 +123,7 @@ def _opened(source: Source) -> Any:
     return io.BytesIO(source) if isinstance(source, bytes) else str(source)
 
 
-def _measure_picture(source: Source, found: MediaFormat, size: int, name: str) -> PictureFacts:
+def _measure_picture(source: Source, found: MediaFormat, size: int, name: str, *, decodes: bool = True) -> PictureFacts:
     try:
         from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - an extra, and slow to import
     except ImportError:
@@ -128,9 +137,10 @@ def _measure_picture(source: Source, found: MediaFormat, size: int, name: str) -
                 raise Image.DecompressionBombError
             frames = getattr(image, "n_frames", 1)
             orientation = image.getexif().get(_ORIENTATION, 1)
-            # A JPEG is decoded at an eighth of its size: that finds out whether it is whole, in little memory.
-            image.draft("RGB", (max(1, stored[0] // 8), max(1, stored[1] // 8)))
-            image.load()
+            if decodes:
+                # A JPEG is decoded at an eighth of its size: that finds out whether it is whole, in little memory.
+                image.draft("RGB", (max(1, stored[0] // 8), max(1, stored[1] // 8)))
+                image.load()
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise InvalidRequestError(
             f"{name}: {describe(source)} would have more than {LARGEST_PICTURE / 1e6:.0f} million pixels"
@@ -139,13 +149,13 @@ def _measure_picture(source: Source, found: MediaFormat, size: int, name: str) -
         # Pillow writes the address of the object where it recognises nothing.
         unknown = isinstance(error, UnidentifiedImageError) or not str(error)
         why = "it cannot be read" if unknown else str(error)
-        raise InvalidRequestError(f"{name}: {describe(source)} is a damaged {found} picture: {why}") from None
+        raise DamagedFileError(f"{name}: {describe(source)} is a damaged {found} picture: {why}") from None
     sideways = orientation in _SIDEWAYS
     width, height = reversed(stored) if sideways else stored
     return PictureFacts(format=found, size=size, width=width, height=height, is_sideways=sideways, frames=frames)
 
 
-def _measure_video(source: Source, found: MediaFormat, size: int, name: str) -> VideoFacts:
+def _measure_video(source: Source, found: MediaFormat, size: int, name: str, *, decodes: bool = True) -> VideoFacts:
     try:
         import av  # noqa: PLC0415 - an extra, and slow to import
         from av.error import FFmpegError  # noqa: PLC0415
@@ -158,8 +168,9 @@ def _measure_video(source: Source, found: MediaFormat, size: int, name: str) -> 
             stream = container.streams.video[0]
             duration = None if container.duration is None else container.duration / av.time_base
             rate = stream.average_rate
-            # A file that ends within its first frame is found out here.
-            next(container.decode(stream))
+            if decodes:
+                # A file that ends within its first frame is found out here.
+                next(container.decode(stream))
             return VideoFacts(
                 format=found,
                 size=size,
@@ -171,4 +182,4 @@ def _measure_video(source: Source, found: MediaFormat, size: int, name: str) -> 
             )
     except (FFmpegError, StopIteration, ValueError, OSError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__
-        raise InvalidRequestError(f"{name}: {describe(source)} is a damaged {found} video: {why}") from None
+        raise DamagedFileError(f"{name}: {describe(source)} is a damaged {found} video: {why}") from None

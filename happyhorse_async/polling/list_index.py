@@ -172,7 +172,7 @@ class ListIndex:
     """
 
     def __init__(self, *, is_usable: bool, interval: float) -> None:
-        self._is_usable = is_usable
+        self.is_usable = is_usable
         self._audit_interval = min(max(interval, _SHORTEST_AUDIT_INTERVAL), _LONGEST_AUDIT_INTERVAL)
         self._audited_at = 0.0
         self._tracked_jobs: dict[int, TrackedJob] = {}
@@ -209,7 +209,7 @@ class ListIndex:
     def page_for(self, tracked: TrackedJob, now: float) -> Page | None:
         """Return the page that should show the task; `None` if it must be queried."""
         poll, position = tracked.poll, tracked.poll.position
-        if not self._is_usable or not self._circuit.is_closed(now) or position.number not in self._tracked_jobs:
+        if not self.is_usable or not self._circuit.is_closed(now) or position.number not in self._tracked_jobs:
             return None
         if position.is_disputed or poll.list_polls >= _MOST_LIST_POLLS or position.missing >= _MOST_MISSING:
             return None

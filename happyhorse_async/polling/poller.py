@@ -52,7 +52,6 @@ _LONGEST_WORD = 80
 _MOST_WORDS = 20
 
 _PERMANENT = (AuthenticationError, PermissionDeniedError, QuotaExceededError)
-_FAULTS = (TransportError, ProviderError, InvalidResponseError)
 
 
 class Poller:
@@ -181,13 +180,14 @@ class Poller:
             # Some providers report success a moment before the URL is there.
             poll.empty_successes += 1
             return
-        self._learn_age(tracked, task)
+        if tracked.task is None and task.created_at is not None:
+            self._learn_age(tracked, task.created_at)
+        has_ended = task.status.is_terminal
         if tracked.is_polled:
-            now = asyncio.get_running_loop().time()
-            learn = self._intervals.observed_end if task.status.is_terminal else self._intervals.observed_active
-            learn(tracked, task, now)
+            learn = self._intervals.observed_end if has_ended else self._intervals.observed_active
+            learn(tracked, task, asyncio.get_running_loop().time())
         self._record(tracked, task)
-        if tracked.ended:
+        if has_ended:
             self._check_bill(tracked, task)
             self._stop(tracked)
 
@@ -212,11 +212,10 @@ class Poller:
             message = "%s: the bill differs from the request: %s"
             _log.warning(message, task.ref, ", ".join(differences), extra=log_fields(tracked.job))
 
-    def _learn_age(self, tracked: TrackedJob, task: Task) -> None:
-        if tracked.task is None and task.created_at is not None:
-            age = (datetime.now(UTC) - task.created_at).total_seconds()
-            # The provider's clock or ours may be wrong by hours.
-            tracked.poll.submitted_at -= min(max(age, 0.0), self._exchange.adapter.task_ttl)
+    def _learn_age(self, tracked: TrackedJob, created_at: datetime) -> None:
+        age = (datetime.now(UTC) - created_at).total_seconds()
+        # The provider's clock or ours may be wrong by hours.
+        tracked.poll.submitted_at -= min(max(age, 0.0), self._exchange.adapter.task_ttl)
 
     def _deadline(self, tracked: TrackedJob) -> float:
         """
@@ -249,16 +248,18 @@ class Poller:
         while True:
             await self._queue.until_due()
             await slot.acquire()
-            tracked = self._queue.next(loop.time())
+            now = loop.time()
+            tracked = self._queue.next(now)
             if tracked is None:
                 slot.release()
             else:
-                self._polls.spawn(self._poll(tracked, loop.time())).add_done_callback(lambda _: slot.release())
+                self._polls.spawn(self._poll(tracked, now)).add_done_callback(lambda _: slot.release())
 
     def _poll(self, tracked: TrackedJob, now: float) -> Coroutine[Any, Any, None]:
         """Return the request that polls a task. What it polls leaves the queue: no other request polls that."""
         self._intervals.started(tracked, now)
-        page = self._list.page_for(tracked, now) if self._list.is_worthwhile(self._list) else None
+        uses_list = self._list.is_usable and self._list.is_worthwhile(self._list)
+        page = self._list.page_for(tracked, now) if uses_list else None
         if page is not None:
             on_page = [each for each in self._list.expected_on(page) if self._intervals.is_nearly_due(each, now)]
             # What has left the queue must be polled by this very request.
@@ -275,7 +276,14 @@ class Poller:
             self._intervals.polled(1)
         delay: float | None = 0.0
         try:
-            delay = await self._query(tracked)
+            assert tracked.ref is not None
+            request = self._exchange.fetch(tracked.ref)
+            task = await (request if tracked.span is None else telemetry.poll(tracked.span, request))
+            self._take_in(tracked, task)
+            now = asyncio.get_running_loop().time()
+            delay = None if tracked.ended or tracked.gone else self._intervals.after_poll(tracked, now)
+        except HappyHorseError as error:
+            delay = self._after_error(tracked, error)
         except Exception:  # noqa: BLE001 - the task goes on, whatever is wrong with one poll
             message = "polling %s failed with an unexpected error"
             _log.exception(message, tracked.ref, extra=log_fields(tracked.job))
@@ -288,23 +296,16 @@ class Poller:
         if is_disputed and not tracked.ended and tracked.poll.active_at >= asked_at:
             self._list.mismatch(asked_at)
 
-    async def _query(self, tracked: TrackedJob) -> float | None:
-        """Query a task once, and return the seconds until its next poll; `None` if there will be none."""
-        ref = tracked.ref
-        assert ref is not None
-        try:
-            self._take_in(tracked, await telemetry.poll(tracked.span, self._exchange.fetch(ref)))
-        except _PERMANENT as error:
+    def _after_error(self, tracked: TrackedJob, error: HappyHorseError) -> float | None:
+        """Return the seconds until the next poll after one that ended in *error*; `None` if there will be none."""
+        if isinstance(error, _PERMANENT):
             self._give_up(tracked, error)
             return None
-        except TaskNotFoundError as error:
+        if isinstance(error, TaskNotFoundError):
             return self._not_found(tracked, error)
-        except (RateLimitError, *_FAULTS) as error:
+        if isinstance(error, RateLimitError | TransportError | ProviderError | InvalidResponseError):
             return self._failed(tracked, error)
-        except HappyHorseError as error:
-            return self._refused(tracked, error)
-        now = asyncio.get_running_loop().time()
-        return None if tracked.ended or tracked.gone else self._intervals.after_poll(tracked, now)
+        return self._refused(tracked, error)
 
     def _failed(self, tracked: TrackedJob, error: HappyHorseError) -> float | None:
         failures = tracked.poll.failing()

@@ -53,19 +53,20 @@ class _Rate:
         self.largest_count = min(max(1, int(full)), _LARGEST_WINDOW)
         self.burst = max(_BURST, int(full * _TICK))
         self._shortest_window = self.largest_count / full
-        self._reduced: float | None = None
+        self.reduced: float | None = None
+        """The rate at the last refusal; `None` for the full rate."""
         self._recovers_from = 0.0
         self._next_reduction = 0.0
 
     def at(self, now: float) -> float:
         """Return the rate at *now*."""
-        if self._reduced is None:
+        if self.reduced is None:
             return self.full
-        return min(self.full, self._reduced + self.full / _RECOVERY * max(0.0, now - self._recovers_from))
+        return min(self.full, self.reduced + self.full / _RECOVERY * max(0.0, now - self._recovers_from))
 
     def window(self, now: float) -> tuple[int, float]:
         """Return how many slots are allowed in how many seconds."""
-        if self._reduced is None:
+        if self.reduced is None:
             return self.largest_count, self._shortest_window
         rate = self.at(now)
         count = max(1, math.ceil(rate * self._shortest_window - 1e-9))
@@ -77,14 +78,14 @@ class _Rate:
         if now < self._next_reduction:
             return None
         self._next_reduction = now + _BETWEEN_REDUCTIONS
-        self._reduced = max(self.at(now) * _REDUCTION, self.full * _MINIMUM)
+        self.reduced = max(self.at(now) * _REDUCTION, self.full * _MINIMUM)
         self._recovers_from = recovers_from
-        return self._reduced
+        return self.reduced
 
     def forget_reduction(self, now: float) -> None:
         """Drop a reduction that has recovered in full."""
-        if self._reduced is not None and self.at(now) >= self.full:
-            self._reduced = None
+        if self.reduced is not None and self.at(now) >= self.full:
+            self.reduced = None
 
 
 @define
@@ -184,6 +185,13 @@ class RateLimiter:
                 self.release()
             raise
 
+    async def renew(self, granted_at: float) -> None:
+        """
+        Wait again if others may have used the time of a slot since *granted_at*. The caller still holds it.
+
+        Here they have not: only what several processes share is lost by being late.
+        """
+
     def count_another(self) -> None:
         """
         Count one more request, which whoever holds a slot sends within it. Those that follow wait the longer.
@@ -236,7 +244,7 @@ class RateLimiter:
     def _grant(self, now: float) -> None:
         self.in_use += 1
         self._granted.append(now)
-        if self._rate is not None:
+        if self._rate is not None and self._rate.reduced is not None:
             self._rate.forget_reduction(now)
         if self._provider_window is not None:
             self._provider_window.remaining -= 1
@@ -250,7 +258,9 @@ class RateLimiter:
             count, seconds = self._rate.window(now)
             if len(granted) >= count:
                 due = max(due, granted[-count] + seconds)
-            due = max(due, _after_burst(granted, min(count, self._rate.burst), seconds / count))
+            burst = min(count, self._rate.burst)
+            if len(granted) >= burst:
+                due = max(due, _after_burst(granted, burst, seconds / count))
         window = self._provider_window
         if window is not None and window.ends > now:
             due = max(due, window.next_slot(granted[-1] if granted else self._started_at))
@@ -300,8 +310,6 @@ def _after_burst(granted: deque[float], burst: int, step: float) -> float:
     burst the slots come evenly, one in each step: two bursts at the edges of a window may arrive together, and would
     be counted together.
     """
-    if len(granted) < burst:
-        return 0.0
     first, last = granted[-burst], granted[-1]
     if last - first < 2 * burst * step and step > _SHORTEST_STEP:
         return max(first + burst * step, last + step)

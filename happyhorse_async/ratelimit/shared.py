@@ -29,6 +29,8 @@ _TICK = 0.02
 # While the store is away, status requests go on at this share of the rate: other processes do the same.
 _SHARE_WITHOUT_STORE = 0.25
 _RETRY_STORE = 1.0
+# Between a permit and its request the intent is recorded, which may take so long.
+_SHORTEST_DELAY = 0.1
 # A 429 reduces the rate of all processes for so long.
 _REDUCED_FOR = 60.0
 _BETWEEN_WINDOWS = 1.0
@@ -94,6 +96,17 @@ class SharedRateLimiter(RateLimiter):
         except BaseException:
             self.release()
             raise
+
+    async def renew(self, granted_at: float) -> None:
+        """
+        Take another permit if so much time has passed since *granted_at* that the next one of the row is due.
+
+        The store may have stood still, or this process: then all processes would use at once what they had been given
+        one after the other.
+        """
+        if self._last_rate is not None and self._loop.time() > granted_at + max(_SHORTEST_DELAY, 1.0 / self._last_rate):
+            async with self._next_permit:
+                await self._take_permit()
 
     async def _take_permit(self) -> None:
         now = self._loop.time()

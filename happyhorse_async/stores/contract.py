@@ -12,6 +12,9 @@ from ..task import TaskRef
 Notify: TypeAlias = Callable[[Collection[str] | None], object]
 """Is told the ids of jobs that have changed; `None` where any job may have changed. Called on the event loop."""
 
+MOST_RELEASED = 100
+"""So many queued jobs of dead processes lose their owner at once, at most."""
+
 _KEY_RELEASED = frozenset({JobState.REFUSED, JobState.WITHDRAWN, JobState.WRITTEN_OFF})
 
 
@@ -146,9 +149,11 @@ class TaskStore(Protocol):
         same job. A job without an owner, or one that its owner has released, has no living owner. The time that it
         takes depends on the number of jobs that are taken, not on how many jobs there are.
 
+        QUEUED jobs beyond the limit have no owner afterwards where theirs was dead, `MOST_RELEASED` of them at most.
+
         :param endpoints: only jobs that were or are to be sent to one of these.
         :param states: only jobs in one of these states.
-        :param limit: take so many at most, the oldest first.
+        :param limit: take so many at most, the oldest first; 0 takes none.
         :raises StoreError: it could not be written, or it is not certain who is alive.
         """
         ...

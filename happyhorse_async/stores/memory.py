@@ -109,6 +109,10 @@ class MemoryStore:
         """Make sure that there is room for a job; see `TaskStore.check_budget`."""
         self._ledger.check(job, within, datetime.now(UTC))
 
+    def spent(self, currency: str, since: str) -> int:
+        """Return what was spent in a currency since an hour, in billionths. For plans, which ask no store."""
+        return self._ledger.spent(currency, since)
+
     async def costs(self) -> list[Cost]:
         """Return what the jobs have cost; see `TaskStore.costs`."""
         return self._ledger.costs()
@@ -159,6 +163,9 @@ class MemoryStore:
         taken = nsmallest(limit, found, key=lambda job: job.created_at)
         for job in taken:
             self._write(evolve(job, owner=self._owner), job, now)
+        for job in found:
+            if job.owner and job.state is JobState.QUEUED and job not in taken:
+                self._write(evolve(job, owner=""), job, now)
         return [self._read(job.job_id, now) for job in taken]
 
     def subscribe(self, notify: Notify) -> Callable[[], None]:

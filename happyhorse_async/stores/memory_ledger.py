@@ -36,7 +36,7 @@ class MemoryLedger:
         """
         before = self._charges.get(job.job_id)
         after = charge_of(job, before, now)
-        check_limits(within, job, before, after, self._spent, now)
+        check_limits(within, job, before, after, self.spent, now)
         for line in changed_lines(before, after):
             sums = self._lines[line.key]
             for index, change in enumerate((line.jobs, line.billed_jobs, line.nanos)):
@@ -48,7 +48,7 @@ class MemoryLedger:
 
     def check(self, job: Job, within: Collection[SpendingLimit], now: datetime) -> None:
         """Make sure that there is room for *job*; raises what `write` raises."""
-        check_room(within, job, self._charges.get(job.job_id), self._spent, now)
+        check_room(within, job, self._charges.get(job.job_id), self.spent, now)
 
     def forget(self, job_id: str) -> None:
         """Forget a job. What it has cost stays in the sums."""
@@ -68,7 +68,8 @@ class MemoryLedger:
             if jobs
         ]
 
-    def _spent(self, currency: str, start: str) -> int:
+    def spent(self, currency: str, start: str) -> int:
+        """Return what was spent in a currency since an hour, in billionths, and what is reserved and not sent."""
         return sum(
             sums[2]
             for (hour, _, _, of_line), sums in self._lines.items()

@@ -62,7 +62,7 @@ class Guard:
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse what comes from elsewhere, with a 403."""
-        if not self._is_host(request.host):
+        if not self.is_host(request.host):
             raise web.HTTPForbidden(text=f"the studio is not called {request.host[:200]!r}")
         if self._is_foreign(request):
             raise web.HTTPForbidden(text="this request comes from another site")
@@ -75,9 +75,13 @@ class Guard:
             response.set_cookie(self._cookie, self.token, httponly=True, samesite="Strict", path="/")
         return response
 
-    def _is_host(self, host: str) -> bool:
+    def is_host(self, host: str) -> bool:
+        """Tell whether *host*, the header of a request, is this server's."""
         name, separator, port = host.rpartition(":")
-        return bool(separator) and port == str(self._port) and name.strip("[]").lower() in self._hosts
+        if not separator or host.endswith("]"):
+            # A browser leaves the port of HTTP out.
+            name, port = host, "80"
+        return port == str(self._port) and name.strip("[]").lower() in self._hosts
 
     def _is_foreign(self, request: web.Request) -> bool:
         origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site", "none")

@@ -11,6 +11,7 @@ from typing import Any, Self, cast
 from aiohttp import web
 
 from ..errors import HappyHorseError, InvalidRequestError
+from ..listening import listen
 from .guard import Guard, add_headers
 from .shelf import TooLargeError
 from .workshop import Workshop
@@ -21,6 +22,8 @@ _LARGEST_JSON = 256 * 1024
 _PIECE = 1 << 20
 _REFRESH = 1.0
 _KEEP_ALIVE = 15.0
+# Each reads the journal once a second.
+_MOST_STREAMS = 32
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -43,6 +46,7 @@ class Studio:
         self._refresh = refresh
         self._guard = Guard(_LOOPBACK | {host.lower()})
         self._closing = asyncio.Event()
+        self._streams = 0
         self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=2.0)
 
     @property
@@ -54,9 +58,7 @@ class Studio:
     async def __aenter__(self) -> Self:
         await self._runner.setup()
         try:
-            site = web.TCPSite(self._runner, self._host, self._port)
-            await site.start()
-            self._port = self._runner.addresses[0][1]
+            self._port = await listen(self._runner, self._host, self._port)
             self._guard.listen(self._port)
             await self._workshop.open()
         except BaseException:
@@ -85,7 +87,7 @@ class Studio:
                 web.get("/api/events", self._events),
                 web.post("/api/media", self._put_medium),
                 web.get("/api/media/{id}", self._get_medium),
-                web.post("/api/plan", _takes(lambda _, data: work.plan(data))),
+                web.post("/api/plan", _takes(lambda _, data: _planned(work, data))),
                 web.get("/api/jobs", _answers(lambda _: work.jobs())),
                 web.post("/api/jobs", _takes(lambda _, data: work.make(data))),
                 web.get("/api/jobs/{id}/video", self._video),
@@ -124,8 +126,21 @@ class Studio:
         return response
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
+        if self._streams >= _MOST_STREAMS:
+            raise web.HTTPServiceUnavailable(text=f"the studio is open in {_MOST_STREAMS} windows already: close one")
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
+        self._streams += 1
+        try:
+            await response.prepare(request)
+            await self._write_events(response)
+        except ConnectionResetError:
+            # The window was closed.
+            pass
+        finally:
+            self._streams -= 1
+        return response
+
+    async def _write_events(self, response: web.StreamResponse) -> None:
         shown: dict[str, Any] = {}
         health: dict[str, Any] | None = None
         quiet = 0.0
@@ -143,7 +158,6 @@ class Studio:
                 await response.write(b": still here\n\n")
                 quiet = 0.0
             await _sleep_unless(self._closing, self._refresh)
-        return response
 
 
 @web.middleware
@@ -153,8 +167,19 @@ async def _errors_as_json(
     try:
         return await handler(request)
     except HappyHorseError as error:
-        data = {"type": type(error).__name__, "message": str(error), "code": error.code}
-        return web.json_response({"error": data}, status=error.http_status)
+        return web.json_response(_error(error), status=error.http_status)
+
+
+def _error(error: HappyHorseError) -> dict[str, Any]:
+    return {"error": {"type": type(error).__name__, "message": str(error), "code": error.code}}
+
+
+async def _planned(work: Workshop, data: Mapping[str, Any]) -> dict[str, Any]:
+    # A form that is not complete yet is nothing that a browser should report as a failed request.
+    try:
+        return await work.plan(data)
+    except HappyHorseError as error:
+        return _error(error)
 
 
 def _answers(work: Callable[[str], Awaitable[Any]]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

@@ -15,6 +15,7 @@ import re
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
+from functools import cache
 from importlib.metadata import version
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
@@ -28,7 +29,7 @@ from ..errors import HappyHorseError, InvalidResponseError, TransportError
 from ..messages import HttpRequest, HttpResponse
 from ..timeouts import Timeouts
 from .aiohttp_errors import ClosedError, NotPublicError, ProxyLoginError, transport_error
-from .content_encoding import GZIP, CompressionError, uncompressed
+from .content_encoding import GZIP, ZLIB, CompressionError, uncompressed
 from .ip_filter import is_public, is_public_host
 from .proxy import Proxies
 from .streamed_body import body_pieces, content_length
@@ -40,6 +41,8 @@ LARGEST_BODY = 1024 * 1024
 """Bytes of an API response. The largest documented one, a list of 100 tasks, has a tenth of it."""
 
 _READ_TIMEOUT = 60.0
+# A POST without a body gets `application/octet-stream` otherwise, which no provider has asked for.
+_NO_CONTENT_TYPE = ("Content-Type",)
 _CHUNK = 256 * 1024
 # Iterations of the event loop. A response of the largest size is read in a few of them.
 _MISSED_ITERATIONS = 50
@@ -52,6 +55,7 @@ _ILLEGAL = re.compile(r"""[^\x21-\x7e]+|["<>\\`{}]|%(?![0-9A-Fa-f]{2})""")
 _HOST = re.compile(r"(?P<user>.*@)?(?P<host>.*?)(?P<port>:[0-9]*)?", re.DOTALL)
 
 
+@cache
 def _user_agent() -> str:
     # A CDN in front of a provider may block a client that does not say who it is.
     return f"happyhorse-async/{version('happyhorse-async')} (+https://github.com/happyhorse-async/happyhorse-async)"
@@ -101,28 +105,25 @@ class AiohttpTransport:
             headers={"User-Agent": _user_agent(), "Accept-Encoding": "identity"},
             request_class=request_class or _Request,
             response_class=_Response,
-            # A POST without a body gets `application/octet-stream` otherwise, which no provider has asked for.
-            skip_auto_headers=("Content-Type",),
         )
 
     async def send(self, request: HttpRequest, *, timeout: float) -> HttpResponse:
         """Send *request* and return the whole response."""
-        arriving, attempt = _Arriving(), _Attempt()
+        attempt = _Attempt()
         try:
-            async with asyncio.timeout(None) as limit:
-                with _Deadline(limit, timeout):
-                    response = await self._open(self._session, request, attempt, self._send_timeout)
-                    async with response:
-                        self._responses.add(response)
-                        try:
-                            return await arriving.read(response)
-                        finally:
-                            self._responses.discard(response)
+            with _Deadline(timeout):
+                response = await self._open(self._session, request, attempt, self._send_timeout)
+                async with response:
+                    self._responses.add(response)
+                    try:
+                        return await attempt.read(response)
+                    finally:
+                        self._responses.discard(response)
         except HappyHorseError:
             raise
         except Exception as error:  # noqa: BLE001 - a connector of the caller's may raise anything
             failure = self._failure(error, request, attempt)
-            failure.received = arriving.so_far()
+            failure.received = attempt.received()
         raise failure
 
     @asynccontextmanager
@@ -166,6 +167,7 @@ class AiohttpTransport:
             allow_redirects=False,
             proxy=attempt.proxy,
             timeout=timeout,
+            skip_auto_headers=None if request.method == "GET" else _NO_CONTENT_TYPE,
         )
         if response.status == 407 and attempt.proxy is not None:
             response.close()
@@ -194,12 +196,42 @@ def _with_length(request: HttpRequest) -> Mapping[str, str]:
 
 
 class _Attempt:
-    """One request on its way."""
+    """One request on its way, and its response as far as it has arrived."""
+
+    __slots__ = ("_body", "connected", "proxy", "response")
 
     def __init__(self) -> None:
         self.connected = False
         """Whether the connection is ready, a tunnel through a proxy included: before that, nothing has been sent."""
         self.proxy: str | None = None
+        self.response: aiohttp.ClientResponse | None = None
+        self._body = bytearray()
+
+    async def read(self, response: aiohttp.ClientResponse) -> HttpResponse:
+        """Read the whole response."""
+        self.response, content = response, response.content
+        while not content.at_eof():
+            self._body += await content.readany()
+            if len(self._body) > LARGEST_BODY:
+                raise InvalidResponseError(
+                    f"the response is larger than {LARGEST_BODY} bytes", status_code=response.status
+                )
+        try:
+            return _message(response, bytes(self._body))
+        except CompressionError as error:
+            failure = InvalidResponseError(f"the response is {error}", status_code=response.status)
+        raise failure
+
+    def received(self) -> HttpResponse | None:
+        """Return what has arrived of a response that broke off; `None` if nothing has."""
+        if self.response is None:
+            return None
+        # aiohttp gives out nothing more of a body that broke off, not even what it had received before.
+        rest: Iterable[bytes] = getattr(self.response.content, "_buffer", ())
+        try:
+            return _message(self.response, b"".join((self._body, *rest))[:LARGEST_BODY], whole=False)
+        except CompressionError:
+            return None
 
 
 async def _check_public(request: HttpRequest) -> None:
@@ -257,57 +289,31 @@ class _Download:
         raise failure
 
 
-class _Arriving:
-    """A response, as far as it has arrived."""
-
-    def __init__(self) -> None:
-        self._response: aiohttp.ClientResponse | None = None
-        self._body = bytearray()
-
-    async def read(self, response: aiohttp.ClientResponse) -> HttpResponse:
-        self._response = response
-        while chunk := await response.content.readany():
-            self._body += chunk
-            if len(self._body) > LARGEST_BODY:
-                raise InvalidResponseError(
-                    f"the response is larger than {LARGEST_BODY} bytes", status_code=response.status
-                )
-        try:
-            return _message(response, bytes(self._body))
-        except CompressionError as error:
-            failure = InvalidResponseError(f"the response is {error}", status_code=response.status)
-        raise failure
-
-    def so_far(self) -> HttpResponse | None:
-        if self._response is None:
-            return None
-        # aiohttp gives out nothing more of a body that broke off, not even what it had received before.
-        rest: Iterable[bytes] = getattr(self._response.content, "_buffer", ())
-        try:
-            return _message(self._response, b"".join((self._body, *rest))[:LARGEST_BODY], whole=False)
-        except CompressionError:
-            return None
-
-
 def _message(response: aiohttp.ClientResponse, body: bytes, *, whole: bool = True) -> HttpResponse:
     message = HttpResponse(status=response.status, headers=response.headers, body=body)
-    if "content-encoding" not in message.headers and not body.startswith(GZIP):
+    if "content-encoding" not in message.headers and not body.startswith((GZIP, *ZLIB)):
         return message
     return evolve(message, body=uncompressed(body, message.headers, limit=LARGEST_BODY, whole=whole))
 
 
 class _Deadline:
     """
-    Lets *limit* time out after *seconds*.
+    Times out after *seconds*, like `asyncio.timeout`.
 
     If the event loop was blocked meanwhile, it gets the iterations that it missed: a response that arrived in time is
     not late because it has not been read yet.
     """
 
-    def __init__(self, limit: asyncio.Timeout, seconds: float) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._limit = limit
+    __slots__ = ("_cancellations", "_has_passed", "_loop", "_missed", "_next", "_task")
+
+    def __init__(self, seconds: float) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._cancellations = task.cancelling()
+        self._has_passed = False
         self._missed = _MISSED_ITERATIONS
+        self._loop = asyncio.get_running_loop()
         self._next: asyncio.Handle = self._loop.call_later(seconds, self._count_down)
 
     def _count_down(self) -> None:
@@ -315,7 +321,8 @@ class _Deadline:
         if self._missed:
             self._next = self._loop.call_soon(self._count_down)
         else:
-            self._limit.reschedule(self._loop.time())
+            self._has_passed = True
+            self._task.cancel()
 
     def __enter__(self) -> None:
         pass
@@ -324,6 +331,9 @@ class _Deadline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._next.cancel()
+        # A cancellation by someone else stays one.
+        if self._has_passed and self._task.uncancel() <= self._cancellations and kind is asyncio.CancelledError:
+            raise TimeoutError from error
 
 
 def _connection_slots(connector: aiohttp.BaseConnector | None) -> asyncio.Semaphore | None:

@@ -12,6 +12,8 @@ from contextlib import aclosing
 
 GZIP = b"\x1f\x8b"
 """How content begins that is compressed with gzip, whatever its label says."""
+ZLIB = (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")
+"""How content begins that is compressed as zlib does by itself. No JSON and no page begins so."""
 _MOST_LAYERS = 3
 # How videos begin that are not compressed, and how many bytes tell.
 _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp")
@@ -47,16 +49,19 @@ def uncompressed(body: bytes, headers: Mapping[str, str], *, limit: int, whole: 
     :raises CompressionError: it becomes larger than that, is damaged, or is compressed in another way than gzip and
         deflate.
     """
-    for _ in range(_MOST_LAYERS):
-        if not body.startswith(GZIP):
-            break
-        body = _inflate(body, zlib.MAX_WBITS | 16, limit=limit, whole=whole)
     labels = codings(headers)
-    if "deflate" in labels and not _is_text(body):
-        # The label means zlib, and some servers send the bare stream: https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1.2
-        body = _inflate(body, zlib.MAX_WBITS if _is_zlib(body) else -zlib.MAX_WBITS, limit=limit, whole=whole)
-    elif "gzip" in labels and _is_zlib(body):
-        body = _inflate(body, zlib.MAX_WBITS, limit=limit, whole=whole)
+    for _ in range(_MOST_LAYERS):
+        if body.startswith(GZIP):
+            wbits = zlib.MAX_WBITS | 16
+        elif body.startswith(ZLIB) or (labels and _is_zlib(body)):
+            wbits = zlib.MAX_WBITS
+        elif body and "deflate" in labels and not _is_text(body):
+            # The label means zlib, and some servers send the bare stream: https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1.2
+            wbits = -zlib.MAX_WBITS
+            labels.remove("deflate")
+        else:
+            break
+        body = _inflate(body, wbits, limit=limit, whole=whole)
     coding = unsupported(headers)
     if coding is not None and body and not _is_text(body):
         raise CompressionError(f"compressed with {coding}, which was not asked for")

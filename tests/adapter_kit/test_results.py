@@ -67,6 +67,16 @@ def urls(*places: object) -> list[str]:
         {"content": [{"type": "video_url", "video_url": {"url": V}}]},
         {"generated_videos": [{"video": {"uri": V}}]},
         {"response": {"video_list": [{"video_url": V}]}},
+        {"VideoUrl": V},
+        {"VIDEO_URL": V},
+        {"video-url": V},
+        {"URL": V},
+        {"Output": {"Videos": [{"Type": "Video", "Url": V}]}},
+        {"media": [{"url": V}]},
+        {"presignedUrl": V},
+        {"0": {"url": V}},
+        {"videos": {"0": V}},
+        f"{V}\n",
     ],
 )
 def test_a_video_is_found_in_any_form(answer: object) -> None:
@@ -85,6 +95,8 @@ def test_a_video_is_found_in_any_form(answer: object) -> None:
         [{"mime_type": "image/png", "url": W}, {"url": V}],
         [{"name": "cover.png", "url": W}, {"name": "v.mp4", "url": V}],
         [{"name": "thumbnail", "url": W}, {"url": V}],
+        [{"Type": "Audio", "Url": W}, {"Url": V}],
+        {"Cover-URL": COVER, "Video-URL": V},
         ["https://r.example/first_frame?x=1", V],
         {"cover_url": COVER, "video_url": V},
         {"thumbnail": COVER, "url": V},
@@ -127,6 +139,12 @@ def test_a_cover_is_never_taken_for_the_video(answer: object) -> None:
 def test_what_is_not_a_result_is_not_a_video(answer: object) -> None:
     """Junk, pictures, sounds, and URLs in fields that hold no result are not taken for a video."""
     assert [] == urls(answer)
+
+
+def test_several_urls_in_one_text_are_all_read() -> None:
+    """A blank within one URL does not part it."""
+    assert [V, W] == urls(f"{V}, {W}")
+    assert ["https://r.example/my video.mp4"] == urls("https://r.example/my video.mp4")
 
 
 def test_the_documented_place_wins() -> None:

@@ -134,10 +134,10 @@ def test_a_wait_that_is_asked_for_counts() -> None:
 
 @pytest.mark.parametrize("body", [b"error code: 1010", b"<title>Error 1010</title> Access denied"])
 def test_a_client_that_cloudflare_blocks_has_no_wrong_key(body: bytes) -> None:
-    """It is told by the text, it is not an error of the key, and nothing was accepted."""
+    """It is a page like any other of something in between, and says why; nothing was accepted."""
     for call in (submit, query):
         error = error_of(call, hh.HttpResponse(status=403, body=body))
-        assert type(error) is hh.ProviderError
+        assert type(error) is hh.TransportError
         assert "User-Agent" in error.message
         assert not is_ambiguous(error)
 

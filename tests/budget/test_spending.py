@@ -49,6 +49,22 @@ async def test_what_fits_is_sent_and_what_does_not_is_refused_before_anything_is
     assert await spent(path) == 2
 
 
+async def test_amounts_are_written_as_money_is(gateway: Any, spending: Spending, path: Path) -> None:
+    """Nothing of a whole budget is `0.00`; fractions of a cent stay exact."""
+    gateway.accept("t-1")
+    prices = {"currency": "USD", "720P": "0.1125"}
+    async with spending("0.5625 USD", prices=prices) as client:
+        handle = await client.submit(REQUEST)
+        with pytest.raises(hh.BudgetExceededError) as refused:
+            await client.submit(REQUEST)
+        job = await client.job(handle.job_id)
+
+    assert job.price is not None
+    assert ("0.00", "0.5625") == (str(refused.value.left), str(await spent(path)))
+    assert ("0.5625", "0.5625") == (job.price.to_dict()["low"], str(job.price.low))
+    assert "0.00 USD is left" in str(refused.value)
+
+
 async def test_many_submits_at_once_do_not_exceed_it(gateway: Any, spending: Spending, path: Path) -> None:
     """Each had room when it was asked for, and only some when they are sent."""
     gateway.on("POST", "/videos", lambda _: {"id": f"t-{len(gateway.requests)}", "status": "queued"})

@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -14,7 +15,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import aiohttp
 import pytest
@@ -99,11 +100,11 @@ class Program:
             code = await _in_a_thread(lambda: main(arguments))
         return Run(code, *(stream.buffer.getvalue().decode() for stream in (out, err)))
 
-    async def start(self, *arguments: str, stderr: int = PIPE) -> Process:
+    async def start(self, *arguments: str, stdout: int | IO[bytes] = PIPE, stderr: int = PIPE) -> Process:
         """Start the installed program as a process of its own."""
         program = Path(sys.executable).with_name("happyhorse")
         return await asyncio.create_subprocess_exec(
-            program, *arguments, stdin=DEVNULL, stdout=PIPE, stderr=stderr, preexec_fn=_hear_signals
+            program, *arguments, stdin=DEVNULL, stdout=stdout, stderr=stderr, preexec_fn=_hear_signals
         )
 
     async def run_on_a_terminal(self, *arguments: str) -> Run:
@@ -115,11 +116,16 @@ class Program:
         run = await self.end(process)
         return Run(run.code, run.out, (await shown).decode())
 
+    async def run_closed(self, *arguments: str) -> Run:
+        """Run it as a process whose standard output is closed, as by `>&-` of a shell."""
+        command = f"exec {shlex.join((str(Path(sys.executable).with_name('happyhorse')), *arguments))} >&-"
+        return await self.end(await asyncio.create_subprocess_shell(command, stdin=DEVNULL, stderr=PIPE))
+
     async def end(self, process: Process, seen: bytes = b"") -> Run:
         """Wait for the end of *process*; *seen* is what was already read of its standard error."""
         out, err = await process.communicate()
         assert process.returncode is not None
-        return Run(process.returncode, out.decode(), (seen + (err or b"")).decode())
+        return Run(process.returncode, (out or b"").decode(), (seen + (err or b"")).decode())
 
 
 async def _in_a_thread(work: Callable[[], int]) -> int:

@@ -48,6 +48,7 @@ def test_general_options_may_stand_before_the_command(arguments: list[str], word
             ("submit", "--json", "A", "train", "--duration", "5"),
             "put the prompt in quotes: happyhorse submit 'A train'",
         ),
+        (("plan", "A", "train"), "put the prompt in quotes: happyhorse plan 'A train'"),
         (("demo", "A", "train"), "put the prompt in quotes: happyhorse demo 'A train'"),
         (("A cardboard train",), "the command is missing: happyhorse generate 'A cardboard train'"),
         (("generate", "--", "--weird", "--duration", "5"), "everything after -- is text: put the options before it"),

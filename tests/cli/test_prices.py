@@ -46,7 +46,7 @@ async def test_generate_shows_the_price_and_costs_adds_up_the_bills(program: Any
     table = await program.run("costs")
     lines = (await program.run("costs", "--json")).objects
     assert [(line["provider"], line["jobs"], line["amount"], line["currency"]) for line in lines] == [
-        ("dashscope", 2, "2", "USD")
+        ("dashscope", 2, "2.00", "USD")
     ]
     assert "2.00" in table.out
     assert "total: 2.00 USD; 1 of 2 as the provider billed them" in table.err

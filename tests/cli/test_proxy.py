@@ -51,7 +51,7 @@ async def test_requests_go_through_the_proxy(program: Any, proxy: Proxy, where: 
     assert all(url.startswith(API) for url in proxy.asked)
 
 
-@pytest.mark.parametrize("proxy_url", ["proxy:3128", "socks5://127.0.0.1:1080", "yes"])
+@pytest.mark.parametrize("proxy_url", ["proxy:3128", "socks5://127.0.0.1:1080", "yes", ""])
 async def test_a_proxy_that_cannot_be_one(program: Any, proxy_url: str) -> None:
     """It is bad input, and nothing is sent."""
     run = await program.run("list", "--proxy", proxy_url)

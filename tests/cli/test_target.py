@@ -112,6 +112,30 @@ async def test_the_standard_output_has_one_use(program: Any, emulator: Emulator)
     assert 0 == await sent(program)
 
 
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="the system has no device that is always full")
+async def test_a_standard_output_without_space(program: Any, emulator: Emulator) -> None:
+    """It is told in one line, with the way back to the video."""
+    with Path("/dev/full").open("wb") as full:  # noqa: ASYNC230
+        process = await program.start("generate", "a horse", *CHEAP, "-o", "-", stdout=full)
+    run = await program.end(process)
+
+    assert 6 == run.code
+    assert "error: the standard output cannot be written: No space left on device" in run.err
+    assert "happyhorse wait dashscope:" in run.err
+    assert "Traceback" not in run.err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the shell of POSIX closes it")
+async def test_a_standard_output_that_is_closed(program: Any, emulator: Emulator) -> None:
+    """A video cannot be written to it, and nothing is sent; a command whose output is not wanted goes on."""
+    runs = [await program.run_closed("generate", "a horse", *CHEAP, "-o", name) for name in ("-", "horse.mp4")]
+
+    assert [2, 0] == [run.code for run in runs]
+    assert "the standard output is closed" in runs[0].err
+    assert ["horse.mp4"] == program.videos()
+    assert 1 == await sent(program)
+
+
 async def test_no_clobber(program: Any, emulator: Emulator) -> None:
     """With --no-clobber a file that exists is an error before anything is sent."""
     program.write("horse.mp4", "mine")

@@ -154,6 +154,13 @@ COPIED_BADLY = {
     f"DASHSCOPE_API_KEY={SECRET}": "this is NAME=value",
     f"export HIAPI_API_KEY='{SECRET}": "this is NAME=value",
     f'{{"key": "{SECRET}"}}': "this is JSON",
+    f"{SECRET}\\n": "ends with a backslash and a letter for a line break",
+    "/run/secrets/dashscope_key": "this is where the",
+    "~/.dashscope/api_key": "this is where the",
+    "file:///run/secrets/key": "this is where the",
+    "op://vault/item/key": "this is where the",
+    "DASHSCOPE_API_KEY": "this is where the",
+    "FAL_KEY": "this is where the",
     "${DASHSCOPE_API_KEY}": "this is a placeholder",
     "$DASHSCOPE_API_KEY": "this is a placeholder",
     "%HIAPI_API_KEY%": "this is a placeholder",
@@ -184,7 +191,20 @@ def test_a_badly_copied_key_or_secret_is_explained(check: Callable[..., str], te
 
 @pytest.mark.parametrize(
     "text",
-    ["sk-3f9A_b+/==", "k", "any", "test", "emulator", "0123456789abcdef", "A1b2C3=", "yoursecretly", "uuid-1:hex"],
+    [
+        "sk-3f9A_b+/==",
+        "k",
+        "any",
+        "test",
+        "emulator",
+        "0123456789abcdef",
+        "A1b2C3=",
+        "yoursecretly",
+        "uuid-1:hex",
+        "/9j4/AAQ=",
+        "a/b/c",
+        "KEY_1",
+    ],
 )
 @pytest.mark.parametrize("check", [check_api_key, check_secret])
 def test_what_may_be_a_key_is_accepted(check: Callable[..., str], text: str) -> None:

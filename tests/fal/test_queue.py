@@ -151,6 +151,15 @@ async def test_what_says_nothing_of_the_run_does_not_end_it(fal: Any, answer: tu
         assert (await client.generate(REQUEST)).video_url
 
 
+async def test_a_result_with_another_code_of_success_is_read(fal: Any) -> None:
+    """What the body says counts: a 202 with a video in it is the result."""
+    fal.accept()
+    fal.show("COMPLETED")
+    fal.deliver(fal.fail(202, {"video": {"url": "https://files.example/v.mp4"}}))
+    async with fal.open() as client:
+        assert "https://files.example/v.mp4" == (await client.generate(REQUEST)).video_url
+
+
 async def test_a_result_that_is_gone_expires_in_the_end(fal: Any) -> None:
     """A 404 that is about the id is repeated before it counts."""
     fal.accept()

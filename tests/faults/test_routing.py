@@ -246,6 +246,24 @@ async def test_five_failed_connections_leave_the_account_out(emulator: hh.Emulat
     assert (0, 6) == bills(emulator)
 
 
+async def test_where_every_account_is_left_out_all_of_them_are_asked(emulator: hh.Emulator) -> None:
+    """A job that a caller waits for goes from one account that is left out to the next: routing refuses nothing."""
+    emulator.inject("wrong-key", on="submit", provider="dashscope", times=None)
+    emulator.inject("no-money", on="submit", provider="hiapi")
+
+    async with opened(emulator) as client:
+        with pytest.raises(hh.QuotaExceededError):
+            await client.submit(REQUEST)
+        before = await client.health()
+        handle = await client.submit(REQUEST)
+        after = await client.health()
+
+    assert ["open", "open"] == [before.accounts[name].breaker for name in ("main", "backup")]
+    assert ["open", "closed"] == [after.accounts[name].breaker for name in ("main", "backup")]
+    assert "backup" == handle.ref.provider
+    assert (0, 1) == bills(emulator)
+
+
 async def test_an_account_that_is_left_out_is_asked_by_a_pinned_job(emulator: hh.Emulator) -> None:
     """The breaker only steers routing."""
     emulator.inject("wrong-key", on="submit", provider="dashscope")

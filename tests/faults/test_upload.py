@@ -101,3 +101,39 @@ async def test_a_storage_on_the_host_of_the_api_is_treated_alike(emulator: hh.Em
         await client.submit(hh.ImageToVideo(buffer.getvalue()))
 
     assert (injection.applied, emulator.billed(provider)) == (1, 1)
+
+
+@pytest.mark.fault(108)
+@pytest.mark.parametrize(
+    ("fault", "on"),
+    [
+        ("file-too-large", "upload"),
+        ("file-exists", "upload"),
+        ("storage-broken", "upload"),
+        ("bad-request", "permit"),
+        ("no-such-path", "permit"),
+        ("wrong-key", "permit"),
+    ],
+)
+@pytest.mark.parametrize("how", ["submit", "enqueue"])
+async def test_a_failed_upload_moves_the_job(emulator: hh.Emulator, fault: str, on: str, how: str) -> None:
+    """Whatever the storage of one account answers, nothing paid was sent: the next account makes the video, once."""
+    emulator.inject(fault, on=on, provider="dashscope", times=None)
+    accounts = [hh.Provider(name, api_key=KEY, base_url=emulator.url(name)) for name in ("dashscope", "fal")]
+    async with hh.Client(accounts, routing=hh.Routing(patience=0)) as client:
+        task = await (await getattr(client, how)(hh.ImageToVideo(bitmap())))
+
+    assert "fal" == task.provider
+    assert (0, 1) == (emulator.billed("dashscope"), emulator.billed("fal"))
+
+
+@pytest.mark.fault(108)
+@pytest.mark.parametrize("how", ["submit", "enqueue"])
+async def test_a_refused_upload_ends_a_job_that_no_other_account_can_have(emulator: hh.Emulator, how: str) -> None:
+    """The error is that of the storage, whether the file was uploaded before the job was recorded or after."""
+    emulator.inject("file-too-large", on="upload", provider="dashscope", times=None)
+    async with client_of(emulator) as client:
+        with pytest.raises(hh.InvalidRequestError, match=r"the upload was refused.*EntityTooLarge"):
+            await (await getattr(client, how)(hh.ImageToVideo(bitmap())))
+
+    assert 0 == emulator.billed("dashscope")

@@ -10,6 +10,7 @@ from attrs import frozen
 import happyhorse_async as hh
 from happyhorse_async.jobs.breaker import Breaker
 from happyhorse_async.jobs.routing import Candidate, allows_move, is_busy_for_now, most_telling, ranked
+from happyhorse_async.jobs.submit_errors import RefusedUploadError
 
 
 def refused(kind: type[hh.HappyHorseError], status: int = 0) -> hh.HappyHorseError:
@@ -26,6 +27,7 @@ UNREACHABLE = hh.TransportError("refused", sent=False)
         UNREACHABLE,
         UNAVAILABLE,
         hh.ProviderError("the upload failed", not_accepted=True),
+        RefusedUploadError("the upload was refused", status_code=400),
         refused(hh.RateLimitError, 429),
         refused(hh.AuthenticationError, 401),
         refused(hh.PermissionDeniedError, 403),

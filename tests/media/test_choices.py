@@ -252,3 +252,91 @@ def test_the_length_of_a_local_video_makes_the_price_of_its_edit_exact(clip: Cal
     assert plan.price is not None
     assert plan.price.amount is not None
     assert abs(float(plan.price.amount) - 0.14 * 2 * 5) < 0.05
+
+
+async def test_fal_inlines_small_pictures_where_its_option_says_so(picture: Callable[..., bytes]) -> None:
+    """Up to 1 MiB, with a warning of the plan; what is larger, or a BMP, is uploaded as it is without the option."""
+    small, large, bitmap = picture(), picture(700, 700, noise=True), picture(kind="BMP")
+    assert len(large) > 2**20
+    async with hh.Emulator(speed=600) as emulator:
+        account = {"api_key": KEY, "base_url": emulator.url("fal")}
+        async with hh.Client("fal", **account, options={"inline_media": True}) as client:
+            plans = [client.plan(hh.ImageToVideo(one)) for one in (small, large, bitmap)]
+            edit = client.plan(hh.VideoEdit("a", "https://media.example.org/a.mp4", images=[small]))
+            tasks = [
+                await client.generate(hh.ImageToVideo(small)),
+                await client.generate(hh.ReferenceToVideo("a", [small])),
+            ]
+        uploads = emulator.calls("upload")
+        async with hh.Client("fal", **account) as client:
+            without = client.plan(hh.ImageToVideo(small))
+
+    assert ["inline", "upload", "upload"] == [plan.media[0].delivery for plan in plans]
+    assert "inline" == edit.media[1].delivery
+    assert "upload" == without.media[0].delivery
+    assert ["does not document" in " ".join(plan.warnings) for plan in plans] == [True, False, False]
+    assert not any("everyone" in warning for warning in plans[0].warnings)
+    assert all(task.video_url for task in tasks)
+    assert 0 == uploads
+
+
+def test_fal_refuses_what_is_too_large_to_inline_where_uploads_are_off(picture: Callable[..., bytes]) -> None:
+    client = hh.Client("fal", api_key=KEY, options={"inline_media": True, "upload": False})
+    assert "inline" == client.plan(hh.ImageToVideo(picture())).media[0].delivery
+    with pytest.raises(hh.UnsupportedFeatureError, match="inside a request"):
+        client.plan(hh.ImageToVideo(picture(700, 700, noise=True)))
+    with pytest.raises(hh.ConfigurationError, match="inline_media must be true or false"):
+        hh.Client("fal", api_key=KEY, options={"inline_media": "yes"})
+
+
+@pytest.mark.parametrize(
+    ("provider", "options"),
+    [
+        ("dashscope", {}),
+        ("hiapi", {"inline_media": True}),
+        ("nexusflow", {"upload": True}),
+        ("imini", {}),
+        ("fal", {}),
+        ("kie", {}),
+    ],
+)
+def test_a_long_reference_is_a_warning_everywhere(
+    provider: str, options: dict[str, bool], picture: Callable[..., bytes]
+) -> None:
+    """A shorter side below 0.4 of the longer one is only refused by the words of a partner."""
+    client = hh.Client(provider, api_key=KEY, options=options)
+    long, fitting = (client.plan(hh.ReferenceToVideo("a", [picture(width, 420)])) for width in (1100, 1050))
+
+    assert any("1100x420 pixels; ratios beyond 1:2.5" in warning for warning in long.warnings)
+    assert not any("1050x420" in warning for warning in fitting.warnings)
+
+
+@pytest.mark.parametrize(("rate", "is_taken"), [(7, False), (8, False), (9, True)])
+async def test_a_video_of_eight_frames_a_second_is_too_slow_for_fal(
+    clip: Callable[..., Path], rate: int, is_taken: bool
+) -> None:
+    """Its pages say "more than 8"; a plan knows it from the header."""
+    request = hh.VideoEdit("Make it night", clip(4, rate=rate))
+    client = hh.Client("fal", api_key=KEY)
+    if is_taken:
+        assert "upload" == client.plan(request).media[0].delivery
+    else:
+        with pytest.raises(hh.InvalidRequestError, match=f"{rate} frames a second; fal takes more than 8"):
+            client.plan(request)
+
+
+def test_a_plan_refuses_by_the_header_what_a_submit_would_refuse(
+    picture: Callable[..., bytes], clip: Callable[..., Path]
+) -> None:
+    """Sides and ratios; what only decoding shows is left to the submit."""
+    client = hh.Client("fal", api_key=KEY)
+    for kind in ("PNG", "JPEG", "WEBP", "BMP"):
+        with pytest.raises(hh.InvalidRequestError, match="200x640 pixels; fal takes at least 300"):
+            client.plan(hh.ImageToVideo(picture(200, 640, kind=kind)))
+        fitted = hh.Picture(picture(200, 640, kind=kind), fit="pad")
+        assert client.plan(hh.ImageToVideo(fitted)).media[0].delivery == "upload"
+    with pytest.raises(hh.InvalidRequestError, match="320x300 pixels; fal takes at least 320"):
+        client.plan(hh.VideoEdit("Make it night", clip(4, width=320, height=300)))
+    with pytest.raises(hh.InvalidRequestError, match=r"lasts 2\.0 s"):
+        client.plan(hh.VideoEdit("Make it night", clip(2)))
+    assert client.plan(hh.ImageToVideo(picture(noise=True)[:30_000])).media[0].delivery == "upload"

@@ -114,7 +114,7 @@ async def test_a_source_video_is_uploaded_and_the_same_content_once(
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", hh.TransportError),
         (b"HTTP/1.1 302 Found\r\nLocation: https://example.org/\r\nContent-Length: 0\r\n\r\n", hh.ProviderError),
         (b"HTTP/1.1 204 No Content\r\n\r\n", hh.ProviderError),
-        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 16\r\n\r\nerror code: 1010", hh.ProviderError),
+        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 16\r\n\r\nerror code: 1010", hh.TransportError),
     ],
 )
 async def test_an_upload_that_fails_leaves_no_unknown_outcome(

@@ -65,6 +65,23 @@ async def test_one_permit_at_a_time_is_taken_ahead() -> None:
     assert 0 == limiter.in_use
 
 
+async def test_a_permit_that_is_not_used_in_time_is_taken_anew() -> None:
+    """After the store has stood still, all processes would use at once what they had been given one by one."""
+    row = Row()
+    limiter, loop = SharedRateLimiter(5, row, "main"), asyncio.get_running_loop()
+    await limiter.acquire()
+    await limiter.renew(loop.time() - 0.1)
+
+    assert 1 == len(row.intervals)
+
+    row.waits = [0.05]
+    begin = loop.time()
+    await limiter.renew(begin - 0.3)
+
+    assert 2 == len(row.intervals)
+    assert 0.045 < loop.time() - begin
+
+
 async def test_at_high_rates_a_permit_is_for_several_requests() -> None:
     """The store is not asked a thousand times a second."""
     row = Row()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from happyhorse_async.errors import StoreError
@@ -103,7 +103,6 @@ JOBS = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(job=JOBS, moment=st.none() | MOMENTS, holds_key=st.booleans())
 def test_every_entry_comes_back_from_sqlite(job: Job, moment: datetime | None, holds_key: bool) -> None:
     """Every value that a job or its dates can have is read as it was written."""

@@ -73,6 +73,24 @@ async def test_jobs_are_taken_over_in_batches_the_oldest_first(open_store: OpenS
     assert [job.job_id for job in jobs] == [job.job_id for batch in batches for job in batch]
 
 
+@pytest.mark.parametrize("limit", [0, 2])
+async def test_queued_jobs_that_are_not_taken_lose_their_dead_owner(
+    open_store: OpenStore, new_job: NewJob, limit: int
+) -> None:
+    """All processes take them as they send. Those of a living process, and tasks at the provider, keep their owner."""
+    store = await open_store()
+    queued = [await store.add(new_job(owner=DEAD)) for _ in range(5)]
+    accepted = await store.add(new_job(owner=DEAD, state=JobState.ACCEPTED, task_id="1"))
+    living = await store.add(new_job(owner=store.owner))
+    taken = await store.take_over([MAIN], QUEUED, limit)
+    owners = {job.job_id: job.owner for job in await store.unfinished("main")}
+
+    assert [job.job_id for job in queued[:limit]] == [job.job_id for job in taken]
+    assert [store.owner] * limit + [""] * (5 - limit) == [owners[job.job_id] for job in queued]
+    assert (DEAD, store.owner) == (owners[accepted.job_id], owners[living.job_id])
+    assert 5 - limit == len(await store.take_over([MAIN], QUEUED, 10))
+
+
 async def test_a_job_whose_video_has_yet_to_be_saved_is_taken_over(open_store: OpenStore, new_job: NewJob) -> None:
     """It is unfinished although its task has succeeded; one that was saved is not."""
     store = await open_store()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -73,23 +75,82 @@ async def test_the_same_key_in_several_processes_makes_one_job(start: Start, pos
     assert 1 == len({job_id for _, job_id in found})
 
 
-async def test_nobody_is_dead_until_the_own_lock_is_old_enough(
+async def cut_all(server: PostgresServer) -> None:
+    connection = await asyncpg.connect(server.url)
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE application_name = 'happyhorse-async' AND pid <> pg_backend_pid()"
+    )
+    await connection.close()
+
+
+async def dead_after(store: PostgresStore, owner: str) -> float:
+    """Return after how many seconds *owner*, who has no lock, is dead."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    async with asyncio.timeout(20):
+        while await store.is_alive(owner):
+            await asyncio.sleep(0.01)
+    return loop.time() - began
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+async def test_all_are_alive_until_a_restarted_server_has_been_known_for_a_while(
+    open_postgres: OpenPostgres, postgres_server: PostgresServer, mode: str
+) -> None:
+    """The living need time to take their locks again. That holds for a process that was started only after it, too."""
+    store = await open_postgres(takeover_after=2.5)
+    await dead_after(store, "gone")
+
+    await asyncio.to_thread(postgres_server.restart, mode)
+    newcomer = await open_postgres(takeover_after=2.5)
+
+    assert 2.0 < min(await asyncio.gather(*(dead_after(each, "gone") for each in (store, newcomer))))
+    assert await store.is_alive(store.owner)
+
+
+async def test_a_crash_of_the_servers_processes_counts_like_a_restart(
     open_postgres: OpenPostgres, postgres_server: PostgresServer
 ) -> None:
-    """After a restart of the server the living need time to take their locks again."""
-    store = await open_postgres(takeover_after=0.2)
+    """When one of them is killed, the server forgets all locks, and goes on under the time of its first start."""
+    store = await open_postgres(takeover_after=2.5)
+    await dead_after(store, "gone")
+    connection = await asyncpg.connect(postgres_server.url)
+    os.kill(await connection.fetchval("SELECT pg_backend_pid()"), signal.SIGKILL)
+    connection.terminate()
+    newcomer = await open_postgres(takeover_after=2.5, timeout=20.0)
 
-    assert await store.is_alive("gone")
-    await asyncio.sleep(0.25)
-    assert not await store.is_alive("gone")
-
-    await asyncio.to_thread(postgres_server.restart)
-
-    assert await store.is_alive("gone")
-    async with asyncio.timeout(10):
-        while await store.is_alive("gone"):
-            await asyncio.sleep(0.01)
+    assert 2.0 < await dead_after(newcomer, "gone")
     assert await store.is_alive(store.owner)
+
+
+async def test_a_new_process_waits_only_for_a_moment_where_the_server_is_known(
+    open_postgres: OpenPostgres, postgres: dict[str, str], start: Start
+) -> None:
+    """The server has all locks. But the connections of all others may just have been cut."""
+    await open_postgres()
+    connection = await asyncpg.connect(postgres["url"])
+    await connection.execute(f"UPDATE {postgres['schema']}.server SET known_since = now() - interval '1 hour'")
+    await connection.close()
+    killed = await start(_OPEN, postgres["url"], postgres["schema"], "a")
+    owner, _ = await read(killed)
+    newcomer = await open_postgres(takeover_after=60.0)
+    killed.kill()
+    await killed.wait()
+
+    assert await newcomer.is_alive(owner)
+    assert 10.0 > await dead_after(newcomer, owner)
+
+
+async def test_the_time_begins_anew_for_a_process_that_was_cut_off(
+    open_postgres: OpenPostgres, postgres_server: PostgresServer
+) -> None:
+    """What has cut its connection may have cut those of others, who are on their way back."""
+    store = await open_postgres(takeover_after=1.5)
+    await dead_after(store, "gone")
+    await cut_all(postgres_server)
+
+    assert 1.0 < await dead_after(store, "gone")
 
 
 async def test_a_process_is_alive_again_after_its_connection_was_cut(
@@ -98,12 +159,7 @@ async def test_a_process_is_alive_again_after_its_connection_was_cut(
     """It takes its lock again under the same name."""
     store, other = [await open_postgres(takeover_after=0.0) for _ in range(2)]
     owner = store.owner
-    connection = await asyncpg.connect(postgres_server.url)
-    await connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-        "WHERE application_name = 'happyhorse-async' AND pid <> pg_backend_pid()"
-    )
-    await connection.close()
+    await cut_all(postgres_server)
     async with asyncio.timeout(10):
         while not (await other.is_alive(owner) and await store.is_alive(other.owner)):
             await asyncio.sleep(0.01)

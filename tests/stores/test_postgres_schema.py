@@ -179,7 +179,6 @@ async def test_what_the_server_refuses_is_named(
 TEXTS = st.text(st.characters(exclude_categories=[])) | st.text(st.sampled_from("\x00\ufdd0\\u0d8\"'{"))
 
 
-@settings(deadline=None)
 @given(text=TEXTS)
 def test_every_text_is_escaped_and_comes_back(text: str) -> None:
     """What PostgreSQL cannot keep is not in it."""
@@ -190,7 +189,7 @@ def test_every_text_is_escaped_and_comes_back(text: str) -> None:
     assert text == from_postgres_text(written)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(text=TEXTS, key=TEXTS)
 def test_every_request_is_escaped_and_comes_back(text: str, key: str) -> None:
     """JSON has escapes that jsonb refuses."""

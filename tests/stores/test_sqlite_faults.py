@@ -154,6 +154,40 @@ async def test_a_damaged_file_is_refused(path: Path, new_job: NewJob, damage: st
     assert before == contents(path.parent)
 
 
+@pytest.fixture
+async def large_file(path: Path, new_job: NewJob) -> Path:
+    """Make a store that is too large to be read before it is used."""
+    store = SQLiteStore(path)
+    await store.open()
+    await asyncio.gather(*(store.add(new_job(model="m" * 100_000)) for _ in range(100)))
+    await store.aclose()
+    return path
+
+
+@pytest.mark.fault(73)
+async def test_a_large_file_that_was_cut_is_refused(large_file: Path) -> None:
+    """Its header says how long it was."""
+    os.truncate(large_file, large_file.stat().st_size - 500_000)
+    with pytest.raises(StoreError, match="damaged"):
+        await SQLiteStore(large_file).open()
+
+
+@pytest.mark.fault(73)
+async def test_damage_in_a_large_file_is_found_while_it_is_in_use(
+    large_file: Path, open_file: OpenFile, new_job: NewJob, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Opening it does not take the longer the more jobs there are. Nothing is written once the damage is known."""
+    with large_file.open("r+b") as file:
+        file.seek(4_000_000)
+        file.write(b"\x55" * 1_000_000)
+    store = await open_file()
+    async with asyncio.timeout(20):
+        while "damaged" not in caplog.text:
+            await asyncio.sleep(0.01)
+    with pytest.raises(StoreError, match=r"damaged.*\.recover"):
+        await store.add(new_job())
+
+
 @pytest.mark.fault(73)
 async def test_opening_a_locked_file_fails_after_the_timeout(path: Path, open_file: OpenFile) -> None:
     """It does not wait for ever for the process that holds the lock."""

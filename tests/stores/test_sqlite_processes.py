@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from happyhorse_async.errors import StoreError
 from happyhorse_async.job import Job
 from happyhorse_async.stores import SQLiteStore
 
@@ -253,3 +254,50 @@ def test_sqlite_is_imported_on_first_access() -> None:
     process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
     assert "False\nTrue\n" == process.stdout
+
+
+_STOP_WHILE_WRITING = """
+import signal, sqlite3
+
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print(os.getpid(), flush=True)
+os.kill(os.getpid(), signal.SIGSTOP)
+connection.execute("COMMIT")
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems do not tell who holds a lock")
+async def test_a_process_that_was_stopped_while_it_wrote_is_named_and_readers_go_on(
+    path: Path, start: Start, open_file: OpenFile, new_job: NewJob, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first write fails after the timeout, the others at once, until it goes on. There is one log line a state."""
+    store = await open_file(busy_timeout=3.0)
+    job = await store.add(new_job())
+    process = await start(_STOP_WHILE_WRITING, path)
+    assert process.stdout is not None
+    pid = int(await process.stdout.readline())
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    adding = asyncio.ensure_future(store.add(new_job()))
+    await asyncio.sleep(0.3)
+
+    assert job == await store.get(job.job_id)
+    assert not adding.done()
+
+    with pytest.raises(StoreError, match=f"process {pid}, which is stopped, keeps it locked"):
+        await adding
+    assert 2.9 < loop.time() - began
+    with pytest.raises(StoreError, match="keeps it locked"):
+        await asyncio.wait_for(store.add(new_job()), 2.5)
+    assert str(pid) in str(store.write_error)
+
+    process.send_signal(signal.SIGCONT)
+    await process.wait()
+    async with asyncio.timeout(20):
+        while store.write_error is not None:
+            await asyncio.sleep(0.01)
+    assert await store.add(new_job())
+    words = ("nothing can be written until then", "can be written again")
+    lines = [record.getMessage() for record in caplog.records]
+    assert list(words) == [word for line in lines for word in words if word in line]

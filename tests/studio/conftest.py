@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -79,14 +77,3 @@ async def store_open(store: hh.SQLiteStore) -> AsyncGenerator[None]:
 async def running(serve: Serve) -> AsyncIterator[Running]:
     async with serve() as running:
         yield running
-
-
-def chromium() -> str:
-    """Return the path of the browser. Without one its tests are skipped; where every gate runs, that is a failure."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    if found is None:
-        reason = "there is no Chromium: install the package chromium of Debian to run the tests of the page"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found

@@ -15,41 +15,29 @@ from PIL import Image, ImageDraw
 
 import happyhorse_async as hh
 
-from .conftest import Running, Serve, chromium
+from ..browser import Visitor, chromium
+from .conftest import Running, Serve
 
-playwright_api = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
-axe = pytest.importorskip("axe_playwright_python.async_playwright", reason="axe-playwright-python is not installed")
-
-# No background connection of the browser's own: they would be refused here, and delay its start.
-ARGUMENTS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 SCREENSHOTS = os.environ.get("HAPPYHORSE_SCREENSHOTS")
 """A folder for the pictures of README and documentation; by default none are taken."""
+# Until the frame has been painted.
+PAUSE = """video => new Promise(resolve => {
+    video.pause();
+    video.requestVideoFrameCallback(() => requestAnimationFrame(resolve));
+    video.currentTime = 1;
+})"""
 TINY = {"width": 320, "height": 640}
 WIDE = {"width": 1280, "height": 900}
 
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Any]:
-    path = chromium()
-    async with playwright_api.async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        try:
-            yield browser
-        finally:
-            await browser.close()
+    async with chromium() as browser:
+        yield browser
 
 
-class Visitor:
-    """A person at the page. What the page says on its console is an error."""
-
-    def __init__(self, page: Any) -> None:
-        self.page = page
-        self.complaints: list[str] = []
-        page.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+class StudioVisitor(Visitor):
+    """A person at the page of the studio."""
 
     async def opened(self, url: str) -> None:
         await self.page.goto(url)
@@ -73,15 +61,11 @@ class Visitor:
             await self.page.evaluate("scrollTo(0, 0)")
             await self.page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
 
-    async def findings(self) -> list[str]:
-        results = await axe.Axe().run(self.page)
-        return [f"{found['id']}: {found['help']}" for found in results.response["violations"]]
-
 
 @pytest.fixture
-async def visitor(browser: Any, running: Running) -> AsyncIterator[Visitor]:
+async def visitor(browser: Any, running: Running) -> AsyncIterator[StudioVisitor]:
     page = await browser.new_page(viewport=WIDE)
-    visitor = Visitor(page)
+    visitor = StudioVisitor(page)
     await visitor.opened(running.studio.url)
     yield visitor
     assert visitor.complaints == []
@@ -116,8 +100,11 @@ async def drop(page: Any, name: str, content: bytes) -> None:
     await page.dispatch_event(".drop", "drop", {"dataTransfer": data})
 
 
-async def test_a_dropped_picture_becomes_a_video_that_plays(visitor: Visitor) -> None:
+async def test_a_dropped_picture_becomes_a_video_that_plays(visitor: StudioVisitor) -> None:
     page = visitor.page
+    if SCREENSHOTS:
+        await visitor.submit("A cardboard train at night")
+        await visitor.video("A cardboard train")
     await page.get_by_label("A picture").check()
     await drop(page, "hills.png", picture())
     await page.wait_for_selector(".previews img")
@@ -131,19 +118,19 @@ async def test_a_dropped_picture_becomes_a_video_that_plays(visitor: Visitor) ->
     await video.evaluate("video => { video.muted = true; return video.play(); }")
 
     await until(lambda: video.evaluate("video => video.currentTime > 0.5"))
-    await video.evaluate("video => video.pause()")
+    await video.evaluate(PAUSE)
     assert await video.evaluate("video => [video.videoWidth, video.videoHeight]") == [1280, 720]
     await visitor.screenshot("studio-watch")
 
 
-async def test_a_prompt_is_text_and_never_markup(visitor: Visitor) -> None:
+async def test_a_prompt_is_text_and_never_markup(visitor: StudioVisitor) -> None:
     await visitor.submit("<img src=x onerror=alert(1)><script>alert(2)</script>")
 
     await visitor.video("onerror=alert(1)")
     assert await visitor.page.locator(".job img, .job script").count() == 0
 
 
-async def test_a_job_is_cancelled(visitor: Visitor, running: Running) -> None:
+async def test_a_job_is_cancelled(visitor: StudioVisitor, running: Running) -> None:
     running.emulator.inject("too-fast", on="submit", times=None)
     await visitor.submit("never sent")
 
@@ -152,7 +139,7 @@ async def test_a_job_is_cancelled(visitor: Visitor, running: Running) -> None:
     await visitor.card("never sent").get_by_text("Withdrawn", exact=True).wait_for()
 
 
-async def test_a_lost_answer_is_settled_from_the_page(visitor: Visitor, running: Running) -> None:
+async def test_a_lost_answer_is_settled_from_the_page(visitor: StudioVisitor, running: Running) -> None:
     running.emulator.inject("reset-before-answer", on="submit")
     await visitor.submit("lost and found")
 
@@ -163,7 +150,7 @@ async def test_a_lost_answer_is_settled_from_the_page(visitor: Visitor, running:
 
 
 async def test_a_reload_in_the_middle_and_a_restart_show_the_same_job(browser: Any, serve: Serve) -> None:
-    visitor = Visitor(await browser.new_page(viewport=WIDE))
+    visitor = StudioVisitor(await browser.new_page(viewport=WIDE))
     async with serve() as running:
         await visitor.opened(running.studio.url)
         await visitor.submit("survives")
@@ -174,7 +161,7 @@ async def test_a_reload_in_the_middle_and_a_restart_show_the_same_job(browser: A
         await visitor.video("survives")
 
 
-async def test_an_emulator_that_goes_away_is_shown_and_comes_back(visitor: Visitor, running: Running) -> None:
+async def test_an_emulator_that_goes_away_is_shown_and_comes_back(visitor: StudioVisitor, running: Running) -> None:
     running.emulator.scenario = hh.Scenario(run=(3600.0, 3600.0))
     await visitor.submit("patient")
     await visitor.card("patient").get_by_text("At the provider").wait_for()
@@ -186,7 +173,7 @@ async def test_an_emulator_that_goes_away_is_shown_and_comes_back(visitor: Visit
         await running.emulator.__aenter__()
 
 
-async def test_prompt_and_settings_are_used_again(visitor: Visitor) -> None:
+async def test_prompt_and_settings_are_used_again(visitor: StudioVisitor) -> None:
     page = visitor.page
     await page.select_option("[name=resolution]", "480P")
     await page.fill("[name=seed]", "7")
@@ -201,7 +188,7 @@ async def test_prompt_and_settings_are_used_again(visitor: Visitor) -> None:
     assert fields == ["480P", "7"]
 
 
-async def test_what_the_model_lacks_is_greyed_with_the_reason(visitor: Visitor) -> None:
+async def test_what_the_model_lacks_is_greyed_with_the_reason(visitor: StudioVisitor) -> None:
     page = visitor.page
     await page.select_option("[name=version]", "1.0")
 
@@ -210,7 +197,7 @@ async def test_what_the_model_lacks_is_greyed_with_the_reason(visitor: Visitor) 
     assert "not at dashscope" in await option.inner_text()
 
 
-async def test_the_name_of_a_file_is_text_and_never_markup(visitor: Visitor) -> None:
+async def test_the_name_of_a_file_is_text_and_never_markup(visitor: StudioVisitor) -> None:
     await visitor.page.get_by_label("A picture").check()
     await drop(visitor.page, "<b>hills</b>.png", picture())
 
@@ -218,7 +205,7 @@ async def test_the_name_of_a_file_is_text_and_never_markup(visitor: Visitor) -> 
     assert await visitor.page.locator(".previews b, .drop b").count() == 0
 
 
-async def test_a_file_that_is_no_picture_is_refused_in_words(visitor: Visitor) -> None:
+async def test_a_file_that_is_no_picture_is_refused_in_words(visitor: StudioVisitor) -> None:
     await visitor.page.get_by_label("A picture").check()
     await drop(visitor.page, "notes.png", b"#!/bin/sh")
 
@@ -226,7 +213,7 @@ async def test_a_file_that_is_no_picture_is_refused_in_words(visitor: Visitor) -
     visitor.complaints.clear()
 
 
-async def test_the_keyboard_is_enough(visitor: Visitor) -> None:
+async def test_the_keyboard_is_enough(visitor: StudioVisitor) -> None:
     page = visitor.page
     await page.get_by_label("Prompt").focus()
     await page.keyboard.type("by keyboard")
@@ -237,7 +224,7 @@ async def test_the_keyboard_is_enough(visitor: Visitor) -> None:
     await visitor.card("by keyboard").wait_for()
 
 
-async def test_everybody_can_use_it_at_any_width(visitor: Visitor) -> None:
+async def test_everybody_can_use_it_at_any_width(visitor: StudioVisitor) -> None:
     page = visitor.page
     await visitor.submit("for everybody")
     await visitor.video("for everybody")
@@ -248,9 +235,29 @@ async def test_everybody_can_use_it_at_any_width(visitor: Visitor) -> None:
         assert await visitor.findings() == [], f"{scheme}, {language}"
         for size in (TINY, {"width": 768, "height": 900}, WIDE):
             await page.set_viewport_size(size)
-            width = await page.evaluate("document.documentElement.scrollWidth")
+            width = await visitor.width()
             assert width <= size["width"], f"{language}: {width} pixels wide on a screen of {size['width']}"
     await page.set_viewport_size(TINY)
     assert await visitor.findings() == [], "on a narrow screen"
     await page.set_viewport_size(WIDE)
     await visitor.screenshot("studio-dark-zh")
+
+
+async def test_a_form_that_is_not_complete_says_what_is_missing(visitor: StudioVisitor) -> None:
+    """In words beside the form, and without an error on the console."""
+    await visitor.page.get_by_label("Prompt").fill("no picture yet")
+    await visitor.page.get_by_label("A picture").check()
+
+    await visitor.page.locator("#plan-text .error").get_by_text("image").wait_for()
+
+
+async def test_a_person_who_wants_no_motion_gets_none(browser: Any, running: Running) -> None:
+    running.emulator.scenario = hh.Scenario(run=(3600.0, 3600.0))
+    visitor = StudioVisitor(await browser.new_page(viewport=WIDE, reduced_motion="reduce"))
+    await visitor.opened(running.studio.url)
+    await visitor.submit("stands still")
+    await visitor.card("stands still").locator(".screen").wait_for()
+
+    animations = await visitor.page.evaluate("document.getAnimations().length")
+    await visitor.page.emulate_media(reduced_motion="no-preference")
+    assert (animations, await visitor.page.evaluate("document.getAnimations().length")) == (0, 1)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
+
+from happyhorse_async.studio.guard import Guard
 
 from .conftest import Running
 
@@ -124,3 +129,62 @@ async def test_no_path_leads_out_of_the_folders(running: Running, browser: aioht
 
     async with browser.get(URL(running.origin + path, encoded=True)) as response:
         assert response.status in (404, 422)
+
+
+def test_the_port_of_http_may_be_left_out_of_the_host() -> None:
+    """A browser leaves port 80 out, so that a page on it has a Host without one."""
+    guard = Guard(frozenset({"127.0.0.1", "::1"}))
+    guard.listen(80)
+
+    assert all(guard.is_host(host) for host in ("127.0.0.1", "[::1]", "127.0.0.1:80"))
+    assert not any(guard.is_host(host) for host in ("127.0.0.1:8765", "[::1]:8765", "evil.example"))
+
+
+async def test_more_windows_than_it_can_serve_are_refused_in_words(
+    running: Running, browser: aiohttp.ClientSession
+) -> None:
+    """Each open window reads the journal all the time. One that is closed makes room."""
+    async with AsyncExitStack() as open_windows:
+        for _ in range(32):
+            stream = await open_windows.enter_async_context(browser.get(f"{running.origin}/api/events"))
+            assert stream.status == 200
+        async with browser.get(f"{running.origin}/api/events") as refused:
+            assert refused.status == 503
+            assert "close one" in await refused.text()
+
+    async with asyncio.timeout(30):
+        while True:
+            async with browser.get(f"{running.origin}/api/events") as stream:
+                if stream.status == 200:
+                    break
+            await asyncio.sleep(0.05)
+
+
+async def test_a_window_that_is_closed_is_no_error_on_the_terminal(
+    running: Running, browser: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The stream of a closed window ends without a traceback."""
+    async with browser.get(f"{running.origin}/api/events") as stream:
+        await stream.content.readline()
+        stream.close()
+    for number in range(5):
+        headers = {"Origin": running.origin}
+        job = {**PLAN, "key": f"after {number}"}
+        async with browser.post(f"{running.origin}/api/jobs", json=job, headers=headers) as response:
+            assert response.status == 200
+        await asyncio.sleep(0.1)
+
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def test_a_request_that_cannot_be_read_has_a_strict_policy_too(running: Running) -> None:
+    """What is not HTTP, and headers beyond every limit, are refused without a page of text that could run."""
+    host, _, port = running.origin.removeprefix("http://").rpartition(":")
+    for sent in (b"nonsense\r\n\r\n", b"GET /?" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n"):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(sent)
+        answer = await reader.read()
+        writer.close()
+
+        assert b" 400 " in answer.splitlines()[0]
+        assert b"Content-Security-Policy: default-src 'none'" in answer or b"Content-Type: text/plain" in answer

@@ -52,6 +52,9 @@ READABLE = {
     "gzip in two members": ("gzip", gzip.compress(BODY[:9]) + gzip.compress(BODY[9:])),
     "zlib with a label of gzip": ("gzip", zlib.compress(BODY)),
     "gzip with a label of deflate": ("deflate", gzip.compress(BODY)),
+    "zlib without a label": ("identity", zlib.compress(BODY)),
+    "deflate of gzip": ("gzip, deflate", zlib.compress(gzip.compress(BODY))),
+    "gzip of deflate": ("deflate, gzip", gzip.compress(raw_deflate(BODY))),
 }
 
 

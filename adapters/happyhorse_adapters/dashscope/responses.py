@@ -42,6 +42,8 @@ _STATUSES = {
     "UNKNOWN": TaskStatus.EXPIRED,
 }
 
+_ACTIVE = (TaskStatus.PENDING, TaskStatus.RUNNING)
+
 # Timestamps name no zone. The pages of April 2026 say UTC+8, also for Singapore; later ones do not say.
 _ZONE = timezone(timedelta(hours=8))
 
@@ -136,7 +138,9 @@ def observed_task(answer: Mapping[str, Any], details: ErrorDetails, task_id: str
     if not output.task_status.strip():
         raise InvalidResponseError("the answer has an empty status", path="output.task_status")
     own = _own(output, details)
-    videos = find_videos(output.video_url, answer.get("output"), answer)
+    # While a task goes on, there is no result to find.
+    is_active = _STATUSES.get(output.task_status) in _ACTIVE
+    videos = () if is_active else find_videos(output.video_url, answer.get("output"), answer)
     status = read_status(output.task_status, _STATUSES, has_video=bool(videos), has_error=bool(own.code or own.message))
     created_at = parse_datetime(output.submit_time, default_zone=_ZONE)
     finished_at = parse_datetime(output.end_time, default_zone=_ZONE)

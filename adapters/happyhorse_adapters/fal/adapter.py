@@ -52,7 +52,8 @@ class FalAdapter(Adapter):
     """
     The adapter of fal, https://fal.ai/models/alibaba/happy-horse.
 
-    Options: `upload = false` uploads no local files; `start_timeout` fails a request that has not started after so many
+    Options: `upload = false` uploads no local files; `inline_media = true` sends pictures of up to 1 MiB inside a
+    request, which no page of these models documents; `start_timeout` fails a request that has not started after so many
     seconds; `priority` is `"normal"` or `"low"`; `no_retry = true` lets fal not repeat a run that has failed;
     `rest_url` and `jwks_url` are where files are uploaded and where the keys of webhooks are published.
     """
@@ -63,7 +64,7 @@ class FalAdapter(Adapter):
     api_key_env = "FAL_KEY"
     default_base_url = "https://queue.fal.run"
     option_names: ClassVar[frozenset[str]] = frozenset(
-        {"upload", "start_timeout", "priority", "no_retry", "rest_url", "jwks_url"}
+        {"upload", "inline_media", "start_timeout", "priority", "no_retry", "rest_url", "jwks_url"}
     )
     further_urls: ClassVar[Mapping[str, str]] = {"rest_url": _REST}
     capabilities = Capabilities(models=MODELS, can_cancel=True, callbacks=True, signed_callbacks=True)
@@ -290,7 +291,7 @@ def _input(request: VideoRequest) -> dict[str, Any]:
 
 def _check_options(account: Account) -> None:
     options = account.options
-    for name in ("upload", "no_retry"):
+    for name in ("upload", "inline_media", "no_retry"):
         if not isinstance(options.get(name, False), bool | None):
             raise ConfigurationError(f"{name} must be true or false, not {options[name]!r}", provider=account.provider)
     if options.get("priority") not in (None, "normal", "low"):

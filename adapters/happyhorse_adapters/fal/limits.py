@@ -21,7 +21,14 @@ _FIRST_FRAME = PictureLimits(
     side=300,
     ratio=2.5,
 )
-_REFERENCE = PictureLimits(formats=_FORMATS, source=f"{_PAGES}/reference-to-video/llms.txt", megabytes=10, side=400)
+_REFERENCE = PictureLimits(
+    formats=_FORMATS,
+    source=f"{_PAGES}/reference-to-video/llms.txt",
+    megabytes=10,
+    side=400,
+    # Not stated by fal. A partner of Alibaba's has it for the same model.
+    doubted_ratio=2.5,
+)
 
 FIRST_FRAMES = {
     "1.0": _FIRST_FRAME,

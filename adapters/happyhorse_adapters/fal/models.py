@@ -20,8 +20,10 @@ APP = "alibaba/happy-horse"
 _FIVE_RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4")
 _RATIOS = {"1.1": (*_FIVE_RATIOS, "21:9", "9:21", "5:4", "4:5"), "1.0": _FIVE_RATIOS}
 _PATHS = {"1.1": f"{APP}/v1.1", "1.0": APP}
-# A `data:` URI is uploaded like a file: no page of these models says that they take one.
+# A `data:` URI is uploaded like a file: no page of these models says that they take one. With `inline_media = true`,
+# small pictures are sent as one, as a third-party client does; the limit is ours.
 _IMAGE_FORMS = frozenset({MediaForm.URL, MediaForm.DATA_URI})
+_INLINE_LIMIT = MEGABYTE
 
 
 _PICTURES = {Mode.I2V: FIRST_FRAMES, Mode.R2V: REFERENCES}
@@ -60,8 +62,16 @@ MODELS = (
         images=range(1, 2),
         image_forms=_IMAGE_FORMS,
         upload_form=MediaForm.URL,
+        optional_inline_limit=_INLINE_LIMIT,
     ),
-    *_models(Mode.R2V, "reference-to-video", images=range(1, 10), image_forms=_IMAGE_FORMS, upload_form=MediaForm.URL),
+    *_models(
+        Mode.R2V,
+        "reference-to-video",
+        images=range(1, 10),
+        image_forms=_IMAGE_FORMS,
+        upload_form=MediaForm.URL,
+        optional_inline_limit=_INLINE_LIMIT,
+    ),
     ModelSpec(
         mode=Mode.EDIT,
         version="1.0",
@@ -73,6 +83,7 @@ MODELS = (
         image_forms=_IMAGE_FORMS,
         image_size=_size(EDIT_REFERENCE),
         upload_form=MediaForm.URL,
+        optional_inline_limit=_INLINE_LIMIT,
         picture_limits=EDIT_REFERENCE,
         video_limits=SOURCE_VIDEO,
     ),

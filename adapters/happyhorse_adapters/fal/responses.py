@@ -124,7 +124,7 @@ def with_result(response: HttpResponse, task: Task, account: Account) -> Task:
     :raises HappyHorseError: the request itself was refused, or the answer cannot be understood.
     """
     call_id = response.headers.get(CALL_ID) or task.request_id
-    if response.status == 202:
+    if response.status == 202 and not find_videos(read_refusal(response).get("video")):
         return evolve(task, status=TaskStatus.RUNNING, request_id=call_id)
     if response.ok:
         answer = read_object(response)

@@ -170,7 +170,7 @@ def failure(code: str | None, message: str | None, account: Account) -> TaskFail
 def _refusal(envelope: Envelope, response: HttpResponse, account: Account, call: Call) -> HappyHorseError:
     if response.status == 403 and _BLOCKED.search(response.body):
         text = "Cloudflare blocks this client by its User-Agent (error code: 1010); the key was not looked at"
-        return error_from_response(ProviderError, text, response=response, account=account)
+        return error_from_response(None, text, response=response, account=account)
     code = envelope.code
     error = error_from_response(
         _class(envelope, response, call),

@@ -64,6 +64,8 @@ class Spending:
     schema: str
     """The quoted name of the schema."""
     now: datetime
+    known: dict[tuple[str, str], int] = field(factory=dict[tuple[str, str], int])
+    """What this process knows of the sums, by currency and first hour."""
     _sums: dict[tuple[str, str], int] = field(factory=dict[tuple[str, str], int], init=False)
     _lines: list[SpendingLine] = field(factory=list[SpendingLine], init=False)
 
@@ -78,7 +80,7 @@ class Spending:
             await connection.execute(_LOCK, f"happyhorse:{self.schema}:spending")
         for currency, start in sorted(needed):
             amount = await connection.fetchval(_SPENT.format(schema=self.schema), currency, start)
-            self._sums[currency, start] = to_nanos(amount)
+            self._sums[currency, start] = self.known[currency, start] = to_nanos(amount)
 
     def charge(self, job: Job, before: Charge | None, within: Collection[SpendingLimit]) -> Charge | None:
         """
@@ -114,14 +116,18 @@ class Spending:
         jobs, billed = ([figures[index] for _, figures in changed] for index in (0, 1))
         amounts: list[Decimal] = [figures[2] * NANO for _, figures in changed]
         await connection.execute(_ADD.format(schema=self.schema), *names, jobs, billed, amounts)
+        for currency, start in self.known:
+            self.known[currency, start] += self._own(currency, start)
 
     def _spent(self, currency: str, start: str) -> int:
-        own = sum(
+        return self._sums[currency, start] + self._own(currency, start)
+
+    def _own(self, currency: str, start: str) -> int:
+        return sum(
             line.nanos
             for line in self._lines
             if line.currency == currency and (line.hour == UNSENT or line.hour >= start)
         )
-        return self._sums[currency, start] + own
 
 
 async def costs(connection: Connection, schema: str) -> list[Cost]:

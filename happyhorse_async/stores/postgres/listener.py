@@ -2,8 +2,7 @@
 The one connection of a process that stays open: it hears of the changes of others, and shows that the process is alive.
 
 The server keeps a lock for this connection. When the process dies, or the connection is cut, the lock is gone: that is
-how other processes see it. A restarted server has forgotten every lock at once, so a process believes that another one
-is dead only after its own lock has been there for some time.
+how other processes see it.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,8 +21,9 @@ from ..contract import Notify
 from ..retention import running_time
 from .address import Address
 from .errors import is_lost, store_error
+from .liveness import Liveness
 from .schema import migrate
-from .sharing import LIVING, TRY_LOCK
+from .sharing import KNOW_SERVER, LIVING, TRY_LOCK
 from .worker import connect
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ _log = get_logger(__name__)
 
 _HEARTBEAT = 3.0
 _FIRST_DELAY = 0.02
-# Well below the time after which a process without a lock is taken to be dead.
-_LONGEST_DELAY = 1.0
+# Below the time after which a process without a lock is taken to be dead.
+_LONGEST_DELAY = 0.5
 _CLOSING = 2.0
 
 
@@ -47,6 +47,7 @@ class Listener:
     :param name: what to call the store in errors and log lines.
     :param on_changes: is called with what is heard.
     :param timeout: how long the first connection may take.
+    :param liveness: is told of the lock of this process.
     """
 
     def __init__(
@@ -57,8 +58,10 @@ class Listener:
         *,
         name: str,
         timeout: float,
+        liveness: Liveness,
         on_changes: Notify,
     ) -> None:
+        self.liveness = liveness
         self._address = address
         self._schema = schema
         self._owner = owner
@@ -69,7 +72,6 @@ class Listener:
         self._in_use = asyncio.Lock()
         self._wake = asyncio.Event()
         self._closing = asyncio.Event()
-        self._locked_at: float | None = None
         self._clock: tuple[datetime, timedelta] | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -83,10 +85,6 @@ class Listener:
         assert self._clock is not None
         moment, measured = self._clock
         return moment + (running_time() - measured)
-
-    def locked_for(self) -> float:
-        """Return for how long this process has had its lock; 0 while it has none."""
-        return 0.0 if self._locked_at is None else time.monotonic() - self._locked_at
 
     async def open(self) -> None:
         """
@@ -117,13 +115,15 @@ class Listener:
             await self._task
         await self._disconnect()
 
-    async def living(self, owners: Collection[str]) -> set[str]:
-        """Return those of *owners* that have their lock, or all of them where that cannot be found out now."""
+    async def is_alive(self, owner: str) -> bool:
+        """Return whether *owner* has its lock; true also where that cannot be found out now."""
         try:
-            rows = await self.run(lambda connection: connection.fetch(LIVING, list(owners)))
+            rows = await self.run(lambda connection: connection.fetch(LIVING, [owner]))
         except StoreError:
-            return set(owners)
-        return {row["owner"] for row in rows}
+            return True
+        if rows:
+            self.liveness.see(owner)
+        return bool(rows) or owner not in self.liveness.dead([owner])
 
     async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """
@@ -185,6 +185,9 @@ class Listener:
         if migrates:
             await migrate(connection, self._schema, name=self._name)
         await self._lock(connection)
+        known_for = await connection.fetchval(KNOW_SERVER.format(schema=self._schema))
+        # A process that was connected before may have been cut off together with others.
+        self.liveness.know_server(known_for if self._task is None else 0.0)
         connection.add_termination_listener(lambda _: self._wake.set())
         await connection.add_listener(self.channel, self._heard)
         await self._measure(connection)
@@ -192,12 +195,12 @@ class Listener:
     async def _lock(self, connection: Connection) -> None:
         # The lock may still be that of a former connection, which the server has not yet found to be cut.
         if await connection.fetchval(TRY_LOCK, self._owner):
-            self._locked_at = time.monotonic()
+            self.liveness.lock()
 
     async def _check(self) -> None:
         connection = self._current()
         await self._measure(connection)
-        if self._locked_at is None:
+        if not self.liveness.has_lock:
             await self._lock(connection)
 
     def _current(self) -> Connection:
@@ -210,7 +213,8 @@ class Listener:
         self._clock = await connection.fetchval("SELECT clock_timestamp()"), measured
 
     async def _disconnect(self) -> None:
-        connection, self._connection, self._locked_at = self._connection, None, None
+        connection, self._connection = self._connection, None
+        self.liveness.disconnect()
         if connection is None:
             return
         if self._closing.is_set() and not connection.is_closed():

@@ -32,6 +32,9 @@ _PACES = (
     "name text PRIMARY KEY, due_at timestamptz NOT NULL, free_at timestamptz NOT NULL, is_probing boolean NOT NULL, "
     "spacing float8 NOT NULL, spacing_until timestamptz NOT NULL"
 )
+# Since when this server, as it was started then, is known. A restart changes the time of its start, and a crash or the
+# promotion of a standby empties the table: each of them has forgotten the locks of the living.
+_SERVER = "id int PRIMARY KEY CHECK (id = 1), started_at timestamptz NOT NULL, known_since timestamptz NOT NULL"
 _BY_OWNER = "provider, state, coalesce(owner, ''), number"
 _HAS_PROMPT = "settled_at IS NOT NULL AND request IS NOT NULL"
 
@@ -54,6 +57,9 @@ def _create() -> list[str]:
         f"CREATE TABLE {{schema}}.spending ({_SPENDING}) WITH (fillfactor = 50)",
         # It need not survive a crash of the server, and is written before every request.
         f"CREATE UNLOGGED TABLE {{schema}}.paces ({_PACES}) WITH (fillfactor = 50)",
+        f"CREATE UNLOGGED TABLE {{schema}}.server ({_SERVER})",
+        # There are no jobs yet whose owners could have been forgotten.
+        "INSERT INTO {schema}.server VALUES (1, pg_postmaster_start_time(), pg_postmaster_start_time())",
     ]
 
 

@@ -20,6 +20,7 @@ from ..contract import Notify
 from .address import Address
 from .ledger import Spending
 from .listener import Listener
+from .liveness import Liveness
 from .operations import Add, Change, Forget, Get, PutNote, Reading, TakeOver, Writing
 from .sharing import Orphans
 from .statements import Jobs, notifications
@@ -60,19 +61,30 @@ class Session:
         direct: Address,
         schema: str,
         jobs: Jobs,
+        spent: dict[tuple[str, str], int],
         *,
         name: str,
         timeout: float,
+        takeover_after: float,
     ) -> None:
         self.owner = new_owner()
         self.process = os.getpid()
         self.users = 0
         self.loop = asyncio.get_running_loop()
         self._jobs = jobs
+        self._spent = spent
         self._orphans = Orphans(schema)
         self._subscribers: dict[object, Notify] = {}
         self._name = name
-        self.listener = Listener(direct, schema, self.owner, name=name, timeout=timeout, on_changes=self._notify)
+        self.listener = Listener(
+            direct,
+            schema,
+            self.owner,
+            name=name,
+            timeout=timeout,
+            liveness=Liveness(takeover_after),
+            on_changes=self._notify,
+        )
         self.writer: Worker[Writing] = Worker(address, self._write, name=name, timeout=timeout)
         self.reader: Worker[Reading] = Worker(address, self._read, name=name, timeout=timeout)
         self.opened = self.loop.create_task(self.listener.open())
@@ -115,15 +127,17 @@ class Session:
         await asyncio.gather(self.writer.aclose(), self.reader.aclose(), self._upkeep, return_exceptions=True)
         await self.listener.aclose()
 
-    async def take_over(
-        self, endpoints: Collection[Endpoint], states: Collection[JobState], limit: int, *, knows_the_dead: bool
-    ) -> list[Job]:
+    async def take_over(self, endpoints: Collection[Endpoint], states: Collection[JobState], limit: int) -> list[Job]:
         """Take jobs without a living owner. Where there are none, which is mostly so, this is one short statement."""
-        gone = await self.listener.run(
-            lambda connection: self._orphans.gone(
+        knows_the_dead = self.listener.liveness.knows_the_dead
+        missing = await self.listener.run(
+            lambda connection: self._orphans.missing(
                 connection, endpoints, states, owner=self.owner, knows_the_dead=knows_the_dead
             )
         )
+        gone = (missing & {""}) | self.listener.liveness.dead(missing - {""})
+        if limit == 0 and gone == {""}:
+            return []
         if not gone and not self._orphans.has_unanswered(endpoints, states):
             return []
         taken: list[Job] = await asyncio.shield(self.writer.put(TakeOver(endpoints, states, limit, gone)))
@@ -145,7 +159,7 @@ class Session:
         notes = [work for work in works if isinstance(work, PutNote)]
         takes = [work for work in works if isinstance(work, TakeOver)]
         now = self.listener.now()
-        spending = Spending(self._jobs.schema, now)
+        spending = Spending(self._jobs.schema, now, self._spent)
         results: dict[int, Any] = {}
         await connection.execute(_BEGIN)
         try:

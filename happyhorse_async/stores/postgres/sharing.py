@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from ...job import Endpoint, JobState
+from ..contract import MOST_RELEASED
 from ..pacing import LONGEST_PAUSE, LONGEST_SPACING, MOST_PERMITS_AHEAD, PROBE
 from .operations import TakeOver
 from .rows import TABLE, name_text
@@ -41,6 +42,17 @@ LIVING = f"""
     SELECT owner FROM unnest($1::text[]) AS owner WHERE {_HAS_LOCK}
 """  # noqa: S608
 """Returns which of the owners $1 have their lock."""
+KNOW_SERVER = """
+    INSERT INTO {schema}.server AS server (id, started_at, known_since)
+    VALUES (1, pg_postmaster_start_time(), clock_timestamp())
+    ON CONFLICT (id) DO UPDATE SET
+        started_at = excluded.started_at,
+        known_since = CASE
+            WHEN server.started_at = excluded.started_at THEN server.known_since ELSE excluded.known_since
+        END
+    RETURNING extract(epoch FROM clock_timestamp() - known_since)::float8
+"""
+"""Records that a process has reached this server, and returns for how many seconds one or another has known it."""
 
 _GROUPS = (
     "unnest($1::text[], $2::text[], $3::text[]) AS place(provider, adapter, base_url), "
@@ -58,7 +70,7 @@ def _smallest_owner(of: str, condition: str = "") -> str:
 
 
 # Each step jumps to the next owner in the index, so that it does not matter how many jobs an owner has.
-_GONE = f"""
+_MISSING = f"""
     WITH RECURSIVE groups AS (
         SELECT DISTINCT place.provider, wanted.state FROM {_GROUPS}
     ), owners AS (
@@ -109,14 +121,13 @@ class Orphans:
             earlier[work.group] = earlier[work.group] - lost
             found = await connection.fetch(_TAKEN.format(schema=self.schema), owner, list(lost)) if lost else []
             numbers = [row["number"] for row in found]
-            if len(numbers) < work.limit:
-                numbers += await self._take(connection, work, owner, work.limit - len(numbers))
+            numbers += await self._take(connection, work, owner, work.limit - len(numbers))
             taken.append(sorted(numbers))
         for work in works:
             unanswered[work.group].add(work.write_id)
         return taken
 
-    async def gone(
+    async def missing(
         self,
         connection: Connection,
         endpoints: Collection[Endpoint],
@@ -126,12 +137,12 @@ class Orphans:
         knows_the_dead: bool,
     ) -> set[str]:
         """
-        Return the owners of jobs that are not alive: the empty one, and those without a lock.
+        Return the owners of jobs that are not there: the empty one, and those without a lock.
 
-        :param knows_the_dead: whether an owner without a lock is dead for certain.
+        :param knows_the_dead: whether an owner without a lock can be told from a living one.
         """
         rows = await connection.fetch(
-            _GONE.format(schema=self.schema), *_groups(endpoints, states), knows_the_dead, owner
+            _MISSING.format(schema=self.schema), *_groups(endpoints, states), knows_the_dead, owner
         )
         return {row["owner"] for row in rows}
 
@@ -139,9 +150,27 @@ class Orphans:
         rows = await connection.fetch(LIVING, [*work.gone, owner])
         living = {row["owner"] for row in rows}
         # Where the own lock is missing, this is not the server that has the locks: another one has just replaced it.
-        gone = set(work.gone) - living if owner in living else {""}
-        groups = _groups(work.endpoints, work.states)
-        statement = _TAKE.format(schema=self.schema)
+        dead = set(work.gone) - living - {""} if owner in living else set[str]()
+        # What another process has released in the meantime has no owner.
+        numbers = await self._give(connection, work, work.states, {"", *dead}, limit, owner)
+        if dead and len(numbers) == limit:
+            waiting = {JobState.QUEUED}.intersection(work.states)
+            await self._give(connection, work, waiting, dead, MOST_RELEASED, "")
+        return numbers
+
+    async def _give(
+        self,
+        connection: Connection,
+        work: TakeOver,
+        states: Collection[JobState],
+        gone: Collection[str],
+        limit: int,
+        owner: str,
+    ) -> list[int]:
+        """Write another owner over those in *gone*, and return the numbers of the jobs."""
+        if not states or not limit:
+            return []
+        statement, groups = _TAKE.format(schema=self.schema), _groups(work.endpoints, states)
         rows = await connection.fetch(statement, *groups, list(gone), limit, owner, work.write_id)
         return [row["number"] for row in rows]
 

@@ -59,9 +59,10 @@ class PostgresStore:
     :param keep_media: bytes of the largest local picture or video that is kept with an enqueued job until it is sent. A
         larger file is refused, since its path may mean nothing on another machine.
     :param timeout: how long one operation may take, while the server restarts or another one takes its place.
-    :param takeover_after: how long this process must have held its own lock at the server before it believes that a
-        process without one is dead. A restarted server has forgotten all locks, and the living need this time to take
-        theirs again: 10 s is safe for processes that come back within a second or two.
+    :param takeover_after: for how long the processes must have known the server before any of them believes that a
+        process without a lock there is dead; after a reconnect it counts anew. A server that was restarted, or has
+        taken the place of another one, has forgotten all locks, and the living need this time to take theirs again:
+        10 s is safe for processes that come back within a second or two.
     :raises ConfigurationError: the URL cannot be one, or the extra is not installed.
     """
 
@@ -89,6 +90,7 @@ class PostgresStore:
         self._timeout = timeout
         self._takeover_after = takeover_after
         self._jobs = Jobs(Retention(prompts=keep_prompts, closed=keep_closed), schema)
+        self._spent: dict[tuple[str, str], int] = {}
         self._session: Session | None = None
 
     @property
@@ -173,7 +175,13 @@ class PostgresStore:
 
     async def check_budget(self, job: Job, within: Collection[SpendingLimit]) -> None:
         """Make sure that there is room for a job; see `TaskStore.check_budget`."""
-        await self._read(lambda connection, now: Spending(self._schema, now).check(connection, job, within))
+        await self._read(
+            lambda connection, now: Spending(self._schema, now, self._spent).check(connection, job, within)
+        )
+
+    def spent(self, currency: str, since: str) -> int:
+        """Return what this process knows to be spent in a currency since an hour, in billionths. For plans."""
+        return self._spent.get((currency, since), 0)
 
     async def costs(self) -> list[Cost]:
         """Return what the jobs have cost; see `TaskStore.costs`."""
@@ -218,10 +226,9 @@ class PostgresStore:
         """
         Take the jobs that have no living owner; see `TaskStore.take_over`.
 
-        As long as this process has held its own lock for less than `takeover_after`, these are the jobs without owner.
+        Until the server has been known for `takeover_after`, these are the jobs without owner.
         """
-        session = self._open_session()
-        return await session.take_over(endpoints, states, limit, knows_the_dead=self._knows_the_dead(session))
+        return await self._open_session().take_over(endpoints, states, limit)
 
     def subscribe(self, notify: Notify) -> Callable[[], None]:
         """Call *notify* when jobs are changed; see `TaskStore.subscribe`."""
@@ -260,16 +267,12 @@ class PostgresStore:
         """
         Return whether *owner* still has the store open.
 
-        As long as this process has held its own lock for less than `takeover_after`, every owner counts as alive.
+        Until the server has been known for `takeover_after`, every owner counts as alive.
         """
         session = self._open_session()
-        if owner == session.owner or not self._knows_the_dead(session):
+        if owner == session.owner or not session.listener.liveness.knows_the_dead:
             return True
-        return owner in await session.listener.living([owner])
-
-    def _knows_the_dead(self, session: Session) -> bool:
-        locked_for = session.listener.locked_for()
-        return locked_for > 0 and locked_for >= self._takeover_after
+        return await session.listener.is_alive(owner)
 
     async def _read(self, work: Callable[[Connection, datetime], Awaitable[Any]]) -> Any:
         return await asyncio.shield(self._open_session().reader.put(Read(work)))
@@ -289,8 +292,10 @@ class PostgresStore:
             self._direct,
             self._schema,
             self._jobs,
+            self._spent,
             name=self._name,
             timeout=self._timeout,
+            takeover_after=self._takeover_after,
         )
 
     @property

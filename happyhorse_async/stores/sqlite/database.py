@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 from ...errors import StoreError
 from ...logs import get_logger
 from ..columns import PAGE_SIZE
-from .errors import damaged, error_code, os_error, store_error
-from .files import FileWatch, make_private, refuse_unusable
+from .errors import FileLockedError, damaged, error_code, os_error, store_error
+from .files import FileWatch, log_time, make_private, refuse_unusable
+from .integrity import BackgroundCheck, check_all, check_size, is_small
 from .owner_lock import living_owners
 from .schema import APPLICATION_ID, MIGRATIONS, migrate, pragma
 from .sharing import changed_after, last_change
@@ -25,7 +26,11 @@ Work: TypeAlias = Callable[[sqlite3.Connection], Any]
 
 _LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _RETRY_INTERVAL = 0.02
+# A process that writes is waited for in so many seconds at a time, so that readers wait no longer than that.
+_MOMENT = 0.25
 _MOST_WRITTEN = 100
+# Two changes of a file that are so many nanoseconds apart have different times.
+_TICK = 100_000_000
 
 
 class Database:
@@ -43,6 +48,7 @@ class Database:
         self._written: list[tuple[int, int]] = []
         self._seen_version = -1
         self._seen_change: int | None = None
+        self._quiet_since: int | None = None
         with self._translated_errors():
             refuse_unusable(path)
             is_new = not path.exists()
@@ -55,6 +61,8 @@ class Database:
                 make_private(path, is_new=is_new)
                 version = self._prepare()
                 self._files = FileWatch(path)
+                self._wait_for_others(_MOMENT)
+                self._check = None if is_small(path) else BackgroundCheck(path)
         except BaseException:
             self._connection.close()
             raise
@@ -74,6 +82,7 @@ class Database:
 
         :param writes: whether any of them writes.
         :param synced: whether what they write has to be on the disk afterwards, or only visible to other processes.
+        :raises FileLockedError: another process has been writing for longer than a moment. Nothing was done.
         """
         try:
             with nullcontext() if synced else self._unsynced():
@@ -81,9 +90,17 @@ class Database:
         except StoreError as error:
             return [StoreError(error.message) for _ in works]
         except sqlite3.Error as error:
-            if len(works) == 1 or error_code(error) in _LOCKED:
+            if error_code(error) in _LOCKED:
+                raise FileLockedError(error, self._path) from error
+            if len(works) == 1:
                 return [store_error(error, self._path) for _ in works]
-        return [self.run([work], writes=writes, synced=synced)[0] for work in works]
+        return [self._run_alone(work, writes=writes, synced=synced) for work in works]
+
+    def _run_alone(self, work: Work, *, writes: bool, synced: bool) -> Any:
+        try:
+            return self.run([work], writes=writes, synced=synced)[0]
+        except FileLockedError as locked:
+            return locked.store_error()
 
     @contextmanager
     def _unsynced(self) -> Generator[None]:
@@ -103,6 +120,11 @@ class Database:
 
         :param own: whether those count that this connection has changed.
         """
+        logged_at = log_time(self._path)
+        if logged_at is not None and logged_at == self._quiet_since and not (own and self._written):
+            return ()
+        # Later changes of the same moment would leave the same time behind.
+        self._quiet_since = logged_at if logged_at and time.time_ns() > logged_at + _TICK else None
         written, self._written = self._written, []
         # Only other connections change this number.
         version = pragma(self._connection, "data_version")
@@ -155,16 +177,21 @@ class Database:
                 raise StoreError(f"the job store {self._path}: another process is using its log, try again")
 
     @contextmanager
-    def no_waiting(self) -> Generator[None]:
-        """Do not wait for other processes meanwhile."""
-        self._connection.execute("PRAGMA busy_timeout = 0")
+    def waiting(self, seconds: float) -> Generator[None]:
+        """Wait up to so many seconds for other processes meanwhile."""
+        self._wait_for_others(seconds)
         try:
             yield
         finally:
-            self._connection.execute(f"PRAGMA busy_timeout = {int(self._busy_timeout * 1000)}")
+            self._wait_for_others(_MOMENT)
+
+    def _wait_for_others(self, seconds: float) -> None:
+        self._connection.execute(f"PRAGMA busy_timeout = {int(min(seconds, self._busy_timeout) * 1000)}")
 
     def close(self) -> None:
         """Close the connection. The last connection to a file removes its log."""
+        if self._check is not None:
+            self._check.close()
         with self._translated_errors():
             self._connection.close()
 
@@ -202,7 +229,10 @@ class Database:
         self._connection.execute("PRAGMA fullfsync = ON")
         self._connection.execute("PRAGMA secure_delete = ON")
         self._use_log()
-        self._check_integrity(self._connection)
+        if is_small(self._path):
+            check_all(self._connection, self._path)
+        else:
+            check_size(self._path)
         return migrate(self._connection, refuse_others=self._refuse_others)
 
     def _refuse_others(self) -> None:
@@ -212,10 +242,6 @@ class Database:
                 f"({', '.join(owners)}; each name begins with the process id), which cannot read it after the upgrade: "
                 "end that process and try again"
             )
-
-    def _check_integrity(self, connection: sqlite3.Connection) -> None:
-        if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise damaged(self._path)
 
     def _use_log(self) -> None:
         # SQLite does not wait for other processes when it changes the journal mode of a new file.
@@ -237,12 +263,12 @@ class Database:
     def _check_files(self) -> None:
         """Make sure that what is written to the file can be read after a restart."""
         size, former_size = self._files.sizes()
-        if size == 0:
+        if size == 0 or (self._check is not None and self._check.found_damage):
             # SQLite would delete the log of an empty database, and the paid tasks in it.
             raise damaged(self._path)
         if size < former_size:
             # `VACUUM` of another process shrinks a sound file. Reading a file shows whether it was truncated, and this
             # connection would read it from its cache.
             with closing(sqlite3.connect(self._path, timeout=self._busy_timeout, isolation_level=None)) as other:
-                self._check_integrity(other)
+                check_all(other, self._path)
             self._files = FileWatch(self._path)

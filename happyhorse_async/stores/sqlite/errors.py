@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from ...errors import StoreError
+from .lock_holder import lock_holder
 
 # https://www.sqlite.org/rescode.html
 _SENTENCES: dict[int, str] = {
@@ -27,12 +28,29 @@ _SENTENCES: dict[int, str] = {
 }
 
 
+class FileLockedError(Exception):
+    """Another process has been writing for longer than a moment. Nothing was done, and it can be tried again."""
+
+    def __init__(self, error: sqlite3.Error, path: Path) -> None:
+        super().__init__(error_code(error))
+        self._error = error
+        self._path = path
+
+    def store_error(self) -> StoreError:
+        """Return the error for those who wait no longer, which names that process."""
+        return store_error(self._error, self._path)
+
+
 def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     """
     Return the `StoreError` for an error of SQLite.
 
     SQLite's own message is left out, except for the name of the code: it may quote a statement.
     """
+    if error_code(error) == sqlite3.SQLITE_BUSY and (holder := lock_holder(path)) is not None:
+        return StoreError(
+            f"the job store {path}: {holder} keeps it locked: let it go on or end it, or try again (SQLITE_BUSY)"
+        )
     return _explained(error_code(error), getattr(error, "sqlite_errorname", type(error).__name__), path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from pathlib import Path
 
 from ...errors import StoreError
@@ -84,6 +85,16 @@ def make_private(path: Path, *, is_new: bool) -> None:
 
 def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
+
+
+def log_time(path: Path) -> int | None:
+    """
+    Return when the write-ahead log of a database was last written, in the nanoseconds of the file system.
+
+    :return: `None` where that is not known: Windows may tell it only when a file is closed.
+    """
+    status = None if sys.platform == "win32" else _status(path.with_name(f"{path.name}-wal"))
+    return None if status is None else status.st_mtime_ns
 
 
 class FileWatch:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection
+from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 from ...budget import Charge, Cost, SpendingLimit, changed_lines, check_room, to_cost
 from ...job import Job
@@ -27,6 +29,16 @@ _COSTS = """
 def spent(connection: sqlite3.Connection, currency: str, start: str) -> int:
     """Return what was spent in a currency since an hour, in billionths, and what is reserved and not sent."""
     return int(connection.execute(_SPENT, (currency, start)).fetchone()[0])
+
+
+def read_spent(path: Path, currency: str, start: str) -> int:
+    """Return what `spent` does, from a file that may not be there yet; then nothing was spent."""
+    try:
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, timeout=0)) as connection:
+            return spent(connection, currency, start)
+    except sqlite3.Error:
+        return 0
 
 
 def write(connection: sqlite3.Connection, before: Charge | None, after: Charge | None) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import NamedTuple
 
 from ...job import Endpoint, JobState
 from ..columns import to_text
+from ..contract import MOST_RELEASED
 from ..pacing import Pace
 
 # The words of the condition are those of the partial index, or SQLite would not use it.
@@ -39,24 +41,40 @@ _PACE = "SELECT free_at, is_probing, spacing, spacing_until FROM paces WHERE nam
 _SET_PACE = "INSERT OR REPLACE INTO paces (name, free_at, is_probing, spacing, spacing_until) VALUES (?, ?, ?, ?, ?)"
 
 
+class Orphans(NamedTuple):
+    """The numbers of jobs that have no living owner."""
+
+    taken: list[int]
+    """Those to take, the oldest first."""
+    released: list[int]
+    """Those of a dead owner that are left to other processes."""
+
+
 def orphans(
     connection: sqlite3.Connection,
     endpoints: Collection[Endpoint],
     states: Collection[JobState],
     limit: int,
     is_alive: Callable[[str], bool],
-) -> list[int]:
-    """Return the numbers of the jobs that have no living owner, the oldest first."""
+) -> Orphans:
+    """Find jobs that have no living owner."""
     alive: dict[str, bool] = {}
     found: set[int] = set()
+    waiting: set[int] = set()
     for values in _groups(endpoints, states):
+        is_queued = values["state"] == JobState.QUEUED.value
         for owner in (None, *(row["owner"] for row in connection.execute(_OWNERS, values))):
             if owner and owner not in alive:
                 alive[owner] = is_alive(owner)
             if not owner or not alive[owner]:
-                rows = connection.execute(_OWNED, {**values, "owner": owner, "limit": limit})
-                found.update(row["number"] for row in rows)
-    return sorted(found)[:limit]
+                releases = bool(owner) and is_queued
+                most = limit + MOST_RELEASED if releases else limit
+                rows = connection.execute(_OWNED, {**values, "owner": owner, "limit": most})
+                numbers = {row["number"] for row in rows}
+                found |= numbers
+                waiting |= numbers if releases else set()
+    taken = sorted(found)[:limit]
+    return Orphans(taken, sorted(waiting.difference(taken))[:MOST_RELEASED])
 
 
 def count(

@@ -154,6 +154,10 @@ class Jobs:
         connection.executemany(change, [(owner, change, number) for change, number in enumerate(numbers, first)])
         return self._find_each(connection, "number", numbers)
 
+    def release(self, connection: sqlite3.Connection, numbers: Sequence[int]) -> None:
+        """Leave jobs to whichever process takes them."""
+        connection.executemany("UPDATE jobs SET owner = '' WHERE number = ?", [(number,) for number in numbers])
+
     def _find_each(self, connection: sqlite3.Connection, name: str, values: Sequence[str | int]) -> list[Job]:
         found = list[Job]()
         for first in range(0, len(values), _MOST_VALUES):

@@ -6,7 +6,6 @@ import asyncio
 import os
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import nullcontext
 from copy import copy
 from pathlib import Path
 from sqlite3 import Connection
@@ -21,7 +20,7 @@ from ..pacing import Pace
 from ..retention import KEEP_MEDIA, Retention, running_time
 from . import ledger, sharing
 from .database import Database, Work
-from .errors import os_error
+from .errors import FileLockedError, os_error
 from .owner_lock import OwnerFile, is_alive, living_owners, new_owner
 from .statements import Jobs, get_note, put_note
 from .thread import StoreThread
@@ -51,7 +50,8 @@ class SQLiteStore:
     :param keep_closed: how long a job is kept after it is finished. Its key is free again after that. Where the clock
         has jumped ahead, or the store was closed for more than a day, jobs are kept up to twice as long.
     :param keep_media: bytes of the largest local picture or video that is kept with an enqueued job until it is sent.
-    :param busy_timeout: how long to wait while other processes write.
+    :param busy_timeout: how long to wait while another process writes. If it still does then, operations that write
+        fail at once until it has ended, or goes on.
     """
 
     def __init__(
@@ -86,6 +86,15 @@ class SQLiteStore:
         if self._session is None:
             raise RuntimeError(f"the job store {self._path} is not open")
         return self._session.owner
+
+    @property
+    def write_error(self) -> str | None:
+        """
+        Why nothing can be written at present; `None` if it can, as far as is known.
+
+        A process that was stopped while it wrote keeps the others from writing until it goes on. They can read.
+        """
+        return None if self._session is None else self._session.thread.write_error
 
     async def open(self) -> None:
         """
@@ -150,6 +159,10 @@ class SQLiteStore:
         """Make sure that there is room for a job; see `TaskStore.check_budget`."""
         await self._read(lambda connection: ledger.check(connection, job, within))
 
+    def spent(self, currency: str, since: str) -> int:
+        """Return what was spent in a currency since an hour, in billionths. For plans; it does not wait for writers."""
+        return ledger.read_spent(self._path, currency, since)
+
     async def costs(self) -> list[Cost]:
         """Return what the jobs have cost; see `TaskStore.costs`."""
         return await self._read(ledger.costs)
@@ -182,15 +195,18 @@ class SQLiteStore:
         """Take the jobs that have no living owner; see `TaskStore.take_over`."""
         session = self._open_session()
 
-        def orphans(connection: Connection) -> list[int]:
+        def orphans(connection: Connection) -> sharing.Orphans:
             return sharing.orphans(connection, endpoints, states, limit, session.is_alive)
 
+        def take(connection: Connection) -> list[Job]:
+            found = orphans(connection)
+            self._jobs.release(connection, found.released)
+            return self._jobs.take(connection, found.taken, session.owner)
+
         # Reading does not keep other processes from writing, and mostly there is nothing to take.
-        if not await session.thread.read(orphans):
+        if not any(await session.thread.read(orphans)):
             return []
-        return await session.thread.write(
-            lambda connection: self._jobs.take(connection, orphans(connection), session.owner)
-        )
+        return await session.thread.write(take)
 
     def subscribe(self, notify: Notify) -> Callable[[], None]:
         """Call *notify* when jobs are changed; see `TaskStore.subscribe`."""
@@ -283,7 +299,7 @@ class _Session:
         self.owner = new_owner()
         self.process = os.getpid()
         self.users = 0
-        self.thread = StoreThread(_File(self.path, busy_timeout, jobs, OwnerFile(self.path, self.owner)))
+        self.thread = StoreThread(_File(self.path, busy_timeout, jobs, OwnerFile(self.path, self.owner)), busy_timeout)
 
     def is_alive(self, owner: str) -> bool:
         """Return whether *owner* has the file open. Reads a lock file."""
@@ -329,8 +345,11 @@ class _File:
 
     def upkeep(self, *, waits: bool) -> None:
         database = self._opened()
-        with nullcontext() if waits else database.no_waiting():
-            outcome = database.run([self._jobs.forget], writes=True)[0]
+        with database.waiting(self._busy_timeout if waits else 0.0):
+            try:
+                outcome = database.run([self._jobs.forget], writes=True)[0]
+            except FileLockedError as locked:
+                outcome = locked.store_error()
             if isinstance(outcome, Exception):
                 raise outcome
             database.empty_log()

@@ -42,18 +42,20 @@ class Card {
   constructor(jobs) {
     this.jobs = jobs;
     this.title = element("h3");
-    this.facts = element("div");
-    this.time = element("p");
+    this.facts = element("div", { className: "facts" });
+    this.time = element("p", { className: "clock" });
     this.progress = element("progress", { max: 100 });
-    this.screen = element("div");
+    this.screen = element("div", { className: "screen" }, this.time);
     this.actions = element("div", { className: "actions" });
     this.problem = element("p", { className: "error", role: "alert", hidden: true });
-    this.root = element("li", { className: "job" }, this.title, this.screen, this.facts, this.time, this.progress, this.actions, this.problem);
+    const about = element("div", { className: "about" }, this.title, this.facts, this.problem, this.actions);
+    this.root = element("li", { className: "job" }, this.screen, this.progress, about);
   }
 
   show(row) {
     this.row = row;
     this.root.dataset.state = row.state;
+    this.root.dataset.moving = !row.is_final && row.state !== "OUTCOME_UNKNOWN";
     this.title.textContent = row.prompt || text(row.mode ?? "noPrompt");
     this.facts.replaceChildren(...this.lines(row));
     this.progress.hidden = row.is_final || row.state !== "ACCEPTED";
@@ -69,8 +71,9 @@ class Card {
     const state = row.state === "ACCEPTED" && row.task?.status === "RUNNING" ? "RUNNING" : row.state;
     const tone = GOOD.has(state) ? " good" : BAD.has(state) ? " bad" : state === "OUTCOME_UNKNOWN" ? " warn" : "";
     const usage = row.task?.usage;
+    const setting = [row.provider, row.model].filter(Boolean).join(" · ");
     return [
-      element("p", {}, element("span", { className: `state${tone}` }, text(state)), ` · ${row.provider} · ${row.model}`),
+      element("p", {}, element("span", { className: `state${tone}` }, text(state)), ` ${setting}`),
       row.error && element("p", { className: "error" }, row.error.message),
       row.billed ? element("p", {}, text("cost", { price: row.billed })) : row.price && element("p", {}, text("price", { price: row.price })),
       usage?.duration != null && element("p", {}, text("billed", { seconds: usage.duration, resolution: usage.resolution ?? "" })),
@@ -84,9 +87,9 @@ class Card {
     const source = row.video ? `/api/jobs/${row.job_id}/video` : null;
     if (source === this.source) return;
     this.source = source;
-    this.screen.replaceChildren(...(source
-      ? [element("video", { src: source, controls: true, preload: "metadata", playsInline: true, ariaLabel: row.prompt || text("videos") })]
-      : []));
+    this.screen.replaceChildren(source
+      ? element("video", { src: source, controls: true, preload: "metadata", playsInline: true, ariaLabel: row.prompt || text("videos") })
+      : this.time);
   }
 
   buttons(row) {
@@ -96,7 +99,7 @@ class Card {
       row.state === "ACCEPTED" && button("resume", () => this.act("resume")),
       row.state === "OUTCOME_UNKNOWN" && button("settle", () => settle(row)),
       row.state === "SUCCEEDED" && !row.video && button("save", () => this.act("save")),
-      row.video && element("a", { href: `/api/jobs/${row.job_id}/video`, download: `${row.job_id}.mp4` }, text("file")),
+      row.video && element("a", { className: "button", href: `/api/jobs/${row.job_id}/video`, download: `${row.job_id}.mp4` }, text("file")),
       row.asked && button("again", () => this.jobs.onAgain(row)),
     ].filter(Boolean);
   }
@@ -116,7 +119,7 @@ class Card {
 
   tick() {
     const { row } = this;
-    this.time.hidden = row.is_final;
+    this.screen.hidden = row.is_final && !row.video;
     if (row.is_final) return;
     const elapsed = clock((Date.now() - Date.parse(row.created_at)) / 1000);
     this.time.textContent = row.usual ? text("elapsedUsual", { elapsed, usual: clock(row.usual) }) : text("elapsed", { elapsed });

@@ -1,7 +1,7 @@
 // The page from its opening on.
 
 import { get } from "./api.js";
-import { byId } from "./dom.js";
+import { byId, element } from "./dom.js";
 import { Form } from "./make.js";
 import { Jobs } from "./jobs.js";
 import { preferredLanguage, speak, text } from "./text.js";
@@ -20,7 +20,7 @@ function showBanner(setup) {
 }
 
 function showHealth() {
-  const accounts = Object.entries(health?.accounts ?? {}).map(([name, account]) => {
+  const items = Object.entries(health?.accounts ?? {}).map(([name, account]) => {
     const queued = (account.jobs.QUEUED ?? 0) + (account.jobs.SUBMITTING ?? 0);
     const parts = [
       account.queries_per_second ? text("rate", { account: name, rate: account.queries_per_second.toFixed(1) }) : name,
@@ -28,9 +28,11 @@ function showHealth() {
       account.jobs.ACCEPTED ? text("running", { count: account.jobs.ACCEPTED }) : "",
       account.last_error ? text("accountError", { error: account.last_error }) : "",
     ];
-    return parts.filter(Boolean).join(", ");
+    return element("li", { className: account.last_error ? "warn" : "" }, parts.filter(Boolean).join(", "));
   });
-  byId("accounts").textContent = accounts.join(" · ");
+  const list = byId("accounts");
+  list.ariaLabel = list.title = text("rateMeaning");
+  list.replaceChildren(...items);
 }
 
 async function start() {

@@ -167,7 +167,9 @@ export class Form {
     const place = byId("plan-text");
     if (this.isEmpty) return place.replaceChildren();
     try {
-      place.replaceChildren(...planLines(await post("/api/plan", this.body(), signal)));
+      const plan = await post("/api/plan", this.body(), signal);
+      if (plan.error) place.replaceChildren(element("p", { className: "error" }, plan.error.message));
+      else place.replaceChildren(...planLines(plan, this.setup.emulator));
     } catch (error) {
       if (!signal.aborted) place.replaceChildren(element("p", { className: "error" }, error.message || text("unreachable")));
     }
@@ -177,13 +179,14 @@ export class Form {
     const button = this.form.querySelector("[type=submit]");
     const problem = byId("form-error");
     // The same key until it is taken: a click that is repeated, or an answer that is lost, makes one job.
-    this.key ??= crypto.randomUUID();
+    this.key ??= randomKey();
     button.disabled = true;
     problem.hidden = true;
     try {
       await post("/api/jobs", { ...this.body(), key: this.key });
       this.key = undefined;
       announce(text("QUEUED"));
+      showCards();
     } catch (error) {
       if (error.type !== "Unreachable") this.key = undefined;
       problem.textContent = error.message || text("unreachable");
@@ -209,7 +212,19 @@ export class Form {
   }
 }
 
-function planLines(plan) {
+// Not randomUUID, which a browser lacks where the page has another address than this machine's own.
+function randomKey() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+// The new card is the first of the list, which may be above or below what the window shows.
+function showCards() {
+  const title = byId("videos-title");
+  const { top } = title.getBoundingClientRect();
+  if (top < 0 || top > innerHeight / 2) title.scrollIntoView({ block: "start" });
+}
+
+function planLines(plan, isEmulator) {
   const media = plan.media.map((medium) =>
     element("p", {}, text(`media_${medium.delivery}`, { name: medium.name, size: bytes(medium.sent) })));
   const warnings = plan.warnings.map((warning) => element("p", { className: "warning" }, warning));
@@ -217,7 +232,7 @@ function planLines(plan) {
   const messages = plan.messages.map((message) => element("pre", { tabIndex: 0 }, written(message)));
   return [
     element("p", {}, text("goesTo", plan)),
-    element("p", {}, plan.price ? text("price", { price: plan.price }) : text("noPrice")),
+    plan.price ? element("p", { className: "price" }, text("price", { price: plan.price })) : element("p", {}, text(isEmulator ? "nothingPaid" : "noPrice")),
     ...media, ...warnings, ...rejected,
     element("details", {}, element("summary", {}, text("message")), ...messages),
   ];

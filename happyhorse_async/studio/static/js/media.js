@@ -8,7 +8,7 @@ export class MediaField {
   constructor(name, { kind, most, largest, onChange }) {
     Object.assign(this, { name, kind, most, largest, onChange, items: [] });
     this.previews = element("ul", { className: "previews" });
-    this.status = element("p", { className: "hint", role: "status", hidden: true });
+    this.status = element("p", { className: "hint status", role: "status", hidden: true });
     this.picker = element("input", {
       type: "file", accept: `${kind}/*`, multiple: most > 1, ariaLabel: `${text(name)}: ${text("choose")}`,
       onchange: () => this.take([...this.picker.files]),
@@ -20,8 +20,8 @@ export class MediaField {
       className: "drop", role: "group", ariaLabel: text(name),
       ondragover: (event) => this.over(event, true), ondragleave: (event) => this.over(event, false),
       ondrop: (event) => { this.over(event, false); this.take([...event.dataTransfer.files]); },
-    }, element("p", {}, element("strong", {}, text(name)), ` ${text("drop")}`), this.picker,
-    element("p", { className: "hint" }, text("orUrl")), this.url, this.status, this.previews);
+    }, element("p", {}, element("strong", {}, text(name)), text("drop")), this.previews, this.picker,
+    element("p", { className: "hint status" }, text("orUrl")), this.url, this.status);
   }
 
   over(event, is) {
@@ -77,7 +77,7 @@ export class MediaField {
 
   say(message, isError = false) {
     this.status.hidden = false;
-    this.status.className = isError ? "error" : "hint";
+    this.status.className = isError ? "error status" : "hint status";
     this.status.textContent = message;
     if (isError) announce(message);
   }
