@@ -93,10 +93,10 @@ class NewJobs(RecordedJobs):
         With a store on disk the job outlives this process: the next one that opens the store sends it. It is retried
         for as long as the provider certainly did not accept it.
 
-        :param provider: see `submit`.
-        :param key: see `submit`.
-        :param callback_url: see `submit`.
-        :param save_to: see `submit`.
+        :param provider: the account; by default the one that the routing chooses, or the client's only one.
+        :param key: your own name for the job: the same key and request are the same task, also after a restart.
+        :param callback_url: called by the provider at the end of the task, if it can; by default the configured one.
+        :param save_to: a file or a folder, where the video is saved in the background as soon as it is ready.
         :raises UnsupportedFeatureError: the provider cannot express the request.
         :raises InvalidRequestError: a value is out of range, or the key was used for another request.
         :raises DownloadError: no video can be written to *save_to*.
@@ -196,12 +196,13 @@ class NewJobs(RecordedJobs):
         Request a video and wait for it.
 
         :param timeout: seconds to wait after the provider has accepted the task.
-        :param provider: see `submit`.
-        :param key: see `submit`.
-        :param callback_url: see `submit`.
-        :param save_to: see `submit`. The call returns when the video is saved, or could not be saved at once.
-        :param upload_progress: see `submit`.
-        :raises HappyHorseError: see `submit` and `JobHandle.wait`.
+        :param provider: the account; by default the one that the routing chooses, or the client's only one.
+        :param key: your own name for the job: the same key and request are the same task, also after a restart.
+        :param callback_url: called by the provider at the end of the task, if it can; by default the configured one.
+        :param save_to: a file or a folder for the video. The call returns when it is saved, or was not saved at once;
+            then the download is retried in the background.
+        :param upload_progress: called with the uploaded bytes of local media, and their total.
+        :raises HappyHorseError: what `submit` and `JobHandle.wait` raise.
         """
         runtime = self._lifecycle.inside()
         tracked = await self._add(
@@ -235,9 +236,9 @@ class NewJobs(RecordedJobs):
         :param requests: an item may be a `JobRequest` with its own options.
         :param limit: how many may be in flight at once; by default 1,000. The provider's limits always apply.
         :param timeout: seconds to wait for each task after the provider has accepted it.
-        :param provider: see `submit`.
-        :param callback_url: see `submit`.
-        :param save_to: a folder for the videos; see `submit`.
+        :param provider: the account; by default the one that the routing chooses, or the client's only one.
+        :param callback_url: called by the provider at the end of the task, if it can; by default the configured one.
+        :param save_to: a folder for the videos, each of which is saved as soon as it is ready.
         :raises ValueError: *save_to* is a file, in which each video would replace the one before.
         """
         runtime = self._lifecycle.inside()
