@@ -82,7 +82,7 @@ class Ids(IdGenerator):
         return secrets.randbits(128) or 1
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def exporter() -> InMemorySpanExporter:
     """Export to memory. The provider of a process can be set once."""
     exporter = InMemorySpanExporter()
@@ -92,7 +92,7 @@ def exporter() -> InMemorySpanExporter:
     return exporter
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def reader() -> InMemoryMetricReader:
     """Collect metrics in memory."""
     reader = InMemoryMetricReader()

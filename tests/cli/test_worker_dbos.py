@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,13 @@ import happyhorse_async as hh
 
 from .test_worker import made, start, stop
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals"),
+    pytest.mark.skipif(
+        sys.version_info >= (3, 12) and sqlite3.sqlite_version_info < (3, 42),
+        reason="with Python 3.12 and newer, DBOS needs SQLite 3.42",
+    ),
+]
 
 ENGINE = "\n[engine]\nkind = 'dbos'\nurl = 'sqlite:///{}'\npolling_interval = 0.2\n"
 

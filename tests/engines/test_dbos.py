@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,10 +19,14 @@ from ..conftest import Fifth, Gateway
 
 WANTED = hh.TextToVideo("a boat")
 
+HAS_MILLISECONDS = sys.version_info < (3, 12) or sqlite3.sqlite_version_info >= (3, 42)
+
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     """Where DBOS has its tables."""
+    if not HAS_MILLISECONDS:
+        pytest.skip(f"DBOS needs SQLite 3.42 with Python 3.12 and newer, and this is {sqlite3.sqlite_version}")
     return f"sqlite:///{tmp_path / 'dbos.sqlite'}"
 
 
@@ -252,6 +257,14 @@ def test_values_that_cannot_be_used_are_refused(options: dict[str, Any]) -> None
     """DBOS would refuse them later, or not at all."""
     with pytest.raises(hh.ConfigurationError):
         hh.DBOSEngine("sqlite:///x", **options)
+
+
+@pytest.mark.skipif(HAS_MILLISECONDS, reason="this SQLite is new enough for DBOS")
+async def test_a_sqlite_that_is_too_old_is_named(fifth: Fifth, store: hh.SQLiteStore, tmp_path: Path) -> None:
+    """DBOS would fail with an error about a constraint of one of its tables."""
+    with pytest.raises(hh.ConfigurationError, match=r"SQLite 3\.42"):
+        async with fifth.open(store=store, engine=hh.DBOSEngine(f"sqlite:///{tmp_path / 'dbos.sqlite'}")):
+            pass
 
 
 async def test_a_database_that_cannot_be_used_is_named_without_its_password(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+import sqlite3
+import sys
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -29,6 +31,7 @@ _THREADS = 8
 _CLOSING_GRACE = 5.0
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 30.0
+_SQLITE_WITH_MILLISECONDS = (3, 42)
 
 
 class Connection:
@@ -220,8 +223,19 @@ def _checked(url: str | None) -> str:
             "DBOSEngine needs the URL of its system database, because the store has none: DBOSEngine(url), or url_env "
             "in the table [engine]"
         )
+    if url.startswith("sqlite"):
+        _check_sqlite()
     # SQLAlchemy knows one of the two names that libpq has.
     return re.sub(r"^postgres://", "postgresql://", url)
+
+
+def _check_sqlite() -> None:
+    # With these versions of Python, DBOS lets SQLite count milliseconds, which returns NULL where SQLite cannot.
+    if sys.version_info >= (3, 12) and sqlite3.sqlite_version_info < _SQLITE_WITH_MILLISECONDS:
+        raise ConfigurationError(
+            f"with Python 3.12 and newer, DBOS needs SQLite 3.42 or newer, not {sqlite3.sqlite_version}: "
+            "give the engine the URL of a PostgreSQL database, or use a Python with a newer SQLite"
+        )
 
 
 @contextmanager
