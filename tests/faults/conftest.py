@@ -62,7 +62,7 @@ class ImpatientLoop(asyncio.SelectorEventLoop):
     def _done(self, _: object) -> None:
         self._clock.working -= 1
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
         # The limit that Python 3.12 and newer set for it would be skipped like all other time.
         await super().shutdown_default_executor()
 
