@@ -297,23 +297,7 @@ class Exchange:
                     self._observe_rate_limit(response, limiter)
             if 300 <= response.status < 400:
                 raise _redirected(response)
-            try:
-                decoded = decode(response, *about, self.account)
-            except InvalidResponseError as error:
-                if _is_page(response):
-                    # The error stays in the context of the new one.
-                    raise _of_a_page(error.mask(self.account.api_key), response.status) from None
-                # Code that misses a field has only the body.
-                error.status_code = error.status_code or response.status
-                raise
-            except HappyHorseError:
-                raise
-            except Exception as error:
-                # A bug in an adapter must not end the task of the response.
-                _log.exception("the adapter cannot read the response to %s %s", message.method, redact_url(message.url))
-                raise InvalidResponseError(
-                    f"the adapter cannot read the response: {type(error).__name__}", status_code=response.status
-                ) from error
+            decoded = self._decode(message, response, decode, *about)
         except HappyHorseError as error:
             if isinstance(error, RateLimitError) and limiter is not None:
                 limiter.back_off(error.retry_after)
@@ -326,6 +310,31 @@ class Exchange:
         if limiter is not None:
             limiter.succeeded()
         return decoded
+
+    def _decode(
+        self,
+        message: HttpRequest,
+        response: HttpResponse,
+        decode: Callable[[HttpResponse, *About, Account], T],
+        *about: *About,
+    ) -> T:
+        try:
+            return decode(response, *about, self.account)
+        except InvalidResponseError as error:
+            if _is_page(response):
+                # The error stays in the context of the new one.
+                raise _of_a_page(error.mask(self.account.api_key), response.status) from None
+            # Code that misses a field has only the body.
+            error.status_code = error.status_code or response.status
+            raise
+        except HappyHorseError:
+            raise
+        except Exception as error:
+            # A bug in an adapter must not end the task of the response.
+            _log.exception("the adapter cannot read the response to %s %s", message.method, redact_url(message.url))
+            raise InvalidResponseError(
+                f"the adapter cannot read the response: {type(error).__name__}", status_code=response.status
+            ) from error
 
     def _observe_rate_limit(self, response: HttpResponse, limiter: RateLimiter) -> None:
         try:
